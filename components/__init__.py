@@ -1,0 +1,1 @@
+"""Kubeflow Pipelines components: thin wiring around `kubecast.steps`."""

@@ -1,0 +1,1 @@
+"""kubecast: forecasting models trained, stacked, judged and published."""

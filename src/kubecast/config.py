@@ -1,0 +1,498 @@
+"""The settings: one pydantic model for each file in ``configs/``, and the one way to load them.
+
+Types are strict: ``epochs: "5"`` is refused, as is ``yes`` for a boolean. An unknown key is refused
+with the nearest known one. Precedence, highest first: a scalar parameter, ``--set``, the file, the
+default written here.
+"""
+
+import difflib
+import json
+from collections.abc import Hashable, Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from kubecast.errors import ConfigError
+from kubecast.names import check_name
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 12
+
+PositiveInt = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Settings(BaseModel):
+    """Base of every settings model: strict types, no unknown keys, immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Columns(Settings):
+    """What the columns of the data file are called."""
+
+    unique_id: str = "unique_id"
+    ds: str = "ds"
+    y: str = "y"
+
+
+class Covariates(Settings):
+    """Columns beside the target, by when their values are known."""
+
+    future: list[str] = Field(default=[], description="known in advance, over the horizon too")
+    past: list[str] = Field(default=[], description="known up to the origin only")
+    static: list[str] = Field(default=[], description="one value for each series, number or text")
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> Self:
+        every = [*self.future, *self.past, *self.static]
+        twice = sorted({name for name in every if every.count(name) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} is listed more than once; allowed: one kind for each column")
+        return self
+
+
+class DataSettings(Settings):
+    """How the data file is read, what it may lack, and how it is split by time."""
+
+    train_ratio: Share = 0.7
+    val_ratio: Share = 0.2
+    test_ratio: Share = 0.1
+    min_samples: PositiveInt = Field(default=1000, description="least rows of the whole panel")
+    columns: Columns = Columns()
+    covariates: Covariates = Covariates()
+    timestamp_format: str | None = Field(default=None, description="strptime format of ds, e.g. %d/%m/%Y")
+    timezone: str | None = Field(default=None, description="zone of timestamps without one; then kept in UTC")
+    resample: Literal["mean", "sum", "last"] | None = Field(
+        default=None, description="how rows off the grid are brought onto it; none: refused"
+    )
+    max_missing: Rate = Field(default=0.3, description="largest share of missing targets in a series")
+    max_gap: PositiveInt | None = Field(default=None, description="largest gap in steps; default: 3 longest seasons")
+    max_bytes: PositiveInt = Field(default=2 << 30, description="largest data file")
+    align: Literal["auto", "calendar", "series_end"] = Field(
+        default="auto", description="cut-offs at the same time for all series, or counted from each one's end"
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        total = self.train_ratio + self.val_ratio + self.test_ratio
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"train_ratio + val_ratio + test_ratio is {total:g}; allowed: 1")
+        return self
+
+
+class OptimizationSettings(Settings):
+    """How long tuning searches."""
+
+    n_trials: PositiveInt = 100
+    timeout: PositiveInt = Field(default=3600, description="seconds")
+    pruner: Literal["median", "hyperband", "none"] = "median"
+
+
+class ValidationSettings(Settings):
+    """Rolling origins."""
+
+    cv_folds: Annotated[int, Field(ge=2)] = Field(default=5, description="contiguous blocks of origins")
+    scoring: list[Literal["mse", "mae", "r2"]] = Field(default=["mse", "mae", "r2"], min_length=1)
+    origin_stride: PositiveInt | None = Field(
+        default=None, description="steps between origins; default: as small as max_origins allows"
+    )
+    max_origins: Annotated[int, Field(ge=2)] = Field(default=100, description="for each part")
+
+
+class ModelRegistrySettings(Settings):
+    """Where versions go and how many are kept."""
+
+    path: str = "/app/models"
+    versioning: Literal["timestamp"] = "timestamp"
+    max_versions: PositiveInt = 10
+
+
+class TrainingSettings(Settings):
+    """``training.yaml``: the data, the split and the registry."""
+
+    model_name: str = "forecaster"
+    horizon: PositiveInt | None = None
+    frequency: str | None = Field(default=None, description="a pandas offset alias, e.g. h, 30min, D, MS")
+    season_lengths: list[PositiveInt] | None = Field(
+        default=None, min_length=1, description="in steps, the first is MASE's m; default: from the frequency"
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
+    data: DataSettings = DataSettings()
+    optimization: OptimizationSettings = OptimizationSettings()
+    validation: ValidationSettings = ValidationSettings()
+    model_registry: ModelRegistrySettings = ModelRegistrySettings()
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        check_name(self.model_name)
+        return self
+
+
+class ModelSettings(Settings):
+    """What every trained model has."""
+
+    time_limit: PositiveFloat | None = Field(default=None, description="seconds of one fit, saving included")
+
+
+class ArimaSettings(ModelSettings):
+    """``arima.yaml``."""
+
+    engine: Literal["auto", "pmdarima", "statsforecast"] = Field(
+        default="auto", description="auto: pmdarima for one series, statsforecast, which is faster, for a panel"
+    )
+    max_order: Annotated[list[Annotated[int, Field(ge=0, le=24)]], Field(min_length=3, max_length=3)] = Field(
+        default=[5, 1, 5], description="the largest p, d and q, each; not pmdarima's max_order, which is their sum"
+    )
+    seasonal: bool = Field(default=False, description="search seasonal orders at the first season length")
+    information_criterion: Literal["aic", "aicc", "bic"] = "aic"
+    stepwise: bool = True
+    seasonal_test: Literal["ocsb", "ch"] = "ocsb"
+    deseasonalize: Literal["auto", "profile", "fourier", "none"] = Field(
+        default="auto", description="how seasons are removed before the search; auto: profile, none if seasonal"
+    )
+    fourier_terms: PositiveInt = Field(default=4, description="sine and cosine pairs for each season length")
+    max_rows: PositiveInt = Field(default=5000, description="newest rows of each series that a fit sees")
+
+
+class EarlyStopping(Settings):
+    """When training stops before its last epoch; the best weights are kept."""
+
+    patience: PositiveInt = 10
+    monitor: Literal["val_loss", "loss"] = "val_loss"
+
+
+class NeuralSettings(ModelSettings):
+    """What LSTM and Transformer share: windows, normalisation and the training loop."""
+
+    sequence_length: PositiveInt = Field(default=60, description="steps that the network sees")
+    patch_length: PositiveInt = Field(default=1, description="neighbouring steps read as one token")
+    dropout_rate: Rate = 0.2
+    normalization: Literal["instance", "series", "none"] = "instance"
+    residual: Literal["none", "last", "season"] = Field(
+        default="last", description="what the network's output is added to"
+    )
+    linear_skip: bool = Field(default=False, description="add a linear map of the whole window")
+    batch_size: PositiveInt = 32
+    epochs: PositiveInt = 100
+    windows_per_epoch: PositiveInt | None = Field(
+        default=None, description="windows drawn for one epoch; default: each once"
+    )
+    learning_rate: PositiveFloat = 1e-3
+    schedule: Literal["constant", "cosine", "plateau"] = "constant"
+    loss: Literal["mse", "mae", "huber"] = "mse"
+    clip_norm: PositiveFloat | None = 1.0
+    early_stopping: EarlyStopping = EarlyStopping()
+
+    @model_validator(mode="after")
+    def _patches(self) -> Self:
+        if self.sequence_length % self.patch_length:
+            raise ValueError(
+                f"patch_length {self.patch_length} does not divide sequence_length {self.sequence_length};"
+                " allowed: a divisor of it"
+            )
+        return self
+
+
+class LstmSettings(NeuralSettings):
+    """``lstm.yaml``."""
+
+    hidden_units: list[PositiveInt] = Field(default=[128, 64], min_length=1, description="units of each layer")
+
+
+class TransformerSettings(NeuralSettings):
+    """``transformer.yaml``."""
+
+    d_model: PositiveInt = 512
+    num_heads: PositiveInt = 8
+    num_layers: PositiveInt = 6
+    dff: PositiveInt = 2048
+    dropout_rate: Rate = 0.1
+    pooling: Literal["average", "flatten", "last"] = "average"
+
+    @model_validator(mode="after")
+    def _heads(self) -> Self:
+        if self.d_model % self.num_heads:
+            raise ValueError(
+                f"num_heads {self.num_heads} does not divide d_model {self.d_model}; allowed: a divisor of it"
+            )
+        return self
+
+
+class CatBoostSettings(ModelSettings):
+    """``catboost.yaml``."""
+
+    iterations: PositiveInt = 1000
+    learning_rate: PositiveFloat = 0.1
+    depth: Annotated[int, Field(ge=1, le=16)] = 6
+    l2_leaf_reg: PositiveFloat = 3
+    bootstrap_type: Literal["Bayesian", "Bernoulli", "MVS", "No"] = "Bayesian"
+    bagging_temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = 1
+    od_type: Literal["Iter", "IncToDec"] = "Iter"
+    od_wait: PositiveInt = 50
+    loss_function: Literal["RMSE", "MAE"] = "RMSE"
+    eval_metric: Literal["RMSE", "MAE"] = "MAE"
+    differences: Literal["auto", "none"] | list[PositiveInt] = Field(
+        default="auto", description="lags that the target is differenced by; auto: the first season length, else 1"
+    )
+    lags: list[PositiveInt] | None = Field(default=None, description="default: from horizon and season lengths")
+    rolling_windows: list[PositiveInt] | None = Field(default=None, description="default: from season lengths")
+    max_rows: PositiveInt = Field(default=2_000_000, description="newest training rows kept")
+
+    @model_validator(mode="after")
+    def _bagging(self) -> Self:
+        if self.bootstrap_type != "Bayesian" and "bagging_temperature" in self.model_fields_set:
+            raise ValueError(
+                f"bagging_temperature has no effect with bootstrap_type {self.bootstrap_type}; allowed: Bayesian"
+            )
+        return self
+
+
+class EnsembleSettings(Settings):
+    """``ensemble.yaml``."""
+
+    method: Literal["greedy", "nnls", "ols", "equal"] = Field(
+        default="greedy", description="how the weights are fitted; ols, unconstrained, is for one series"
+    )
+    greedy_rounds: PositiveInt = 50
+    quantiles: list[Share] = Field(default=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], min_length=1)
+    min_models: PositiveInt = Field(default=1, description="trained members without which the run fails")
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        if self.quantiles != sorted(set(self.quantiles)):
+            raise ValueError(f"quantiles {self.quantiles} are not in ascending order, each once")
+        return self
+
+
+ModelKind = Literal["arima", "lstm", "transformer", "catboost"]
+
+
+class PipelineSettings(Settings):
+    """``pipeline.yaml``: what shapes the graph, decided when the pipeline is compiled."""
+
+    models: list[ModelKind] = Field(default=["arima", "lstm", "transformer", "catboost"], min_length=1)
+    final_fit: bool = Field(default=True, description="fit each model again on all rows before publishing")
+    on_trainer_failure: Literal["continue", "stop"] = "continue"
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        if len(set(self.models)) < len(self.models):
+            raise ValueError(f"models {self.models} names one twice; allowed: each once")
+        return self
+
+
+class AllSettings(Settings):
+    """Every settings file of a folder, each under the name of its file."""
+
+    training: TrainingSettings = TrainingSettings()
+    arima: ArimaSettings = ArimaSettings()
+    lstm: LstmSettings = LstmSettings()
+    transformer: TransformerSettings = TransformerSettings()
+    catboost: CatBoostSettings = CatBoostSettings()
+    ensemble: EnsembleSettings = EnsembleSettings()
+    pipeline: PipelineSettings = PipelineSettings()
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def load_settings(folder: Path, overrides: Iterable[str] = ()) -> AllSettings:
+    """Read every settings file of a folder; a file that is not there keeps its defaults.
+
+    Args:
+        folder: Holds ``training.yaml``, ``lstm.yaml`` and so on; each has one top-level key, its name.
+        overrides: ``file.key[.key]=value``, the value read as YAML, e.g. ``lstm.epochs=5``.
+
+    Raises:
+        ConfigError: A file, key or value is wrong.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such configuration folder")
+    parts = {name: _section(folder / f"{name}.yaml", name) for name in AllSettings.model_fields}
+    for override in overrides:
+        _apply(parts, override)
+    return AllSettings(
+        **{
+            name: validate(field.annotation, parts[name], f"{folder / name}.yaml", name)  # type: ignore[arg-type]
+            for name, field in AllSettings.model_fields.items()
+        }
+    )
+
+
+def parse_settings(model: type[S], text: str, parameter: str) -> S:
+    """Read one settings file's JSON, as a pipeline parameter carries it.
+
+    Raises:
+        ConfigError: The text is not JSON, or a key or value in it is wrong.
+    """
+    try:
+        data = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"parameter {parameter}: not valid JSON ({error})") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"parameter {parameter}: found {type(data).__name__}, allowed: a JSON object")
+    return validate(model, data, f"parameter {parameter}")
+
+
+def validate(model: type[S], data: Mapping[str, Any], where: str, prefix: str = "") -> S:
+    """Build ``model`` from plain data, with one-line errors that name the place and what is allowed."""
+    _check_keys(model, data, where, prefix)
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(_one_line(error, where, prefix)) from error
+
+
+def _one_line(error: ValidationError, where: str, prefix: str) -> str:
+    first, *more = error.errors(include_url=False)
+    key = ".".join(str(part) for part in (prefix, *first["loc"]) if part != "")
+    found = "" if isinstance(first["input"], dict) else f", found {first['input']!r}"
+    rest = f" (and {len(more)} more)" if more else ""
+    return f"{where}: {key}: {first['msg'].removeprefix('Value error, ')}{found}{rest}"
+
+
+def _check_keys(model: type[BaseModel], data: Mapping[str, Any], where: str, prefix: str) -> None:
+    for key, value in data.items():
+        path = f"{prefix}.{key}" if prefix else str(key)
+        field = model.model_fields.get(key) if isinstance(key, str) else None
+        if field is None:
+            raise ConfigError(f"{where}: unknown key {path}; {_nearest(str(key), model.model_fields)}")
+        nested = field.annotation
+        if isinstance(nested, type) and issubclass(nested, BaseModel) and isinstance(value, dict):
+            _check_keys(nested, value, where, path)
+
+
+def _nearest(key: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    close = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+    return f"did you mean {close[0]}?" if close else f"allowed: {', '.join(names)}"
+
+
+def _section(path: Path, name: str) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    document = read_yaml(path)
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: found no mapping, allowed: one top-level key, {name}")
+    for key in document:
+        if key != name:
+            raise ConfigError(f"{path}: unknown key {key}; allowed: one top-level key, {name}")
+    section = document.get(name)
+    if not isinstance(section, dict):
+        raise ConfigError(f"{path}: {name} holds {type(section).__name__}, allowed: a mapping of keys")
+    return section
+
+
+def _apply(parts: dict[str, dict[str, Any]], override: str) -> None:
+    path, equals, text = override.partition("=")
+    name, *keys = path.strip().split(".")
+    if not equals or not keys or not all(keys):
+        raise ConfigError(f"--set {override}: allowed: FILE.KEY=VALUE, e.g. lstm.epochs=5")
+    if name not in parts:
+        raise ConfigError(f"--set {override}: unknown file {name}; {_nearest(name, parts)}")
+    target = parts[name]
+    for key in keys[:-1]:
+        target = target.setdefault(key, {})
+        if not isinstance(target, dict):
+            raise ConfigError(f"--set {override}: {key} holds a value, allowed: the name of a group of keys")
+    target[keys[-1]] = parse_yaml(text, f"--set {override}")
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file of at most 1 MB; see ``parse_yaml``."""
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise ConfigError(f"{path}: {size} bytes, allowed: {MAX_BYTES}")
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """Parse YAML as strictly as JSON.
+
+    Aliases, tags, duplicate keys and deep nesting are refused before anything is built. Only ``true``
+    and ``false`` are booleans, and a number with a leading zero is text, as in YAML 1.2.
+
+    Raises:
+        ConfigError: Naming the line.
+    """
+    try:
+        _check_events(text, where)
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506  a subclass of SafeLoader
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{where}: line {line}: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where}: not YAML ({' '.join(str(error).split())})") from error
+    except ValueError as error:
+        raise ConfigError(f"{where}: a value cannot be read ({error})") from error
+
+
+def _check_events(text: str, where: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        line = event.start_mark.line + 1
+        if isinstance(event, yaml.AliasEvent):
+            raise ConfigError(f"{where}: line {line}: alias *{event.anchor}; allowed: no aliases")
+        if getattr(event, "tag", None):
+            raise ConfigError(f"{where}: line {line}: tag {event.tag}; allowed: no tags")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            raise ConfigError(f"{where}: line {line}: nested deeper than {MAX_DEPTH} levels")
+
+
+class _StrictLoader(yaml.SafeLoader):
+    yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012  PyYAML's own interface
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Hashable] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is not text", key_node.start_mark
+                )
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key}", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+def _add_resolvers() -> None:
+    import re
+
+    for tag, pattern, first in (
+        ("bool", r"true|false", "tf"),
+        ("null", r"null|~|", ["n", "~", ""]),
+        ("int", r"[-+]?(0|[1-9][0-9]*)", "-+0123456789"),
+        ("float", r"[-+]?(0|[1-9][0-9]*)?(\.[0-9]+)?([eE][-+]?[0-9]+)?", "-+.0123456789"),
+    ):
+        _StrictLoader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(f"(?:{pattern})$"), list(first))
+
+
+_add_resolvers()
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) < len(keys):
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"duplicate key {twice}")
+    return dict(pairs)
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not a JSON number")

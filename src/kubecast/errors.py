@@ -1,0 +1,96 @@
+"""Every error that kubecast raises on purpose, in one tree.
+
+    KubecastError
+    ├── InputError                what the user gave cannot be used (exit status 2)
+    │   ├── ConfigError           a settings file, an option or a parameter
+    │   ├── DataError             a data file or the panel made from it
+    │   └── InvalidName           a model name, version or alias that is not allowed
+    ├── ModelError                one model could not be fitted; the others go on
+    └── RegistryError             reading from or publishing to the registry
+        ├── NotFound              no such model, version or alias (exit status 2)
+        ├── IntegrityError        a stored file is missing, foreign or altered
+        ├── Conflict              another writer won; nothing was overwritten
+        └── StoreError            the store underneath
+            ├── StoreUnreachable
+            ├── StoreTimeout
+            ├── StoreForbidden
+            ├── BucketNotFound
+            ├── StoreFull
+            └── StoreUnsafe       the store ignores conditional writes
+
+A message is one line: what was found, where (file, row, key), and what is allowed.
+"""
+
+
+class KubecastError(Exception):
+    """Root of every error raised on purpose; ``exit_status`` is what the command exits with."""
+
+    exit_status = 1
+
+
+class InputError(KubecastError):
+    """What the user gave cannot be used."""
+
+    exit_status = 2
+
+
+class ConfigError(InputError):
+    """A settings file, an option or a parameter is wrong."""
+
+
+class DataError(InputError):
+    """A data file, or the panel made from it, is wrong."""
+
+
+class InvalidName(InputError):
+    """A model name, version or alias is not allowed."""
+
+
+class ModelError(KubecastError):
+    """One model could not be fitted or cannot forecast; the others go on without it."""
+
+
+class RegistryError(KubecastError):
+    """The registry cannot do what was asked."""
+
+
+class NotFound(RegistryError):
+    """There is no such model, version or alias."""
+
+    exit_status = 2
+
+
+class IntegrityError(RegistryError):
+    """A stored file is missing, altered, or not what its manifest says."""
+
+
+class Conflict(RegistryError):
+    """Another writer won the race; nothing was overwritten."""
+
+
+class StoreError(RegistryError):
+    """The object store underneath failed."""
+
+
+class StoreUnreachable(StoreError):
+    """The store does not answer at its address."""
+
+
+class StoreTimeout(StoreError):
+    """The store answered too slowly."""
+
+
+class StoreForbidden(StoreError):
+    """The credentials do not allow the operation."""
+
+
+class BucketNotFound(StoreError):
+    """The bucket or folder does not exist."""
+
+
+class StoreFull(StoreError):
+    """No space is left; what was published before is intact."""
+
+
+class StoreUnsafe(StoreError):
+    """The store ignores conditional writes, so a registry on it could lose versions."""

@@ -1,0 +1,65 @@
+"""Seasonal naive: the value one season before. The yardstick, and what a series falls back to."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from kubecast.models.base import FitLog, FitPlan
+from kubecast.panel import Cutoffs, Panel
+
+
+@dataclass(frozen=True)
+class SeasonalNaive:
+    """Repeats the last season; a history shorter than one season repeats its last value.
+
+    Attributes:
+        season_length: In steps; 1 is the naive forecast.
+        name: Column of the forecasts.
+    """
+
+    season_length: int
+    name: str
+
+    def fit(self, panel: Panel, until: Cutoffs, plan: FitPlan) -> tuple["SeasonalNaive", FitLog]:
+        """Return itself: there is nothing to fit."""
+        return self, FitLog(stopped="converged")
+
+    def forecast(self, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
+        """See ``Forecaster.forecast``."""
+        values = seasonal_naive(panel, origins, self.season_length)
+        return forecast_frame(panel, origins, values, self.name)
+
+    def save(self, directory: Path) -> None:
+        """Write ``seasonal_naive.json``."""
+        directory.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"name": self.name, "season_length": self.season_length})
+        (directory / "seasonal_naive.json").write_text(text)
+
+    @classmethod
+    def load(cls, directory: Path) -> "SeasonalNaive":
+        """Read what ``save`` wrote."""
+        return cls(**json.loads((directory / "seasonal_naive.json").read_text()))
+
+
+def seasonal_naive(panel: Panel, origins: Cutoffs, season_length: int) -> NDArray[np.float64]:
+    """Values one season before, from the causally filled target.
+
+    Returns:
+        Shape (origins, horizon).
+    """
+    ends = panel.rows_of(origins)
+    length = ends - panel.starts[panel.codes[ends]] + 1
+    season = np.where(length >= season_length, season_length, 1)[:, None]
+    step = np.arange(panel.spec.horizon)[None, :]
+    return np.asarray(panel.filled[ends[:, None] - season + 1 + step % season])
+
+
+def forecast_frame(panel: Panel, origins: Cutoffs, values: NDArray[np.float64], name: str) -> pd.DataFrame:
+    """Lay forecasts of shape (origins, horizon) out as a ``Forecaster`` returns them."""
+    grid = panel.grid(origins)
+    grid[name] = np.asarray(values, dtype=np.float64).ravel()
+    return grid

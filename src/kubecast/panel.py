@@ -1,0 +1,331 @@
+"""The panel: every series on a complete time grid, and what may be seen of it from an origin.
+
+A split is a cut-off, never a copy: ``history`` shows what lies up to a cut-off, ``future`` what is known in
+advance after it, and ``targets`` what evaluation alone may read.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from kubecast.errors import DataError
+
+Part = Literal["validation", "test"]
+
+
+@dataclass(frozen=True)
+class Cutoffs:
+    """The last visible timestamp of each origin, inclusive; a series may have several.
+
+    Attributes:
+        frame: Columns ``unique_id``, ``cutoff``.
+    """
+
+    frame: pd.DataFrame
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, column: str = "cutoff") -> "Cutoffs":
+        """Take the cut-offs in ``column``, leaving out rows without one."""
+        kept = frame[["unique_id", column]].dropna().rename(columns={column: "cutoff"})
+        return cls(kept.drop_duplicates().reset_index(drop=True))
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+
+class PanelSpec(BaseModel):
+    """What holds for the whole panel.
+
+    Attributes:
+        frequency: A pandas offset alias.
+        horizon: Steps to forecast.
+        season_lengths: In steps; the first is MASE's m.
+        future: Known-future covariates.
+        past: Past-only covariates.
+        static: Static covariates.
+        align: Whether cut-offs are the same time for all series or counted from each one's end.
+        folds: Blocks of origins in each part.
+        digest: SHA-256 of the source.
+        timezone: The zone that ``ds``, which is in UTC, came from; None where the source had none.
+        columns: What ``unique_id``, ``ds`` and ``y`` are called in the source.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    frequency: str
+    horizon: int
+    season_lengths: list[int]
+    future: list[str] = []
+    past: list[str] = []
+    static: list[str] = []
+    align: Literal["calendar", "series_end"] = "calendar"
+    folds: int = 5
+    digest: str = ""
+    timezone: str | None = None
+    columns: dict[str, str] = {}
+
+
+class Finding(BaseModel):
+    """One thing that was found in the data, and what was done about it.
+
+    Attributes:
+        what: For example ``sorted``, ``missing``, ``constant``, ``short``, ``left_out``.
+        series: The series it concerns; empty for the whole file.
+        count: Rows concerned.
+        detail: One sentence.
+    """
+
+    what: str
+    series: str = ""
+    count: int = 0
+    detail: str = ""
+
+
+class DataReport(BaseModel):
+    """What preparation repaired, noticed or left out."""
+
+    rows: int = 0
+    series: int = 0
+    findings: list[Finding] = []
+
+
+class _PanelFile(BaseModel):
+    spec: PanelSpec
+    report: DataReport
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Every series on a complete grid, sorted by ``unique_id`` and ``ds``.
+
+    Attributes:
+        frame: ``unique_id``, ``ds`` (UTC, naive), ``y`` (NaN where unobserved), ``observed``, then the
+            known-future and the past-only covariates. Each series begins and ends with an observed target.
+        static: ``unique_id`` and the static covariates, one row for each series.
+        spec: What holds for the whole panel.
+        series: One row for each series: ``unique_id``, ``train_end``, ``validation_end``, ``scale``,
+            ``rmsse_scale``, ``route`` (``model``, or ``fallback`` for a series too short to fit).
+        origins: ``unique_id``, ``cutoff``, ``part``, ``block``.
+        ahead: ``unique_id``, ``ds`` and known-future covariates after a series' last target.
+        report: What preparation found.
+    """
+
+    frame: pd.DataFrame
+    static: pd.DataFrame
+    spec: PanelSpec
+    series: pd.DataFrame
+    origins: pd.DataFrame
+    ahead: pd.DataFrame = field(default_factory=lambda: pd.DataFrame({"unique_id": [], "ds": []}))
+    report: DataReport = field(default_factory=DataReport)
+
+    @cached_property
+    def ids(self) -> NDArray[np.object_]:
+        """The series' names, ascending."""
+        return np.asarray(self.frame["unique_id"].to_numpy()[self.starts[:-1]], dtype=object)
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """Each series' first row in ``frame``, and after the last the number of rows; shape (series + 1,)."""
+        ids = self.frame["unique_id"].to_numpy()
+        changes = np.flatnonzero(ids[1:] != ids[:-1]) + 1 if len(ids) else np.array([], dtype=np.int64)
+        return np.concatenate([[0] if len(ids) else [], changes, [len(ids)]]).astype(np.int64)
+
+    @cached_property
+    def codes(self) -> NDArray[np.int64]:
+        """Each row's series, as a position in ``ids``."""
+        return np.repeat(np.arange(len(self.ids)), np.diff(self.starts))
+
+    @cached_property
+    def filled(self) -> NDArray[np.float64]:
+        """The target with gaps filled causally: the value one season before, else the one just before.
+
+        Every filled value depends on earlier rows alone, so a slice of it up to an origin leaks nothing.
+        """
+        y = self.frame["y"].to_numpy(dtype=np.float64).copy()
+        season = self.spec.season_lengths[0]
+        first = self.starts[self.codes]
+        for row in np.flatnonzero(np.isnan(y)):
+            back = season if row - season >= first[row] else 1
+            y[row] = y[row - back]
+        return y
+
+    @property
+    def ends(self) -> Cutoffs:
+        """Each series' last row: the origins of a production forecast."""
+        return Cutoffs.of(self.frame.iloc[self.starts[1:] - 1], "ds")
+
+    @property
+    def train_end(self) -> Cutoffs:
+        """Each series' last training row; a series without one is left out."""
+        return Cutoffs.of(self.series, "train_end")
+
+    def part(self, part: Part) -> Cutoffs:
+        """The origins of one part."""
+        return Cutoffs.of(self.origins[self.origins["part"] == part])
+
+    def rows_of(self, cutoffs: Cutoffs) -> NDArray[np.int64]:
+        """Find the row of ``frame`` that each cut-off stands on.
+
+        Returns:
+            Shape (cut-offs,).
+
+        Raises:
+            DataError: A cut-off is on no row of its series.
+        """
+        frame = cutoffs.frame
+        codes = pd.Index(self.ids).get_indexer(pd.Index(frame["unique_id"]))
+        times, keys = self._time_keys
+        at = np.searchsorted(times, frame["cutoff"].to_numpy(dtype="datetime64[ns]"))
+        rows = np.minimum(np.searchsorted(keys, codes * (len(times) + 1) + at), max(len(keys) - 1, 0))
+        found = self.frame["ds"].to_numpy()[rows] == frame["cutoff"].to_numpy(dtype="datetime64[ns]")
+        missing = (codes < 0) | (self.codes[rows] != codes) | ~found
+        if missing.any():
+            bad = frame.iloc[int(np.flatnonzero(missing)[0])]
+            raise DataError(f"series {bad['unique_id']}: cut-off {bad['cutoff']} is on none of its rows")
+        return rows.astype(np.int64)
+
+    @cached_property
+    def _time_keys(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        times, at = np.unique(self.frame["ds"].to_numpy(dtype="datetime64[ns]"), return_inverse=True)
+        return times, self.codes * (len(times) + 1) + at
+
+    def history(self, cutoffs: Cutoffs, last: int | None = None) -> pd.DataFrame:
+        """Every row up to each cut-off, and nothing after it.
+
+        Args:
+            cutoffs: The origins.
+            last: At most so many rows for each origin; default all.
+
+        Returns:
+            ``unique_id``, ``cutoff`` and the other columns of ``frame``, in the order of ``cutoffs``.
+        """
+        ends = self.rows_of(cutoffs)
+        lengths = ends - self.starts[self.codes[ends]] + 1
+        if last is not None:
+            lengths = np.minimum(lengths, last)
+        rows = _ranges(ends - lengths + 1, lengths)
+        found = self.frame.iloc[rows].reset_index(drop=True)
+        found.insert(1, "cutoff", np.repeat(cutoffs.frame["cutoff"].to_numpy(), lengths))
+        return found
+
+    def grid(self, cutoffs: Cutoffs) -> pd.DataFrame:
+        """The horizon's timestamps after each cut-off.
+
+        Returns:
+            ``unique_id``, ``cutoff``, ``ds``; ``horizon`` rows for each origin, in the order of ``cutoffs``.
+        """
+        horizon = self.spec.horizon
+        return pd.DataFrame(
+            {
+                "unique_id": np.repeat(cutoffs.frame["unique_id"].to_numpy(), horizon),
+                "cutoff": np.repeat(cutoffs.frame["cutoff"].to_numpy(), horizon),
+                "ds": steps_after(cutoffs.frame["cutoff"], horizon, self.spec.frequency).ravel(),
+            }
+        )
+
+    def future(self, cutoffs: Cutoffs) -> pd.DataFrame:
+        """The horizon's timestamps after each cut-off, with the known-future covariates.
+
+        Returns:
+            ``unique_id``, ``cutoff``, ``ds`` and the known-future covariates; ``horizon`` rows for each origin,
+            in the order of ``cutoffs``.
+
+        Raises:
+            DataError: A known-future covariate is missing inside a horizon.
+        """
+        grid = self.grid(cutoffs)
+        if not self.spec.future:
+            return grid
+        columns = ["unique_id", "ds", *self.spec.future]
+        parts = [part[columns] for part in (self.frame, self.ahead) if len(part)]
+        known = pd.concat(parts).drop_duplicates(["unique_id", "ds"])
+        found = grid.merge(known, on=["unique_id", "ds"], how="left")
+        lacking = found[found[self.spec.future].isna().any(axis=1)]
+        if len(lacking):
+            row = lacking.iloc[0]
+            names = [name for name in self.spec.future if pd.isna(row[name])]
+            raise DataError(
+                f"series {row['unique_id']}: known-future covariate {', '.join(names)} has no value at {row['ds']}"
+                f" ({len(lacking)} such rows); allowed: a value for each of the {self.spec.horizon} steps after the origin"
+            )
+        return found
+
+    def targets(self, cutoffs: Cutoffs) -> pd.DataFrame:
+        """What came after each cut-off; for evaluation only.
+
+        Returns:
+            ``unique_id``, ``cutoff``, ``ds``, ``y``, ``observed``: up to ``horizon`` rows for each origin.
+        """
+        ends = self.rows_of(cutoffs)
+        lengths = np.minimum(self.starts[self.codes[ends] + 1] - 1 - ends, self.spec.horizon)
+        found = self.frame.iloc[_ranges(ends + 1, lengths)][["unique_id", "ds", "y", "observed"]]
+        found = found.reset_index(drop=True)
+        found.insert(1, "cutoff", np.repeat(cutoffs.frame["cutoff"].to_numpy(), lengths))
+        return found
+
+    def save(self, directory: Path) -> None:
+        """Write the panel as Parquet and JSON."""
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, frame in self._tables().items():
+            frame.to_parquet(directory / f"{name}.parquet", index=False)
+        text = _PanelFile(spec=self.spec, report=self.report).model_dump_json(indent=1)
+        (directory / "panel.json").write_text(text)
+
+    def _tables(self) -> Mapping[str, pd.DataFrame]:
+        return {
+            "panel": self.frame,
+            "static": self.static,
+            "series": self.series,
+            "origins": self.origins,
+            "ahead": self.ahead,
+        }
+
+    @classmethod
+    def load(cls, directory: Path) -> "Panel":
+        """Read what ``save`` wrote.
+
+        Raises:
+            DataError: A file is missing or not what ``save`` writes.
+        """
+        try:
+            file = _PanelFile.model_validate_json((directory / "panel.json").read_text())
+            tables = {
+                name: pd.read_parquet(directory / f"{name}.parquet")
+                for name in ("panel", "static", "series", "origins", "ahead")
+            }
+        except (OSError, ValueError) as error:
+            raise DataError(f"{directory}: not a panel ({' '.join(str(error).split())[:200]})") from error
+        frame = tables.pop("panel")
+        return cls(frame=frame, spec=file.spec, report=file.report, **tables)
+
+
+def steps_after(cutoffs: "pd.Series[Any]", steps: int, frequency: str) -> NDArray[Any]:
+    """The grid's next timestamps.
+
+    Returns:
+        datetime64[ns] of shape (cut-offs, steps).
+    """
+    offset = pd.tseries.frequencies.to_offset(frequency)
+    values = cutoffs.to_numpy(dtype="datetime64[ns]")
+    if isinstance(offset, pd.offsets.Tick):
+        delta = np.timedelta64(pd.Timedelta(offset).value, "ns")
+        return np.asarray(values[:, None] + delta * np.arange(1, steps + 1)[None, :])
+    unique, at = np.unique(values, return_inverse=True)
+    grid = np.empty((len(unique), steps), dtype="datetime64[ns]")
+    for row, start in enumerate(unique):
+        grid[row] = pd.date_range(start, periods=steps + 1, freq=offset)[1:].to_numpy()
+    return np.asarray(grid[at])
+
+
+def _ranges(first: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Concatenate ``arange(first[i], first[i] + lengths[i])``."""
+    total = int(lengths.sum())
+    begins = np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return np.repeat(first, lengths) + np.arange(total) - begins

@@ -1,0 +1,185 @@
+"""What a version's commit record and a model's refs hold, and how files are checked against them."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
+
+from kubecast.errors import InputError, IntegrityError, RegistryError
+from kubecast.registry.names import path_fault
+
+JSON = JsonValue
+SCHEMA_VERSION: Final = 1
+MAX_METADATA_BYTES = 1 << 20
+CHUNK_BYTES = 8 << 20
+
+_Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def encode(self) -> bytes:
+        """Return the document as JSON."""
+        return json.dumps(self.model_dump(mode="json"), allow_nan=False).encode()
+
+
+class FileEntry(_Document):
+    """One file of a version."""
+
+    size: Annotated[int, Field(ge=0, strict=True)]
+    sha256: _Sha256
+
+
+class Manifest(_Document):
+    """The commit record: a version exists from the moment its manifest does."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    version: str
+    created: AwareDatetime
+    nonce: str
+    idempotency_key: _Sha256
+    files: dict[str, FileEntry]
+    metadata: dict[str, JsonValue]
+
+    @field_validator("files")
+    @classmethod
+    def _paths_stay_inside(cls, files: dict[str, FileEntry]) -> dict[str, FileEntry]:
+        for path in files:
+            if fault := path_fault(path):
+                raise ValueError(f"{path!r} {fault}")
+        return files
+
+
+class Refs(_Document):
+    """What of a model can change: its aliases, and the versions that are being deleted since a time."""
+
+    generation: Annotated[int, Field(ge=0, strict=True)] = 0
+    nonce: str = ""
+    aliases: dict[str, str] = {}
+    deleting: dict[str, AwareDatetime] = {}
+
+
+_D = TypeVar("_D", bound=_Document)
+
+
+def decode(kind: type[_D], data: bytes, where: str) -> _D:
+    """Parse a stored document.
+
+    Raises:
+        RegistryError: A newer release of kubecast wrote it.
+        IntegrityError: It is damaged.
+    """
+    try:
+        content = json.loads(data)
+        _refuse_newer(content, where)
+        return kind.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise IntegrityError(f"{where}: damaged {kind.__name__.lower()}: {key}: {first['msg']}") from error
+    except (ValueError, RecursionError) as error:
+        raise IntegrityError(f"{where}: damaged {kind.__name__.lower()}: not JSON: {error}") from error
+
+
+def scan(bundle: Path) -> dict[str, FileEntry]:
+    """List the files of a bundle with their sizes and hashes, sorted by path.
+
+    Raises:
+        InputError: The bundle is empty or unreadable, or holds anything but plain files with safe names.
+    """
+    try:
+        files = dict(sorted((path, _entry(bundle / path)) for path in _paths(bundle, "")))
+    except OSError as error:
+        raise InputError(f"bundle {bundle}: {error.filename}: {error.strerror}") from error
+    if not files:
+        raise InputError(f"bundle {bundle} holds no file")
+    return files
+
+
+def read_chunks(file: Path) -> Iterator[bytes]:
+    """Read a file in parts, so that a large model never fills the memory."""
+    with file.open("rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            yield chunk
+
+
+def verified(chunks: Iterable[bytes], entry: FileEntry, where: str) -> Iterator[bytes]:
+    """Pass the chunks on, and raise IntegrityError at their end unless size and hash are the entry's."""
+    digest = hashlib.sha256()
+    size = 0
+    for chunk in chunks:
+        digest.update(chunk)
+        size += len(chunk)
+        yield chunk
+    if (size, digest.hexdigest()) != (entry.size, entry.sha256):
+        raise IntegrityError(
+            f"{where}: {size} bytes with SHA-256 {digest.hexdigest()[:12]}…, "
+            f"but its manifest says {entry.size} bytes with {entry.sha256[:12]}…"
+        )
+
+
+def idempotency_key(files: Mapping[str, FileEntry]) -> str:
+    """Return the SHA-256 over the sorted paths and hashes of a bundle: equal for equal bundles only."""
+    lines = (f"{entry.sha256}  {path}\n" for path, entry in sorted(files.items()))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def check_metadata(metadata: Mapping[str, JSON]) -> dict[str, JSON]:
+    """Return the metadata as plain JSON values.
+
+    Raises:
+        InputError: A value is not JSON, a number is not finite, or all of it is over 1 MiB.
+    """
+    plain: dict[str, JSON] = {}
+    size = 0
+    for key, value in metadata.items():
+        text = _json_item(key, value)
+        plain.update(json.loads(text))
+        size += len(text)
+    if size > MAX_METADATA_BYTES:
+        raise InputError(f"metadata: {size} bytes as JSON; allowed: {MAX_METADATA_BYTES}")
+    return plain
+
+
+def _json_item(key: str, value: JSON) -> str:
+    try:
+        text = json.dumps({key: value}, allow_nan=False)
+        same = json.loads(text) == {key: value}
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"metadata key {key!r}: {error}; allowed: JSON with finite numbers") from error
+    if not same:
+        raise InputError(f"metadata key {key!r}: changes when written; allowed: lists, and text as keys")
+    return text
+
+
+def _refuse_newer(content: Any, where: str) -> None:
+    schema = content.get("schema_version") if isinstance(content, dict) else None
+    if isinstance(schema, int) and schema > SCHEMA_VERSION:
+        raise RegistryError(f"{where}: schema {schema} is newer than {SCHEMA_VERSION}; upgrade kubecast")
+
+
+def _paths(bundle: Path, prefix: str) -> Iterator[str]:
+    for entry in os.scandir(bundle / prefix):
+        path = f"{prefix}{entry.name}"
+        if fault := path_fault(path):
+            raise InputError(f"bundle {bundle}: {path!r} {fault}")
+        if entry.is_dir(follow_symlinks=False):
+            yield from _paths(bundle, f"{path}/")
+        elif entry.is_file(follow_symlinks=False):
+            yield path
+        else:
+            raise InputError(f"bundle {bundle}: {path!r} is a link or a special file; allowed: plain files")
+
+
+def _entry(file: Path) -> FileEntry:
+    digest = hashlib.sha256()
+    size = 0
+    for chunk in read_chunks(file):
+        digest.update(chunk)
+        size += len(chunk)
+    return FileEntry(size=size, sha256=digest.hexdigest())

@@ -1,0 +1,82 @@
+"""The names a registry accepts: of models, aliases and versions, and the paths inside a version."""
+
+import re
+import secrets
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+
+from kubecast.errors import InvalidName
+
+LATEST = "latest"
+CHAMPION = "champion"
+VERSION_PATTERN = re.compile(r"[0-9]{8}T[0-9]{12}Z-[0-9a-f]{8}")
+
+_NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_NAME_RULE = "allowed: 1 to 128 of A-Z a-z 0-9 . _ -, the first a letter or a digit"
+_TIME_FORMAT = "%Y%m%dT%H%M%S%fZ"
+_UNSAFE_SUFFIXES = frozenset({".pkl", ".pickle", ".joblib", ".h5"})
+_MAX_PATH_BYTES = 512  # with the longest name and the version in front, still within S3's 1,024
+
+
+def check_name(name: str) -> str:
+    """Return the model name unchanged, or raise InvalidName."""
+    return _check("model name", name)
+
+
+def check_alias(alias: str) -> str:
+    """Return the alias unchanged, or raise InvalidName; `latest` is derived and cannot be set."""
+    _check("alias", alias)
+    if alias.lower() == LATEST:
+        raise InvalidName(f"alias {alias!r} is reserved: it always means the newest version")
+    if VERSION_PATTERN.fullmatch(alias):
+        raise InvalidName(f"alias {alias!r} is shaped like a version; allowed: a word such as 'champion'")
+    return alias
+
+
+def is_version(text: str) -> bool:
+    """Tell whether the text is a version id, such as `20261123T181500123456Z-0f3c9a1b`."""
+    if not VERSION_PATTERN.fullmatch(text):
+        return False
+    try:
+        version_time(text)
+    except ValueError:
+        return False
+    return True
+
+
+def version_time(version: str) -> datetime:
+    """Return the time in a version id, in UTC."""
+    return datetime.strptime(version.partition("-")[0], _TIME_FORMAT).replace(tzinfo=UTC)
+
+
+def new_version(time: datetime, idempotency_key: str) -> str:
+    """Make a version id of its time, four digits of its bundle's key and four random digits.
+
+    The key's digits tell which few manifests to read when a publish is retried; the random ones keep apart two
+    writers of one bundle in one microsecond.
+    """
+    return f"{time.strftime(_TIME_FORMAT)}-{idempotency_key[:4]}{secrets.token_hex(2)}"
+
+
+def may_hold(version: str, idempotency_key: str) -> bool:
+    """Tell whether a version can be of the bundle with this key."""
+    return version.partition("-")[2].startswith(idempotency_key[:4])
+
+
+def path_fault(path: str) -> str | None:
+    """Say why a file's path inside a version is not allowed; None when it is."""
+    if not path.isprintable() or set(path) & {"\\", "#"}:
+        return "has a control character, a backslash or a '#'"
+    if any(segment in {"", ".", ".."} for segment in path.split("/")):
+        return "is not a plain relative path"
+    if len(path.encode()) > _MAX_PATH_BYTES:
+        return f"is over {_MAX_PATH_BYTES} bytes long"
+    if _UNSAFE_SUFFIXES & {suffix.lower() for suffix in PurePosixPath(path).suffixes}:
+        return f"is of a kind that can run code when loaded ({', '.join(sorted(_UNSAFE_SUFFIXES))})"
+    return None
+
+
+def _check(what: str, text: str) -> str:
+    if not isinstance(text, str) or not _NAME_PATTERN.fullmatch(text):
+        raise InvalidName(f"{what} {text!r:.200}: {_NAME_RULE}")
+    return text

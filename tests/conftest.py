@@ -1,0 +1,63 @@
+"""Small real panels for every test."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kubecast.cleaning import build_panel
+from kubecast.config import TrainingSettings
+from kubecast.panel import Panel
+
+SMALL = {"data": {"min_samples": 1}, "validation": {"cv_folds": 3, "max_origins": 8}}
+
+
+def hourly(series: int = 3, rows: int = 400, seed: int = 0, covariates: bool = False) -> pd.DataFrame:
+    """Hourly series of unequal lengths with a daily season, a level of their own and noise."""
+    random = np.random.default_rng(seed)
+    tables = []
+    for number in range(series):
+        length = rows - 30 * number
+        hours = np.arange(length)
+        level = 100.0 * (number + 1)
+        y = level * (1 + 0.3 * np.sin(2 * np.pi * hours / 24)) + random.normal(0, 0.03 * level, length)
+        ds = pd.date_range("2024-01-01", periods=rows, freq="h")[-length:]
+        table = pd.DataFrame({"unique_id": f"s{number}", "ds": ds, "y": y})
+        if covariates:
+            table["promotion"] = (random.random(length) < 0.1).astype(float)
+            table["visitors"] = random.normal(10, 1, length)
+            table["region"] = f"r{number % 2}"
+            table["y"] += 0.5 * level * table["promotion"]
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def small_settings(**changes: object) -> TrainingSettings:
+    """Settings under which ``hourly`` makes a panel; ``changes`` are whole top-level keys."""
+    base = {"horizon": 6, "season_lengths": [24], "frequency": "h", **SMALL}
+    return TrainingSettings.model_validate({**base, **changes})
+
+
+WITH_COVARIATES = {
+    "min_samples": 1,
+    "covariates": {"future": ["promotion"], "past": ["visitors"], "static": ["region"]},
+}
+
+
+@pytest.fixture(scope="session")
+def panel() -> Panel:
+    """Three hourly series of unequal lengths, horizon 6, season 24."""
+    return build_panel(hourly(), small_settings())
+
+
+@pytest.fixture(scope="session")
+def covariate_panel() -> Panel:
+    """As ``panel``, with one covariate of each kind."""
+    return build_panel(hourly(covariates=True), small_settings(data=WITH_COVARIATES))
+
+
+@pytest.fixture
+def make_panel() -> Callable[..., Panel]:
+    """Build a panel from rows and changed settings."""
+    return lambda rows, **changes: build_panel(rows, small_settings(**changes))

@@ -1,0 +1,179 @@
+"""What every forecaster must do, whatever its kind."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kubecast.cleaning import build_panel
+from kubecast.config import ArimaSettings, CatBoostSettings, LstmSettings, ModelSettings, TransformerSettings
+from kubecast.models import load_forecaster, make_trainer
+from kubecast.models.base import FitPlan, Forecaster
+from kubecast.models.seasonal_naive import SeasonalNaive
+from kubecast.panel import Cutoffs, Panel
+from tests.conftest import WITH_COVARIATES, hourly, small_settings
+
+SETTINGS: dict[str, ModelSettings] = {
+    "arima": ArimaSettings(max_order=[1, 1, 1]),
+    "lstm": LstmSettings(sequence_length=48, patch_length=4, hidden_units=[8], epochs=2, batch_size=64),
+    "transformer": TransformerSettings(
+        sequence_length=48, patch_length=4, d_model=8, num_heads=2, num_layers=1, dff=16, epochs=2, batch_size=64
+    ),
+    "catboost": CatBoostSettings(iterations=20, depth=3),
+}
+KINDS = list(SETTINGS)
+CUT = pd.Timestamp("2024-01-14T23:00")
+
+
+def until(panel: Panel, cut: pd.Timestamp = CUT) -> Cutoffs:
+    return Cutoffs(pd.DataFrame({"unique_id": panel.ids, "cutoff": cut}))
+
+
+def fit(kind: str, panel: Panel, plan: FitPlan | None = None, at: Cutoffs | None = None) -> Forecaster:
+    forecaster, _ = make_trainer(kind, SETTINGS[kind]).fit(panel, at or until(panel), plan or FitPlan(seed=1))
+    return forecaster
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def fitted(kind: str, covariate_panel: Panel) -> Forecaster:
+    return fit(kind, covariate_panel)
+
+
+def test_forecasts_many_origins_at_once_in_their_order(
+    kind: str, fitted: Forecaster, covariate_panel: Panel
+) -> None:
+    origins = covariate_panel.part("test")
+    found = fitted.forecast(covariate_panel, origins)
+    expected = covariate_panel.grid(origins)
+    pd.testing.assert_frame_equal(found[["unique_id", "cutoff", "ds"]], expected)
+    assert list(found.columns) == ["unique_id", "cutoff", "ds", kind]
+    assert np.isfinite(found[kind]).all()
+
+
+def test_forecast_from_one_origin_equals_that_of_many(
+    kind: str, fitted: Forecaster, covariate_panel: Panel
+) -> None:
+    origins = covariate_panel.part("test")
+    many = fitted.forecast(covariate_panel, origins)
+    one = fitted.forecast(covariate_panel, Cutoffs(origins.frame.iloc[[3]].reset_index(drop=True)))
+    again = many[(many["unique_id"] == one["unique_id"][0]) & (many["cutoff"] == one["cutoff"][0])]
+    np.testing.assert_allclose(one[kind], again[kind], rtol=1e-4)
+
+
+def test_saved_and_loaded_forecasts_are_identical(
+    kind: str, fitted: Forecaster, covariate_panel: Panel, tmp_path: Path
+) -> None:
+    fitted.save(tmp_path)
+    loaded = load_forecaster(kind, tmp_path)
+    origins = covariate_panel.part("test")
+    assert loaded.name == fitted.name
+    pd.testing.assert_frame_equal(
+        loaded.forecast(covariate_panel, origins), fitted.forecast(covariate_panel, origins), check_exact=True
+    )
+    assert not [path for path in tmp_path.rglob("*") if path.suffix in {".pkl", ".pickle", ".joblib", ".h5"}]
+
+
+@pytest.mark.parametrize("change", ["altered", "deleted"])
+def test_nothing_after_the_cutoff_changes_fit_or_forecast(
+    kind: str, fitted: Forecaster, covariate_panel: Panel, change: str
+) -> None:
+    rows = hourly(covariates=True)
+    late = rows["ds"] > CUT
+    if change == "altered":
+        rows.loc[late, "y"] = np.where(np.arange(late.sum()) % 7 == 0, np.nan, rows.loc[late, "y"] * 3 + 1000)
+        rows.loc[late, "visitors"] = -5.0
+    else:
+        rows.loc[late, "visitors"] = np.nan
+        rows.loc[late & (rows["ds"] > CUT + pd.Timedelta(hours=6)), "y"] = np.nan
+        rows = rows[~late | (rows["ds"] <= CUT + pd.Timedelta(hours=6))]
+    settings = small_settings(data={**WITH_COVARIATES, "max_missing": 0.9})
+    panel = build_panel(rows, settings)
+    origins = until(panel)
+    expected = fitted.forecast(covariate_panel, until(covariate_panel))
+    pd.testing.assert_frame_equal(fitted.forecast(panel, origins), expected, check_exact=True)
+    refitted = fit(kind, panel).forecast(panel, origins)
+    np.testing.assert_allclose(refitted[kind], expected[kind], rtol=1e-5)
+
+
+def test_known_future_covariate_matters(kind: str) -> None:
+    rows = hourly(series=2, covariates=True)
+    origins = until(build_panel(rows, small_settings(data=WITH_COVARIATES)))
+    forecasts = []
+    for value in (0.0, 1.0):
+        rows.loc[rows["ds"] > CUT, "promotion"] = value
+        changed = build_panel(rows, small_settings(data=WITH_COVARIATES))
+        forecasts.append(fit(kind, changed).forecast(changed, origins)[kind])
+    assert not np.allclose(forecasts[0], forecasts[1])
+
+
+def test_series_unseen_at_fit_is_forecast(kind: str, panel: Panel) -> None:
+    seen = Cutoffs(until(panel).frame.iloc[:2])
+    forecaster = fit(kind, panel, at=seen)
+    found = forecaster.forecast(panel, panel.ends)
+    assert np.isfinite(found[kind]).all()
+    assert set(found["unique_id"]) == set(panel.ids)
+
+
+def test_short_history_gets_the_fallback(kind: str, panel: Panel) -> None:
+    forecaster = fit(kind, panel)
+    early = Cutoffs(panel.frame.groupby("unique_id").nth(1)[["unique_id", "ds"]].rename(columns={"ds": "cutoff"}))
+    found = forecaster.forecast(panel, Cutoffs(early.frame.reset_index(drop=True)))
+    assert np.isfinite(found[kind]).all()
+
+
+def test_horizon_of_one(kind: str) -> None:
+    panel = build_panel(hourly(series=2), small_settings(horizon=1))
+    found = fit(kind, panel).forecast(panel, panel.part("test"))
+    assert len(found) == len(panel.part("test"))
+    assert np.isfinite(found[kind]).all()
+
+
+def test_gaps_and_a_constant_series(kind: str) -> None:
+    rows = hourly(series=2)
+    rows.loc[rows["unique_id"] == "s1", "y"] = 7.0
+    rows = rows.drop(index=range(100, 110))
+    panel = build_panel(rows, small_settings())
+    found = fit(kind, panel).forecast(panel, panel.ends)
+    assert np.isfinite(found[kind]).all()
+    np.testing.assert_allclose(found.loc[found["unique_id"] == "s1", kind], 7.0, rtol=0.05)
+
+
+def test_same_seed_gives_the_same_forecast(kind: str, panel: Panel) -> None:
+    first, second = (fit(kind, panel, FitPlan(seed=3)).forecast(panel, panel.ends) for _ in range(2))
+    np.testing.assert_allclose(first[kind], second[kind], rtol=1e-5)
+
+
+def test_replay_repeats_the_fit_on_more_rows(kind: str, panel: Panel) -> None:
+    trainer = make_trainer(kind, SETTINGS[kind])
+    _, log = trainer.fit(panel, until(panel), FitPlan(seed=1))
+    forecaster, replayed = trainer.fit(panel, panel.ends, FitPlan(seed=1, replay=log.replay))
+    assert replayed.stopped == "replayed"
+    assert replayed.replay == log.replay
+    assert np.isfinite(forecaster.forecast(panel, panel.ends)[kind]).all()
+
+
+def test_deadline_already_past_still_gives_a_finite_model(kind: str, panel: Panel) -> None:
+    trainer = make_trainer(kind, SETTINGS[kind])
+    forecaster, log = trainer.fit(panel, until(panel), FitPlan(seed=1, deadline=time.monotonic()))
+    assert log.stopped == "time_limit"
+    assert np.isfinite(forecaster.forecast(panel, panel.ends)[kind]).all()
+
+
+def test_log_survives_json(kind: str, panel: Panel) -> None:
+    _, log = make_trainer(kind, SETTINGS[kind]).fit(panel, until(panel), FitPlan(seed=1))
+    assert type(log).model_validate_json(log.model_dump_json()) == log
+
+
+def test_seasonal_naive_repeats_the_last_season(panel: Panel) -> None:
+    found = SeasonalNaive(24, "naive").forecast(panel, panel.part("test"))
+    joined = found.merge(
+        panel.frame.assign(ds=panel.frame["ds"] + pd.Timedelta(hours=24)), on=["unique_id", "ds"]
+    )
+    np.testing.assert_array_equal(joined["naive"], joined["y"])
