@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import os
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
 from kubecast.errors import InputError, IntegrityError, RegistryError
-from kubecast.registry.names import path_fault
+from kubecast.registry.names import path_fault, version_time
 
 JSON = JsonValue
 SCHEMA_VERSION: Final = 1
@@ -67,6 +67,26 @@ class Refs(_Document):
 _D = TypeVar("_D", bound=_Document)
 
 
+def draft(version: str, key: str, files: dict[str, FileEntry], metadata: dict[str, JSON]) -> Manifest:
+    """Make the manifest of a new version.
+
+    Raises:
+        InputError: The metadata is nested too deep to be read again.
+    """
+    try:
+        return Manifest(
+            version=version,
+            created=version_time(version),
+            nonce=uuid.uuid4().hex,
+            idempotency_key=key,
+            files=files,
+            metadata=metadata,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"metadata key {first['loc'][1]!r}: {first['msg']}") from error
+
+
 def decode(kind: type[_D], data: bytes, where: str) -> _D:
     """Parse a stored document.
 
@@ -80,7 +100,7 @@ def decode(kind: type[_D], data: bytes, where: str) -> _D:
         return kind.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        key = ".".join(str(part) for part in first["loc"][:2])
         raise IntegrityError(f"{where}: damaged {kind.__name__.lower()}: {key}: {first['msg']}") from error
     except (ValueError, RecursionError) as error:
         raise IntegrityError(f"{where}: damaged {kind.__name__.lower()}: not JSON: {error}") from error
@@ -164,16 +184,16 @@ def _refuse_newer(content: Any, where: str) -> None:
 
 
 def _paths(bundle: Path, prefix: str) -> Iterator[str]:
-    for entry in os.scandir(bundle / prefix):
+    for entry in (bundle / prefix).iterdir():
         path = f"{prefix}{entry.name}"
         if fault := path_fault(path):
             raise InputError(f"bundle {bundle}: {path!r} {fault}")
-        if entry.is_dir(follow_symlinks=False):
-            yield from _paths(bundle, f"{path}/")
-        elif entry.is_file(follow_symlinks=False):
-            yield path
-        else:
+        if entry.is_symlink() or not (entry.is_dir() or entry.is_file()):
             raise InputError(f"bundle {bundle}: {path!r} is a link or a special file; allowed: plain files")
+        if entry.is_dir():
+            yield from _paths(bundle, f"{path}/")
+        else:
+            yield path
 
 
 def _entry(file: Path) -> FileEntry:

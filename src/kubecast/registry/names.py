@@ -1,4 +1,4 @@
-"""The names a registry accepts: of models, aliases and versions, and the paths inside a version."""
+"""The names a registry accepts: of aliases and versions, and the paths inside a version."""
 
 import re
 import secrets
@@ -6,26 +6,20 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 from kubecast.errors import InvalidName
+from kubecast.names import check_name
 
 LATEST = "latest"
 CHAMPION = "champion"
 VERSION_PATTERN = re.compile(r"[0-9]{8}T[0-9]{12}Z-[0-9a-f]{8}")
 
-_NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_NAME_RULE = "allowed: 1 to 128 of A-Z a-z 0-9 . _ -, the first a letter or a digit"
 _TIME_FORMAT = "%Y%m%dT%H%M%S%fZ"
 _UNSAFE_SUFFIXES = frozenset({".pkl", ".pickle", ".joblib", ".h5"})
 _MAX_PATH_BYTES = 512  # with the longest name and the version in front, still within S3's 1,024
 
 
-def check_name(name: str) -> str:
-    """Return the model name unchanged, or raise InvalidName."""
-    return _check("model name", name)
-
-
 def check_alias(alias: str) -> str:
     """Return the alias unchanged, or raise InvalidName; `latest` is derived and cannot be set."""
-    _check("alias", alias)
+    check_name(alias, "alias")
     if alias.lower() == LATEST:
         raise InvalidName(f"alias {alias!r} is reserved: it always means the newest version")
     if VERSION_PATTERN.fullmatch(alias):
@@ -52,8 +46,8 @@ def version_time(version: str) -> datetime:
 def new_version(time: datetime, idempotency_key: str) -> str:
     """Make a version id of its time, four digits of its bundle's key and four random digits.
 
-    The key's digits tell which few manifests to read when a publish is retried; the random ones keep apart two
-    writers of one bundle in one microsecond.
+    The key's digits tell which few manifests to read when a publish is retried; the random ones keep apart
+    two writers of one bundle in one microsecond.
     """
     return f"{time.strftime(_TIME_FORMAT)}-{idempotency_key[:4]}{secrets.token_hex(2)}"
 
@@ -74,9 +68,3 @@ def path_fault(path: str) -> str | None:
     if _UNSAFE_SUFFIXES & {suffix.lower() for suffix in PurePosixPath(path).suffixes}:
         return f"is of a kind that can run code when loaded ({', '.join(sorted(_UNSAFE_SUFFIXES))})"
     return None
-
-
-def _check(what: str, text: str) -> str:
-    if not isinstance(text, str) or not _NAME_PATTERN.fullmatch(text):
-        raise InvalidName(f"{what} {text!r:.200}: {_NAME_RULE}")
-    return text

@@ -28,6 +28,7 @@ from kubecast.errors import (
     RegistryError,
     StoreError,
 )
+from kubecast.names import check_name
 from kubecast.registry.manifest import (
     JSON,
     FileEntry,
@@ -35,6 +36,7 @@ from kubecast.registry.manifest import (
     Refs,
     check_metadata,
     decode,
+    draft,
     idempotency_key,
     read_chunks,
     scan,
@@ -44,7 +46,6 @@ from kubecast.registry.names import (
     CHAMPION,
     LATEST,
     check_alias,
-    check_name,
     is_version,
     may_hold,
     new_version,
@@ -117,8 +118,8 @@ class Registry:
     ) -> Version:
         """Publish a folder as the newest version of a model, and retire the oldest above `max_versions`.
 
-        A bundle whose files are those of an existing version is not published again: that version is returned,
-        so a step can be repeated after it was killed. Versions that have an alias are never retired.
+        A bundle whose files are those of an existing version is not published again: that version is
+        returned, so a step can be repeated after it was killed. A version with an alias is never retired.
 
         Raises:
             InputError: The bundle, the metadata or `max_versions` cannot be used.
@@ -131,18 +132,10 @@ class Registry:
         key = idempotency_key(files)
         if published := self._published(name, key):
             return published
-        version = self._next_version(name, key)
-        manifest = Manifest(
-            version=version,
-            created=version_time(version),
-            nonce=uuid.uuid4().hex,
-            idempotency_key=key,
-            files=files,
-            metadata=plain,
-        )
+        manifest = draft(self._next_version(name, key), key, files, plain)
         self._upload(name, bundle, manifest)
         self._commit(name, manifest)
-        refs = self._retire(name, version, max_versions)
+        refs = self._retire(name, manifest.version, max_versions)
         return _describe(name, manifest, refs)
 
     def fetch(self, version: Version, part: str, destination: Path) -> Path:
@@ -314,7 +307,7 @@ class Registry:
                 raise
 
     def _retire(self, name: str, newest: str, max_versions: int) -> Refs:
-        """Remove what was marked a grace time ago, also by another process; mark the oldest above the limit."""
+        """Remove what any process marked a grace time ago, then mark the oldest above the limit."""
         now = _now()
         marks = self._refs(name)[0].deleting
         due = {version for version, marked in marks.items() if now - marked >= DELETE_GRACE}

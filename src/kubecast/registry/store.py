@@ -51,7 +51,7 @@ class Store(Protocol):
         ...
 
     def read(self, path: str) -> tuple[bytes, str]:
-        """Read a small file and its tag, which stands for this content in `swap`; NotFound when there is none."""
+        """Read a small file and the tag that `swap` knows this content by; NotFound when there is none."""
         ...
 
     def write(self, path: str, chunks: Iterable[bytes]) -> None:
