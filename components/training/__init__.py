@@ -1,0 +1,1 @@
+"""Fitting and stacking models."""

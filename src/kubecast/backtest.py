@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from math import gcd
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,7 +54,7 @@ def plan_parts(
         needed = smallest_length(horizon, season, data, validation)
         raise DataError(
             f"horizon {horizon} with season length {season} and {validation.cv_folds} folds needs series of"
-            f" {needed} rows, found a median of {length}; allowed: a shorter horizon, fewer cv_folds or more data"
+            f" {needed} rows, the median is {length}; allowed: a shorter horizon, fewer folds or more data"
         )
     return Parts(length, train, held_out, test, minimum)
 
@@ -67,7 +66,8 @@ def smallest_length(horizon: int, season: int, data: DataSettings, validation: V
     span = horizon + 2 * stride * (validation.cv_folds - 1)
     length = minimum + span + horizon
     while (
-        length - max(horizon, round(data.test_ratio * length)) - max(span, round(data.val_ratio * length)) < minimum
+        length - max(horizon, round(data.test_ratio * length)) - max(span, round(data.val_ratio * length))
+        < minimum
     ):
         length += 1
     return length
@@ -76,8 +76,8 @@ def smallest_length(horizon: int, season: int, data: DataSettings, validation: V
 def stride_of(span: int, validation: ValidationSettings, season: int) -> int:
     """Steps between origins in a part whose first and last origin lie ``span`` steps apart.
 
-    The default is the smallest that gives at most ``max_origins`` and has no factor in common with the season,
-    so that origins fall on every phase of it.
+    The default is the smallest that gives at most ``max_origins`` and has no factor in common with the
+    season, so that origins fall on every phase of it.
     """
     if validation.origin_stride is not None:
         return validation.origin_stride
@@ -107,9 +107,7 @@ def origin_steps(parts: Parts, horizon: int, validation: ValidationSettings, sea
     return pd.concat(tables, ignore_index=True)
 
 
-def scales(
-    y: NDArray[np.float64], observed: NDArray[np.bool_], season: int
-) -> tuple[float, float]:
+def scales(y: NDArray[np.float64], observed: NDArray[np.bool_], season: int) -> tuple[float, float]:
     """One series' denominators of MASE and RMSSE, from its observed training rows.
 
     Args:
@@ -140,14 +138,13 @@ def series_scales(frame: pd.DataFrame, season: int) -> pd.DataFrame:
     Returns:
         ``unique_id``, ``scale``, ``rmsse_scale``; NaN for a series that has none, which is then not scored.
     """
-    rows: list[dict[str, Any]] = []
-    for unique_id, group in frame.groupby("unique_id", sort=True):
+    rows = []
+    for unique_id, group in frame.groupby("unique_id", sort=True, observed=True):
         y, observed = group["y"].to_numpy(dtype=np.float64), group["observed"].to_numpy(dtype=bool)
-        scale, rmsse_scale = scales(y, observed, season)
         level = float(np.mean(np.abs(y[observed]))) if observed.any() else float("nan")
-        rows.append({"unique_id": unique_id, "scale": scale, "rmsse_scale": rmsse_scale, "level": level})
+        rows.append((unique_id, *scales(y, observed, season), level))
     table = pd.DataFrame(rows, columns=["unique_id", "scale", "rmsse_scale", "level"])
-    level = table.pop("level").where(lambda values: values > 0)
+    level_of = table.pop("level").where(lambda values: values > 0)
     for column in ("scale", "rmsse_scale"):
-        table[column] = table[column].fillna(level * (table[column] / level).median())
+        table[column] = table[column].fillna(level_of * (table[column] / level_of).median())
     return table

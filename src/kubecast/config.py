@@ -7,6 +7,7 @@ default written here.
 
 import difflib
 import json
+import re
 from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -14,11 +15,13 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from kubecast.errors import ConfigError
+from kubecast.errors import ConfigError, InvalidName
 from kubecast.names import check_name
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 12
+
+RESERVED = frozenset({"", "unique_id", "ds", "y", "observed", "cutoff", "part", "block"})
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
@@ -52,7 +55,12 @@ class Covariates(Settings):
         every = [*self.future, *self.past, *self.static]
         twice = sorted({name for name in every if every.count(name) > 1})
         if twice:
-            raise ValueError(f"{', '.join(twice)} is listed more than once; allowed: one kind for each column")
+            raise ValueError(f"{', '.join(twice)} is listed twice; allowed: one kind for each column")
+        reserved = sorted(RESERVED.intersection(every))
+        if reserved:
+            raise ValueError(
+                f"{', '.join(reserved)} is a name of the panel's own; allowed: a column that is renamed first"
+            )
         return self
 
 
@@ -68,10 +76,13 @@ class DataSettings(Settings):
     timestamp_format: str | None = Field(default=None, description="strptime format of ds, e.g. %d/%m/%Y")
     timezone: str | None = Field(default=None, description="zone of timestamps without one; then kept in UTC")
     resample: Literal["mean", "sum", "last"] | None = Field(
-        default=None, description="how rows off the grid are brought onto it; none: refused"
+        default=None,
+        description="how rows off the grid are brought onto it (covariates: mean or last); none: refused",
     )
     max_missing: Rate = Field(default=0.3, description="largest share of missing targets in a series")
-    max_gap: PositiveInt | None = Field(default=None, description="largest gap in steps; default: 3 longest seasons")
+    max_gap: PositiveInt | None = Field(
+        default=None, description="largest gap in steps; default: 3 longest seasons"
+    )
     max_bytes: PositiveInt = Field(default=2 << 30, description="largest data file")
     align: Literal["auto", "calendar", "series_end"] = Field(
         default="auto", description="cut-offs at the same time for all series, or counted from each one's end"
@@ -82,6 +93,16 @@ class DataSettings(Settings):
         total = self.train_ratio + self.val_ratio + self.test_ratio
         if abs(total - 1) > 1e-9:
             raise ValueError(f"train_ratio + val_ratio + test_ratio is {total:g}; allowed: 1")
+        return self
+
+    @model_validator(mode="after")
+    def _one_role(self) -> Self:
+        columns, covariates = self.columns, self.covariates
+        roles = [columns.unique_id, columns.ds, columns.y]
+        every = [*roles, *covariates.future, *covariates.past, *covariates.static]
+        for name in roles:
+            if every.count(name) > 1:
+                raise ValueError(f"column {name} has two roles; allowed: one for each column")
         return self
 
 
@@ -129,7 +150,10 @@ class TrainingSettings(Settings):
 
     @model_validator(mode="after")
     def _named(self) -> Self:
-        check_name(self.model_name)
+        try:
+            check_name(self.model_name)
+        except InvalidName as error:
+            raise ValueError(str(error)) from error
         return self
 
 
@@ -143,20 +167,43 @@ class ArimaSettings(ModelSettings):
     """``arima.yaml``."""
 
     engine: Literal["auto", "pmdarima", "statsforecast"] = Field(
-        default="auto", description="auto: pmdarima for one series, statsforecast, which is faster, for a panel"
+        default="auto",
+        description="auto: pmdarima for one series, statsforecast, which is faster, for a panel",
     )
     max_order: Annotated[list[Annotated[int, Field(ge=0, le=24)]], Field(min_length=3, max_length=3)] = Field(
-        default=[5, 1, 5], description="the largest p, d and q, each; not pmdarima's max_order, which is their sum"
+        default=[5, 1, 5],
+        description="the largest p, d and q, each; not pmdarima's max_order, which is their sum",
     )
     seasonal: bool = Field(default=False, description="search seasonal orders at the first season length")
     information_criterion: Literal["aic", "aicc", "bic"] = "aic"
     stepwise: bool = True
     seasonal_test: Literal["ocsb", "ch"] = "ocsb"
     deseasonalize: Literal["auto", "profile", "fourier", "none"] = Field(
-        default="auto", description="how seasons are removed before the search; auto: profile, none if seasonal"
+        default="auto",
+        description="how seasons are removed before the search; auto: the profile that forecasts the newest"
+        " training rows best, or none; if seasonal, none",
     )
     fourier_terms: PositiveInt = Field(default=4, description="sine and cosine pairs for each season length")
     max_rows: PositiveInt = Field(default=5000, description="newest rows of each series that a fit sees")
+
+    @model_validator(mode="after")
+    def _effective(self) -> Self:
+        d = self.max_order[1]
+        if d > 2:
+            raise ValueError(
+                f"max_order {self.max_order} differences {d} times; allowed: a second number of 0 to 2"
+            )
+        if self.seasonal and self.deseasonalize in ("profile", "fourier"):
+            raise ValueError(
+                f"deseasonalize {self.deseasonalize} removes the season that seasonal searches;"
+                " allowed: auto, none"
+            )
+        # Not model_fields_set: a pipeline parameter names every key.
+        if self.deseasonalize != "fourier" and self.fourier_terms != 4:
+            raise ValueError(
+                f"fourier_terms has no effect with deseasonalize {self.deseasonalize}; allowed: fourier"
+            )
+        return self
 
 
 class EarlyStopping(Settings):
@@ -201,7 +248,9 @@ class NeuralSettings(ModelSettings):
 class LstmSettings(NeuralSettings):
     """``lstm.yaml``."""
 
-    hidden_units: list[PositiveInt] = Field(default=[128, 64], min_length=1, description="units of each layer")
+    hidden_units: list[PositiveInt] = Field(
+        default=[128, 64], min_length=1, description="units of each layer"
+    )
 
 
 class TransformerSettings(NeuralSettings):
@@ -237,17 +286,23 @@ class CatBoostSettings(ModelSettings):
     loss_function: Literal["RMSE", "MAE"] = "RMSE"
     eval_metric: Literal["RMSE", "MAE"] = "MAE"
     differences: Literal["auto", "none"] | list[PositiveInt] = Field(
-        default="auto", description="lags that the target is differenced by; auto: the first season length, else 1"
+        default="auto",
+        description="lags to difference the target by; auto: 1 or the season whose naive forecast errs least",
     )
-    lags: list[PositiveInt] | None = Field(default=None, description="default: from horizon and season lengths")
-    rolling_windows: list[PositiveInt] | None = Field(default=None, description="default: from season lengths")
-    max_rows: PositiveInt = Field(default=2_000_000, description="newest training rows kept")
+    lags: list[PositiveInt] | None = Field(
+        default=None, min_length=1, description="default: 1 to 24, each season length and the next"
+    )
+    rolling_windows: list[PositiveInt] | None = Field(
+        default=None, min_length=1, description="of rolling means; default: 6 and the season lengths"
+    )
+    max_rows: PositiveInt = Field(default=2_000_000, description="newest training rows kept, shared equally")
 
     @model_validator(mode="after")
     def _bagging(self) -> Self:
-        if self.bootstrap_type != "Bayesian" and "bagging_temperature" in self.model_fields_set:
+        if self.bootstrap_type != "Bayesian" and self.bagging_temperature not in (None, 1):
             raise ValueError(
-                f"bagging_temperature has no effect with bootstrap_type {self.bootstrap_type}; allowed: Bayesian"
+                f"bagging_temperature has no effect with bootstrap_type {self.bootstrap_type}; allowed:"
+                " Bayesian"
             )
         return self
 
@@ -301,27 +356,36 @@ class AllSettings(Settings):
 S = TypeVar("S", bound=Settings)
 
 
-def load_settings(folder: Path, overrides: Iterable[str] = ()) -> AllSettings:
+def load_settings(folder: Path | None, overrides: Iterable[str] = ()) -> AllSettings:
     """Read every settings file of a folder; a file that is not there keeps its defaults.
 
     Args:
-        folder: Holds ``training.yaml``, ``lstm.yaml`` and so on; each has one top-level key, its name.
+        folder: Holds ``training.yaml``, ``lstm.yaml`` and so on; each has one top-level key, its name. None:
+            the defaults.
         overrides: ``file.key[.key]=value``, the value read as YAML, e.g. ``lstm.epochs=5``.
 
     Raises:
         ConfigError: A file, key or value is wrong.
     """
-    if not folder.is_dir():
+    if folder is not None and not folder.is_dir():
         raise ConfigError(f"{folder}: no such configuration folder")
-    parts = {name: _section(folder / f"{name}.yaml", name) for name in AllSettings.model_fields}
+    _refuse_misspelt_files(folder)
+    files = {name: f"{name}.yaml" if folder is None else str(folder / f"{name}.yaml") for name in SECTIONS}
+    parts = {name: {} if folder is None else _section(Path(path), name) for name, path in files.items()}
+    found = {name: validate(SECTIONS[name], part, files[name], name) for name, part in parts.items()}
+    changed: dict[str, list[str]] = {}
     for override in overrides:
-        _apply(parts, override)
-    return AllSettings(
-        **{
-            name: validate(field.annotation, parts[name], f"{folder / name}.yaml", name)  # type: ignore[arg-type]
-            for name, field in AllSettings.model_fields.items()
-        }
-    )
+        changed.setdefault(_apply(parts, override), []).append(override)
+    for name, texts in changed.items():
+        found[name] = validate(SECTIONS[name], parts[name], f"--set {' '.join(texts)}", name)
+    return AllSettings.model_validate(found)
+
+
+def _refuse_misspelt_files(folder: Path | None) -> None:
+    for path in sorted(folder.glob("*.y*ml")) if folder else []:
+        near = difflib.get_close_matches(path.stem, SECTIONS, n=1, cutoff=0.8)
+        if near and path.name != f"{near[0]}.yaml":
+            raise ConfigError(f"{path}: not a settings file's name; did you mean {near[0]}.yaml?")
 
 
 def parse_settings(model: type[S], text: str, parameter: str) -> S:
@@ -353,7 +417,8 @@ def _one_line(error: ValidationError, where: str, prefix: str) -> str:
     key = ".".join(str(part) for part in (prefix, *first["loc"]) if part != "")
     found = "" if isinstance(first["input"], dict) else f", found {first['input']!r}"
     rest = f" (and {len(more)} more)" if more else ""
-    return f"{where}: {key}: {first['msg'].removeprefix('Value error, ')}{found}{rest}"
+    place = f"{where}: {key}" if key else where
+    return f"{place}: {first['msg'].removeprefix('Value error, ')}{found}{rest}"
 
 
 def _check_keys(model: type[BaseModel], data: Mapping[str, Any], where: str, prefix: str) -> None:
@@ -388,7 +453,8 @@ def _section(path: Path, name: str) -> dict[str, Any]:
     return section
 
 
-def _apply(parts: dict[str, dict[str, Any]], override: str) -> None:
+def _apply(parts: dict[str, dict[str, Any]], override: str) -> str:
+    """Put one override over the files' data, and tell whose."""
     path, equals, text = override.partition("=")
     name, *keys = path.strip().split(".")
     if not equals or not keys or not all(keys):
@@ -399,8 +465,9 @@ def _apply(parts: dict[str, dict[str, Any]], override: str) -> None:
     for key in keys[:-1]:
         target = target.setdefault(key, {})
         if not isinstance(target, dict):
-            raise ConfigError(f"--set {override}: {key} holds a value, allowed: the name of a group of keys")
+            raise ConfigError(f"--set {override}: {key} holds a value, allowed: the name of a group")
     target[keys[-1]] = parse_yaml(text, f"--set {override}")
+    return name
 
 
 def read_yaml(path: Path) -> Any:
@@ -441,11 +508,11 @@ def parse_yaml(text: str, where: str) -> Any:
 def _check_events(text: str, where: str) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 0
         if isinstance(event, yaml.AliasEvent):
             raise ConfigError(f"{where}: line {line}: alias *{event.anchor}; allowed: no aliases")
-        if getattr(event, "tag", None):
-            raise ConfigError(f"{where}: line {line}: tag {event.tag}; allowed: no tags")
+        if tag := getattr(event, "tag", None):
+            raise ConfigError(f"{where}: line {line}: tag {tag}; allowed: no tags")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
@@ -466,24 +533,22 @@ class _StrictLoader(yaml.SafeLoader):
                     None, None, f"key {key!r} is not text", key_node.start_mark
                 )
             if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key}", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"duplicate key {key}", key_node.start_mark
+                )
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
 
 
-def _add_resolvers() -> None:
-    import re
-
-    for tag, pattern, first in (
-        ("bool", r"true|false", "tf"),
-        ("null", r"null|~|", ["n", "~", ""]),
-        ("int", r"[-+]?(0|[1-9][0-9]*)", "-+0123456789"),
-        ("float", r"[-+]?(0|[1-9][0-9]*)?(\.[0-9]+)?([eE][-+]?[0-9]+)?", "-+.0123456789"),
-    ):
-        _StrictLoader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(f"(?:{pattern})$"), list(first))
-
-
-_add_resolvers()
+for _tag, _pattern, _first in (  # the first character decides which patterns are tried
+    ("bool", r"true|false", "tf"),
+    ("null", r"null|~|", ["n", "~", ""]),
+    ("int", r"[-+]?(0|[1-9][0-9]*)", "-+0123456789"),
+    ("float", r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?", "-+.0123456789"),
+):
+    _StrictLoader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), list(_first)
+    )
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -496,3 +561,43 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(text: str) -> Any:
     raise ValueError(f"{text} is not a JSON number")
+
+
+SECTIONS: dict[str, type[Settings]] = {
+    name: field.annotation  # type: ignore[misc]
+    for name, field in AllSettings.model_fields.items()
+}
+"""Each settings file's model, by the file's name."""
+
+
+def with_scalars(
+    training: TrainingSettings,
+    horizon: int,
+    frequency: str = "",
+    season_lengths: str = "",
+    model_name: str = "",
+) -> TrainingSettings:
+    """Put the scalar parameters, where given, over the training settings.
+
+    Args:
+        training: From its file.
+        horizon: In steps.
+        frequency: A pandas offset alias; empty keeps the file's.
+        season_lengths: Comma-separated, with or without brackets; empty keeps the file's.
+        model_name: Empty keeps the file's.
+    """
+    try:
+        texts = season_lengths.strip("[] ")
+        lengths = [int(text) for text in texts.split(",")] if texts else None
+    except ValueError as error:
+        raise ConfigError(
+            f"season_lengths {season_lengths!r}: allowed: whole numbers with commas, e.g. 48,336"
+        ) from error
+    given = {
+        "horizon": horizon,
+        "frequency": frequency or None,
+        "season_lengths": lengths,
+        "model_name": model_name or None,
+    }
+    changed = {key: value for key, value in given.items() if value is not None}
+    return validate(TrainingSettings, {**training.model_dump(), **changed}, "parameters", "training")

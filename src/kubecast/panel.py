@@ -13,11 +13,20 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.tseries.offsets import Tick
 from pydantic import BaseModel, ConfigDict
 
 from kubecast.errors import DataError
 
 Part = Literal["validation", "test"]
+
+_COLUMNS = {  # of each saved table, beside the covariates
+    "panel": {"unique_id", "ds", "y", "observed"},
+    "static": {"unique_id"},
+    "series": {"unique_id", "train_end", "validation_end", "scale", "rmsse_scale", "route"},
+    "origins": {"unique_id", "cutoff", "part", "block"},
+    "ahead": {"unique_id", "ds"},
+}
 
 
 @dataclass(frozen=True)
@@ -234,8 +243,8 @@ class Panel:
         """The horizon's timestamps after each cut-off, with the known-future covariates.
 
         Returns:
-            ``unique_id``, ``cutoff``, ``ds`` and the known-future covariates; ``horizon`` rows for each origin,
-            in the order of ``cutoffs``.
+            ``unique_id``, ``cutoff``, ``ds`` and the known-future covariates; ``horizon`` rows for each
+            origin, in the order of ``cutoffs``.
 
         Raises:
             DataError: A known-future covariate is missing inside a horizon.
@@ -252,8 +261,9 @@ class Panel:
             row = lacking.iloc[0]
             names = [name for name in self.spec.future if pd.isna(row[name])]
             raise DataError(
-                f"series {row['unique_id']}: known-future covariate {', '.join(names)} has no value at {row['ds']}"
-                f" ({len(lacking)} such rows); allowed: a value for each of the {self.spec.horizon} steps after the origin"
+                f"series {row['unique_id']}: known-future covariate {', '.join(names)} has no value"
+                f" at {row['ds']} ({len(lacking)} such rows); allowed: one for each of the"
+                f" {self.spec.horizon} steps after an origin"
             )
         return found
 
@@ -274,9 +284,9 @@ class Panel:
         """Write the panel as Parquet and JSON."""
         directory.mkdir(parents=True, exist_ok=True)
         for name, frame in self._tables().items():
-            frame.to_parquet(directory / f"{name}.parquet", index=False)
+            frame.to_parquet(directory / f"{name}.parquet", index=False, write_page_checksum=True)
         text = _PanelFile(spec=self.spec, report=self.report).model_dump_json(indent=1)
-        (directory / "panel.json").write_text(text)
+        (directory / "panel.json").write_text(text, encoding="utf-8")
 
     def _tables(self) -> Mapping[str, pd.DataFrame]:
         return {
@@ -295,15 +305,20 @@ class Panel:
             DataError: A file is missing or not what ``save`` writes.
         """
         try:
-            file = _PanelFile.model_validate_json((directory / "panel.json").read_text())
-            tables = {
-                name: pd.read_parquet(directory / f"{name}.parquet")
-                for name in ("panel", "static", "series", "origins", "ahead")
-            }
+            file = _PanelFile.model_validate_json((directory / "panel.json").read_text(encoding="utf-8"))
+            tables = {name: _read_table(directory, name) for name in _COLUMNS}
         except (OSError, ValueError) as error:
             raise DataError(f"{directory}: not a panel ({' '.join(str(error).split())[:200]})") from error
         frame = tables.pop("panel")
         return cls(frame=frame, spec=file.spec, report=file.report, **tables)
+
+
+def _read_table(directory: Path, name: str) -> pd.DataFrame:
+    frame = pd.read_parquet(directory / f"{name}.parquet", page_checksum_verification=True)
+    lacking = _COLUMNS[name] - set(frame.columns)
+    if lacking:
+        raise ValueError(f"{name}.parquet lacks {', '.join(sorted(lacking))}")
+    return frame
 
 
 def steps_after(cutoffs: "pd.Series[Any]", steps: int, frequency: str) -> NDArray[Any]:
@@ -314,8 +329,8 @@ def steps_after(cutoffs: "pd.Series[Any]", steps: int, frequency: str) -> NDArra
     """
     offset = pd.tseries.frequencies.to_offset(frequency)
     values = cutoffs.to_numpy(dtype="datetime64[ns]")
-    if isinstance(offset, pd.offsets.Tick):
-        delta = np.timedelta64(pd.Timedelta(offset).value, "ns")
+    if isinstance(offset, Tick):
+        delta = np.timedelta64(offset.nanos, "ns")
         return np.asarray(values[:, None] + delta * np.arange(1, steps + 1)[None, :])
     unique, at = np.unique(values, return_inverse=True)
     grid = np.empty((len(unique), steps), dtype="datetime64[ns]")

@@ -19,7 +19,14 @@ SETTINGS: dict[str, ModelSettings] = {
     "arima": ArimaSettings(max_order=[1, 1, 1]),
     "lstm": LstmSettings(sequence_length=48, patch_length=4, hidden_units=[8], epochs=2, batch_size=64),
     "transformer": TransformerSettings(
-        sequence_length=48, patch_length=4, d_model=8, num_heads=2, num_layers=1, dff=16, epochs=2, batch_size=64
+        sequence_length=48,
+        patch_length=4,
+        d_model=8,
+        num_heads=2,
+        num_layers=1,
+        dff=16,
+        epochs=2,
+        batch_size=64,
     ),
     "catboost": CatBoostSettings(iterations=20, depth=3),
 }
@@ -123,7 +130,9 @@ def test_series_unseen_at_fit_is_forecast(kind: str, panel: Panel) -> None:
 
 def test_short_history_gets_the_fallback(kind: str, panel: Panel) -> None:
     forecaster = fit(kind, panel)
-    early = Cutoffs(panel.frame.groupby("unique_id").nth(1)[["unique_id", "ds"]].rename(columns={"ds": "cutoff"}))
+    early = Cutoffs(
+        panel.frame.groupby("unique_id").nth(1)[["unique_id", "ds"]].rename(columns={"ds": "cutoff"})
+    )
     found = forecaster.forecast(panel, Cutoffs(early.frame.reset_index(drop=True)))
     assert np.isfinite(found[kind]).all()
 

@@ -1,0 +1,40 @@
+"""Judges every model and the ensemble on the test part; reads tables only."""
+
+from kfp import dsl
+
+from components import images
+
+
+@images.component(base_image=images.BASE)
+def evaluate_models(
+    panel: dsl.Input[dsl.Dataset],
+    ensemble: dsl.Input[dsl.Model],
+    forecasts: dsl.Input[dsl.Dataset],
+    evaluation: dsl.Output[dsl.Artifact],
+    report: dsl.Output[dsl.HTML],
+    summary: dsl.Output[dsl.Markdown],
+    metrics: dsl.Output[dsl.Metrics],
+) -> None:
+    """Write the leaderboard, the report and the decision whether to promote.
+
+    Args:
+        panel: From prepare_data.
+        ensemble: From stack_ensemble.
+        forecasts: From stack_ensemble.
+        evaluation: leaderboard.json with the decision.
+        report: One self-contained page.
+        summary: The leaderboard of the test part.
+        metrics: The ensemble's figures on the test part.
+    """
+    import json
+    from pathlib import Path
+
+    from kubecast.steps.evaluate import evaluate_models
+
+    paths = Path(panel.path), Path(ensemble.path), Path(forecasts.path)
+    judged = evaluate_models(*paths, Path(evaluation.path), Path(report.path))
+    Path(summary.path).write_text(judged.markdown)
+    for name, value in judged.metrics.items():
+        metrics.log_metric(name, value)
+    # A task is cached only where each of its outputs exists.
+    Path(metrics.path).write_text(json.dumps(judged.metrics))

@@ -1,0 +1,16 @@
+"""Each image's name and tag, once."""
+
+import functools
+from importlib.metadata import version
+
+from kfp import dsl
+
+TAG = version("kubecast")
+
+BASE = f"kubecast-base:{TAG}"
+ARIMA = f"kubecast-arima:{TAG}"
+TENSORFLOW = f"kubecast-tensorflow:{TAG}"
+CATBOOST = f"kubecast-catboost:{TAG}"
+
+component = functools.partial(dsl.component, install_kfp_package=False)
+"""A lightweight component on an image that has everything baked in."""

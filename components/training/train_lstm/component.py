@@ -1,0 +1,45 @@
+"""Trains LSTM, or with ``fitted`` repeats that fit on all rows."""
+
+from typing import Optional
+
+from kfp import dsl
+
+from components import images
+
+
+@images.component(base_image=images.TENSORFLOW)
+def train_lstm(
+    panel: dsl.Input[dsl.Dataset],
+    settings: str,
+    seed: int,
+    on_failure: str,
+    model: dsl.Output[dsl.Model],
+    forecasts: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+    fitted: Optional[dsl.Input[dsl.Model]] = None,
+) -> None:
+    """Fit LSTM and forecast from every origin.
+
+    Args:
+        panel: From prepare_data.
+        settings: JSON of lstm.yaml.
+        seed: Of every random choice.
+        on_failure: continue or stop, where the model cannot be fitted.
+        model: The fitted model, or why there is none.
+        forecasts: From validation, test and production origins.
+        metrics: Seconds and length of the fit.
+        fitted: The model as judged; its fit is then replayed on all rows.
+    """
+    import json
+    from pathlib import Path
+
+    from kubecast.steps.train import fit_metrics, train_model
+
+    earlier = Path(fitted.path) if fitted else None
+    paths = Path(panel.path), settings, seed, on_failure, Path(model.path), Path(forecasts.path)
+    train_model("lstm", *paths, fitted=earlier)
+    figures = fit_metrics(Path(model.path))
+    for name, value in figures.items():
+        metrics.log_metric(name, value)
+    # A task is cached only where each of its outputs exists.
+    Path(metrics.path).write_text(json.dumps(figures))

@@ -1,0 +1,231 @@
+"""Running a compiled pipeline on one machine, through KFP's own local runner.
+
+The runner prints every task's log and changes ``print``, so it runs in a child process; this one turns its
+lines into a progress bar, and its failure into one line.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kubecast import errors
+from kubecast.cleaning import required_horizon
+from kubecast.config import AllSettings
+from kubecast.errors import KubecastError
+from kubecast.registry import Registry
+from pipelines.compiling import compile_pipeline
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_TASK = re.compile(r"Task '?([a-z0-9-]+)'? finished with status (\w+)|Executing task '?([a-z0-9-]+)'?")
+_ERROR = re.compile(r"^\s*(?:kubecast\.errors\.)?(\w+): (.+)$")
+_PROGRESS = re.compile(r"^\s*progress (\S+) (\d+)/(\d+)")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One thing that the run tells: a task began or ended, or is so far along.
+
+    Attributes:
+        task: Its name.
+        state: ``started``, ``finished`` or ``running``.
+        done: Of ``total``; 0 where that is not known.
+        total: Epochs, trees or series.
+    """
+
+    task: str
+    state: str
+    done: int = 0
+    total: int = 0
+
+
+def run_compiled(
+    compiled: Path,
+    arguments: Mapping[str, Any],
+    output: Path,
+    *,
+    caching: bool,
+    tell: Callable[[Progress], None],
+) -> dict[str, str]:
+    """Run a compiled pipeline and wait for it.
+
+    Args:
+        compiled: From ``compile_pipeline``.
+        arguments: The pipeline's parameters.
+        output: ``run.log`` and the artifacts, under ``artifacts/``, go here.
+        caching: Whether tasks whose inputs are unchanged take their earlier outputs from there.
+        tell: Called with each event.
+
+    Returns:
+        The pipeline's outputs: parameters as they are, artifacts as paths.
+
+    Raises:
+        KubecastError: A task failed; the error is the task's own where it is one of kubecast's.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    outputs = output / "outputs.json"
+    outputs.unlink(missing_ok=True)
+    job = {
+        "compiled": str(compiled),
+        "arguments": dict(arguments),
+        "root": str(output / "artifacts"),
+        "caching": caching,
+    }
+    command = [sys.executable, "-m", "pipelines.local", json.dumps(job), str(outputs)]
+    log = output / "run.log"
+    with log.open("w") as file:
+        process = subprocess.Popen(  # noqa: S603  our own module
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=_environment(),
+        )
+        failure = _follow(process, file, _renamed(tell, compiled))
+    if process.returncode:
+        raise failure or KubecastError(f"the run failed with status {process.returncode}; its log is {log}")
+    found = json.loads(outputs.read_text())
+    assert isinstance(found, dict)  # noqa: S101  written below
+    return found
+
+
+def _renamed(tell: Callable[[Progress], None], compiled: Path) -> Callable[[Progress], None]:
+    """Tell of tasks under the names that the dashboard shows, e.g. final-lstm for train-lstm-2."""
+    tasks = yaml.safe_load(compiled.read_text())["root"]["dag"]["tasks"]
+    names = {key: task["taskInfo"]["name"] for key, task in tasks.items()}
+    return lambda event: tell(replace(event, task=names.get(event.task, event.task)))
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONUNBUFFERED": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
+
+
+def _follow(
+    process: "subprocess.Popen[str]", log: Any, tell: Callable[[Progress], None]
+) -> KubecastError | None:
+    failure = None
+    assert process.stdout is not None  # noqa: S101  asked for
+    try:
+        for raw in process.stdout:
+            line = _ANSI.sub("", raw)
+            log.write(line)
+            for event in _events(line):
+                tell(event)
+            failure = _error(line) or failure
+        process.wait()
+    finally:
+        process.kill()
+    return failure
+
+
+def _events(line: str) -> Iterator[Progress]:
+    if found := _PROGRESS.match(line):
+        yield Progress(found[1], "running", int(found[2]), int(found[3]))
+    elif found := _TASK.search(line):
+        yield Progress(found[1] or found[3], "finished" if found[1] else "started")
+
+
+def _error(line: str) -> KubecastError | None:
+    found = _ERROR.match(line)
+    kind = getattr(errors, found[1], None) if found else None
+    if found and isinstance(kind, type) and issubclass(kind, KubecastError):
+        return kind(found[2].strip())
+    return None
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one job in this process: the child's side of ``run_compiled``."""
+    parser = argparse.ArgumentParser(description="Run a compiled pipeline through kfp.local.")
+    parser.add_argument("job", help="JSON: compiled, arguments, root, caching")
+    parser.add_argument("outputs", type=Path, help="JSON file for the pipeline's outputs")
+    given = parser.parse_args(arguments)
+    job = json.loads(given.job)
+    from kfp import local
+    from kfp.components import load_component_from_file
+
+    # It warns of each image that is not named python, and of each setting that only a cluster has.
+    warnings.filterwarnings("ignore", module=r"kfp\.local")
+    runner = local.SubprocessRunner(use_venv=False)
+    local.init(runner=runner, pipeline_root=job["root"], enable_caching=job["caching"])
+    task = load_component_from_file(job["compiled"])(**job["arguments"])
+    found = {name: getattr(value, "path", value) for name, value in task.outputs.items()}
+    given.outputs.write_text(json.dumps(found))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run published.
+
+    Attributes:
+        version: ``NAME@VERSION``.
+        registry: Where.
+    """
+
+    version: str
+    registry: str
+
+
+def run_locally(
+    settings: AllSettings,
+    data: str,
+    output: Path,
+    registry: str,
+    as_of: str,
+    *,
+    caching: bool,
+    tell: Callable[[Progress], None],
+) -> Result:
+    """Compile the training pipeline, run it here, and put what a person reads at the top of ``output``.
+
+    Args:
+        settings: Every settings file.
+        data: Path or URL of the data file.
+        output: A folder.
+        registry: Path or URL; empty: ``output/registry``.
+        as_of: Moment after which targets are not seen; empty for none.
+        caching: See ``run_compiled``.
+        tell: See ``run_compiled``.
+    """
+    required_horizon(settings.training)
+    target = registry or str(output / "registry")
+    arguments = {
+        "data": data if "://" in data else str(Path(data).resolve()),
+        "registry": target if "://" in target else str(Path(target).resolve()),
+        "as_of": as_of,
+    }
+    compiled = compile_pipeline(settings, output / "pipeline.yaml")
+    outputs = run_compiled(compiled, arguments, output, caching=caching, tell=tell)
+    Registry.open(arguments["registry"]).resolve(
+        outputs["version"]
+    )  # a cached task may name one that is gone
+    _collect(outputs, output)
+    return Result(outputs["version"], target)
+
+
+def _collect(outputs: Mapping[str, str], output: Path) -> None:
+    """Copy what a person reads to the top of the output folder."""
+    wanted = {
+        Path(outputs["report"]): "report.html",
+        Path(outputs["forecast"]): "forecasts.parquet",
+        Path(outputs["backtest"]): "backtest.parquet",
+        Path(outputs["evaluation"]) / "leaderboard.json": "leaderboard.json",
+    }
+    for source, name in wanted.items():
+        (output / name).unlink(missing_ok=True)
+        if source.exists():
+            shutil.copyfile(source, output / name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""How the components are wired into the training pipeline."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from kfp import dsl
+
+from components.data_processing.prepare_data import prepare_data
+from components.data_processing.resolve_inputs import resolve_inputs
+from components.deployment.register_model import register_model
+from components.evaluation.evaluate_models import evaluate_models
+from components.training.stack_ensemble import stack_ensemble
+from components.training.train_arima import train_arima
+from components.training.train_catboost import train_catboost
+from components.training.train_lstm import train_lstm
+from components.training.train_transformer import train_transformer
+from kubecast.config import PipelineSettings
+
+TRAINERS: dict[str, Callable[..., Any]] = {
+    "arima": train_arima,
+    "lstm": train_lstm,
+    "transformer": train_transformer,
+    "catboost": train_catboost,
+}
+
+
+class Published(NamedTuple):
+    """What the pipeline returns."""
+
+    version: str
+    evaluation: dsl.Artifact
+    report: dsl.HTML
+    forecast: dsl.Dataset
+    backtest: dsl.Dataset
+
+
+def training_pipeline(settings: PipelineSettings) -> Any:
+    """Make the pipeline that ``pipeline.yaml`` describes: prepare, train, stack, judge, publish."""
+
+    @dsl.pipeline(
+        name="kubecast-training", description="Trains, stacks, judges and publishes forecasting models."
+    )
+    def pipeline(
+        data: str,
+        horizon: int,
+        training_settings: str = "{}",
+        arima_settings: str = "{}",
+        lstm_settings: str = "{}",
+        transformer_settings: str = "{}",
+        catboost_settings: str = "{}",
+        ensemble_settings: str = "{}",
+        frequency: str = "",
+        season_lengths: str = "",
+        registry: str = "",
+        model_name: str = "",
+        as_of: str = "",
+        seed: int = 42,
+    ) -> Published:
+        resolved = resolve_inputs(data=data, as_of=as_of, training_settings=training_settings)
+        resolved.set_caching_options(False)
+        panel = prepare_data(
+            data=data,
+            digest=resolved.outputs["digest"],
+            as_of=resolved.outputs["as_of"],
+            horizon=horizon,
+            frequency=frequency,
+            season_lengths=season_lengths,
+            training_settings=training_settings,
+            arima_settings=arima_settings,
+            lstm_settings=lstm_settings,
+            transformer_settings=transformer_settings,
+            catboost_settings=catboost_settings,
+            ensemble_settings=ensemble_settings,
+        ).outputs["panel"]
+        texts = {
+            "arima": arima_settings,
+            "lstm": lstm_settings,
+            "transformer": transformer_settings,
+            "catboost": catboost_settings,
+        }
+
+        def train(kind: str, **fitted: Any) -> Any:
+            return TRAINERS[kind](
+                panel=panel, settings=texts[kind], seed=seed, on_failure=settings.on_trainer_failure, **fitted
+            )
+
+        judged: dict[str, Any] = {kind: train(kind) for kind in settings.models}
+        stacked = stack_ensemble(panel=panel, settings=ensemble_settings, **_members(judged))
+        evaluated = evaluate_models(
+            panel=panel, ensemble=stacked.outputs["ensemble"], forecasts=stacked.outputs["forecasts"]
+        )
+        final = judged
+        if settings.final_fit:
+            final = {kind: train(kind, fitted=task.outputs["model"]) for kind, task in judged.items()}
+            for kind, task in final.items():
+                task.set_display_name(f"final-{kind}")
+        registered = register_model(
+            panel=panel,
+            ensemble=stacked.outputs["ensemble"],
+            evaluation=evaluated.outputs["evaluation"],
+            report=evaluated.outputs["report"],
+            registry=registry,
+            model_name=model_name,
+            **_versions(judged, final),
+        )
+        return Published(
+            version=registered.outputs["Output"],
+            evaluation=evaluated.outputs["evaluation"],
+            report=evaluated.outputs["report"],
+            forecast=registered.outputs["forecast"],
+            backtest=stacked.outputs["forecasts"],
+        )
+
+    return pipeline
+
+
+def _members(judged: dict[str, Any]) -> dict[str, Any]:
+    models = {f"{kind}_model": task.outputs["model"] for kind, task in judged.items()}
+    return models | {f"{kind}_forecasts": task.outputs["forecasts"] for kind, task in judged.items()}
+
+
+def _versions(judged: dict[str, Any], final: dict[str, Any]) -> dict[str, Any]:
+    inputs = {f"{kind}_judged": task.outputs["model"] for kind, task in judged.items()}
+    inputs |= {f"{kind}_final": task.outputs["model"] for kind, task in final.items()}
+    return inputs | {f"{kind}_forecasts": task.outputs["forecasts"] for kind, task in final.items()}

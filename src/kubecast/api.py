@@ -1,0 +1,124 @@
+"""The pipeline's steps in a notebook, without KFP: ``kubecast.fit(df, horizon=48, freq="30min")``."""
+
+import hashlib
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from kubecast.bundle import Bundle
+from kubecast.config import SECTIONS, AllSettings, load_settings
+from kubecast.evaluation import Evaluation
+from kubecast.steps.evaluate import evaluate_models
+from kubecast.steps.prepare import prepare_data
+from kubecast.steps.register import MemberPaths, assemble
+from kubecast.steps.stack import stack_ensemble
+from kubecast.steps.train import train_model
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What ``fit`` returns.
+
+    Attributes:
+        evaluation: Every figure, and the decision.
+        bundle: The ensemble for production.
+        html: The report.
+    """
+
+    evaluation: Evaluation
+    bundle: Bundle
+    html: str
+
+    @property
+    def leaderboard(self) -> pd.DataFrame:
+        """One row for each model and part, with every metric."""
+        return pd.DataFrame([row.model_dump() for row in self.evaluation.leaderboard])
+
+    def forecast(self, df: pd.DataFrame, future_df: pd.DataFrame | None = None) -> pd.DataFrame:
+        """Forecast beyond the end of each series in ``df``.
+
+        Args:
+            df: ``unique_id``, ``ds``, ``y`` and covariates, as given to ``fit``.
+            future_df: ``unique_id``, ``ds`` and the known-future covariates over the horizon.
+
+        Returns:
+            ``unique_id``, ``ds``, ``yhat``, then the quantiles as ``q0.1`` and so on.
+        """
+        return self.bundle.forecast(df, future=future_df)
+
+    def report(self) -> str:
+        """The report: one self-contained HTML page."""
+        return self.html
+
+
+def fit(
+    df: pd.DataFrame,
+    horizon: int,
+    freq: str | None = None,
+    season_length: Sequence[int] | None = None,
+    models: Sequence[str] | None = None,
+    config: str | Path | None = None,
+    overrides: Iterable[str] = (),
+) -> Fitted:
+    """Prepare, train, stack and judge, as the pipeline does, in this process.
+
+    Args:
+        df: ``unique_id``, ``ds``, ``y`` and covariates; one series or many.
+        horizon: Steps to forecast.
+        freq: A pandas offset alias; default: found in the data.
+        season_length: In steps, the first is MASE's m; default: from the frequency.
+        models: Of arima, lstm, transformer, catboost; default all.
+        config: Folder of settings files; default: built-in settings.
+        overrides: ``FILE.KEY=VALUE``, e.g. ``lstm.epochs=5``.
+
+    Raises:
+        KubecastError: The data or the settings are wrong, or too few models could be fitted.
+    """
+    given = [*overrides, f"training.horizon={horizon}"]
+    if freq is not None:
+        given.append(f'training.frequency="{freq}"')
+    if season_length is not None:
+        given.append(f"training.season_lengths={list(season_length)}")
+    if models is not None:
+        given.append(f"pipeline.models=[{','.join(models)}]")
+    settings = load_settings(None if config is None else Path(config), given)
+    with tempfile.TemporaryDirectory() as folder:
+        return _run(df, settings, Path(folder))
+
+
+def _run(df: pd.DataFrame, settings: AllSettings, folder: Path) -> Fitted:
+    texts = {name: getattr(settings, name).model_dump_json() for name in SECTIONS if name != "pipeline"}
+    data, panel = folder / "data.parquet", folder / "panel"
+    df.to_parquet(data, index=False)
+    digest = hashlib.sha256(data.read_bytes()).hexdigest()
+    training = settings.training
+    prepare_data(str(data), digest, "", training.horizon or 0, "", "", texts, panel)
+    members: dict[str, MemberPaths] = {
+        kind: _train(kind, settings, panel, texts[kind], folder / kind) for kind in settings.pipeline.models
+    }
+    judged = {kind: (paths.judged, folder / kind / "judged.parquet") for kind, paths in members.items()}
+    ensemble, forecasts, evaluation = folder / "ensemble", folder / "forecasts.parquet", folder / "evaluation"
+    stack_ensemble(panel, judged, texts["ensemble"], ensemble, forecasts)
+    evaluate_models(panel, ensemble, forecasts, evaluation, folder / "report.html")
+    usable = {kind: paths for kind, paths in members.items() if (paths.judged / "model.json").exists()}
+    assemble(folder / "bundle", panel, ensemble, usable)
+    return Fitted(
+        Evaluation.model_validate_json((evaluation / "leaderboard.json").read_bytes()),
+        Bundle.load(folder / "bundle" / "production"),
+        (folder / "report.html").read_text(),
+    )
+
+
+def _train(kind: str, settings: AllSettings, panel: Path, text: str, folder: Path) -> MemberPaths:
+    """Fit one model as it is judged, then, if ``final_fit``, on all rows."""
+    seed, on_failure = settings.training.seed, settings.pipeline.on_trainer_failure
+    judged = folder / "judged"
+    train_model(kind, panel, text, seed, on_failure, judged, folder / "judged.parquet")
+    if not settings.pipeline.final_fit:
+        return MemberPaths(judged, judged, folder / "judged.parquet")
+    final = folder / "final"
+    train_model(kind, panel, text, seed, on_failure, final, folder / "final.parquet", fitted=judged)
+    return MemberPaths(judged, final, folder / "final.parquet")

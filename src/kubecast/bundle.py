@@ -1,0 +1,202 @@
+"""A published ensemble with everything that forecasting with it needs.
+
+bundle.json      what the data must look like, and what the ensemble has seen
+ensemble.json    weights and quantiles
+members/<name>/  the members' own files
+"""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from kubecast.backtest import series_scales
+from kubecast.cleaning import history_panel
+from kubecast.config import TrainingSettings
+from kubecast.errors import DataError, InputError, IntegrityError
+from kubecast.models.ensemble import Ensemble, StackRecipe
+from kubecast.models.seasonal_naive import SeasonalNaive
+from kubecast.names import check_name
+from kubecast.panel import Cutoffs, Panel, PanelSpec, steps_after
+
+
+class Contract(BaseModel):
+    """What the data must look like, and what the ensemble has seen.
+
+    Attributes:
+        spec: Of the panel that it was fitted to.
+        training: Says how a data file is read.
+        fit_until: The last row of each series that anything in the ensemble was fitted to or chosen on.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: int = 1
+    spec: PanelSpec
+    training: TrainingSettings
+    fit_until: dict[str, datetime]
+
+
+def write_bundle(
+    directory: Path, contract: Contract, recipe: StackRecipe, members: Mapping[str, Path]
+) -> None:
+    """Lay out a bundle from the files of its members; no framework is needed.
+
+    Args:
+        directory: Where it goes.
+        contract: See there.
+        recipe: The weights and quantiles; members without weight are left out.
+        members: Directory of each trained member's forecaster.
+    """
+    directory.mkdir(parents=True)
+    (directory / "bundle.json").write_text(contract.model_dump_json(indent=1))
+    (directory / "ensemble.json").write_text(recipe.model_dump_json(indent=1))
+    for name, weight in recipe.weights.items():
+        if not weight:
+            continue
+        target = directory / "members" / check_name(name, "member")
+        if name in members:
+            shutil.copytree(members[name], target)
+        else:
+            naive = {member.name: member for member in naive_members(contract.spec)}
+            naive[name].save(target)
+
+
+def naive_members(spec: PanelSpec) -> list[SeasonalNaive]:
+    """Seasonal naive for each season length."""
+    return [SeasonalNaive(season, f"seasonal_naive_{season}") for season in spec.season_lengths]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An ensemble ready to forecast from a data file's rows."""
+
+    contract: Contract
+    ensemble: Ensemble
+
+    @classmethod
+    def load(cls, directory: Path) -> "Bundle":
+        """Read what ``write_bundle`` wrote."""
+        path = directory / "bundle.json"
+        try:
+            contract = Contract.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise IntegrityError(f"{path}: not a bundle ({' '.join(str(error).split())[:200]})") from error
+        return cls(contract, Ensemble.load(directory))
+
+    def forecast(
+        self,
+        rows: pd.DataFrame,
+        horizon: int | None = None,
+        future: pd.DataFrame | None = None,
+        as_of: pd.Timestamp | None = None,
+    ) -> pd.DataFrame:
+        """Forecast beyond the end of each series.
+
+        Args:
+            rows: As a data file holds them, under its own column names.
+            horizon: Steps; default and largest: the horizon that the ensemble was fitted for.
+            future: Known-future covariates over the horizon, with the columns for series and time.
+            as_of: Targets after it are not seen.
+
+        Returns:
+            ``unique_id``, ``ds``, ``yhat``, then the quantiles as ``q0.1`` and so on.
+
+        Raises:
+            InputError: The rows, the horizon or the covariates do not fit the ensemble.
+        """
+        most = self.contract.spec.horizon
+        steps = most if horizon is None else horizon
+        if not 1 <= steps <= most:
+            raise InputError(
+                f"horizon {steps}: allowed: 1 to {most}, the steps that this model was fitted for"
+            )
+        panel = self._panel(rows, future, as_of, steps)
+        table = self.ensemble.predict(panel, panel.ends)
+        step = table.groupby(["unique_id", "cutoff"], sort=False).cumcount()
+        return table[step < steps].drop(columns="cutoff").reset_index(drop=True)
+
+    def backtest(self, rows: pd.DataFrame, stride: int, start: pd.Timestamp | None = None) -> pd.DataFrame:
+        """Rolling forecasts from origins that nothing in the ensemble has seen beyond.
+
+        Args:
+            rows: As a data file holds them.
+            stride: Steps between origins.
+            start: The first origin; default the earliest allowed.
+
+        Returns:
+            ``unique_id``, ``cutoff``, ``ds``, ``y``, ``observed``, ``scale``, ``yhat`` and the quantiles.
+
+        Raises:
+            DataError: ``start``, or all the data, lies before what the ensemble was fitted to.
+        """
+        if stride < 1:
+            raise InputError(f"stride {stride}: allowed: 1 or more steps")
+        panel = self._panel(rows, None, None, self.contract.spec.horizon)
+        origins = self._origins(panel, stride, start)
+        found = self.ensemble.predict(panel, origins)
+        targets = panel.targets(origins)
+        scales = self._scales(panel)
+        table = targets.merge(found, on=["unique_id", "cutoff", "ds"])
+        table.insert(5, "scale", table["unique_id"].map(scales))
+        return table
+
+    def _panel(
+        self, rows: pd.DataFrame, future: pd.DataFrame | None, as_of: pd.Timestamp | None, steps: int
+    ) -> Panel:
+        """The rows as a panel; beyond ``steps`` a covariate need not be known."""
+        panel = history_panel(rows, self.contract.training, self.contract.spec, future=future, as_of=as_of)
+        return panel if steps == panel.spec.horizon or not panel.spec.future else _padded(panel, steps)
+
+    def _origins(self, panel: Panel, stride: int, start: pd.Timestamp | None) -> Cutoffs:
+        seen = self.contract.fit_until
+        # Nothing in the ensemble has seen rows of a new series after the newest of the others'.
+        after = panel.frame["unique_id"].map(seen).fillna(max(seen.values())).astype("datetime64[ns]")
+        if start is not None and (start < after).any():
+            name = panel.frame.loc[start < after, "unique_id"].iloc[0]
+            raise DataError(
+                f"series {name}: origin {start} lies before {after[start < after].iloc[0]}, up to which the"
+                " model was fitted or chosen; allowed: a later start"
+            )
+        last = panel.codes
+        ends = panel.frame["ds"].to_numpy()[panel.starts[1:] - 1][last]
+        first = after if start is None else after.where(after > start, start)
+        eligible = panel.frame[(panel.frame["ds"] >= first) & (panel.frame["ds"] < ends)]
+        step = eligible.groupby("unique_id").cumcount()
+        origins = Cutoffs.of(eligible[step % stride == 0], "ds")
+        if not len(origins):
+            raise DataError(
+                f"no row comes after {after.min()}, up to which the model was fitted or chosen;"
+                " allowed: data with later rows"
+            )
+        return origins
+
+    def _scales(self, panel: Panel) -> dict[str, float]:
+        own = series_scales(panel.frame, panel.spec.season_lengths[0])
+        found = dict(zip(own["unique_id"], own["scale"], strict=True))
+        return {**found, **{name: v for name, v in self.ensemble.recipe.scales.items() if v is not None}}
+
+
+def _padded(panel: Panel, steps: int) -> Panel:
+    """Repeat the last known covariates from ``steps`` on, where no forecast is asked for."""
+    ends = panel.ends
+    shorter = replace(panel, spec=panel.spec.model_copy(update={"horizon": steps}))
+    known = shorter.future(ends)
+    last = known.groupby("unique_id", sort=False).tail(1)
+    extra = panel.spec.horizon - steps
+    rest = last.loc[last.index.repeat(extra)].copy()
+    rest["ds"] = steps_after(last["ds"], extra, panel.spec.frequency).ravel()
+    ahead = pd.concat([known, rest])[["unique_id", "ds", *panel.spec.future]]
+    return replace(panel, ahead=ahead.reset_index(drop=True))
+
+
+def mase(table: pd.DataFrame) -> float:
+    """Mean over series of the mean absolute error over the series' scale, of the rows of a backtest."""
+    scored = table[table["observed"] & table["scale"].notna()]
+    errors = (scored["y"] - scored["yhat"]).abs() / scored["scale"]
+    return float(np.mean(errors.groupby(scored["unique_id"]).mean()))

@@ -1,0 +1,381 @@
+"""The ``kubecast`` command.
+
+Nothing heavy is imported before a command needs it, so that ``--help`` is quick.
+"""
+
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kubecast.errors import ConfigError, KubecastError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kubecast.config import AllSettings
+    from kubecast.registry import Version
+
+app = typer.Typer(
+    help="Train, stack, judge and publish time-series forecasting models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+models = typer.Typer(help="Read the registry of published models.", no_args_is_help=True)
+app.add_typer(models, name="models")
+
+_state = {"verbose": False}
+
+Data = Annotated[str, typer.Option(help="CSV or Parquet file, or its URL: unique_id, ds, y and covariates.")]
+ConfigDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder of settings files, e.g. configs/quick; default: built-in settings."),
+]
+Horizon = Annotated[int | None, typer.Option(help="Steps to forecast; default: training.horizon.")]
+Frequency = Annotated[str, typer.Option("--freq", help="A pandas offset alias, e.g. h, 30min, D, MS.")]
+Seasons = Annotated[
+    str, typer.Option("--season-length", help="In steps, with commas, the first is MASE's m.")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="FILE.KEY=VALUE, e.g. lstm.epochs=5; may be repeated.")
+]
+RegistryUrl = Annotated[str, typer.Option("--registry", help="Folder or URL of the registry.")]
+Model = Annotated[
+    str, typer.Option("--model", help="NAME, NAME@ALIAS or NAME@VERSION; NAME is its champion.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+AsOf = Annotated[str, typer.Option("--as-of", help="ISO date or time, UTC; later targets are not seen.")]
+
+
+@app.callback()
+def _options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the trace of an error.")] = False,
+) -> None:
+    _state["verbose"] = verbose
+
+
+def main() -> None:
+    """Run the command; an error of kubecast's own is one line on standard error."""
+    try:
+        app()
+    except KubecastError as error:
+        if _state["verbose"]:
+            traceback.print_exc()
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(error.exit_status)
+
+
+@app.command()
+def run(
+    data: Data,
+    output: Annotated[Path, typer.Option(help="Folder for the leaderboard, the report and the forecasts.")],
+    config: ConfigDir = None,
+    horizon: Horizon = None,
+    frequency: Frequency = "",
+    season_lengths: Seasons = "",
+    registry: RegistryUrl = "",
+    models: Annotated[
+        str, typer.Option(help="With commas, e.g. arima,catboost; default: pipeline.models.")
+    ] = "",
+    overrides: Overrides = None,
+    as_of: AsOf = "",
+    cache: Annotated[
+        bool, typer.Option(help="Reuse the outputs of tasks whose inputs are unchanged.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Run the whole pipeline on this machine and publish a version.
+
+    Writes leaderboard.json, report.html, forecasts.parquet (beyond the end of the data), backtest.parquet
+    (every rolling forecast that was judged), pipeline.yaml and run.log to --output. The registry is
+    OUTPUT/registry unless --registry names one.
+    """
+    from pipelines.local import run_locally
+
+    settings = _settings(config, overrides, horizon, frequency, season_lengths, models)
+    with _progress(quiet=as_json) as tell:
+        result = run_locally(settings, data, output, registry, as_of, caching=cache, tell=tell)
+    leaderboard = json.loads((output / "leaderboard.json").read_text())
+    if as_json:
+        _print_json(
+            {"version": result.version, "output": str(output), "leaderboard": leaderboard["leaderboard"]}
+        )
+        return
+    _print_leaderboard(leaderboard)
+    print(f"report     {output / 'report.html'}")
+    print(f"published  {result.version}  in {result.registry}")
+
+
+@app.command()
+def forecast(
+    registry: RegistryUrl,
+    model: Model,
+    data: Data,
+    output: Annotated[Path, typer.Option(help="File to write: .csv or .parquet.")],
+    horizon: Annotated[int | None, typer.Option(help="Steps; default: the model's.")] = None,
+    future: Annotated[str, typer.Option(help="File of known-future covariates over the horizon.")] = "",
+    as_of: AsOf = "",
+) -> None:
+    """Forecast beyond the end of the data with a published ensemble."""
+    from kubecast.timestamps import parse_time
+
+    write = _writer(output)
+    with _bundle(registry, model, "production") as bundle:
+        limit = bundle.contract.training.data.max_bytes
+        moment = parse_time(as_of, "--as-of") if as_of else None
+        ahead = _rows(future, limit) if future else None
+        write(bundle.forecast(_rows(data, limit), horizon, ahead, moment))
+    print(f"forecasts  {output}", file=sys.stderr)
+
+
+@app.command()
+def backtest(
+    registry: RegistryUrl,
+    model: Model,
+    data: Data,
+    stride: Annotated[int, typer.Option(help="Steps between origins.")],
+    output: Annotated[Path | None, typer.Option(help="File for the forecasts: .csv or .parquet.")] = None,
+    start: Annotated[str, typer.Option("--from", help="First origin; default: the earliest allowed.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Rolling forecasts of a version as it was judged, on rows that it has not seen."""
+    from kubecast.bundle import mase
+    from kubecast.timestamps import parse_time
+
+    write = _writer(output) if output else None
+    with _bundle(registry, model, "evaluated") as bundle:
+        moment = parse_time(start, "--from") if start else None
+        table = bundle.backtest(_rows(data, bundle.contract.training.data.max_bytes), stride, moment)
+        season = bundle.contract.spec.season_lengths[0]
+    if write:
+        write(table)
+    found = {
+        "origins": len(table[["unique_id", "cutoff"]].drop_duplicates()),
+        "first": str(table["cutoff"].min()),
+        "last": str(table["cutoff"].max()),
+        "season_length": season,
+        "mase": round(mase(table), 6),
+    }
+    if as_json:
+        _print_json(found)
+    else:
+        _print_table("Backtest", list(found), [list(found.values())])
+
+
+@app.command(name="compile")
+def compile_(
+    output: Annotated[Path, typer.Option(help="File to write: .yaml or .json.")],
+    config: ConfigDir = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Compile the training pipeline for a Kubeflow Pipelines cluster."""
+    from pipelines.compiling import compile_pipeline
+
+    compile_pipeline(_settings(config, overrides), output)
+    size = output.stat().st_size
+    _print_json({"pipeline": str(output), "bytes": size}) if as_json else print(
+        f"pipeline   {output}  {size} bytes"
+    )
+
+
+@app.command()
+def validate(
+    config: ConfigDir = None,
+    data: Annotated[str, typer.Option(help="Data file to check against the settings.")] = "",
+    horizon: Horizon = None,
+    frequency: Frequency = "",
+    season_lengths: Seasons = "",
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Check the settings, and the data if given: the parts, origins and minimum lengths that follow."""
+    from kubecast.steps.validate import check_data, check_settings
+
+    settings = _settings(config, overrides, horizon, frequency, season_lengths)
+    found = check_data(data, settings.training) if data else check_settings(settings.training)
+    if as_json:
+        _print_json(found)
+        return
+    findings = found.pop("findings", [])
+    _print_table("Settings" if not data else f"{data}", ["what", "value"], [[k, v] for k, v in found.items()])
+    if findings:
+        _print_table("Found in the data", ["what", "series", "rows", "detail"], findings)
+
+
+@app.command()
+def sample(
+    output: Annotated[Path, typer.Option(help="CSV file to write.")],
+) -> None:
+    """Write a real sample series: half-hourly electricity demand, 4,032 rows."""
+    from kubecast.sample import write_sample
+
+    print(f"data       {output}  {write_sample(output)} rows")
+
+
+@models.command(name="list")
+def list_models(
+    registry: RegistryUrl,
+    name: Annotated[str, typer.Argument(help="Only this model's versions.")] = "",
+    as_json: Json = False,
+) -> None:
+    """List the published versions, newest first."""
+    from kubecast.registry import Registry, check_name
+
+    store = Registry.open(registry)
+    names = [check_name(name)] if name else store.models()
+    found = [_summary(version) for each in names for version in store.versions(each)]
+    if as_json:
+        _print_json(found)
+        return
+    columns = ["model", "version", "aliases", "created", "test_mase"]
+    _print_table(f"Versions in {registry}", columns, [[row[column] for column in columns] for row in found])
+
+
+@models.command()
+def show(
+    registry: RegistryUrl,
+    model: Annotated[str, typer.Argument(help="NAME, NAME@ALIAS or NAME@VERSION.")],
+    as_json: Json = False,
+) -> None:
+    """Show one version: where it came from, what it scored, its files."""
+    from kubecast.registry import Registry
+
+    version = Registry.open(registry).resolve(model)
+    files = {path: size for path, (size, _) in sorted(version.files.items())}
+    found = {**_summary(version), "metadata": version.metadata, "files": files}
+    if as_json:
+        _print_json(found)
+        return
+    rows = [[key, _plain(value)] for key, value in {**_summary(version), **version.metadata}.items()]
+    _print_table(f"{version.name}@{version.id}", ["what", "value"], rows)
+    _print_table("Files", ["path", "bytes"], [[path, size] for path, size in files.items()])
+
+
+def _settings(
+    config: Path | None,
+    overrides: list[str] | None,
+    horizon: int | None = None,
+    frequency: str = "",
+    season_lengths: str = "",
+    models: str = "",
+) -> "AllSettings":
+    """Every settings file, with the command's own options on top."""
+    from kubecast.config import load_settings
+
+    given = list(overrides or [])
+    if horizon is not None:
+        given.append(f"training.horizon={horizon}")
+    if frequency:
+        given.append(f"training.frequency={json.dumps(frequency)}")
+    if season_lengths:
+        given.append(f"training.season_lengths=[{season_lengths.strip('[]')}]")
+    if models:
+        given.append(f"pipeline.models=[{models}]")
+    return load_settings(config, given)
+
+
+def _rows(location: str, max_bytes: int) -> "pd.DataFrame":
+    from kubecast.datafile import read_data
+
+    return read_data(location, max_bytes).rows
+
+
+def _bundle(registry: str, model: str, part: str) -> Any:
+    """A published bundle, verified and loaded, as a context manager."""
+    import contextlib
+    import tempfile
+
+    from kubecast.bundle import Bundle
+    from kubecast.registry import Registry
+
+    @contextlib.contextmanager
+    def loaded() -> Any:
+        store = Registry.open(registry)
+        version = store.resolve(model)
+        with tempfile.TemporaryDirectory() as folder:
+            yield Bundle.load(store.fetch(version, part, Path(folder)))
+
+    return loaded()
+
+
+def _writer(output: Path) -> Any:
+    if output.suffix not in {".csv", ".parquet"}:
+        raise ConfigError(
+            f"--output {output}: ends in {output.suffix or 'nothing'}, allowed: .csv or .parquet"
+        )
+
+    def write(table: "pd.DataFrame") -> None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        partial = output.with_name(f".{output.name}.partial")
+        table.to_csv(partial, index=False) if output.suffix == ".csv" else table.to_parquet(
+            partial, index=False
+        )
+        partial.replace(output)
+
+    return write
+
+
+def _progress(quiet: bool) -> Any:
+    """A bar in a terminal, plain lines elsewhere."""
+    from kubecast.progress_bar import progress
+
+    return progress(quiet)
+
+
+def _summary(version: "Version") -> dict[str, Any]:
+    test = version.metadata.get("test") or {}
+    return {
+        "model": version.name,
+        "version": version.id,
+        "aliases": ", ".join(version.aliases),
+        "created": version.created.isoformat(timespec="seconds"),
+        "test_mase": test.get("mase") if isinstance(test, dict) else None,
+    }
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1, allow_nan=False))
+
+
+def _print_leaderboard(found: dict[str, Any]) -> None:
+    rows = [row for row in found["leaderboard"] if row["part"] == "test"]
+    rows.sort(key=lambda row: (row["mase"] is None, row["mase"]))
+    columns = ["model", "mase", "skill", "rmsse", "wape", "smape", "mae", "r2"]
+    season = found["season_length"]
+    _print_table(
+        f"Test part, MASE with m = {season}", columns, [[row.get(c) for c in columns] for row in rows]
+    )
+
+
+def _print_table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title), title_justify="left")
+    numeric = {
+        i for i, _ in enumerate(columns) if rows and all(isinstance(row[i], int | float) for row in rows)
+    }
+    for number, column in enumerate(columns):
+        table.add_column(
+            column, justify="right" if number in numeric else "left", overflow="fold", no_wrap=number == 0
+        )
+    for row in rows:
+        table.add_row(*(escape(_cell(value)) for value in row))
+    Console().print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,123 @@
+"""Conformal quantiles: forecasts' own past errors, laid around the point forecast.
+
+Source: Vovk, Gammerman & Shafer (2005), "Algorithmic learning in a random world", for the n + 1; signed
+errors, so that the sides may differ: Romano, Patterson & Candès (2019), "Conformalized quantile regression".
+"""
+
+from collections.abc import Mapping, Sequence
+from math import ceil
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from kubecast.errors import ConfigError, ModelError
+from kubecast.metrics import lead_times, quantile_column, scorable
+
+
+class ConformalQuantiles(BaseModel):
+    """By lead time, what is added to a point forecast to reach each quantile, in units of the series' scale.
+
+    Attributes:
+        levels: Ascending.
+        offsets: Shape (lead times, levels); non-decreasing along the levels, so that quantiles never cross.
+        counts: Scores behind each lead time, shape (lead times,).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    levels: list[float]
+    offsets: list[list[float]]
+    counts: list[int]
+
+    @classmethod
+    def fit(cls, scores: pd.DataFrame, levels: Sequence[float], horizon: int) -> "ConformalQuantiles":
+        """Take the empirical quantiles of the scores at each lead time.
+
+        A lead time is pooled with its neighbours, one on each side at a time, until the outermost level lies
+        inside the scores: n of them support levels from 1 / (n + 1) to n / (n + 1). Where all scores are too
+        few, the outermost quantiles are the extreme scores.
+
+        Args:
+            scores: ``lead_time`` (from 1), ``score`` (signed error over the series' scale), from
+                ``conformal_scores``.
+            levels: In ascending order.
+            horizon: Lead times.
+
+        Raises:
+            ModelError: There is no score.
+        """
+        if scores.empty:
+            raise ModelError("no forecast error to make quantiles from; allowed: observed validation targets")
+        by_lead = {lead: group.to_numpy() for lead, group in scores.groupby("lead_time")["score"]}
+        pools = [_pool(by_lead, lead, horizon, needed_scores(levels)) for lead in range(1, horizon + 1)]
+        # Weibull's positions, p (n + 1), are the conformal order statistics, interpolated.
+        offsets = [np.quantile(pool, levels, method="weibull").tolist() for pool in pools]
+        return cls(levels=list(levels), offsets=offsets, counts=[len(pool) for pool in pools])
+
+    @property
+    def columns(self) -> list[str]:
+        """The quantiles' column names."""
+        return [quantile_column(level) for level in self.levels]
+
+    def apply(
+        self, points: pd.DataFrame, scales: Mapping[str, float | None], column: str = "yhat"
+    ) -> pd.DataFrame:
+        """Add the quantile columns.
+
+        Args:
+            points: ``unique_id``, ``cutoff``, ``ds`` and ``column``; the rows of an origin in order of time.
+            scales: By series; one without a scale has never varied and gets quantiles equal to its point.
+            column: The point forecast.
+
+        Raises:
+            ConfigError: A lead time is beyond those that quantiles were fitted for.
+        """
+        lead = lead_times(points).to_numpy()
+        if len(lead) and lead.max() > len(self.offsets):
+            raise ConfigError(
+                f"horizon {lead.max()} is longer than the steps that the quantiles were fitted for;"
+                f" allowed: 1 to {len(self.offsets)}"
+            )
+        scale = points["unique_id"].map(dict(scales)).astype(np.float64).fillna(0.0).to_numpy()
+        widths = np.asarray(self.offsets)[lead - 1] * scale[:, None]
+        values = points[column].to_numpy(dtype=np.float64)[:, None] + widths
+        return points.assign(**dict(zip(self.columns, values.T, strict=True)))
+
+
+def needed_scores(levels: Sequence[float]) -> int:
+    """The fewest scores that support the outermost level: 9 for 0.1 or 0.9."""
+    tail = min(min(level, 1 - level) for level in levels)
+    return ceil(1 / tail - 1 - 1e-9)
+
+
+def conformal_scores(table: pd.DataFrame, series: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The signed errors of a column over the series' scale, where the target was observed.
+
+    Args:
+        table: Forecasts; the rows of an origin complete and in order of time.
+        series: Scales.
+        column: The point forecast.
+
+    Returns:
+        ``lead_time``, ``score``.
+    """
+    scale = table["unique_id"].map(series.set_index("unique_id")["scale"]).astype(np.float64)
+    scores = pd.DataFrame({"lead_time": lead_times(table), "score": (table["y"] - table[column]) / scale})
+    return scores[scorable(table, series)]
+
+
+def _pool(
+    by_lead: Mapping[Any, NDArray[np.float64]], lead: int, horizon: int, needed: int
+) -> NDArray[np.float64]:
+    empty = np.array([], dtype=np.float64)
+    pool = by_lead.get(lead, empty)
+    for distance in range(1, horizon):
+        if len(pool) >= needed:
+            break
+        pool = np.concatenate(
+            [pool, by_lead.get(lead - distance, empty), by_lead.get(lead + distance, empty)]
+        )
+    return pool

@@ -1,0 +1,228 @@
+"""The time grid: its frequency, every series on it without a hole, and the seasons that go with it."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pandas.tseries.frequencies import to_offset
+from pandas.tseries.offsets import BaseOffset, Tick
+
+from kubecast.config import TrainingSettings
+from kubecast.errors import ConfigError, DataError
+from kubecast.reading import Notes
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_SEASONS = {"B": [5], "W": [52], "ME": [12], "MS": [12], "QE": [4], "QS": [4]}  # by alias
+
+
+def find_frequency(frame: pd.DataFrame, settings: TrainingSettings) -> str:
+    """The frequency of the settings, else that of the data's most common step.
+
+    Args:
+        frame: ``unique_id`` and ``ds``, in order.
+        settings: Holds the frequency, if it is set.
+
+    Raises:
+        ConfigError: The frequency of the settings is not one.
+        DataError: It does not follow from the data.
+    """
+    if settings.frequency is not None:
+        return known_frequency(settings.frequency)
+    ds, same = frame["ds"].to_numpy(), np.diff(frame["unique_id"].cat.codes) == 0
+    steps = np.diff(ds)[same]
+    if not len(steps):
+        raise DataError(
+            "no series has two rows, so the frequency is not known; allowed: set training.frequency"
+        )
+    lengths, counts = np.unique(steps, return_counts=True)
+    step = pd.Timedelta(lengths[np.argmax(counts)])
+    if step < pd.Timedelta(days=28):
+        working_days = (
+            step == pd.Timedelta(days=1) and len(ds) >= 10 and bool((frame["ds"].dt.weekday < 5).all())
+        )
+        return "B" if working_days else _tick(step)
+    return _calendar_frequency(frame, step)
+
+
+def _tick(step: pd.Timedelta) -> str:
+    offset: BaseOffset = to_offset(step)  # type: ignore[call-overload]
+    return str(offset.freqstr)
+
+
+def _calendar_frequency(frame: pd.DataFrame, step: pd.Timedelta) -> str:
+    ds = frame["ds"].dt
+    if step <= pd.Timedelta(days=31) and ds.is_month_start.all():
+        return "MS"
+    if step <= pd.Timedelta(days=31) and ds.is_month_end.all():
+        return "ME"
+    longest = frame["unique_id"].value_counts().index[0]
+    times = frame.loc[frame["unique_id"] == longest, "ds"]
+    found = pd.infer_freq(pd.DatetimeIndex(times)) if len(times) > 2 else None
+    if found is None:
+        raise DataError(
+            "the frequency does not follow from the data; allowed: set training.frequency, e.g. MS or D"
+        )
+    return known_frequency(found)
+
+
+def known_frequency(text: str) -> str:
+    """Return a frequency as pandas spells it today.
+
+    Raises:
+        ConfigError: It is not a pandas offset alias, or does not go forward.
+    """
+    try:
+        offset = offset_of(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"training.frequency {text!r} is not known; allowed: a pandas offset alias, e.g. h, 30min, D, MS"
+        ) from error
+    if offset.n < 1:
+        raise ConfigError(f"training.frequency {text!r} does not go forward; allowed: e.g. h, 30min, D, MS")
+    return str(offset.freqstr)
+
+
+def offset_of(frequency: str) -> BaseOffset:
+    """The pandas offset; an old spelling such as ``H`` is understood."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return to_offset(frequency)
+
+
+def complete_grid(
+    frame: pd.DataFrame, frequency: str, settings: TrainingSettings, notes: Notes
+) -> pd.DataFrame:
+    """Give every series a row for each step between its first and its last.
+
+    Args:
+        frame: ``unique_id`` (categorical), ``ds`` and the rest, in order.
+        frequency: Of the grid.
+        settings: Tells how rows off the grid are brought onto it, if at all.
+        notes: Resampling is noted.
+
+    Raises:
+        DataError: Rows are off the grid, or the grid would be out of all proportion.
+    """
+    step, off = _positions(frame, frequency, settings)
+    if off.any():
+        frame = _resampled(frame, off, frequency, settings, notes)
+        step, off = _positions(frame, frequency, settings)
+    starts = _starts(frame)
+    sizes = step[np.append(starts[1:], len(frame)) - 1] + 1
+    total = int(sizes.sum())
+    if total == len(frame):
+        return frame.reset_index(drop=True)
+    rows = np.repeat(np.cumsum(sizes) - sizes, np.diff(np.append(starts, len(frame)))) + step
+    full = frame.set_axis(rows).reindex(np.arange(total))
+    full["unique_id"] = frame["unique_id"].array.take(np.repeat(starts, sizes))
+    full["ds"] = _times(frame["ds"].to_numpy()[starts], sizes, frequency)
+    return full
+
+
+def _starts(frame: pd.DataFrame) -> NDArray[np.intp]:
+    return np.flatnonzero(np.append(True, np.diff(frame["unique_id"].cat.codes) != 0))
+
+
+def _positions(
+    frame: pd.DataFrame, frequency: str, settings: TrainingSettings
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Each row's step from its series' first row, and whether it is off the grid that begins there."""
+    ds, starts = frame["ds"].to_numpy(), _starts(frame)
+    counts = np.diff(np.append(starts, len(frame)))
+    offset = offset_of(frequency)
+    if isinstance(offset, Tick):
+        since = (ds - np.repeat(ds[starts], counts)).astype(np.int64)
+        step, off = since // offset.nanos, since % offset.nanos != 0
+    else:
+        step, off = _calendar_positions(ds, np.repeat(ds[starts], counts), offset)
+    total = int(step[starts + counts - 1].sum()) + len(starts)
+    if total > 50 * len(frame) + 1_000_000 and (settings.data.resample is None or not off.any()):
+        row = int(np.argmax(np.where(np.diff(frame["unique_id"].cat.codes) == 0, np.diff(step), 0)))
+        raise DataError(
+            f"series {frame['unique_id'].iloc[row]}: a gap from {frame['ds'].iloc[row]} to"
+            f" {frame['ds'].iloc[row + 1]} makes {total} steps of {frequency} of {len(frame)} rows; allowed:"
+            " a frequency that fits the data, and no gap longer than training.data.max_gap"
+        )
+    return step, off
+
+
+def _calendar_positions(
+    ds: NDArray[Any], first: NDArray[Any], offset: BaseOffset
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    step, off = np.zeros(len(ds), dtype=np.int64), np.ones(len(ds), dtype=bool)
+    begins, group = np.unique(first, return_inverse=True)
+    for number, begin in enumerate(begins):
+        rows = np.flatnonzero(group == number) if len(begins) > 1 else np.arange(len(ds))
+        times = pd.date_range(begin, ds[rows].max(), freq=offset).to_numpy()
+        if len(times) and times[0] == begin:
+            step[rows] = np.minimum(np.searchsorted(times, ds[rows]), len(times) - 1)
+            off[rows] = times[step[rows]] != ds[rows]
+    return step, off
+
+
+def _times(first: NDArray[Any], sizes: NDArray[np.int64], frequency: str) -> NDArray[Any]:
+    offset = offset_of(frequency)
+    if isinstance(offset, Tick):
+        step = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        return np.asarray(np.repeat(first, sizes) + step * np.timedelta64(offset.nanos, "ns"))
+    longest = {begin: int(sizes[first == begin].max()) for begin in np.unique(first)}
+    times = {
+        begin: pd.date_range(begin, periods=size, freq=offset).to_numpy() for begin, size in longest.items()
+    }
+    return np.concatenate([times[begin][:size] for begin, size in zip(first, sizes, strict=True)])
+
+
+def _resampled(
+    frame: pd.DataFrame, off: NDArray[np.bool_], frequency: str, settings: TrainingSettings, notes: Notes
+) -> pd.DataFrame:
+    """Bring rows onto the grid; of the covariates a sum makes no sense, so theirs is the mean."""
+    row, count, how = frame[off].iloc[0], int(off.sum()), settings.data.resample
+    if how is None:
+        raise DataError(
+            f"series {row['unique_id']}: {row['ds']} is off the grid of {frequency} ({count} so);"
+            " allowed: regular steps, another training.frequency, or training.data.resample, e.g. mean"
+        )
+    notes.add(
+        "resampled", f"{count} rows off the grid of {frequency} were brought onto it: {how}", count=count
+    )
+    static = settings.data.covariates.static
+    every = ["unique_id", pd.Grouper(key="ds", freq=offset_of(frequency))]
+    groups = frame.groupby(every, sort=True, observed=True)
+    numbers = [name for name in frame.columns[2:] if name not in static]
+    out = groups[numbers].agg("last" if how == "last" else "mean")
+    if how == "sum":
+        out["y"] = groups["y"].sum(min_count=1)  # of no value at all, no value
+    out[static] = groups[static].first()
+    return out.reset_index()[list(frame.columns)]
+
+
+def season_lengths(frame: pd.DataFrame, frequency: str, settings: TrainingSettings) -> list[int]:
+    """The season lengths of the settings, else the usual ones that the data shows three times.
+
+    Raises:
+        ConfigError: One of the settings is too long for the data.
+    """
+    longest = int(frame["unique_id"].value_counts().max())
+    if settings.season_lengths is None:
+        return [length for length in _usual_seasons(frequency) if 3 * length <= longest] or [1]
+    for length in settings.season_lengths:
+        if 2 * length > longest:
+            raise ConfigError(
+                f"training.season_lengths: {length} needs {2 * length} rows of a series, found {longest};"
+                " allowed: shorter ones"
+            )
+    return list(dict.fromkeys(settings.season_lengths))
+
+
+def _usual_seasons(frequency: str) -> list[int]:
+    offset = offset_of(frequency)
+    if not isinstance(offset, Tick):
+        return _SEASONS.get(frequency.split("-")[0], [1])
+    step = offset.nanos / 1e9
+    if step < _DAY:
+        spans = [_MINUTE, _HOUR] if step < _MINUTE else [_HOUR, _DAY] if step == _MINUTE else [_DAY, 7 * _DAY]
+    else:
+        spans = [7 * _DAY, 365 * _DAY] if step == _DAY else [364 * _DAY]
+    return [int(span // step) for span in spans if span % step == 0 and span > step]

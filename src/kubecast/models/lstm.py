@@ -1,0 +1,28 @@
+"""LSTM: recurrent layers over the window, then every step of the horizon at once."""
+
+from typing import Any
+
+from kubecast.config import LstmSettings
+from kubecast.models.neural import NeuralForecaster, NeuralTrainer, layers
+
+
+class LstmForecaster(NeuralForecaster):
+    """A fitted LSTM."""
+
+
+class LstmTrainer(NeuralTrainer[LstmSettings]):
+    """Stacked LSTM layers, each followed by dropout.
+
+    Source: Hochreiter & Schmidhuber (1997), "Long short-term memory".
+    """
+
+    forecaster = LstmForecaster
+
+    def body(self, tokens: Any) -> Any:
+        """See ``NeuralTrainer.body``."""
+        *lower, last = self.settings.hidden_units
+        x = tokens
+        for units in lower:
+            x = layers.LSTM(units, return_sequences=True)(x)
+            x = layers.Dropout(self.settings.dropout_rate)(x)
+        return layers.Dropout(self.settings.dropout_rate)(layers.LSTM(last)(x))

@@ -1,0 +1,52 @@
+"""Long work, shown: a bar in a terminal, plain lines in a log."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+
+@contextlib.contextmanager
+def progress(quiet: bool = False) -> Iterator[Callable[[Any], None]]:
+    """Show the events of a run on standard error.
+
+    Args:
+        quiet: Show nothing.
+
+    Yields:
+        What to call with each event (``task``, ``state``, ``done``, ``total``).
+    """
+    console = Console(stderr=True, quiet=quiet)
+    if not console.is_terminal:
+        yield lambda event: _line(console, event)
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[count]}"),
+    )
+    with Progress(*columns, TimeElapsedColumn(), console=console) as bar:
+        tasks: dict[str, TaskID] = {}
+        yield lambda event: _update(bar, tasks, event)
+
+
+def _line(console: Console, event: Any) -> None:
+    if event.state != "running":
+        console.print(f"{event.state:<9} {event.task}", highlight=False, markup=False)
+
+
+def _update(bar: Progress, tasks: dict[str, TaskID], event: Any) -> None:
+    if event.state == "running":  # its name is the step's; the bar is the task that runs
+        started = [task.id for task in bar.tasks if not task.finished]
+        if started:
+            bar.update(
+                started[-1], completed=event.done, total=event.total, count=f"{event.done}/{event.total}"
+            )
+        return
+    if event.task not in tasks:
+        tasks[event.task] = bar.add_task(event.task, total=None, count="")
+    if event.state == "finished":
+        bar.update(tasks[event.task], total=1, completed=1, count="done")

@@ -1,0 +1,258 @@
+"""The columns of a data file under their names and types, sorted and without duplicates."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from kubecast.config import TrainingSettings
+from kubecast.errors import DataError
+from kubecast.panel import Finding
+from kubecast.timestamps import parse_timestamps
+
+LARGEST = 1e100  # squares of larger values overflow
+ONE_SERIES = "series"  # its name where the file has no column for one
+
+_MISSING = ["", "nan", "na", "n/a", "null", "none"]
+
+
+@dataclass
+class Notes:
+    """Findings, in the order in which they are made."""
+
+    findings: list[Finding] = field(default_factory=list)
+
+    def add(self, what: str, detail: str, series: str = "", count: int = 0) -> None:
+        """Note one finding; the arguments are those of ``Finding``."""
+        self.findings.append(Finding(what=what, detail=detail, series=series, count=count))
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the rows of the source are called in messages.
+
+    Attributes:
+        index: One label for each row.
+        unit: ``line`` or ``row``.
+    """
+
+    index: "pd.Index[Any]"
+    unit: str
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame) -> "Labels":
+        """Take them from a frame, e.g. that of ``read_data``."""
+        return cls(rows.index, str(rows.attrs.get("unit", "row")))
+
+    def at(self, bad: NDArray[np.bool_]) -> str:
+        """Name the first three rows of a mask and count the others."""
+        found = np.flatnonzero(bad)
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        return f"{self.unit} {', '.join(str(self.index[row]) for row in found[:3])}{more}"
+
+
+def read_rows(
+    rows: pd.DataFrame, settings: TrainingSettings, notes: Notes
+) -> tuple[pd.DataFrame, str | None]:
+    """Bring the columns to their names and types, in order of series and time.
+
+    Returns:
+        ``unique_id`` (categorical, its categories in ascending order), ``ds`` (naive UTC), ``y`` and the
+        covariates, numbers as float64; and the zone that ``ds`` came from, None where it has none.
+
+    Raises:
+        DataError: A column is missing, or a value is not what its column allows.
+    """
+    labels = Labels.of(rows)
+    frame = _named_columns(rows, settings, notes)
+    covariates = settings.data.covariates
+    read: dict[str, Any] = {"unique_id": _ids(frame["unique_id"], labels)}
+    times = parse_timestamps(frame["ds"], read["unique_id"].codes, settings, labels.at)
+    if times.note:
+        notes.add("timezone", times.note)
+    read["ds"] = times.values
+    for name in ("y", *covariates.future, *covariates.past):
+        read[name] = _numbers(frame[name], name, labels)
+    for name in covariates.static:
+        read[name] = _static(frame[name])
+    return _sorted_unique(pd.DataFrame(read), labels, notes), times.zone
+
+
+def read_future(rows: pd.DataFrame, settings: TrainingSettings, daily: bool) -> pd.DataFrame:
+    """Read known-future covariates from a file of their own.
+
+    Args:
+        rows: The series, the timestamps and the known-future covariates; other columns are not looked at.
+        settings: As for ``read_rows``.
+        daily: Whether timestamps stay on the local clock, as those of the data did.
+
+    Returns:
+        ``unique_id`` (text), ``ds`` and the known-future covariates.
+
+    Raises:
+        DataError: A column is missing, or a value is not what its column allows.
+    """
+    labels, columns = Labels.of(rows), settings.data.columns
+    frame = _chosen(rows, {columns.unique_id: "unique_id", columns.ds: "ds"}, settings.data.covariates.future)
+    ids = _ids(frame["unique_id"], labels)
+    times = parse_timestamps(frame["ds"], ids.codes, settings, labels.at, daily=daily)
+    read: dict[str, Any] = {"unique_id": ids, "ds": times.values}
+    for name in settings.data.covariates.future:
+        read[name] = _numbers(frame[name], name, labels)
+    found = _sorted_unique(pd.DataFrame(read), labels, Notes())
+    return found.assign(unique_id=found["unique_id"].astype(object))
+
+
+def _named_columns(rows: pd.DataFrame, settings: TrainingSettings, notes: Notes) -> pd.DataFrame:
+    columns, covariates = settings.data.columns, settings.data.covariates
+    roles = {columns.unique_id: "unique_id", columns.ds: "ds", columns.y: "y"}
+    kept = [*covariates.future, *covariates.past, *covariates.static]
+    frame = _chosen(rows, roles, kept)
+    ignored = [repr(str(name)) for name in rows.columns if name not in {*roles, *kept}]
+    if ignored:
+        notes.add("ignored", f"not used, and not named in training.data.covariates: {', '.join(ignored)}")
+    return frame
+
+
+def _chosen(rows: pd.DataFrame, roles: dict[str, str], covariates: list[str]) -> pd.DataFrame:
+    """The columns that are used, under their names; a file without ``unique_id`` holds one series."""
+    _check_columns(rows)
+    alone = roles.get("unique_id") == "unique_id" and "unique_id" not in rows.columns
+    wanted = [*(name for name in roles if not alone or name != "unique_id"), *covariates]
+    for name in wanted:
+        if name not in rows.columns:
+            raise DataError(f"column {name} is missing; found: {', '.join(map(str, rows.columns))}")
+    frame = rows[wanted].rename(columns=roles)
+    if alone:
+        frame.insert(0, "unique_id", ONE_SERIES)
+    return frame
+
+
+def _check_columns(rows: pd.DataFrame) -> None:
+    if rows.empty:
+        raise DataError("the data has no rows; allowed: a header and at least one row")
+    twice = rows.columns[rows.columns.duplicated()]
+    if len(twice):
+        raise DataError(f"column {twice[0]!r} appears more than once; allowed: each name once")
+
+
+def _ids(column: "pd.Series[Any]", labels: Labels) -> pd.Categorical:
+    codes, names = pd.factorize(column)
+    texts = pd.Index(names).astype(str).astype(object)
+    blank = np.append(texts.str.strip() == "", True)  # the last stands for a missing value, whose code is -1
+    missing = blank[codes]
+    if missing.any():
+        raise DataError(f"{labels.at(missing)}: unique_id is empty; allowed: a name for each row's series")
+    order, ascending = pd.factorize(texts, sort=True)  # 1 and "1" are one series
+    return pd.Categorical.from_codes(order[codes], categories=pd.Index(ascending, dtype=object))
+
+
+def _numbers(column: "pd.Series[Any]", name: str, labels: Labels) -> NDArray[np.float64]:
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column):
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    else:
+        values = _from_text(_trimmed(column), name, labels)
+    large = np.abs(values) > LARGEST
+    if large.any():
+        raise DataError(
+            f"{labels.at(large)}: {name} is {values[large][0]:g}; allowed: finite, at most {LARGEST:g}"
+        )
+    if np.isnan(values).all():
+        raise DataError(f"column {name} holds no value; allowed: numbers")
+    return values
+
+
+def _trimmed(column: "pd.Series[Any]") -> pa.ChunkedArray:
+    if isinstance(column.dtype, pd.ArrowDtype):
+        text = pa.array(column).cast(pa.string())
+    else:
+        text = pa.array(column.astype(str), mask=column.isna().to_numpy(), type=pa.string())
+    return pc.utf8_trim_whitespace(text if isinstance(text, pa.ChunkedArray) else pa.chunked_array([text]))
+
+
+def _from_text(text: pa.ChunkedArray, name: str, labels: Labels) -> NDArray[np.float64]:
+    try:
+        values = text.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return _from_odd_text(text, name, labels)
+    return np.asarray(values.to_numpy(), dtype=np.float64)
+
+
+def _from_odd_text(text: pa.ChunkedArray, name: str, labels: Labels) -> NDArray[np.float64]:
+    """Text that Arrow does not read as numbers at once: words for a missing value, booleans, or mistakes."""
+    words = text.to_pandas().fillna("").str.lower()
+    missing = words.isin(_MISSING).to_numpy()
+    truth = words.map({"true": 1.0, "false": 0.0}).to_numpy(dtype=np.float64)
+    values = (
+        truth if not np.isnan(truth[~missing]).any() else pd.to_numeric(words, errors="coerce").to_numpy()
+    )
+    bad = np.isnan(values) & ~missing
+    if bad.any():
+        found = str(words[bad].iloc[0])
+        hint = (
+            " (a decimal comma?)" if found.lstrip("+-").replace(",", "", 1).isdigit() and "," in found else ""
+        )
+        raise DataError(
+            f"{labels.at(bad)}: {name} holds {found[:40]!r}{hint}; allowed: numbers with a decimal point"
+        )
+    return np.asarray(values, dtype=np.float64)
+
+
+def _static(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Numbers where every value is one, else text."""
+    if pd.api.types.is_numeric_dtype(column):
+        return column.astype(np.float64).reset_index(drop=True)
+    text = _trimmed(column)
+    try:
+        return pd.Series(text.cast(pa.float64()).to_pandas())
+    except pa.ArrowInvalid:
+        return pd.Series(text.to_pandas().astype(object))
+
+
+def _sorted_unique(frame: pd.DataFrame, labels: Labels, notes: Notes) -> pd.DataFrame:
+    codes, ds = frame["unique_id"].cat.codes.to_numpy(), frame["ds"].to_numpy()
+    latest = frame["ds"].groupby(codes).cummax().to_numpy()
+    moved = int((ds < latest).sum())
+    if moved:
+        notes.add("sorted", f"{moved} rows were earlier than one before them of the same series", count=moved)
+    order = np.lexsort((ds, codes))  # stable: equal keys keep the file's order
+    ordered = frame.take(order).reset_index(drop=True)
+    same_key = np.append(
+        False, (np.diff(codes[order]) == 0) & (np.diff(ds[order]) == np.timedelta64(0, "ns"))
+    )
+    if not same_key.any():
+        return ordered
+    repeated = _like_the_row_before(ordered)
+    clash = same_key & ~repeated
+    if clash.any():
+        row = int(np.flatnonzero(clash)[0])
+        where = labels.at(np.isin(np.arange(len(order)), order[[row - 1, row]]))
+        first = ordered.iloc[row]
+        raise DataError(
+            f"{where}: series {first['unique_id']} has two different rows at {first['ds']}"
+            f" ({int(clash.sum())} such rows); allowed: one for each time (for local clock time set"
+            " training.data.timezone)"
+        )
+    notes.add("deduplicated", f"{int(same_key.sum())} rows were there twice", count=int(same_key.sum()))
+    return ordered[~same_key].reset_index(drop=True)
+
+
+def _like_the_row_before(ordered: pd.DataFrame) -> NDArray[np.bool_]:
+    before = ordered.shift()
+    same = (_columns_equal(ordered[name], before[name]) for name in ordered.columns)
+    return np.asarray(np.logical_and.reduce(list(same)), dtype=bool)
+
+
+def _columns_equal(now: "pd.Series[Any]", before: "pd.Series[Any]") -> NDArray[np.bool_]:
+    return np.asarray((now == before) | (now.isna() & before.isna()), dtype=bool)
+
+
+def listed(names: Iterable[object]) -> str:
+    """Name at most five of them."""
+    every = [str(name) for name in names]
+    return ", ".join(every[:5]) + (f" and {len(every) - 5} more" if len(every) > 5 else "")

@@ -1,0 +1,173 @@
+"""Charts as inline SVG: text stays text, ink follows the page, and the same input gives the same bytes."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ACCENT = "#3d7ff0"  # legible on white and on near-black, as is each of the palette
+PALETTE = ("#e8833a", "#2ba06b", "#a368d8", "#d9556b", "#1e9fb5", "#b08a1e", "#8490a5")
+CURVE_POINTS = 300
+_INK = "#010203"  # stands for currentColor, which matplotlib does not know
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "kubecast",
+    "text.color": _INK,
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": _INK,
+    "grid.alpha": 0.12,
+    "legend.frameon": False,
+    "font.size": 9,
+    "date.converter": "concise",
+    "text.parse_math": False,
+}
+_ABOVE: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
+
+
+@dataclass(frozen=True)
+class Path:
+    """A series' forecast from one origin.
+
+    Attributes:
+        unique_id: Of the series.
+        history: ``ds``, ``y`` up to the origin.
+        horizon: ``ds``, ``y``, ``ensemble`` and the quantile columns after it.
+        bands: Lower and upper quantile column by nominal coverage in percent, widest first; at most two.
+    """
+
+    unique_id: str
+    history: pd.DataFrame
+    horizon: pd.DataFrame
+    bands: Mapping[str, tuple[str, str]]
+
+
+def lead_time_chart(
+    lines: Mapping[str, Sequence[float | None]], strong: str, season_length: int, name: str
+) -> Markup:
+    """MASE by lead time, one line for each model.
+
+    Args:
+        lines: By model, shape (lead times,).
+        strong: The model to stand out.
+        season_length: MASE's m.
+        name: Unique in the page.
+    """
+
+    def draw(axes: "Axes") -> None:
+        colours = _colours(lines, strong)
+        for model, values in lines.items():
+            points = np.array([np.nan if value is None else value for value in values])
+            style: dict[str, Any] = {"lw": 2.4, "zorder": 5} if model == strong else {"lw": 1.2}
+            if len(points) == 1:
+                style["marker"] = "o"
+            axes.plot(np.arange(1, len(points) + 1), points, color=colours[model], label=model, **style)
+        axes.set(xlabel="lead time, steps", ylabel=f"MASE, m = {season_length}", ylim=(0, None))
+        axes.legend(ncols=4, fontsize=8, **_ABOVE)
+
+    return _chart(
+        draw, name, "Line chart of MASE by lead time for each model; the table below has the figures"
+    )
+
+
+def forecast_chart(path: Path, name: str) -> Markup:
+    """Actuals before and after an origin, the ensemble's forecast and its intervals."""
+
+    def draw(axes: "Axes") -> None:
+        ds = path.horizon["ds"].to_numpy()
+        for (level, (low, high)), alpha in zip(path.bands.items(), (0.15, 0.35), strict=False):
+            bounds = path.horizon[low].to_numpy(), path.horizon[high].to_numpy()
+            axes.fill_between(ds, *bounds, color=ACCENT, alpha=alpha, lw=0, label=f"{level} %")
+        actual = pd.concat([path.history[["ds", "y"]], path.horizon[["ds", "y"]]])
+        axes.plot(actual["ds"].to_numpy(), actual["y"].to_numpy(), color=_INK, lw=1.2, label="actual")
+        axes.plot(ds, path.horizon["ensemble"].to_numpy(), color=ACCENT, lw=2, label="ensemble")
+        axes.legend(ncols=4, fontsize=8, **_ABOVE)
+
+    return _chart(draw, name, f"Line chart of actuals and forecasts of series {path.unique_id}")
+
+
+def coverage_chart(levels: Mapping[str, tuple[float, float]], name: str) -> Markup:
+    """Observed against nominal coverage; on the diagonal where intervals are right.
+
+    Args:
+        levels: Nominal and observed share by label.
+        name: Unique in the page.
+    """
+
+    def draw(axes: "Axes") -> None:
+        nominal, observed = zip(*sorted(levels.values()), strict=True)
+        axes.plot([0, 1], [0, 1], color=_INK, lw=1, ls=":")
+        axes.plot(nominal, observed, color=ACCENT, lw=2, marker="o")
+        axes.set(xlabel="nominal coverage", ylabel="observed", xlim=(0, 1), ylim=(0, 1))
+
+    return _chart(
+        draw, name, "Line chart of observed against nominal coverage; the table has the figures", 4.2
+    )
+
+
+def curve_chart(curves: Mapping[str, Sequence[float]], best: int | None, name: str) -> Markup:
+    """Loss by epoch or iteration, with the best one marked."""
+
+    def draw(axes: "Axes") -> None:
+        drawn = {label: values for label, values in curves.items() if values}
+        colours = dict(zip(drawn, (ACCENT, *PALETTE), strict=False))
+        for label, values in drawn.items():
+            kept = np.unique(np.linspace(0, len(values) - 1, CURVE_POINTS).astype(np.int64))
+            marker = "o" if len(values) == 1 else None
+            axes.plot(
+                kept, np.asarray(values)[kept], color=colours[label], label=label, lw=1.5, marker=marker
+            )
+        if best is not None:
+            axes.axvline(best, color=_INK, lw=1, ls=":", label=f"best: {best}")
+        axes.set(xlabel="epoch or iteration", ylabel="loss")
+        axes.legend(fontsize=8)
+
+    return _chart(draw, name, "Line chart of the loss while fitting", 4.8)
+
+
+def _colours(models: Mapping[str, Any], strong: str) -> dict[str, str]:
+    others = [model for model in models if model != strong]
+    return {strong: ACCENT} | {model: PALETTE[at % len(PALETTE)] for at, model in enumerate(others)}
+
+
+def _chart(draw: Any, name: str, label: str, width: float = 7.6, height: float = 2.7) -> Markup:
+    # Only Figure, never pyplot, which keeps state and looks for a screen.
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        draw(figure.add_subplot())
+        return _svg(figure, name, label)
+
+
+def _svg(figure: "Figure", name: str, label: str) -> Markup:
+    buffer = StringIO()
+    nothing: dict[str, Any] = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :].replace(_INK, "currentColor")
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r"url\(#", f"url(#{name}-", text)
+    text = re.sub(r'href="#', f'href="#{name}-', text)
+    # The page decides how wide a chart is.
+    width, height = 72 * figure.get_size_inches()
+    opening = f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}">'
+    text = opening + text[text.index(">") + 1 :]
+    # All of it is drawn from numbers, dates and checked names; what else goes in is escaped above.
+    return Markup(text.replace("xlink:href", "href"))  # noqa: S704

@@ -1,0 +1,155 @@
+"""The report of a run: what was decided, how good each model is, and what the data was like."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from kubecast.evaluation import Evaluation, LeaderboardRow, SeriesRow
+from kubecast.metrics import ENSEMBLE, intervals, quantile_column
+from kubecast.models.base import FitLog
+from kubecast.models.ensemble import StackRecipe
+from kubecast.panel import Panel
+from kubecast.reports import charts
+
+LONGEST = 100  # rows of a table that grows with the data
+LEAD_TIMES = 24  # rows of the table by lead time
+WORST = 10  # series in the table of the worst
+HISTORY = 3  # horizons drawn before an origin
+
+
+def render_report(
+    evaluation: Evaluation,
+    recipe: StackRecipe,
+    panel: Panel,
+    logs: Mapping[str, FitLog | None],
+    table: pd.DataFrame,
+) -> str:
+    """Render one self-contained page: no script, nothing fetched, the same bytes for the same input.
+
+    Args:
+        evaluation: From ``kubecast.evaluation.evaluate``.
+        recipe: Weights.
+        panel: Gives the data report.
+        logs: By model; None for one that was not fitted.
+        table: The forecasts that were evaluated.
+    """
+    environment = Environment(
+        loader=PackageLoader("kubecast.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"figure": _figure, "percent": _percent}
+    ranked = _ranked(evaluation)
+    fitted = {name: log for name, log in sorted(logs.items()) if log is not None}
+    return environment.get_template("report.html").render(
+        evaluation=evaluation,
+        ensemble=evaluation.row(ENSEMBLE, "test"),
+        boards={part: _board(evaluation, part) for part in ("test", "validation")},
+        recipe=recipe,
+        weights=sorted(recipe.weights.items(), key=lambda item: -item[1]),
+        spec=panel.spec,
+        data=panel.report,
+        lead_times=_lead_times(evaluation),
+        worst=ranked[::-1][:WORST],
+        series=len(ranked),
+        paths=[
+            _path(title, row, table, recipe, f"path{at}") for at, (title, row) in enumerate(_chosen(ranked))
+        ],
+        coverage=_coverage(evaluation),
+        fits=[_fit(name, log, f"fit{at}") for at, (name, log) in enumerate(fitted.items())],
+        longest=LONGEST,
+    )
+
+
+def _figure(value: Any) -> str:
+    """Four significant digits; large numbers whole; a dash for what is undefined."""
+    if value is None or value != value:
+        return "-"
+    if 1e4 <= abs(value) < 1e12:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def _board(evaluation: Evaluation, part: str) -> list[LeaderboardRow]:
+    return [row for row in evaluation.leaderboard if row.part == part]
+
+
+def _ranked(evaluation: Evaluation) -> list[SeriesRow]:
+    """Series by the ensemble's MASE on the test part, best first."""
+    rows = [row for row in evaluation.by_series if row.part == "test" and row.model == ENSEMBLE]
+    return sorted((row for row in rows if row.mase is not None), key=lambda row: (row.mase, row.unique_id))
+
+
+def _chosen(ranked: Sequence[SeriesRow]) -> list[tuple[str, SeriesRow]]:
+    if len(ranked) < 3:
+        return [("series", row) for row in ranked]
+    return [("best", ranked[0]), ("median", ranked[len(ranked) // 2]), ("worst", ranked[-1])]
+
+
+def _lead_times(evaluation: Evaluation) -> dict[str, Any]:
+    """MASE on the test part: the chart of every lead time, and a table of some."""
+    rows = [row for row in evaluation.by_lead_time if row.part == "test"]
+    models = [row.model for row in _board(evaluation, "test")]
+    lines = {model: [row.mase for row in rows if row.model == model] for model in models}
+    steps = sorted({row.lead_time for row in rows})
+    kept = np.unique(np.linspace(0, len(steps) - 1, LEAD_TIMES).astype(int)).tolist() if steps else []
+    return {
+        "chart": charts.lead_time_chart(lines, ENSEMBLE, evaluation.season_length, "lead"),
+        "models": models,
+        "rows": [(steps[at], [lines[model][at] for model in models]) for at in kept],
+    }
+
+
+def _path(title: str, row: SeriesRow, table: pd.DataFrame, recipe: StackRecipe, name: str) -> dict[str, Any]:
+    """One series' forecast from the last test origin, with the actuals before it that the table holds."""
+    own = table[table["unique_id"] == row.unique_id]
+    cutoff = own.loc[own["part"] == "test", "cutoff"].max()
+    horizon = own[(own["cutoff"] == cutoff) & (own["part"] == "test")]
+    history = own[own["ds"] <= cutoff].drop_duplicates("ds").sort_values("ds").tail(HISTORY * len(horizon))
+    bands = {
+        level: (quantile_column(low), quantile_column(high))
+        for level, (low, high) in intervals(recipe.quantiles.levels).items()
+        if level == next(iter(intervals(recipe.quantiles.levels))) or float(level) == 40
+    }
+    drawn = charts.Path(row.unique_id, history, horizon, bands)
+    columns = ["ds", "y", ENSEMBLE, *(column for band in list(bands.values())[:1] for column in band)]
+    return {
+        "title": title,
+        "unique_id": row.unique_id,
+        "mase": row.mase,
+        "cutoff": cutoff,
+        "chart": charts.forecast_chart(drawn, name),
+        "columns": columns,
+        "rows": horizon[columns].head(LONGEST).values.tolist(),
+        "total": len(horizon),
+    }
+
+
+def _coverage(evaluation: Evaluation) -> dict[str, Any]:
+    """Observed coverage on both parts by nominal level, and its chart."""
+    test, validation = (evaluation.row(ENSEMBLE, part).coverage for part in ("test", "validation"))
+    pairs = {level: (float(level) / 100, observed) for level, observed in test.items()}
+    return {
+        "chart": charts.coverage_chart(pairs, "coverage") if pairs else None,
+        "rows": [(level, observed, validation.get(level)) for level, observed in test.items()],
+    }
+
+
+def _fit(name: str, log: FitLog, chart: str) -> dict[str, Any]:
+    drawn = any(log.curves.values())
+    return {
+        "name": name,
+        "log": log,
+        "chart": charts.curve_chart(log.curves, log.best, chart) if drawn else None,
+        "final": {label: values[-1] for label, values in log.curves.items() if values},
+        "fallbacks": list(log.fallbacks.items())[:LONGEST],
+    }

@@ -1,0 +1,1 @@
+"""One plain function for each pipeline component: paths, URLs and strings in, paths out."""

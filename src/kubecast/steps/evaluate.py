@@ -1,0 +1,47 @@
+"""evaluate_models: the leaderboard, the report and the decision; reads tables only."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from kubecast.evaluation import evaluate
+from kubecast.panel import Panel
+from kubecast.reports import render_report
+from kubecast.steps.stack import read_logs, read_recipe
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the dashboard shows.
+
+    Attributes:
+        markdown: The leaderboard of the test part.
+        metrics: The ensemble's figures on the test part; finite.
+    """
+
+    markdown: str
+    metrics: dict[str, float]
+
+
+def evaluate_models(
+    panel_dir: Path, ensemble_dir: Path, forecasts: Path, evaluation_dir: Path, report: Path
+) -> Judged:
+    """Judge every member and the ensemble.
+
+    Args:
+        panel_dir: From ``prepare_data``.
+        ensemble_dir: From ``stack_ensemble``.
+        forecasts: From ``stack_ensemble``.
+        evaluation_dir: Gets ``leaderboard.json``.
+        report: Gets one self-contained HTML page.
+    """
+    panel = Panel.load(panel_dir)
+    recipe = read_recipe(ensemble_dir)
+    table = pd.read_parquet(forecasts)
+    evaluation = evaluate(table, panel, recipe)
+    evaluation_dir.mkdir(parents=True, exist_ok=True)
+    (evaluation_dir / "leaderboard.json").write_text(evaluation.model_dump_json(indent=1))
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text(render_report(evaluation, recipe, panel, read_logs(ensemble_dir), table))
+    return Judged(evaluation.markdown(), evaluation.summary())

@@ -1,0 +1,103 @@
+"""resolve_inputs and prepare_data: from a data file to a panel."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from kubecast.cleaning import build_panel, newest_time
+from kubecast.config import SECTIONS, TrainingSettings, parse_settings, with_scalars
+from kubecast.datafile import digest_of, read_data
+from kubecast.panel import Panel
+from kubecast.timestamps import parse_time
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What can change between two runs of the same pipeline.
+
+    Attributes:
+        digest: SHA-256 of the data file.
+        as_of: The moment after which rows are not seen, in UTC; empty for none.
+    """
+
+    digest: str
+    as_of: str
+
+
+def resolve_inputs(data: str, as_of: str, training_settings: str) -> Resolved:
+    """Read what can change, so that every later task is a function of its inputs.
+
+    Args:
+        data: Path or URL of the data file.
+        as_of: ISO date or time; empty for none. It is brought down to the newest row at or before it, so that
+            a scheduled run on unchanged data is the same run.
+        training_settings: JSON of ``training.yaml``.
+    """
+    settings = parse_settings(TrainingSettings, training_settings, "training_settings")
+    if not as_of:
+        return Resolved(digest_of(data, settings.data.max_bytes), "")
+    file = read_data(data, settings.data.max_bytes)
+    newest = newest_time(file.rows, settings, parse_time(as_of, "as_of"))
+    return Resolved(file.digest, newest.isoformat())
+
+
+def prepare_data(
+    data: str,
+    digest: str,
+    as_of: str,
+    horizon: int,
+    frequency: str,
+    season_lengths: str,
+    settings: dict[str, str],
+    panel_dir: Path,
+) -> Panel:
+    """Check every setting and the data, and write the panel, before anything is trained.
+
+    Args:
+        data: Path or URL of the data file.
+        digest: What the bytes must hash to.
+        as_of: From ``resolve_inputs``.
+        horizon: In steps.
+        frequency: A pandas offset alias; empty: from the settings, else from the data.
+        season_lengths: JSON list; empty: from the settings, else from the frequency.
+        settings: JSON of each settings file, by its name.
+        panel_dir: Where the panel goes, with ``settings.json``, the training settings that it was made under.
+    """
+    sections = {
+        name: parse_settings(SECTIONS[name], text, f"{name}_settings") for name, text in settings.items()
+    }
+    training = sections["training"]
+    assert isinstance(training, TrainingSettings)  # noqa: S101  SECTIONS says so
+    training = with_scalars(training, horizon, frequency, season_lengths)
+    file = read_data(data, training.data.max_bytes, expected_digest=digest)
+    moment: pd.Timestamp | None = parse_time(as_of, "as_of") if as_of else None
+    panel = build_panel(file.rows, training, digest=file.digest, as_of=moment)
+    panel.save(panel_dir)
+    (panel_dir / "settings.json").write_text(training.model_dump_json(indent=1))
+    return panel
+
+
+def describe(panel: Panel) -> str:
+    """The data report as Markdown."""
+    spec, report = panel.spec, panel.report
+    lines = [
+        f"**{report.series} series, {report.rows} rows**, every {spec.frequency}, horizon {spec.horizon},"
+        f" season lengths {', '.join(map(str, spec.season_lengths))}",
+        "",
+        "| part | origins | first | last |",
+        "|---|---|---|---|",
+    ]
+    for part in ("validation", "test"):
+        cutoffs = panel.origins.loc[panel.origins["part"] == part, "cutoff"]
+        lines.append(f"| {part} | {len(cutoffs)} | {cutoffs.min()} | {cutoffs.max()} |")
+    lines += ["", "| found | series | rows | what |", "|---|---|---|---|"]
+    lines += [
+        f"| {finding.what} | {_cell(finding.series)} | {finding.count or ''} | {_cell(finding.detail)} |"
+        for finding in report.findings[:200]
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.translate({ord("|"): "\\|", ord("<"): "&lt;", ord("\n"): " "})

@@ -1,0 +1,81 @@
+"""stack_ensemble: weights and quantiles from rolling origins of the validation part."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from kubecast.bundle import naive_members
+from kubecast.config import EnsembleSettings, parse_settings
+from kubecast.models.artifact import read_card, read_status
+from kubecast.models.base import FitLog
+from kubecast.models.ensemble import StackRecipe, stack
+from kubecast.panel import Cutoffs, Panel
+from kubecast.steps.train import PRODUCTION
+
+KEYS = ["unique_id", "cutoff", "ds"]
+
+
+def stack_ensemble(
+    panel_dir: Path,
+    members: Mapping[str, tuple[Path, Path]],
+    settings: str,
+    ensemble_dir: Path,
+    forecasts: Path,
+) -> None:
+    """Weigh the members and seasonal naive; name the members that failed.
+
+    Args:
+        panel_dir: From ``prepare_data``.
+        members: Model directory and forecasts file of each trained model, by its name.
+        settings: JSON of ``ensemble.yaml``.
+        ensemble_dir: Gets ``recipe.json`` and ``logs/<name>.json``.
+        forecasts: Parquet: every member, the ensemble and its quantiles beside the targets.
+    """
+    panel = Panel.load(panel_dir)
+    parsed = parse_settings(EnsembleSettings, settings, "ensemble_settings")
+    states = {name: read_status(model) for name, (model, _) in members.items()}
+    missing = {name: status.reason for name, status in states.items() if status.state == "failed"}
+    table = judged_table(panel)
+    kinds = {}
+    (ensemble_dir / "logs").mkdir(parents=True)
+    for name, (model, file) in members.items():
+        if name in missing:
+            continue
+        card = read_card(model)
+        table = table.merge(_judged(file)[[*KEYS, card.name]], on=KEYS, how="left", validate="one_to_one")
+        kinds[card.name] = card.kind
+        (ensemble_dir / "logs" / f"{card.name}.json").write_text(card.log.model_dump_json())
+    kinds |= {member.name: "seasonal_naive" for member in naive_members(panel.spec)}
+    recipe, stacked = stack(table, panel.series, parsed, kinds, missing, panel.spec.season_lengths[0])
+    (ensemble_dir / "recipe.json").write_text(recipe.model_dump_json(indent=1))
+    stacked.to_parquet(forecasts, index=False)
+    for name, reason in missing.items():
+        print(f"warning: the ensemble goes on without {name}: {reason}", flush=True)
+
+
+def judged_table(panel: Panel) -> pd.DataFrame:
+    """The targets after every origin, with part, block and every seasonal naive forecast."""
+    origins = Cutoffs.of(panel.origins)
+    table = panel.targets(origins).merge(panel.origins, on=["unique_id", "cutoff"])
+    for member in naive_members(panel.spec):
+        table = table.merge(member.forecast(panel, origins), on=KEYS)
+    return table
+
+
+def read_recipe(ensemble_dir: Path) -> StackRecipe:
+    """The recipe to publish; ``as_judged`` is the one that the test part judged."""
+    return StackRecipe.model_validate_json((ensemble_dir / "recipe.json").read_bytes())
+
+
+def read_logs(ensemble_dir: Path) -> dict[str, FitLog]:
+    """Every member's fit log."""
+    return {
+        path.stem: FitLog.model_validate_json(path.read_bytes())
+        for path in sorted((ensemble_dir / "logs").iterdir())
+    }
+
+
+def _judged(file: Path) -> pd.DataFrame:
+    table = pd.read_parquet(file)
+    return table[table["part"] != PRODUCTION]

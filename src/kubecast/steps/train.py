@@ -1,0 +1,169 @@
+"""train_<model> and final_<model>: one fit, and its forecasts from every origin that it will be judged at."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kubecast.config import SECTIONS, ModelSettings, parse_settings
+from kubecast.errors import DataError, ModelError
+from kubecast.models import make_trainer
+from kubecast.models.artifact import (
+    ModelCard,
+    Status,
+    load_model,
+    package_versions,
+    read_card,
+    read_status,
+    write_model,
+    write_status,
+)
+from kubecast.models.base import FitLog, FitPlan, Forecaster
+from kubecast.panel import Cutoffs, Panel
+from kubecast.steps.progress import reporter
+
+PRODUCTION = "production"  # the part of forecasts from each series' last row
+
+
+def train_model(
+    kind: str,
+    panel_dir: Path,
+    settings: str,
+    seed: int,
+    on_failure: str,
+    model_dir: Path,
+    forecasts: Path,
+    fitted: Path | None = None,
+) -> Status:
+    """Fit one model and forecast.
+
+    Args:
+        kind: Key of ``kubecast.models``.
+        panel_dir: From ``prepare_data``.
+        settings: JSON of the model's settings file.
+        seed: Of every random choice.
+        on_failure: ``continue``: a model that cannot be fitted writes its reason and the run goes on.
+        model_dir: Where the model goes.
+        forecasts: Parquet: ``unique_id``, ``cutoff``, ``ds``, ``part``, ``block``, ``<name>``.
+        fitted: The same model as judged: its fit is then replayed on all rows, for production.
+
+    Raises:
+        ModelError: The model cannot be fitted, and ``on_failure`` is ``stop``.
+    """
+    panel = Panel.load(panel_dir)
+    parsed = parse_settings(SECTIONS[kind], settings, f"{kind}_settings")
+    assert isinstance(parsed, ModelSettings)  # noqa: S101  SECTIONS says so
+    fit = _Fit(kind, panel, parsed, seed)
+    if fitted is None:
+        status, table = fit.first(model_dir, on_failure)
+    else:
+        status, table = fit.final(model_dir, fitted)
+    forecasts.parent.mkdir(parents=True, exist_ok=True)
+    table.to_parquet(forecasts, index=False)
+    print(f"{kind}: {status.state}{': ' + status.reason if status.reason else ''}", flush=True)
+    return status
+
+
+class _Fit:
+    def __init__(self, kind: str, panel: Panel, settings: ModelSettings, seed: int) -> None:
+        self.kind, self.panel, self.settings, self.seed = kind, panel, settings, seed
+        routed = panel.series[panel.series["route"] == "model"]
+        self.ids = frozenset(routed["unique_id"])
+
+    def first(self, model_dir: Path, on_failure: str) -> tuple[Status, pd.DataFrame]:
+        """Fit on the training part; forecast validation, test and production origins."""
+        try:
+            forecaster, card = self._fit(self.panel.train_end, None)
+            judged = self._forecast(forecaster, self.panel.origins)
+            # On its own, so that a batch holds the same rows as when the published model forecasts.
+            table = pd.concat([judged, self._forecast(forecaster, self._production())], ignore_index=True)
+        except ModelError as error:
+            if on_failure == "stop":
+                raise
+            status = Status(state="failed", reason=str(error))
+            write_status(model_dir, status)
+            return status, self._no_forecasts()
+        write_model(model_dir, forecaster, card)
+        return Status(), table
+
+    def final(self, model_dir: Path, fitted: Path) -> tuple[Status, pd.DataFrame]:
+        """Replay a judged fit on all rows; where that fails, keep the judged model."""
+        status = read_status(fitted)
+        if status.state == "failed":
+            write_status(model_dir, status)
+            return status, self._no_forecasts()
+        judged = read_card(fitted)
+        try:
+            forecaster, card = self._fit(self.panel.ends, judged.log)
+            table = self._forecast(forecaster, self._production())
+        except ModelError as error:
+            status = Status(state="judged", reason=f"final fit refused: {error}")
+            forecaster, card = load_model(fitted), judged
+            table = self._forecast(forecaster, self._production())
+        write_model(model_dir, forecaster, card, status)
+        return status, table
+
+    def _fit(self, until: Cutoffs, replayed: FitLog | None) -> tuple[Forecaster, ModelCard]:
+        kept = until.frame[until.frame["unique_id"].isin(self.ids)].reset_index(drop=True)
+        limit = self.settings.time_limit
+        step = f"{'train' if replayed is None else 'final'}_{self.kind}"
+        plan = FitPlan(
+            seed=self.seed,
+            deadline=None if limit is None else time.monotonic() + limit,
+            replay=None if replayed is None else replayed.replay,
+            report=reporter(step, self._rounds(len(kept))),
+        )
+        forecaster, log = make_trainer(self.kind, self.settings).fit(self.panel, Cutoffs(kept), plan)
+        card = ModelCard(
+            kind=self.kind,
+            name=forecaster.name,
+            settings=self.settings.model_dump(mode="json"),
+            seed=self.seed,
+            panel_digest=self.panel.spec.digest,
+            versions=package_versions(),
+            log=log,
+        )
+        return forecaster, card
+
+    def _rounds(self, series: int) -> int:
+        """How many times the model reports: epochs, trees or series."""
+        return int(getattr(self.settings, "epochs", getattr(self.settings, "iterations", series)))
+
+    def _production(self) -> pd.DataFrame:
+        """The last row of each series, where everything known in advance is known."""
+        ends = self.panel.ends
+        try:
+            self.panel.future(ends)
+        except DataError as error:
+            print(f"warning: no production forecast: {error}", flush=True)
+            ends = Cutoffs(ends.frame.iloc[:0])
+        return ends.frame.assign(part=PRODUCTION, block=0)
+
+    def _forecast(self, forecaster: Forecaster, origins: pd.DataFrame) -> pd.DataFrame:
+        if origins.empty:
+            return self._no_forecasts()
+        table = forecaster.forecast(self.panel, Cutoffs.of(origins))
+        values = table[forecaster.name].to_numpy(dtype=np.float64)
+        if not np.isfinite(values).all():
+            bad: Any = table.loc[~np.isfinite(values)].iloc[0]
+            raise ModelError(
+                f"{forecaster.name}: forecast of series {bad['unique_id']} from {bad['cutoff']} is not finite"
+            )
+        return table.merge(origins, on=["unique_id", "cutoff"])
+
+    def _no_forecasts(self) -> pd.DataFrame:
+        none = Cutoffs(self.panel.ends.frame.iloc[:0])
+        return self.panel.grid(none).assign(part="", block=0, **{self.kind: 0.0})
+
+
+def fit_metrics(model_dir: Path) -> dict[str, float]:
+    """The finite figures of a fit for the dashboard; none for a model that failed."""
+    if read_status(model_dir).state == "failed":
+        return {}
+    log = read_card(model_dir).log
+    figures = {"fit_seconds": log.seconds, "fallback_series": float(len(log.fallbacks))}
+    if log.best is not None:
+        figures["best_step"] = float(log.best)
+    return figures

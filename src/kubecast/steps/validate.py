@@ -1,0 +1,58 @@
+"""What follows from the settings, and from the data: parts, origins and minimum lengths."""
+
+from typing import Any
+
+from kubecast.backtest import plan_parts, smallest_length
+from kubecast.cleaning import build_panel, required_horizon
+from kubecast.config import TrainingSettings
+from kubecast.datafile import read_data
+from kubecast.panel import Panel
+
+
+def check_settings(training: TrainingSettings) -> dict[str, Any]:
+    """The fewest rows that a series needs, as far as the settings alone tell."""
+    horizon = required_horizon(training)
+    season = (training.season_lengths or [1])[0]
+    shortest = smallest_length(horizon, season, training.data, training.validation)
+    return {
+        "horizon": horizon,
+        "season_lengths": training.season_lengths or "from the data's frequency",
+        "shortest_median_series": shortest,
+        "shortest_training_part": horizon + season + 1,
+        "fewest_rows": training.data.min_samples,
+    }
+
+
+def check_data(location: str, training: TrainingSettings) -> dict[str, Any]:
+    """The parts and origins that a run on this file would have, and what was found in it."""
+    file = read_data(location, training.data.max_bytes)
+    panel = build_panel(file.rows, training, digest=file.digest)
+    spec = panel.spec
+    length = int(panel.frame.groupby("unique_id").size().median())
+    parts = plan_parts(length, spec.horizon, spec.season_lengths[0], training.data, training.validation)
+    return {
+        "series": panel.report.series,
+        "rows": panel.report.rows,
+        "frequency": spec.frequency,
+        "horizon": spec.horizon,
+        "season_lengths": spec.season_lengths,
+        "align": spec.align,
+        "median_length": parts.length,
+        "train_steps": parts.train,
+        "validation_steps": parts.validation,
+        "test_steps": parts.test,
+        "shortest_training_part": parts.minimum,
+        **_origins(panel),
+        "fallback_series": int((panel.series["route"] == "fallback").sum()),
+        "findings": [[f.what, f.series, f.count, f.detail] for f in panel.report.findings],
+    }
+
+
+def _origins(panel: Panel) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for part in ("validation", "test"):
+        cutoffs = panel.origins.loc[panel.origins["part"] == part, "cutoff"]
+        found[f"{part}_origins"] = len(cutoffs)
+        found[f"{part}_origins_from"] = str(cutoffs.min())
+        found[f"{part}_origins_to"] = str(cutoffs.max())
+    return found

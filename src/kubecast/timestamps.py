@@ -1,0 +1,205 @@
+"""Timestamps as they stand in files, read as UTC."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from kubecast.config import TrainingSettings
+from kubecast.errors import ConfigError, DataError
+
+Where = Callable[[NDArray[np.bool_]], str]
+
+_OFFSET = r"(?:Z|[+-]\d\d:?(?:\d\d)?)$"
+
+
+@dataclass(frozen=True)
+class Timestamps:
+    """Timestamps without a zone.
+
+    Attributes:
+        values: In UTC where the zone is known, else as written; datetime64[ns], shape (rows,).
+        zone: The zone they came from; None where they are as written.
+        note: What the user should know about them; may be empty.
+    """
+
+    values: NDArray[Any]
+    zone: str | None
+    note: str = ""
+
+
+def parse_timestamps(
+    column: "pd.Series[Any]",
+    codes: NDArray[np.integer[Any]],
+    settings: TrainingSettings,
+    where: Where,
+    *,
+    daily: bool | None = None,
+) -> Timestamps:
+    """Read a column of timestamps: text, or already of a datetime type.
+
+    Daily and coarser data, which stand at one time of day on the local clock, stay on that clock: in UTC a
+    day at a clock change would have 23 or 25 hours.
+
+    Args:
+        column: ISO 8601 unless ``training.data.timestamp_format`` says otherwise.
+        codes: Each row's series, in the file's order.
+        settings: Format and zone.
+        where: Names the rows of a mask.
+        daily: Whether the data is daily or coarser; None: to be found out.
+
+    Raises:
+        DataError: A timestamp cannot be read, or some have a zone and others not.
+        ConfigError: The format or the zone is not known.
+    """
+    zone = _known_zone(settings.data.timezone)
+    parsed = _parsed(column, settings, where)
+    if parsed.tz is None and zone is None:
+        return Timestamps(_nanoseconds(parsed), None)
+    name = settings.data.timezone or str(parsed.tz)
+    local = parsed if parsed.tz is None else parsed.tz_convert(name).tz_localize(None)
+    if _same_time_of_day(local) if daily is None else daily:
+        note = f"ds stays on the clock of {name}: all rows stand at one time of day"
+        return Timestamps(_nanoseconds(local), None, note if name != "UTC" else "")
+    if parsed.tz is None:
+        return Timestamps(_to_utc(parsed, codes, name, where), name)
+    return Timestamps(_nanoseconds(parsed.tz_convert("UTC").tz_localize(None)), name)
+
+
+def _same_time_of_day(local: pd.DatetimeIndex) -> bool:
+    clock = (local - local.normalize()).to_numpy()
+    return bool((clock == clock[0]).all() and local.min() < local.max())
+
+
+def parse_time(text: str, what: str) -> pd.Timestamp:
+    """Read one moment, e.g. ``as_of``; without a zone it is UTC.
+
+    Returns:
+        Naive, in UTC.
+
+    Raises:
+        ConfigError: It is not an ISO 8601 date or time.
+    """
+    try:
+        if not text.strip()[:1].isdigit():  # pandas reads "now"
+            raise ValueError(text)
+        moment = pd.to_datetime([text.strip()], format="ISO8601", utc=True)[0]
+    except ValueError as error:
+        raise ConfigError(f"{what} {text!r}: allowed: an ISO 8601 date or time, e.g. 2026-01-31") from error
+    return pd.Timestamp(moment.tz_localize(None))
+
+
+def _known_zone(name: str | None) -> ZoneInfo | None:
+    try:
+        return None if name is None else ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ConfigError(
+            f"training.data.timezone {name!r} is not known; allowed: UTC or an IANA name, e.g. Europe/Berlin"
+        ) from error
+
+
+def _nanoseconds(values: pd.DatetimeIndex) -> NDArray[Any]:
+    try:
+        return values.as_unit("ns").to_numpy()
+    except pd.errors.OutOfBoundsDatetime as error:
+        raise DataError(f"ds: {error}; allowed: between 1678 and 2262") from error
+
+
+def _parsed(column: "pd.Series[Any]", settings: TrainingSettings, where: Where) -> pd.DatetimeIndex:
+    missing = column.isna().to_numpy(dtype=bool)
+    if missing.any():
+        raise DataError(f"{where(missing)}: ds is empty; allowed: a timestamp in each row")
+    if isinstance(column.dtype, np.dtype | pd.DatetimeTZDtype) and column.dtype.kind == "M":
+        return pd.DatetimeIndex(column)
+    if pd.api.types.is_numeric_dtype(column):
+        raise DataError(f"ds holds numbers, e.g. {column.iloc[0]}; allowed: dates such as 2026-01-31T12:00")
+    codes, names = pd.factorize(column)  # panels repeat their timestamps
+    text = pd.Series(pd.Index(names).astype(str)).str.strip()
+    return pd.DatetimeIndex(_parsed_text(text, codes, settings.data.timestamp_format, where)[codes])
+
+
+def _parsed_text(
+    text: "pd.Series[Any]", codes: NDArray[np.intp], pattern: str | None, where: Where
+) -> pd.DatetimeIndex:
+    aware = _aware(text, codes, where) if pattern is None else "%z" in pattern
+    try:
+        parsed = pd.to_datetime(text, format=pattern or "ISO8601", errors="coerce", utc=aware)
+    except ValueError as error:
+        raise ConfigError(
+            f"training.data.timestamp_format {pattern!r} is not known ({error}); allowed: e.g. %d/%m/%Y"
+        ) from error
+    bad = (parsed.isna() | ~text.str[:1].str.isdigit() & (pattern is None)).to_numpy()  # pandas reads "now"
+    if bad.any():
+        allowed = (
+            f"training.data.timestamp_format {pattern}"
+            if pattern
+            else "ISO 8601, e.g. 2026-01-31T12:00, from 1678 to 2262, or set training.data.timestamp_format,"
+            " e.g. %d/%m/%Y"
+        )
+        rows = bad[codes]
+        first = text[codes[np.flatnonzero(rows)[0]]]
+        raise DataError(f"{where(rows)}: ds {first[:40]!r} cannot be read; allowed: {allowed}")
+    return pd.DatetimeIndex(parsed)
+
+
+def _aware(text: "pd.Series[Any]", codes: NDArray[np.intp], where: Where) -> bool:
+    aware = (text.str.contains(_OFFSET) & text.str.contains(":", regex=False)).to_numpy(dtype=bool)
+    if aware.any() and not aware.all():
+        rows = ~aware[codes]
+        first = text[codes[np.flatnonzero(rows)[0]]]
+        raise DataError(
+            f"{where(rows)}: ds {first[:40]!r} has no time zone and other rows have one; allowed: all or none"
+        )
+    return bool(aware.any())
+
+
+def _to_utc(local: pd.DatetimeIndex, codes: NDArray[Any], zone: str, where: Where) -> NDArray[Any]:
+    """Local clock time to UTC; in a doubled hour the file's order tells the first time from the second."""
+    summer, winter = (
+        local.tz_localize(zone, ambiguous=np.full(len(local), first), nonexistent="NaT")
+        for first in (True, False)
+    )
+    lost = np.asarray(summer.isna())
+    if lost.any():
+        at = local[int(np.flatnonzero(lost)[0])]
+        raise DataError(f"{where(lost)}: ds {at} does not exist in {zone}; allowed: local times that exist")
+    utc = _nanoseconds(summer.tz_convert("UTC").tz_localize(None))
+    doubled = np.asarray(summer != winter)
+    if doubled.any():
+        late = _nanoseconds(winter.tz_convert("UTC").tz_localize(None))
+        second = _second_time(local, codes, doubled, where)
+        utc = np.where(second, late, utc)
+    return utc
+
+
+def _second_time(
+    local: pd.DatetimeIndex, codes: NDArray[Any], doubled: NDArray[np.bool_], where: Where
+) -> NDArray[np.bool_]:
+    """Rows of a doubled hour that come after the clock went back.
+
+    Within one series and day the clock went back where a local time is not later than the row
+    before; a series that is written newest first is read from its end. A single hour is taken as the first.
+    """
+    table = pd.DataFrame({"row": np.arange(len(local)), "series": codes, "local": local})
+    ends = table.groupby("series")["local"].agg(["first", "last"])
+    falling = (ends["first"] > ends["last"]).reindex(codes).to_numpy()
+    table["order"] = np.where(falling, -table["row"], table["row"])
+    found = table[doubled].sort_values(["series", "order"])
+    groups = [found["series"], found["local"].dt.normalize()]
+    back = found.groupby(groups)["local"].diff() <= pd.Timedelta(0)
+    turns = back.groupby(groups).cumsum().to_numpy()
+    rows = found["row"].to_numpy()
+    unclear = np.zeros(len(local), dtype=bool)
+    unclear[rows[turns > 1]] = True
+    if unclear.any():
+        raise DataError(
+            f"{where(unclear)}: ds is in an hour that comes twice, and the rows are not in order; allowed:"
+            " rows in order of time, or timestamps with an offset"
+        )
+    second = np.zeros(len(local), dtype=bool)
+    second[rows[turns == 1]] = True
+    return second

@@ -1,0 +1,202 @@
+"""The command and the compiled pipeline, through KFP's local runner, in processes of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from tests.conftest import hourly
+
+KUBECAST = [sys.executable, "-c", "from kubecast.cli import main; main()"]
+SETTINGS: dict[str, dict[str, Any]] = {
+    "training": {
+        "horizon": 6,
+        "season_lengths": [24],
+        "data": {"min_samples": 100},
+        "validation": {"cv_folds": 3, "max_origins": 8},
+    },
+    "arima": {"max_order": [1, 1, 1]},
+    "lstm": {"sequence_length": 48, "patch_length": 4, "hidden_units": [8], "epochs": 2},
+    "transformer": {
+        "sequence_length": 48,
+        "patch_length": 4,
+        "d_model": 8,
+        "num_heads": 2,
+        "num_layers": 1,
+        "dff": 16,
+        "epochs": 2,
+    },
+    "catboost": {"iterations": 20, "depth": 3},
+}
+
+
+def kubecast(*words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([*KUBECAST, *words], capture_output=True, text=True, check=False)
+
+
+def unruly(rows: int = 400) -> pd.DataFrame:
+    """Several series with gaps, duplicates and rows in no order."""
+    clean = hourly(rows=rows)
+    random = np.random.default_rng(5)
+    kept = clean.drop(index=random.choice(np.arange(20, len(clean) - 20), 15, replace=False))
+    return pd.concat([kept, kept.sample(10, random_state=1)]).sample(frac=1, random_state=2)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "configs").mkdir()
+    for name, section in SETTINGS.items():
+        (folder / "configs" / f"{name}.yaml").write_text(yaml.safe_dump({name: section}))
+    unruly().to_csv(folder / "data.csv", index=False)
+    return folder
+
+
+def arguments(folder: Path, output: str, *more: str) -> list[str]:
+    return [
+        "run",
+        *("--data", str(folder / "data.csv")),
+        *("--config", str(folder / "configs")),
+        *("--output", str(folder / output)),
+        *more,
+    ]
+
+
+@pytest.fixture(scope="module")
+def finished(folder: Path) -> "subprocess.CompletedProcess[str]":
+    """One run of all four models, with its cache kept."""
+    done = kubecast(*arguments(folder, "out", "--cache"))
+    assert done.returncode == 0, done.stderr + (folder / "out" / "run.log").read_text()[-3000:]
+    return done
+
+
+def executed(folder: Path, output: str) -> list[str]:
+    """Tasks that the latest run really ran, each of which made a folder."""
+    runs = sorted(
+        path for path in (folder / output / "artifacts").iterdir() if path.name.startswith("kubecast")
+    )
+    return sorted(path.name for path in runs[-1].iterdir())
+
+
+def test_run_writes_what_the_readme_lists(finished: Any, folder: Path) -> None:
+    out = folder / "out"
+    board = json.loads((out / "leaderboard.json").read_text())
+    models = {row["model"] for row in board["leaderboard"] if row["part"] == "test"}
+    assert models == {"arima", "lstm", "transformer", "catboost", "seasonal_naive_24", "ensemble"}
+    forecasts = pd.read_parquet(out / "forecasts.parquet")
+    assert list(forecasts.columns) == ["unique_id", "ds", "yhat", *(f"q0.{level}" for level in range(1, 10))]
+    assert forecasts.groupby("unique_id").size().to_dict() == {"s0": 6, "s1": 6, "s2": 6}
+    backtest = pd.read_parquet(out / "backtest.parquet")
+    assert {"y", "observed", "part", "block", "ensemble", "q0.5", "catboost"} <= set(backtest.columns)
+    assert "<html" in (out / "report.html").read_text()
+    assert "published  forecaster@" in finished.stdout
+    assert "finished  train-arima" in finished.stderr
+
+
+def test_second_run_on_unchanged_data_runs_only_resolve_inputs(finished: Any, folder: Path) -> None:
+    again = kubecast(*arguments(folder, "out", "--cache"))
+    assert again.returncode == 0, again.stderr
+    assert executed(folder, "out") == ["resolve-inputs"]
+    assert again.stdout.splitlines()[-1] == finished.stdout.splitlines()[-1]
+
+
+def test_forecast_in_a_new_process_equals_the_production_forecast(finished: Any, folder: Path) -> None:
+    registry, data, output = (
+        str(folder / "out" / "registry"),
+        str(folder / "data.csv"),
+        folder / "new.parquet",
+    )
+    done = kubecast(
+        *("forecast", "--registry", registry, "--model", "forecaster", "--data", data, "--horizon", "6"),
+        *("--output", str(output)),
+    )
+    assert done.returncode == 0, done.stderr
+    written = pd.read_parquet(folder / "out" / "forecasts.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(output), written, rtol=1e-6, atol=1e-6)
+
+
+def test_models_list_and_show_in_json(finished: Any, folder: Path) -> None:
+    registry = str(folder / "out" / "registry")
+    listed = json.loads(kubecast("models", "list", "--registry", registry, "--json").stdout)
+    assert [row["model"] for row in listed] == ["forecaster"]
+    shown = json.loads(kubecast("models", "show", "--registry", registry, "forecaster", "--json").stdout)
+    assert shown["version"] == listed[0]["version"]
+    assert {"production/ensemble.json", "evaluated/ensemble.json", "production_forecast.parquet"} <= set(
+        shown["files"]
+    )
+    assert shown["metadata"]["data_digest"]
+
+
+def test_backtest_is_refused_before_what_the_version_has_seen(finished: Any, folder: Path) -> None:
+    registry, data = str(folder / "out" / "registry"), str(folder / "data.csv")
+    words = ("backtest", "--registry", registry, "--model", "forecaster", "--data", data, "--stride", "3")
+    early = kubecast(*words, "--from", "2024-01-05")
+    assert early.returncode == 2
+    assert "up to which the model was fitted or chosen; allowed: a later start" in early.stderr
+    done = kubecast(*words, "--json", "--output", str(folder / "backtest.csv"))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    table = pd.read_csv(folder / "backtest.csv")
+    assert found["origins"] == len(table[["unique_id", "cutoff"]].drop_duplicates())
+    assert 0 < found["mase"] < 2
+
+
+def test_killed_run_leaves_the_registry_readable_and_the_next_run_works(finished: Any, folder: Path) -> None:
+    registry = folder / "out" / "registry"
+    words = arguments(folder, "killed", "--registry", str(registry), "--models", "catboost,arima")
+    for moment in ("train-", "register-model"):
+        process = subprocess.Popen(
+            [*KUBECAST, *words], stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith(f"started   {moment}"):
+                break
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        listed = json.loads(kubecast("models", "list", "--registry", str(registry), "--json").stdout)
+        assert listed[-1]["aliases"] == "champion"
+    done = kubecast(*words, "--json")
+    assert done.returncode == 0, done.stderr
+    shown = kubecast("models", "show", "--registry", str(registry), json.loads(done.stdout)["version"])
+    assert shown.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("break_it", "status", "message"),
+    [
+        (["--horizon", "0"], 2, "training.horizon"),
+        (["--set", "lstm.epoch=5"], 2, "did you mean epochs?"),
+        (["--models", "prophet"], 2, "pipeline.models.0"),
+        (["--set", "training.model_name=../x"], 2, "model name '../x' is not allowed"),
+        (["--data", "nowhere.csv"], 2, "nowhere.csv"),
+        (["--horizon", "300"], 2, "horizon 300"),
+    ],
+)
+def test_wrong_input_is_one_line_and_status_2(
+    folder: Path, break_it: list[str], status: int, message: str
+) -> None:
+    done = kubecast(*arguments(folder, "wrong", *break_it))
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert (done.returncode, len(errors)) == (status, 1), done.stderr
+    assert message in errors[0]
+    assert "Traceback" not in done.stderr
+
+
+def test_model_that_cannot_be_fitted_is_named_and_the_others_go_on(folder: Path) -> None:
+    done = kubecast(
+        *arguments(folder, "partial", "--models", "catboost,lstm", "--set", "lstm.sequence_length=5000"),
+        *("--set", "lstm.patch_length=1"),
+    )
+    assert done.returncode == 0, done.stderr
+    board = json.loads((folder / "partial" / "leaderboard.json").read_text())
+    assert list(board["missing"]) == ["lstm"]
+    assert {row["model"] for row in board["leaderboard"]} == {"catboost", "seasonal_naive_24", "ensemble"}

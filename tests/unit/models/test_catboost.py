@@ -1,0 +1,213 @@
+"""CatBoost: what is its own; what every model must do is in test_every_model."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from catboost import CatBoostError, CatBoostRegressor
+
+from kubecast.config import CatBoostSettings
+from kubecast.errors import IntegrityError, ModelError
+from kubecast.models.base import FitPlan
+from kubecast.models.catboost import CatBoostForecaster, CatBoostTrainer
+from kubecast.models.seasonal_naive import seasonal_naive
+from kubecast.panel import Cutoffs, Panel
+from tests.conftest import hourly
+
+SMALL = {"iterations": 20, "depth": 3, "differences": [24]}
+
+
+def trainer(**settings: object) -> CatBoostTrainer:
+    return CatBoostTrainer(CatBoostSettings.model_validate({**SMALL, **settings}), "catboost")
+
+
+def error_of(panel: Panel, found: pd.DataFrame) -> float:
+    joined = found.merge(panel.targets(panel.part("test")), on=["unique_id", "cutoff", "ds"])
+    return float((joined["y"] - joined["catboost"]).abs().mean())
+
+
+@pytest.fixture(scope="module")
+def fitted(panel: Panel) -> CatBoostForecaster:
+    return trainer().fit(panel, panel.train_end, FitPlan())[0]
+
+
+def test_beats_the_seasonal_naive_forecast(panel: Panel) -> None:
+    forecaster, _ = trainer(iterations=100).fit(panel, panel.train_end, FitPlan())
+    origins = panel.part("test")
+    found = forecaster.forecast(panel, origins)
+    naive = found.assign(catboost=seasonal_naive(panel, origins, 24).ravel())
+    assert error_of(panel, found) < 0.9 * error_of(panel, naive)
+
+
+def test_every_setting_reaches_catboost(panel: Panel) -> None:
+    settings = {"learning_rate": 0.3, "l2_leaf_reg": 5.0, "bagging_temperature": 0.5, "od_wait": 7}
+    forecaster, _ = trainer(**settings, loss_function="MAE", eval_metric="RMSE").fit(
+        panel, panel.train_end, FitPlan(seed=11)
+    )
+    found = forecaster.model.get_params()
+    expected = {**settings, "iterations": 20, "depth": 3, "bootstrap_type": "Bayesian", "od_type": "Iter"}
+    expected |= {"loss_function": "MAE", "eval_metric": "RMSE", "random_seed": 11}
+    assert expected.items() <= found.items()
+    assert "early_stopping_rounds" not in found
+
+
+def test_other_bootstrap_and_detector(panel: Panel) -> None:
+    forecaster, _ = trainer(bootstrap_type="MVS", od_type="IncToDec").fit(panel, panel.train_end, FitPlan())
+    found = forecaster.model.get_params()
+    assert found["od_pval"] > 0
+    assert "bagging_temperature" not in found
+
+
+def test_stops_early_and_keeps_the_best_iteration(panel: Panel) -> None:
+    forecaster, log = trainer(iterations=500, learning_rate=0.5, od_wait=5).fit(
+        panel, panel.train_end, FitPlan()
+    )
+    assert log.stopped == "early_stopping"
+    assert log.best == int(np.argmin(log.curves["validation"]))
+    assert log.replay == {"iterations": forecaster.model.tree_count_, "differences": [24]}
+
+
+def test_replay_grows_the_same_number_of_trees_without_a_tail(panel: Panel) -> None:
+    replay = {"iterations": 7, "differences": [1]}
+    forecaster, log = trainer().fit(panel, panel.ends, FitPlan(replay=replay))
+    assert forecaster.model.tree_count_ == 7
+    assert forecaster.spec.differences == [1]
+    assert list(log.curves) == ["train"]
+
+
+@pytest.mark.parametrize(
+    "replay", [{"iterations": 7}, {"iterations": "7", "differences": [1]}, {"orders": []}]
+)
+def test_foreign_replay_is_refused(panel: Panel, replay: dict[str, object]) -> None:
+    with pytest.raises(ModelError, match="allowed: iterations, differences"):
+        trainer().fit(panel, panel.ends, FitPlan(replay=replay))  # type: ignore[arg-type]
+
+
+def test_auto_differences_by_the_season_of_a_seasonal_series(panel: Panel) -> None:
+    forecaster, log = trainer(differences="auto").fit(panel, panel.train_end, FitPlan())
+    assert forecaster.spec.differences == [24]
+    assert log.replay["differences"] == [24]
+
+
+def test_auto_differences_by_one_step_where_there_is_no_season(make_panel: Callable[..., Panel]) -> None:
+    random = np.random.default_rng(0)
+    y = np.cumsum(random.normal(size=(2, 400)), axis=1).ravel()
+    panel = make_panel(hourly(series=2, rows=400).assign(y=y[:770]))
+    forecaster, _ = trainer(differences="auto").fit(panel, panel.train_end, FitPlan())
+    assert forecaster.spec.differences == [1]
+
+
+def test_auto_leaves_out_a_season_that_history_does_not_hold_twice(make_panel: Callable[..., Panel]) -> None:
+    panel = make_panel(hourly(series=1), season_lengths=[24, 168])
+    forecaster, _ = trainer(differences="auto").fit(panel, panel.train_end, FitPlan())
+    assert forecaster.spec.differences in ([1], [24])
+
+
+def test_no_differences(panel: Panel) -> None:
+    forecaster, _ = trainer(differences="none").fit(panel, panel.train_end, FitPlan())
+    assert forecaster.spec.differences == []
+    assert np.isfinite(forecaster.forecast(panel, panel.ends)["catboost"]).all()
+
+
+def test_deadline_ends_the_fit_between_trees(panel: Panel) -> None:
+    started = time.monotonic()
+    _, log = trainer(iterations=10**6, od_wait=10**6).fit(
+        panel, panel.train_end, FitPlan(deadline=started + 1.5)
+    )
+    assert log.stopped == "time_limit"
+    assert 0 < len(log.curves["train"]) < 10**6
+
+
+def test_loss_is_reported_and_a_pruned_fit_raises(panel: Panel) -> None:
+    class PrunedError(Exception):
+        pass
+
+    seen: list[tuple[int, float]] = []
+
+    def report(step: int, loss: float) -> None:
+        seen.append((step, loss))
+        if len(seen) == 2:
+            raise PrunedError
+
+    with pytest.raises(PrunedError):
+        trainer(iterations=100).fit(panel, panel.train_end, FitPlan(report=report))
+    assert len(seen) == 2
+    assert seen[0][0] < seen[1][0]
+    assert all(loss > 0 for _, loss in seen)
+
+
+def test_too_short_names_the_minimum(panel: Panel) -> None:
+    early = panel.frame.groupby("unique_id").nth(20)[["unique_id", "ds"]]
+    with pytest.raises(ModelError, match=r"the longest has 21 training rows; allowed: at least 55 rows"):
+        trainer().fit(panel, Cutoffs.of(early, "ds"), FitPlan())
+    with pytest.raises(ModelError, match=r"the longest has 0 training rows"):
+        trainer(differences="auto").fit(
+            panel, Cutoffs(early.iloc[:0].rename(columns={"ds": "cutoff"})), FitPlan()
+        )
+
+
+def test_constant_series_gets_the_fallback_and_is_named(make_panel: Callable[..., Panel]) -> None:
+    rows = hourly(series=2)
+    rows.loc[rows["unique_id"] == "s1", "y"] = 7.0
+    panel = make_panel(rows)
+    forecaster, log = trainer().fit(panel, panel.train_end, FitPlan())
+    found = forecaster.forecast(panel, panel.ends)
+    assert list(log.fallbacks) == ["s1"]
+    assert (found.loc[found["unique_id"] == "s1", "catboost"] == 7.0).all()
+
+
+def test_failure_of_catboost_is_a_model_error(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise CatBoostError("out\nof memory")
+
+    monkeypatch.setattr(CatBoostRegressor, "fit", fail)
+    with pytest.raises(ModelError, match="catboost: out of memory"):
+        trainer().fit(panel, panel.train_end, FitPlan())
+
+
+def test_loss_that_is_not_finite_is_a_model_error(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        CatBoostRegressor, "get_evals_result", lambda self: {"learn": {"RMSE": [float("nan")]}}
+    )
+    with pytest.raises(ModelError, match="not finite"):
+        trainer().fit(panel, panel.train_end, FitPlan())
+
+
+def test_only_its_own_two_files_are_written(fitted: CatBoostForecaster, tmp_path: Path) -> None:
+    fitted.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["catboost.cbm", "catboost.json"]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "foreign", "missing", "spec", "not JSON", "large"])
+def test_damaged_files_are_refused(
+    fitted: CatBoostForecaster, tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted.save(tmp_path)
+    model, spec = tmp_path / "catboost.cbm", tmp_path / "catboost.json"
+    content = json.loads(spec.read_text())
+    if damage in ("truncated", "empty", "foreign"):
+        whole = model.read_bytes()
+        model.write_bytes(
+            {"truncated": whole[: len(whole) // 2], "empty": b"", "foreign": b"x" * 100}[damage]
+        )
+    elif damage == "missing":
+        model.unlink()
+    elif damage == "large":
+        monkeypatch.setattr("kubecast.models.catboost.LARGEST_FILE", 10)
+    else:
+        spec.write_text("{" if damage == "not JSON" else json.dumps({**content, "more": 1}))
+    with pytest.raises(IntegrityError):
+        CatBoostForecaster.load(tmp_path)
+
+
+def test_gap_in_the_history_does_not_spoil_the_choice_of_differences(
+    make_panel: Callable[..., Panel],
+) -> None:
+    rows = hourly(series=1).drop(index=range(240, 270))
+    panel = make_panel(rows)
+    forecaster, _ = trainer(differences="auto").fit(panel, panel.train_end, FitPlan())
+    assert np.isfinite(forecaster.forecast(panel, panel.ends)["catboost"]).all()

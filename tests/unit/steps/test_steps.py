@@ -1,0 +1,392 @@
+"""The steps, one after another on a small panel, as a container would run them."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kubecast.bundle import Bundle, mase
+from kubecast.config import AllSettings, CatBoostSettings, TrainingSettings
+from kubecast.errors import ConfigError, DataError, InputError, IntegrityError, ModelError
+from kubecast.evaluation import Evaluation
+from kubecast.models import make_trainer
+from kubecast.models.artifact import read_card, read_status
+from kubecast.models.base import FitLog, Forecaster
+from kubecast.panel import Cutoffs, Panel
+from kubecast.registry import Registry
+from kubecast.steps import train as training_step
+from kubecast.steps.evaluate import evaluate_models
+from kubecast.steps.prepare import describe, prepare_data, resolve_inputs
+from kubecast.steps.register import MemberPaths, register_model
+from kubecast.steps.stack import stack_ensemble
+from kubecast.steps.train import PRODUCTION, fit_metrics, train_model
+from tests.conftest import SMALL, WITH_COVARIATES, hourly
+
+CATBOOST = CatBoostSettings(iterations=20, depth=3).model_dump_json()
+
+
+def texts(**changes: Any) -> dict[str, str]:
+    training = TrainingSettings.model_validate({"season_lengths": [24], **SMALL, **changes})
+    settings = AllSettings(training=training)
+    names = ("training", "arima", "lstm", "transformer", "catboost", "ensemble")
+    return {name: getattr(settings, name).model_dump_json() for name in names}
+
+
+def prepare(rows: pd.DataFrame, folder: Path, **changes: Any) -> Path:
+    folder.mkdir(exist_ok=True)
+    rows.to_csv(folder / "data.csv", index=False)
+    resolved = resolve_inputs(str(folder / "data.csv"), "", texts(**changes)["training"])
+    prepare_data(
+        str(folder / "data.csv"), resolved.digest, "", 6, "h", "24", texts(**changes), folder / "panel"
+    )
+    return folder / "panel"
+
+
+def run(rows: pd.DataFrame, folder: Path, **changes: Any) -> Path:
+    """Every step with CatBoost alone; the folder then holds all artifacts and a registry."""
+    panel = prepare(rows, folder, **changes)
+    train_model("catboost", panel, CATBOOST, 1, "stop", folder / "judged", folder / "judged.parquet")
+    train_model(
+        "catboost", panel, CATBOOST, 1, "stop", folder / "final", folder / "final.parquet", folder / "judged"
+    )
+    members = {"catboost": (folder / "judged", folder / "judged.parquet")}
+    stack_ensemble(panel, members, texts()["ensemble"], folder / "ensemble", folder / "backtest.parquet")
+    register(folder)
+    return folder
+
+
+def register(folder: Path) -> str:
+    panel, ensemble = folder / "panel", folder / "ensemble"
+    evaluate_models(
+        panel, ensemble, folder / "backtest.parquet", folder / "evaluation", folder / "report.html"
+    )
+    members = {"catboost": MemberPaths(folder / "judged", folder / "final", folder / "final.parquet")}
+    published = register_model(
+        panel, ensemble, folder / "evaluation", folder / "report.html", members,
+        str(folder / "registry"), "", folder / "forecast.parquet",
+    )  # fmt: skip
+    (folder / "published").write_text(published)
+    return published
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(hourly(), tmp_path_factory.mktemp("steps") / "run")
+
+
+@pytest.fixture(scope="module")
+def covariate_done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rows = hourly(covariates=True)
+    return run(rows, tmp_path_factory.mktemp("steps") / "run", data=WITH_COVARIATES)
+
+
+def bundle(folder: Path, part: str, into: Path) -> Bundle:
+    registry = Registry.open(str(folder / "registry"))
+    version = registry.resolve((folder / "published").read_text())
+    return Bundle.load(registry.fetch(version, part, into))
+
+
+def test_as_of_is_brought_down_to_the_newest_row(tmp_path: Path) -> None:
+    rows = hourly(series=1, rows=50)
+    rows.to_csv(tmp_path / "data.csv", index=False)
+    found = resolve_inputs(str(tmp_path / "data.csv"), "2024-01-02T05:40", texts()["training"])
+    assert found.as_of == "2024-01-02T05:00:00"
+    assert found.digest == hashlib.sha256((tmp_path / "data.csv").read_bytes()).hexdigest()
+
+
+def test_changed_bytes_are_refused(tmp_path: Path) -> None:
+    hourly().to_csv(tmp_path / "data.csv", index=False)
+    with pytest.raises(DataError, match="changed"):
+        prepare_data(str(tmp_path / "data.csv"), "0" * 64, "", 6, "", "", texts(), tmp_path / "panel")
+
+
+def test_every_settings_file_is_checked_before_anything_is_trained(tmp_path: Path) -> None:
+    hourly().to_csv(tmp_path / "data.csv", index=False)
+    settings = {**texts(), "lstm": json.dumps({"epoch": 3})}
+    with pytest.raises(ConfigError, match=r"lstm_settings: unknown key epoch; did you mean epochs\?"):
+        prepare_data(str(tmp_path / "data.csv"), "", "", 6, "", "", settings, tmp_path / "panel")
+
+
+def test_data_report_escapes_names(tmp_path: Path) -> None:
+    rows = hourly(series=1).assign(unique_id="<script>|")
+    panel = Panel.load(prepare(rows.drop(index=[50]), tmp_path / "run"))
+    text = describe(panel)
+    assert "&lt;script>\\|" in text
+    assert "| validation |" in text
+
+
+def test_forecasts_cover_every_origin_and_the_end(done: Path) -> None:
+    panel = Panel.load(done / "panel")
+    table = pd.read_parquet(done / "judged.parquet")
+    counts = table[["unique_id", "cutoff", "part"]].drop_duplicates().groupby("part").size().to_dict()
+    expected = panel.origins.groupby("part").size().to_dict()
+    assert counts == {**expected, PRODUCTION: 3}
+    assert set(pd.read_parquet(done / "final.parquet")["part"]) == {PRODUCTION}
+
+
+def test_card_says_how_the_model_came_about(done: Path) -> None:
+    card = read_card(done / "judged")
+    assert (card.kind, card.name, card.seed) == ("catboost", "catboost", 1)
+    assert card.settings["iterations"] == 20
+    assert "catboost" in card.versions
+    assert card.panel_digest == Panel.load(done / "panel").spec.digest
+    assert fit_metrics(done / "judged")["fit_seconds"] > 0
+    assert read_card(done / "final").log.stopped == "replayed"
+
+
+def test_altering_the_test_part_changes_no_model_weight_or_validation_forecast(
+    done: Path, tmp_path: Path
+) -> None:
+    panel = Panel.load(done / "panel")
+    rows = hourly()
+    late = rows["ds"] > panel.series["validation_end"].max()
+    rows.loc[late, "y"] = rows.loc[late, "y"] * 2 + 50
+    altered = run(rows, tmp_path / "run")
+    tables = [pd.read_parquet(folder / "backtest.parquet") for folder in (done, altered)]
+    before, after = (table[table["part"] == "validation"].reset_index(drop=True) for table in tables)
+    pd.testing.assert_frame_equal(before, after, check_exact=True)
+    recipes = [json.loads((folder / "ensemble" / "recipe.json").read_text()) for folder in (done, altered)]
+    assert recipes[0]["weights"] == recipes[1]["weights"]
+    assert recipes[0]["judged_quantiles"] == recipes[1]["judged_quantiles"]
+    assert recipes[0]["quantiles"] != recipes[1]["quantiles"]
+
+
+def test_published_version_forecasts_what_was_written_before_the_upload(done: Path, tmp_path: Path) -> None:
+    found = bundle(done, "production", tmp_path).forecast(hourly())
+    written = pd.read_parquet(done / "forecast.parquet")
+    pd.testing.assert_frame_equal(found, written, rtol=1e-6)
+
+
+def test_shorter_horizon_is_the_beginning_of_the_longer(done: Path, tmp_path: Path) -> None:
+    loaded = bundle(done, "production", tmp_path)
+    long, short = loaded.forecast(hourly()), loaded.forecast(hourly(), horizon=2)
+    pd.testing.assert_frame_equal(short, long.groupby("unique_id").head(2).reset_index(drop=True))
+
+
+@pytest.mark.parametrize("horizon", [0, -1, 7])
+def test_horizon_beyond_the_models_is_refused(done: Path, tmp_path: Path, horizon: int) -> None:
+    with pytest.raises(InputError, match=f"horizon {horizon}: allowed: 1 to 6"):
+        bundle(done, "production", tmp_path).forecast(hourly(), horizon=horizon)
+
+
+def test_targets_after_as_of_are_not_seen(done: Path, tmp_path: Path) -> None:
+    loaded = bundle(done, "production", tmp_path)
+    moment = pd.Timestamp("2024-01-14T23:00")
+    rows = hourly()
+    found = loaded.forecast(rows, as_of=moment)
+    rows.loc[rows["ds"] > moment, "y"] = 1e6
+    pd.testing.assert_frame_equal(loaded.forecast(rows, as_of=moment), found)
+    assert found["ds"].min() == moment + pd.Timedelta(hours=1)
+
+
+def test_new_series_is_forecast(done: Path, tmp_path: Path) -> None:
+    rows = hourly(series=1).assign(unique_id="new")
+    found = bundle(done, "production", tmp_path).forecast(rows)
+    assert set(found["unique_id"]) == {"new"}
+    assert np.isfinite(found.drop(columns=["unique_id", "ds"])).all().all()
+
+
+def test_backtest_starts_where_nothing_was_seen(done: Path, tmp_path: Path) -> None:
+    loaded = bundle(done, "evaluated", tmp_path)
+    table = loaded.backtest(hourly(), stride=4)
+    panel = Panel.load(done / "panel")
+    assert table["cutoff"].min() == panel.series["validation_end"].min()
+    steps = table[["unique_id", "cutoff"]].drop_duplicates().groupby("unique_id")["cutoff"].diff().dropna()
+    assert set(steps) == {pd.Timedelta(hours=4)}
+    assert 0 < mase(table) < 2
+
+
+def test_backtest_equals_the_test_part_of_the_run(done: Path, tmp_path: Path) -> None:
+    table = bundle(done, "evaluated", tmp_path).backtest(hourly(), stride=1)
+    judged = pd.read_parquet(done / "backtest.parquet")
+    judged = judged[judged["part"] == "test"].rename(columns={"ensemble": "judged"})
+    joined = table.merge(judged[["unique_id", "cutoff", "ds", "judged"]], on=["unique_id", "cutoff", "ds"])
+    assert len(joined) == len(judged)
+    np.testing.assert_allclose(joined["yhat"], joined["judged"], rtol=1e-6)
+
+
+def test_backtest_refuses_what_the_version_has_seen(done: Path, tmp_path: Path) -> None:
+    loaded = bundle(done, "evaluated", tmp_path)
+    with pytest.raises(DataError, match="up to which the model was fitted or chosen; allowed: a later start"):
+        loaded.backtest(hourly(), stride=1, start=pd.Timestamp("2024-01-05"))
+    with pytest.raises(DataError, match="allowed: data with later rows"):
+        loaded.backtest(hourly()[lambda rows: rows["ds"] < "2024-01-10"], stride=1)
+    with pytest.raises(InputError, match="stride 0"):
+        loaded.backtest(hourly(), stride=0)
+
+
+def test_backtest_can_start_later(done: Path, tmp_path: Path) -> None:
+    start = pd.Timestamp("2024-01-17T00:00")
+    table = bundle(done, "evaluated", tmp_path).backtest(hourly(), stride=2, start=start)
+    assert table["cutoff"].min() == start
+
+
+def test_same_artifacts_publish_the_same_version(done: Path) -> None:
+    assert register(done) == (done / "published").read_text()
+    assert len(Registry.open(str(done / "registry")).versions("forecaster")) == 1
+
+
+def test_second_version_does_not_take_the_place_of_a_champion_it_was_not_compared_with(
+    done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run(hourly(), tmp_path / "run")
+    registry = Registry.open(str(folder / "registry"))
+    champion = registry.aliases("forecaster")["champion"]
+    (folder / "report.html").write_text("another")
+    evaluation = folder / "evaluation" / "leaderboard.json"
+    changed = Evaluation.model_validate_json(evaluation.read_bytes())
+    assert changed.decision.promote
+    members = {"catboost": MemberPaths(folder / "judged", folder / "final", folder / "final.parquet")}
+    register_model(
+        folder / "panel", folder / "ensemble", folder / "evaluation", folder / "report.html", members,
+        str(folder / "registry"), "", folder / "forecast.parquet",
+    )  # fmt: skip
+    assert registry.aliases("forecaster")["champion"] == champion
+    assert len(registry.versions("forecaster")) == 2
+    assert "not promoted: the champion is" in capsys.readouterr().out
+
+
+def test_metadata_tells_where_the_version_came_from(done: Path) -> None:
+    version = Registry.open(str(done / "registry")).resolve("forecaster@champion")
+    assert {"data_digest", "settings_digest", "seeds", "packages", "image", "decision", "test"} <= set(
+        version.metadata
+    )
+    assert version.metadata["final_fit"] == {"catboost": {"state": "ok", "reason": ""}}
+
+
+def test_no_published_file_is_a_pickle(done: Path) -> None:
+    version = Registry.open(str(done / "registry")).resolve("forecaster")
+    endings = {Path(path).suffix for path in version.files}
+    assert endings <= {".json", ".parquet", ".html", ".cbm", ".npz", ".keras"}
+
+
+def test_without_future_covariates_no_production_forecast_is_written(covariate_done: Path) -> None:
+    assert pd.read_parquet(covariate_done / "forecast.parquet").empty
+    version = Registry.open(str(covariate_done / "registry")).resolve("forecaster")
+    assert "production_forecast.parquet" not in version.files
+
+
+def future(rows: pd.DataFrame, steps: int) -> pd.DataFrame:
+    ends = rows.groupby("unique_id")["ds"].max()
+    return pd.concat(
+        pd.DataFrame(
+            {"unique_id": name, "ds": pd.date_range(end, periods=steps + 1, freq="h")[1:], "promotion": 1.0}
+        )
+        for name, end in ends.items()
+    )
+
+
+def test_future_covariates_are_read_from_their_file(covariate_done: Path, tmp_path: Path) -> None:
+    rows = hourly(covariates=True)
+    loaded = bundle(covariate_done, "production", tmp_path)
+    found = loaded.forecast(rows, future=future(rows, 6))
+    assert len(found) == 18
+    shorter = loaded.forecast(rows, horizon=3, future=future(rows, 3))
+    np.testing.assert_allclose(shorter["yhat"], found.groupby("unique_id").head(3)["yhat"], rtol=1e-6)
+
+
+def test_missing_future_covariate_is_named_with_series_and_time(covariate_done: Path, tmp_path: Path) -> None:
+    rows = hourly(covariates=True)
+    loaded = bundle(covariate_done, "production", tmp_path)
+    with pytest.raises(DataError, match="series s0: known-future covariate promotion has no value at 2024"):
+        loaded.forecast(rows, future=future(rows, 4))
+
+
+def test_covariate_that_the_model_knows_and_the_data_lacks_is_an_error(
+    covariate_done: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="visitors"):
+        bundle(covariate_done, "production", tmp_path).forecast(
+            hourly(covariates=True).drop(columns="visitors")
+        )
+
+
+class _Broken:
+    def __init__(self, error: Exception | None) -> None:
+        self.error = error
+        self.name = "catboost"
+
+    def fit(self, panel: Panel, until: Cutoffs, plan: Any) -> tuple[Forecaster, FitLog]:
+        if self.error:
+            raise self.error
+        return self, FitLog(stopped="converged")
+
+    def forecast(self, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
+        return panel.grid(origins).assign(catboost=np.nan)
+
+    def save(self, directory: Path) -> None:
+        raise AssertionError("a broken model is not saved")
+
+
+def broken(monkeypatch: pytest.MonkeyPatch, error: Exception | None) -> None:
+    monkeypatch.setattr(training_step, "make_trainer", lambda kind, settings: _Broken(error))
+
+
+@pytest.mark.parametrize("error", [ModelError("loss is NaN at epoch 3"), None])
+def test_model_that_cannot_be_fitted_leaves_its_reason(
+    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    broken(monkeypatch, error)
+    paths = done / "panel", CATBOOST, 1, "continue", tmp_path / "model", tmp_path / "f.parquet"
+    status = train_model("catboost", *paths)
+    assert status.state == "failed"
+    assert ("NaN" if error else "is not finite") in status.reason
+    assert pd.read_parquet(tmp_path / "f.parquet").empty
+    assert fit_metrics(tmp_path / "model") == {}
+    final = train_model(
+        "catboost", *paths[:4], tmp_path / "final", tmp_path / "g.parquet", fitted=tmp_path / "model"
+    )
+    assert final == status
+    with pytest.raises(ModelError):
+        train_model("catboost", *paths[:3], "stop", *paths[4:])
+
+
+def test_error_that_is_not_the_models_own_ends_the_task(
+    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken(monkeypatch, OSError("disk"))
+    with pytest.raises(OSError, match="disk"):
+        train_model(
+            "catboost", done / "panel", CATBOOST, 1, "continue", tmp_path / "m", tmp_path / "f.parquet"
+        )
+
+
+def test_final_fit_that_is_not_finite_publishes_the_judged_model(
+    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken(monkeypatch, None)
+    status = train_model(
+        "catboost", done / "panel", CATBOOST, 1, "continue", tmp_path / "m", tmp_path / "f.parquet",
+        fitted=done / "judged",
+    )  # fmt: skip
+    assert status.state == "judged"
+    assert "final fit refused" in status.reason
+    assert read_card(tmp_path / "m") == read_card(done / "judged")
+    judged = pd.read_parquet(done / "judged.parquet")
+    expected = judged.loc[judged["part"] == PRODUCTION, "catboost"].to_numpy()
+    np.testing.assert_array_equal(pd.read_parquet(tmp_path / "f.parquet")["catboost"], expected)
+
+
+def test_too_few_models_end_the_run_naming_the_missing(done: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    broken(monkeypatch, ModelError("no convergence"))
+    train_model("catboost", done / "panel", CATBOOST, 1, "continue", tmp_path / "m", tmp_path / "f.parquet")
+    members = {"catboost": (tmp_path / "m", tmp_path / "f.parquet")}
+    with pytest.raises(ModelError, match="catboost: no convergence"):
+        stack_ensemble(done / "panel", members, texts()["ensemble"], tmp_path / "e", tmp_path / "b.parquet")
+
+
+def test_artifact_of_another_shape_is_an_integrity_error(tmp_path: Path) -> None:
+    (tmp_path / "status.json").write_text("[]")
+    with pytest.raises(IntegrityError, match=r"status\.json"):
+        read_status(tmp_path)
+    with pytest.raises(IntegrityError, match=r"bundle\.json"):
+        Bundle.load(tmp_path)
+
+
+def test_unknown_kind_is_not_made() -> None:
+    with pytest.raises(KeyError):
+        make_trainer("prophet", CatBoostSettings())

@@ -1,0 +1,316 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kubecast.cleaning import build_panel, history_panel, newest_time
+from kubecast.datafile import read_data
+from kubecast.errors import ConfigError, DataError
+from kubecast.panel import Panel
+from tests.conftest import WITH_COVARIATES, hourly, small_settings
+
+Make = Callable[..., Panel]
+
+
+def found(panel: Panel) -> dict[str, list[str]]:
+    """The series of each kind of finding."""
+    table: dict[str, list[str]] = {}
+    for finding in panel.report.findings:
+        table.setdefault(finding.what, []).append(finding.series)
+    return table
+
+
+def data(**changes: object) -> dict[str, object]:
+    return {"min_samples": 1, **changes}
+
+
+def test_clean_rows_give_a_panel_without_findings(panel: Panel) -> None:
+    assert panel.report.findings == []
+    assert (panel.report.rows, panel.report.series) == (len(panel.frame), 3)
+    assert list(panel.frame.columns) == ["unique_id", "ds", "y", "observed"]
+    assert panel.frame["unique_id"].dtype == object
+
+
+def test_shuffled_rows_with_duplicates_give_the_same_panel(panel: Panel) -> None:
+    rows = pd.concat([hourly(), hourly().sample(50, random_state=1)]).sample(frac=1, random_state=2)
+    again = build_panel(rows, small_settings())
+    pd.testing.assert_frame_equal(again.frame, panel.frame)
+    pd.testing.assert_frame_equal(again.origins, panel.origins)
+    assert set(found(again)) == {"sorted", "deduplicated"}
+
+
+def test_cutoffs_are_the_same_time_for_all_series_that_end_together(panel: Panel) -> None:
+    assert panel.spec.align == "calendar"
+    assert panel.series["train_end"].nunique() == panel.series["validation_end"].nunique() == 1
+    assert panel.origins.groupby(["part", "block"])["unique_id"].nunique().eq(3).all()
+
+
+def test_origins_lie_in_their_part_and_their_horizon_ends_in_it(panel: Panel) -> None:
+    joined = panel.origins.merge(panel.series, on="unique_id")
+    ends = joined["cutoff"] + pd.Timedelta(hours=6)
+    judged = joined["part"] == "validation"
+    assert (joined["cutoff"] >= joined["train_end"]).all()
+    assert (ends[judged] <= joined["validation_end"][judged]).all()
+    assert (joined["cutoff"][~judged] >= joined["validation_end"][~judged]).all()
+    assert len(panel.targets(panel.part("test"))) == 6 * len(panel.part("test"))
+
+
+def test_series_that_end_far_apart_have_clocks_of_their_own(make_panel: Make) -> None:
+    rows = hourly(series=2)
+    rows.loc[rows["unique_id"] == "s1", "ds"] += pd.Timedelta(days=30)
+    panel = make_panel(rows)
+    assert panel.spec.align == "series_end"
+    back = (
+        panel.ends.frame.set_index("unique_id")["cutoff"] - panel.series.set_index("unique_id")["train_end"]
+    )
+    assert back.nunique() == 1
+
+
+def test_calendar_cutoffs_count_from_the_last_end_of_all(make_panel: Make) -> None:
+    rows = hourly(series=3)
+    late = (rows["unique_id"] == "s1") & (rows["ds"] > "2024-01-17")
+    dead = (rows["unique_id"] == "s2") & (rows["ds"] > "2024-01-10")
+    panel = make_panel(rows[~late & ~dead], data=data(align="calendar"))
+    series = panel.series.set_index("unique_id")
+    assert series.loc["s0", "train_end"] == series.loc["s1", "train_end"]
+    assert series.loc["s2", "train_end"] == pd.Timestamp("2024-01-10")
+    per_series = panel.origins.groupby(["part", "unique_id"])["cutoff"].agg(set)
+    assert per_series["validation", "s0"] == per_series["validation", "s1"]
+    assert per_series["test", "s1"] < per_series["test", "s0"]  # a subset
+    assert "s2" not in set(panel.origins["unique_id"])
+
+
+def test_series_on_different_grids_cannot_share_a_calendar(make_panel: Make) -> None:
+    rows = hourly(series=2)
+    rows.loc[rows["unique_id"] == "s1", "ds"] += pd.Timedelta(minutes=20)
+    assert make_panel(rows).spec.align == "series_end"
+    assert make_panel(rows, data=data(align="series_end")).spec.align == "series_end"
+    with pytest.raises(
+        DataError, match=r"series end on different grids; allowed: training.data.align: series_end"
+    ):
+        make_panel(rows, data=data(align="calendar"))
+
+
+@pytest.mark.parametrize("align", ["calendar", "series_end"])
+def test_short_series_is_routed_to_the_fallback_and_reported(make_panel: Make, align: str) -> None:
+    rows = hourly(series=4)
+    rows = rows[(rows["unique_id"] != "s3") | (rows["ds"] > "2024-01-16T12:00")]
+    panel = make_panel(rows, data=data(align=align))
+    assert panel.series["route"].tolist() == ["model", "model", "model", "fallback"]
+    assert found(panel)["short"] == ["s3"]
+    assert panel.series["train_end"].isna().tolist() == [False, False, False, True]
+    assert len(panel.train_end) == 3
+
+
+def test_series_without_scale_is_reported_and_zero_scale_falls_back(make_panel: Make) -> None:
+    rows = hourly(series=3)
+    rows.loc[rows["unique_id"] == "s1", "y"] = 0.0
+    rows.loc[rows["unique_id"] == "s2", "y"] = 5.0
+    panel = make_panel(rows)
+    assert found(panel)["not_scored"] == ["s1"]
+    assert found(panel)["constant"] == ["s1", "s2"]
+    assert panel.series.set_index("unique_id")["scale"].notna().tolist() == [True, False, True]
+
+
+def test_series_without_any_target_is_left_out_and_reported(make_panel: Make) -> None:
+    rows = hourly(series=3)
+    rows.loc[rows["unique_id"] == "s1", "y"] = np.nan
+    panel = make_panel(rows)
+    assert found(panel)["left_out"] == ["s1"]
+    assert (
+        list(panel.ids) == list(panel.series["unique_id"]) == list(panel.static["unique_id"]) == ["s0", "s2"]
+    )
+
+
+def test_target_that_begins_late_or_ends_early_is_cut_there(make_panel: Make) -> None:
+    rows = hourly(series=1)
+    rows.loc[rows.index[[0, 1, 2, -1]], "y"] = np.nan
+    panel = make_panel(rows)
+    assert len(panel.frame) == 396
+    assert panel.frame["observed"].all()
+    assert panel.ahead.empty
+
+
+def test_missing_rows_and_targets_are_unobserved_and_counted(make_panel: Make) -> None:
+    rows = hourly(series=2)
+    rows.loc[10:12, "y"] = np.nan
+    panel = make_panel(rows.drop(index=[13, 14, 50]))
+    findings = [finding for finding in panel.report.findings if finding.what == "missing"]
+    assert [(finding.series, finding.count) for finding in findings] == [("s0", 6)]
+    assert "5 of them in one gap" in findings[0].detail
+    assert panel.frame["y"].isna().sum() == (~panel.frame["observed"]).sum() == 6
+
+
+def test_intermittent_series_is_reported(make_panel: Make) -> None:
+    rows = hourly(series=2)
+    rows.loc[(rows["unique_id"] == "s1") & (np.arange(len(rows)) % 3 > 0), "y"] = 0.0
+    assert found(make_panel(rows))["intermittent"] == ["s1"]
+
+
+def test_past_covariates_are_filled_from_the_past_alone(make_panel: Make) -> None:
+    rows = hourly(series=1, covariates=True)
+    expected = rows["visitors"].to_numpy().copy()
+    rows.loc[[0, 1, 7], "visitors"] = np.nan
+    rows.loc[[0, 5], "promotion"] = np.nan
+    frame = make_panel(rows, data=WITH_COVARIATES).frame
+    np.testing.assert_array_equal(frame["visitors"].head(8), [0, 0, *expected[2:7], expected[6]])
+    assert frame["promotion"][0] == rows["promotion"][1]
+    assert frame["promotion"][5] == rows["promotion"][4]
+
+
+def test_static_covariate_has_one_value_for_each_series(make_panel: Make) -> None:
+    rows = hourly(series=2, covariates=True)
+    rows.loc[3, "region"] = None
+    panel = make_panel(rows.drop(index=[10]), data=WITH_COVARIATES)
+    assert panel.static["region"].tolist() == ["r0", "r1"]
+    rows.loc[3, "region"] = "r7"
+    with pytest.raises(DataError, match="series s0: static covariate region has 2 values; allowed: one"):
+        make_panel(rows, data=WITH_COVARIATES)
+
+
+def test_rows_after_as_of_change_nothing() -> None:
+    moment = pd.Timestamp("2024-01-15T12:00")
+    rows = hourly()
+    expected = build_panel(rows[rows["ds"] <= moment], small_settings())
+    rows.loc[rows["ds"] > moment, "y"] *= 7
+    panel = build_panel(rows, small_settings(), as_of=moment)
+    pd.testing.assert_frame_equal(panel.frame, expected.frame)
+    pd.testing.assert_frame_equal(panel.series, expected.series)
+    assert panel.report == expected.report
+
+
+def test_known_future_covariates_are_seen_after_as_of() -> None:
+    moment = pd.Timestamp("2024-01-15T12:00")
+    rows = hourly(covariates=True)
+    panel = build_panel(rows, small_settings(data=WITH_COVARIATES), as_of=moment)
+    assert panel.frame["ds"].max() == moment
+    assert len(panel.future(panel.ends)) == 18
+    assert set(panel.ahead.columns) == {"unique_id", "ds", "promotion"}
+
+
+def test_as_of_before_all_rows_is_refused() -> None:
+    with pytest.raises(DataError, match="no row is at or before as_of 2020-01-01"):
+        build_panel(hourly(), small_settings(), as_of=pd.Timestamp("2020-01-01"))
+
+
+def test_newest_time_is_that_of_the_last_row_at_or_before() -> None:
+    for settings in (small_settings(), small_settings(data=WITH_COVARIATES)):
+        newest = newest_time(hourly(covariates=True), settings, pd.Timestamp("2024-01-05T06:40"))
+        assert newest == pd.Timestamp("2024-01-05T06:00")
+
+
+def test_frequency_and_seasons_follow_from_the_data(make_panel: Make) -> None:
+    panel = make_panel(hourly(rows=600), frequency=None, season_lengths=None)
+    assert (panel.spec.frequency, panel.spec.season_lengths) == ("h", [24, 168])
+
+
+@pytest.mark.parametrize("frequency", ["ME", "MS", "B", "W-MON", "D"])
+def test_calendar_frequencies_make_a_panel(make_panel: Make, frequency: str) -> None:
+    rows = hourly(series=2, rows=200)
+    grid = pd.date_range("2004-01-01", periods=200, freq=frequency)
+    rows["ds"] = np.concatenate([grid, grid[30:]])
+    panel = make_panel(rows.drop(index=[20, 21, 250]), frequency=frequency, season_lengths=[5])
+    assert len(panel.frame) == len(rows)
+    assert panel.spec.align == "calendar"
+    assert len(panel.targets(panel.part("test"))) == 6 * len(panel.part("test"))
+
+
+def test_local_days_are_a_daily_grid_over_a_clock_change(make_panel: Make) -> None:
+    rows = hourly(series=1, rows=300)
+    rows["ds"] = pd.date_range("2024-01-01", periods=300, freq="D").strftime("%Y-%m-%d")
+    panel = make_panel(rows, frequency=None, season_lengths=[7], data=data(timezone="Europe/Berlin"))
+    assert len(panel.frame) == 300
+    assert found(panel) == {"timezone": [""]}
+
+
+def test_panel_of_too_few_rows_is_refused() -> None:
+    with pytest.raises(
+        DataError, match=r"the panel has 1110 rows; allowed: at least training.data.min_samples = 5000"
+    ):
+        build_panel(hourly(), small_settings(data={"min_samples": 5000}))
+
+
+def test_panel_without_a_series_to_fit_is_refused(make_panel: Make) -> None:
+    rows = hourly(series=3, rows=100)
+    rows.loc[rows["ds"].dt.hour % 3 > 0, "y"] = np.nan
+    with pytest.raises(DataError, match="no series has the 31 training rows and origins"):
+        make_panel(rows, data=data(max_missing=0.9))
+
+
+def test_panel_without_a_target_up_to_as_of_is_refused() -> None:
+    rows = hourly(series=1, covariates=True)
+    rows.loc[rows["ds"] <= "2024-01-05", "y"] = np.nan
+    with pytest.raises(DataError, match="no series has a target value"):
+        build_panel(rows, small_settings(data=WITH_COVARIATES), as_of=pd.Timestamp("2024-01-05"))
+
+
+def test_horizon_must_be_set() -> None:
+    with pytest.raises(ConfigError, match=r"training.horizon is not set"):
+        build_panel(hourly(), small_settings(horizon=None))
+
+
+def test_history_of_new_and_short_series_needs_no_split(covariate_panel: Panel) -> None:
+    rows = hourly(series=2, covariates=True).groupby("unique_id").tail(10)
+    settings = small_settings(data={**WITH_COVARIATES, "min_samples": 1000})
+    panel = history_panel(rows, settings, covariate_panel.spec)
+    assert panel.spec == covariate_panel.spec
+    assert len(panel.frame) == 20
+    assert len(panel.train_end) == len(panel.part("test")) == 0
+    assert list(panel.series.columns) == list(covariate_panel.series.columns)
+    pd.testing.assert_frame_equal(panel.static, covariate_panel.static.head(2))
+
+
+def future_of(rows: pd.DataFrame, value: float) -> pd.DataFrame:
+    times = [rows["ds"].max() + pd.Timedelta(hours=step) for step in range(-1, 7)]
+    return pd.DataFrame({"unique_id": ["s1", "new"] * 8, "ds": np.repeat(times, 2), "promotion": value})
+
+
+def test_future_covariates_come_from_a_file_of_their_own(covariate_panel: Panel) -> None:
+    rows = hourly(series=2, covariates=True)
+    settings, spec = small_settings(data=WITH_COVARIATES), covariate_panel.spec
+    panel = history_panel(rows, settings, spec, future=future_of(rows, 7.0))
+    assert list(panel.ids) == ["s0", "s1"]
+    assert panel.ahead["unique_id"].tolist() == ["s1"] * 6
+    assert panel.ahead["promotion"].eq(7.0).all()
+    assert panel.frame["promotion"].max() == 1.0
+    with pytest.raises(DataError, match="series s0: known-future covariate promotion has no value at"):
+        panel.future(panel.ends)
+
+
+def test_future_of_one_local_day_stays_on_the_local_clock() -> None:
+    def days(count: int, start: str, **columns: Any) -> pd.DataFrame:
+        return pd.DataFrame(
+            {"unique_id": "a", "ds": pd.date_range(start, periods=count).astype(str), **columns}
+        )
+
+    rows = days(300, "2024-01-01", y=np.arange(300.0), promotion=0)
+    settings = small_settings(
+        horizon=1,
+        frequency="D",
+        season_lengths=[7],
+        data=data(timezone="Europe/Berlin", covariates={"future": ["promotion"]}),
+    )
+    spec = build_panel(rows, settings).spec
+    panel = history_panel(rows, settings, spec, future=days(1, "2024-10-27", promotion=5))
+    assert panel.future(panel.ends)["promotion"].tolist() == [5.0]
+
+
+def test_history_as_of_a_moment_ends_there(panel: Panel) -> None:
+    found = history_panel(hourly(), small_settings(), panel.spec, as_of=pd.Timestamp("2024-01-15"))
+    assert found.frame["ds"].max() == pd.Timestamp("2024-01-15")
+
+
+def test_parquet_and_csv_make_the_same_panel_and_name_their_rows(tmp_path: Path, panel: Panel) -> None:
+    rows = hourly()
+    rows.to_parquet(tmp_path / "data.parquet")
+    rows.to_csv(tmp_path / "data.csv", index=False)
+    for name in ("data.parquet", "data.csv"):
+        read = read_data(str(tmp_path / name)).rows
+        pd.testing.assert_frame_equal(build_panel(read, small_settings()).frame, panel.frame)
+    rows.loc[2, "y"] = np.inf
+    rows.to_parquet(tmp_path / "data.parquet")
+    with pytest.raises(DataError, match=r"^row 3: y is inf"):
+        build_panel(read_data(str(tmp_path / "data.parquet")).rows, small_settings())

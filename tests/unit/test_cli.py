@@ -1,0 +1,143 @@
+"""The command's own work: options, tables, one-line errors. What it starts is tested in tests/e2e."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from kubecast import cli
+from tests.conftest import hourly
+
+SMALL = ["--set", "training.data.min_samples=10", "--horizon", "6", "--season-length", "24"]
+
+
+def invoke(*words: str) -> Result:
+    return CliRunner().invoke(cli.app, list(words))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> str:
+    path = tmp_path / "data.csv"
+    hourly().to_csv(path, index=False)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["run"],
+        ["forecast"],
+        ["backtest"],
+        ["compile"],
+        ["validate"],
+        ["sample"],
+        ["models"],
+        ["models", "list"],
+        ["models", "show"],
+    ],
+)
+def test_every_command_has_help(words: list[str]) -> None:
+    found = invoke(*words, "--help")
+    assert found.exit_code == 0
+    assert "Usage:" in found.stdout
+
+
+def test_validate_without_data_tells_the_minimum() -> None:
+    found = json.loads(invoke("validate", *SMALL, "--json").stdout)
+    assert found["shortest_training_part"] == 6 + 24 + 1
+    assert found["shortest_median_series"] == 31 + 6 + 2 * 4 + 6
+
+
+def test_validate_with_data_tells_parts_and_origins(data: str) -> None:
+    found = json.loads(invoke("validate", "--data", data, *SMALL, "--json").stdout)
+    assert found["series"] == 3
+    assert found["train_steps"] + found["validation_steps"] + found["test_steps"] == found["median_length"]
+    assert found["validation_origins"] > found["test_origins"] > 0
+
+
+def test_validate_prints_a_table(data: str) -> None:
+    found = invoke("validate", "--data", data, *SMALL)
+    assert found.exit_code == 0
+    assert "validation_origins" in found.stdout
+
+
+def test_validate_shows_what_was_found_in_the_data(tmp_path: Path) -> None:
+    rows = hourly(series=1)
+    rows["unique_id"] = "<script>[bold]"
+    path = tmp_path / "gap.csv"
+    rows.drop(index=[50]).to_csv(path, index=False)
+    found = invoke("validate", "--data", str(path), *SMALL)
+    assert "missing" in found.stdout
+    assert "<script>" in found.stdout
+
+
+def test_compile_tells_the_size(tmp_path: Path) -> None:
+    path = tmp_path / "pipeline.yaml"
+    found = json.loads(invoke("compile", "--output", str(path), "--json").stdout)
+    assert found == {"pipeline": str(path), "bytes": path.stat().st_size}
+    assert str(path.stat().st_size) in invoke("compile", "--output", str(path)).stdout
+
+
+def test_sample_is_the_demand_series(tmp_path: Path) -> None:
+    path = tmp_path / "demand.csv"
+    assert "4032 rows" in invoke("sample", "--output", str(path)).stdout
+    lines = path.read_text().splitlines()
+    assert lines[:2] == ["unique_id,ds,y", "demand,2000-06-05 00:00:00,22262.0"]
+    assert len(lines) == 4033
+
+
+def test_listing_a_registry_that_is_not_there_lists_nothing(tmp_path: Path) -> None:
+    found = invoke("models", "list", "--registry", str(tmp_path / "none"), "--json")
+    assert (found.exit_code, json.loads(found.stdout)) == (0, [])
+    assert invoke("models", "list", "--registry", str(tmp_path / "none")).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["validate", "--horizon", "0"], 2, "training.horizon: Input should be greater than 0, found 0"),
+        (["validate"], 2, "training.horizon is not set"),
+        (["compile", "--output", "pipeline.txt"], 2, "allowed: .yaml or .json"),
+        (["models", "show", "--registry", "none", "a/../b"], 2, "is not allowed"),
+        (["models", "show", "--registry", "none", "forecaster"], 2, "forecaster"),
+        (
+            ["forecast", "--registry", "r", "--model", "m", "--data", "d.csv", "--output", "f.txt"],
+            2,
+            "allowed: .csv or .parquet",
+        ),
+        (
+            ["forecast", "--registry", "none", "--model", "m", "--data", "d.csv", "--output", "f.csv"],
+            2,
+            "m",
+        ),
+        (["run", "--data", "x.csv", "--output", "o"], 2, "training.horizon is not set"),
+    ],
+)
+def test_error_is_one_line_and_its_status(
+    words: list[str],
+    status: int,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["kubecast", *words])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    errors = capsys.readouterr().err.splitlines()
+    assert stopped.value.code == status
+    assert len(errors) == 1
+    assert errors[0].startswith("error: ")
+    assert message in errors[0]
+
+
+def test_verbose_adds_the_trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["kubecast", "--verbose", "validate"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "Traceback" in capsys.readouterr().err
+    monkeypatch.setitem(cli._state, "verbose", False)

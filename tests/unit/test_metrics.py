@@ -1,0 +1,140 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from kubecast.metrics import (
+    count_points,
+    intervals,
+    lead_times,
+    overall,
+    quantile_column,
+    series_metrics,
+    series_with_means,
+)
+from kubecast.panel import Panel
+
+HOURS = pd.date_range("2025-01-01", periods=3, freq="h")
+
+
+def table(**columns: object) -> pd.DataFrame:
+    """Two series, one origin each, two steps: targets 10, 20 and 2, 4."""
+    base = {
+        "unique_id": ["a", "a", "b", "b"],
+        "cutoff": HOURS[0],
+        "ds": [HOURS[1], HOURS[2]] * 2,
+        "part": "test",
+        "block": 0,
+        "y": [10.0, 20.0, 2.0, 4.0],
+        "observed": True,
+        "model": [11.0, 18.0, 2.0, 5.0],
+    }
+    return pd.DataFrame({**base, **columns})
+
+
+def series(scale_b: float = 0.5) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "unique_id": ["a", "b"],
+            "scale": [3.0, scale_b],
+            "rmsse_scale": [5.0, 1.0],
+            "train_mean": [10.0, 3.0],
+        }
+    )
+
+
+def figures(rows: pd.DataFrame, scales: pd.DataFrame, unique_id: str = "a") -> dict[str, float]:
+    found = series_metrics(rows, scales, ["model"])
+    return {name: float(frame.loc[("test", unique_id), "model"]) for name, frame in found.items()}
+
+
+def test_point_metrics_of_one_series() -> None:
+    found = figures(table(), series())
+    assert found["mae"] == pytest.approx(1.5)
+    assert found["mse"] == pytest.approx(2.5)
+    assert found["rmse"] == pytest.approx(2.5**0.5)
+    assert found["mase"] == pytest.approx(0.5)
+    assert found["rmsse"] == pytest.approx(2.5**0.5 / 5)
+    assert found["wape"] == pytest.approx(3 / 30)
+    assert found["smape"] == pytest.approx((2 / 21 + 4 / 38) / 2)
+    assert found["r2"] == pytest.approx(1 - 2.5 / 50)
+
+
+def test_overall_weighs_series_the_same_whatever_their_rows() -> None:
+    rows = pd.concat([table(), table(cutoff=HOURS[1]).query("unique_id == 'a'")], ignore_index=True)
+    found = overall(series_metrics(rows, series(), ["model"]), ["part"])
+    assert found["mase"].loc["test", "model"] == pytest.approx((0.5 + 1.0) / 2)
+
+
+def test_r2_overall_is_the_median_of_the_series() -> None:
+    rows = pd.concat([table(), table(unique_id=["c", "c", "d", "d"], model=[1e6, -1e6, 2.0, 4.0])])
+    scales = pd.concat([series(), series().assign(unique_id=["c", "d"])])
+    found = series_metrics(rows.query("unique_id != 'd'"), scales, ["model"])
+    assert overall(found, ["part"])["r2"].loc["test", "model"] == pytest.approx(found["r2"]["model"].median())
+
+
+def test_unobserved_target_is_skipped_and_counted() -> None:
+    rows = table(observed=[True, False, True, True], y=[10.0, np.nan, 2.0, 4.0])
+    assert figures(rows, series())["mae"] == pytest.approx(1.0)
+    counts = count_points(rows, series(), ["part"])
+    assert counts.loc["test"].to_dict() == {"scored": 3, "skipped": 1}
+
+
+def test_filled_value_of_an_unobserved_target_is_not_scored() -> None:
+    rows = table(observed=[True, False, True, True], y=[10.0, 1e9, 2.0, 4.0])
+    assert figures(rows, series())["mae"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("scale", [np.nan, 0.0, np.inf])
+def test_series_without_a_scale_is_left_out_and_counted(scale: float) -> None:
+    found = series_metrics(table(), series(scale_b=scale), ["model"])
+    assert list(found["mase"].index.get_level_values("unique_id")) == ["a"]
+    counts = count_points(table(), series(scale_b=scale), ["part", "unique_id"])
+    assert counts.loc[("test", "b")].to_dict() == {"scored": 0, "skipped": 2}
+
+
+def test_zero_targets_have_no_percentage_and_no_infinity() -> None:
+    rows = table(y=0.0, ensemble=[1.0, 2.0, 0.0, 0.0], **{"q0.5": 1.0})
+    found = series_metrics(rows, series(), ["model", "ensemble"], levels=[0.5])
+    assert found["wape"]["model"].isna().all()
+    assert found["wql"]["ensemble"].isna().all()
+    assert not any(np.isinf(frame.to_numpy()).any() for frame in found.values())
+
+
+def test_r2_of_a_series_that_stays_at_its_training_mean_is_undefined() -> None:
+    assert np.isnan(figures(table(y=[10.0, 10.0, 2.0, 4.0]), series())["r2"])
+
+
+def test_r2_without_training_means_is_undefined() -> None:
+    assert np.isnan(figures(table(), series().drop(columns="train_mean"))["r2"])
+
+
+def test_quantile_metrics() -> None:
+    rows = table(ensemble=10.0, **{"q0.1": [9.0, 21.0, 1.0, 1.0], "q0.9": [11.0, 22.0, 3.0, 3.0]})
+    found = series_metrics(rows, series(), ["model", "ensemble"], levels=[0.1, 0.9])
+    assert found["coverage_80"]["ensemble"].tolist() == [0.5, 0.5]
+    low = (0.1 * 1 + 0.9 * 1) / 2
+    high = (0.1 * 1 + 0.1 * 2) / 2
+    assert found["wql"].loc[("test", "a"), "ensemble"] == pytest.approx(2 * (low + high) / 2 / 15)
+
+
+def test_intervals_pair_symmetric_levels_widest_first() -> None:
+    assert intervals([0.025, 0.1, 0.5, 0.9, 0.975]) == {"95": (0.025, 0.975), "80": (0.1, 0.9)}
+    assert intervals([0.1, 0.5]) == {}
+
+
+def test_by_lead_time() -> None:
+    rows = table().assign(lead_time=lead_times)
+    found = overall(series_metrics(rows, series(), ["model"], by="lead_time"), ["part", "lead_time"])
+    assert found["mae"]["model"].tolist() == [0.5, 1.5]
+
+
+def test_quantile_columns_are_named_by_level() -> None:
+    assert [quantile_column(level) for level in (0.1, 0.05, 0.975)] == ["q0.1", "q0.05", "q0.975"]
+
+
+def test_training_means_use_observed_training_rows_alone(panel: Panel) -> None:
+    row = series_with_means(panel).iloc[0]
+    mine = panel.frame[
+        (panel.frame["unique_id"] == row["unique_id"]) & (panel.frame["ds"] <= row["train_end"])
+    ]
+    assert row["train_mean"] == pytest.approx(mine["y"].mean())

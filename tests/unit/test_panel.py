@@ -1,0 +1,177 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kubecast.cleaning import build_panel
+from kubecast.errors import DataError
+from kubecast.panel import Cutoffs, Panel, steps_after
+from tests.conftest import WITH_COVARIATES, hourly, small_settings
+
+
+def with_gaps(seed: int) -> pd.DataFrame:
+    """Rows with a tenth of the targets missing or left out, never the first and the last."""
+    random = np.random.default_rng(seed)
+    rows = hourly(rows=300, seed=seed)
+    inner = rows.groupby("unique_id").cumcount(ascending=False).gt(0) & rows.groupby(
+        "unique_id"
+    ).cumcount().gt(0)
+    rows.loc[inner & (random.random(len(rows)) < 0.1), "y"] = np.nan
+    return rows[~inner | (random.random(len(rows)) > 0.05)]
+
+
+def some_origins(panel: Panel, seed: int, count: int = 20) -> Cutoffs:
+    rows = np.random.default_rng(seed).choice(len(panel.frame), count, replace=False)
+    return Cutoffs.of(panel.frame.iloc[rows], "ds")
+
+
+@pytest.fixture(scope="module", params=range(3))
+def gappy(request: pytest.FixtureRequest) -> Panel:
+    return build_panel(with_gaps(request.param), small_settings())
+
+
+def test_history_is_every_row_up_to_the_cutoff_and_nothing_after(gappy: Panel) -> None:
+    origins = some_origins(gappy, 0)
+    found = gappy.history(origins).set_index(["unique_id", "cutoff"])
+    for unique_id, cutoff in origins.frame.itertuples(index=False):
+        expected = gappy.frame[(gappy.frame["unique_id"] == unique_id) & (gappy.frame["ds"] <= cutoff)]
+        pd.testing.assert_frame_equal(
+            found.loc[[(unique_id, cutoff)]].reset_index(drop=True),
+            expected.drop(columns="unique_id").reset_index(drop=True),
+        )
+
+
+def test_last_rows_of_history_are_its_tail(gappy: Panel) -> None:
+    origins = some_origins(gappy, 1)
+    tail = gappy.history(origins).groupby(["unique_id", "cutoff"], sort=False).tail(5).reset_index(drop=True)
+    pd.testing.assert_frame_equal(gappy.history(origins, last=5), tail)
+
+
+def test_history_targets_and_future_meet_at_the_cutoff(gappy: Panel) -> None:
+    origins = some_origins(gappy, 2)
+    targets, future = gappy.targets(origins), gappy.future(origins)
+    assert len(future) == 6 * len(origins)
+    assert (targets["ds"] > targets["cutoff"]).all()
+    joined = future.merge(gappy.frame, on=["unique_id", "ds"])[list(targets.columns)]
+    pd.testing.assert_frame_equal(targets, joined)
+
+
+def test_order_of_the_cutoffs_is_kept(gappy: Panel) -> None:
+    origins = some_origins(gappy, 3)
+    for found in (gappy.history(origins), gappy.future(origins)):
+        pd.testing.assert_frame_equal(Cutoffs.of(found).frame, origins.frame)
+
+
+def test_altering_later_rows_never_changes_earlier_filled_values(gappy: Panel) -> None:
+    for row in np.random.default_rng(0).choice(len(gappy.frame), 10):
+        changed = gappy.frame.copy()
+        changed.loc[row + 1 :, "y"] *= -3
+        later = Panel(changed, gappy.static, gappy.spec, gappy.series, gappy.origins)
+        np.testing.assert_array_equal(later.filled[: row + 1], gappy.filled[: row + 1])
+
+
+def test_filled_keeps_what_was_observed_and_repeats_the_season_else(gappy: Panel) -> None:
+    y, observed = gappy.frame["y"].to_numpy(), gappy.frame["observed"].to_numpy()
+    np.testing.assert_array_equal(gappy.filled[observed], y[observed])
+    assert np.isfinite(gappy.filled).all()
+    row = next(row for row in np.flatnonzero(~observed) if row - gappy.starts[gappy.codes[row]] >= 24)
+    assert gappy.filled[row] == gappy.filled[row - 24]
+
+
+def test_series_are_found_by_their_rows(gappy: Panel) -> None:
+    assert list(gappy.ids) == ["s0", "s1", "s2"]
+    for code, unique_id in enumerate(gappy.ids):
+        rows = gappy.frame.iloc[gappy.starts[code] : gappy.starts[code + 1]]
+        assert (rows["unique_id"] == unique_id).all()
+        assert rows["ds"].diff().dropna().eq(pd.Timedelta(hours=1)).all()
+        assert (gappy.codes[gappy.starts[code] : gappy.starts[code + 1]] == code).all()
+
+
+@pytest.mark.parametrize(
+    ("unique_id", "cutoff"),
+    [
+        ("s9", "2024-01-05"),
+        ("s0", "2023-01-01"),
+        ("s0", "2025-01-01"),
+        ("s2", "2024-01-01"),
+        ("s0", "2024-01-05T00:30"),
+    ],
+)
+def test_cutoff_on_no_row_is_refused(panel: Panel, unique_id: str, cutoff: str) -> None:
+    origins = Cutoffs(
+        pd.DataFrame(
+            {
+                "unique_id": ["s0", unique_id],
+                "cutoff": pd.to_datetime(["2024-01-05", cutoff], format="ISO8601"),
+            }
+        )
+    )
+    with pytest.raises(DataError, match=f"series {unique_id}: cut-off .* is on none of its rows"):
+        panel.rows_of(origins)
+
+
+def test_parts_and_ends_are_cutoffs(panel: Panel) -> None:
+    assert panel.ends.frame["cutoff"].eq(pd.Timestamp("2024-01-17T15:00")).all()
+    assert len(panel.train_end) == 3
+    assert len(panel.part("validation")) + len(panel.part("test")) == len(panel.origins)
+
+
+def test_no_origins_give_empty_frames(panel: Panel) -> None:
+    none = Cutoffs(panel.ends.frame.iloc[:0])
+    for found in (panel.history(none), panel.future(none), panel.targets(none)):
+        assert found.empty
+
+
+def test_known_future_covariates_run_beyond_the_last_target() -> None:
+    rows = hourly(series=1, covariates=True)
+    rows.loc[rows.index[-6:], ["y", "visitors"]] = np.nan
+    panel = build_panel(rows, small_settings(data=WITH_COVARIATES))
+    assert len(panel.ahead) == 6
+    found = panel.future(panel.ends)
+    np.testing.assert_array_equal(found["promotion"], rows["promotion"].tail(6))
+    assert "visitors" not in found
+
+
+@pytest.mark.parametrize("frequency", ["MS", "ME", "B", "W-MON", "QS", "2h", "15min"])
+def test_steps_after_a_cutoff_go_on_with_the_grid(frequency: str) -> None:
+    grid = pd.date_range("2024-01-01", periods=20, freq=frequency)
+    cutoffs = pd.Series(grid[[3, 10, 3]])
+    found = steps_after(cutoffs, 4, frequency)
+    np.testing.assert_array_equal(found, [grid[4:8], grid[11:15], grid[4:8]])
+
+
+def test_saved_and_loaded_panel_is_equal(covariate_panel: Panel, tmp_path: Path) -> None:
+    covariate_panel.save(tmp_path / "panel")
+    loaded = Panel.load(tmp_path / "panel")
+    for name in ("frame", "static", "series", "origins", "ahead"):
+        pd.testing.assert_frame_equal(getattr(loaded, name), getattr(covariate_panel, name))
+    assert (loaded.spec, loaded.report) == (covariate_panel.spec, covariate_panel.report)
+    origins = loaded.part("test")
+    pd.testing.assert_frame_equal(loaded.future(origins), covariate_panel.future(origins))
+
+
+@pytest.mark.parametrize("name", ["panel.json", "panel.parquet", "origins.parquet"])
+@pytest.mark.parametrize("fault", ["missing", "truncated", "empty", "foreign"])
+def test_corrupted_folder_is_refused(panel: Panel, tmp_path: Path, name: str, fault: str) -> None:
+    panel.save(tmp_path)
+    file = tmp_path / name
+    if fault == "missing":
+        file.unlink()
+    elif fault == "foreign":
+        pd.DataFrame({"x": [1]}).to_parquet(file)
+    else:
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2 if fault == "truncated" else 0])
+    with pytest.raises(DataError, match="not a panel") as caught:
+        Panel.load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_flipped_bit_in_the_data_is_refused(panel: Panel, tmp_path: Path) -> None:
+    panel.save(tmp_path)
+    file = tmp_path / "panel.parquet"
+    data = bytearray(file.read_bytes())
+    data[len(data) // 3] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(DataError, match="not a panel"):
+        Panel.load(tmp_path)

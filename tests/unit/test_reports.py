@@ -1,0 +1,192 @@
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kubecast.config import EnsembleSettings
+from kubecast.evaluation import evaluate
+from kubecast.metrics import ENSEMBLE
+from kubecast.models.base import FitLog
+from kubecast.models.ensemble import StackRecipe, stack
+from kubecast.panel import DataReport, Finding, Panel
+from kubecast.reports import render_report
+from tests.unit.forecast_tables import forecasts
+from tests.unit.test_evaluation import KINDS, NOISE, SETTINGS, panel_of
+
+HOSTILE = '<script>alert("1")</script> $x$ \\1'
+LOGS = {
+    "good": FitLog(
+        stopped="early_stopping",
+        curves={"train": [3.0, 2.0, 1.0], "validation": [3.0, 2.5, 2.6]},
+        best=1,
+        seconds=12.3,
+        fallbacks={HOSTILE: "shorter than a season & a half"},
+    ),
+    "bad": FitLog(stopped="converged", curves={"train": []}),
+    "naive_5": None,
+}
+
+
+class _Checker(HTMLParser):
+    """Collects ids and tags, and insists that every element is closed in order."""
+
+    VOID = frozenset({"meta", "br", "hr", "img", "input", "link"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.ids += [str(value) for name, value in attrs if name == "id"]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def render(
+    table: pd.DataFrame,
+    *,
+    rename: dict[str, str] | None = None,
+    missing: dict[str, str] | None = None,
+    settings: EnsembleSettings = SETTINGS,
+    findings: list[Finding] | None = None,
+    logs: dict[str, FitLog | None] | None = None,
+) -> tuple[str, Panel, StackRecipe]:
+    panel = panel_of(table)
+    report = DataReport(rows=len(table), series=table["unique_id"].nunique(), findings=findings or [])
+    panel = Panel(
+        panel.frame.replace({"unique_id": rename or {}}),
+        panel.static,
+        panel.spec,
+        panel.series.replace({"unique_id": rename or {}}),
+        panel.origins,
+        report=report,
+    )
+    table = table.replace({"unique_id": rename or {}})
+    recipe, stacked = stack(table, panel.series, settings, KINDS, missing or {}, 24)
+    page = render_report(
+        evaluate(stacked, panel, recipe), recipe, panel, LOGS if logs is None else logs, stacked
+    )
+    return page, panel, recipe
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    finding = Finding(what="left_out", series=HOSTILE, count=7, detail="no <b>value</b>")
+    table = forecasts(NOISE, series=4, origins=10)
+    return render(table, rename={"s2": HOSTILE}, missing={"arima": "no <i>fit</i>"}, findings=[finding])[0]
+
+
+@pytest.fixture(scope="module")
+def checked(page: str) -> _Checker:
+    checker = _Checker()
+    checker.feed(page)
+    checker.close()
+    assert not checker.open
+    return checker
+
+
+def test_names_from_the_data_show_as_text(page: str, checked: _Checker) -> None:
+    assert "script" not in checked.tags
+    assert "<b>value</b>" not in page
+    assert "<i>fit</i>" not in page
+    text = "".join(checked.text)
+    assert HOSTILE in text
+    assert "no <b>value</b>" in text
+    assert "arima" in text
+
+
+def test_page_fetches_nothing(page: str) -> None:
+    assert not re.search(r"""(?:src|href)\s*=\s*["'](?!#)""", page)
+    assert "@import" not in page
+    assert "default-src 'none'" in page
+
+
+def test_ids_are_unique_and_references_resolve(page: str, checked: _Checker) -> None:
+    assert len(set(checked.ids)) == len(checked.ids)
+    references = set(re.findall(r"url\(#([^)]+)\)", page)) | set(re.findall(r'href="#([^"]+)"', page))
+    assert references
+    assert references <= set(checked.ids)
+
+
+def test_every_chart_has_a_label_and_text_that_is_text(page: str, checked: _Checker) -> None:
+    charts = re.findall(r"<svg ([^>]*)>", page)
+    assert len(charts) == 6
+    assert all('role="img"' in chart and "aria-label=" in chart for chart in charts)
+    assert "text" in checked.tags
+    assert "currentColor" in page
+
+
+def test_figures_are_those_of_the_evaluation() -> None:
+    table = forecasts(NOISE, origins=10)
+    page, panel, recipe = render(table)
+    _, stacked = stack(table, panel.series, SETTINGS, KINDS, {}, 24)
+    row = evaluate(stacked, panel, recipe).row(ENSEMBLE, "test")
+    cells = re.findall(
+        r'<tr class="chosen"><td class="text">ensemble</td><td>([^<]*)</td><td>([^<]*)</td>', page
+    )
+    assert row.mase is not None
+    assert row.skill is not None
+    assert cells[0] == (f"{row.mase:.4g}", f"{100 * row.skill:.1f} %")
+    assert "m = 24" in page
+
+
+def test_same_input_gives_the_same_page() -> None:
+    table = forecasts(NOISE, origins=10)
+    assert render(table)[0] == render(table)[0]
+
+
+def test_one_series_one_origin_and_no_interval() -> None:
+    table = forecasts(NOISE, series=1, blocks=1, origins=1, horizon=1)
+    page, *_ = render(table, settings=EnsembleSettings(quantiles=[0.5]), logs={})
+    assert "Series: s1" in page
+    assert "hold no interval" in page
+    assert "nothing is held out" in page
+
+
+def test_unscored_test_part_still_renders() -> None:
+    table = forecasts(NOISE, origins=10)
+    test = table["part"] == "test"
+    page, *_ = render(table.assign(observed=~test))
+    assert "not promoted" in page
+    assert "No series of the test part could be scored" in page
+
+
+def test_gap_in_the_actuals_still_renders() -> None:
+    table = forecasts(NOISE, origins=10)
+    hidden = np.arange(len(table)) % 3 == 0
+    page, *_ = render(table.assign(y=table["y"].where(~hidden), observed=~hidden))
+    assert "<svg" in page
+
+
+def test_long_tables_are_cut_and_say_so() -> None:
+    findings = [Finding(what="missing", series=f"s{number}") for number in range(150)]
+    log = FitLog(stopped="converged", fallbacks={f"s{number}": "short" for number in range(130)})
+    page, *_ = render(forecasts(NOISE), findings=findings, logs={"good": log})
+    assert "The first 100 of 150 findings." in page
+    assert "The first 100 of 130." in page
+
+
+def test_page_of_a_thousand_series_is_under_a_megabyte() -> None:
+    table = forecasts(NOISE, series=1000, blocks=2, origins=1, horizon=3)
+    findings = [Finding(what="short", series=f"s{number}", detail="x" * 80) for number in range(1000)]
+    log = FitLog(stopped="max_iterations", curves={"train": list(np.linspace(1, 0, 5000))})
+    page, *_ = render(table, findings=findings, logs={"good": log})
+    assert len(page.encode()) < 1_000_000
+    assert "The 10 worst of 1000 series" in page

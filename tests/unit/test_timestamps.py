@@ -1,0 +1,155 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from kubecast.config import TrainingSettings
+from kubecast.errors import ConfigError, DataError
+from kubecast.timestamps import Timestamps, parse_time, parse_timestamps
+
+
+def parse(values: object, codes: list[int] | None = None, **data: object) -> Timestamps:
+    settings = TrainingSettings.model_validate({"data": data})
+    column = pd.Series(values)
+    series = np.array(codes if codes else [0] * len(column))
+    return parse_timestamps(column, series, settings, lambda bad: f"rows {np.flatnonzero(bad).tolist()}")
+
+
+def utc(*texts: str) -> list[pd.Timestamp]:
+    return [pd.Timestamp(text) for text in texts]
+
+
+BERLIN = "Europe/Berlin"
+AUTUMN = ["01:00", "01:30", "02:00", "02:30", "02:00", "02:30", "03:00"]  # the clock goes back at 03:00
+
+
+def autumn(times: list[str]) -> list[str]:
+    return [f"2024-10-27 {time}" for time in times]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["2024-01-01", "2024-01-02 12:30"],
+        pd.to_datetime(["2024-01-01", "2024-01-02 12:30"], format="ISO8601").astype("datetime64[us]"),
+        [pd.Timestamp("2024-01-01"), pd.Timestamp("2024-01-02 12:30")],
+        pd.array(["2024-01-01", "2024-01-02T12:30"], dtype="string[pyarrow]"),
+    ],
+)
+def test_naive_timestamps_stay_as_written(values: object) -> None:
+    found = parse(values)
+    assert list(found.values) == utc("2024-01-01", "2024-01-02 12:30")
+    assert found.values.dtype == "datetime64[ns]"
+    assert found.zone is None
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["2024-01-01T00:00+01:00", "2024-07-01T01:00:00+0200"],
+        ["2023-12-31T23:00Z", "2024-06-30T23:00+00"],
+        pd.to_datetime(["2023-12-31T23:00Z", "2024-06-30T23:00Z"]),
+    ],
+)
+def test_offsets_are_brought_to_utc(values: object) -> None:
+    found = parse(values)
+    assert list(found.values) == utc("2023-12-31 23:00", "2024-06-30 23:00")
+
+
+def test_zone_of_an_aware_column_is_kept() -> None:
+    times = pd.date_range("2024-01-01", periods=3, freq="h", tz=BERLIN)
+    assert parse(times).zone == BERLIN
+    assert parse(times).values[0] == np.datetime64("2023-12-31T23:00")
+
+
+def test_both_doubled_hours_are_kept_apart() -> None:
+    found = parse(autumn(AUTUMN), timezone=BERLIN)
+    assert list(found.values) == list(pd.date_range("2024-10-26 23:00", periods=7, freq="30min"))
+    assert found.zone == BERLIN
+
+
+def test_doubled_hours_are_told_apart_in_each_series_and_with_rows_missing() -> None:
+    times = autumn([*AUTUMN, "02:30", "02:00", "02:30", "03:30", "02:00", "02:15"])
+    found = parse(times, [0] * 7 + [1] * 4 + [2] * 2, timezone=BERLIN)
+    assert list(found.values[7:]) == utc(
+        "2024-10-27 00:30", "2024-10-27 01:00", "2024-10-27 01:30", "2024-10-27 02:30",
+        "2024-10-27 00:00", "2024-10-27 00:15",
+    )  # fmt: skip
+
+
+def test_doubled_hours_of_rows_written_newest_first() -> None:
+    found = parse(autumn(AUTUMN[::-1]), timezone=BERLIN)
+    assert list(found.values) == list(pd.date_range("2024-10-26 23:00", periods=7, freq="30min"))[::-1]
+
+
+def test_doubled_hours_in_no_order_are_refused() -> None:
+    with pytest.raises(DataError, match="in an hour that comes twice, and the rows are not in order"):
+        parse(autumn(["01:00", "02:30", "02:00", "02:30", "02:00", "03:00"]), timezone=BERLIN)
+
+
+def test_hour_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(
+        DataError, match=r"rows \[1\]: ds 2024-03-31 02:30:00 does not exist in Europe/Berlin"
+    ):
+        parse(["2024-03-31 01:30", "2024-03-31 02:30"], timezone=BERLIN)
+
+
+@pytest.mark.parametrize("values", [
+    ["2024-03-30", "2024-03-31", "2024-04-01"],
+    ["2024-03-30T00:00+01:00", "2024-03-31T00:00+01:00", "2024-04-01T00:00+02:00"],
+])  # fmt: skip
+def test_days_stay_on_the_local_clock(values: list[str]) -> None:
+    found = parse(values, timezone=BERLIN)
+    assert list(found.values) == utc("2024-03-30", "2024-03-31", "2024-04-01")
+    assert found.zone is None
+    assert "stays on the clock of Europe/Berlin" in found.note
+
+
+def test_pattern_decides_day_and_month_and_offset() -> None:
+    found = parse(["03/04/2024", "31/12/2024"], timestamp_format="%d/%m/%Y")
+    assert list(found.values) == utc("2024-04-03", "2024-12-31")
+    aware = parse(["03/04/2024 10 +0200", "03/04/2024 12 +0200"], timestamp_format="%d/%m/%Y %H %z")
+    assert list(aware.values) == utc("2024-04-03 08:00", "2024-04-03 10:00")
+    trap = parse(["12:00 31-12-2024", "13:00 31-12-2024"], timestamp_format="%H:%M %d-%m-%Y")
+    assert trap.zone is None
+
+
+@pytest.mark.parametrize(
+    ("values", "data", "message"),
+    [
+        (["2024-01-01", "now"], {}, r"rows \[1\]: ds 'now' cannot be read"),
+        (["2024-01-01", "today"], {}, "'today' cannot be read"),
+        (["2024-13-01"], {}, "cannot be read; allowed: ISO 8601"),
+        (["2024-01-01", None], {}, r"rows \[1\]: ds is empty"),
+        ([20240101, 20240102], {}, "ds holds numbers, e.g. 20240101"),
+        (["1.5"], {}, "cannot be read"),
+        (["9999-01-01"], {}, "from 1678 to 2262"),
+        (np.array(["9999-01-01"], dtype="datetime64[s]"), {}, "between 1678 and 2262"),
+        (
+            ["2024-01-01"],
+            {"timestamp_format": "%d.%m.%Y"},
+            r"allowed: training.data.timestamp_format %d.%m.%Y",
+        ),
+    ],
+)
+def test_what_is_no_timestamp_is_refused(values: object, data: dict[str, object], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        parse(values, **data)
+
+
+@pytest.mark.parametrize(
+    "data", [{"timezone": "Mars/Base"}, {"timezone": "../x"}, {"timestamp_format": "%Q"}]
+)
+def test_unknown_zone_or_format_is_refused(data: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="is not known"):
+        parse(["2024-01-01"], **data)
+
+
+def test_a_moment_is_read_as_utc() -> None:
+    assert parse_time("2024-01-01", "as_of") == pd.Timestamp("2024-01-01")
+    assert parse_time("2024-01-01T12:00+02:00", "as_of") == pd.Timestamp("2024-01-01 10:00")
+
+
+@pytest.mark.parametrize("text", ["now", "", "01/02/2024", "2024-13-01", "9999-01-01"])
+def test_what_is_no_moment_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"as_of .*: allowed: an ISO 8601 date"):
+        parse_time(text, "as_of")
