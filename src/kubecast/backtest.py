@@ -146,5 +146,5 @@ def series_scales(frame: pd.DataFrame, season: int) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=["unique_id", "scale", "rmsse_scale", "level"])
     level_of = table.pop("level").where(lambda values: values > 0)
     for column in ("scale", "rmsse_scale"):
-        table[column] = table[column].fillna(level_of * (table[column] / level_of).median())
+        table[column] = table[column].fillna(level_of * (table[column] / level_of).dropna().median())
     return table

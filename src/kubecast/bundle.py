@@ -169,6 +169,7 @@ class Bundle:
         eligible = panel.frame[(panel.frame["ds"] >= first) & (panel.frame["ds"] < ends)]
         step = eligible.groupby("unique_id").cumcount()
         origins = Cutoffs.of(eligible[step % stride == 0], "ds")
+        origins = Cutoffs(origins.frame[panel.is_foreseen(origins)].reset_index(drop=True))
         if not len(origins):
             raise DataError(
                 f"no row comes after {after.min()}, up to which the model was fitted or chosen;"

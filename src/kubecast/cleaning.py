@@ -1,6 +1,6 @@
 """From the rows of a data file to a panel: every check and repair of the data contract, each one reported."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ from kubecast.backtest import Parts, origin_steps, plan_parts, series_scales
 from kubecast.config import TrainingSettings
 from kubecast.errors import ConfigError, DataError
 from kubecast.grid import complete_grid, find_frequency, offset_of, season_lengths
-from kubecast.panel import DataReport, Panel, PanelSpec
+from kubecast.panel import Cutoffs, DataReport, Panel, PanelSpec
 from kubecast.reading import Notes, listed, read_future, read_rows
 
 Alignment = Literal["calendar", "series_end"]
@@ -53,6 +53,7 @@ def build_panel(
         future=settings.data.covariates.future,
         past=settings.data.covariates.past,
         static=settings.data.covariates.static,
+        categories=[name for name in static.columns[1:] if not pd.api.types.is_numeric_dtype(static[name])],
         align=_alignment(frame, frequency, horizon, settings),
         folds=settings.validation.cv_folds,
         digest=digest,
@@ -61,8 +62,10 @@ def build_panel(
     )
     series, origins = _split(frame, spec, parts, settings, notes)
     _note_character(frame, notes)
+    panel = Panel(_plain(frame), _plain(static), spec, series, origins, _plain(ahead))
+    origins = _foreseen(panel, notes)
     report = DataReport(rows=len(frame), series=len(series), findings=notes.findings)
-    return Panel(_plain(frame), _plain(static), spec, series, origins, _plain(ahead), report)
+    return replace(panel, origins=origins, report=report)
 
 
 def history_panel(
@@ -89,7 +92,7 @@ def history_panel(
         DataError: The rows break the data contract, or lack a column that the model was trained with.
     """
     notes = Notes()
-    frame, timezone = read_rows(rows, settings, notes)
+    frame, timezone = read_rows(rows, settings, notes, spec.categories)
     if future is not None and spec.future:
         daily = timezone is None
         frame = _with_future(frame, read_future(future, settings, daily))
@@ -397,3 +400,14 @@ def _origins(frame: pd.DataFrame, names: "pd.Series[Any]", cuts: _Cuts, steps: p
             "block": steps["block"].to_numpy()[step],
         }
     )
+
+
+def _foreseen(panel: Panel, notes: Notes) -> pd.DataFrame:
+    """The origins less those of series that ended early, whose covariates end with them."""
+    kept = panel.is_foreseen(Cutoffs(panel.origins))
+    lost = int((~kept).sum())
+    if lost:
+        first = panel.origins.loc[~kept, "unique_id"].iloc[0]
+        found = f"known-future covariates end within the horizon of {lost} origins, e.g. of series {first}"
+        notes.add("origins_left_out", found, count=lost)
+    return panel.origins[kept].reset_index(drop=True)

@@ -59,6 +59,7 @@ class PanelSpec(BaseModel):
         future: Known-future covariates.
         past: Past-only covariates.
         static: Static covariates.
+        categories: Those of them that are text.
         align: Whether cut-offs are the same time for all series or counted from each one's end.
         folds: Blocks of origins in each part.
         digest: SHA-256 of the source.
@@ -74,6 +75,7 @@ class PanelSpec(BaseModel):
     future: list[str] = []
     past: list[str] = []
     static: list[str] = []
+    categories: list[str] = []
     align: Literal["calendar", "series_end"] = "calendar"
     folds: int = 5
     digest: str = ""
@@ -266,6 +268,22 @@ class Panel:
                 f" {self.spec.horizon} steps after an origin"
             )
         return found
+
+    def is_foreseen(self, cutoffs: Cutoffs) -> NDArray[np.bool_]:
+        """Whether the known-future covariates reach over the horizon of each cut-off; shape (cut-offs,)."""
+        ends = self.rows_of(cutoffs)
+        last = self.starts[1:] - 1 + self._steps_foreseen
+        return np.asarray(ends + self.spec.horizon <= last[self.codes[ends]])
+
+    @cached_property
+    def _steps_foreseen(self) -> NDArray[np.int64]:
+        """Steps after each series' last row whose covariates are known, at most the horizon."""
+        shape = (len(self.ids), self.spec.horizon)
+        known = np.full(shape, not self.spec.future)
+        if self.spec.future and len(self.ahead):
+            found = self.grid(self.ends).merge(self.ahead, on=["unique_id", "ds"], how="left")
+            known = found[self.spec.future].notna().all(axis=1).to_numpy().reshape(shape)
+        return np.asarray(np.logical_and.accumulate(known, axis=1).sum(axis=1), dtype=np.int64)
 
     def targets(self, cutoffs: Cutoffs) -> pd.DataFrame:
         """What came after each cut-off; for evaluation only.

@@ -57,9 +57,15 @@ class Labels:
 
 
 def read_rows(
-    rows: pd.DataFrame, settings: TrainingSettings, notes: Notes
+    rows: pd.DataFrame, settings: TrainingSettings, notes: Notes, categories: list[str] | None = None
 ) -> tuple[pd.DataFrame, str | None]:
     """Bring the columns to their names and types, in order of series and time.
+
+    Args:
+        rows: As read, with the file's own column names.
+        settings: Name the columns and say how timestamps are read.
+        notes: Gets what is found.
+        categories: Static covariates that are text, the others being numbers; None: to be found out.
 
     Returns:
         ``unique_id`` (categorical, its categories in ascending order), ``ds`` (naive UTC), ``y`` and the
@@ -79,7 +85,8 @@ def read_rows(
     for name in ("y", *covariates.future, *covariates.past):
         read[name] = _numbers(frame[name], name, labels)
     for name in covariates.static:
-        read[name] = _static(frame[name])
+        text = name in categories if categories is not None else None
+        read[name] = _static(frame[name], name, text, labels)
     return _sorted_unique(pd.DataFrame(read), labels, notes), times.zone
 
 
@@ -203,15 +210,23 @@ def _from_odd_text(text: pa.ChunkedArray, name: str, labels: Labels) -> NDArray[
     return np.asarray(values, dtype=np.float64)
 
 
-def _static(column: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Numbers where every value is one, else text."""
+def _static(column: "pd.Series[Any]", name: str, text: bool | None, labels: Labels) -> "pd.Series[Any]":
+    """Text or numbers; numbers where every value is one, if it is not known."""
+    if text is None:
+        text = not _all_numbers(column)
+    if text:
+        return pd.Series(_trimmed(column).to_pandas().astype(object))
+    return pd.Series(_numbers(column, name, labels))
+
+
+def _all_numbers(column: "pd.Series[Any]") -> bool:
     if pd.api.types.is_numeric_dtype(column):
-        return column.astype(np.float64).reset_index(drop=True)
-    text = _trimmed(column)
+        return True
     try:
-        return pd.Series(text.cast(pa.float64()).to_pandas())
+        _trimmed(column).cast(pa.float64())
     except pa.ArrowInvalid:
-        return pd.Series(text.to_pandas().astype(object))
+        return False
+    return True
 
 
 def _sorted_unique(frame: pd.DataFrame, labels: Labels, notes: Notes) -> pd.DataFrame:

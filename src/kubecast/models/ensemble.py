@@ -1,7 +1,8 @@
 """The ensemble: members weighed on rolling origins, and quantiles around their combination.
 
 Weights are judged cross-fitted: the forecasts of one block of origins are combined with weights from the
-others, less the origins whose targets overlap it. A stack no better than its best member there is not used.
+others, less the origins whose targets overlap it. So is the choice of a single member, and a stack that is no
+better than that is not used.
 """
 
 import logging
@@ -27,11 +28,13 @@ from kubecast.panel import Cutoffs, Panel
 
 _LOG = logging.getLogger(__name__)
 
+SHRINKAGES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of fitted weights towards equal ones of the better half
 MAX_ROWS = 50_000  # of a fit of weights: drawn at random from more, since a dozen weights need no more
 SEASONAL_NAIVE = "seasonal_naive"
 
 Floats = NDArray[np.float64]
 Weights = dict[str, float]
+Method = Literal["greedy", "nnls", "ols", "equal", "best_member"]
 
 
 class StackRecipe(BaseModel):
@@ -39,6 +42,7 @@ class StackRecipe(BaseModel):
 
     Attributes:
         method: How the weights were fitted; ``best_member``: the stack was not better than that one alone.
+        shrinkage: Share of equal weights of the better half of the members in the weights.
         weights: By member; a member with weight 0 is not needed to forecast.
         members: Kind by member.
         missing: Reason by configured member that failed.
@@ -48,6 +52,7 @@ class StackRecipe(BaseModel):
         season_length: MASE's m, for the scales of series that were not there.
         best_member: The one with the smallest MASE on the validation part.
         loss: Cross-fitted MASE of the stack on the validation part.
+        loss_best_member: The same of the member that is the best of the other blocks.
         loss_alone: The same of each member alone.
         loss_without: The same of a stack without that member; none for the only one.
         block_weights: By validation block, the weights that its forecasts were combined with.
@@ -57,7 +62,8 @@ class StackRecipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     schema_version: Literal[1] = 1
-    method: Literal["greedy", "nnls", "ols", "equal", "best_member"]
+    method: Method
+    shrinkage: float = 0.0
     weights: Weights
     members: dict[str, str]
     missing: dict[str, str] = {}
@@ -67,6 +73,7 @@ class StackRecipe(BaseModel):
     season_length: int
     best_member: str
     loss: float
+    loss_best_member: float
     loss_alone: dict[str, float]
     loss_without: dict[str, float] = {}
     block_weights: dict[int, Weights] = {}
@@ -168,18 +175,20 @@ def fit_weights(
     return _fit(_Scaled.of(forecasts, series, members), method, rounds)
 
 
-def _fit(data: _Scaled, method: str, rounds: int) -> Weights:
-    if method == "equal" or not len(data.y):
-        values = np.ones(len(data.members))
-    elif method == "greedy":
-        values = _greedy(_thinned(data), rounds)
-    elif method == "nnls":
-        values = _nnls(data)
-    else:
-        return dict(zip(data.members, _ols(data).tolist(), strict=True))
+def _fit(data: _Scaled, method: str, rounds: int = 0) -> Weights:
+    solve = {
+        "greedy": lambda: _greedy(_thinned(data), rounds),
+        "nnls": lambda: _nnls(data),
+        "ols": lambda: _ols(data),
+        "best": lambda: _best(data, 1),
+        "better_half": lambda: _best(data, max(2, -(-len(data.members) // 2))),
+    }
+    values = np.ones(len(data.members)) if method == "equal" or not len(data.y) else solve[method]()
     if not values.any():
         values = np.ones(len(data.members))
-    return dict(zip(data.members, (values / values.sum()).tolist(), strict=True))
+    # Those of least squares are as they come: they need not sum to 1.
+    values = values if method == "ols" and len(data.y) else values / values.sum()
+    return dict(zip(data.members, values.tolist(), strict=True))
 
 
 def _thinned(data: _Scaled) -> _Scaled:
@@ -200,6 +209,14 @@ def _greedy(data: _Scaled, rounds: int) -> Floats:
         if losses[chosen] < smallest * (1 - 1e-9):
             best, smallest = counts / size, losses[chosen]
     return best
+
+
+def _best(data: _Scaled, count: int) -> Floats:
+    """Equal weights of the best members, each judged alone."""
+    losses = [data.loss(column) for column in data.forecasts.T]
+    values = np.zeros(len(losses))
+    values[np.argsort(losses, kind="stable")[:count]] = 1
+    return values
 
 
 def _nnls(data: _Scaled) -> Floats:
@@ -253,7 +270,12 @@ def folds(validation: pd.DataFrame) -> dict[int, _Fold]:
 
 
 def cross_fit(
-    validation: pd.DataFrame, series: pd.DataFrame, members: list[str], method: str, rounds: int
+    validation: pd.DataFrame,
+    series: pd.DataFrame,
+    members: list[str],
+    method: str,
+    rounds: int,
+    shrinkage: float = 0.0,
 ) -> tuple["pd.Series[Any]", dict[int, Weights]]:
     """Combine each block with weights that saw none of its targets.
 
@@ -262,19 +284,33 @@ def cross_fit(
         left to fit to has equal weights and is not among the second.
     """
     blocks = folds(validation)
-    scored = scorable(validation, series).to_numpy()
-    kept = {block: _Fold(fold.held[scored], fold.others[scored]) for block, fold in blocks.items()}
-    weights = _cross_weights(_Scaled.of(validation, series, members), kept, method, rounds)
+    kept = _scored(blocks, validation, series)
+    weights = _cross_weights(_Scaled.of(validation, series, members), kept, method, rounds, shrinkage)
     combined = pd.Series(np.nan, index=validation.index, dtype=np.float64)
     for block, fold in blocks.items():
         combined[fold.held] = _combined(validation[fold.held], weights[block])
     return combined, {block: weights[block] for block, fold in kept.items() if fold.others.any()}
 
 
+def _scored(blocks: Mapping[int, _Fold], validation: pd.DataFrame, series: pd.DataFrame) -> dict[int, _Fold]:
+    """The same over the rows that are scored, which are those of ``_Scaled``."""
+    rows = scorable(validation, series).to_numpy()
+    return {block: _Fold(fold.held[rows], fold.others[rows]) for block, fold in blocks.items()}
+
+
 def _cross_weights(
-    data: _Scaled, blocks: Mapping[int, _Fold], method: str, rounds: int
+    data: _Scaled, blocks: Mapping[int, _Fold], method: str, rounds: int = 0, shrinkage: float = 0.0
 ) -> dict[int, Weights]:
-    return {block: _fit(data.take(fold.others), method, rounds) for block, fold in blocks.items()}
+    others = {block: data.take(fold.others) for block, fold in blocks.items()}
+    return {block: _shrunk(rows, _fit(rows, method, rounds), shrinkage) for block, rows in others.items()}
+
+
+def _shrunk(data: _Scaled, weights: Weights, shrinkage: float) -> Weights:
+    """Move weights towards equal ones of the better half of the members."""
+    if not shrinkage:
+        return weights
+    half = _fit(data, "better_half")
+    return {name: (1 - shrinkage) * weight + shrinkage * half[name] for name, weight in weights.items()}
 
 
 def _cross_loss(data: _Scaled, blocks: Mapping[int, _Fold], weights: Mapping[int, Weights]) -> float:
@@ -335,6 +371,7 @@ def stack(
     scales = {str(name): float(value) if value > 0 else None for name, value in scale.items()}
     recipe = StackRecipe(
         method=chosen.method,
+        shrinkage=chosen.shrinkage,
         weights=chosen.weights,
         members=dict(members),
         missing=dict(missing),
@@ -344,6 +381,7 @@ def stack(
         season_length=season_length,
         best_member=chosen.best,
         loss=chosen.loss,
+        loss_best_member=chosen.rival,
         loss_alone=chosen.alone,
         loss_without=chosen.without,
         block_weights=chosen.by_block,
@@ -364,11 +402,13 @@ def _require_members(members: Mapping[str, str], missing: Mapping[str, str], lea
 
 @dataclass(frozen=True)
 class _Choice:
-    method: Literal["greedy", "nnls", "ols", "equal", "best_member"]
+    method: Method
+    shrinkage: float
     weights: Weights
     combined: "pd.Series[Any]"
     best: str
     loss: float
+    rival: float
     alone: dict[str, float]
     without: dict[str, float]
     by_block: dict[int, Weights]
@@ -385,22 +425,39 @@ def _choose(
         )
     alone = {name: data.loss(data.forecasts[:, column]) for column, name in enumerate(names)}
     best = min(alone, key=alone.__getitem__)
-    method, rounds = settings.method, settings.greedy_rounds
-    combined, by_block = cross_fit(validation, series, names, method, rounds)
+    blocks = _scored(folds(validation), validation, series)
+    held_out = any(fold.others.any() for fold in blocks.values())
+    method: Method = settings.method if held_out else "equal"
+    rounds = settings.greedy_rounds
+    shrinkage = _choose_shrinkage(data, blocks, method, rounds)
+    combined, by_block = cross_fit(validation, series, names, method, rounds, shrinkage)
     notes = _notes_on_blocks(validation, by_block)
-    method = method if by_block else "equal"
-    scored = _Scaled.of(validation.assign(**{ENSEMBLE: combined}), series, [ENSEMBLE])
-    loss = scored.loss(scored.forecasts[:, 0])
-    without = _losses_without(validation, series, data, method, rounds)
-    if loss < alone[best]:
-        weights = _fit(data, method, rounds)
-        return _Choice(method, weights, combined, best, loss, alone, without, by_block, notes)
-    notes.append(
-        f"the stack's MASE on held-out blocks is {loss:.4g}, that of {best} alone {alone[best]:.4g}:"
-        f" {best} alone is used"
-    )
-    weights = {name: float(name == best) for name in names}
-    return _Choice("best_member", weights, validation[best], best, loss, alone, without, by_block, notes)
+    loss = _cross_loss(data, blocks, _cross_weights(data, blocks, method, rounds, shrinkage))
+    # The smallest loss of several on the same rows flatters: the choice is cross-fitted as the weights are.
+    rival = _cross_loss(data, blocks, _cross_weights(data, blocks, "best")) if held_out else alone[best]
+    without = _losses_without(data, blocks, method, rounds, shrinkage)
+    weights = _shrunk(data, _fit(data, method, rounds), shrinkage)
+    if loss >= rival:
+        notes.append(
+            f"the stack's MASE on held-out blocks is {loss:.4g}, that of the best member of the other blocks"
+            f" {rival:.4g}: {best} alone is used"
+        )
+        method, shrinkage, combined = "best_member", 0.0, validation[best]
+        weights = {name: float(name == best) for name in names}
+    return _Choice(method, shrinkage, weights, combined, best, loss, rival, alone, without, by_block, notes)
+
+
+def _choose_shrinkage(data: _Scaled, blocks: Mapping[int, _Fold], method: str, rounds: int) -> float:
+    """The shrinkage with the smallest loss on held-out blocks; of equal ones the largest."""
+    if method not in ("greedy", "nnls"):
+        return 0.0
+    others = {block: data.take(fold.others) for block, fold in blocks.items()}
+    fitted = {block: _fit(rows, method, rounds) for block, rows in others.items()}
+    losses = {}
+    for shrinkage in reversed(SHRINKAGES):
+        shrunk = {block: _shrunk(others[block], weights, shrinkage) for block, weights in fitted.items()}
+        losses[shrinkage] = _cross_loss(data, blocks, shrunk)
+    return min(losses, key=losses.__getitem__)
 
 
 def _notes_on_blocks(validation: pd.DataFrame, by_block: Mapping[int, Weights]) -> list[str]:
@@ -414,15 +471,13 @@ def _notes_on_blocks(validation: pd.DataFrame, by_block: Mapping[int, Weights]) 
 
 
 def _losses_without(
-    validation: pd.DataFrame, series: pd.DataFrame, data: _Scaled, method: str, rounds: int
+    data: _Scaled, blocks: Mapping[int, _Fold], method: str, rounds: int, shrinkage: float
 ) -> dict[str, float]:
     """Cross-fitted loss of a stack without each member."""
-    scored = scorable(validation, series).to_numpy()
-    blocks = {block: _Fold(f.held[scored], f.others[scored]) for block, f in folds(validation).items()}
     found = {}
     for name in data.members if len(data.members) > 1 else []:
         rest = data.without(name)
-        found[name] = _cross_loss(rest, blocks, _cross_weights(rest, blocks, method, rounds))
+        found[name] = _cross_loss(rest, blocks, _cross_weights(rest, blocks, method, rounds, shrinkage))
     return found
 
 

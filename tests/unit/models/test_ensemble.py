@@ -194,6 +194,29 @@ def test_stack_no_better_than_its_best_member_is_that_member() -> None:
     pd.testing.assert_series_equal(table[ENSEMBLE], table["a"], check_names=False)
 
 
+def test_weights_of_equally_good_members_are_shrunk_to_equal_ones() -> None:
+    kinds = {"a": "catboost", "b": "lstm", "c": "arima", "d": "transformer", "e": "seasonal_naive"}
+    table = forecasts({"a": 1.0, "b": 1.0, "c": 1.0, "d": 1.0, "e": 9.0}, series=1, origins=6)
+    recipe, _ = stacked(table, kinds=kinds)
+    assert recipe.shrinkage > 0
+    assert sum(recipe.weights.values()) == pytest.approx(1)
+    better_half = sorted(recipe.loss_alone, key=recipe.loss_alone.__getitem__)[:3]
+    assert min(recipe.weights[name] for name in better_half) >= recipe.shrinkage / 3
+
+
+def test_weights_of_a_clear_mixture_are_not_shrunk() -> None:
+    recipe, _ = stacked(mixture(noise=0.01))
+    assert recipe.shrinkage == 0
+    assert recipe.weights["a"] == pytest.approx(0.7, abs=0.03)
+
+
+def test_best_member_is_judged_on_blocks_that_did_not_choose_it() -> None:
+    """The smallest of three losses flatters; held out, the choice is no better than any of them."""
+    table = forecasts({"a": 1.0, "b": 1.0, "c": 1.0}, origins=8)
+    recipe, _ = stacked(table)
+    assert recipe.loss_best_member >= min(recipe.loss_alone.values())
+
+
 def test_identical_members_give_a_convex_ensemble_equal_to_them() -> None:
     table = forecasts({"a": 1.0})
     recipe, found = stacked(table.assign(b=table["a"], c=table["a"]))
