@@ -204,11 +204,10 @@ def run_locally(
         "registry": target if "://" in target else str(Path(target).resolve()),
         "as_of": as_of,
     }
+    store = Registry.open(arguments["registry"])  # one that cannot be is refused before anything is trained
     compiled = compile_pipeline(settings, output / "pipeline.yaml")
     outputs = run_compiled(compiled, arguments, output, caching=caching, tell=tell)
-    Registry.open(arguments["registry"]).resolve(
-        outputs["version"]
-    )  # a cached task may name one that is gone
+    store.resolve(outputs["version"])  # a cached task may name one that is gone
     _collect(outputs, output)
     return Result(outputs["version"], target)
 

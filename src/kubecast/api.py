@@ -10,6 +10,7 @@ import pandas as pd
 
 from kubecast.bundle import Bundle
 from kubecast.config import SECTIONS, AllSettings, load_settings
+from kubecast.errors import DataError
 from kubecast.evaluation import Evaluation
 from kubecast.steps.evaluate import evaluate_models
 from kubecast.steps.prepare import prepare_data
@@ -18,7 +19,7 @@ from kubecast.steps.stack import stack_ensemble
 from kubecast.steps.train import train_model
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)  # its fields would fill a notebook
 class Fitted:
     """What ``fit`` returns.
 
@@ -58,7 +59,7 @@ def fit(
     df: pd.DataFrame,
     horizon: int,
     freq: str | None = None,
-    season_length: Sequence[int] | None = None,
+    season_length: int | Sequence[int] | None = None,
     models: Sequence[str] | None = None,
     config: str | Path | None = None,
     overrides: Iterable[str] = (),
@@ -81,7 +82,8 @@ def fit(
     if freq is not None:
         given.append(f'training.frequency="{freq}"')
     if season_length is not None:
-        given.append(f"training.season_lengths={list(season_length)}")
+        lengths = [season_length] if isinstance(season_length, int) else list(season_length)
+        given.append(f"training.season_lengths={lengths}")
     if models is not None:
         given.append(f"pipeline.models=[{','.join(models)}]")
     settings = load_settings(None if config is None else Path(config), given)
@@ -92,10 +94,17 @@ def fit(
 def _run(df: pd.DataFrame, settings: AllSettings, folder: Path) -> Fitted:
     texts = {name: getattr(settings, name).model_dump_json() for name in SECTIONS if name != "pipeline"}
     data, panel = folder / "data.parquet", folder / "panel"
-    df.to_parquet(data, index=False)
+    try:
+        df.to_parquet(data, index=False)
+    except (TypeError, ValueError) as error:  # PyArrow's and pandas' own are of these
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"df: {reason}; allowed: columns of one type each, each name once") from error
     digest = hashlib.sha256(data.read_bytes()).hexdigest()
     training = settings.training
-    prepare_data(str(data), digest, "", training.horizon or 0, "", "", texts, panel)
+    try:
+        prepare_data(str(data), digest, "", training.horizon or 0, "", "", texts, panel)
+    except DataError as error:
+        raise DataError(str(error).replace(str(data), "df")) from error
     members: dict[str, MemberPaths] = {
         kind: _train(kind, settings, panel, texts[kind], folder / kind) for kind in settings.pipeline.models
     }

@@ -22,7 +22,7 @@ from kubecast.errors import DataError, InputError, IntegrityError
 from kubecast.models.ensemble import Ensemble, StackRecipe
 from kubecast.models.seasonal_naive import SeasonalNaive
 from kubecast.names import check_name
-from kubecast.panel import Cutoffs, Panel, PanelSpec, steps_after
+from kubecast.panel import Cutoffs, Panel, PanelSpec
 
 
 class Contract(BaseModel):
@@ -172,8 +172,8 @@ class Bundle:
         origins = Cutoffs(origins.frame[panel.is_foreseen(origins)].reset_index(drop=True))
         if not len(origins):
             raise DataError(
-                f"no row comes after {after.min()}, up to which the model was fitted or chosen;"
-                " allowed: data with later rows"
+                f"no origin comes after {after.min()}, up to which the model was fitted or chosen;"
+                " allowed: data with later rows, and known-future covariates over a horizon after them"
             )
         return origins
 
@@ -184,16 +184,12 @@ class Bundle:
 
 
 def _padded(panel: Panel, steps: int) -> Panel:
-    """Repeat the last known covariates from ``steps`` on, where no forecast is asked for."""
-    ends = panel.ends
-    shorter = replace(panel, spec=panel.spec.model_copy(update={"horizon": steps}))
-    known = shorter.future(ends)
-    last = known.groupby("unique_id", sort=False).tail(1)
-    extra = panel.spec.horizon - steps
-    rest = last.loc[last.index.repeat(extra)].copy()
-    rest["ds"] = steps_after(last["ds"], extra, panel.spec.frequency).ravel()
-    ahead = pd.concat([known, rest])[["unique_id", "ds", *panel.spec.future]]
-    return replace(panel, ahead=ahead.reset_index(drop=True))
+    """Repeat the last known covariates where they end after ``steps``: no forecast is asked for there."""
+    ends, names = panel.ends, panel.spec.future
+    replace(panel, spec=panel.spec.model_copy(update={"horizon": steps})).future(ends)  # raises if one lacks
+    known = panel.grid(ends).merge(panel.ahead, on=["unique_id", "ds"], how="left")
+    known[names] = known.groupby("unique_id", sort=False)[names].ffill()
+    return replace(panel, ahead=known.drop(columns="cutoff"))
 
 
 def mase(table: pd.DataFrame) -> float:

@@ -357,6 +357,8 @@ def _split(
     series = series.merge(series_scales(frame[trained], spec.season_lengths[0]), on="unique_id", how="left")
     for name in series.loc[series["scale"].isna(), "unique_id"]:
         notes.add("not_scored", "no scale: too few or only equal training rows", series=name)
+    if series["scale"].isna().all():
+        raise DataError("no series varies in its training part; allowed: at least one that does")
     steps = origin_steps(parts, spec.horizon, settings.validation, spec.season_lengths[0])
     origins = _origins(frame, series["unique_id"], cuts, steps)
     if set(origins["part"]) != {"validation", "test"} or (series["route"] == "fallback").all():

@@ -4,10 +4,11 @@ Nothing heavy is imported before a command needs it, so that ``--help`` is quick
 """
 
 import json
+import logging
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -60,14 +61,24 @@ def _options(
 
 
 def main() -> None:
-    """Run the command; an error of kubecast's own is one line on standard error."""
+    """Run the command; an error is one line on standard error."""
+    logging.basicConfig(level=logging.WARNING, format="warning: %(message)s")
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
     except KubecastError as error:
-        if _state["verbose"]:
-            traceback.print_exc()
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(error.exit_status)
+        _fail(str(error), error.exit_status)
+    except typer.TyperException as error:  # a wrong option or command
+        _fail(error.format_message(), error.exit_code)
+    except OSError as error:
+        _fail(": ".join(str(part) for part in (error.filename, error.strerror) if part), 1)
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    if _state["verbose"]:
+        traceback.print_exc()
+    if message:  # none where a command without arguments has shown its help
+        print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status)
 
 
 @app.command()
@@ -233,7 +244,7 @@ def list_models(
     if as_json:
         _print_json(found)
         return
-    columns = ["model", "version", "aliases", "created", "test_mase"]
+    columns = ["model", "version", "aliases", "test_mase"]  # a version's name says when it was created
     _print_table(f"Versions in {registry}", columns, [[row[column] for column in columns] for row in found])
 
 
@@ -350,7 +361,7 @@ def _print_json(value: Any) -> None:
 def _print_leaderboard(found: dict[str, Any]) -> None:
     rows = [row for row in found["leaderboard"] if row["part"] == "test"]
     rows.sort(key=lambda row: (row["mase"] is None, row["mase"]))
-    columns = ["model", "mase", "skill", "rmsse", "wape", "smape", "mae", "r2"]
+    columns = ["model", "mase", "skill", *found["scoring"]]
     season = found["season_length"]
     _print_table(
         f"Test part, MASE with m = {season}", columns, [[row.get(c) for c in columns] for row in rows]
@@ -367,9 +378,8 @@ def _print_table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
         i for i, _ in enumerate(columns) if rows and all(isinstance(row[i], int | float) for row in rows)
     }
     for number, column in enumerate(columns):
-        table.add_column(
-            column, justify="right" if number in numeric else "left", overflow="fold", no_wrap=number == 0
-        )
+        justify: Literal["left", "right"] = "right" if number in numeric else "left"
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=number in numeric)
     for row in rows:
         table.add_row(*(escape(_cell(value)) for value in row))
     Console().print(table)
@@ -378,4 +388,6 @@ def _print_table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:,.4g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"

@@ -118,7 +118,11 @@ class ValidationSettings(Settings):
     """Rolling origins."""
 
     cv_folds: Annotated[int, Field(ge=2)] = Field(default=5, description="contiguous blocks of origins")
-    scoring: list[Literal["mse", "mae", "r2"]] = Field(default=["mse", "mae", "r2"], min_length=1)
+    scoring: list[Literal["mse", "mae", "r2", "rmse", "rmsse", "wape", "smape", "wql"]] = Field(
+        default=["mse", "mae", "r2"],
+        min_length=1,
+        description="shown beside MASE and skill in short tables; the report and leaderboard.json have all",
+    )
     origin_stride: PositiveInt | None = Field(
         default=None, description="steps between origins; default: as small as max_origins allows"
     )

@@ -54,7 +54,8 @@ class DataFile:
     Attributes:
         rows: With the file's own column names. Of CSV every value is text (or missing, where the field is
             empty) and the index is the line in the file, the header being line 1. Of Parquet the index counts
-            rows from 1. ``rows.attrs["unit"]`` is ``line`` or ``row``.
+            rows from 1. ``rows.attrs`` hold ``unit``, which is ``line`` or ``row``, and ``source``, the
+            location.
         digest: SHA-256 of the bytes, hexadecimal.
     """
 
@@ -86,9 +87,10 @@ def read_data(location: str, max_bytes: int = MAX_BYTES, expected_digest: str | 
             f" allowed: {expected_digest[:12]}"
         )
     _refuse_foreign(data, location)
-    if data[:4] == b"PAR1" or Path(location).suffix in {".parquet", ".pq"}:
-        return DataFile(_read_parquet(data, location), digest)
-    return DataFile(_read_csv(data, location), digest)
+    parquet = data[:4] == b"PAR1" or Path(location).suffix in {".parquet", ".pq"}
+    rows = _read_parquet(data, location) if parquet else _read_csv(data, location)
+    rows.attrs["source"] = location
+    return DataFile(rows, digest)
 
 
 def digest_of(location: str, max_bytes: int = MAX_BYTES) -> str:

@@ -152,6 +152,7 @@ class Evaluation(_Json):
         best_naive: The seasonal naive with the smallest MASE on the validation part; skill is against it.
         best_member: The member with the smallest MASE on the validation part.
         missing: Reason by configured model that failed.
+        scoring: Metrics that short tables show beside MASE and skill.
         leaderboard: Best first, the test part before the validation part.
         by_lead_time: In order of lead time.
         by_series: In order of series.
@@ -167,6 +168,7 @@ class Evaluation(_Json):
     best_naive: str | None
     best_member: str
     missing: dict[str, str] = {}
+    scoring: list[str]
     leaderboard: list[LeaderboardRow]
     by_lead_time: list[LeadTimeRow]
     by_series: list[SeriesRow]
@@ -188,7 +190,7 @@ class Evaluation(_Json):
 
     def markdown(self) -> str:
         """The leaderboard of the test part as a table."""
-        columns = ["model", "mase", "skill", "rmsse", "wape", "smape", "mae", "rmse", "r2"]
+        columns = ["model", "mase", "skill", *self.scoring]
         lines = [
             f"MASE with m = {self.season_length}; skill against {self.best_naive or 'no seasonal naive'}",
             "",
@@ -206,7 +208,9 @@ def _text(value: Any) -> str:
     return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def evaluate(table: pd.DataFrame, panel: Panel, recipe: StackRecipe) -> Evaluation:
+def evaluate(
+    table: pd.DataFrame, panel: Panel, recipe: StackRecipe, scoring: Sequence[str] = ("mse", "mae", "r2")
+) -> Evaluation:
     """Score every member and the ensemble, and decide.
 
     The best seasonal naive and the best member are chosen on the validation part, nothing on the test part.
@@ -215,6 +219,7 @@ def evaluate(table: pd.DataFrame, panel: Panel, recipe: StackRecipe) -> Evaluati
         table: From ``kubecast.models.ensemble.stack``.
         panel: Gives scales, training means and season lengths.
         recipe: Names the members and the quantile levels.
+        scoring: Metrics that short tables show beside MASE and skill; all are in the result.
     """
     table = table[table["part"].isin(PARTS)].assign(lead_time=lead_times(table))
     series = series_with_means(panel)
@@ -234,6 +239,7 @@ def evaluate(table: pd.DataFrame, panel: Panel, recipe: StackRecipe) -> Evaluati
         best_naive=best_naive,
         best_member=recipe.best_member,
         missing=recipe.missing,
+        scoring=list(scoring),
         leaderboard=leaderboard,
         by_lead_time=[LeadTimeRow(**row) for row in _breakdown(table, series, models, "lead_time", levels)],
         by_series=[

@@ -5,7 +5,7 @@ A *forecasts* table has ``unique_id``, ``cutoff``, ``ds``, ``part``, ``block``, 
 and, for R², ``train_mean``. A target that was not observed, or of a series without a scale, is skipped.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from utilsforecast import losses
 from kubecast.panel import Panel
 
 POINT_METRICS = ("mse", "mae", "r2", "rmse", "mase", "rmsse", "wape", "smape")
+CHUNK_ROWS = 500_000  # of forecasts that are scored at once
 ENSEMBLE = "ensemble"  # the one column with quantiles beside it
 
 Metrics = dict[str, pd.DataFrame]
@@ -90,6 +91,25 @@ def series_metrics(
     Source: Hyndman & Athanasopoulos (2021), "Forecasting: principles and practice", chapter 5; utilsforecast.
     """
     keys = ["part", "unique_id", *([by] if by else [])]
+    found = [_chunk_metrics(chunk, series, models, keys, levels) for chunk in _chunks(table)]
+    return {name: pd.concat([chunk[name] for chunk in found]).sort_index() for name in found[0]}
+
+
+def _chunks(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """The rows of some series at a time: metrics need several times the memory of the rows they are of."""
+    codes, names = pd.factorize(table["unique_id"])
+    count = max(1, min(len(names), round(len(table) / CHUNK_ROWS)))
+    for some in np.array_split(np.arange(len(names)), count):
+        yield table[np.isin(codes, some)] if count > 1 else table
+
+
+def _chunk_metrics(
+    table: pd.DataFrame,
+    series: pd.DataFrame,
+    models: Sequence[str],
+    keys: list[str],
+    levels: Sequence[float],
+) -> Metrics:
     rows = table[scorable(table, series)]
     rows = rows.merge(series[["unique_id", *_extra_columns(series)]], on="unique_id", how="left")
     grouped = rows.groupby(keys, sort=True)

@@ -1,6 +1,7 @@
 """The columns of a data file under their names and types, sorted and without duplicates."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,20 +75,21 @@ def read_rows(
     Raises:
         DataError: A column is missing, or a value is not what its column allows.
     """
-    labels = Labels.of(rows)
-    frame = _named_columns(rows, settings, notes)
-    covariates = settings.data.covariates
-    read: dict[str, Any] = {"unique_id": _ids(frame["unique_id"], labels)}
-    times = parse_timestamps(frame["ds"], read["unique_id"].codes, settings, labels.at)
-    if times.note:
-        notes.add("timezone", times.note)
-    read["ds"] = times.values
-    for name in ("y", *covariates.future, *covariates.past):
-        read[name] = _numbers(frame[name], name, labels)
-    for name in covariates.static:
-        text = name in categories if categories is not None else None
-        read[name] = _static(frame[name], name, text, labels)
-    return _sorted_unique(pd.DataFrame(read), labels, notes), times.zone
+    with _naming_source(rows):
+        labels = Labels.of(rows)
+        frame = _named_columns(rows, settings, notes)
+        covariates = settings.data.covariates
+        read: dict[str, Any] = {"unique_id": _ids(frame["unique_id"], labels)}
+        times = parse_timestamps(frame["ds"], read["unique_id"].codes, settings, labels.at)
+        if times.note:
+            notes.add("timezone", times.note)
+        read["ds"] = times.values
+        for name in ("y", *covariates.future, *covariates.past):
+            read[name] = _numbers(frame[name], name, labels)
+        for name in covariates.static:
+            text = name in categories if categories is not None else None
+            read[name] = _static(frame[name], name, text, labels)
+        return _sorted_unique(pd.DataFrame(read), labels, notes), times.zone
 
 
 def read_future(rows: pd.DataFrame, settings: TrainingSettings, daily: bool) -> pd.DataFrame:
@@ -104,15 +106,29 @@ def read_future(rows: pd.DataFrame, settings: TrainingSettings, daily: bool) -> 
     Raises:
         DataError: A column is missing, or a value is not what its column allows.
     """
-    labels, columns = Labels.of(rows), settings.data.columns
-    frame = _chosen(rows, {columns.unique_id: "unique_id", columns.ds: "ds"}, settings.data.covariates.future)
-    ids = _ids(frame["unique_id"], labels)
-    times = parse_timestamps(frame["ds"], ids.codes, settings, labels.at, daily=daily)
-    read: dict[str, Any] = {"unique_id": ids, "ds": times.values}
-    for name in settings.data.covariates.future:
-        read[name] = _numbers(frame[name], name, labels)
-    found = _sorted_unique(pd.DataFrame(read), labels, Notes())
-    return found.assign(unique_id=found["unique_id"].astype(object))
+    with _naming_source(rows):
+        labels, columns = Labels.of(rows), settings.data.columns
+        frame = _chosen(
+            rows, {columns.unique_id: "unique_id", columns.ds: "ds"}, settings.data.covariates.future
+        )
+        ids = _ids(frame["unique_id"], labels)
+        times = parse_timestamps(frame["ds"], ids.codes, settings, labels.at, daily=daily)
+        read: dict[str, Any] = {"unique_id": ids, "ds": times.values}
+        for name in settings.data.covariates.future:
+            read[name] = _numbers(frame[name], name, labels)
+        found = _sorted_unique(pd.DataFrame(read), labels, Notes())
+        return found.assign(unique_id=found["unique_id"].astype(object))
+
+
+@contextlib.contextmanager
+def _naming_source(rows: pd.DataFrame) -> Iterator[None]:
+    """Put the file that the rows were read from, where there is one, in front of what is wrong with them."""
+    try:
+        yield
+    except DataError as error:
+        if "source" not in rows.attrs:
+            raise
+        raise DataError(f"{rows.attrs['source']}: {error}") from error
 
 
 def _named_columns(rows: pd.DataFrame, settings: TrainingSettings, notes: Notes) -> pd.DataFrame:

@@ -179,6 +179,7 @@ def test_killed_run_leaves_the_registry_readable_and_the_next_run_works(finished
         (["--set", "training.model_name=../x"], 2, "model name '../x' is not allowed"),
         (["--data", "nowhere.csv"], 2, "nowhere.csv"),
         (["--horizon", "300"], 2, "horizon 300"),
+        (["--registry", "s3://bucket"], 2, "s3"),
     ],
 )
 def test_wrong_input_is_one_line_and_status_2(

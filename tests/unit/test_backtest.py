@@ -88,3 +88,8 @@ def test_a_series_without_a_scale_gets_the_median_relative_one() -> None:
     assert table.loc["c", "scale"] == pytest.approx(50 * np.mean([1 / 10.5, 10 / 105]))
     assert table.loc["a", "scale"] == 1
     assert np.isnan(table.loc["d"]).all()
+
+
+def test_of_constant_series_alone_none_has_a_scale() -> None:
+    frame = pd.DataFrame({"unique_id": ["a"] * 5 + ["b"] * 5, "y": 3.0, "observed": True})
+    assert series_scales(frame, 2)[["scale", "rmsse_scale"]].isna().all(axis=None)

@@ -9,7 +9,7 @@ import pytest
 from kubecast.cleaning import build_panel, history_panel, newest_time
 from kubecast.datafile import read_data
 from kubecast.errors import ConfigError, DataError
-from kubecast.panel import Panel
+from kubecast.panel import Cutoffs, Panel
 from tests.conftest import WITH_COVARIATES, hourly, small_settings
 
 Make = Callable[..., Panel]
@@ -312,5 +312,46 @@ def test_parquet_and_csv_make_the_same_panel_and_name_their_rows(tmp_path: Path,
         pd.testing.assert_frame_equal(build_panel(read, small_settings()).frame, panel.frame)
     rows.loc[2, "y"] = np.inf
     rows.to_parquet(tmp_path / "data.parquet")
-    with pytest.raises(DataError, match=r"^row 3: y is inf"):
+    with pytest.raises(DataError, match=r"data\.parquet: row 3: y is inf"):
         build_panel(read_data(str(tmp_path / "data.parquet")).rows, small_settings())
+
+
+def test_origins_of_a_series_that_ends_early_are_kept_while_its_covariates_are_known(
+    make_panel: Make,
+) -> None:
+    rows = hourly(series=2, covariates=True)
+    early = rows["unique_id"].eq("s1") & rows["ds"].gt(rows["ds"].max() - pd.Timedelta(hours=3))
+    panel = make_panel(rows[~early], data=WITH_COVARIATES)
+    assert panel.spec.align == "calendar"
+    assert len(panel.future(Cutoffs.of(panel.origins))) == 6 * len(panel.origins)
+    assert "origins_left_out" in found(panel)
+    counts = panel.origins.groupby(["part", "unique_id"]).size()
+    assert counts["test", "s1"] < counts["test", "s0"]
+    assert "origins_left_out" not in found(make_panel(rows, data=WITH_COVARIATES))
+
+
+def test_panel_of_constant_series_alone_is_refused(make_panel: Make) -> None:
+    with pytest.raises(DataError, match="no series varies in its training part; allowed: at least one"):
+        make_panel(hourly().assign(y=5.0))
+
+
+def with_size(**sizes: object) -> pd.DataFrame:
+    rows = hourly(series=len(sizes))
+    return rows.assign(size=rows["unique_id"].map(sizes))
+
+
+def test_text_static_covariate_stays_text_where_it_looks_like_numbers() -> None:
+    settings = small_settings(data=data(covariates={"static": ["size"]}))
+    rows = with_size(s0="1", s1="2", s2="large")
+    spec = build_panel(rows, settings).spec
+    assert spec.categories == ["size"]
+    panel = history_panel(rows[rows["unique_id"] != "s2"], settings, spec)
+    assert panel.static["size"].tolist() == ["1", "2"]
+
+
+def test_text_where_the_fit_saw_a_numeric_static_covariate_is_refused() -> None:
+    settings = small_settings(data=data(covariates={"static": ["size"]}))
+    spec = build_panel(with_size(s0="1", s1="2"), settings).spec
+    assert spec.categories == []
+    with pytest.raises(DataError, match="size holds 'large'; allowed: numbers"):
+        history_panel(with_size(s0="1", s1="large"), settings, spec)

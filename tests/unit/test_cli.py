@@ -114,6 +114,10 @@ def test_listing_a_registry_that_is_not_there_lists_nothing(tmp_path: Path) -> N
             "m",
         ),
         (["run", "--data", "x.csv", "--output", "o"], 2, "training.horizon is not set"),
+        (["run", "--output", "o"], 2, "Missing option '--data'"),
+        (["train"], 2, "No such command 'train'"),
+        (["validate", "--horizon", "two"], 2, "Invalid value for '--horizon'"),
+        (["sample", "--output", "/dev/null/demand.csv"], 1, "/dev/null"),
     ],
 )
 def test_error_is_one_line_and_its_status(
@@ -133,6 +137,27 @@ def test_error_is_one_line_and_its_status(
     assert len(errors) == 1
     assert errors[0].startswith("error: ")
     assert message in errors[0]
+
+
+def test_without_arguments_the_help_is_shown_and_no_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["kubecast"])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    found = capsys.readouterr()
+    assert (stopped.value.code, found.err) == (2, "")
+    assert "Usage:" in found.out
+
+
+def test_figures_are_never_folded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "70")
+    metrics = dict.fromkeys(["mase", "skill", "mse", "mae", "r2"], 0.1234)
+    row = {"model": "seasonal_naive_336", "part": "test", **metrics}
+    cli._print_leaderboard({"season_length": 48, "scoring": ["mse", "mae", "r2"], "leaderboard": [row]})
+    assert capsys.readouterr().out.count("0.1234") == 5
 
 
 def test_verbose_adds_the_trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

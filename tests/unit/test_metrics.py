@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kubecast import metrics
 from kubecast.metrics import (
     count_points,
     intervals,
@@ -138,3 +139,14 @@ def test_training_means_use_observed_training_rows_alone(panel: Panel) -> None:
         (panel.frame["unique_id"] == row["unique_id"]) & (panel.frame["ds"] <= row["train_end"])
     ]
     assert row["train_mean"] == pytest.approx(mine["y"].mean())
+
+
+def test_metrics_do_not_depend_on_how_many_rows_are_scored_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = table(ensemble=10.0, **{"q0.1": 9.0, "q0.9": 11.0})
+    rows = pd.concat([rows, rows.assign(part="validation")]).iloc[::-1]
+    expected = series_metrics(rows, series(), ["model", "ensemble"], by="block", levels=[0.1, 0.9])
+    monkeypatch.setattr(metrics, "CHUNK_ROWS", 1)
+    found = series_metrics(rows, series(), ["model", "ensemble"], by="block", levels=[0.1, 0.9])
+    assert found.keys() == expected.keys()
+    for name, frame in found.items():
+        pd.testing.assert_frame_equal(frame, expected[name])

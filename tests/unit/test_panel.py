@@ -175,3 +175,17 @@ def test_flipped_bit_in_the_data_is_refused(panel: Panel, tmp_path: Path) -> Non
     file.write_bytes(data)
     with pytest.raises(DataError, match="not a panel"):
         Panel.load(tmp_path)
+
+
+def test_covariates_are_foreseen_as_far_as_they_go_without_a_hole() -> None:
+    rows = hourly(series=2, covariates=True)
+    rows.loc[rows.groupby("unique_id").cumcount(ascending=False) < 8, ["y", "visitors"]] = np.nan
+    s1 = rows.index[rows["unique_id"] == "s1"]
+    panel = build_panel(rows.drop(index=s1[-5]), small_settings(data=WITH_COVARIATES))
+    ends = panel.rows_of(panel.ends)
+    for back, expected in ((0, [True, False]), (2, [True, False]), (3, [True, True]), (9, [True, True])):
+        assert panel.is_foreseen(Cutoffs.of(panel.frame.iloc[ends - back], "ds")).tolist() == expected
+
+
+def test_without_known_future_covariates_every_origin_is_foreseen(panel: Panel) -> None:
+    assert panel.is_foreseen(Cutoffs.of(panel.frame.iloc[panel.rows_of(panel.ends) - 6], "ds")).all()

@@ -17,6 +17,9 @@ _KINDS = {
     "seasonal_naive": ("seasonal_naive", "SeasonalNaive", "SeasonalNaive"),
 }
 
+# Kinds that fit each series by itself: for one that they were not fitted to they have only their fallback.
+PER_SERIES = frozenset({"arima"})
+
 
 def make_trainer(kind: str, settings: ModelSettings, name: str | None = None) -> Trainer:
     """Make the trainer of a kind; ``name`` becomes its forecaster's, by default the kind."""

@@ -21,7 +21,7 @@ from kubecast.config import EnsembleSettings
 from kubecast.conformal import ConformalQuantiles, conformal_scores
 from kubecast.errors import ConfigError, IntegrityError, ModelError
 from kubecast.metrics import ENSEMBLE, lead_times, scorable
-from kubecast.models import known_kinds, load_forecaster
+from kubecast.models import PER_SERIES, known_kinds, load_forecaster
 from kubecast.models.base import Forecaster
 from kubecast.names import check_name
 from kubecast.panel import Cutoffs, Panel
@@ -314,10 +314,12 @@ def _shrunk(data: _Scaled, weights: Weights, shrinkage: float) -> Weights:
 
 
 def _cross_loss(data: _Scaled, blocks: Mapping[int, _Fold], weights: Mapping[int, Weights]) -> float:
-    combined = np.empty(len(data.y))
+    """Loss over the rows of these blocks, each combined with its weights."""
+    combined, held = np.zeros(len(data.y)), np.zeros(len(data.y), dtype=bool)
     for block, fold in blocks.items():
         combined[fold.held] = data.forecasts[fold.held] @ np.array(list(weights[block].values()))
-    return data.loss(combined)
+        held |= fold.held
+    return data.take(held).loss(combined[held])
 
 
 def _combined(table: pd.DataFrame, weights: Mapping[str, float]) -> Floats:
@@ -425,8 +427,11 @@ def _choose(
         )
     alone = {name: data.loss(data.forecasts[:, column]) for column, name in enumerate(names)}
     best = min(alone, key=alone.__getitem__)
-    blocks = _scored(folds(validation), validation, series)
-    held_out = any(fold.others.any() for fold in blocks.values())
+    every = _scored(folds(validation), validation, series)
+    # A block that nothing was held out for says nothing of weights, nor of a choice.
+    blocks = {block: fold for block, fold in every.items() if fold.others.any()}
+    held_out = bool(blocks)
+    blocks = blocks or every
     method: Method = settings.method if held_out else "equal"
     rounds = settings.greedy_rounds
     shrinkage = _choose_shrinkage(data, blocks, method, rounds)
@@ -523,6 +528,18 @@ def usable_weights(recipe: StackRecipe, available: Iterable[str]) -> Weights:
     return found
 
 
+def own_scales(recipe: StackRecipe, panel: Panel, origins: Cutoffs) -> dict[str, float]:
+    """Scales, from the rows up to their first origin, of series that the recipe has none for."""
+    earliest = origins.frame.groupby("unique_id")["cutoff"].min().reset_index()
+    lacking = [name for name in earliest["unique_id"] if recipe.scales.get(name) is None]
+    if not lacking:
+        return {}
+    # Of all series, since one without a scale of its own takes the others' as a measure.
+    table = series_scales(panel.history(Cutoffs(earliest)), recipe.season_length)
+    found = dict(zip(table["unique_id"], table["scale"], strict=True))
+    return {name: found[name] for name in lacking}
+
+
 def combine(
     recipe: StackRecipe, table: pd.DataFrame, scales: Mapping[str, float] | None = None
 ) -> pd.DataFrame:
@@ -538,7 +555,7 @@ def combine(
     """
     weights = usable_weights(recipe, table.columns)
     points = table[["unique_id", "cutoff", "ds"]].assign(yhat=_combined(table, weights))
-    return recipe.quantiles.apply(points, {**(scales or {}), **recipe.scales})
+    return recipe.quantiles.apply(points, {**recipe.scales, **(scales or {})})
 
 
 @dataclass(frozen=True)
@@ -560,17 +577,30 @@ class Ensemble:
 
     def forecast(self, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
         """See ``Forecaster.forecast``."""
-        table = self._members(panel, origins)
-        weights = usable_weights(self.recipe, table.columns)
-        return table[["unique_id", "cutoff", "ds"]].assign(**{ENSEMBLE: _combined(table, weights)})
+        points = self.predict(panel, origins)[["unique_id", "cutoff", "ds", "yhat"]]
+        return points.rename(columns={"yhat": ENSEMBLE})
 
     def predict(self, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
-        """Forecast with quantiles; a series unseen at fit gets its scale from its history.
+        """Forecast with quantiles.
+
+        A series unseen at fit gets its scale from its history, and the forecasts of the members that are not
+        fitted series by series; where there is no such member, their fallback.
 
         Returns:
             ``unique_id``, ``cutoff``, ``ds``, ``yhat``, ``q0.1`` …, in the order of ``origins``.
         """
-        return combine(self.recipe, self._members(panel, origins), self._unseen_scales(panel, origins))
+        table, scales = self._members(panel, origins), own_scales(self.recipe, panel, origins)
+        unseen = ~table["unique_id"].isin(list(self.recipe.scales))
+        local = [name for name in self.recipe.active if self.recipe.members[name] in PER_SERIES]
+        if not (local and unseen.any()):
+            return combine(self.recipe, table, scales)
+        names = ", ".join(table.loc[unseen, "unique_id"].unique()[:5])
+        if len(local) == len(self.recipe.active):
+            _LOG.warning("%s: new to the model: the seasonal naive forecast of %s is used", names, local[0])
+            return combine(self.recipe, table, scales)
+        _LOG.warning("%s: new to the model", names)
+        parts = [table[~unseen], table[unseen].drop(columns=local)]
+        return pd.concat(combine(self.recipe, part, scales) for part in parts if len(part)).sort_index()
 
     def _members(self, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
         table = panel.grid(origins)
@@ -582,14 +612,6 @@ class Ensemble:
             except ModelError as error:
                 _LOG.warning("ensemble: %s cannot forecast (%s)", name, error)
         return table
-
-    def _unseen_scales(self, panel: Panel, origins: Cutoffs) -> dict[str, float]:
-        earliest = origins.frame.groupby("unique_id")["cutoff"].min().reset_index()
-        if earliest["unique_id"].isin(list(self.recipe.scales)).all():
-            return {}
-        # All of them, since one without a scale of its own takes the others' as a measure.
-        table = series_scales(panel.history(Cutoffs(earliest)), self.recipe.season_length)
-        return dict(zip(table["unique_id"], table["scale"], strict=True))
 
     def save(self, directory: Path) -> None:
         """Write ``ensemble.json`` and, under ``members/<name>``, each member with weight."""

@@ -39,6 +39,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 import keras as keras  # for the networks' modules too, which must not import it before the lines above
 import tensorflow as tf
 
+tf.get_logger().setLevel("ERROR")  # it warns of graphs traced again, once for each fit
+
 layers = keras.layers
 
 CHUNK = 256  # windows that are forecast at once

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
 from kubecast.errors import InputError, IntegrityError, RegistryError
-from kubecast.registry.names import path_fault, version_time
+from kubecast.registry.names import VERSION_PATTERN, path_fault, version_time
 
 JSON = JsonValue
 SCHEMA_VERSION: Final = 1
@@ -18,6 +18,8 @@ MAX_METADATA_BYTES = 1 << 20
 CHUNK_BYTES = 8 << 20
 
 _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+# refs.json names what is to be deleted, with all below it: no name may lead out of its model.
+_VersionId = Annotated[str, Field(pattern=f"^{VERSION_PATTERN.pattern}$")]
 
 
 class _Document(BaseModel):
@@ -60,8 +62,8 @@ class Refs(_Document):
 
     generation: Annotated[int, Field(ge=0, strict=True)] = 0
     nonce: str = ""
-    aliases: dict[str, str] = {}
-    deleting: dict[str, AwareDatetime] = {}
+    aliases: dict[str, _VersionId] = {}
+    deleting: dict[_VersionId, AwareDatetime] = {}
 
 
 _D = TypeVar("_D", bound=_Document)

@@ -8,6 +8,7 @@ import pandas as pd
 from kubecast.evaluation import evaluate
 from kubecast.panel import Panel
 from kubecast.reports import render_report
+from kubecast.steps.prepare import read_training
 from kubecast.steps.stack import read_logs, read_recipe
 
 
@@ -39,7 +40,7 @@ def evaluate_models(
     panel = Panel.load(panel_dir)
     recipe = read_recipe(ensemble_dir)
     table = pd.read_parquet(forecasts)
-    evaluation = evaluate(table, panel, recipe)
+    evaluation = evaluate(table, panel, recipe, read_training(panel_dir).validation.scoring)
     evaluation_dir.mkdir(parents=True, exist_ok=True)
     (evaluation_dir / "leaderboard.json").write_text(evaluation.model_dump_json(indent=1))
     report.parent.mkdir(parents=True, exist_ok=True)

@@ -78,6 +78,11 @@ def prepare_data(
     return panel
 
 
+def read_training(panel_dir: Path) -> TrainingSettings:
+    """The training settings that the panel was made under."""
+    return TrainingSettings.model_validate_json((panel_dir / "settings.json").read_bytes())
+
+
 def describe(panel: Panel) -> str:
     """The data report as Markdown."""
     spec, report = panel.spec, panel.report

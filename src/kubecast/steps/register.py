@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from kubecast.bundle import Contract, naive_members, write_bundle
-from kubecast.config import TrainingSettings
 from kubecast.errors import Conflict
 from kubecast.evaluation import Evaluation
 from kubecast.models.artifact import package_versions, read_card, read_status
-from kubecast.models.ensemble import StackRecipe, combine
+from kubecast.models.ensemble import StackRecipe, combine, own_scales
 from kubecast.panel import Panel
 from kubecast.registry import Registry, Version
+from kubecast.steps.prepare import read_training
 from kubecast.steps.stack import read_recipe
 from kubecast.steps.train import PRODUCTION
 
@@ -123,7 +123,7 @@ def production_forecast(
         found = pd.read_parquet(paths.forecasts)
         found = found[found["part"] == PRODUCTION].drop(columns=["part", "block"])
         table = table.merge(found, on=["unique_id", "cutoff", "ds"])
-    return combine(recipe, table).drop(columns="cutoff")
+    return combine(recipe, table, own_scales(recipe, panel, panel.ends)).drop(columns="cutoff")
 
 
 def promote(store: Registry, version: Version, evaluation: Evaluation) -> None:
@@ -169,8 +169,3 @@ def metadata(
         "decision": evaluation.decision.model_dump(mode="json"),
         "test": evaluation.summary(),
     }
-
-
-def read_training(panel_dir: Path) -> TrainingSettings:
-    """The training settings that the panel was made under."""
-    return TrainingSettings.model_validate_json((panel_dir / "settings.json").read_bytes())

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from kubecast.config import SECTIONS, ModelSettings, parse_settings
-from kubecast.errors import DataError, ModelError
+from kubecast.errors import ModelError
 from kubecast.models import make_trainer
 from kubecast.models.artifact import (
     ModelCard,
@@ -132,14 +132,17 @@ class _Fit:
         return int(getattr(self.settings, "epochs", getattr(self.settings, "iterations", series)))
 
     def _production(self) -> pd.DataFrame:
-        """The last row of each series, where everything known in advance is known."""
+        """The last row of each series after which everything known in advance is known."""
         ends = self.panel.ends
-        try:
-            self.panel.future(ends)
-        except DataError as error:
-            print(f"warning: no production forecast: {error}", flush=True)
-            ends = Cutoffs(ends.frame.iloc[:0])
-        return ends.frame.assign(part=PRODUCTION, block=0)
+        foreseen = self.panel.is_foreseen(ends)
+        if not foreseen.all():
+            lacking = ends.frame.loc[~foreseen, "unique_id"]
+            print(
+                f"warning: no production forecast of {len(lacking)} series, {lacking.iloc[0]} first: their"
+                f" known-future covariates end before the {self.panel.spec.horizon} steps after the last row",
+                flush=True,
+            )
+        return ends.frame[foreseen].assign(part=PRODUCTION, block=0)
 
     def _forecast(self, forecaster: Forecaster, origins: pd.DataFrame) -> pd.DataFrame:
         if origins.empty:

@@ -390,6 +390,29 @@ def test_prediction_gives_unseen_series_quantiles_from_their_history(
     np.testing.assert_allclose(found["yhat"], ensemble.forecast(panel, panel.ends)[ENSEMBLE])
 
 
+def test_unseen_series_is_forecast_by_members_that_are_not_fitted_series_by_series(
+    ensemble: Ensemble, panel: Panel, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = ensemble.recipe.model_copy(update={"members": {"day": "catboost", "hour": "arima"}})
+    found = Ensemble(ensemble.members, recipe).predict(panel, panel.ends)
+    both = ensemble.predict(panel, panel.ends)
+    day = ensemble.members["day"].forecast(panel, panel.ends)["day"]
+    new = found["unique_id"] == "s2"
+    pd.testing.assert_frame_equal(found[~new], both[~new])
+    np.testing.assert_allclose(found.loc[new, "yhat"], day[new])
+    assert "s2: new to the model" in caplog.text
+    assert "without hour" in caplog.text
+
+
+def test_fallback_for_an_unseen_series_is_named(
+    ensemble: Ensemble, panel: Panel, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = ensemble.recipe.model_copy(update={"members": {"day": "arima", "hour": "arima"}})
+    found = Ensemble(ensemble.members, recipe).predict(panel, panel.ends)
+    assert np.isfinite(found["yhat"]).all()
+    assert "s2: new to the model: the seasonal naive forecast of day is used" in caplog.text
+
+
 def test_scales_of_unseen_series_see_nothing_after_the_first_origin(ensemble: Ensemble, panel: Panel) -> None:
     origins = panel.part("test")
     late = panel.frame["ds"] > origins.frame["cutoff"].min()

@@ -80,6 +80,11 @@ def test_damaged_refs_are_an_integrity_error() -> None:
         decode(Refs, b'{"generation": -1}', "here")
 
 
+def test_refs_name_versions_alone() -> None:
+    with pytest.raises(IntegrityError, match=r"damaged refs: aliases\.champion"):
+        decode(Refs, b'{"aliases": {"champion": "../../x"}}', "here")
+
+
 def test_scan_lists_sizes_and_hashes_by_path(make_bundle: MakeBundle) -> None:
     files = scan(make_bundle())
     assert list(files) == sorted(files)

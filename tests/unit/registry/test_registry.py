@@ -287,6 +287,19 @@ def test_retired_version_stays_loadable_until_its_grace_is_over(
         registry.fetch(old, "evaluated", tmp_path / "late")
 
 
+def test_refs_that_name_a_folder_outside_delete_nothing(
+    registry: Registry, make_bundle: MakeBundle, root: Path
+) -> None:
+    registry.publish("demand", make_bundle(), {})
+    outside = root.parent / "outside"
+    outside.mkdir()
+    refs = {"deleting": {"../../../outside": "2020-01-01T00:00:00Z"}}
+    (root / "demand" / "refs.json").write_text(json.dumps(refs))
+    with pytest.raises(IntegrityError, match="damaged refs: deleting"):
+        registry.publish("demand", make_bundle("second"), {})
+    assert outside.is_dir()
+
+
 @pytest.mark.parametrize("limit", [0, -1, True, False, 2.0, "3", None])
 def test_max_versions_that_is_no_positive_number_is_refused(
     registry: Registry, make_bundle: MakeBundle, root: Path, limit: Any

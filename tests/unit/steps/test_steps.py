@@ -289,6 +289,24 @@ def test_future_covariates_are_read_from_their_file(covariate_done: Path, tmp_pa
     np.testing.assert_allclose(shorter["yhat"], found.groupby("unique_id").head(3)["yhat"], rtol=1e-6)
 
 
+def test_covariates_known_beyond_a_shorter_horizon_are_kept(covariate_done: Path, tmp_path: Path) -> None:
+    rows = hourly(covariates=True)
+    loaded = bundle(covariate_done, "production", tmp_path)
+    ahead = future(rows, 6)
+    ahead["promotion"] = ahead.groupby("unique_id").cumcount().astype(float)
+    for steps, expected in ((6, [0, 1, 2, 3, 4, 5]), (4, [0, 1, 2, 3, 3, 3])):
+        known = ahead.groupby("unique_id").head(steps)
+        panel = loaded._panel(rows, known, None, steps=3)
+        found = panel.future(panel.ends)
+        assert found.groupby("unique_id")["promotion"].apply(list).tolist() == [expected] * 3
+
+
+def test_backtest_stops_where_the_covariates_end(covariate_done: Path, tmp_path: Path) -> None:
+    rows = hourly(covariates=True)
+    table = bundle(covariate_done, "evaluated", tmp_path).backtest(rows, stride=1)
+    assert table["cutoff"].max() == rows["ds"].max() - pd.Timedelta(hours=6)
+
+
 def test_missing_future_covariate_is_named_with_series_and_time(covariate_done: Path, tmp_path: Path) -> None:
     rows = hourly(covariates=True)
     loaded = bundle(covariate_done, "production", tmp_path)

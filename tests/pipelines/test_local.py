@@ -1,0 +1,195 @@
+"""Running a compiled pipeline: the parent's side, and the child's in this process."""
+
+import builtins
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kfp import compiler, dsl
+
+from components import images
+from kubecast.config import AllSettings, load_settings
+from kubecast.errors import ConfigError, DataError, KubecastError, NotFound
+from kubecast.registry import Registry
+from pipelines.local import Progress, _collect, _error, _events, main, run_compiled, run_locally
+from tests.conftest import hourly
+
+SETTINGS = [
+    "training.horizon=6",
+    "training.season_lengths=[24]",
+    "training.data.min_samples=10",
+    "training.validation.cv_folds=2",
+    "training.validation.max_origins=4",
+    "catboost.iterations=5",
+    "pipeline.models=[catboost]",
+    "pipeline.final_fit=false",
+]
+
+
+@images.component(base_image=images.BASE)
+def work(word: str, page: dsl.Output[dsl.HTML]) -> str:
+    """Do what the word says."""
+    from pathlib import Path
+
+    from kubecast.errors import DataError
+
+    if word == "wrong":
+        raise DataError("data.csv: line 3: y holds 'x'; allowed: numbers")
+    if word == "broken":
+        raise RuntimeError("out of luck")
+    print("progress work 1/2", flush=True)
+    Path(page.path).write_text(word)
+    return word.upper()
+
+
+@dsl.pipeline(name="small")
+def small(word: str) -> str:
+    """Work under another name."""
+    done = work(word=word)
+    done.set_display_name("shown")
+    return done.outputs["Output"]
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("compiled") / "small.yaml"
+    compiler.Compiler().compile(small, str(path))
+    return path
+
+
+def test_lines_of_the_log_become_events_and_others_do_not() -> None:
+    lines = {
+        "12:00:00.000 - INFO - Executing task 'train-lstm'\n": [Progress("train-lstm", "started")],
+        "12:00:00.000 - INFO - Task 'train-lstm' finished with status SUCCESS\n": [
+            Progress("train-lstm", "finished")
+        ],
+        "    progress train_lstm 3/20\n": [Progress("train_lstm", "running", 3, 20)],
+        "    no progress train_lstm 3/20\n": [],
+        "    progress train_lstm 3 of 20\n": [],
+        "\n": [],
+    }
+    assert {line: list(_events(line)) for line in lines} == lines
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "message"),
+    [
+        ("    kubecast.errors.DataError: a.csv: line 3: wrong\n", DataError, "a.csv: line 3: wrong"),
+        ("ConfigError: training.horizon: wrong\n", ConfigError, "training.horizon: wrong"),
+        ("kubecast.errors.NotFound: no model\n", NotFound, "no model"),
+    ],
+)
+def test_error_of_kubecast_in_the_log_keeps_its_kind(
+    line: str, kind: type[KubecastError], message: str
+) -> None:
+    found = _error(line)
+    assert type(found) is kind
+    assert str(found) == message
+
+
+@pytest.mark.parametrize(
+    "line", ["ValueError: x\n", "Any: x\n", "warning: DataError: x\n", "DataError\n", ""]
+)
+def test_other_lines_are_no_error_of_kubecast(line: str) -> None:
+    assert _error(line) is None
+
+
+def test_pipeline_returns_its_outputs_and_tells_its_tasks(compiled: Path, tmp_path: Path) -> None:
+    told: list[Progress] = []
+    found = run_compiled(compiled, {"word": "fine"}, tmp_path, caching=False, tell=told.append)
+    assert found == {"Output": "FINE"}
+    assert told == [
+        Progress("shown", "started"),
+        Progress("work", "running", 1, 2),
+        Progress("shown", "finished"),
+    ]
+    assert "Executing task" in (tmp_path / "run.log").read_text()
+
+
+def test_error_of_a_task_is_raised_as_it_was(compiled: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"^data\.csv: line 3: y holds 'x'; allowed: numbers$"):
+        run_compiled(compiled, {"word": "wrong"}, tmp_path, caching=False, tell=lambda event: None)
+
+
+def test_any_other_failure_names_the_log(compiled: Path, tmp_path: Path) -> None:
+    with pytest.raises(KubecastError, match=r"the run failed with status 1; its log is .*run\.log") as caught:
+        run_compiled(compiled, {"word": "broken"}, tmp_path, caching=False, tell=lambda event: None)
+    assert type(caught.value) is KubecastError
+    assert "out of luck" in (tmp_path / "run.log").read_text()
+
+
+def test_run_is_stopped_when_its_listener_fails(compiled: Path, tmp_path: Path) -> None:
+    def fail(event: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_compiled(compiled, {"word": "fine"}, tmp_path, caching=False, tell=fail)
+    assert not (tmp_path / "outputs.json").exists()
+
+
+def test_outputs_of_an_earlier_run_are_not_taken_for_new_ones(compiled: Path, tmp_path: Path) -> None:
+    (tmp_path / "outputs.json").write_text('{"Output": "OLD"}')
+    with pytest.raises(DataError):
+        run_compiled(compiled, {"word": "wrong"}, tmp_path, caching=False, tell=lambda event: None)
+    assert not (tmp_path / "outputs.json").exists()
+
+
+def test_child_writes_parameters_as_they_are(
+    compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(builtins, "print", print)  # KFP's runner replaces it
+    job = {"compiled": str(compiled), "arguments": {"word": "a"}, "root": str(tmp_path), "caching": False}
+    main([json.dumps(job), str(tmp_path / "outputs.json")])
+    assert json.loads((tmp_path / "outputs.json").read_text()) == {"Output": "A"}
+
+
+def test_only_what_was_made_is_copied_and_what_was_there_before_goes(tmp_path: Path) -> None:
+    made, output = tmp_path / "made", tmp_path / "output"
+    made.mkdir()
+    output.mkdir()
+    (made / "page").write_text("new")
+    (output / "report.html").write_text("old")
+    (output / "leaderboard.json").write_text("old")
+    outputs = {name: str(made / "none") for name in ("forecast", "backtest", "evaluation")}
+    _collect({**outputs, "report": str(made / "page")}, output)
+    assert {path.name: path.read_text() for path in output.iterdir()} == {"report.html": "new"}
+
+
+def test_training_pipeline_publishes_and_puts_its_results_on_top(tmp_path: Path) -> None:
+    hourly(series=1).to_csv(tmp_path / "data.csv", index=False)
+    told: list[Progress] = []
+    output = tmp_path / "out"
+    found = run_locally(
+        load_settings(None, SETTINGS),
+        str(tmp_path / "data.csv"),
+        output,
+        "",
+        "2024-01-15",
+        caching=False,
+        tell=told.append,
+    )
+    version = Registry.open(str(output / "registry")).resolve(found.version)
+    assert found.registry == str(output / "registry")
+    assert found.version == f"forecaster@{version.id}"
+    top = {"leaderboard.json", "report.html", "forecasts.parquet", "backtest.parquet", "pipeline.yaml"}
+    assert top <= {path.name for path in output.iterdir()}
+    finished = [event.task for event in told if event.state == "finished"]
+    assert finished[:3] == ["resolve-inputs", "prepare-data", "train-catboost"]
+    assert finished[-1] == "register-model"
+
+
+@pytest.mark.parametrize(
+    ("settings", "registry", "message"),
+    [
+        (AllSettings(), "", "training.horizon is not set"),
+        (load_settings(None, SETTINGS), "ftp://host/models", "registry ftp://"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_runs(
+    settings: AllSettings, registry: str, message: str, tmp_path: Path
+) -> None:
+    told: list[Any] = []
+    with pytest.raises(ConfigError, match=message):
+        run_locally(settings, "d.csv", tmp_path, registry, "", caching=False, tell=told.append)
+    assert told == []

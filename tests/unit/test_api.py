@@ -1,0 +1,106 @@
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+import kubecast
+from kubecast.api import Fitted
+from kubecast.errors import ConfigError, DataError
+from tests.conftest import hourly
+
+SETTINGS = ["training.data.min_samples=1", "training.validation.max_origins=8", "catboost.iterations=10"]
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Fitted:
+    return kubecast.fit(
+        hourly(series=2), 6, freq="h", season_length=[24], models=["catboost"], overrides=SETTINGS
+    )
+
+
+def test_columns_that_cannot_be_stored_are_refused_in_one_line() -> None:
+    rows = hourly(series=2)
+    mixed = rows.assign(unique_id=rows["unique_id"].map({"s0": 1, "s1": "b"}))
+    for df in (mixed, pd.concat([rows, rows["y"]], axis=1)):
+        with pytest.raises(DataError, match=r"^df: .*; allowed: columns of one type each") as caught:
+            kubecast.fit(df, horizon=6)
+        assert "\n" not in str(caught.value)
+
+
+def test_leaderboard_has_each_model_on_each_part(fitted: Fitted) -> None:
+    board = fitted.leaderboard
+    models = {"catboost", "seasonal_naive_24", "ensemble"}
+    assert set(zip(board["part"], board["model"], strict=True)) == {
+        (part, model) for part in ("validation", "test") for model in models
+    }
+    assert board["mase"].between(0, 2).all()
+
+
+def test_forecast_begins_after_the_last_row_of_each_series(fitted: Fitted) -> None:
+    rows = hourly(series=2)
+    found = fitted.forecast(rows)
+    assert found.groupby("unique_id").size().to_dict() == {"s0": 6, "s1": 6}
+    assert found["ds"].min() == rows["ds"].max() + pd.Timedelta(hours=1)
+    assert (found["q0.1"] < found["q0.9"]).all()
+    fewer = rows[rows["ds"] <= rows["ds"].max() - pd.Timedelta(hours=3)]
+    assert fitted.forecast(fewer)["ds"].min() == fewer["ds"].max() + pd.Timedelta(hours=1)
+
+
+def test_report_is_the_page_and_the_object_prints_short(fitted: Fitted) -> None:
+    assert fitted.report().startswith("<!DOCTYPE html>")
+    assert len(repr(fitted)) < 200
+
+
+def test_future_covariates_come_from_a_frame_of_their_own() -> None:
+    rows = hourly(series=2, covariates=True)[["unique_id", "ds", "y", "promotion"]]
+    known = 'training.data.covariates.future=["promotion"]'
+    settings = [*SETTINGS, known, "pipeline.final_fit=false"]
+    model = kubecast.fit(rows, 6, "h", [24], ["catboost"], overrides=settings)
+    with pytest.raises(DataError, match="promotion"):
+        model.forecast(rows)
+    ends = rows.groupby("unique_id")["ds"].max()
+    ahead = pd.concat(
+        pd.DataFrame(
+            {
+                "unique_id": name,
+                "ds": pd.date_range(end, periods=7, freq="h")[1:],
+                "promotion": value,
+            }
+        )
+        for value, (name, end) in enumerate(ends.items())
+    )
+    assert len(model.forecast(rows, ahead)) == 12
+
+
+def test_mistake_in_the_frame_is_told_of_the_frame() -> None:
+    rows = hourly(series=1).rename(columns={"y": "load"})
+    with pytest.raises(DataError, match=r"^df: column y is missing; found: unique_id, ds, load"):
+        kubecast.fit(rows, 6, freq="h", overrides=SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"horizon": 0}, "training.horizon"),
+        ({"models": ["prophet"]}, "pipeline.models.0"),
+        ({"freq": "bogus"}, "training.frequency 'bogus' is not known"),
+        ({"config": "nowhere"}, "nowhere: no such configuration folder"),
+    ],
+)
+def test_wrong_setting_is_refused(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        kubecast.fit(**{"df": hourly(series=1), "horizon": 6, **wrong})  # type: ignore[arg-type]
+
+
+def test_importing_kubecast_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, kubecast; print('pandas' in sys.modules); kubecast.fit; print('pandas' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
+
+
+def test_unknown_attribute_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'kubecast' has no attribute 'train'"):
+        kubecast.train  # noqa: B018
