@@ -32,6 +32,15 @@ _ERROR = re.compile(r"^\s*(?:kubecast\.errors\.)?(\w+): (.+)$")
 _PROGRESS = re.compile(r"^\s*progress (\S+) (\d+)/(\d+)")
 
 
+RESULTS = {
+    "leaderboard.json": ("evaluation", "leaderboard.json"),
+    "report.html": ("report", ""),
+    "forecasts.parquet": ("forecast", ""),
+    "backtest.parquet": ("backtest", ""),
+}
+"""What a person reads: its name, and the pipeline's output that it is, or is inside."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """One thing that the run tells: a task began or ended, or is so far along.
@@ -83,15 +92,17 @@ def run_compiled(
     }
     command = [sys.executable, "-m", "pipelines.local", json.dumps(job), str(outputs)]
     log = output / "run.log"
-    with log.open("w") as file:
-        process = subprocess.Popen(  # noqa: S603  our own module
+    with (
+        log.open("w") as file,
+        subprocess.Popen(  # noqa: S603  our own module
             command,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
             env=_environment(),
-        )
+        ) as process,
+    ):
         failure = _follow(process, file, _renamed(tell, compiled))
     if process.returncode:
         raise failure or KubecastError(f"the run failed with status {process.returncode}; its log is {log}")
@@ -170,10 +181,12 @@ class Result:
     Attributes:
         version: ``NAME@VERSION``.
         registry: Where.
+        aliases: That point at the version, such as champion.
     """
 
     version: str
     registry: str
+    aliases: tuple[str, ...]
 
 
 def run_locally(
@@ -205,23 +218,19 @@ def run_locally(
         "as_of": as_of,
     }
     store = Registry.open(arguments["registry"])  # one that cannot be is refused before anything is trained
+    for name in RESULTS:  # a run that fails leaves none of an earlier one's
+        (output / name).unlink(missing_ok=True)
     compiled = compile_pipeline(settings, output / "pipeline.yaml")
     outputs = run_compiled(compiled, arguments, output, caching=caching, tell=tell)
-    store.resolve(outputs["version"])  # a cached task may name one that is gone
+    version = store.resolve(outputs["version"])  # a cached task may name one that is gone
     _collect(outputs, output)
-    return Result(outputs["version"], target)
+    return Result(outputs["version"], target, version.aliases)
 
 
 def _collect(outputs: Mapping[str, str], output: Path) -> None:
     """Copy what a person reads to the top of the output folder."""
-    wanted = {
-        Path(outputs["report"]): "report.html",
-        Path(outputs["forecast"]): "forecasts.parquet",
-        Path(outputs["backtest"]): "backtest.parquet",
-        Path(outputs["evaluation"]) / "leaderboard.json": "leaderboard.json",
-    }
-    for source, name in wanted.items():
-        (output / name).unlink(missing_ok=True)
+    for name, (key, inside) in RESULTS.items():
+        source = Path(outputs[key]) / inside
         if source.exists():
             shutil.copyfile(source, output / name)
 

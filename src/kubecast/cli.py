@@ -113,13 +113,20 @@ def run(
         result = run_locally(settings, data, output, registry, as_of, caching=cache, tell=tell)
     leaderboard = json.loads((output / "leaderboard.json").read_text())
     if as_json:
-        _print_json(
-            {"version": result.version, "output": str(output), "leaderboard": leaderboard["leaderboard"]}
-        )
+        told = {"version": result.version, "aliases": result.aliases, "output": str(output)}
+        _print_json(told | {key: leaderboard[key] for key in ("missing", "leaderboard")})
         return
     _print_leaderboard(leaderboard)
+    for name, reason in leaderboard["missing"].items():
+        print(f"failed     {name}: {reason}")
+    print(f"promoted   {', '.join(result.aliases) or _why_not(leaderboard['decision'])}")
     print(f"report     {output / 'report.html'}")
     print(f"published  {result.version}  in {result.registry}")
+
+
+def _why_not(decision: dict[str, Any]) -> str:
+    taken = ["the champion is a version that it was not compared with"]
+    return f"no: {'; '.join(taken if decision['promote'] else decision['reasons'])}"
 
 
 @app.command()

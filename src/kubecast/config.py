@@ -107,7 +107,7 @@ class DataSettings(Settings):
 
 
 class OptimizationSettings(Settings):
-    """How long tuning searches."""
+    """How long tuning searches; nothing reads it before there is tuning."""
 
     n_trials: PositiveInt = 100
     timeout: PositiveInt = Field(default=3600, description="seconds")
@@ -133,7 +133,7 @@ class ModelRegistrySettings(Settings):
     """Where versions go and how many are kept."""
 
     path: str = "/app/models"
-    versioning: Literal["timestamp"] = "timestamp"
+    versioning: Literal["timestamp"] = Field(default="timestamp", description="the one kind there is")
     max_versions: PositiveInt = 10
 
 

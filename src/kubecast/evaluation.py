@@ -132,7 +132,7 @@ class Decision(_Json):
     Attributes:
         promote: All checks passed.
         champion: The version that it was compared with; None: there was none.
-        reasons: One sentence for each check that failed, else why it is promoted.
+        reasons: One sentence for each check that failed, else what was compared.
         checks: All of them.
     """
 
@@ -200,8 +200,10 @@ class Evaluation(_Json):
         for row in self.leaderboard:
             if row.part == "test":
                 lines.append(f"| {' | '.join(_text(getattr(row, column)) for column in columns)} |")
-        promoted = "promoted" if self.decision.promote else "not promoted"
-        return "\n".join([*lines, "", f"**{promoted}**: {'; '.join(self.decision.reasons)}", ""])
+        passed = "passed" if self.decision.promote else "not passed"
+        return "\n".join(
+            [*lines, "", f"**Promotion checks {passed}**: {'; '.join(self.decision.reasons)}", ""]
+        )
 
 
 def _text(value: Any) -> str:
@@ -416,7 +418,7 @@ def _origins_error(differences: NDArray[np.float64], overlap: int) -> float | No
 
 
 def decide(row: LeaderboardRow, test: pd.DataFrame, levels: Sequence[float]) -> Decision:
-    """Decide about a first version, which there is no champion to compare with.
+    """Decide by the version's own figures; it is compared with no champion.
 
     Args:
         row: The ensemble on the test part.
@@ -450,5 +452,5 @@ def decide(row: LeaderboardRow, test: pd.DataFrame, levels: Sequence[float]) -> 
         for check in checks
         if not check.passed
     ]
-    passed = "there is no champion to compare with, and every check is passed"
+    passed = "every check is passed; it was compared with no champion"
     return Decision(promote=not failed, reasons=failed or [passed], checks=checks)

@@ -98,6 +98,7 @@ def test_run_writes_what_the_readme_lists(finished: Any, folder: Path) -> None:
     assert {"y", "observed", "part", "block", "ensemble", "q0.5", "catboost"} <= set(backtest.columns)
     assert "<html" in (out / "report.html").read_text()
     assert "published  forecaster@" in finished.stdout
+    assert "promoted   champion" in finished.stdout.splitlines()
     assert "finished  train-arima" in finished.stderr
 
 
@@ -200,4 +201,5 @@ def test_model_that_cannot_be_fitted_is_named_and_the_others_go_on(folder: Path)
     assert done.returncode == 0, done.stderr
     board = json.loads((folder / "partial" / "leaderboard.json").read_text())
     assert list(board["missing"]) == ["lstm"]
+    assert f"failed     lstm: {board['missing']['lstm']}" in done.stdout.splitlines()
     assert {row["model"] for row in board["leaderboard"]} == {"catboost", "seasonal_naive_24", "ensemble"}

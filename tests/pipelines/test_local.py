@@ -38,7 +38,7 @@ def work(word: str, page: dsl.Output[dsl.HTML]) -> str:
         raise DataError("data.csv: line 3: y holds 'x'; allowed: numbers")
     if word == "broken":
         raise RuntimeError("out of luck")
-    print("progress work 1/2", flush=True)
+    print("progress steps 1/2", flush=True)
     Path(page.path).write_text(word)
     return word.upper()
 
@@ -101,7 +101,7 @@ def test_pipeline_returns_its_outputs_and_tells_its_tasks(compiled: Path, tmp_pa
     assert found == {"Output": "FINE"}
     assert told == [
         Progress("shown", "started"),
-        Progress("work", "running", 1, 2),
+        Progress("steps", "running", 1, 2),
         Progress("shown", "finished"),
     ]
     assert "Executing task" in (tmp_path / "run.log").read_text()
@@ -144,16 +144,24 @@ def test_child_writes_parameters_as_they_are(
     assert json.loads((tmp_path / "outputs.json").read_text()) == {"Output": "A"}
 
 
-def test_only_what_was_made_is_copied_and_what_was_there_before_goes(tmp_path: Path) -> None:
+def test_only_what_was_made_is_copied(tmp_path: Path) -> None:
     made, output = tmp_path / "made", tmp_path / "output"
     made.mkdir()
     output.mkdir()
     (made / "page").write_text("new")
-    (output / "report.html").write_text("old")
-    (output / "leaderboard.json").write_text("old")
     outputs = {name: str(made / "none") for name in ("forecast", "backtest", "evaluation")}
     _collect({**outputs, "report": str(made / "page")}, output)
     assert {path.name: path.read_text() for path in output.iterdir()} == {"report.html": "new"}
+
+
+def test_run_that_fails_leaves_none_of_an_earlier_runs_results(tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("old")
+    settings = load_settings(None, SETTINGS)
+    with pytest.raises(DataError, match=r"nowhere\.csv"):
+        run_locally(
+            settings, str(tmp_path / "nowhere.csv"), tmp_path, "", "", caching=False, tell=lambda _: None
+        )
+    assert not (tmp_path / "report.html").exists()
 
 
 def test_training_pipeline_publishes_and_puts_its_results_on_top(tmp_path: Path) -> None:
@@ -172,6 +180,7 @@ def test_training_pipeline_publishes_and_puts_its_results_on_top(tmp_path: Path)
     version = Registry.open(str(output / "registry")).resolve(found.version)
     assert found.registry == str(output / "registry")
     assert found.version == f"forecaster@{version.id}"
+    assert found.aliases == version.aliases
     top = {"leaderboard.json", "report.html", "forecasts.parquet", "backtest.parquet", "pipeline.yaml"}
     assert top <= {path.name for path in output.iterdir()}
     finished = [event.task for event in told if event.state == "finished"]

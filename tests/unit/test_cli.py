@@ -160,6 +160,15 @@ def test_figures_are_never_folded(
     assert capsys.readouterr().out.count("0.1234") == 5
 
 
+@pytest.mark.parametrize(
+    ("promote", "said"),
+    [(False, "no: skill is -1; coverage is 0"), (True, "no: the champion is a version that it was not comp")],
+)
+def test_version_that_is_not_champion_is_told_why(promote: bool, said: str) -> None:
+    decision = {"promote": promote, "reasons": ["skill is -1", "coverage is 0"]}
+    assert cli._why_not(decision).startswith(said)
+
+
 def test_verbose_adds_the_trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["kubecast", "--verbose", "validate"])
     with pytest.raises(SystemExit):

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,17 @@ def test_shipped_training_file_names_every_key_of_the_seed() -> None:
     assert {key for key in leaves(yaml.safe_load(SEED)) if key.startswith("training.")} <= set(
         leaves(shipped)
     )
+
+
+def test_shipped_files_hold_the_defaults() -> None:
+    assert load_settings(CONFIGS) == AllSettings()
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_shipped_file_names_every_key(name: str) -> None:
+    text = (CONFIGS / f"{name}.yaml").read_text()
+    keys = {part for key in leaves(SECTIONS[name]().model_dump()) for part in key.split(".")}
+    assert {key for key in keys if not re.search(rf"^[ #]*{key}:", text, re.MULTILINE)} == set()
 
 
 def test_defaults_hold_without_a_folder_or_file(tmp_path: Path) -> None:

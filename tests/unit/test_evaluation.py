@@ -125,7 +125,7 @@ def test_summary_and_markdown_show_the_test_part(found: Evaluation) -> None:
     text = found.markdown()
     assert "m = 24" in text
     assert text.count("\n| ") == 6
-    assert "**promoted**" in text
+    assert "**Promotion checks passed**" in text
 
 
 def test_unobserved_test_part_is_none_with_the_reason(table: pd.DataFrame) -> None:
@@ -244,7 +244,7 @@ def gate(skill: float | None = 0.2, covered: float = 0.8, value: float = 1.0) ->
 
 
 def test_first_version_is_promoted_when_every_check_passes() -> None:
-    assert gate() == (True, ["there is no champion to compare with, and every check is passed"])
+    assert gate() == (True, ["every check is passed; it was compared with no champion"])
 
 
 @pytest.mark.parametrize(

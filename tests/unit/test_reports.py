@@ -164,7 +164,7 @@ def test_unscored_test_part_still_renders() -> None:
     table = forecasts(NOISE, origins=10)
     test = table["part"] == "test"
     page, *_ = render(table.assign(observed=~test))
-    assert "not promoted" in page
+    assert "not passed" in page
     assert "No series of the test part could be scored" in page
 
 
