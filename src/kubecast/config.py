@@ -220,7 +220,9 @@ class EarlyStopping(Settings):
 class NeuralSettings(ModelSettings):
     """What LSTM and Transformer share: windows, normalisation and the training loop."""
 
-    sequence_length: PositiveInt = Field(default=60, description="steps that the network sees")
+    sequence_length: PositiveInt | Literal["auto"] = Field(
+        default=60, description="steps that the network sees; auto: the longest season, at least two horizons"
+    )
     patch_length: PositiveInt = Field(default=1, description="neighbouring steps read as one token")
     dropout_rate: Rate = 0.2
     normalization: Literal["instance", "series", "none"] = "instance"
@@ -241,7 +243,7 @@ class NeuralSettings(ModelSettings):
 
     @model_validator(mode="after")
     def _patches(self) -> Self:
-        if self.sequence_length % self.patch_length:
+        if self.sequence_length != "auto" and self.sequence_length % self.patch_length:
             raise ValueError(
                 f"patch_length {self.patch_length} does not divide sequence_length {self.sequence_length};"
                 " allowed: a divisor of it"
@@ -417,12 +419,18 @@ def validate(model: type[S], data: Mapping[str, Any], where: str, prefix: str = 
 
 
 def _one_line(error: ValidationError, where: str, prefix: str) -> str:
-    first, *more = error.errors(include_url=False)
-    key = ".".join(str(part) for part in (prefix, *first["loc"]) if part != "")
-    found = "" if isinstance(first["input"], dict) else f", found {first['input']!r}"
-    rest = f" (and {len(more)} more)" if more else ""
-    place = f"{where}: {key}" if key else where
-    return f"{place}: {first['msg'].removeprefix('Value error, ')}{found}{rest}"
+    messages: dict[str, list[str]] = {}
+    errors = error.errors(include_url=False)
+    for each in errors:
+        # Beside names and places a location holds pydantic's tags for the kinds that a value may be of.
+        parts = [part for part in each["loc"] if isinstance(part, int) or part.isidentifier()]
+        key = ".".join(str(part) for part in (prefix, *parts) if part != "")
+        messages.setdefault(key, []).append(each["msg"].removeprefix("Value error, "))
+    key, (message, *other_kinds) = next(iter(messages.items()))
+    allowed = " or ".join([message, *(other.removeprefix("Input should be ") for other in other_kinds)])
+    found = "" if isinstance(errors[0]["input"], dict) else f", found {errors[0]['input']!r}"
+    rest = f" (and {len(messages) - 1} more)" if len(messages) > 1 else ""
+    return f"{where}: {key}: {allowed}{found}{rest}" if key else f"{where}: {allowed}{found}{rest}"
 
 
 def _check_keys(model: type[BaseModel], data: Mapping[str, Any], where: str, prefix: str) -> None:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from kubecast.config import NeuralSettings
 from kubecast.errors import DataError, ModelError
-from kubecast.panel import Cutoffs, Panel
+from kubecast.panel import Cutoffs, Panel, PanelSpec
 
 HARMONICS = 3  # of each season, in the calendar phase of an origin
 MAX_TARGET = 20.0  # in window scales; a nearly constant window would otherwise outweigh all others
@@ -246,6 +246,14 @@ class Windows:
         return np.concatenate(columns, axis=1).astype(np.float32)
 
 
+def sequence_length(settings: NeuralSettings, spec: PanelSpec) -> int:
+    """Steps of a window; `auto` is brought up to a multiple of ``patch_length``."""
+    if settings.sequence_length != "auto":
+        return settings.sequence_length
+    least = max(*spec.season_lengths, 2 * spec.horizon)
+    return -(-least // settings.patch_length) * settings.patch_length
+
+
 def fit_spec(panel: Panel, until: Cutoffs, settings: NeuralSettings) -> WindowSpec:
     """Learn the scaling of covariates and series from the rows up to ``until``, and from no others."""
     ends = panel.rows_of(until)
@@ -255,7 +263,7 @@ def fit_spec(panel: Panel, until: Cutoffs, settings: NeuralSettings) -> WindowSp
     numeric = [name for name in panel.spec.static if pd.api.types.is_numeric_dtype(panel.static[name])]
     series = zip(until.frame["unique_id"], (panel.filled[rows] for rows in visible), strict=True)
     return WindowSpec(
-        sequence_length=settings.sequence_length,
+        sequence_length=sequence_length(settings, panel.spec),
         horizon=panel.spec.horizon,
         frequency=panel.spec.frequency,
         season_lengths=panel.spec.season_lengths,

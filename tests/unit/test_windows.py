@@ -9,7 +9,7 @@ import pytest
 from kubecast.config import LstmSettings
 from kubecast.errors import DataError, ModelError
 from kubecast.panel import Cutoffs, Panel
-from kubecast.windows import Windows, WindowSpec, fit_spec, window_origins
+from kubecast.windows import Windows, WindowSpec, fit_spec, sequence_length, window_origins
 from tests.conftest import WITH_COVARIATES, hourly
 
 SETTINGS = LstmSettings(sequence_length=48, residual="season")
@@ -35,6 +35,18 @@ def test_perfect_outputs_give_the_targets_back(panel: Panel, residual: str, norm
     actual = panel.frame["y"].to_numpy()[rows[:, None] + np.arange(1, 7)]
     np.testing.assert_allclose(batch.forecasts(outputs), actual, rtol=1e-4)
     assert weights.all()
+
+
+@pytest.mark.parametrize(
+    ("horizon", "season_lengths", "patch_length", "expected"),
+    [(6, (24, 168), 24, 168), (48, (24,), 24, 96), (1, (1,), 1, 2), (14, (7, 365), 24, 384)],
+)
+def test_automatic_window_holds_the_longest_season_and_two_horizons(
+    panel: Panel, horizon: int, season_lengths: tuple[int, ...], patch_length: int, expected: int
+) -> None:
+    settings = LstmSettings(sequence_length="auto", patch_length=patch_length)
+    spec = panel.spec.model_copy(update={"horizon": horizon, "season_lengths": season_lengths})
+    assert sequence_length(settings, spec) == expected
 
 
 def test_target_far_outside_a_flat_window_is_limited(make_panel: Callable[..., Panel]) -> None:

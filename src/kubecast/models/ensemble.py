@@ -437,7 +437,7 @@ def _choose(
     shrinkage = _choose_shrinkage(data, blocks, method, rounds)
     combined, by_block = cross_fit(validation, series, names, method, rounds, shrinkage)
     notes = _notes_on_blocks(validation, by_block)
-    loss = _cross_loss(data, blocks, _cross_weights(data, blocks, method, rounds, shrinkage))
+    loss = _cross_loss(data, blocks, by_block or _cross_weights(data, blocks, method))
     # The smallest loss of several on the same rows flatters: the choice is cross-fitted as the weights are.
     rival = _cross_loss(data, blocks, _cross_weights(data, blocks, "best")) if held_out else alone[best]
     without = _losses_without(data, blocks, method, rounds, shrinkage)

@@ -175,10 +175,8 @@ class NeuralTrainer(ABC, Generic[S]):
         """Build the network; its output layer is zero, so that it begins as its residual and linear skip."""
         settings = self.settings
         inputs = Inputs(*(keras.Input(shape) for shape in spec.shapes))
-        count = settings.sequence_length // settings.patch_length
-        steps = layers.Concatenate()(
-            [layers.Reshape((settings.sequence_length, 1))(inputs.target), inputs.extra]
-        )
+        count = spec.sequence_length // settings.patch_length
+        steps = layers.Concatenate()([layers.Reshape((spec.sequence_length, 1))(inputs.target), inputs.extra])
         patches = layers.Reshape((count, settings.patch_length * steps.shape[2]))(steps)
         tokens = layers.Concatenate()([patches, layers.RepeatVector(count)(inputs.context)])
         features = layers.Concatenate()([self.body(tokens), inputs.context, inputs.ahead])
