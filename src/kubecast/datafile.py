@@ -7,13 +7,11 @@ Values of a CSV file stay text here: which of them are numbers or times is decid
 import csv
 import hashlib
 import io
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import numpy as np
 import obstore
@@ -22,17 +20,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
-from obstore.exceptions import BaseError, GenericError, PermissionDeniedError, UnauthenticatedError
-from obstore.store import from_url
 
-from kubecast.errors import (
-    BucketNotFound,
-    DataError,
-    StoreError,
-    StoreForbidden,
-    StoreTimeout,
-    StoreUnreachable,
-)
+from kubecast.errors import DataError, NotFound
+from kubecast.registry.object_store import SCHEMES, Bucket
 
 MAX_BYTES = 2 << 30
 CHUNK_BYTES = 8 << 20
@@ -44,7 +34,7 @@ _FOREIGN = {  # by their first bytes
     b"\xff\xfe": "UTF-16 text",
     b"\xfe\xff": "UTF-16 text",
 }
-_SCHEMES = {"file", "s3", "gs", "az"}
+_SCHEMES = {"file", *SCHEMES}
 
 
 @dataclass(frozen=True)
@@ -112,13 +102,16 @@ def digest_of(location: str, max_bytes: int = MAX_BYTES) -> str:
 def _chunks(location: str, max_bytes: int) -> Iterator[bytes]:
     """The file's bytes in parts; pickles and too large files are refused before they are read."""
     if Path(location).suffix in _PICKLES:
-        raise DataError(f"{location}: a pickle can run code and is never opened; allowed: CSV or Parquet")
+        name = location.rpartition("/")[2]  # a URL may hold a secret
+        raise DataError(f"{name}: a pickle can run code and is never opened; allowed: CSV or Parquet")
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", location)
     if scheme and scheme[1] not in _SCHEMES:
-        raise DataError(f"{location}: found {scheme[1]}://, allowed: a path or {', '.join(sorted(_SCHEMES))}")
+        raise DataError(f"data file {scheme[1]}://…; allowed: a path or {', '.join(sorted(_SCHEMES))}")
     if scheme and scheme[1] != "file":
         return _stored(location, max_bytes)
-    return _local(Path(unquote(urlsplit(location).path) if scheme else location), max_bytes)
+    if scheme and not location.startswith("file:///"):
+        raise DataError(f"{location}: allowed: file:///PATH or a path")
+    return _local(Path(unquote(location.removeprefix("file://")) if scheme else location), max_bytes)
 
 
 def _local(path: Path, max_bytes: int) -> Iterator[bytes]:
@@ -137,39 +130,17 @@ def _local(path: Path, max_bytes: int) -> Iterator[bytes]:
 
 def _stored(location: str, max_bytes: int) -> Iterator[bytes]:
     folder, _, name = location.rpartition("/")
-    # The variable that obstore itself reads, lost when other client options are given.
-    allow_http = os.environ.get("AWS_ALLOW_HTTP", "").lower() == "true"
+    bucket = Bucket(folder)
+    if {"?", "#"} & set(name):
+        raise DataError(f"{bucket.url}/…: a URL with a query or a fragment; allowed: one without")
     try:
-        store = from_url(
-            folder,
-            client_options={
-                "allow_http": allow_http,
-                "connect_timeout": timedelta(seconds=5),
-                "timeout": timedelta(seconds=60),
-            },
-            retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=30)},
-        )
-        found = obstore.get(store, unquote(name))
-        _check_size(found.meta["size"], location, max_bytes)
-        for chunk in found.stream(min_chunk_size=CHUNK_BYTES):
-            yield bytes(chunk)
-    except (BaseError, OSError, ValueError) as error:
-        raise _translated(error, location) from error
-
-
-def _translated(error: Exception, location: str) -> DataError | StoreError:
-    text = str(error)
-    if isinstance(error, FileNotFoundError):
-        if "NoSuchBucket" in text or "ContainerNotFound" in text:
-            return BucketNotFound(f"{location}: no such bucket")
-        return DataError(f"{location}: no such file")
-    if isinstance(error, PermissionDeniedError | UnauthenticatedError):
-        return StoreForbidden(f"{location}: the credentials do not allow reading it")
-    if "TimedOut" in text or "timed out" in text:
-        return StoreTimeout(f"{location}: the store did not answer in time")
-    if isinstance(error, GenericError) and "Connect" in text:
-        return StoreUnreachable(f"{location}: the store cannot be reached")
-    return StoreError(f"{location}: cannot be read ({' '.join(text.split())[:200]})")
+        with bucket.translated(unquote(name)):
+            found = obstore.get(bucket.client, unquote(name))
+            _check_size(found.meta["size"], location, max_bytes)
+            for chunk in found.stream(min_chunk_size=CHUNK_BYTES):
+                yield bytes(chunk)
+    except NotFound as error:
+        raise DataError(f"{location}: no such file") from error
 
 
 def _check_size(size: int, location: str, max_bytes: int) -> None:

@@ -11,7 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from kubecast.datafile import digest_of, read_data
-from kubecast.errors import BucketNotFound, DataError, StoreError, StoreForbidden, StoreUnreachable
+from kubecast.errors import (
+    BucketNotFound,
+    DataError,
+    InputError,
+    StoreError,
+    StoreForbidden,
+    StoreUnreachable,
+)
 
 CSV = b"unique_id,ds,y\na,2024-01-01,1\na,2024-01-02,\n"
 
@@ -215,3 +222,26 @@ def test_fault_late_in_a_large_file_is_found(fault: bytes, message: str, tmp_pat
     text = b"a,b\n" + b"some text,12345\n" * 99_999 + b"x," + fault + b"\n" + b"some text,12345\n" * 10
     with pytest.raises(DataError, match=message):
         read_data(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "https://user:not-to-be-shown@host/x.csv",
+        "https://host/x.csv?X-Amz-Signature=not-to-be-shown",
+        "s3://key:not-to-be-shown@bucket/x.csv",
+        "s3://key:not-to-be-shown@bucket/x.pkl",
+        "s3://bucket/x.csv?X-Amz-Signature=not-to-be-shown",
+    ],
+)
+def test_address_that_may_hold_a_secret_is_refused_and_not_repeated(location: str) -> None:
+    with pytest.raises(InputError, match="allowed") as caught:
+        read_data(location)
+    assert "not-to-be-shown" not in str(caught.value)
+
+
+def test_file_url_names_no_host_and_its_path_is_whole(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="allowed: file:///PATH"):
+        read_data("file://etc/hostname")
+    location = write(tmp_path, CSV, "a#1?.csv")
+    assert read_data(f"file://{location}").digest == digest_of(location)

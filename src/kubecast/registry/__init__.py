@@ -1,18 +1,25 @@
 """Published models: versions, their manifests, aliases and retention, over a store of files."""
 
 from kubecast.names import check_name
+from kubecast.registry.collection import Collected
 from kubecast.registry.manifest import JSON, Manifest
-from kubecast.registry.names import VERSION_PATTERN, check_alias
-from kubecast.registry.registry import Registry, Version
+from kubecast.registry.names import CHAMPION, VERSION_PATTERN, check_alias, split_reference
+from kubecast.registry.registry import Entry, Registry, Version
 from kubecast.registry.store import Store
+from kubecast.registry.verification import Verification
 
 __all__ = [
+    "CHAMPION",
     "JSON",
     "VERSION_PATTERN",
+    "Collected",
+    "Entry",
     "Manifest",
     "Registry",
     "Store",
+    "Verification",
     "Version",
     "check_alias",
     "check_name",
+    "split_reference",
 ]

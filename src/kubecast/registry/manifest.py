@@ -3,7 +3,8 @@
 import hashlib
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -15,6 +16,7 @@ from kubecast.registry.names import VERSION_PATTERN, path_fault, version_time
 JSON = JsonValue
 SCHEMA_VERSION: Final = 1
 MAX_METADATA_BYTES = 1 << 20
+MAX_HISTORY = 20
 CHUNK_BYTES = 8 << 20
 
 _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -58,12 +60,64 @@ class Manifest(_Document):
 
 
 class Refs(_Document):
-    """What of a model can change: its aliases, and the versions that are being deleted since a time."""
+    """What of a model can change: its aliases, and the versions that are being deleted since a time.
 
+    `history` holds what each alias pointed at before, oldest first. `newest` was the newest live version when
+    these refs were written, and is live still: only later ones can take its place.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
     generation: Annotated[int, Field(ge=0, strict=True)] = 0
     nonce: str = ""
     aliases: dict[str, _VersionId] = {}
+    history: dict[str, list[_VersionId]] = {}
     deleting: dict[_VersionId, AwareDatetime] = {}
+    newest: _VersionId | None = None
+
+    @property
+    def kept(self) -> set[str]:
+        """The versions that retention leaves: those with an alias, and the one to roll each alias back to."""
+        back = (next(self.earlier(alias), None) for alias in self.history)
+        return {*self.aliases.values(), *(version for _, version in filter(None, back))}
+
+    def earlier(self, alias: str) -> Iterator[tuple[int, str]]:
+        """Where an alias can be rolled back to, by position in its history, the last first."""
+        passed_over = {*self.deleting, self.aliases.get(alias)}
+        for position, version in reversed([*enumerate(self.history.get(alias, []))]):
+            if version not in passed_over:
+                yield position, version
+
+    def pointed(self, alias: str, version: str) -> "Refs":
+        """Point an alias at a version, and remember what it pointed at."""
+        current = self.aliases.get(alias)
+        if current == version:
+            return self
+        before = [*self.history.get(alias, []), *([current] if current else [])]
+        return self._with_alias(alias, version, before[-MAX_HISTORY:])
+
+    def pointed_back(self, alias: str, position: int) -> "Refs":
+        """Point an alias at the version at a position of its history, and forget what came after it."""
+        before = self.history[alias]
+        return self._with_alias(alias, before[position], before[:position])
+
+    def marked(self, versions: Iterable[str], now: datetime, live: Iterable[str]) -> "Refs":
+        """Mark versions as being deleted since now; `live` are all that were live till then, newest first."""
+        deleting = {**dict.fromkeys(versions, now), **self.deleting}
+        newest = next((version for version in live if version not in deleting), None)
+        return self.model_copy(update={"deleting": deleting, "newest": newest})
+
+    def unmarked(self, versions: Collection[str]) -> "Refs":
+        """Forget versions that are gone."""
+        deleting = {version: since for version, since in self.deleting.items() if version not in versions}
+        history = {
+            alias: [version for version in before if version not in versions]
+            for alias, before in self.history.items()
+        }
+        return self.model_copy(update={"deleting": deleting, "history": history})
+
+    def _with_alias(self, alias: str, version: str, before: list[str]) -> "Refs":
+        aliases = {**self.aliases, alias: version}
+        return self.model_copy(update={"aliases": aliases, "history": {**self.history, alias: before}})
 
 
 _D = TypeVar("_D", bound=_Document)

@@ -27,6 +27,23 @@ def check_alias(alias: str) -> str:
     return alias
 
 
+def check_version(version: str) -> str:
+    """Return the version id unchanged, or raise InvalidName."""
+    if not is_version(version):
+        raise InvalidName(f"version {version!r:.200}; allowed: a version id, as `kubecast models list` tells")
+    return version
+
+
+def split_reference(reference: str) -> tuple[str, str | None]:
+    """Take `NAME` or `NAME@SELECTOR` apart; the name is checked, the selector is not.
+
+    Raises:
+        InvalidName: The name is not allowed.
+    """
+    name, separator, selector = reference.partition("@")
+    return check_name(name), selector if separator else None
+
+
 def is_version(text: str) -> bool:
     """Tell whether the text is a version id, such as `20261123T181500123456Z-0f3c9a1b`."""
     if not VERSION_PATTERN.fullmatch(text):

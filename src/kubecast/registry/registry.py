@@ -1,63 +1,49 @@
 """Versions of models: published once, never changed, found by alias, retired by count.
 
-    <name>/versions/<version>/…         the files, uploaded first
-    <name>/commits/<version>.json       the manifest, created last: the version exists from then on
-    <name>/refs.json                    aliases and deletions, changed by compare-and-swap
-
-Readers take `refs.json` before they list commits: a deletion is unmarked only after its commit is gone, so no
-reader takes a version that is going away for one that stays.
+<name>/versions/<version>/…         the files, uploaded first
+<name>/commits/<version>.json       the manifest, created last: the version exists from then on
+<name>/refs.json                    aliases and deletions, changed by compare-and-swap
 """
 
 import shutil
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-from kubecast.errors import (
-    ConfigError,
-    Conflict,
-    InputError,
-    IntegrityError,
-    InvalidName,
-    NotFound,
-    RegistryError,
-    StoreError,
-)
+from kubecast.errors import ConfigError, Conflict, InputError, InvalidName, NotFound, RegistryError
 from kubecast.names import check_name
-from kubecast.registry.manifest import (
-    JSON,
-    FileEntry,
-    Manifest,
-    Refs,
-    check_metadata,
-    decode,
-    draft,
-    idempotency_key,
-    read_chunks,
-    scan,
-    verified,
-)
+from kubecast.registry import clock
+from kubecast.registry.collection import DELETE_GRACE, UPLOAD_GRACE, Collected, collect
+from kubecast.registry.manifest import JSON, FileEntry, Manifest, Refs
 from kubecast.registry.names import (
     CHAMPION,
     LATEST,
     check_alias,
+    check_version,
     is_version,
-    may_hold,
-    new_version,
+    split_reference,
     version_time,
 )
+from kubecast.registry.publishing import publish
+from kubecast.registry.records import Records
 from kubecast.registry.store import Store, open_store
+from kubecast.registry.verification import Verification, verify
 
 PARTS = ("evaluated", "production")
-DELETE_GRACE = timedelta(hours=1)  # a reader that found a version may still be loading it
 
-_SWAP_ATTEMPTS = 20
-_SWAP_PAUSE_SECONDS = 0.01
+
+@dataclass(frozen=True)
+class Entry:
+    """What a listing knows of a version, without reading its manifest."""
+
+    name: str
+    id: str
+    created: datetime
+    aliases: tuple[str, ...]
+    deleting: datetime | None  # since when it is being deleted
 
 
 @dataclass(frozen=True)
@@ -75,43 +61,91 @@ class Version:
 class Registry:
     """Published models in one store."""
 
-    def __init__(self, store: Store) -> None:
-        """Use a store that is already open."""
+    def __init__(
+        self,
+        store: Store,
+        *,
+        delete_grace: timedelta = DELETE_GRACE,
+        upload_grace: timedelta = UPLOAD_GRACE,
+    ) -> None:
+        """Use a store that is already open.
+
+        Args:
+            store: Where the files are.
+            delete_grace: How long the files of a deleted version stay, for those who are loading it.
+            upload_grace: After how long an upload that was not published counts as given up. All processes
+                that use a registry must agree on it.
+        """
         self._store = store
+        self._delete_grace = delete_grace
+        self._upload_grace = upload_grace
 
     @classmethod
-    def open(cls, url: str) -> "Registry":
-        """Open the registry at a `file://` URL or a path; a folder is made on the first publish only."""
-        return cls(open_store(url))
+    def open(
+        cls, url: str, *, delete_grace: timedelta = DELETE_GRACE, upload_grace: timedelta = UPLOAD_GRACE
+    ) -> "Registry":
+        """Open the registry at a URL or a path; a folder is made on the first publish only."""
+        return cls(open_store(url), delete_grace=delete_grace, upload_grace=upload_grace)
+
+    def names(self) -> list[str]:
+        """List the names that anything is stored under, whether published or not."""
+        return [name for name in sorted(self._store.folders()) if _is_name(name)]
 
     def models(self) -> list[str]:
         """List the models that have a version, by name."""
-        names = sorted(self._store.folders())
-        return [name for name in names if _is_name(name) and self._live(name, self._refs(name)[0])]
+        return [name for name in self.names() if self._newest(name)]
+
+    def entries(self, name: str) -> list[Entry]:
+        """List the versions of a model, newest first, with those that are being deleted.
+
+        Costs one request, and one for each 1,000 versions.
+        """
+        records = Records(self._store, name)
+        refs = records.refs()
+        return [
+            Entry(name, version, version_time(version), _aliases(refs, version), refs.deleting.get(version))
+            for version, size in records.commits().items()
+            if size
+        ]
+
+    def load(self, entry: Entry) -> Version:
+        """Read the manifest of a version that was listed.
+
+        Raises:
+            NotFound: It was deleted since.
+            IntegrityError: Its manifest is damaged.
+        """
+        return _describe(entry.name, Records(self._store, entry.name).manifest(entry.id), entry.aliases)
 
     def versions(self, name: str) -> list[Version]:
-        """List the versions of a model, newest first."""
-        refs, _ = self._refs(check_name(name))
-        return [_describe(name, manifest, refs) for manifest in self._manifests(name, self._live(name, refs))]
+        """Read every version of a model that is not being deleted, newest first; a request for each."""
+        found = []
+        for entry in self.entries(name):
+            if not entry.deleting:
+                with suppress(NotFound):  # deleted since it was listed
+                    found.append(self.load(entry))
+        return found
 
     def aliases(self, name: str) -> dict[str, str]:
         """Return the version id that each alias of a model points at."""
-        return dict(self._refs(check_name(name))[0].aliases)
+        return dict(Records(self._store, name).refs().aliases)
 
     def resolve(self, reference: str) -> Version:
         """Find a version by `NAME`, `NAME@ALIAS`, `NAME@VERSION` or `NAME@latest`.
 
-        `NAME` alone is its champion, or its newest version where there is none.
+        `NAME` alone is its champion, or its newest version where there is none. Two requests; three for the
+        newest version.
 
         Raises:
             NotFound: There is no such model, alias or version.
         """
-        name, separator, selector = reference.partition("@")
-        refs, _ = self._refs(check_name(name))
-        version = self._select(name, selector if separator else None, refs)
+        name, selector = split_reference(reference)
+        records = Records(self._store, name)
+        refs = records.refs()
+        version = self._select(records, selector, refs)
         if version in refs.deleting:
             raise NotFound(f"{name}@{version} is being deleted")
-        return _describe(name, self._manifest(name, version), refs)
+        return _describe(name, records.manifest(version), _aliases(refs, version))
 
     def publish(
         self, name: str, bundle: Path, metadata: Mapping[str, JSON], max_versions: int = 10
@@ -119,24 +153,19 @@ class Registry:
         """Publish a folder as the newest version of a model, and retire the oldest above `max_versions`.
 
         A bundle whose files are those of an existing version is not published again: that version is
-        returned, so a step can be repeated after it was killed. A version with an alias is never retired.
+        returned, so a step can be repeated after it was killed. A version with an alias is never retired, nor
+        is the one that an alias would roll back to.
 
         Raises:
             InputError: The bundle, the metadata or `max_versions` cannot be used.
             StoreError: The store failed; what was published before is intact.
+            StoreTimeout: The upload took over half its grace.
         """
-        check_name(name)
-        _check_max_versions(max_versions)
-        files = scan(bundle)
-        plain = check_metadata(metadata)
-        key = idempotency_key(files)
-        if published := self._published(name, key):
-            return published
-        manifest = draft(self._next_version(name, key), key, files, plain)
-        self._upload(name, bundle, manifest)
-        self._commit(name, manifest)
-        refs = self._retire(name, manifest.version, max_versions)
-        return _describe(name, manifest, refs)
+        records = Records(self._store, name)
+        manifest, refs = publish(
+            records, bundle, metadata, max_versions, self._delete_grace, self._upload_grace
+        )
+        return _describe(name, manifest, _aliases(refs, manifest.version))
 
     def fetch(self, version: Version, part: str, destination: Path) -> Path:
         """Copy the files of `evaluated` or `production` to `destination/<part>`, and return that folder.
@@ -151,18 +180,23 @@ class Registry:
         paths = [path for path in version.files if path.startswith(f"{part}/")]
         if not paths:
             raise NotFound(f"{version.name}@{version.id} has no part {part!r}")
-        target = destination / part
-        if target.exists():
-            raise InputError(f"{target} exists already; allowed: a new folder")
-        staged = destination / f".{part}-{uuid.uuid4().hex}"
-        try:
+        with _staged(destination / part) as staged:
             for path in paths:
-                _save(staged / path, self._checked(version, path))
-            (staged / part).replace(target)
-        except OSError as error:
-            raise RegistryError(f"cannot write to {destination}: {error.strerror}") from error
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
+                _save(staged / path.removeprefix(f"{part}/"), self._content(version, path))
+        return destination / part
+
+    def export(self, version: Version, target: Path) -> Path:
+        """Copy all files of a version to the new folder `target`, and return it.
+
+        The folder appears only after the size and the SHA-256 of every file in it were checked.
+
+        Raises:
+            InputError: There is something at `target` already.
+            IntegrityError: A file is missing or altered.
+        """
+        with _staged(target) as staged:
+            for path in version.files:
+                _save(staged / path, self._content(version, path))
         return target
 
     def read_file(self, version: Version, path: str) -> bytes:
@@ -174,7 +208,7 @@ class Registry:
         """
         if path not in version.files:
             raise NotFound(f"{version.name}@{version.id} has no file {path!r}")
-        return b"".join(self._checked(version, path))
+        return b"".join(self._content(version, path))
 
     def set_alias(self, name: str, alias: str, version: str, expected: str | None) -> None:
         """Point an alias at a version, if it now points at `expected` (None: if it does not exist).
@@ -183,186 +217,138 @@ class Registry:
             Conflict: The alias points elsewhere; nothing was changed.
             NotFound: There is no such version.
         """
-        check_name(name)
+        records = Records(self._store, name)
         check_alias(alias)
-        if not is_version(version):
-            raise InvalidName(f"version {version!r:.200}; allowed: a version id, as `versions` lists them")
+        check_version(version)
 
         def point(refs: Refs) -> Refs:
-            current = refs.aliases.get(alias)
-            if current != expected:
-                raise Conflict(f"{name}@{alias} points at {current}, not at {expected}; nothing was changed")
+            _check_expected(name, alias, refs, expected)
             if version in refs.deleting:
                 raise NotFound(f"{name}@{version} is being deleted")
-            self._manifest(name, version)
-            return refs.model_copy(update={"aliases": {**refs.aliases, alias: version}})
+            records.manifest(version)
+            return refs.pointed(alias, version)
 
-        self._update_refs(name, point)
+        records.update(point)
 
-    def _refs(self, name: str) -> tuple[Refs, str | None]:
-        path = _refs_path(name)
-        try:
-            data, tag = self._store.read(path)
-        except NotFound:
-            return Refs(), None
-        return decode(Refs, data, self._where(path)), tag
+    def promote(self, reference: str, alias: str = CHAMPION, expect: str | None = None) -> Version:
+        """Point an alias at the version that `reference` finds.
 
-    def _update_refs(self, name: str, change: Callable[[Refs], Refs]) -> Refs:
-        for attempt in range(_SWAP_ATTEMPTS):
-            old, tag = self._refs(name)
-            new = change(old)
-            if new == old:
-                return old
-            new = new.model_copy(update={"generation": old.generation + 1, "nonce": uuid.uuid4().hex})
-            try:
-                self._store.swap(_refs_path(name), new.encode(), tag)
-            except Conflict:
-                # A client that lost the reply repeats a write that won: the nonce tells.
-                if self._refs(name)[0].nonce != new.nonce:
-                    time.sleep(_SWAP_PAUSE_SECONDS * attempt)
-                    continue
-            return new
-        raise Conflict(f"{self._where(_refs_path(name))}: too many writers at once; try again")
+        Args:
+            reference: As `resolve` takes it.
+            alias: Made when it does not exist.
+            expect: The version that the alias must point at still; default: whatever it points at now.
 
-    def _commits(self, name: str) -> dict[str, int]:
-        """Sizes of the commit records by version, newest first; an empty one is an aborted upload."""
-        records = self._store.sizes(f"{name}/commits")
-        sizes = {path.rpartition("/")[2].removesuffix(".json"): size for path, size in records.items()}
-        return {version: sizes[version] for version in sorted(sizes, reverse=True) if is_version(version)}
+        Raises:
+            Conflict: The alias points elsewhere; nothing was changed.
+            NotFound: There is no such version.
+        """
+        name, _ = split_reference(reference)
+        expected = check_version(expect) if expect else self.aliases(name).get(check_alias(alias))
+        version = self.resolve(reference)
+        self.set_alias(name, alias, version.id, expected)
+        return self.resolve(f"{name}@{version.id}")
 
-    def _live(self, name: str, refs: Refs) -> list[str]:
-        commits = self._commits(name)
-        return [version for version in commits if commits[version] and version not in refs.deleting]
+    def rollback(self, name: str, alias: str = CHAMPION) -> Version:
+        """Point an alias back at what it pointed at before, passing over versions that are gone.
 
-    def _manifests(self, name: str, versions: list[str]) -> Iterator[Manifest]:
-        for version in versions:
-            with suppress(NotFound):  # deleted since it was listed
-                yield self._manifest(name, version)
+        Raises:
+            Conflict: Another process moved the alias meanwhile; nothing was changed.
+            NotFound: There is no such alias, or nothing that it can go back to.
+        """
+        records = Records(self._store, name)
+        check_alias(alias)
+        current = records.refs().aliases.get(alias)
+        if current is None:
+            raise NotFound(f"no alias {name}@{alias} in {self._store.url}")
 
-    def _manifest(self, name: str, version: str) -> Manifest:
-        path = _commit_path(name, version)
-        try:
-            data, _ = self._store.read(path)
-        except NotFound:
-            data = b""
-        if not data:
-            raise NotFound(f"no version {name}@{version} in {self._store.url}")
-        manifest = decode(Manifest, data, self._where(path))
-        if manifest.version != version:
-            raise IntegrityError(f"{self._where(path)}: is the manifest of {manifest.version}")
-        return manifest
+        def back(refs: Refs) -> Refs:
+            _check_expected(name, alias, refs, current)
+            live = set(records.live(refs))
+            for position, version in refs.earlier(alias):
+                if version in live:
+                    return refs.pointed_back(alias, position)
+            raise NotFound(f"{name}@{alias} has no earlier version to go back to; it stays at {current}")
 
-    def _select(self, name: str, selector: str | None, refs: Refs) -> str:
+        return self.resolve(f"{name}@{records.update(back).aliases[alias]}")
+
+    def delete(self, name: str, version: str) -> datetime:
+        """Mark a version as being deleted: no one finds it from now on.
+
+        Returns:
+            From when on its files may be removed, by `collect_garbage` or the next `publish`.
+
+        Raises:
+            InputError: An alias points at it.
+            NotFound: There is no such version.
+        """
+        records = Records(self._store, name)
+        check_version(version)
+
+        def mark(refs: Refs) -> Refs:
+            if aliases := _aliases(refs, version):
+                raise InputError(f"{name}@{version} is {', '.join(aliases)}; move that alias first")
+            live = records.live(refs)
+            if version not in {*live, *refs.deleting}:
+                raise NotFound(f"no version {name}@{version} in {self._store.url}")
+            return refs.marked([version], clock.now(), live)
+
+        return records.update(mark).deleting[version] + self._delete_grace
+
+    def collect_garbage(self, name: str, dry_run: bool = False) -> Collected:
+        """Remove the files of versions that were deleted and of uploads that were given up.
+
+        Args:
+            name: The model.
+            dry_run: Only tell what would be removed.
+        """
+        records = Records(self._store, name)
+        return collect(records, clock.now(), self._delete_grace, self._upload_grace, dry_run)
+
+    def verify(self, name: str, version: str | None = None) -> Verification:
+        """Compare every file of a version, or of all versions of a model, with what was published.
+
+        Raises:
+            NotFound: There is no such version.
+        """
+        return verify(Records(self._store, name), check_version(version) if version else None)
+
+    def _newest(self, name: str) -> str | None:
+        records = Records(self._store, name)
+        return records.newest(records.refs())
+
+    def _select(self, records: Records, selector: str | None, refs: Refs) -> str:
         if selector is None and CHAMPION in refs.aliases:
             return refs.aliases[CHAMPION]
         if selector is None or selector == LATEST:
-            for version in self._live(name, refs):
-                return version
-            raise NotFound(f"no version of model {name!r} in {self._store.url}")
+            if newest := records.newest(refs):
+                return newest
+            raise NotFound(f"no version of model {records.name!r} in {self._store.url}")
         if is_version(selector):
             return selector
         check_alias(selector)
         if selector not in refs.aliases:
             known = ", ".join([LATEST, *sorted(refs.aliases)])
-            raise NotFound(f"no alias {name}@{selector} in {self._store.url}; there are: {known}")
+            raise NotFound(f"no alias {records.name}@{selector} in {self._store.url}; there are: {known}")
         return refs.aliases[selector]
 
-    def _published(self, name: str, key: str) -> Version | None:
-        refs, _ = self._refs(name)
-        candidates = [version for version in self._live(name, refs) if may_hold(version, key)]
-        for manifest in self._manifests(name, candidates):
-            if manifest.idempotency_key == key:
-                return _describe(name, manifest, refs)
-        return None
-
-    def _next_version(self, name: str, key: str) -> str:
-        now = _now()
-        for newest in self._commits(name):
-            now = max(now, version_time(newest) + timedelta(microseconds=1))
-            break
-        return new_version(now, key)
-
-    def _upload(self, name: str, bundle: Path, manifest: Manifest) -> None:
-        folder = _data_path(name, manifest.version)
-        try:
-            for path, entry in manifest.files.items():
-                self._store.write(f"{folder}/{path}", _bundled(bundle / path, entry))
-        except Conflict:
-            raise  # the folder is another writer's
-        except BaseException:
-            with suppress(StoreError):
-                self._store.remove(folder)
-            raise
-
-    def _commit(self, name: str, manifest: Manifest) -> None:
-        path = _commit_path(name, manifest.version)
-        try:
-            self._store.swap(path, manifest.encode(), None)
-        except Conflict:
-            # A client that lost the reply repeats a create that won: the nonce tells.
-            data, _ = self._store.read(path)
-            if not data:
-                raise Conflict(f"{self._where(path)}: the upload took too long and was discarded") from None
-            if decode(Manifest, data, self._where(path)).nonce != manifest.nonce:
-                raise
-
-    def _retire(self, name: str, newest: str, max_versions: int) -> Refs:
-        """Remove what any process marked a grace time ago, then mark the oldest above the limit."""
-        now = _now()
-        marks = self._refs(name)[0].deleting
-        due = {version for version, marked in marks.items() if now - marked >= DELETE_GRACE}
-        for version in due:
-            self._store.remove(_commit_path(name, version))
-            self._store.remove(_data_path(name, version))
-
-        def mark(refs: Refs) -> Refs:
-            live = self._live(name, refs)
-            kept = {newest, *refs.aliases.values()}
-            removable = [version for version in reversed(live) if version not in kept]
-            excess = removable[: max(0, len(live) - max_versions)]
-            waiting = {version: marked for version, marked in refs.deleting.items() if version not in due}
-            return refs.model_copy(update={"deleting": {**waiting, **dict.fromkeys(excess, now)}})
-
-        return self._update_refs(name, mark)
-
-    def _checked(self, version: Version, path: str) -> Iterator[bytes]:
+    def _content(self, version: Version, path: str) -> Iterator[bytes]:
         size, sha256 = version.files[path]
-        stored = f"{_data_path(version.name, version.id)}/{path}"
-        try:
-            yield from verified(
-                self._store.stream(stored), FileEntry(size=size, sha256=sha256), self._where(stored)
-            )
-        except NotFound as error:
-            raise IntegrityError(f"{self._where(stored)}: is missing, but its manifest names it") from error
-
-    def _where(self, path: str) -> str:
-        return f"{self._store.url}/{path}"
+        records = Records(self._store, version.name)
+        return records.content(version.id, path, FileEntry(size=size, sha256=sha256))
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
+def _aliases(refs: Refs, version: str) -> tuple[str, ...]:
+    return tuple(sorted(alias for alias, target in refs.aliases.items() if target == version))
 
 
-def _refs_path(name: str) -> str:
-    return f"{name}/refs.json"
-
-
-def _commit_path(name: str, version: str) -> str:
-    return f"{name}/commits/{version}.json"
-
-
-def _data_path(name: str, version: str) -> str:
-    return f"{name}/versions/{version}"
-
-
-def _describe(name: str, manifest: Manifest, refs: Refs) -> Version:
+def _describe(name: str, manifest: Manifest, aliases: tuple[str, ...]) -> Version:
     return Version(
         name=name,
         id=manifest.version,
         created=manifest.created,
         metadata=manifest.metadata,
         files={path: (entry.size, entry.sha256) for path, entry in manifest.files.items()},
-        aliases=tuple(sorted(alias for alias, target in refs.aliases.items() if target == manifest.version)),
+        aliases=aliases,
     )
 
 
@@ -372,17 +358,25 @@ def _is_name(name: str) -> bool:
     return False
 
 
-def _check_max_versions(max_versions: Any) -> None:
-    if isinstance(max_versions, bool) or not isinstance(max_versions, int) or max_versions < 1:
-        raise ConfigError(f"max_versions is {max_versions!r}; allowed: a whole number from 1")
+def _check_expected(name: str, alias: str, refs: Refs, expected: str | None) -> None:
+    current = refs.aliases.get(alias)
+    if current != expected:
+        raise Conflict(f"{name}@{alias} points at {current}, not at {expected}; nothing was changed")
 
 
-def _bundled(file: Path, entry: FileEntry) -> Iterator[bytes]:
-    """Read a bundle's file, which must still be what was hashed."""
+@contextmanager
+def _staged(target: Path) -> Iterator[Path]:
+    """A folder beside `target` that becomes it at the end, or vanishes with an error."""
+    if target.exists():
+        raise InputError(f"{target} exists already; allowed: a new folder")
+    staged = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
     try:
-        yield from verified(read_chunks(file), entry, str(file))
+        yield staged
+        staged.replace(target)
     except OSError as error:
-        raise InputError(f"{file}: {error.strerror}") from error
+        raise RegistryError(f"cannot write to {target.parent}: {error.strerror}") from error
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
 
 
 def _save(file: Path, chunks: Iterator[bytes]) -> None:

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from kubecast.errors import Conflict, StoreFull
-from kubecast.registry import Registry, Store
-from kubecast.registry import registry as module
-from kubecast.registry.store import LocalStore
+from kubecast.registry import Registry, Store, publishing, records
+from kubecast.registry.local_store import LocalStore
 
 from .conftest import MakeBundle
 
@@ -31,9 +30,9 @@ class DyingStore(LocalStore):
         if self.steps < 0:
             raise Killed
 
-    def sizes(self, folder: str) -> dict[str, int]:
+    def sizes(self, folder: str, after: str = "") -> dict[str, int]:
         self.step()
-        return super().sizes(folder)
+        return super().sizes(folder, after)
 
     def write(self, path: str, chunks: Iterable[bytes]) -> None:
         self.step()
@@ -59,14 +58,13 @@ class DyingStore(LocalStore):
 
 
 def test_process_killed_at_any_step_leaves_a_registry_that_loads_and_goes_on(
-    root: Path, make_bundle: MakeBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, make_bundle: MakeBundle, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(module, "DELETE_GRACE", timedelta(0))
-    registry = Registry.open(str(root))
+    registry = Registry.open(str(root), delete_grace=timedelta(0))
     champion = registry.publish("demand", make_bundle("champion"), {})
     registry.set_alias("demand", "champion", champion.id, None)
     for steps in itertools.count():
-        dying = Registry(DyingStore(root, steps))
+        dying = Registry(DyingStore(root, steps), delete_grace=timedelta(0))
         bundle = make_bundle(f"killed-{steps}")
         try:
             dying.publish("demand", bundle, {}, max_versions=2)
@@ -127,7 +125,7 @@ def test_alias_is_set_after_other_changes_to_the_same_refs(
 def test_writer_that_always_loses_gives_up_with_a_conflict(
     registry: Registry, root: Path, make_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_SWAP_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(records, "_SWAP_PAUSE_SECONDS", 0)
     version = registry.publish("demand", make_bundle(), {})
     with pytest.raises(Conflict, match=r"refs\.json: too many writers at once"):
         Registry(RacingStore(root, OTHER_REFS, 1000)).set_alias("demand", "champion", version.id, None)
@@ -153,7 +151,7 @@ def test_upload_into_the_folder_of_another_writer_leaves_it_alone(
     registry: Registry, root: Path, make_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version = registry.publish("demand", make_bundle("b0"), {})
-    monkeypatch.setattr(module, "new_version", lambda time, key: version.id)
+    monkeypatch.setattr(publishing, "new_version", lambda time, key: version.id)
     with pytest.raises(Conflict):
         registry.publish("demand", make_bundle("b1"), {})
     assert registry.read_file(version, "report.html") == b"<html></html>"
@@ -163,8 +161,8 @@ def test_version_deleted_while_they_are_listed_is_left_out(
     registry: Registry, root: Path, make_bundle: MakeBundle
 ) -> None:
     class DeletingStore(LocalStore):
-        def sizes(self, folder: str) -> dict[str, int]:
-            found = super().sizes(folder)
+        def sizes(self, folder: str, after: str = "") -> dict[str, int]:
+            found = super().sizes(folder, after)
             self.remove(min(found))
             return found
 

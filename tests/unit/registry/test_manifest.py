@@ -18,7 +18,7 @@ from kubecast.registry.manifest import (
     scan,
     verified,
 )
-from kubecast.registry.registry import _bundled
+from kubecast.registry.publishing import _bundled
 
 from .conftest import MakeBundle
 

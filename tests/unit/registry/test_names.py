@@ -4,7 +4,15 @@ import pytest
 
 from kubecast.errors import InvalidName
 from kubecast.registry import VERSION_PATTERN, check_alias, check_name
-from kubecast.registry.names import is_version, may_hold, new_version, path_fault, version_time
+from kubecast.registry.names import (
+    check_version,
+    is_version,
+    may_hold,
+    new_version,
+    path_fault,
+    split_reference,
+    version_time,
+)
 
 
 @pytest.mark.parametrize("name", ["demand", "a", "Demand-2.half_hourly", "0", "a" * 128, "a..b"])
@@ -50,6 +58,20 @@ def test_new_version_matches_the_pattern_and_gives_back_its_time() -> None:
 )
 def test_text_that_is_no_version(text: str) -> None:
     assert not is_version(text)
+
+
+def test_version_id_is_returned_and_other_text_refused() -> None:
+    assert check_version("20261123T181500123456Z-0f3c9a1b") == "20261123T181500123456Z-0f3c9a1b"
+    with pytest.raises(InvalidName, match="version 'champion'; allowed: a version id"):
+        check_version("champion")
+
+
+@pytest.mark.parametrize(
+    ("reference", "parts"),
+    [("demand", ("demand", None)), ("demand@", ("demand", "")), ("demand@a@b", ("demand", "a@b"))],
+)
+def test_reference_is_taken_apart(reference: str, parts: tuple[str, str | None]) -> None:
+    assert split_reference(reference) == parts
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from kubecast.errors import (
     NotFound,
     RegistryError,
 )
-from kubecast.registry import Registry, Version
-from kubecast.registry import registry as module
+from kubecast.registry import Registry, Version, clock, publishing
+from kubecast.registry.collection import DELETE_GRACE
 
 from .conftest import MakeBundle
 
@@ -27,7 +27,7 @@ ABSENT = "20260101T000000000000Z-00000000"
 
 @pytest.fixture
 def set_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
-    return lambda time: monkeypatch.setattr(module, "_now", lambda: time)
+    return lambda time: monkeypatch.setattr(clock, "now", lambda: time)
 
 
 def ids(registry: Registry, name: str = "demand") -> list[str]:
@@ -160,6 +160,12 @@ def test_bad_model_name_is_refused_everywhere(
         lambda: registry.aliases(name),
         lambda: registry.resolve(name),
         lambda: registry.set_alias(name, "champion", ABSENT, None),
+        lambda: registry.entries(name),
+        lambda: registry.promote(f"{name}@{ABSENT}"),
+        lambda: registry.rollback(name),
+        lambda: registry.delete(name, ABSENT),
+        lambda: registry.collect_garbage(name),
+        lambda: registry.verify(name),
     ]
     for call in calls:
         with pytest.raises(InvalidName):
@@ -211,7 +217,7 @@ def test_same_bundle_is_published_once(registry: Registry, make_bundle: MakeBund
 def test_bundles_with_the_same_first_digits_of_their_keys_stay_apart(
     registry: Registry, make_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "may_hold", lambda version, key: True)
+    monkeypatch.setattr(publishing, "may_hold", lambda version, key: True)
     first, second = publish_all(registry, make_bundle, 2)
     assert first != second
     assert publish_all(registry, make_bundle, 2) == [first, second]
@@ -277,7 +283,7 @@ def test_retired_version_stays_loadable_until_its_grace_is_over(
     old = registry.publish("demand", make_bundle("old"), {})
     publish_all(registry, make_bundle, 1, max_versions=1)
     assert registry.fetch(old, "evaluated", tmp_path / "in-time").is_dir()
-    set_clock(start + module.DELETE_GRACE + timedelta(minutes=1))
+    set_clock(start + DELETE_GRACE + timedelta(minutes=1))
     newest = registry.publish("demand", make_bundle("next"), {}, max_versions=2)
     assert not manifest_file(root, old).exists()
     assert not (root / "demand" / "versions" / old.id).exists()

@@ -1,0 +1,210 @@
+"""`kubecast models`: what it prints, asks and exits with. What it does is tested in tests/unit/registry."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from kubecast import cli
+from kubecast.errors import NotFound
+from kubecast.registry import Registry, Version
+
+COMMANDS = ["list", "show", "promote", "rollback", "verify", "gc", "delete", "export"]
+ABSENT = "20260101T000000000000Z-00000000"
+
+
+def invoke(*words: str, **options: Any) -> Result:
+    return CliRunner().invoke(cli.app, ["models", *words], **options)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "registry"
+
+
+@pytest.fixture
+def versions(root: Path, tmp_path: Path) -> list[Version]:
+    """Three versions of `demand`, oldest first; the first is its champion."""
+    registry = Registry.open(str(root))
+    published = []
+    for number in range(3):
+        bundle = tmp_path / f"bundle-{number}"
+        (bundle / "production").mkdir(parents=True)
+        (bundle / "production" / "model.json").write_text(f"{number}")
+        published.append(registry.publish("demand", bundle, {"test": {"mase": 0.5 + number}}))
+    registry.promote(f"demand@{published[0].id}")
+    return published
+
+
+def told(root: Path, *words: str) -> Any:
+    found = invoke(words[0], "--registry", str(root), *words[1:], "--json")
+    assert found.exit_code == 0, found.output
+    return json.loads(found.stdout)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_tells_every_option(command: str) -> None:
+    found = invoke(command, "--help")
+    assert found.exit_code == 0
+    assert "--registry" in found.stdout
+    assert "--json" in found.stdout
+
+
+def test_list_shows_the_newest_and_counts_the_rest(root: Path, versions: list[Version]) -> None:
+    rows = told(root, "list")
+    assert [(row["version"], row["test_mase"], row["aliases"]) for row in rows] == [
+        (versions[2].id, 2.5, ""),
+        (versions[1].id, 1.5, ""),
+        (versions[0].id, 0.5, "champion"),
+    ]
+    found = invoke("list", "--registry", str(root), "demand", "--limit", "2")
+    assert found.stdout.count("2.5000") == found.stdout.count("1.5000") == 1
+    assert "0.5000" not in found.stdout
+    assert "2 of 3 versions; --limit 0 shows all" in found.stderr
+    assert invoke("list", "--registry", str(root), "--limit", "0").stderr == ""
+
+
+def test_list_tells_what_is_being_deleted_or_damaged(root: Path, versions: list[Version]) -> None:
+    Registry.open(str(root)).delete("demand", versions[1].id)
+    (root / "demand" / "commits" / f"{versions[2].id}.json").write_text("{")
+    assert [row["state"] for row in told(root, "list")] == ["damaged", "deleting", ""]
+    assert "deleting" in invoke("list", "--registry", str(root)).stdout
+
+
+def test_show_in_a_table(root: Path, versions: list[Version]) -> None:
+    shown = invoke("show", "--registry", str(root), "demand").stdout
+    assert f"demand@{versions[0].id}" in shown
+    assert "production/model.json" in shown
+
+
+def test_promote_and_rollback_tell_where_the_alias_is(root: Path, versions: list[Version]) -> None:
+    promoted = told(root, "promote", "demand@latest", "--expect", versions[0].id)
+    assert promoted == {"model": "demand", "alias": "champion", "version": versions[2].id}
+    back = invoke("rollback", "--registry", str(root), "demand")
+    assert back.stdout == f"champion   demand@{versions[0].id}\n"
+    assert told(root, "promote", "demand@latest", "--alias", "challenger")["alias"] == "challenger"
+
+
+def test_verify_exits_1_and_names_the_fault(root: Path, versions: list[Version]) -> None:
+    assert told(root, "verify")["demand"]["versions"] == 3
+    (root / "demand" / "versions" / versions[1].id / "production" / "model.json").write_text("x")
+    whole = invoke("verify", "--registry", str(root))
+    one = invoke("verify", "--registry", str(root), f"demand@{versions[1].id}", "--json")
+    assert (whole.exit_code, one.exit_code) == (1, 1)
+    assert f"{versions[1].id}/production/model.json" in whole.stdout
+    assert len(json.loads(one.stdout)["demand"]["faults"]) == 1
+    assert invoke("verify", "--registry", str(root), f"demand@{versions[0].id}").exit_code == 0
+
+
+def test_verify_of_all_passes_over_a_model_whose_only_upload_failed(
+    root: Path, versions: list[Version]
+) -> None:
+    (root / "failed" / "versions").mkdir(parents=True)
+    assert list(told(root, "verify")) == ["demand"]
+    assert isinstance(invoke("verify", "--registry", str(root), "failed").exception, NotFound)
+
+
+def test_gc_tells_what_it_would_do_and_does_it(root: Path, versions: list[Version]) -> None:
+    abandoned = root / "demand" / "versions" / ABSENT.replace("2026", "2020") / "part"
+    abandoned.parent.mkdir()
+    abandoned.touch()
+    planned = told(root, "gc", "--dry-run")
+    assert planned == {"demand": {"deleted": [], "uploads": [abandoned.parent.name], "records": []}}
+    assert "unfinished upload" in invoke("gc", "--registry", str(root), "demand").stdout
+    assert not abandoned.exists()
+    assert told(root, "gc")["demand"]["records"] == [abandoned.parent.name]
+    assert invoke("gc", "--registry", str(root)).stdout == "removed    nothing: nothing is due\n"
+
+
+def test_delete_needs_a_yes_where_there_is_no_terminal(root: Path, versions: list[Version]) -> None:
+    words = ("delete", "--registry", str(root), f"demand@{versions[1].id}")
+    refused = invoke(*words)
+    assert refused.exception is not None
+    assert "no terminal to ask on; allowed: --yes" in str(refused.exception)
+    assert len(Registry.open(str(root)).versions("demand")) == 3
+    done = invoke(*words, "--yes")
+    assert f"deleted    demand@{versions[1].id}; the next publish or gc after" in done.stdout
+    assert len(Registry.open(str(root)).versions("demand")) == 2
+    assert told(root, "delete", f"demand@{versions[2].id}", "--yes")["version"] == versions[2].id
+
+
+@pytest.mark.parametrize(("answer", "left"), [("y\n", 2), ("n\n", 3), ("\x04", 3)])
+def test_delete_asks_on_a_terminal(root: Path, versions: list[Version], answer: str, left: int) -> None:
+    ours, terminal = pty.openpty()
+    os.write(ours, answer.encode())
+    words = ["models", "delete", "--registry", str(root), f"demand@{versions[1].id}"]
+    done = subprocess.run(
+        [sys.executable, "-c", "from kubecast.cli import main; main()", *words],
+        stdin=terminal,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    os.close(ours)
+    os.close(terminal)
+    assert "It cannot be brought back" in done.stderr
+    assert done.returncode == (left == 3)
+    assert "Traceback" not in done.stderr
+    assert len(Registry.open(str(root)).versions("demand")) == left
+
+
+def test_export_writes_a_folder(root: Path, versions: list[Version], tmp_path: Path) -> None:
+    found = told(root, "export", "demand", "--output", str(tmp_path / "copy"))
+    assert (found["version"], found["files"], found["bytes"]) == (versions[0].id, 1, 1)
+    assert (tmp_path / "copy" / "production" / "model.json").read_text() == "0"
+    words = ("export", "--registry", str(root), "demand@latest", "--output", str(tmp_path / "other"))
+    assert f"demand@{versions[2].id}  1 files, 1 bytes, to " in invoke(*words).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["promote", "demand@shadow"], 2, "no alias demand@shadow"),
+        (["promote", "demand@latest", "--alias", "latest"], 2, "is reserved"),
+        (["promote", "demand@latest", "--expect", ABSENT], 1, "nothing was changed"),
+        (["rollback", "demand"], 2, "no earlier version to go back to"),
+        (["rollback", "none"], 2, "no alias none@champion"),
+        (["verify", f"demand@{ABSENT}"], 2, f"no version demand@{ABSENT}"),
+        (["verify", "demand@champion"], 2, "allowed: a version id"),
+        (["delete", "demand"], 2, "allowed: NAME@VERSION"),
+        (["delete", "demand@champion", "--yes"], 2, "allowed: a version id"),
+        (["delete", f"demand@{ABSENT}", "--yes"], 2, f"no version demand@{ABSENT}"),
+        (["export", "demand", "--output", "."], 2, "exists already"),
+        (["gc", "../x"], 2, "model name '../x' is not allowed"),
+        (["list", "--limit", "-1"], 2, "--limit"),
+    ],
+)
+def test_error_is_one_line_and_its_status(
+    words: list[str],
+    status: int,
+    message: str,
+    root: Path,
+    versions: list[Version],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["kubecast", "models", *words, "--registry", str(root)])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert stopped.value.code == status
+    assert message in line
+
+
+def test_version_with_an_alias_is_not_deleted(root: Path, versions: list[Version]) -> None:
+    found = invoke("delete", "--registry", str(root), f"demand@{versions[0].id}", "--yes")
+    assert "is champion; move that alias first" in str(found.exception)
+
+
+def test_files_of_a_deleted_version_go_at_gc(root: Path, versions: list[Version]) -> None:
+    invoke("delete", "--registry", str(root), f"demand@{versions[1].id}", "--yes")
+    assert told(root, "gc")["demand"]["deleted"] == []
+    registry = Registry.open(str(root), delete_grace=timedelta(0))
+    assert registry.collect_garbage("demand").deleted == [versions[1].id]
