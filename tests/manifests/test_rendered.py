@@ -1,0 +1,261 @@
+"""What `kubectl kustomize` makes of every overlay."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+
+KUBERNETES = ("1.32", "1.37")  # of clusters in use: the oldest and the newest
+ROOT = Path(__file__).parents[2]
+RENDERED = ROOT / os.environ.get("RENDERED", "output/manifests")
+SCHEMAS = Path(__file__).parent / "schemas"
+OVERLAYS = sorted(path.name for path in (ROOT / "manifests/overlays").iterdir())
+NAMESPACES = {
+    "dev": "kubecast",
+    "multi-user": "team-forecasting",
+    "production": "kubecast",
+    "standalone": "kubeflow",
+}
+OWN_PODS = {"matchLabels": {"app.kubernetes.io/name": "kubecast"}}
+# By overlay, the ports that a policy opens and whom for.
+KFP = {("pipeline-to-kfp", 8888), ("pipeline-to-kfp", 8887), ("pipeline-to-kfp", 8080)}
+API_SERVER = {("pipeline-to-api-server", 443), ("pipeline-to-api-server", 6443)}
+EVERYWHERE = KFP | API_SERVER | {("dns", 53), ("katib-trials", 6789)}
+EGRESS = {
+    "dev": EVERYWHERE | {("object-store", 8333), ("pipeline-to-postgres", 5432)},
+    "multi-user": EVERYWHERE | {("object-store", 443)},
+    "production": EVERYWHERE | {("object-store", 443), ("pipeline-to-postgres", 5432)},
+    "standalone": EVERYWHERE | {("object-store", 8333)},
+}
+INGRESS = {
+    "dev": {("katib-suggestions", 6789), ("postgres", 5432), ("seaweedfs", 8333)},
+    "multi-user": {("katib-suggestions", 6789)},
+    "production": {("katib-suggestions", 6789), ("postgres", 5432)},
+    "standalone": set(),
+}
+
+Object = dict[str, Any]
+
+
+@cache
+def objects(overlay: str) -> list[Object]:
+    return list(yaml.safe_load_all((RENDERED / f"{overlay}.yaml").read_text(encoding="utf-8")))
+
+
+def of_kind(overlay: str, *kinds: str) -> list[Object]:
+    return [item for item in objects(overlay) if item["kind"] in kinds]
+
+
+def named(overlay: str, kind: str, name: str) -> Object:
+    (found,) = (item for item in of_kind(overlay, kind) if item["metadata"]["name"] == name)
+    return found
+
+
+def pods(overlay: str) -> list[Object]:
+    return [
+        item["spec"]["template"]["spec"] for item in objects(overlay) if "template" in item.get("spec", {})
+    ]
+
+
+def containers(overlay: str) -> Iterator[Object]:
+    for pod in pods(overlay):
+        yield from pod.get("initContainers", []) + pod["containers"]
+
+
+def ports(overlay: str, direction: str) -> set[tuple[str, int]]:
+    return {
+        (policy["metadata"]["name"], port["port"])
+        for policy in of_kind(overlay, "NetworkPolicy")
+        for rule in policy["spec"].get(direction, [])
+        for port in rule["ports"]
+    }
+
+
+def scalars(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from (str(key), *scalars(item))
+    elif isinstance(value, list):
+        for item in value:
+            yield from scalars(item)
+    else:
+        yield str(value)
+
+
+pytestmark = pytest.mark.parametrize("overlay", OVERLAYS)
+
+
+def test_every_object_is_what_its_schema_allows(overlay: str) -> None:
+    for item in objects(overlay):
+        schema = SCHEMAS / f"{item['kind']}.json"
+        if schema.exists():
+            jsonschema.validate(item, json.loads(schema.read_text(encoding="utf-8")))
+        else:
+            for version in KUBERNETES:
+                kubernetes_validate.validate(item, version, strict=True)
+
+
+def test_everything_is_in_one_namespace_and_no_name_comes_twice(overlay: str) -> None:
+    places = {item["metadata"].get("namespace") for item in objects(overlay) if item["kind"] != "Namespace"}
+    names = [(item["kind"], item["metadata"]["name"]) for item in objects(overlay)]
+    assert places == {NAMESPACES[overlay]}
+    assert len(names) == len(set(names))
+
+
+def test_only_an_overlay_with_its_own_namespace_makes_one(overlay: str) -> None:
+    made = of_kind(overlay, "Namespace")
+    assert [item["metadata"]["name"] for item in made] == {
+        "dev": ["kubecast"],
+        "production": ["kubecast"],
+    }.get(overlay, [])
+    for item in made:
+        labels = item["metadata"]["labels"]
+        assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+        assert labels["katib.kubeflow.org/metrics-collector-injection"] == "enabled"
+
+
+def test_the_overlays_with_servers_of_their_own_render_their_pods(overlay: str) -> None:
+    assert len(pods(overlay)) == {"dev": 2, "production": 1}.get(overlay, 0)
+
+
+def test_pods_meet_pod_security_restricted(overlay: str) -> None:
+    for pod in pods(overlay):
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] > 0
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["automountServiceAccountToken"] is False
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
+        assert not any("hostPath" in volume for volume in pod.get("volumes", []))
+    for container in containers(overlay):
+        context = container["securityContext"]
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["readOnlyRootFilesystem"] is True
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert not {"privileged", "runAsUser", "runAsNonRoot", "seccompProfile"} & context.keys()
+
+
+def test_containers_request_and_limit_cpu_and_memory(overlay: str) -> None:
+    for container in containers(overlay):
+        assert container["resources"]["requests"].keys() >= {"cpu", "memory"}
+        assert container["resources"]["limits"].keys() >= {"cpu", "memory"}
+
+
+def test_images_carry_the_tag_of_a_version(overlay: str) -> None:
+    for container in containers(overlay):
+        assert re.fullmatch(r"[a-z0-9.]+/[a-z0-9/-]+:\d+\.\d+(\.\d+)?", container["image"])
+
+
+def test_secrets_are_given_by_reference_only(overlay: str) -> None:
+    assert not of_kind(overlay, "Secret")
+    secret = re.compile(r"PASSWORD|SECRET|TOKEN|ACCESS_KEY|CREDENTIAL")
+    for container in containers(overlay):
+        for variable in container.get("env", []):
+            if secret.search(variable["name"]) and not variable["name"].endswith("_FILE"):
+                assert variable.keys() == {"name", "valueFrom"}, variable["name"]
+    for item in objects(overlay):
+        text = " ".join(scalars(item))
+        assert not re.search(r"://[^/\s:]+:[^/\s@]+@", text), "a URL with a password"
+        assert not re.search(r"\b(AKIA|ASIA)[A-Z0-9]{16}\b|BEGIN [A-Z ]*PRIVATE KEY", text)
+
+
+def test_rights_end_at_the_namespace_and_name_what_they_give(overlay: str) -> None:
+    assert not of_kind(overlay, "ClusterRole", "ClusterRoleBinding")
+    roles = of_kind(overlay, "Role")
+    assert roles
+    for role in roles:
+        for rule in role["rules"]:
+            assert "*" not in rule["apiGroups"] + rule["resources"] + rule["verbs"]
+            if {"secrets", "configmaps"} & set(rule["resources"]):
+                assert rule["verbs"] == ["get"]
+                assert rule["resourceNames"]
+    for binding in of_kind(overlay, "RoleBinding"):
+        assert binding["roleRef"]["kind"] == "Role"
+        assert binding["roleRef"]["name"] in {role["metadata"]["name"] for role in roles}
+        assert [subject["name"] for subject in binding["subjects"]] == ["kubecast-pipeline"]
+        assert [subject["namespace"] for subject in binding["subjects"]] == [NAMESPACES[overlay]]
+
+
+def test_katib_gets_the_rights_that_its_client_uses(overlay: str) -> None:
+    given = {
+        resource: sorted(rule["verbs"])
+        for rule in named(overlay, "Role", "kubecast-katib")["rules"]
+        for resource in rule["resources"]
+    }
+    assert given == {
+        "experiments": ["create", "delete", "get", "list", "watch"],
+        "trials": ["get", "list", "watch"],
+    }
+
+
+def test_only_the_pods_of_a_run_hold_a_token(overlay: str) -> None:
+    accounts = of_kind(overlay, "ServiceAccount")
+    with_token = [
+        item["metadata"]["name"] for item in accounts if item["automountServiceAccountToken"] is not False
+    ]
+    assert with_token == ["kubecast-pipeline"]
+    assert "kubecast-trial" in {item["metadata"]["name"] for item in accounts}
+
+
+def test_nothing_enters_or_leaves_by_default(overlay: str) -> None:
+    deny = named(overlay, "NetworkPolicy", "default-deny")["spec"]
+    assert deny == {
+        "podSelector": OWN_PODS if overlay == "standalone" else {},
+        "policyTypes": ["Ingress", "Egress"],
+    }
+
+
+def test_the_network_is_open_for_what_is_named_and_no_more(overlay: str) -> None:
+    assert ports(overlay, "egress") == EGRESS[overlay]
+    assert ports(overlay, "ingress") == INGRESS[overlay]
+    for policy in of_kind(overlay, "NetworkPolicy"):
+        directions = policy["spec"]["policyTypes"]
+        rules = policy["spec"].get("egress", []) + policy["spec"].get("ingress", [])
+        assert all(rule.get("to") or rule.get("from") for rule in rules), "a rule without a peer opens to all"
+        assert set(policy["spec"]) - {"podSelector", "policyTypes"} <= {word.lower() for word in directions}
+
+
+def test_policies_beside_kfp_hold_for_own_pods_alone(overlay: str) -> None:
+    selectors = [policy["spec"]["podSelector"] for policy in of_kind(overlay, "NetworkPolicy")]
+    assert (selectors.count(OWN_PODS) == len(selectors)) == (overlay == "standalone")
+
+
+def test_servers_of_the_namespace_do_not_reach_the_store(overlay: str) -> None:
+    selector = named(overlay, "NetworkPolicy", "object-store")["spec"]["podSelector"]
+    excluded = {
+        "key": "app.kubernetes.io/component",
+        "operator": "NotIn",
+        "values": ["database", "object-store"],
+    }
+    assert selector == OWN_PODS or excluded in selector["matchExpressions"]
+
+
+def test_a_quota_has_a_limit_range_beside_it(overlay: str) -> None:
+    quotas, ranges = of_kind(overlay, "ResourceQuota"), of_kind(overlay, "LimitRange")
+    assert len(quotas) == (0 if overlay == "standalone" else 2)
+    assert len(ranges) == (0 if overlay == "standalone" else 1)
+    for item in ranges:
+        (limit,) = item["spec"]["limits"]
+        assert limit["default"].keys() == limit["defaultRequest"].keys() == {"cpu", "memory"}
+
+
+def test_the_launcher_may_read_the_secret_that_it_is_told_of(overlay: str) -> None:
+    for settings in of_kind(overlay, "ConfigMap"):
+        provider = yaml.safe_load(settings["data"]["providers"])["s3"]["default"]
+        credentials = provider["credentials"]
+        assert credentials["fromEnv"] is (overlay == "production")
+        if not credentials["fromEnv"]:
+            (rule,) = (
+                rule
+                for rule in named(overlay, "Role", "kubecast-pipeline")["rules"]
+                if rule["resources"] == ["secrets"]
+            )
+            assert credentials["secretRef"]["secretName"] in rule["resourceNames"]
+        assert settings["data"]["defaultPipelineRoot"].startswith("s3://")
