@@ -1,0 +1,231 @@
+"""The compiled pipelines in the real images: each task a container of its own, publishing to an S3 server.
+
+Not of the suite that `make test` runs: `make e2e` builds the images and runs this.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from components import images
+from kubecast.models.artifact import read_status
+from kubecast.registry import Registry
+from kubecast.sample import write_sample
+from tests.containers.podman import Podman
+from tests.seaweed import Seaweed
+
+KUBECAST = str(Path(sys.executable).with_name("kubecast"))
+USER = "1000:0"
+MODELS = os.environ.get("MODELS", "arima,lstm,transformer,catboost").split(",")
+FRAMEWORK_OF = {"lstm": "tensorflow", "transformer": "tensorflow"}
+FRAMEWORKS = {
+    "arima": ("pmdarima", "statsforecast"),
+    "tensorflow": ("tensorflow", "keras"),
+    "catboost": ("catboost", "mlforecast"),
+}
+FRAMEWORKS["serving"] = tuple(name for names in FRAMEWORKS.values() for name in names)
+IMAGES = ["base", *FRAMEWORKS]
+
+
+@pytest.fixture(scope="module")
+def podman() -> Iterator[Podman]:
+    with Podman() as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def store(seaweed: Seaweed) -> Iterator[dict[str, str]]:
+    """The variables that an S3 client needs, here and in every container."""
+    seaweed.create_bucket("kubecast")
+    variables = seaweed.environment("writer")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield variables
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where tasks exchange artifacts; they run as another user than the one who made it, of group 0."""
+    root = tmp_path_factory.mktemp("root")
+    for folder in (root, *list(root.parents)[:2]):
+        folder.chmod(0o755)
+    root.chmod(0o2775)
+    os.chown(root, -1, 0)
+    return root
+
+
+@dataclass(frozen=True)
+class Finished:
+    outputs: dict[str, str]
+    log: str
+
+
+@pytest.fixture(scope="module")
+def run(
+    podman: Podman, store: dict[str, str], root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Finished]:
+    """Compile a pipeline and run it in containers."""
+    folder = tmp_path_factory.mktemp("compiled")
+
+    def run(pipeline: str, **arguments: Any) -> Finished:
+        compiled, outputs = folder / f"{pipeline}.yaml", folder / f"{pipeline}.json"
+        settings = ("cluster.image_repository=localhost", f"pipeline.models={json.dumps(MODELS)}")
+        call(
+            *(KUBECAST, "compile", "--config", "configs/quick", "--output", str(compiled)),
+            *("--pipeline", pipeline),
+            *(word for setting in settings for word in ("--set", setting)),
+        )
+        runner = {
+            "user": USER,
+            "read_only": True,
+            "tmpfs": {"/tmp": "mode=1777"},  # noqa: S108
+            "network_mode": "host",
+            "environment": store,
+        }
+        job = {
+            "compiled": str(compiled),
+            "arguments": arguments,
+            "root": str(root),
+            "runner": runner,
+            "outputs": str(outputs),
+        }
+        log = call(sys.executable, "-m", "tests.containers.docker_run", json.dumps(job), **podman.environment)
+        return Finished(json.loads(outputs.read_text()), log)
+
+    return run
+
+
+def call(*words: str, **variables: str) -> str:
+    done = subprocess.run(
+        words,
+        env={**os.environ, **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-6000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def data(root: Path) -> str:
+    write_sample(root / "demand.csv")
+    return str(root / "demand.csv")
+
+
+@pytest.fixture(scope="module")
+def trained(run: Callable[..., Finished], data: str) -> Finished:
+    """The training pipeline on half-hourly electricity demand."""
+    return run(
+        "training",
+        data=data,
+        horizon=48,
+        frequency="30min",
+        season_lengths="48,336",
+        registry="s3://kubecast/registry",
+    )
+
+
+def test_training_publishes_a_version_with_every_model(trained: Finished) -> None:
+    version = Registry.open("s3://kubecast/registry").resolve(trained.outputs["version"])
+    assert version.aliases == ("champion",)
+    assert version.metadata["image"].startswith(images.BASE)
+    board = json.loads((Path(trained.outputs["evaluation"]) / "leaderboard.json").read_text())
+    judged = {row["model"] for row in board["leaderboard"] if row["part"] == "test"}
+    assert judged >= {*MODELS, "ensemble", "seasonal_naive_336"}
+
+
+def test_every_model_is_fitted_for_production(trained: Finished, root: Path) -> None:
+    models = [path.parent for path in root.rglob("status.json") if path.parent.name == "model"]
+    assert len(models) == 2 * len(MODELS)
+    assert {read_status(folder).state for folder in models} == {"ok"}
+
+
+def test_each_task_runs_in_its_own_image(trained: Finished) -> None:
+    used = Counter(re.findall(r"Found image 'localhost/kubecast-([a-z]+):", trained.log))
+    models = Counter(FRAMEWORK_OF.get(model, model) for model in MODELS)
+    assert used == Counter(base=5, serving=1) + models + models  # as judged, and for production
+
+
+def test_tasks_write_as_the_images_user(trained: Finished, root: Path) -> None:
+    written = [path for path in root.rglob("*") if path.is_file() and path.name != "demand.csv"]
+    assert written
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in written} == {(1000, 0)}
+
+
+def test_batch_forecast_in_the_serving_image_equals_the_production_forecast(
+    trained: Finished, run: Callable[..., Finished], data: str
+) -> None:
+    batch = run(
+        "batch-forecast",
+        data=data,
+        registry="s3://kubecast/registry",
+        model="forecaster",
+        destination="s3://kubecast/batches",
+    )
+    found = pd.read_parquet(batch.outputs["forecasts"])
+    pd.testing.assert_frame_equal(
+        found, pd.read_parquet(trained.outputs["forecast"]), check_dtype=False, rtol=1e-5, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("image", IMAGES)
+class TestImage:
+    """What holds of every image, by its own account."""
+
+    @pytest.fixture
+    def name(self, image: str) -> str:
+        return f"localhost/kubecast-{image}:{images.TAG}"
+
+    def test_user_is_not_root_and_has_a_home_to_write_to(self, podman: Podman, name: str) -> None:
+        words = (
+            "python3",
+            "-c",
+            "import os, pathlib; (pathlib.Path.home() / 'x').touch(); print(os.getuid())",
+        )
+        assert podman.run(name, *words) == "1000\n"
+
+    def test_holds_neither_compiler_nor_package_installer(self, podman: Podman, name: str) -> None:
+        tools = "gcc cc g++ clang ld make pip pip3 uv"
+        assert podman.run(name, "sh", "-c", f"for tool in {tools}; do command -v $tool; done; true") == ""
+
+    def test_holds_nothing_of_the_build(self, podman: Podman, name: str) -> None:
+        places = "/run/secrets /build /tools /wheels /etc/pip.conf /root/.cache"
+        assert (
+            podman.run(name, "sh", "-c", f"for place in {places}; do ls -d $place 2>/dev/null; done; true")
+            == ""
+        )
+        assert "PIP_" not in podman.run(name, "env")
+
+    def test_modules_have_bytecode_that_python_accepts(self, podman: Podman, image: str, name: str) -> None:
+        modules = ("kubecast.steps.register", "kfp.dsl.executor_main", *FRAMEWORKS.get(image, ()))
+        script = f"""
+import importlib, pathlib, sys
+for name in {modules}:
+    importlib.import_module(name)
+loaded = [vars(module) for name, module in list(sys.modules.items()) if name != "__main__"]
+files = [module["__cached__"] for module in loaded if module.get("__cached__")]
+print([file for file in files if not pathlib.Path(file).exists()])
+"""
+        told = podman.run(name, "python3", "-c", script, options=("--env=_KFP_RUNTIME=true",))  # as in a task
+        assert told.splitlines()[-1] == "[]"
+
+    @pytest.mark.parametrize(("limit", "threads"), [("0.5", 1), ("1.5", min(2, os.cpu_count() or 1))])
+    def test_libraries_use_the_processors_of_the_containers_limit(
+        self, podman: Podman, name: str, limit: str, threads: int
+    ) -> None:
+        script = "import os; print(os.environ['OMP_NUM_THREADS'], os.environ['TF_NUM_INTRAOP_THREADS'])"
+        assert (
+            podman.run(name, "python3", "-c", script, options=("--cpus", limit)) == f"{threads} {threads}\n"
+        )

@@ -1,0 +1,263 @@
+"""Images agree with what names them, and are built by whichever engine works."""
+
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components import images
+from kubecast.cluster import ClusterSettings
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = sorted(path.parent.name for path in (ROOT / "images").glob("*/requirements.txt"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PIN = re.compile(r"^([a-z0-9._-]+)==(\S+)", re.MULTILINE)
+
+
+def pins(path: str) -> dict[str, str]:
+    return dict(PIN.findall((ROOT / path).read_text()))
+
+
+def required(extra: str) -> set[str]:
+    """Packages that an extra of the project names, through extras of its own."""
+    found = set()
+    for line in PROJECT["optional-dependencies"][extra]:
+        inner = re.match(r"kubecast\[(.+)\]", line)
+        names = [required(name) for name in inner[1].split(",")] if inner else [{package(line)}]
+        found |= set().union(*names)
+    return found
+
+
+def package(requirement: str) -> str:
+    return re.split(r"[^A-Za-z0-9_.-]", requirement)[0].lower()
+
+
+def test_components_name_images_that_are_built() -> None:
+    named = {image for name, image in vars(images).items() if name.isupper() and name != "TAG"}
+    built = {f"kubecast-{folder}:{PROJECT['version']}" for folder in FOLDERS}
+    assert built - named == {f"kubecast-tensorflow-gpu:{PROJECT['version']}"}  # takes tensorflow's place
+    assert named <= built
+
+
+def test_make_builds_every_image() -> None:
+    listed = re.search(r"^IMAGES \?= (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert listed is not None
+    assert sorted(listed[1].split()) == FOLDERS
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_image_holds_what_its_extra_requires(folder: str) -> None:
+    extra = set() if folder == "base" else required(folder)
+    assert {package(line) for line in PROJECT["dependencies"]} | extra <= pins(
+        f"images/{folder}/requirements.txt"
+    ).keys()
+
+
+@pytest.mark.parametrize(
+    "path", [*(f"{folder}/requirements.txt" for folder in FOLDERS), "executor.txt", "build.txt"]
+)
+def test_image_holds_the_versions_that_the_tests_run_with(path: str) -> None:
+    tested = pins("requirements/dev.txt")
+    found = pins(f"images/{path}")
+    assert found
+    assert {name: version for name, version in found.items() if tested.get(name, version) != version} == {}
+
+
+def test_each_framework_is_in_its_own_image_alone() -> None:
+    holders = {
+        name: [folder for folder in FOLDERS if name in pins(f"images/{folder}/requirements.txt")]
+        for name in ("pmdarima", "catboost", "tensorflow-cpu", "tensorflow")
+    }
+    assert holders == {
+        "pmdarima": ["arima", "serving"],
+        "catboost": ["catboost", "serving"],
+        "tensorflow-cpu": ["serving", "tensorflow"],
+        "tensorflow": ["tensorflow-gpu"],
+    }
+
+
+@pytest.fixture
+def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Make the container engines of this machine: each takes down what it was told, or does not work."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for tool in ("sh", "sed", "git", "dirname"):
+        found = shutil.which(tool)
+        assert found is not None
+        (tools / tool).symlink_to(found)
+    monkeypatch.setenv("PATH", str(tools))
+    for name in (
+        "ENGINE",
+        "BASE_IMAGE",
+        "BUILD_FLAGS",
+        "CA_BUNDLE",
+        "PIP_CERT",
+        "PIP_CONF",
+        "PIP_CONFIG_FILE",
+    ):
+        monkeypatch.delenv(name, raising=False)
+
+    def make(**works: bool) -> None:
+        for name, does in works.items():
+            told = f'echo "{name} $*" >> {tmp_path}/told\n' if does else "exit 1\n"
+            (tools / name).write_text(f"#!/bin/sh\n{told}")
+            (tools / name).chmod(0o755)
+
+    return make
+
+
+def script(name: str, *words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([str(ROOT / "images" / name), *words], capture_output=True, text=True)
+
+
+def told(tmp_path: Path) -> list[str]:
+    return [line for line in (tmp_path / "told").read_text().splitlines() if not line.endswith(" info")]
+
+
+@pytest.mark.parametrize(
+    ("works", "chosen"),
+    [
+        ({"docker": True, "podman": True, "buildah": True}, "docker"),
+        ({"docker": False, "podman": True, "buildah": True}, "podman"),
+        ({"docker": False, "buildah": True}, "buildah"),
+    ],
+    ids=["docker", "docker-client-alone", "neither-docker-nor-podman"],
+)
+def test_first_engine_that_works_builds(
+    engines: Callable[..., None], tmp_path: Path, works: dict[str, bool], chosen: str
+) -> None:
+    engines(**works)
+    assert script("build.sh", "base").returncode == 0
+    assert [line.split()[:2] for line in told(tmp_path)] == [[chosen, "build"]]
+
+
+def test_engine_of_choice_builds(
+    engines: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines(docker=True, buildah=True)
+    monkeypatch.setenv("ENGINE", "buildah")
+    script("build.sh", "base")
+    assert told(tmp_path)[0].startswith("buildah build --layers ")
+
+
+def test_no_engine_is_an_error_that_names_what_was_tried(engines: Callable[..., None]) -> None:
+    engines(docker=False)
+    done = script("build.sh", "base")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: no container engine works here, tried: docker podman buildah")
+
+
+def test_unknown_image_is_an_error_that_names_those_there_are(engines: Callable[..., None]) -> None:
+    engines(podman=True)
+    done = script("build.sh", "prophet")
+    assert done.returncode == 2
+    assert "images/prophet/requirements.txt is missing" in done.stderr
+    assert all(folder in done.stderr for folder in FOLDERS)
+
+
+def test_tags_are_the_version_alone_and_with_the_revision(
+    engines: Callable[..., None], tmp_path: Path
+) -> None:
+    engines(podman=True)
+    script("build.sh", "arima", "base")
+    tags = [re.findall(r"--tag (\S+)", line) for line in told(tmp_path)]
+    assert [found[0] for found in tags] == [images.ARIMA, images.BASE]
+    assert all(re.fullmatch(rf"{first}-[0-9a-z-]+", second) for first, second in tags)
+
+
+def test_private_index_is_handed_over_as_secrets(
+    engines: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines(podman=True)
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/etc/pip of mine.conf")
+    monkeypatch.setenv("PIP_CERT", "/etc/ca.pem")
+    script("build.sh", "base")
+    [line] = told(tmp_path)
+    assert "--secret id=pip.conf,src=/etc/pip of mine.conf --secret id=ca.crt,src=/etc/ca.pem" in line
+    assert re.findall(r"--build-arg PIP_\S+", line) == ["--build-arg PIP_CERT=/run/secrets/ca.crt"]
+
+
+def test_base_image_may_be_a_digest(
+    engines: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines(podman=True)
+    monkeypatch.setenv("BASE_IMAGE", "python@sha256:0123")
+    script("build.sh", "base")
+    assert "--build-arg BASE_IMAGE=python@sha256:0123" in told(tmp_path)[0]
+
+
+def test_push_names_registry_and_tag(engines: Callable[..., None], tmp_path: Path) -> None:
+    engines(buildah=True)
+    assert script("push.sh", "ghcr.io/team", "1.2.3-abc", "base").returncode == 0
+    built, pushed = told(tmp_path)
+    assert re.fullmatch(rf"buildah tag {images.BASE}-\S+ ghcr.io/team/kubecast-base:1.2.3-abc", built)
+    assert pushed == "buildah push ghcr.io/team/kubecast-base:1.2.3-abc"
+
+
+def test_push_prints_settings_of_the_cluster_that_are_accepted(engines: Callable[..., None]) -> None:
+    engines(buildah=True)
+    done = script("push.sh", "ghcr.io/team", "", "base", "tensorflow-gpu")
+    settings = ClusterSettings.model_validate(yaml.safe_load(done.stdout))
+    tag = settings.images["kubecast-base"].removeprefix("ghcr.io/team/kubecast-base:")
+    assert tag.startswith(f"{images.TAG}-")
+    assert settings.images["kubecast-tensorflow-gpu"] == f"ghcr.io/team/kubecast-tensorflow-gpu:{tag}"
+
+
+@pytest.mark.parametrize(
+    ("registry", "tag", "missing"), [("", "1", "REGISTRY"), ("ghcr.io/team", "latest", "TAG latest")]
+)
+def test_push_refuses_what_it_cannot_name(
+    engines: Callable[..., None], tmp_path: Path, registry: str, tag: str, missing: str
+) -> None:
+    engines(buildah=True)
+    done = script("push.sh", registry, tag, "base")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {missing}")
+    assert not (tmp_path / "told").exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"cpu.max": "50000 100000\n"}, 1),
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "400000 100000\n"}, 3),
+        ({"cpu.max": "max 100000\n"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "150000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 2),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+        ({}, 3),
+    ],
+    ids=[
+        "half",
+        "rounded-up",
+        "more-than-there-are",
+        "no-limit",
+        "version-1",
+        "version-1-no-limit",
+        "no-cgroup",
+    ],
+)
+def test_processors_are_the_cgroups_limit_at_most_those_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], expected: int
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
+    monkeypatch.setattr(os, "environ", {"OMP_NUM_THREADS": "7"})
+    module = runpy.run_path(str(ROOT / "images/sitecustomize.py"))
+    assert module["processors"](str(tmp_path)) == expected
+
+
+def test_threads_that_the_task_sets_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"OMP_NUM_THREADS": "7"})
+    runpy.run_path(str(ROOT / "images/sitecustomize.py"))
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert int(os.environ["TF_NUM_INTRAOP_THREADS"]) >= 1
