@@ -3,23 +3,30 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUTPUT ?= output
 
+# Each has an extra in pyproject.toml, but for base, and its requirements in images/<name>/.
+IMAGES ?= base arima catboost tensorflow tensorflow-gpu serving
+UV_COMPILE := .venv-lock/bin/uv pip compile --upgrade --generate-hashes --python-version 3.11 --no-header \
+	--no-annotate --no-emit-index-url --quiet
+
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format compile lock clean
+.PHONY: help setup python run test e2e images push sbom bench-registry fuzz lint format manifests-check compile lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 setup: .venv/.installed ## Make .venv with every dependency, pinned by hash, and the kubecast command
 
-.venv/.installed: requirements/dev.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in {(3, 11), (3, 12)})' \
-		|| { echo 'error: $(PYTHON) is not Python 3.11 or 3.12; set PYTHON=python3.11' >&2; exit 2; }
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv; } \
-		|| { echo 'error: Python cannot make virtual environments; install Debian package python3-venv' >&2; exit 2; }
+.venv/.installed: requirements/dev.txt pyproject.toml | python
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in {(3, 11), (3, 12)})' \
+		|| { echo 'error: $(PYTHON) is not Python 3.11 or 3.12; set PYTHON=python3.11' >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv; } \
+		|| { echo 'error: Python cannot make virtual environments; install Debian package python3-venv' >&2; exit 2; }
 
 run: setup ## Train, judge and publish on half-hourly electricity demand, on this machine
 	$(BIN)/kubecast sample --output $(OUTPUT)/demand.csv
@@ -29,23 +36,65 @@ run: setup ## Train, judge and publish on half-hourly electricity demand, on thi
 test: setup ## Run the whole test suite with its coverage floor
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term $(ARGS)
 
+e2e: setup ## Build the images on a Debian base and run the pipelines in them, in containers; as root
+	tests/containers/prepare.sh base arima catboost tensorflow serving
+	$(BIN)/python -m pytest --durations 5 tests/containers/e2e.py $(ARGS)
+
+fuzz: setup ## Kill writers and the server of a registry at random moments; under 10 minutes
+	$(BIN)/python -m tests.fuzz.fuzz $(ARGS)
+
+bench-registry: setup ## Compare the registry's store with boto3 and s3fs on one S3 server
+	$(BIN)/python -m benchmarks.registry $(ARGS)
+
 lint: setup ## Check format, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+manifests-check: .venv-manifests/.installed ## Render the manifests and check them, and the Containerfiles
+	manifests/check.sh .venv-manifests/bin $(OUTPUT)/manifests
+
+.venv-manifests/.installed: requirements/manifests.txt | python
+	$(PYTHON) -m venv --clear .venv-manifests
+	.venv-manifests/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
 format: setup ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+images: ## Build the container images with docker, podman or buildah, whichever works
+	images/build.sh $(IMAGES)
+
+push: ## Push the images that were built: make push REGISTRY=ghcr.io/team [TAG=0.1.0-abc]
+	images/push.sh "$(REGISTRY)" "$(TAG)" $(IMAGES)
+
+sbom: .venv-sbom/.installed ## List what each image holds, as CycloneDX: output/sbom/
+	mkdir -p $(OUTPUT)/sbom
+	for image in $(IMAGES); do \
+		cat images/$$image/requirements.txt images/executor.txt | .venv-sbom/bin/cyclonedx-py requirements - \
+			--pyproject pyproject.toml --mc-type application --output-reproducible \
+			--output-file $(OUTPUT)/sbom/kubecast-$$image.json || exit; \
+	done
+
+.venv-sbom/.installed: requirements/sbom.txt | python
+	$(PYTHON) -m venv --clear .venv-sbom
+	.venv-sbom/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
 
 compile: setup ## Compile the pipeline for a cluster: output/pipeline.yaml
 	$(BIN)/kubecast compile --config configs --output $(OUTPUT)/pipeline.yaml
 
 lock: ## Resolve the dependencies again and pin them by hash
 	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/python -m pip install --quiet uv
-	.venv-lock/bin/uv pip compile pyproject.toml --all-extras --generate-hashes --python-version 3.11 \
-		--no-header --no-annotate --no-emit-index-url --quiet --upgrade --output-file requirements/dev.txt
+	$(UV_COMPILE) --output-file requirements/dev.txt --extra dev pyproject.toml
+	$(foreach image,$(IMAGES),$(UV_COMPILE) --constraint requirements/dev.txt $(if $(filter-out base,$(image)),--extra $(image)) \
+		--output-file images/$(image)/requirements.txt pyproject.toml &&) true
+	printf 'kfp\n' | $(UV_COMPILE) --constraint requirements/dev.txt --no-deps --output-file images/executor.txt -
+	printf 'setuptools\n' | $(UV_COMPILE) --constraint requirements/dev.txt --no-deps --output-file images/build.txt -
+	$(UV_COMPILE) --output-file requirements/manifests.txt requirements/manifests.in
+	$(UV_COMPILE) --output-file requirements/sbom.txt requirements/sbom.in
 	rm -rf .venv-lock
 
 clean: ## Remove what the other targets made
-	rm -rf .venv .venv-lock $(OUTPUT) .pytest_cache .mypy_cache .ruff_cache .coverage* *.egg-info src/*.egg-info
+	rm -rf .venv .venv-lock .venv-manifests .venv-sbom $(OUTPUT) .pytest_cache .mypy_cache .ruff_cache .coverage* *.egg-info src/*.egg-info

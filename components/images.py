@@ -11,6 +11,7 @@ BASE = f"kubecast-base:{TAG}"
 ARIMA = f"kubecast-arima:{TAG}"
 TENSORFLOW = f"kubecast-tensorflow:{TAG}"
 CATBOOST = f"kubecast-catboost:{TAG}"
+SERVING = f"kubecast-serving:{TAG}"
 
 component = functools.partial(dsl.component, install_kfp_package=False)
 """A lightweight component on an image that has everything baked in."""

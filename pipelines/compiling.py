@@ -1,30 +1,29 @@
 """From a configuration folder to one compiled pipeline file."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from kfp import compiler
 
-from kubecast.config import SECTIONS, AllSettings, Settings
+from kubecast.config import PARAMETERS, AllSettings
 from kubecast.errors import ConfigError
+from kubecast.settings import Settings
+from pipelines.batch import batch_pipeline
 from pipelines.training import training_pipeline
 
 MAX_BYTES = 256 * 1024  # what the cluster's workflow objects hold
 
-IN_THE_GRAPH = "pipeline"
-"""The settings file that shapes the graph and is no parameter."""
+Which = Literal["training", "batch-forecast"]
 
 
 def parameters_of(settings: AllSettings) -> dict[str, Any]:
-    """The pipeline parameters that a configuration folder fixes.
+    """The training pipeline parameters that a configuration folder fixes.
 
     Each settings file but ``pipeline.yaml`` is one JSON string, so that it can be read and overridden in the
     dashboard.
     """
     training = settings.training
-    sections: dict[str, Settings] = {
-        name: getattr(settings, name) for name in SECTIONS if name != IN_THE_GRAPH
-    }
+    sections: dict[str, Settings] = {name: getattr(settings, name) for name in PARAMETERS}
     texts = {f"{name}_settings": section.model_dump_json() for name, section in sections.items()}
     scalars = {
         "horizon": training.horizon,
@@ -37,22 +36,30 @@ def parameters_of(settings: AllSettings) -> dict[str, Any]:
     return texts | {name: value for name, value in scalars.items() if value is not None}
 
 
-def compile_pipeline(settings: AllSettings, output: Path) -> Path:
-    """Write the training pipeline, with the settings as its parameters' defaults.
+def compile_pipeline(
+    settings: AllSettings, output: Path, which: Which = "training", *, on_cluster: bool = True
+) -> Path:
+    """Write a pipeline, with the settings as its parameters' defaults.
 
     Args:
         settings: A configuration folder.
-        output: A ``.yaml`` or ``.json`` file.
+        output: A ``.yaml`` file.
+        which: Of the pipelines.
+        on_cluster: Whether tasks ask for what ``cluster.yaml`` says, which a local run ignores.
 
     Raises:
         ConfigError: The file's name does not end so, or the compiled pipeline is too large for a cluster.
     """
-    if output.suffix not in {".yaml", ".json"}:
-        raise ConfigError(f"--output {output}: ends in {output.suffix or 'nothing'}, allowed: .yaml or .json")
+    if output.suffix != ".yaml":
+        raise ConfigError(f"--output {output}: ends in {output.suffix or 'nothing'}, allowed: .yaml")
     output.parent.mkdir(parents=True, exist_ok=True)
-    compiler.Compiler().compile(
-        training_pipeline(settings.pipeline), str(output), pipeline_parameters=parameters_of(settings)
-    )
+    if which == "training":
+        pipeline, parameters = training_pipeline(settings, on_cluster), parameters_of(settings)
+    else:
+        training = settings.training
+        pipeline = batch_pipeline(settings, on_cluster)
+        parameters = {"registry": training.model_registry.path, "model": training.model_name}
+    compiler.Compiler().compile(pipeline, str(output), pipeline_parameters=parameters)
     size = output.stat().st_size
     if size > MAX_BYTES:
         raise ConfigError(f"{output}: {size} bytes, allowed: {MAX_BYTES}; fewer models make it smaller")

@@ -220,7 +220,7 @@ def run_locally(
     store = Registry.open(arguments["registry"])  # one that cannot be is refused before anything is trained
     for name in RESULTS:  # a run that fails leaves none of an earlier one's
         (output / name).unlink(missing_ok=True)
-    compiled = compile_pipeline(settings, output / "pipeline.yaml")
+    compiled = compile_pipeline(settings, output / "pipeline.yaml", on_cluster=False)
     outputs = run_compiled(compiled, arguments, output, caching=caching, tell=tell)
     version = store.resolve(outputs["version"])  # a cached task may name one that is gone
     _collect(outputs, output)

@@ -9,12 +9,14 @@ from components.data_processing.prepare_data import prepare_data
 from components.data_processing.resolve_inputs import resolve_inputs
 from components.deployment.register_model import register_model
 from components.evaluation.evaluate_models import evaluate_models
+from components.evaluation.forecast_champion import forecast_champion
 from components.training.stack_ensemble import stack_ensemble
 from components.training.train_arima import train_arima
 from components.training.train_catboost import train_catboost
 from components.training.train_lstm import train_lstm
 from components.training.train_transformer import train_transformer
-from kubecast.config import PipelineSettings
+from kubecast.config import AllSettings
+from pipelines.pods import configure_all
 
 TRAINERS: dict[str, Callable[..., Any]] = {
     "arima": train_arima,
@@ -34,8 +36,14 @@ class Published(NamedTuple):
     backtest: dsl.Dataset
 
 
-def training_pipeline(settings: PipelineSettings) -> Any:
-    """Make the pipeline that ``pipeline.yaml`` describes: prepare, train, stack, judge, publish."""
+def training_pipeline(every: AllSettings, on_cluster: bool) -> Any:
+    """Make the pipeline that ``pipeline.yaml`` describes: prepare, train, stack, judge, publish.
+
+    Args:
+        every: Settings file.
+        on_cluster: Whether the tasks ask for what ``cluster.yaml`` says, which a local run ignores.
+    """
+    settings = every.pipeline
 
     @dsl.pipeline(
         name="kubecast-training", description="Trains, stacks, judges and publishes forecasting models."
@@ -56,22 +64,31 @@ def training_pipeline(settings: PipelineSettings) -> Any:
         as_of: str = "",
         seed: int = 42,
     ) -> Published:
-        resolved = resolve_inputs(data=data, as_of=as_of, training_settings=training_settings)
+        prepared = {
+            "horizon": horizon,
+            "frequency": frequency,
+            "season_lengths": season_lengths,
+            "training_settings": training_settings,
+            "arima_settings": arima_settings,
+            "lstm_settings": lstm_settings,
+            "transformer_settings": transformer_settings,
+            "catboost_settings": catboost_settings,
+            "ensemble_settings": ensemble_settings,
+        }
+        published = {"registry": registry, "model_name": model_name}
+        resolved = resolve_inputs(
+            data=data,
+            as_of=as_of,
+            seed=seed,
+            pipeline_settings=settings.model_dump_json(),
+            **prepared,
+            **published,
+        )
         resolved.set_caching_options(False)
         panel = prepare_data(
-            data=data,
-            digest=resolved.outputs["digest"],
-            as_of=resolved.outputs["as_of"],
-            horizon=horizon,
-            frequency=frequency,
-            season_lengths=season_lengths,
-            training_settings=training_settings,
-            arima_settings=arima_settings,
-            lstm_settings=lstm_settings,
-            transformer_settings=transformer_settings,
-            catboost_settings=catboost_settings,
-            ensemble_settings=ensemble_settings,
+            data=data, digest=resolved.outputs["digest"], as_of=resolved.outputs["as_of"], **prepared
         ).outputs["panel"]
+        champion = forecast_champion(panel=panel, champion=resolved.outputs["champion"], **published)
         texts = {
             "arima": arima_settings,
             "lstm": lstm_settings,
@@ -87,7 +104,11 @@ def training_pipeline(settings: PipelineSettings) -> Any:
         judged: dict[str, Any] = {kind: train(kind) for kind in settings.models}
         stacked = stack_ensemble(panel=panel, settings=ensemble_settings, **_members(judged))
         evaluated = evaluate_models(
-            panel=panel, ensemble=stacked.outputs["ensemble"], forecasts=stacked.outputs["forecasts"]
+            panel=panel,
+            ensemble=stacked.outputs["ensemble"],
+            forecasts=stacked.outputs["forecasts"],
+            champion_forecasts=champion.outputs["forecasts"],
+            champion_status=champion.outputs["status"],
         )
         final = judged
         if settings.final_fit:
@@ -99,10 +120,12 @@ def training_pipeline(settings: PipelineSettings) -> Any:
             ensemble=stacked.outputs["ensemble"],
             evaluation=evaluated.outputs["evaluation"],
             report=evaluated.outputs["report"],
-            registry=registry,
-            model_name=model_name,
+            inputs_digest=resolved.outputs["inputs_digest"],
+            **published,
             **_versions(judged, final),
         )
+        if on_cluster:
+            configure_all(every)
         return Published(
             version=registered.outputs["Output"],
             evaluation=evaluated.outputs["evaluation"],

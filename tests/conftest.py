@@ -1,6 +1,7 @@
 """Small real panels for every test."""
 
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,9 @@ from kubecast.cleaning import build_panel
 from kubecast.config import TrainingSettings
 from kubecast.panel import Panel
 
+from .seaweed import Seaweed
+
+S3_BUCKET = "registry"
 SMALL = {"data": {"min_samples": 1}, "validation": {"cv_folds": 3, "max_origins": 8}}
 
 
@@ -61,3 +65,22 @@ def covariate_panel() -> Panel:
 def make_panel() -> Callable[..., Panel]:
     """Build a panel from rows and changed settings."""
     return lambda rows, **changes: build_panel(rows, small_settings(**changes))
+
+
+@pytest.fixture(scope="session")
+def seaweed() -> Iterator[Seaweed]:
+    """A real S3 server, started by the first test that asks for it; one for each xdist worker.
+
+    A test that kills or pauses it brings it back before it ends.
+    """
+    with Seaweed() as server:
+        yield server
+
+
+@pytest.fixture
+def s3_url(seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty folder in a bucket, which the environment allows to read and write."""
+    seaweed.create_bucket(S3_BUCKET)
+    for name, value in seaweed.environment().items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{S3_BUCKET}/{uuid.uuid4().hex}"

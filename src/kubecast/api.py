@@ -9,12 +9,12 @@ from pathlib import Path
 import pandas as pd
 
 from kubecast.bundle import Bundle
-from kubecast.config import SECTIONS, AllSettings, load_settings
+from kubecast.config import PARAMETERS, AllSettings, load_settings
 from kubecast.errors import DataError
 from kubecast.evaluation import Evaluation
 from kubecast.steps.evaluate import evaluate_models
 from kubecast.steps.prepare import prepare_data
-from kubecast.steps.register import MemberPaths, assemble
+from kubecast.steps.register import MemberPaths, Run, assemble
 from kubecast.steps.stack import stack_ensemble
 from kubecast.steps.train import train_model
 
@@ -92,7 +92,7 @@ def fit(
 
 
 def _run(df: pd.DataFrame, settings: AllSettings, folder: Path) -> Fitted:
-    texts = {name: getattr(settings, name).model_dump_json() for name in SECTIONS if name != "pipeline"}
+    texts = {name: getattr(settings, name).model_dump_json() for name in PARAMETERS}
     data, panel = folder / "data.parquet", folder / "panel"
     try:
         df.to_parquet(data, index=False)
@@ -113,7 +113,7 @@ def _run(df: pd.DataFrame, settings: AllSettings, folder: Path) -> Fitted:
     stack_ensemble(panel, judged, texts["ensemble"], ensemble, forecasts)
     evaluate_models(panel, ensemble, forecasts, evaluation, folder / "report.html")
     usable = {kind: paths for kind, paths in members.items() if (paths.judged / "model.json").exists()}
-    assemble(folder / "bundle", panel, ensemble, usable)
+    assemble(folder / "bundle", Run.load(panel, ensemble), usable)
     return Fitted(
         Evaluation.model_validate_json((evaluation / "leaderboard.json").read_bytes()),
         Bundle.load(folder / "bundle" / "production"),

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,6 +41,14 @@ class Contract(BaseModel):
     spec: PanelSpec
     training: TrainingSettings
     fit_until: dict[str, datetime]
+
+    def seen_until(self, names: "pd.Series[Any]") -> "pd.Series[Any]":
+        """Up to when each series' rows were fitted to or chosen on.
+
+        Nothing in the ensemble has seen rows of a new series after the newest of the others'.
+        """
+        newest = max(self.fit_until.values())
+        return names.map(self.fit_until).fillna(newest).astype("datetime64[ns]")
 
 
 def write_bundle(
@@ -116,6 +125,10 @@ class Bundle:
             raise InputError(
                 f"horizon {steps}: allowed: 1 to {most}, the steps that this model was fitted for"
             )
+        if future is not None and not self.contract.spec.future:
+            raise InputError(
+                "known-future covariates are given; allowed: none, as this model was fitted without any"
+            )
         panel = self._panel(rows, future, as_of, steps)
         table = self.ensemble.predict(panel, panel.ends)
         step = table.groupby(["unique_id", "cutoff"], sort=False).cumcount()
@@ -154,9 +167,7 @@ class Bundle:
         return panel if steps == panel.spec.horizon or not panel.spec.future else _padded(panel, steps)
 
     def _origins(self, panel: Panel, stride: int, start: pd.Timestamp | None) -> Cutoffs:
-        seen = self.contract.fit_until
-        # Nothing in the ensemble has seen rows of a new series after the newest of the others'.
-        after = panel.frame["unique_id"].map(seen).fillna(max(seen.values())).astype("datetime64[ns]")
+        after = self.contract.seen_until(panel.frame["unique_id"])
         if start is not None and (start < after).any():
             name = panel.frame.loc[start < after, "unique_id"].iloc[0]
             raise DataError(

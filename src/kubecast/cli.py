@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
+from kubecast import cluster_cli, models_cli
+from kubecast.cluster_cli import ConfigDir, Overrides
 from kubecast.errors import ConfigError, KubecastError
+from kubecast.models_cli import RegistryUrl
+from kubecast.printing import Json, print_json, print_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from kubecast.config import AllSettings
-    from kubecast.registry import Version
 
 app = typer.Typer(
     help="Train, stack, judge and publish time-series forecasting models.",
@@ -27,29 +30,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-models = typer.Typer(help="Read the registry of published models.", no_args_is_help=True)
-app.add_typer(models, name="models")
+app.add_typer(models_cli.app, name="models")
+app.add_typer(cluster_cli.app)
 
 _state = {"verbose": False}
 
 Data = Annotated[str, typer.Option(help="CSV or Parquet file, or its URL: unique_id, ds, y and covariates.")]
-ConfigDir = Annotated[
-    Path | None,
-    typer.Option(help="Folder of settings files, e.g. configs/quick; default: built-in settings."),
-]
 Horizon = Annotated[int | None, typer.Option(help="Steps to forecast; default: training.horizon.")]
 Frequency = Annotated[str, typer.Option("--freq", help="A pandas offset alias, e.g. h, 30min, D, MS.")]
 Seasons = Annotated[
     str, typer.Option("--season-length", help="In steps, with commas, the first is MASE's m.")
 ]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", help="FILE.KEY=VALUE, e.g. lstm.epochs=5; may be repeated.")
-]
-RegistryUrl = Annotated[str, typer.Option("--registry", help="Folder or URL of the registry.")]
 Model = Annotated[
     str, typer.Option("--model", help="NAME, NAME@ALIAS or NAME@VERSION; NAME is its champion.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 AsOf = Annotated[str, typer.Option("--as-of", help="ISO date or time, UTC; later targets are not seen.")]
 
 
@@ -114,18 +108,19 @@ def run(
     leaderboard = json.loads((output / "leaderboard.json").read_text())
     if as_json:
         told = {"version": result.version, "aliases": result.aliases, "output": str(output)}
-        _print_json(told | {key: leaderboard[key] for key in ("missing", "leaderboard")})
+        print_json(told | {key: leaderboard[key] for key in ("missing", "decision", "leaderboard")})
         return
     _print_leaderboard(leaderboard)
     for name, reason in leaderboard["missing"].items():
         print(f"failed     {name}: {reason}")
+    print(f"compared   {leaderboard['decision']['compared']}")
     print(f"promoted   {', '.join(result.aliases) or _why_not(leaderboard['decision'])}")
     print(f"report     {output / 'report.html'}")
     print(f"published  {result.version}  in {result.registry}")
 
 
 def _why_not(decision: dict[str, Any]) -> str:
-    taken = ["the champion is a version that it was not compared with"]
+    taken = ["the champion was made from the same data and settings, or by a run that ended meanwhile"]
     return f"no: {'; '.join(taken if decision['promote'] else decision['reasons'])}"
 
 
@@ -180,24 +175,28 @@ def backtest(
         "mase": round(mase(table), 6),
     }
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
-        _print_table("Backtest", list(found), [list(found.values())])
+        print_table("Backtest", list(found), [list(found.values())])
 
 
 @app.command(name="compile")
 def compile_(
-    output: Annotated[Path, typer.Option(help="File to write: .yaml or .json.")],
+    output: Annotated[Path, typer.Option(help="File to write: .yaml.")],
     config: ConfigDir = None,
     overrides: Overrides = None,
+    pipeline: Annotated[
+        Literal["training", "batch-forecast"],
+        typer.Option(help="batch-forecast: new data through a published model."),
+    ] = "training",
     as_json: Json = False,
 ) -> None:
-    """Compile the training pipeline for a Kubeflow Pipelines cluster."""
+    """Compile a pipeline for a Kubeflow Pipelines cluster."""
     from pipelines.compiling import compile_pipeline
 
-    compile_pipeline(_settings(config, overrides), output)
+    compile_pipeline(_settings(config, overrides), output, pipeline)
     size = output.stat().st_size
-    _print_json({"pipeline": str(output), "bytes": size}) if as_json else print(
+    print_json({"pipeline": str(output), "bytes": size}) if as_json else print(
         f"pipeline   {output}  {size} bytes"
     )
 
@@ -218,12 +217,12 @@ def validate(
     settings = _settings(config, overrides, horizon, frequency, season_lengths)
     found = check_data(data, settings.training) if data else check_settings(settings.training)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     findings = found.pop("findings", [])
-    _print_table("Settings" if not data else f"{data}", ["what", "value"], [[k, v] for k, v in found.items()])
+    print_table("Settings" if not data else f"{data}", ["what", "value"], [[k, v] for k, v in found.items()])
     if findings:
-        _print_table("Found in the data", ["what", "series", "rows", "detail"], findings)
+        print_table("Found in the data", ["what", "series", "rows", "detail"], findings)
 
 
 @app.command()
@@ -234,45 +233,6 @@ def sample(
     from kubecast.sample import write_sample
 
     print(f"data       {output}  {write_sample(output)} rows")
-
-
-@models.command(name="list")
-def list_models(
-    registry: RegistryUrl,
-    name: Annotated[str, typer.Argument(help="Only this model's versions.")] = "",
-    as_json: Json = False,
-) -> None:
-    """List the published versions, newest first."""
-    from kubecast.registry import Registry, check_name
-
-    store = Registry.open(registry)
-    names = [check_name(name)] if name else store.models()
-    found = [_summary(version) for each in names for version in store.versions(each)]
-    if as_json:
-        _print_json(found)
-        return
-    columns = ["model", "version", "aliases", "test_mase"]  # a version's name says when it was created
-    _print_table(f"Versions in {registry}", columns, [[row[column] for column in columns] for row in found])
-
-
-@models.command()
-def show(
-    registry: RegistryUrl,
-    model: Annotated[str, typer.Argument(help="NAME, NAME@ALIAS or NAME@VERSION.")],
-    as_json: Json = False,
-) -> None:
-    """Show one version: where it came from, what it scored, its files."""
-    from kubecast.registry import Registry
-
-    version = Registry.open(registry).resolve(model)
-    files = {path: size for path, (size, _) in sorted(version.files.items())}
-    found = {**_summary(version), "metadata": version.metadata, "files": files}
-    if as_json:
-        _print_json(found)
-        return
-    rows = [[key, _plain(value)] for key, value in {**_summary(version), **version.metadata}.items()]
-    _print_table(f"{version.name}@{version.id}", ["what", "value"], rows)
-    _print_table("Files", ["path", "bytes"], [[path, size] for path, size in files.items()])
 
 
 def _settings(
@@ -346,55 +306,11 @@ def _progress(quiet: bool) -> Any:
     return progress(quiet)
 
 
-def _summary(version: "Version") -> dict[str, Any]:
-    test = version.metadata.get("test") or {}
-    return {
-        "model": version.name,
-        "version": version.id,
-        "aliases": ", ".join(version.aliases),
-        "created": version.created.isoformat(timespec="seconds"),
-        "test_mase": test.get("mase") if isinstance(test, dict) else None,
-    }
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=1, allow_nan=False))
-
-
 def _print_leaderboard(found: dict[str, Any]) -> None:
     rows = [row for row in found["leaderboard"] if row["part"] == "test"]
     rows.sort(key=lambda row: (row["mase"] is None, row["mase"]))
     columns = ["model", "mase", "skill", *found["scoring"]]
     season = found["season_length"]
-    _print_table(
+    print_table(
         f"Test part, MASE with m = {season}", columns, [[row.get(c) for c in columns] for row in rows]
     )
-
-
-def _print_table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title=escape(title), title_justify="left")
-    numeric = {
-        i for i, _ in enumerate(columns) if rows and all(isinstance(row[i], int | float) for row in rows)
-    }
-    for number, column in enumerate(columns):
-        justify: Literal["left", "right"] = "right" if number in numeric else "left"
-        table.add_column(column, justify=justify, overflow="fold", no_wrap=number in numeric)
-    for row in rows:
-        table.add_row(*(escape(_cell(value)) for value in row))
-    Console().print(table)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    if not isinstance(value, float):
-        return str(value)
-    return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"

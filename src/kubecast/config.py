@@ -8,31 +8,22 @@ default written here.
 import difflib
 import json
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from kubecast.cluster import ClusterSettings
 from kubecast.errors import ConfigError, InvalidName
 from kubecast.names import check_name
+from kubecast.settings import PositiveFloat, PositiveInt, Rate, Settings, Share
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 12
 
 RESERVED = frozenset({"", "unique_id", "ds", "y", "observed", "cutoff", "part", "block"})
-
-PositiveInt = Annotated[int, Field(gt=0)]
-Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
-Rate = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-class Settings(BaseModel):
-    """Base of every settings model: strict types, no unknown keys, immutable."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Columns(Settings):
@@ -137,8 +128,28 @@ class ModelRegistrySettings(Settings):
     max_versions: PositiveInt = 10
 
 
+class PromotionSettings(Settings):
+    """When a version takes the champion's place; relative changes are of MASE."""
+
+    mode: Literal["retrain", "compete"] = Field(
+        default="retrain", description="retrain: a newer fit that is not worse; compete: a better one"
+    )
+    tolerance: Rate = Field(default=0.05, description="retrain: largest loss against the champion")
+    min_gain: Rate = Field(default=0.0, description="compete: smallest gain over the champion")
+    significance: Share = Field(default=0.05, description="compete: of the paired, one-sided test")
+    when_untestable: Literal["keep", "promote"] = Field(
+        default="keep", description="compete: with too few origins and series for that test"
+    )
+    coverage_tolerance: Rate = Field(
+        default=0.05, description="how much further from nominal than the champion's"
+    )
+    segment_cap: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        default=0.25, description="largest loss in any series, or any tenth of them by scale"
+    )
+
+
 class TrainingSettings(Settings):
-    """``training.yaml``: the data, the split and the registry."""
+    """``training.yaml``: the data, the split, promotion and the registry."""
 
     model_name: str = "forecaster"
     horizon: PositiveInt | None = None
@@ -150,7 +161,11 @@ class TrainingSettings(Settings):
     data: DataSettings = DataSettings()
     optimization: OptimizationSettings = OptimizationSettings()
     validation: ValidationSettings = ValidationSettings()
+    promotion: PromotionSettings = PromotionSettings()
     model_registry: ModelRegistrySettings = ModelRegistrySettings()
+    checkpoint_url: str = Field(
+        default="", description="folder or URL of the checkpoints of unfinished fits; empty: none are kept"
+    )
 
     @model_validator(mode="after")
     def _named(self) -> Self:
@@ -357,6 +372,7 @@ class AllSettings(Settings):
     catboost: CatBoostSettings = CatBoostSettings()
     ensemble: EnsembleSettings = EnsembleSettings()
     pipeline: PipelineSettings = PipelineSettings()
+    cluster: ClusterSettings = ClusterSettings()
 
 
 S = TypeVar("S", bound=Settings)
@@ -439,9 +455,18 @@ def _check_keys(model: type[BaseModel], data: Mapping[str, Any], where: str, pre
         field = model.model_fields.get(key) if isinstance(key, str) else None
         if field is None:
             raise ConfigError(f"{where}: unknown key {path}; {_nearest(str(key), model.model_fields)}")
-        nested = field.annotation
-        if isinstance(nested, type) and issubclass(nested, BaseModel) and isinstance(value, dict):
-            _check_keys(nested, value, where, path)
+        for nested in (field.annotation, *get_args(field.annotation)):
+            if isinstance(nested, type) and issubclass(nested, BaseModel):
+                for inner, part in _mappings(value, path):
+                    _check_keys(nested, part, where, inner)
+
+
+def _mappings(value: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A mapping, or those in a list, each with its path."""
+    if isinstance(value, dict):
+        yield path, value
+    for number, item in enumerate(value if isinstance(value, list) else []):
+        yield from _mappings(item, f"{path}.{number}")
 
 
 def _nearest(key: str, known: Iterable[str]) -> str:
@@ -580,6 +605,9 @@ SECTIONS: dict[str, type[Settings]] = {
     for name, field in AllSettings.model_fields.items()
 }
 """Each settings file's model, by the file's name."""
+
+PARAMETERS = tuple(name for name in SECTIONS if name not in {"pipeline", "cluster"})
+"""Those that a run is given as a parameter; the others shape the graph when it is compiled."""
 
 
 def with_scalars(

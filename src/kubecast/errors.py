@@ -6,17 +6,22 @@
     │   ├── DataError             a data file or the panel made from it
     │   └── InvalidName           a model name, version or alias that is not allowed
     ├── ModelError                one model could not be fitted; the others go on
-    └── RegistryError             reading from or publishing to the registry
-        ├── NotFound              no such model, version or alias (exit status 2)
-        ├── IntegrityError        a stored file is missing, foreign or altered
-        ├── Conflict              another writer won; nothing was overwritten
-        └── StoreError            the store underneath
-            ├── StoreUnreachable
-            ├── StoreTimeout
-            ├── StoreForbidden
-            ├── BucketNotFound
-            ├── StoreFull
-            └── StoreUnsafe       the store ignores conditional writes
+    ├── RegistryError             reading from or publishing to the registry
+    │   ├── NotFound              no such model, version or alias (exit status 2)
+    │   ├── IntegrityError        a stored file is missing, foreign or altered
+    │   ├── Conflict              another writer won; nothing was overwritten
+    │   └── StoreError            the store underneath
+    │       ├── StoreUnreachable
+    │       ├── StoreTimeout
+    │       ├── StoreForbidden
+    │       ├── BucketNotFound
+    │       ├── StoreFull
+    │       └── StoreUnsafe       the store ignores conditional writes
+    └── ClusterError              Kubeflow Pipelines refuses or fails
+        ├── ClusterUnreachable    no answer, or none in time
+        ├── ClusterForbidden      it does not know who asks, or does not allow it
+        ├── ClusterNotFound       no such run, schedule or pipeline (exit status 2)
+        └── ClusterConflict       somebody else made or changed it first
 
 A message is one line: what was found, where (file, row, key), and what is allowed.
 """
@@ -94,3 +99,25 @@ class StoreFull(StoreError):
 
 class StoreUnsafe(StoreError):
     """The store ignores conditional writes, so a registry on it could lose versions."""
+
+
+class ClusterError(KubecastError):
+    """Kubeflow Pipelines cannot do what was asked."""
+
+
+class ClusterUnreachable(ClusterError):
+    """Kubeflow Pipelines does not answer at its address, or not in time."""
+
+
+class ClusterForbidden(ClusterError):
+    """Kubeflow Pipelines does not know who asks, or does not allow it."""
+
+
+class ClusterNotFound(ClusterError):
+    """Kubeflow Pipelines has no such run, schedule or pipeline."""
+
+    exit_status = 2
+
+
+class ClusterConflict(ClusterError):
+    """Somebody else made or changed it first."""

@@ -3,38 +3,29 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
+from kubecast.comparison import FiniteJson, Paired, common_origins, finite, paired_difference
+from kubecast.config import PromotionSettings
 from kubecast.metrics import (
     ENSEMBLE,
     POINT_METRICS,
     Metrics,
     count_points,
-    intervals,
     lead_times,
     overall,
-    quantile_column,
-    scorable,
     series_metrics,
     series_with_means,
 )
 from kubecast.models.ensemble import SEASONAL_NAIVE, StackRecipe
 from kubecast.panel import Panel, Part
+from kubecast.promotion import Champion, Decision, decide
 
 PARTS: tuple[Part, Part] = ("test", "validation")
-COVERAGE_FLOOR = 0.625  # of the nominal coverage: 50 % where 80 % is nominal
-DISJOINT_ORIGINS = 10  # from which the spread over origins tells more than that over series
-MANY_SERIES = 20
 
 
-class _Json(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Figures(_Json):
+class Figures(FiniteJson):
     """Metrics of one model; None where undefined.
 
     Attributes:
@@ -56,7 +47,7 @@ class Figures(_Json):
     wape: float | None = None
     smape: float | None = None
     wql: float | None = None
-    coverage: dict[str, float] = {}
+    coverage: dict[str, float] = Field(default={})
     scored: int = 0
     skipped: int = 0
 
@@ -74,7 +65,7 @@ class LeaderboardRow(Figures):
     skill: float | None = None
     mase_median: float | None = None
     mase_worst_five: float | None = None
-    undefined: dict[str, str] = {}
+    undefined: dict[str, str] = Field(default={})
 
 
 class LeadTimeRow(Figures):
@@ -95,54 +86,7 @@ class BlockRow(Figures):
     block: int
 
 
-class Paired(_Json):
-    """The ensemble's MASE on the test part less that of the best member, on the same targets.
-
-    Attributes:
-        against: The member chosen on the validation part.
-        difference: Below 0 where the ensemble is better.
-        standard_error: None where there is too little to tell.
-        over: What the error was estimated over: origins, allowing for their overlap, or series.
-        origins: Number of origins.
-        disjoint_origins: How many of them have separate targets.
-        series: Number of series.
-    """
-
-    against: str
-    difference: float | None
-    standard_error: float | None
-    over: Literal["origins", "series"] | None
-    origins: int
-    disjoint_origins: int
-    series: int
-
-
-class Check(_Json):
-    """One condition of promotion: ``value`` against what is ``allowed``."""
-
-    name: str
-    value: float | None
-    allowed: str
-    passed: bool
-
-
-class Decision(_Json):
-    """Whether the version may become the champion.
-
-    Attributes:
-        promote: All checks passed.
-        champion: The version that it was compared with; None: there was none.
-        reasons: One sentence for each check that failed, else what was compared.
-        checks: All of them.
-    """
-
-    promote: bool
-    champion: str | None = None
-    reasons: list[str]
-    checks: list[Check]
-
-
-class Evaluation(_Json):
+class Evaluation(FiniteJson):
     """Every figure of a run; its JSON is ``leaderboard.json``.
 
     Attributes:
@@ -167,7 +111,7 @@ class Evaluation(_Json):
     season_length: int
     best_naive: str | None
     best_member: str
-    missing: dict[str, str] = {}
+    missing: dict[str, str] = Field(default={})
     scoring: list[str]
     leaderboard: list[LeaderboardRow]
     by_lead_time: list[LeadTimeRow]
@@ -181,11 +125,13 @@ class Evaluation(_Json):
         return next(row for row in self.leaderboard if row.model == model and row.part == part)
 
     def summary(self) -> dict[str, float]:
-        """The ensemble's figures on the test part that have a value."""
+        """The ensemble's figures on the test part, and the champion's MASE beside them, that have a value."""
         row = self.row(ENSEMBLE, "test")
         names = (*POINT_METRICS, "wql", "skill", "mase_median")
         figures = {name: getattr(row, name) for name in names}
         figures |= {f"coverage_{level}": value for level, value in row.coverage.items()}
+        if comparison := self.decision.comparison:
+            figures |= {"champion_mase": comparison.champion_mase, "champion_gain": comparison.gain}
         return {name: value for name, value in figures.items() if value is not None}
 
     def markdown(self) -> str:
@@ -201,9 +147,12 @@ class Evaluation(_Json):
             if row.part == "test":
                 lines.append(f"| {' | '.join(_text(getattr(row, column)) for column in columns)} |")
         passed = "passed" if self.decision.promote else "not passed"
-        return "\n".join(
-            [*lines, "", f"**Promotion checks {passed}**: {'; '.join(self.decision.reasons)}", ""]
-        )
+        told = [
+            f"**Promotion checks {passed}**: {'; '.join(self.decision.reasons)}",
+            "",
+            f"Comparison: {self.decision.compared}",
+        ]
+        return "\n".join([*lines, "", *told, ""])
 
 
 def _text(value: Any) -> str:
@@ -211,7 +160,12 @@ def _text(value: Any) -> str:
 
 
 def evaluate(
-    table: pd.DataFrame, panel: Panel, recipe: StackRecipe, scoring: Sequence[str] = ("mse", "mae", "r2")
+    table: pd.DataFrame,
+    panel: Panel,
+    recipe: StackRecipe,
+    scoring: Sequence[str] = ("mse", "mae", "r2"),
+    promotion: PromotionSettings | None = None,
+    champion: Champion | None = None,
 ) -> Evaluation:
     """Score every member and the ensemble, and decide.
 
@@ -222,6 +176,8 @@ def evaluate(
         panel: Gives scales, training means and season lengths.
         recipe: Names the members and the quantile levels.
         scoring: Metrics that short tables show beside MASE and skill; all are in the result.
+        promotion: The gate's limits; default: those of its settings.
+        champion: The version to judge against; None: there is none.
     """
     table = table[table["part"].isin(PARTS)].assign(lead_time=lead_times(table))
     series = series_with_means(panel)
@@ -232,7 +188,7 @@ def evaluate(
     naive = [name for name, kind in recipe.members.items() if kind == SEASONAL_NAIVE]
     best_naive = _best(means["mase"], naive)
     leaderboard = _leaderboard(table, series, metrics, means, models, best_naive)
-    paired = paired_difference(table, series, recipe.best_member, _groups(table, panel))
+    paired = paired_difference(table, series, ENSEMBLE, recipe.best_member, common_origins(table, panel))
     row = next(row for row in leaderboard if row.model == ENSEMBLE and row.part == "test")
     return Evaluation(
         frequency=panel.spec.frequency,
@@ -249,7 +205,16 @@ def evaluate(
         ],
         by_block=[BlockRow(**row) for row in _breakdown(table, series, models, "block", levels)],
         paired=paired,
-        decision=decide(row, table[table["part"] == "test"], levels),
+        decision=decide(
+            table[table["part"] == "test"],
+            series,
+            panel,
+            row.skill,
+            row.coverage,
+            levels,
+            promotion or PromotionSettings(),
+            champion,
+        ),
     )
 
 
@@ -280,16 +245,12 @@ def _rows(
     for group, scored, skipped in counts.itertuples():
         named = dict(zip(keys, group if isinstance(group, tuple) else (group,), strict=True))
         for model in models:
-            figures = {name: _finite(rows[group].get(model)) for name, rows in values.items()}
+            figures = {name: finite(rows[group].get(model)) for name, rows in values.items()}
             coverage = {name: figures.pop(name) for name in list(figures) if name.startswith("coverage_")}
             inside = {name.removeprefix("coverage_"): v for name, v in coverage.items() if v is not None}
             count = {"scored": int(scored), "skipped": int(skipped)}
             found.append({"model": model, **named, **figures, "coverage": inside, **count})
     return found
-
-
-def _finite(value: Any) -> float | None:
-    return float(value) if value is not None and np.isfinite(value) else None
 
 
 def _leaderboard(
@@ -317,7 +278,7 @@ def _spread(mase: pd.DataFrame, part: str, model: str) -> dict[str, float | None
     values = mase.xs(part, level="part")[model].sort_values(ascending=False)
     total = values.sum()
     worst = values.head(5).sum() / total if total > 0 else None
-    return {"mase_median": _finite(values.median()), "mase_worst_five": _finite(worst)}
+    return {"mase_median": finite(values.median()), "mase_worst_five": finite(worst)}
 
 
 def _skill(mase: pd.DataFrame, part: str, own: float | None, best_naive: str | None) -> float | None:
@@ -336,121 +297,3 @@ def _undefined(row: Mapping[str, Any], series: pd.DataFrame) -> dict[str, str]:
         "wql": "every target is 0" if row["model"] == ENSEMBLE else "a member forecasts points only",
     }
     return {name: reason for name, reason in reasons.items() if row.get(name) is None}
-
-
-# --- the ensemble against its best member ---------------------------------------------------------------
-
-
-def _groups(table: pd.DataFrame, panel: Panel) -> "pd.Series[Any]":
-    """One origin across series: the time or, where clocks do not matter, its place from the end."""
-    if panel.spec.align == "calendar":
-        return table["cutoff"]
-    return table.groupby(["part", "unique_id"])["cutoff"].rank(method="dense", ascending=False)
-
-
-def paired_difference(
-    table: pd.DataFrame, series: pd.DataFrame, against: str, origins: "pd.Series[Any]"
-) -> Paired:
-    """Compare the ensemble with a member on the test part's scaled absolute errors.
-
-    The standard error is over origins, with the long-run variance of Diebold & Mariano (1995) and the
-    small-sample correction of Harvey, Leybourne & Newbold (1997); with fewer than 10 disjoint origins and 20
-    series or more it is over series.
-
-    Args:
-        table: Forecasts.
-        series: Scales.
-        against: The member.
-        origins: What counts as one origin across series, on the index of ``table``.
-    """
-    rows = table[(table["part"] == "test") & scorable(table, series)]
-    scale = rows["unique_id"].map(series.set_index("unique_id")["scale"]).astype(np.float64)
-    difference = ((rows["y"] - rows[ENSEMBLE]).abs() - (rows["y"] - rows[against]).abs()) / scale
-    by_series = difference.groupby(rows["unique_id"]).mean()
-    # Mean of each series' mean at the origin, so that each series weighs the same there.
-    cells = difference.groupby([origins[rows.index], rows["unique_id"]]).mean()
-    by_origin = cells.groupby(level=0).mean().sort_index().to_numpy()
-    overlap = _overlap(rows)
-    disjoint = -(-len(by_origin) // overlap)
-    over: Literal["origins", "series"] = "origins"
-    if disjoint < DISJOINT_ORIGINS and len(by_series) >= MANY_SERIES:
-        over = "series"
-    error = _series_error(by_series.to_numpy()) if over == "series" else _origins_error(by_origin, overlap)
-    return Paired(
-        against=against,
-        difference=_finite(by_series.mean()),
-        standard_error=error,
-        over=None if error is None else over,
-        origins=len(by_origin),
-        disjoint_origins=disjoint,
-        series=len(by_series),
-    )
-
-
-def _overlap(rows: pd.DataFrame) -> int:
-    """How many origins in a row have targets in common with the first of them; 1: none but itself."""
-    if rows.empty:
-        return 1
-    longest = rows.loc[rows["unique_id"] == rows["unique_id"].value_counts(sort=True).index[0]]
-    ends = longest.groupby("cutoff")["ds"].max()
-    cutoffs = ends.index.to_numpy()
-    return int(np.max(np.searchsorted(cutoffs, ends.to_numpy(), side="left") - np.arange(len(ends))))
-
-
-def _series_error(differences: NDArray[np.float64]) -> float | None:
-    return _finite(np.std(differences, ddof=1) / np.sqrt(len(differences)))
-
-
-def _origins_error(differences: NDArray[np.float64], overlap: int) -> float | None:
-    count = len(differences)
-    correction = count + 1 - 2 * overlap + overlap * (overlap - 1) / count if count else 0.0
-    if count < 2 or correction <= 0:
-        return None
-    centred = differences - differences.mean()
-    covariances = np.array([centred[lag:] @ centred[: count - lag] / count for lag in range(overlap)])
-    # The plain sum can fall below 0; Bartlett's weights cannot.
-    plain = covariances[0] + 2 * covariances[1:].sum()
-    bartlett = covariances[0] + 2 * ((1 - np.arange(1, overlap) / overlap) * covariances[1:]).sum()
-    return _finite(np.sqrt(max(plain, bartlett, 0.0) / count) / np.sqrt(correction / count))
-
-
-# --- the gate -------------------------------------------------------------------------------------------
-
-
-def decide(row: LeaderboardRow, test: pd.DataFrame, levels: Sequence[float]) -> Decision:
-    """Decide by the version's own figures; it is compared with no champion.
-
-    Args:
-        row: The ensemble on the test part.
-        test: The test part's forecasts.
-        levels: Quantile levels.
-    """
-    columns = [ENSEMBLE, *(quantile_column(level) for level in levels)]
-    infinite = int((~np.isfinite(test[columns].to_numpy(dtype=np.float64))).sum())
-    checks = [
-        Check(
-            name="skill on the test part",
-            value=row.skill,
-            allowed="above 0",
-            passed=row.skill is not None and row.skill > 0,
-        ),
-        Check(name="values that are not finite", value=infinite, allowed="0", passed=infinite == 0),
-    ]
-    if outermost := next(iter(intervals(levels)), None):
-        least = COVERAGE_FLOOR * float(outermost) / 100
-        covered = row.coverage.get(outermost)
-        checks.append(
-            Check(
-                name=f"coverage of the {outermost} % interval",
-                value=covered,
-                allowed=f"at least {least:.3g}",
-                passed=covered is not None and covered >= least,
-            )
-        )
-    failed = [
-        f"{check.name} is {_text(check.value)}; allowed: {check.allowed}"
-        for check in checks
-        if not check.passed
-    ]
-    passed = "every check is passed; it was compared with no champion"
-    return Decision(promote=not failed, reasons=failed or [passed], checks=checks)

@@ -11,6 +11,7 @@ from components.data_processing.prepare_data import prepare_data
 from components.data_processing.resolve_inputs import resolve_inputs
 from components.deployment.register_model import register_model
 from components.evaluation.evaluate_models import evaluate_models
+from components.evaluation.forecast_champion import forecast_champion
 from components.training.stack_ensemble import stack_ensemble
 from components.training.train_arima import train_arima
 from components.training.train_catboost import train_catboost
@@ -47,7 +48,12 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     }
     settings = {f"{name}_settings": section.model_dump_json() for name, section in texts.items()}
     data = str(folder / "data.csv")
-    digest, as_of = resolve_inputs.python_func(data, "", settings["training_settings"])
+    published = {"registry": str(folder / "registry"), "model_name": "demand"}
+    resolved = resolve_inputs.python_func(
+        data, "", horizon=6, frequency="h", season_lengths="24", seed=1, **published, **settings,
+        pipeline_settings="{}",
+    )  # fmt: skip
+    digest, as_of, champion, inputs_digest = resolved
     prepare_data.python_func(
         data, digest, as_of, 6, "h", "24", **settings,
         panel=new("panel", dsl.Dataset), data_report=new("data_report", dsl.Markdown),
@@ -68,13 +74,18 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         made["panel"], settings["ensemble_settings"],
         new("ensemble", dsl.Model), new("forecasts", dsl.Dataset), **members,
     )  # fmt: skip
+    forecast_champion.python_func(
+        made["panel"], champion, **published,
+        forecasts=new("champion_forecasts", dsl.Dataset), status=new("champion_status", dsl.Artifact),
+    )  # fmt: skip
     evaluate_models.python_func(
-        made["panel"], made["ensemble"], made["forecasts"], new("evaluation", dsl.Artifact),
+        made["panel"], made["ensemble"], made["forecasts"], made["champion_forecasts"],
+        made["champion_status"], new("evaluation", dsl.Artifact),
         new("report", dsl.HTML), new("summary", dsl.Markdown), new("metrics", dsl.Metrics),
     )  # fmt: skip
     made["version"] = register_model.python_func(
         made["panel"], made["ensemble"], made["evaluation"], made["report"],
-        str(folder / "registry"), "demand", new("forecast", dsl.Dataset), **versions,
+        **published, inputs_digest=inputs_digest, forecast=new("forecast", dsl.Dataset), **versions,
     )  # fmt: skip
     return made
 

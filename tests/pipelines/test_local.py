@@ -184,7 +184,10 @@ def test_training_pipeline_publishes_and_puts_its_results_on_top(tmp_path: Path)
     top = {"leaderboard.json", "report.html", "forecasts.parquet", "backtest.parquet", "pipeline.yaml"}
     assert top <= {path.name for path in output.iterdir()}
     finished = [event.task for event in told if event.state == "finished"]
-    assert finished[:3] == ["resolve-inputs", "prepare-data", "train-catboost"]
+    assert finished[:2] == ["resolve-inputs", "prepare-data"]
+    # What depends on neither of the two may run in any order.
+    assert finished.index("train-catboost") < finished.index("stack-ensemble")
+    assert finished.index("forecast-champion") < finished.index("evaluate-models")
     assert finished[-1] == "register-model"
 
 

@@ -23,7 +23,7 @@ def compiled(folder: Path, **pipeline: Any) -> dict[str, Any]:
         training=TrainingSettings(horizon=48, season_lengths=[48, 336]), pipeline=PipelineSettings(**pipeline)
     )
     path = compile_pipeline(settings, folder / "pipeline.yaml")
-    found = yaml.safe_load(path.read_text())
+    found = next(yaml.safe_load_all(path.read_text()))  # the second is of the platform
     assert isinstance(found, dict)
     return found
 
@@ -57,9 +57,11 @@ def test_graph_is_the_one_of_the_design(spec: dict[str, Any]) -> None:
         "prepare-data": {"resolve-inputs"},
         **{f"train-{kind}": {"prepare-data"} for kind in KINDS},
         "stack-ensemble": {"prepare-data", *trained},
-        "evaluate-models": {"prepare-data", "stack-ensemble"},
+        "forecast-champion": {"resolve-inputs", "prepare-data"},
+        "evaluate-models": {"prepare-data", "stack-ensemble", "forecast-champion"},
         **{f"final-{kind}": {"prepare-data", f"train-{kind}"} for kind in KINDS},
         "register-model": {
+            "resolve-inputs",
             "prepare-data",
             "stack-ensemble",
             "evaluate-models",
@@ -120,6 +122,7 @@ def test_every_executor_runs_a_baked_image_and_installs_nothing(spec: dict[str, 
         "train-catboost": "kubecast-catboost",
         "train-catboost-2": "kubecast-catboost",
         "stack-ensemble": "kubecast-base",
+        "forecast-champion": "kubecast-serving",
         "evaluate-models": "kubecast-base",
         "register-model": "kubecast-base",
     }
@@ -169,7 +172,7 @@ def test_without_final_fit_the_judged_models_are_registered(tmp_path: Path) -> N
 
 
 def test_output_of_another_kind_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"ends in \.txt, allowed: \.yaml or \.json"):
+    with pytest.raises(ConfigError, match=r"ends in \.txt, allowed: \.yaml"):
         compile_pipeline(AllSettings(), tmp_path / "pipeline.txt")
 
 

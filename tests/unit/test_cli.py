@@ -100,7 +100,7 @@ def test_listing_a_registry_that_is_not_there_lists_nothing(tmp_path: Path) -> N
     [
         (["validate", "--horizon", "0"], 2, "training.horizon: Input should be greater than 0, found 0"),
         (["validate"], 2, "training.horizon is not set"),
-        (["compile", "--output", "pipeline.txt"], 2, "allowed: .yaml or .json"),
+        (["compile", "--output", "pipeline.txt"], 2, "allowed: .yaml"),
         (["models", "show", "--registry", "none", "a/../b"], 2, "is not allowed"),
         (["models", "show", "--registry", "none", "forecaster"], 2, "forecaster"),
         (
@@ -162,7 +162,10 @@ def test_figures_are_never_folded(
 
 @pytest.mark.parametrize(
     ("promote", "said"),
-    [(False, "no: skill is -1; coverage is 0"), (True, "no: the champion is a version that it was not comp")],
+    [
+        (False, "no: skill is -1; coverage is 0"),
+        (True, "no: the champion was made from the same data and settings"),
+    ],
 )
 def test_version_that_is_not_champion_is_told_why(promote: bool, said: str) -> None:
     decision = {"promote": promote, "reasons": ["skill is -1", "coverage is 0"]}

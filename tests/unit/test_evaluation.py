@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from kubecast.config import EnsembleSettings
-from kubecast.evaluation import Evaluation, LeaderboardRow, decide, evaluate, paired_difference
+from kubecast.evaluation import Evaluation, evaluate
 from kubecast.metrics import ENSEMBLE
 from kubecast.models.ensemble import stack
 from kubecast.panel import Panel, PanelSpec
@@ -125,7 +125,8 @@ def test_summary_and_markdown_show_the_test_part(found: Evaluation) -> None:
     text = found.markdown()
     assert "m = 24" in text
     assert text.count("\n| ") == 6
-    assert "**Promotion checks passed**" in text
+    assert "**Promotion checks passed**: every check is passed" in text
+    assert "Comparison: none, as there is no champion from other data or settings" in text
 
 
 def test_unobserved_test_part_is_none_with_the_reason(table: pd.DataFrame) -> None:
@@ -165,63 +166,6 @@ def test_perfect_naive_leaves_skill_undefined() -> None:
     assert not found.decision.promote
 
 
-# --- the paired difference ------------------------------------------------------------------------------
-
-
-def paired_table(difference: np.ndarray, horizon: int = 1, stride: int = 1) -> pd.DataFrame:
-    """One member is perfect, the ensemble errs by ``difference``, of shape (series, origins)."""
-    tables = []
-    for number, errors in enumerate(difference, start=1):
-        for at, error in enumerate(errors):
-            cutoff = START + pd.Timedelta(hours=at * stride)
-            ds = pd.date_range(cutoff, periods=horizon + 1, freq="h")[1:]
-            base = {"unique_id": f"s{number}", "cutoff": cutoff, "ds": ds, "part": "test", "observed": True}
-            tables.append(pd.DataFrame({**base, "y": 0.0, "good": 0.0, ENSEMBLE: number * error}))
-    return pd.concat(tables, ignore_index=True)
-
-
-def test_disjoint_origins_give_the_textbook_standard_error() -> None:
-    errors = np.abs(np.random.default_rng(0).normal(size=(1, 30)))
-    rows = paired_table(errors)
-    found = paired_difference(rows, scales(rows), "good", rows["cutoff"])
-    assert found.difference == pytest.approx(errors.mean())
-    assert found.standard_error == pytest.approx(errors.std(ddof=1) / 30**0.5)
-    assert (found.over, found.origins, found.disjoint_origins) == ("origins", 30, 30)
-
-
-def test_overlapping_origins_count_for_less() -> None:
-    shocks = np.abs(np.random.default_rng(1).normal(size=63))
-    errors = np.convolve(shocks, np.ones(4) / 4, "valid")[None, :]
-    rows = paired_table(errors, horizon=4)
-    found = paired_difference(rows, scales(rows), "good", rows["cutoff"])
-    assert found.disjoint_origins == 15
-    assert found.standard_error is not None
-    assert found.standard_error > 1.5 * errors.std(ddof=1) / 60**0.5
-
-
-def test_stride_of_a_horizon_leaves_origins_disjoint() -> None:
-    rows = paired_table(np.ones((1, 12)), horizon=4, stride=4)
-    found = paired_difference(rows, scales(rows), "good", rows["cutoff"])
-    assert found.disjoint_origins == 12
-    assert found.standard_error == 0
-
-
-def test_one_origin_and_many_series_use_the_spread_over_series() -> None:
-    errors = np.abs(np.random.default_rng(2).normal(size=(30, 1)))
-    rows = paired_table(errors, horizon=6)
-    found = paired_difference(rows, scales(rows), "good", rows["cutoff"])
-    assert found.over == "series"
-    assert found.standard_error == pytest.approx(errors.std(ddof=1) / 30**0.5)
-
-
-@pytest.mark.parametrize("origins", [1, 3])
-def test_too_little_to_tell_has_no_standard_error(origins: int) -> None:
-    rows = paired_table(np.ones((2, origins)), horizon=6)
-    found = paired_difference(rows, scales(rows), "good", rows["cutoff"])
-    assert found.difference == pytest.approx(1.0)
-    assert (found.standard_error, found.over) == (None, None)
-
-
 def test_series_aligned_at_their_ends_share_origins_by_place(table: pd.DataFrame) -> None:
     hours = table["unique_id"].map({"s1": 0, "s2": 1, "s3": 2})
     late = pd.to_timedelta(hours * 10_000, unit="h")
@@ -229,39 +173,3 @@ def test_series_aligned_at_their_ends_share_origins_by_place(table: pd.DataFrame
     found, expected = judged(shifted, "series_end").paired, judged(table).paired
     assert found.standard_error == pytest.approx(expected.standard_error)
     assert (found.origins, found.disjoint_origins) == (expected.origins, expected.disjoint_origins)
-
-
-# --- the gate -------------------------------------------------------------------------------------------
-
-
-def gate(skill: float | None = 0.2, covered: float = 0.8, value: float = 1.0) -> tuple[bool, list[str]]:
-    row = LeaderboardRow(model=ENSEMBLE, part="test", skill=skill, coverage={"80": covered})
-    test = pd.DataFrame({ENSEMBLE: [1.0], "q0.1": [value], "q0.9": [2.0]})
-    decision = decide(row, test, [0.1, 0.9])
-    assert decision.champion is None
-    assert decision.promote == all(check.passed for check in decision.checks)
-    return decision.promote, decision.reasons
-
-
-def test_first_version_is_promoted_when_every_check_passes() -> None:
-    assert gate() == (True, ["every check is passed; it was compared with no champion"])
-
-
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"skill": -0.1}, "skill on the test part is -0.1; allowed: above 0"),
-        ({"skill": None}, "skill on the test part is -; allowed: above 0"),
-        ({"covered": 0.49}, "coverage of the 80 % interval is 0.49; allowed: at least 0.5"),
-        ({"value": np.nan}, "values that are not finite is 1; allowed: 0"),
-    ],
-)
-def test_first_version_is_refused_with_the_reason(changes: dict[str, float], reason: str) -> None:
-    assert gate(**changes) == (False, [reason])
-
-
-def test_quantiles_without_an_interval_have_no_coverage_check() -> None:
-    row = LeaderboardRow(model=ENSEMBLE, part="test", skill=0.1)
-    decision = decide(row, pd.DataFrame({ENSEMBLE: [1.0], "q0.5": [1.0]}), [0.5])
-    assert decision.promote
-    assert len(decision.checks) == 2

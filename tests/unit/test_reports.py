@@ -11,8 +11,9 @@ from kubecast.metrics import ENSEMBLE
 from kubecast.models.base import FitLog
 from kubecast.models.ensemble import StackRecipe, stack
 from kubecast.panel import DataReport, Finding, Panel
+from kubecast.promotion import Champion
 from kubecast.reports import render_report
-from tests.unit.forecast_tables import forecasts
+from tests.unit.forecast_tables import START, forecasts
 from tests.unit.test_evaluation import KINDS, NOISE, SETTINGS, panel_of
 
 HOSTILE = '<script>alert("1")</script> $x$ \\1'
@@ -67,6 +68,7 @@ def render(
     settings: EnsembleSettings = SETTINGS,
     findings: list[Finding] | None = None,
     logs: dict[str, FitLog | None] | None = None,
+    champion: Champion | None = None,
 ) -> tuple[str, Panel, StackRecipe]:
     panel = panel_of(table)
     report = DataReport(rows=len(table), series=table["unique_id"].nunique(), findings=findings or [])
@@ -80,9 +82,8 @@ def render(
     )
     table = table.replace({"unique_id": rename or {}})
     recipe, stacked = stack(table, panel.series, settings, KINDS, missing or {}, 24)
-    page = render_report(
-        evaluate(stacked, panel, recipe), recipe, panel, LOGS if logs is None else logs, stacked
-    )
+    evaluation = evaluate(stacked, panel, recipe, champion=champion)
+    page = render_report(evaluation, recipe, panel, LOGS if logs is None else logs, stacked)
     return page, panel, recipe
 
 
@@ -145,6 +146,30 @@ def test_figures_are_those_of_the_evaluation() -> None:
     assert row.skill is not None
     assert cells[0] == (f"{row.mase:.4g}", f"{100 * row.skill:.1f} %")
     assert "m = 24" in page
+
+
+def test_champion_stands_beside_the_version_with_every_check() -> None:
+    table = forecasts(NOISE, origins=10, stride=5)
+    other = table.loc[table["part"] == "test", ["unique_id", "cutoff", "ds", "bad"]]
+    other = other.assign(seen_until=START, **{"q0.1": other["bad"] - 3, "q0.9": other["bad"] + 3})
+    page = render(table, champion=Champion("the-version", "", other.rename(columns={"bad": "yhat"})))[0]
+    _Checker().feed(page)
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+    assert re.search(r"MASE [0-9.]+ against [0-9.]+ of the champion the-version, from 90 origins", text)
+    assert re.search(
+        r"this version champion MASE [0-9.]+ [0-9.]+ coverage of the 80 % interval [0-9.]+ %", text
+    )
+    assert "less that of the champion: " in text
+    assert "one-sided p-value" in text
+    for name in ("gain over the champion", "loss in the worst segment", "distance of the coverage from 80 %"):
+        assert name in text
+
+
+def test_champion_that_is_not_comparable_is_told_with_the_reason() -> None:
+    champion = Champion("the-version", HOSTILE, pd.DataFrame())
+    page = render(forecasts(NOISE), champion=champion)[0]
+    assert "not comparable with the champion the-version: &lt;script&gt;" in page
+    assert "not passed" in page
 
 
 def test_same_input_gives_the_same_page() -> None:

@@ -6,20 +6,59 @@ from components import images
 
 
 @images.component(base_image=images.BASE)
-def resolve_inputs(data: str, as_of: str, training_settings: str) -> NamedTuple(
-    "Resolved", [("digest", str), ("as_of", str)]
-):
-    """Fix the data's digest and the newest row at or before ``as_of``.
+def resolve_inputs(
+    data: str,
+    as_of: str,
+    registry: str,
+    model_name: str,
+    horizon: int,
+    frequency: str,
+    season_lengths: str,
+    seed: int,
+    training_settings: str,
+    arima_settings: str,
+    lstm_settings: str,
+    transformer_settings: str,
+    catboost_settings: str,
+    ensemble_settings: str,
+    pipeline_settings: str,
+) -> NamedTuple("Resolved", [("digest", str), ("as_of", str), ("champion", str), ("inputs_digest", str)]):
+    """Fix the data's digest, the newest row at or before ``as_of``, and the champion.
 
     Args:
         data: Path or URL of the data file.
         as_of: ISO date or time after which rows are not seen; empty for none.
+        registry: Path or URL.
+        model_name: Empty: from the settings.
+        horizon: Steps to forecast.
+        frequency: A pandas offset alias; empty: found in the data.
+        season_lengths: In steps, with commas; empty: from the frequency.
+        seed: Of every random choice.
         training_settings: JSON of training.yaml.
+        arima_settings: JSON of arima.yaml.
+        lstm_settings: JSON of lstm.yaml.
+        transformer_settings: JSON of transformer.yaml.
+        catboost_settings: JSON of catboost.yaml.
+        ensemble_settings: JSON of ensemble.yaml.
+        pipeline_settings: JSON of pipeline.yaml.
 
     Returns:
-        The digest and the moment that every later task depends on.
+        What every later task depends on, and a digest of all that the run is made of but the champion.
     """
     from kubecast.steps.prepare import resolve_inputs
 
-    resolved = resolve_inputs(data, as_of, training_settings)
-    return resolved.digest, resolved.as_of
+    parameters = {
+        "horizon": horizon,
+        "frequency": frequency,
+        "season_lengths": season_lengths,
+        "seed": seed,
+        "training_settings": training_settings,
+        "arima_settings": arima_settings,
+        "lstm_settings": lstm_settings,
+        "transformer_settings": transformer_settings,
+        "catboost_settings": catboost_settings,
+        "ensemble_settings": ensemble_settings,
+        "pipeline_settings": pipeline_settings,
+    }
+    found = resolve_inputs(data, as_of, registry, model_name, parameters)
+    return found.digest, found.as_of, found.champion, found.inputs_digest

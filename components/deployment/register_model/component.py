@@ -15,6 +15,7 @@ def register_model(
     report: dsl.Input[dsl.HTML],
     registry: str,
     model_name: str,
+    inputs_digest: str,
     forecast: dsl.Output[dsl.Dataset],
     arima_judged: Optional[dsl.Input[dsl.Model]] = None,
     arima_final: Optional[dsl.Input[dsl.Model]] = None,
@@ -38,6 +39,7 @@ def register_model(
         report: From evaluate_models.
         registry: Path or URL.
         model_name: Empty: from the settings.
+        inputs_digest: From resolve_inputs.
         forecast: The production forecast, from the end of every series.
         arima_judged: From train_arima.
         arima_final: The model to publish for production.
@@ -68,4 +70,4 @@ def register_model(
     given = {name: [Path(part.path) for part in parts if part] for name, parts in members.items()}
     paths = {name: MemberPaths(*found) for name, found in given.items() if found}
     inputs = Path(panel.path), Path(ensemble.path), Path(evaluation.path), Path(report.path)
-    return register_model(*inputs, paths, registry, model_name, Path(forecast.path))
+    return register_model(*inputs, paths, registry, model_name, inputs_digest, Path(forecast.path))

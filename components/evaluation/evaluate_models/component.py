@@ -10,6 +10,8 @@ def evaluate_models(
     panel: dsl.Input[dsl.Dataset],
     ensemble: dsl.Input[dsl.Model],
     forecasts: dsl.Input[dsl.Dataset],
+    champion_forecasts: dsl.Input[dsl.Dataset],
+    champion_status: dsl.Input[dsl.Artifact],
     evaluation: dsl.Output[dsl.Artifact],
     report: dsl.Output[dsl.HTML],
     summary: dsl.Output[dsl.Markdown],
@@ -21,6 +23,8 @@ def evaluate_models(
         panel: From prepare_data.
         ensemble: From stack_ensemble.
         forecasts: From stack_ensemble.
+        champion_forecasts: From forecast_champion.
+        champion_status: From forecast_champion.
         evaluation: leaderboard.json with the decision.
         report: One self-contained page.
         summary: The leaderboard of the test part.
@@ -32,7 +36,8 @@ def evaluate_models(
     from kubecast.steps.evaluate import evaluate_models
 
     paths = Path(panel.path), Path(ensemble.path), Path(forecasts.path)
-    judged = evaluate_models(*paths, Path(evaluation.path), Path(report.path))
+    champion = Path(champion_forecasts.path), Path(champion_status.path)
+    judged = evaluate_models(*paths, Path(evaluation.path), Path(report.path), champion)
     Path(summary.path).write_text(judged.markdown)
     for name, value in judged.metrics.items():
         metrics.log_metric(name, value)

@@ -48,7 +48,8 @@ class FitPlan:
         deadline: As ``time.monotonic()``, saving included; a fit that reaches it keeps its best so far.
         replay: None: hold out a tail of the training rows and stop early. Else a ``FitLog.replay``: repeat
             that fit on all rows, with no tail.
-        checkpoint: A folder; the fit resumes from it when it is filled.
+        checkpoint: A file that the fit writes as it goes, whole or not at all, and goes on from if it is
+            there.
         report: Called with step and loss; may raise to end the fit.
     """
 

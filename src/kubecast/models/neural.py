@@ -6,6 +6,7 @@ fixed shape is as fast.
 
 import hashlib
 import json
+import logging
 import os
 import time
 import warnings
@@ -42,6 +43,8 @@ import tensorflow as tf
 tf.get_logger().setLevel("ERROR")  # it warns of graphs traced again, once for each fit
 
 layers = keras.layers
+
+_LOG = logging.getLogger(__name__)
 
 CHUNK = 256  # windows that are forecast at once
 SAMPLE = 20_000  # windows that the linear skip is fitted to, at most
@@ -153,6 +156,15 @@ class Replay(BaseModel):
     penalty: float | None = None
 
 
+def _warn_without_gpu() -> None:
+    """Say so where TensorFlow could train on a GPU and sees none: a pod without it would just be slow."""
+    if tf.sysconfig.get_build_info()["is_cuda_build"] and not tf.config.list_physical_devices("GPU"):
+        _LOG.warning(
+            "this TensorFlow is built for GPUs and sees none: training on processors; on a cluster, look at"
+            " the task's accelerator in cluster.yaml and at the node's driver"
+        )
+
+
 @dataclass(frozen=True)
 class NeuralTrainer(ABC, Generic[S]):
     """Fits a network of which a subclass gives the body.
@@ -194,6 +206,7 @@ class NeuralTrainer(ABC, Generic[S]):
             ModelError: No series has a window, or the targets or the loss are not finite.
         """
         started = time.monotonic()
+        _warn_without_gpu()
         keras.utils.set_random_seed(plan.seed)
         replayed = Replay.model_validate(plan.replay) if plan.replay is not None else None
         spec = fit_spec(panel, until, self.settings)
@@ -524,8 +537,7 @@ class _Training:
         """Write the checkpoint, whole or not at all."""
         if self.plan.checkpoint is None:
             return
-        self.plan.checkpoint.mkdir(parents=True, exist_ok=True)
-        path = self.plan.checkpoint / "training.npz"
+        path = self.plan.checkpoint
         arrays: dict[str, Any] = {f"now{at}": variable.numpy() for at, variable in enumerate(self._variables)}
         arrays |= {f"best{at}": array for at, array in enumerate(self.best_weights)}
         with path.with_suffix(".part").open("wb") as file:
@@ -536,7 +548,7 @@ class _Training:
 
     def _restore(self) -> bool:
         """Go on from the checkpoint, if there is one of this very fit."""
-        path = self.plan.checkpoint / "training.npz" if self.plan.checkpoint is not None else None
+        path = self.plan.checkpoint
         if path is None or not path.exists():
             return False
         try:

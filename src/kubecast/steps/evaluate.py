@@ -8,6 +8,7 @@ import pandas as pd
 from kubecast.evaluation import evaluate
 from kubecast.panel import Panel
 from kubecast.reports import render_report
+from kubecast.steps.champion import read_champion
 from kubecast.steps.prepare import read_training
 from kubecast.steps.stack import read_logs, read_recipe
 
@@ -26,9 +27,14 @@ class Judged:
 
 
 def evaluate_models(
-    panel_dir: Path, ensemble_dir: Path, forecasts: Path, evaluation_dir: Path, report: Path
+    panel_dir: Path,
+    ensemble_dir: Path,
+    forecasts: Path,
+    evaluation_dir: Path,
+    report: Path,
+    champion: tuple[Path, Path] | None = None,
 ) -> Judged:
-    """Judge every member and the ensemble.
+    """Judge every member and the ensemble, and decide whether it may become the champion.
 
     Args:
         panel_dir: From ``prepare_data``.
@@ -36,11 +42,14 @@ def evaluate_models(
         forecasts: From ``stack_ensemble``.
         evaluation_dir: Gets ``leaderboard.json``.
         report: Gets one self-contained HTML page.
+        champion: Forecasts and status from ``forecast_champion``; None: there is no champion.
     """
     panel = Panel.load(panel_dir)
     recipe = read_recipe(ensemble_dir)
     table = pd.read_parquet(forecasts)
-    evaluation = evaluate(table, panel, recipe, read_training(panel_dir).validation.scoring)
+    training = read_training(panel_dir)
+    rival = read_champion(*champion) if champion else None
+    evaluation = evaluate(table, panel, recipe, training.validation.scoring, training.promotion, rival)
     evaluation_dir.mkdir(parents=True, exist_ok=True)
     (evaluation_dir / "leaderboard.json").write_text(evaluation.model_dump_json(indent=1))
     report.parent.mkdir(parents=True, exist_ok=True)

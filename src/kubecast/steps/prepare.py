@@ -1,14 +1,21 @@
 """resolve_inputs and prepare_data: from a data file to a panel."""
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from kubecast.cleaning import build_panel, newest_time
 from kubecast.config import SECTIONS, TrainingSettings, parse_settings, with_scalars
 from kubecast.datafile import digest_of, read_data
+from kubecast.errors import RegistryError, StoreError
 from kubecast.panel import Panel
+from kubecast.registry import CHAMPION, Registry
 from kubecast.timestamps import parse_time
 
 
@@ -19,27 +26,67 @@ class Resolved:
     Attributes:
         digest: SHA-256 of the data file.
         as_of: The moment after which rows are not seen, in UTC; empty for none.
+        champion: The version to judge against; empty for none.
+        inputs_digest: SHA-256 of everything that the run is a function of, but the champion.
     """
 
     digest: str
     as_of: str
+    champion: str
+    inputs_digest: str
 
 
-def resolve_inputs(data: str, as_of: str, training_settings: str) -> Resolved:
+def resolve_inputs(
+    data: str, as_of: str, registry: str, model_name: str, parameters: Mapping[str, Any]
+) -> Resolved:
     """Read what can change, so that every later task is a function of its inputs.
 
     Args:
         data: Path or URL of the data file.
         as_of: ISO date or time; empty for none. It is brought down to the newest row at or before it, so that
             a scheduled run on unchanged data is the same run.
-        training_settings: JSON of ``training.yaml``.
+        registry: Path or URL; empty: from the settings.
+        model_name: Empty: from the settings.
+        parameters: Every other parameter of the run; ``training_settings`` is the JSON of ``training.yaml``.
     """
-    settings = parse_settings(TrainingSettings, training_settings, "training_settings")
-    if not as_of:
-        return Resolved(digest_of(data, settings.data.max_bytes), "")
-    file = read_data(data, settings.data.max_bytes)
-    newest = newest_time(file.rows, settings, parse_time(as_of, "as_of"))
-    return Resolved(file.digest, newest.isoformat())
+    text = str(parameters["training_settings"])
+    settings = parse_settings(TrainingSettings, text, "training_settings")
+    if as_of:
+        file = read_data(data, settings.data.max_bytes)
+        digest = file.digest
+        moment = newest_time(file.rows, settings, parse_time(as_of, "as_of")).isoformat()
+    else:
+        digest, moment = digest_of(data, settings.data.max_bytes), ""
+    found = {**parameters, "data_digest": digest, "as_of": moment, "kubecast": version("kubecast")}
+    inputs = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+    store, name = published_under(settings, registry, model_name)
+    return Resolved(digest, moment, _champion(store, name, inputs), inputs)
+
+
+def _champion(store: Registry, name: str, inputs: str) -> str:
+    """The champion's id; if this very run made it, the id of the one that it was judged against then.
+
+    So a run that is repeated on unchanged data has the same inputs as the first time, and is cached.
+    """
+    current = store.aliases(name).get(CHAMPION)
+    if current is None:
+        return ""
+    try:
+        metadata = store.resolve(f"{name}@{current}").metadata
+    except StoreError:
+        raise
+    except RegistryError:  # forecast_champion tells why; this version is published all the same
+        return current
+    if metadata.get("inputs_digest") != inputs:
+        return current
+    decision = metadata.get("decision")
+    judged_against = decision.get("champion") if isinstance(decision, dict) else None
+    return str(judged_against or "")
+
+
+def published_under(settings: TrainingSettings, registry: str, model_name: str) -> tuple[Registry, str]:
+    """The registry and the model's name there; a parameter that is empty is taken from the settings."""
+    return Registry.open(registry or settings.model_registry.path), model_name or settings.model_name
 
 
 def prepare_data(

@@ -12,17 +12,17 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from kubecast.bundle import Contract, naive_members, write_bundle
+from kubecast.config import TrainingSettings
 from kubecast.errors import Conflict
 from kubecast.evaluation import Evaluation
 from kubecast.models.artifact import package_versions, read_card, read_status
 from kubecast.models.ensemble import StackRecipe, combine, own_scales
 from kubecast.panel import Panel
-from kubecast.registry import Registry, Version
-from kubecast.steps.prepare import read_training
+from kubecast.promotion import Decision
+from kubecast.registry import CHAMPION, Registry, Version
+from kubecast.steps.prepare import published_under, read_training
 from kubecast.steps.stack import read_recipe
 from kubecast.steps.train import PRODUCTION
-
-CHAMPION = "champion"
 
 
 class MemberPaths(NamedTuple):
@@ -39,6 +39,25 @@ class MemberPaths(NamedTuple):
     forecasts: Path
 
 
+class Run(NamedTuple):
+    """What the steps before left, read once.
+
+    Attributes:
+        panel: From ``prepare_data``.
+        training: The settings that it was made under.
+        recipe: From ``stack_ensemble``.
+    """
+
+    panel: Panel
+    training: TrainingSettings
+    recipe: StackRecipe
+
+    @classmethod
+    def load(cls, panel_dir: Path, ensemble_dir: Path) -> "Run":
+        """Read them."""
+        return cls(Panel.load(panel_dir), read_training(panel_dir), read_recipe(ensemble_dir))
+
+
 def register_model(
     panel_dir: Path,
     ensemble_dir: Path,
@@ -47,6 +66,7 @@ def register_model(
     members: Mapping[str, MemberPaths],
     registry: str,
     model_name: str,
+    inputs_digest: str,
     forecast: Path,
 ) -> str:
     """Publish a version, and move ``champion`` to it if the decision says so.
@@ -59,40 +79,34 @@ def register_model(
         members: Each trained model's artifacts, by its name.
         registry: Path or URL; empty: from the settings.
         model_name: Empty: from the settings.
+        inputs_digest: From ``resolve_inputs``: a version that the same run made is known by it.
         forecast: Where a copy of the production forecast goes, without rows where there is none.
 
     Returns:
         ``NAME@VERSION``.
     """
-    training = read_training(panel_dir)
+    run = Run.load(panel_dir, ensemble_dir)
     usable = {name: paths for name, paths in members.items() if read_status(paths.judged).state != "failed"}
     evaluation = Evaluation.model_validate_json((evaluation_dir / "leaderboard.json").read_bytes())
+    store, name = published_under(run.training, registry, model_name)
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder)
-        assemble(bundle, panel_dir, ensemble_dir, usable).to_parquet(forecast, index=False)
+        assemble(bundle, run, usable).to_parquet(forecast, index=False)
         shutil.copyfile(report, bundle / "report.html")
         shutil.copyfile(evaluation_dir / "leaderboard.json", bundle / "leaderboard.json")
-        store = Registry.open(registry or training.model_registry.path)
-        version = store.publish(
-            model_name or training.model_name,
-            bundle,
-            metadata(panel_dir, ensemble_dir, evaluation, usable),
-            training.model_registry.max_versions,
-        )
-    promote(store, version, evaluation)
+        described = metadata(run, evaluation, usable) | {"inputs_digest": inputs_digest}
+        version = store.publish(name, bundle, described, run.training.model_registry.max_versions)
+    promote(store, version, evaluation.decision)
     return f"{version.name}@{version.id}"
 
 
-def assemble(
-    bundle: Path, panel_dir: Path, ensemble_dir: Path, members: Mapping[str, MemberPaths]
-) -> pd.DataFrame:
+def assemble(bundle: Path, run: Run, members: Mapping[str, MemberPaths]) -> pd.DataFrame:
     """Write ``evaluated/``, ``production/`` and, where covariates allow it, ``production_forecast.parquet``.
 
     Returns:
         The production forecast; without rows where known-future covariates end with the data.
     """
-    panel, training = Panel.load(panel_dir), read_training(panel_dir)
-    recipe = read_recipe(ensemble_dir)
+    panel, training, recipe = run
     ends = panel.ends.frame.set_index("unique_id")["cutoff"]
     # Weights were chosen on the validation part, so the judged ensemble has seen that.
     chosen = panel.series.set_index("unique_id")["validation_end"].fillna(ends)
@@ -126,11 +140,11 @@ def production_forecast(
     return combine(recipe, table, own_scales(recipe, panel, panel.ends)).drop(columns="cutoff")
 
 
-def promote(store: Registry, version: Version, evaluation: Evaluation) -> None:
+def promote(store: Registry, version: Version, decision: Decision) -> None:
     """Move ``champion`` by compare-and-swap against the champion that was judged."""
-    decision = evaluation.decision
+    print(f"{version.id} is published; comparison: {decision.compared}", flush=True)
     if not decision.promote:
-        print(f"{version.id} is published and not promoted: {'; '.join(decision.reasons)}", flush=True)
+        print(f"{version.id} is not promoted: {'; '.join(decision.reasons)}", flush=True)
         return
     try:
         store.set_alias(version.name, CHAMPION, version.id, expected=decision.champion)
@@ -138,22 +152,20 @@ def promote(store: Registry, version: Version, evaluation: Evaluation) -> None:
         current = store.aliases(version.name).get(CHAMPION)
         if current != version.id:
             print(
-                f"{version.id} is published and not promoted: the champion is {current}, it was compared with"
+                f"{version.id} is not promoted: the champion is {current} by now, it was judged against"
                 f" {decision.champion or 'none'}",
                 flush=True,
             )
 
 
-def metadata(
-    panel_dir: Path, ensemble_dir: Path, evaluation: Evaluation, members: Mapping[str, MemberPaths]
-) -> dict[str, Any]:
+def metadata(run: Run, evaluation: Evaluation, members: Mapping[str, MemberPaths]) -> dict[str, Any]:
     """Where the version came from and what it scored."""
-    panel, training = Panel.load(panel_dir), read_training(panel_dir)
+    panel, training, recipe = run
     cards = {name: read_card(paths.judged) for name, paths in members.items()}
     settings = {
         "training": training.model_dump(mode="json"),
         **{name: card.settings for name, card in cards.items()},
-        "ensemble": read_recipe(ensemble_dir).method,
+        "ensemble": recipe.method,
     }
     text = json.dumps(settings, sort_keys=True, allow_nan=False)
     return {

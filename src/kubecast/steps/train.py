@@ -1,6 +1,11 @@
 """train_<model> and final_<model>: one fit, and its forecasts from every origin that it will be judged at."""
 
+import hashlib
+import json
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +27,8 @@ from kubecast.models.artifact import (
 )
 from kubecast.models.base import FitLog, FitPlan, Forecaster
 from kubecast.panel import Cutoffs, Panel
+from kubecast.steps.checkpoint import checkpoints
+from kubecast.steps.prepare import read_training
 from kubecast.steps.progress import reporter
 
 PRODUCTION = "production"  # the part of forecasts from each series' last row
@@ -55,22 +62,45 @@ def train_model(
     panel = Panel.load(panel_dir)
     parsed = parse_settings(SECTIONS[kind], settings, f"{kind}_settings")
     assert isinstance(parsed, ModelSettings)  # noqa: S101  SECTIONS says so
-    fit = _Fit(kind, panel, parsed, seed)
-    if fitted is None:
-        status, table = fit.first(model_dir, on_failure)
-    else:
-        status, table = fit.final(model_dir, fitted)
+    series = frozenset(panel.series.loc[panel.series["route"] == "model", "unique_id"])
+    step = f"{'train' if fitted is None else 'final'}_{kind}"
+    report = reporter(step, _rounds(parsed, len(series)))
+    key = _fit_key(panel_dir, step, settings, seed, fitted)
+    with checkpoints(read_training(panel_dir).checkpoint_url, key, report) as (checkpoint, keep):
+        fit = _Fit(kind, panel, parsed, seed, series, checkpoint, keep)
+        if fitted is None:
+            status, table = fit.first(model_dir, on_failure)
+        else:
+            status, table = fit.final(model_dir, fitted)
     forecasts.parent.mkdir(parents=True, exist_ok=True)
     table.to_parquet(forecasts, index=False)
     print(f"{kind}: {status.state}{': ' + status.reason if status.reason else ''}", flush=True)
     return status
 
 
+def _rounds(settings: ModelSettings, series: int) -> int:
+    """How many times the model reports: epochs, trees or series."""
+    return int(getattr(settings, "epochs", getattr(settings, "iterations", series)))
+
+
+def _fit_key(panel_dir: Path, step: str, settings: str, seed: int, fitted: Path | None) -> str:
+    """Everything that the fit is a function of, for its checkpoint."""
+    told = [step, settings, seed, version("kubecast")]
+    told += [(panel_dir / name).read_text() for name in ("panel.json", "settings.json")]
+    if fitted is not None and read_status(fitted).state != "failed":
+        told.append(read_card(fitted).log.replay)
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
 class _Fit:
-    def __init__(self, kind: str, panel: Panel, settings: ModelSettings, seed: int) -> None:
-        self.kind, self.panel, self.settings, self.seed = kind, panel, settings, seed
-        routed = panel.series[panel.series["route"] == "model"]
-        self.ids = frozenset(routed["unique_id"])
+    kind: str
+    panel: Panel
+    settings: ModelSettings
+    seed: int
+    series: frozenset[str]
+    checkpoint: Path | None
+    report: Callable[[int, float], None]
 
     def first(self, model_dir: Path, on_failure: str) -> tuple[Status, pd.DataFrame]:
         """Fit on the training part; forecast validation, test and production origins."""
@@ -106,14 +136,14 @@ class _Fit:
         return status, table
 
     def _fit(self, until: Cutoffs, replayed: FitLog | None) -> tuple[Forecaster, ModelCard]:
-        kept = until.frame[until.frame["unique_id"].isin(self.ids)].reset_index(drop=True)
+        kept = until.frame[until.frame["unique_id"].isin(self.series)].reset_index(drop=True)
         limit = self.settings.time_limit
-        step = f"{'train' if replayed is None else 'final'}_{self.kind}"
         plan = FitPlan(
             seed=self.seed,
             deadline=None if limit is None else time.monotonic() + limit,
             replay=None if replayed is None else replayed.replay,
-            report=reporter(step, self._rounds(len(kept))),
+            checkpoint=self.checkpoint,
+            report=self.report,
         )
         forecaster, log = make_trainer(self.kind, self.settings).fit(self.panel, Cutoffs(kept), plan)
         card = ModelCard(
@@ -126,10 +156,6 @@ class _Fit:
             log=log,
         )
         return forecaster, card
-
-    def _rounds(self, series: int) -> int:
-        """How many times the model reports: epochs, trees or series."""
-        return int(getattr(self.settings, "epochs", getattr(self.settings, "iterations", series)))
 
     def _production(self) -> pd.DataFrame:
         """The last row of each series after which everything known in advance is known."""

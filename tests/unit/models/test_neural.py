@@ -74,22 +74,22 @@ def test_resumed_fit_ends_as_one_that_was_not_killed(
 
 
 def test_checkpoint_of_another_fit_or_a_damaged_one_is_not_resumed(panel: Panel, tmp_path: Path) -> None:
-    plan = FitPlan(seed=5, checkpoint=tmp_path)
+    plan = FitPlan(seed=5, checkpoint=tmp_path / "checkpoint")
     _, expected = fit(panel, plan)
     _, other = fit(panel, replace(plan, seed=6))
     assert other.curves != expected.curves
-    path = tmp_path / "training.npz"
+    path = tmp_path / "checkpoint"
     path.write_bytes(path.read_bytes()[:1000])
     _, again = fit(panel, plan)
     assert again.curves == expected.curves
-    assert [file.name for file in tmp_path.iterdir()] == ["training.npz"]
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint"]
 
 
 def test_replay_resumes_too(panel: Panel, tmp_path: Path) -> None:
     replay = {"updates_per_epoch": 3, "learning_rates": [1e-3, 5e-4], "penalty": 0.01}
     whole, log = fit(panel, FitPlan(seed=5, replay=replay), panel.ends, linear_skip=True)
     assert (log.stopped, log.replay) == ("replayed", replay)
-    plan = FitPlan(seed=5, replay=replay, checkpoint=tmp_path)
+    plan = FitPlan(seed=5, replay=replay, checkpoint=tmp_path / "checkpoint")
     with pytest.raises(KilledError):
         fit(panel, replace(plan, report=kill_after(1)), panel.ends, linear_skip=True)
     resumed, _ = fit(panel, plan, panel.ends, linear_skip=True)
@@ -124,14 +124,14 @@ def test_replay_repeats_updates_and_learning_rates_on_all_rows(panel: Panel) -> 
 def test_plateau_halves_the_rate_when_the_loss_does_not_fall(panel: Panel, tmp_path: Path) -> None:
     _, log = fit(
         panel,
-        FitPlan(seed=5, checkpoint=tmp_path),
+        FitPlan(seed=5, checkpoint=tmp_path / "checkpoint"),
         schedule="plateau",
         learning_rate=2.0**-100,  # changes no weight, so that no epoch is better
         early_stopping=EarlyStopping(patience=5),
         epochs=9,
     )
     assert (log.stopped, log.best) == ("early_stopping", 0)
-    with np.load(tmp_path / "training.npz") as checkpoint:
+    with np.load(tmp_path / "checkpoint") as checkpoint:
         rates = json.loads(str(checkpoint["state"]))["rates"]
     assert rates == [2.0**-power for power in (100, 100, 101, 101, 102)]
 
@@ -254,3 +254,16 @@ def test_altered_files_are_refused(panel: Panel, tmp_path: Path) -> None:
     network.write_bytes(content)
     with pytest.raises(IntegrityError, match=r"network\.json"):
         LstmForecaster.load(tmp_path)
+
+
+@pytest.mark.parametrize(("built_for_gpus", "warned"), [(True, 1), (False, 0)])
+def test_a_build_for_gpus_that_sees_none_says_so(
+    panel: Panel,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    built_for_gpus: bool,
+    warned: int,
+) -> None:
+    monkeypatch.setattr("tensorflow.sysconfig.get_build_info", lambda: {"is_cuda_build": built_for_gpus})
+    fit(panel, epochs=1)
+    assert len([record for record in caplog.records if "sees none" in record.message]) == warned

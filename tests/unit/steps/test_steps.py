@@ -12,7 +12,6 @@ import pytest
 from kubecast.bundle import Bundle, mase
 from kubecast.config import AllSettings, CatBoostSettings, TrainingSettings
 from kubecast.errors import ConfigError, DataError, InputError, IntegrityError, ModelError
-from kubecast.evaluation import Evaluation
 from kubecast.models import make_trainer
 from kubecast.models.artifact import read_card, read_status
 from kubecast.models.base import FitLog, Forecaster
@@ -20,7 +19,7 @@ from kubecast.panel import Cutoffs, Panel
 from kubecast.registry import Registry
 from kubecast.steps import train as training_step
 from kubecast.steps.evaluate import evaluate_models
-from kubecast.steps.prepare import describe, prepare_data, resolve_inputs
+from kubecast.steps.prepare import Resolved, describe, prepare_data, resolve_inputs
 from kubecast.steps.register import MemberPaths, register_model
 from kubecast.steps.stack import stack_ensemble
 from kubecast.steps.train import PRODUCTION, fit_metrics, train_model
@@ -36,10 +35,15 @@ def texts(**changes: Any) -> dict[str, str]:
     return {name: getattr(settings, name).model_dump_json() for name in names}
 
 
+def resolved_inputs(folder: Path, as_of: str = "", **changes: Any) -> Resolved:
+    parameters = {"training_settings": texts(**changes)["training"]}
+    return resolve_inputs(str(folder / "data.csv"), as_of, str(folder / "registry"), "", parameters)
+
+
 def prepare(rows: pd.DataFrame, folder: Path, **changes: Any) -> Path:
     folder.mkdir(exist_ok=True)
     rows.to_csv(folder / "data.csv", index=False)
-    resolved = resolve_inputs(str(folder / "data.csv"), "", texts(**changes)["training"])
+    resolved = resolved_inputs(folder, **changes)
     prepare_data(
         str(folder / "data.csv"), resolved.digest, "", 6, "h", "24", texts(**changes), folder / "panel"
     )
@@ -48,6 +52,13 @@ def prepare(rows: pd.DataFrame, folder: Path, **changes: Any) -> Path:
 
 def run(rows: pd.DataFrame, folder: Path, **changes: Any) -> Path:
     """Every step with CatBoost alone; the folder then holds all artifacts and a registry."""
+    train(rows, folder, **changes)
+    register(folder)
+    return folder
+
+
+def train(rows: pd.DataFrame, folder: Path, **changes: Any) -> Path:
+    """Every step up to the ensemble."""
     panel = prepare(rows, folder, **changes)
     train_model("catboost", panel, CATBOOST, 1, "stop", folder / "judged", folder / "judged.parquet")
     train_model(
@@ -55,22 +66,30 @@ def run(rows: pd.DataFrame, folder: Path, **changes: Any) -> Path:
     )
     members = {"catboost": (folder / "judged", folder / "judged.parquet")}
     stack_ensemble(panel, members, texts()["ensemble"], folder / "ensemble", folder / "backtest.parquet")
-    register(folder)
     return folder
 
 
-def register(folder: Path) -> str:
-    panel, ensemble = folder / "panel", folder / "ensemble"
+def register(
+    folder: Path,
+    champion: tuple[Path, Path] | None = None,
+    registry: Path | None = None,
+    inputs: str = "inputs",
+) -> str:
     evaluate_models(
-        panel, ensemble, folder / "backtest.parquet", folder / "evaluation", folder / "report.html"
-    )
-    members = {"catboost": MemberPaths(folder / "judged", folder / "final", folder / "final.parquet")}
-    published = register_model(
-        panel, ensemble, folder / "evaluation", folder / "report.html", members,
-        str(folder / "registry"), "", folder / "forecast.parquet",
+        folder / "panel", folder / "ensemble", folder / "backtest.parquet", folder / "evaluation",
+        folder / "report.html", champion,
     )  # fmt: skip
+    published = publish(folder, registry, inputs)
     (folder / "published").write_text(published)
     return published
+
+
+def publish(folder: Path, registry: Path | None = None, inputs: str = "inputs") -> str:
+    members = {"catboost": MemberPaths(folder / "judged", folder / "final", folder / "final.parquet")}
+    return register_model(
+        folder / "panel", folder / "ensemble", folder / "evaluation", folder / "report.html", members,
+        str(registry or folder / "registry"), "", inputs, folder / "forecast.parquet",
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +112,7 @@ def bundle(folder: Path, part: str, into: Path) -> Bundle:
 def test_as_of_is_brought_down_to_the_newest_row(tmp_path: Path) -> None:
     rows = hourly(series=1, rows=50)
     rows.to_csv(tmp_path / "data.csv", index=False)
-    found = resolve_inputs(str(tmp_path / "data.csv"), "2024-01-02T05:40", texts()["training"])
+    found = resolved_inputs(tmp_path, "2024-01-02T05:40")
     assert found.as_of == "2024-01-02T05:00:00"
     assert found.digest == hashlib.sha256((tmp_path / "data.csv").read_bytes()).hexdigest()
 
@@ -237,17 +256,10 @@ def test_second_version_does_not_take_the_place_of_a_champion_it_was_not_compare
     registry = Registry.open(str(folder / "registry"))
     champion = registry.aliases("forecaster")["champion"]
     (folder / "report.html").write_text("another")
-    evaluation = folder / "evaluation" / "leaderboard.json"
-    changed = Evaluation.model_validate_json(evaluation.read_bytes())
-    assert changed.decision.promote
-    members = {"catboost": MemberPaths(folder / "judged", folder / "final", folder / "final.parquet")}
-    register_model(
-        folder / "panel", folder / "ensemble", folder / "evaluation", folder / "report.html", members,
-        str(folder / "registry"), "", folder / "forecast.parquet",
-    )  # fmt: skip
+    publish(folder)
     assert registry.aliases("forecaster")["champion"] == champion
     assert len(registry.versions("forecaster")) == 2
-    assert "not promoted: the champion is" in capsys.readouterr().out
+    assert "by now, it was judged against none" in capsys.readouterr().out
 
 
 def test_metadata_tells_where_the_version_came_from(done: Path) -> None:

@@ -1,0 +1,43 @@
+"""Forecasts new data with a published ensemble and keeps the result in object storage."""
+
+from kfp import dsl
+
+from components import images
+
+
+@images.component(base_image=images.SERVING)
+def batch_forecast(
+    data: str,
+    registry: str,
+    model: str,
+    destination: str,
+    horizon: int,
+    future: str,
+    as_of: str,
+    forecasts: dsl.Output[dsl.Dataset],
+    summary: dsl.Output[dsl.Markdown],
+) -> str:
+    """Forecast beyond the end of the data; the same request twice is kept once.
+
+    Args:
+        data: Path or URL of the data file.
+        registry: Path or URL.
+        model: ``NAME``, ``NAME@ALIAS`` or ``NAME@VERSION``; a name alone is its champion.
+        destination: Path or URL of the folder that holds the batches.
+        horizon: Steps; 0: the model's.
+        future: Path or URL of known-future covariates over the horizon; empty for none.
+        as_of: ISO date or time after which targets are not seen; empty for none.
+        forecasts: ``unique_id``, ``ds``, ``yhat`` and the quantiles.
+        summary: Which version made them.
+
+    Returns:
+        The batch's name below ``destination/NAME``.
+    """
+    from pathlib import Path
+
+    from kubecast.steps.batch import batch_forecast
+
+    batch = batch_forecast(data, registry, model, destination, horizon, future, as_of, Path(forecasts.path))
+    forecasts.metadata.update(model=batch.model, batch=batch.batch, sha256=batch.file.sha256)
+    Path(summary.path).write_text(batch.markdown())
+    return batch.batch

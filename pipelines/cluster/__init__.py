@@ -1,0 +1,1 @@
+"""Kubeflow Pipelines over its REST API: submitting, following and scheduling compiled pipelines."""

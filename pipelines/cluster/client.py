@@ -1,0 +1,273 @@
+"""The few calls of the Kubeflow Pipelines API that kubecast makes."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import kfp_server_api
+import urllib3
+
+from kubecast.errors import (
+    ClusterConflict,
+    ClusterError,
+    ClusterForbidden,
+    ClusterNotFound,
+    ClusterUnreachable,
+)
+from pipelines.cluster.connection import COOKIES_VARIABLE, TOKEN_VARIABLE, Connection
+
+PAGE_SIZE = 100
+LONGEST_MESSAGE = 400
+
+_LOG_IN = f"set {TOKEN_VARIABLE}, --token-file or {COOKIES_VARIABLE}"
+_KINDS: dict[int, tuple[type[ClusterError], str]] = {
+    401: (ClusterForbidden, f"it does not know who asks; {_LOG_IN}"),
+    403: (ClusterForbidden, "not allowed; set --namespace to a profile of yours, or ask for the role in it"),
+    404: (ClusterNotFound, "not found"),
+    409: (ClusterConflict, "it exists, or somebody else changed it first"),
+    502: (ClusterUnreachable, "bad gateway"),
+    503: (ClusterUnreachable, "not ready"),
+    504: (ClusterUnreachable, "gateway timed out"),
+}
+
+
+class Client:
+    """Kubeflow Pipelines, asked through the API that is generated from its definition.
+
+    Every method raises a ``ClusterError`` of one line, with no credential in it.
+    """
+
+    def __init__(self, connection: Connection):
+        self.connection = connection
+        self._api = connection.api()
+        self._pipelines = kfp_server_api.PipelineServiceApi(self._api)
+        self._uploads = kfp_server_api.PipelineUploadServiceApi(self._api)
+        self._experiments = kfp_server_api.ExperimentServiceApi(self._api)
+        self._runs = kfp_server_api.RunServiceApi(self._api)
+        self._recurring = kfp_server_api.RecurringRunServiceApi(self._api)
+        self._scope = {"namespace": connection.namespace} if connection.namespace else {}
+
+    def find_pipeline(self, name: str) -> str | None:
+        """The id of a pipeline, or None."""
+        try:
+            found = self._call(
+                f"pipeline {name}",
+                self._pipelines.pipeline_service_get_pipeline_by_name,
+                name=name,
+                **self._scope,
+            )
+        except ClusterNotFound:
+            return None
+        return str(found.pipeline_id)
+
+    def create_pipeline(self, name: str) -> str:
+        """Make a pipeline that has no version yet, and return its id."""
+        body = kfp_server_api.V2beta1Pipeline(display_name=name, **self._scope)
+        made = self._call(
+            f"create pipeline {name}", self._pipelines.pipeline_service_create_pipeline, pipeline=body
+        )
+        return str(made.pipeline_id)
+
+    def find_version(self, pipeline_id: str, name: str) -> str | None:
+        """The id of a pipeline's version, or None."""
+        pages = self._pages(
+            f"version {name}",
+            "pipeline_versions",
+            self._pipelines.pipeline_service_list_pipeline_versions,
+            pipeline_id=pipeline_id,
+            filter=_named(name),
+        )
+        return next((str(found.pipeline_version_id) for found in pages), None)
+
+    def upload_version(self, pipeline_id: str, name: str, compiled: Path) -> str:
+        """Add a compiled file to a pipeline, and return the version's id."""
+        made = self._call(
+            f"upload version {name}",
+            self._uploads.upload_pipeline_version,
+            uploadfile=str(compiled),
+            name=name,
+            pipelineid=pipeline_id,
+        )
+        return str(made.pipeline_version_id)
+
+    def spec(self, reference: Any) -> Any:
+        """The compiled file behind a reference to a pipeline's version."""
+        found = self._call(
+            f"pipeline version {reference.pipeline_version_id}",
+            self._pipelines.pipeline_service_get_pipeline_version,
+            pipeline_id=reference.pipeline_id,
+            pipeline_version_id=reference.pipeline_version_id,
+        )
+        return found.pipeline_spec
+
+    def find_experiment(self, name: str) -> str | None:
+        """The id of an experiment, or None."""
+        pages = self._pages(
+            f"experiment {name}",
+            "experiments",
+            self._experiments.experiment_service_list_experiments,
+            filter=_named(name),
+            **self._scope,
+        )
+        return next((str(found.experiment_id) for found in pages), None)
+
+    def create_experiment(self, name: str) -> str:
+        """Make an experiment, and return its id."""
+        body = kfp_server_api.V2beta1Experiment(display_name=name, **self._scope)
+        made = self._call(
+            f"create experiment {name}",
+            self._experiments.experiment_service_create_experiment,
+            experiment=body,
+        )
+        return str(made.experiment_id)
+
+    def create_run(self, run: Any) -> str:
+        """Start a ``V2beta1Run``, and return its id."""
+        made = self._call(f"create run {run.display_name}", self._runs.run_service_create_run, run=run)
+        return str(made.run_id)
+
+    def run(self, run_id: str) -> Any:
+        """A ``V2beta1Run`` as it is now."""
+        return self._call(f"run {run_id}", self._runs.run_service_get_run, run_id=run_id)
+
+    def recurring_runs(self, name: str | None = None) -> list[Any]:
+        """Every ``V2beta1RecurringRun``, or those of one name, which need not be unique."""
+        pages = self._pages(
+            "recurring runs",
+            "recurring_runs",
+            self._recurring.recurring_run_service_list_recurring_runs,
+            **({"filter": _named(name)} if name else {}),
+            **self._scope,
+        )
+        return list(pages)
+
+    def create_recurring_run(self, recurring: Any) -> str:
+        """Make a ``V2beta1RecurringRun``, and return its id."""
+        made = self._call(
+            f"create recurring run {recurring.display_name}",
+            self._recurring.recurring_run_service_create_recurring_run,
+            recurring_run=recurring,
+        )
+        return str(made.recurring_run_id)
+
+    def delete_recurring_run(self, recurring_run_id: str) -> None:
+        """Delete a recurring run, if it is still there; the runs that it started go on."""
+        try:
+            self._call(
+                f"delete recurring run {recurring_run_id}",
+                self._recurring.recurring_run_service_delete_recurring_run,
+                recurring_run_id=recurring_run_id,
+                propagation_policy=kfp_server_api.V2beta1DeletePropagationPolicy.ORPHAN,
+            )
+        except ClusterNotFound:
+            return
+
+    def switch_recurring_run(self, recurring_run_id: str, enabled: bool) -> None:
+        """Let a recurring run start runs, or not."""
+        api = self._recurring
+        switch = (
+            api.recurring_run_service_enable_recurring_run
+            if enabled
+            else api.recurring_run_service_disable_recurring_run
+        )
+        doing = f"{'enable' if enabled else 'disable'} recurring run {recurring_run_id}"
+        self._call(doing, switch, recurring_run_id=recurring_run_id)
+
+    def run_link(self, run_id: str) -> str:
+        """The address of a run's page in the dashboard."""
+        return f"{self.connection.dashboard}/#/runs/details/{run_id}"
+
+    def _pages(self, doing: str, items: str, method: Callable[..., Any], **arguments: Any) -> Iterator[Any]:
+        token = ""
+        while True:
+            page = self._call(doing, method, page_size=PAGE_SIZE, page_token=token, **arguments)
+            yield from getattr(page, items) or []
+            token = page.next_page_token
+            if not token:
+                return
+
+    def _call(self, doing: str, method: Callable[..., Any], **arguments: Any) -> Any:
+        timeout = (self.connection.timeout, self.connection.timeout)
+        try:
+            answer = method(**arguments, _request_timeout=timeout)
+        except kfp_server_api.ApiException as error:
+            raise self._refusal(doing, error) from None  # its text holds headers
+        except urllib3.exceptions.HTTPError as error:
+            raise self._silence(doing, error) from None
+        except (kfp_server_api.OpenApiException, ValueError, TypeError, AttributeError):
+            raise self._foreign(doing) from None
+        if _object(self._api.last_response.data) is None:  # the generated client makes an empty answer of it
+            raise self._foreign(doing)
+        return answer
+
+    def _refusal(self, doing: str, error: Any) -> ClusterError:
+        if 300 <= error.status < 400:
+            return ClusterForbidden(f"{self._place(doing)}: it sends to a page to log in on; {_LOG_IN}")
+        said = _said(error.body)
+        if error.status == 404 and said is None:
+            return self._foreign(doing)
+        kind, meaning = _KINDS.get(error.status, (ClusterError, str(error.reason or "")))
+        told = self._without_secrets(": ".join(part for part in (f"{error.status} {meaning}", said) if part))
+        return kind(f"{self._place(doing)}: {told}")
+
+    def _silence(self, doing: str, error: Exception) -> ClusterUnreachable:
+        reason = getattr(error, "reason", None) or error
+        if isinstance(reason, urllib3.exceptions.NewConnectionError):  # by its class a time-out, too
+            why = "cannot be reached; is the address right, and the port forwarded?"
+        elif isinstance(reason, urllib3.exceptions.TimeoutError):
+            why = (
+                f"no answer in {self.connection.timeout:g} s; what was asked may have been done all the same"
+            )
+        elif isinstance(reason, urllib3.exceptions.SSLError):
+            why = "its certificate is not trusted, or it does not speak TLS; set cluster.connection.ca_file"
+        else:
+            why = "the connection was lost, or its address cannot be read"
+        return ClusterUnreachable(f"{self._place(doing)}: {why}")
+
+    def _foreign(self, doing: str) -> ClusterError:
+        return ClusterError(
+            f"{self._place(doing)}: what answers is not the API of Kubeflow Pipelines; check --host,"
+            f" or {_LOG_IN}"
+        )
+
+    def _place(self, doing: str) -> str:
+        namespace = f", namespace {self.connection.namespace}" if self.connection.namespace else ""
+        return f"{doing} ({self.connection.host}{namespace})"
+
+    def _without_secrets(self, text: str) -> str:
+        for secret in (self._api.configuration.api_key.get("authorization"), self._api.cookie):
+            text = text.replace(secret, "***") if secret else text
+        return text
+
+
+def ensure(find: Callable[[], str | None], create: Callable[[], str]) -> str:
+    """The id of what is found, else created; else found after all, where somebody else was quicker."""
+    if found := find():
+        return found
+    try:
+        return create()
+    except ClusterError:  # servers answer 409 or, older ones, 500 where it exists by now
+        if found := find():
+            return found
+        raise
+
+
+def _named(name: str) -> str:
+    predicate = {"operation": "EQUALS", "key": "display_name", "string_value": name}
+    return json.dumps({"predicates": [predicate]})
+
+
+def _said(body: str | None) -> str | None:
+    """What the API says of an error in one line, or None where the body is not the API's."""
+    told = _object(body or "") or {}
+    text = next((told[key] for key in ("message", "error_message", "error") if told.get(key)), None)
+    return " ".join(str(text).split())[:LONGEST_MESSAGE] if text else None
+
+
+def _object(body: str) -> dict[str, Any] | None:
+    try:
+        told = json.loads(body)
+    except ValueError:
+        return None
+    return told if isinstance(told, dict) else None

@@ -1,0 +1,108 @@
+"""What a task asks of the cluster, set on the task when the pipeline is compiled."""
+
+from typing import Any
+
+from kfp import kubernetes
+from kfp.dsl.pipeline_context import Pipeline
+
+from components import images
+from kubecast.cluster import Affinity, ClusterSettings, SecretVariables, TaskSettings
+from kubecast.config import AllSettings
+
+MAX_LABEL = 63
+SHARED_MEMORY = "/dev/shm"  # noqa: S108  a volume of the pod's own
+
+
+def configure_all(settings: AllSettings) -> None:
+    """Configure every task of the pipeline that is being compiled; the last call in its function."""
+    for task in Pipeline.get_default_pipeline().tasks.values():
+        component = task.component_spec.name.replace("-", "_")
+        configure(task, component, settings.cluster, settings.training.model_name)
+
+
+def configure(task: Any, component: str, cluster: ClusterSettings, model_name: str) -> None:
+    """Set image, resources, placement, retries, deadline, security context, secrets and labels of one task.
+
+    Args:
+        task: Of KFP.
+        component: Its name in ``cluster.yaml``.
+        cluster: See there.
+        model_name: For the label ``kubecast/model``.
+    """
+    asked = cluster.of(component)
+    task.set_container_image(image_of(task.container_spec.image, cluster))
+    _resources(task, asked)
+    _placement(task, asked)
+    retries = cluster.retries
+    task.set_retry(
+        num_retries=retries.attempts,
+        backoff_duration=f"{retries.backoff_seconds}s",
+        backoff_factor=retries.backoff_factor,
+        backoff_max_duration=f"{retries.backoff_max_seconds}s",
+    )
+    kubernetes.set_timeout(task, asked.timeout)
+    kubernetes.set_security_context(
+        task, run_as_user=cluster.run_as_user, run_as_group=cluster.run_as_group, run_as_non_root=True
+    )
+    for secret in cluster.secrets:
+        _secret(task, secret)
+    if cluster.image_pull_secrets:
+        kubernetes.set_image_pull_secrets(task, cluster.image_pull_secrets)
+    labels = {
+        "app.kubernetes.io/name": "kubecast",
+        "kubecast/model": label_of(model_name),
+        "kubecast/version": images.TAG,
+        **cluster.labels,
+    }
+    for key, value in labels.items():
+        kubernetes.add_pod_label(task, key, value)
+
+
+def label_of(model_name: str) -> str:
+    """A model's name as a label's value: at most 63 characters, the last a letter or digit."""
+    return model_name[:MAX_LABEL].rstrip("._-")
+
+
+def image_of(image: str, cluster: ClusterSettings) -> str:
+    """The reference that the cluster pulls: by name from ``images``, else below ``image_repository``."""
+    name = image.partition(":")[0]
+    if name in cluster.images:
+        return cluster.images[name]
+    return f"{cluster.image_repository}/{image}" if cluster.image_repository else image
+
+
+def _resources(task: Any, asked: TaskSettings) -> None:
+    task.set_cpu_request(asked.cpu_request)
+    task.set_cpu_limit(asked.cpu_limit)
+    task.set_memory_request(asked.memory_request)
+    task.set_memory_limit(asked.memory_limit)
+    if asked.accelerator:
+        task.set_accelerator_type(asked.accelerator.type)
+        task.set_accelerator_limit(asked.accelerator.count)
+    if asked.shared_memory:
+        # A container's own /dev/shm has 64 MB.
+        kubernetes.empty_dir_mount(
+            task, "shared-memory", SHARED_MEMORY, medium="Memory", size_limit=asked.shared_memory
+        )
+
+
+def _placement(task: Any, asked: TaskSettings) -> None:
+    for key, value in asked.node_selector.items():
+        kubernetes.add_node_selector(task, key, value)
+    for taint in asked.tolerations:
+        kubernetes.add_toleration(task, taint.key, taint.operator, taint.value or None, taint.effect)
+    # Kubernetes takes a node that meets any one of several terms, so all requirements are one term.
+    if required := [_expression(wish) for wish in asked.affinity if wish.weight is None]:
+        kubernetes.add_node_affinity(task, match_expressions=required)
+    for wish in asked.affinity:
+        if wish.weight is not None:
+            kubernetes.add_node_affinity(task, match_expressions=[_expression(wish)], weight=wish.weight)
+
+
+def _expression(wish: Affinity) -> dict[str, Any]:
+    return {"key": wish.key, "operator": wish.operator, "values": wish.values}
+
+
+def _secret(task: Any, secret: SecretVariables) -> None:
+    variables = {key: variable for variable, key in secret.variables.items()}
+    kubernetes.use_secret_as_env(task, secret.secret, variables)

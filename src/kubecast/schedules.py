@@ -1,0 +1,120 @@
+"""How Kubeflow Pipelines is reached, and what it runs when: parts of ``cluster.yaml``."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from kubecast.settings import PositiveFloat, Settings
+
+Mode = Literal["tune", "retrain", "score"]
+
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_DAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
+_FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
+    ("second", 0, 59, {}),
+    ("minute", 0, 59, {}),
+    ("hour", 0, 23, {}),
+    ("day of the month", 1, 31, {}),
+    ("month", 1, 12, {name: number for number, name in enumerate(_MONTHS, 1)}),
+    ("day of the week", 0, 6, {name: number for number, name in enumerate(_DAYS)}),
+)
+_HTTP = re.compile(r"https?://[^\s/]+(/\S*)?", re.ASCII)
+_PART = re.compile(r"(?:[*?]|(?P<first>[a-z0-9]+)(?:-(?P<last>[a-z0-9]+))?)(?:/(?P<step>[0-9]+))?", re.ASCII)
+
+
+def six_fields(cron: str) -> str:
+    """A cron expression as Kubeflow Pipelines reads it: six fields, seconds first.
+
+    Args:
+        cron: Five fields (minute first, as in a crontab; second 0 is put before them) or six.
+
+    Raises:
+        ValueError: It has another number of fields, or one of them is not understood there.
+    """
+    fields = cron.split()
+    if len(fields) == 5:
+        fields = ["0", *fields]
+    if len(fields) != 6:
+        raise ValueError(
+            f"cron {cron!r} has {len(fields)} fields; allowed: 5, minute first, or 6, second first"
+        )
+    for field, (name, low, high, names) in zip(fields, _FIELDS, strict=True):
+        if not all(_is_part(part, low, high, names) for part in field.lower().split(",")):
+            also = f", {', '.join(names)}" if names else ""
+            raise ValueError(
+                f"cron {cron!r}: {field!r} is no {name}; allowed: {low} to {high}{also}, *,"
+                " ranges, lists, steps"
+            )
+    return " ".join(fields)
+
+
+def _is_part(part: str, low: int, high: int, names: dict[str, int]) -> bool:
+    found = _PART.fullmatch(part)
+    if not found or found["step"] == "0":
+        return False
+    given = [found["first"], found["last"]]
+    numbers = [names.get(text, int(text) if text.isdecimal() else -1) for text in given if text]
+    return all(low <= number <= high for number in numbers) and numbers == sorted(numbers)
+
+
+def _checked_cron(cron: str) -> str:
+    six_fields(cron)
+    return cron
+
+
+def _address(text: str) -> str:
+    if not _HTTP.fullmatch(text):
+        raise ValueError("allowed: http://HOST or https://HOST, e.g. http://localhost:8080")
+    return text.rstrip("/")
+
+
+Address = Annotated[str, AfterValidator(_address)]
+KubernetesName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+Parameter = str | int | Annotated[float, Field(allow_inf_nan=False)] | bool
+
+
+class ConnectionSettings(Settings):
+    """How the commands reach Kubeflow Pipelines; tokens and cookies come from the environment alone."""
+
+    host: Address | None = Field(
+        default=None, description="address of the API, e.g. http://localhost:8080; default: the pod's cluster"
+    )
+    dashboard: Address | None = Field(default=None, description="for links; default: host")
+    namespace: KubernetesName | None = Field(
+        default=None, description="the profile, where Kubeflow has several users"
+    )
+    experiment: str | None = Field(
+        default=None, min_length=1, description="groups runs; default: training.model_name"
+    )
+    service_account: KubernetesName | None = Field(
+        default=None, description="of the run's pods; default: the cluster's"
+    )
+    token_file: str | None = Field(default=None, description="read again for each request")
+    ca_file: str | None = Field(default=None, description="PEM certificates that sign the host's")
+    timeout: PositiveFloat = Field(default=30.0, description="seconds that one request may take")
+
+
+class ScheduleSettings(Settings):
+    """One schedule; its times are in the cluster's zone, UTC unless its operator set another."""
+
+    name: KubernetesName
+    cron: Annotated[str, AfterValidator(_checked_cron)] = Field(
+        description="five fields, minute first, or six, second first"
+    )
+    mode: Mode = "retrain"
+    parameters: dict[str, Parameter] = Field(default={}, description="of the pipeline, over its defaults")
+    max_concurrency: Annotated[int, Field(ge=1, le=10)] = Field(default=1, description="runs at one time")
+    no_catchup: bool = Field(default=True, description="missed times are not made up for")
+    enabled: bool = True
+
+
+def _once(schedules: list[ScheduleSettings]) -> list[ScheduleSettings]:
+    names = [schedule.name for schedule in schedules]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{', '.join(twice)} is there twice; allowed: each name once")
+    return schedules
+
+
+Schedules = Annotated[list[ScheduleSettings], AfterValidator(_once)]

@@ -1,0 +1,204 @@
+"""batch_forecast: forecasts of new data by a published ensemble, kept with what they were made of.
+
+<destination>/<model>/<batch>/forecast-<nonce>.parquet
+<destination>/<model>/<batch>/manifest.json      created last: the batch exists from then on
+<destination>/<model>/latest.json                the manifest of the batch with the newest first forecast
+"""
+
+import hashlib
+import json
+import tempfile
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from kubecast.bundle import Bundle
+from kubecast.datafile import read_data
+from kubecast.errors import Conflict, IntegrityError, NotFound, StoreError
+from kubecast.names import check_name
+from kubecast.registry import Registry, Store
+from kubecast.registry.manifest import FileEntry
+from kubecast.registry.store import open_store
+from kubecast.timestamps import parse_time
+
+_ATTEMPTS = 20
+
+
+class Batch(BaseModel):
+    """The manifest of one batch of forecasts.
+
+    Attributes:
+        batch: Its folder: the first forecast's time and the digest of everything that it was made of.
+        model: ``NAME@VERSION`` that made it.
+        created: When.
+        data_digest: SHA-256 of the data file.
+        future_digest: Of the file of known-future covariates; empty for none.
+        as_of: Targets after it were not seen; empty for none.
+        horizon: In steps.
+        series: How many.
+        first: Time of the first forecast.
+        last: Time of the last.
+        path: Of the Parquet file, below the model's folder.
+        file: Its size and SHA-256.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+    batch: str
+    model: str
+    created: datetime
+    data_digest: str
+    future_digest: str
+    as_of: str
+    horizon: int
+    series: int
+    first: datetime
+    last: datetime
+    path: str
+    file: FileEntry
+
+    def markdown(self) -> str:
+        """What the dashboard shows."""
+        told = {"made by": self.model, "series": self.series, "horizon": self.horizon}
+        told |= {"first forecast": self.first, "last forecast": self.last, "file": self.path}
+        rows = [f"| {what} | {value} |" for what, value in told.items()]
+        return "\n".join(["| what | value |", "|---|---|", *rows]) + "\n"
+
+
+def batch_forecast(
+    data: str,
+    registry: str,
+    model: str,
+    destination: str,
+    horizon: int,
+    future: str,
+    as_of: str,
+    forecasts: Path,
+) -> Batch:
+    """Forecast beyond the end of the data and keep the result; the same request twice is kept once.
+
+    Args:
+        data: Path or URL of the data file.
+        registry: Path or URL.
+        model: ``NAME``, ``NAME@ALIAS`` or ``NAME@VERSION``; a name alone is its champion.
+        destination: Path or URL of the folder that holds the batches.
+        horizon: Steps; 0: the model's.
+        future: Path or URL of known-future covariates over the horizon; empty for none.
+        as_of: ISO date or time; empty for none.
+        forecasts: Gets a copy: ``unique_id``, ``ds``, ``yhat`` and the quantiles.
+
+    Raises:
+        InputError: The data or a parameter does not fit the model.
+        RegistryError: There is no such model, or a store failed; nothing that was kept before is touched.
+    """
+    store, published = open_store(destination), Registry.open(registry)
+    version = published.resolve(model)
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = Bundle.load(published.fetch(version, "production", Path(folder)))
+    limit = bundle.contract.training.data.max_bytes
+    rows, ahead = read_data(data, limit), read_data(future, limit) if future else None
+    moment = parse_time(as_of, "as_of") if as_of else None
+    table = bundle.forecast(rows.rows, horizon or None, ahead.rows if ahead else None, moment)
+    forecasts.parent.mkdir(parents=True, exist_ok=True)
+    table.to_parquet(forecasts, index=False)
+    request: dict[str, str | int] = {
+        "model": f"{version.name}@{version.id}",
+        "data_digest": rows.digest,
+        "future_digest": ahead.digest if ahead else "",
+        "as_of": moment.isoformat() if moment is not None else "",
+        "horizon": horizon or bundle.contract.spec.horizon,
+    }
+    content = forecasts.read_bytes()
+    kept = _keep(store, version.name, _describe(request, table, content), content)
+    _point_latest(store, version.name, kept)
+    return kept
+
+
+def read_batch(destination: str, model: str, batch: str = "") -> Batch:
+    """Read the manifest of a batch, or of the one with the newest first forecast.
+
+    Raises:
+        NotFound: There is none.
+        IntegrityError: It is altered.
+    """
+    check_name(model)
+    path = f"{model}/{check_name(batch, 'batch')}/manifest.json" if batch else _latest_path(model)
+    return _decoded(open_store(destination), path)[0]
+
+
+def _describe(request: Mapping[str, str | int], table: pd.DataFrame, content: bytes) -> Batch:
+    """The manifest of a new batch; its name says everything that the forecasts are a function of."""
+    first, last = table["ds"].min().to_pydatetime(), table["ds"].max().to_pydatetime()
+    name = f"{first:%Y%m%dT%H%M%SZ}-{hashlib.sha256(json.dumps(request).encode()).hexdigest()[:16]}"
+    found = {
+        "batch": name,
+        "created": datetime.now(UTC),
+        "series": table["unique_id"].nunique(),
+        "first": first,
+        "last": last,
+        "path": f"{name}/forecast-{uuid.uuid4().hex}.parquet",
+        "file": FileEntry(size=len(content), sha256=hashlib.sha256(content).hexdigest()),
+    }
+    return Batch.model_validate({**request, **found})
+
+
+def _keep(store: Store, model: str, batch: Batch, content: bytes) -> Batch:
+    """Upload the file, then create the manifest; of two writers the first one's batch is the one kept."""
+    manifest = f"{model}/{batch.batch}/manifest.json"
+    with suppress(NotFound):
+        return _decoded(store, manifest)[0]
+    path = f"{model}/{batch.path}"
+    try:
+        store.write(path, [content])
+    except BaseException:
+        _discard(store, path)
+        raise
+    try:
+        store.swap(manifest, batch.model_dump_json().encode(), None)
+    except Conflict:
+        # Another writer, or this one whose reply was lost.
+        kept = _decoded(store, manifest)[0]
+        if kept.path != batch.path:
+            _discard(store, path)
+        return kept
+    # After any other error the manifest may be there all the same, so the file that it names stays.
+    return batch
+
+
+def _discard(store: Store, path: str) -> None:
+    with suppress(StoreError):
+        store.remove(path)
+
+
+def _point_latest(store: Store, model: str, batch: Batch) -> None:
+    """Move ``latest.json`` forward by compare-and-swap; never back to older forecasts."""
+    for _ in range(_ATTEMPTS):
+        tag: str | None = None
+        with suppress(NotFound):
+            current, tag = _decoded(store, _latest_path(model))
+            if (current.first, current.created) >= (batch.first, batch.created):
+                return
+        with suppress(Conflict):
+            return store.swap(_latest_path(model), batch.model_dump_json().encode(), tag)
+    raise Conflict(f"{store.url}/{_latest_path(model)}: too many writers at once; try again")
+
+
+def _latest_path(model: str) -> str:
+    return f"{model}/latest.json"
+
+
+def _decoded(store: Store, path: str) -> tuple[Batch, str]:
+    data, tag = store.read(path)
+    try:
+        return Batch.model_validate_json(data), tag
+    except ValidationError as error:
+        raise IntegrityError(
+            f"{store.url}/{path}: not the manifest of a batch ({error.error_count()} faults)"
+        ) from error

@@ -1,0 +1,133 @@
+"""forecast_champion: the champion's forecasts from the test origins that it has not seen beyond."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from kubecast.bundle import Bundle
+from kubecast.errors import IntegrityError, KubecastError, ModelError, StoreError
+from kubecast.panel import Cutoffs, Panel, PanelSpec
+from kubecast.promotion import Champion
+from kubecast.steps.prepare import published_under, read_training
+
+_EMPTY = pd.DataFrame({"unique_id": [], "cutoff": [], "ds": [], "seen_until": [], "yhat": []})
+
+
+class ChampionStatus(BaseModel):
+    """Whether a version can be judged against the champion.
+
+    Attributes:
+        champion: Its id; empty: there is none.
+        not_comparable: Why it has no forecasts; empty where it has, or there is none.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    champion: str
+    not_comparable: str = ""
+
+
+def forecast_champion(
+    panel_dir: Path, champion: str, registry: str, model_name: str, forecasts: Path, status: Path
+) -> ChampionStatus:
+    """Forecast with the champion as it was judged, never as it is in production.
+
+    Its production fit has seen rows that the test part scores.
+
+    Args:
+        panel_dir: From ``prepare_data``.
+        champion: Version id; empty: there is none.
+        registry: Path or URL; empty: from the settings.
+        model_name: Empty: from the settings.
+        forecasts: Parquet: ``unique_id``, ``cutoff``, ``ds``, ``seen_until``, ``yhat`` and the quantiles;
+            without rows where the champion is not comparable.
+        status: JSON: ``ChampionStatus``.
+
+    Raises:
+        StoreError: The store failed; the step can be repeated.
+    """
+    found, table = ChampionStatus(champion=champion), _EMPTY
+    if champion:
+        try:
+            table = _forecasts(panel_dir, champion, registry, model_name)
+        except StoreError:
+            raise
+        except KubecastError as error:  # the champion's own fault holds no version back from publishing
+            found = ChampionStatus(champion=champion, not_comparable=str(error))
+            print(f"warning: not comparable with the champion {champion}: {error}", flush=True)
+    forecasts.parent.mkdir(parents=True, exist_ok=True)
+    table.to_parquet(forecasts, index=False)
+    status.parent.mkdir(parents=True, exist_ok=True)
+    status.write_text(found.model_dump_json(indent=1))
+    return found
+
+
+def read_champion(forecasts: Path, status: Path) -> Champion | None:
+    """Read what ``forecast_champion`` wrote; None: there is no champion."""
+    try:
+        found = ChampionStatus.model_validate_json(status.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise IntegrityError(f"{status}: not a champion's status ({error})".splitlines()[0]) from error
+    if not found.champion:
+        return None
+    return Champion(found.champion, found.not_comparable, pd.read_parquet(forecasts))
+
+
+def _forecasts(panel_dir: Path, champion: str, registry: str, model_name: str) -> pd.DataFrame:
+    panel = Panel.load(panel_dir)
+    store, name = published_under(read_training(panel_dir), registry, model_name)
+    version = store.resolve(f"{name}@{champion}")
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = Bundle.load(store.fetch(version, "evaluated", Path(folder)))
+        return forecast_unseen(bundle, panel)
+
+
+def forecast_unseen(bundle: Bundle, panel: Panel) -> pd.DataFrame:
+    """Forecast from the test origins after which nothing in the ensemble has seen a target.
+
+    Args:
+        bundle: As judged.
+        panel: Another run's, with its origins.
+
+    Returns:
+        ``unique_id``, ``cutoff``, ``ds``, ``seen_until``, ``yhat`` and the quantiles.
+
+    Raises:
+        ModelError: The ensemble is for another task, has seen every origin, or its forecasts are not finite.
+    """
+    own = bundle.contract.spec
+    if changed := _changes(own, panel.spec):
+        raise ModelError("; ".join(changed))
+    origins = panel.part("test").frame
+    unseen = Cutoffs(origins[origins["cutoff"] >= bundle.contract.seen_until(origins["unique_id"])])
+    if not len(unseen):
+        newest = bundle.contract.seen_until(origins["unique_id"]).max()
+        raise ModelError(
+            f"no origin of the test part comes after {newest}, up to which it was fitted or chosen"
+        )
+    unseen = Cutoffs(unseen.frame.reset_index(drop=True))
+    table = bundle.ensemble.predict(replace(panel, spec=own), unseen)
+    values = table.drop(columns=["unique_id", "cutoff", "ds"]).to_numpy(dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ModelError("its forecasts are not finite")
+    table.insert(3, "seen_until", bundle.contract.seen_until(table["unique_id"]))
+    return table
+
+
+def _changes(own: PanelSpec, other: PanelSpec) -> list[str]:
+    """What makes MASE, or the origins, of two runs mean different things."""
+    pairs = {
+        "horizon": (own.horizon, other.horizon),
+        "frequency": (own.frequency, other.frequency),
+        "season length of MASE": (own.season_lengths[0], other.season_lengths[0]),
+        "known-future covariates": (own.future, other.future),
+        "past-only covariates": (own.past, other.past),
+        "static covariates": (own.static, other.static),
+        "static covariates that are text": (own.categories, other.categories),
+        "time zone": ("none" if own.timezone is None else "UTC", "none" if other.timezone is None else "UTC"),
+    }
+    return [f"its {what}: {was}, this version's: {now}" for what, (was, now) in pairs.items() if was != now]

@@ -1,0 +1,74 @@
+"""A run, a forecast, a batch and a checkpoint on a real S3 server, named by the environment alone."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+
+from kubecast.config import AllSettings
+from kubecast.errors import ModelError
+from kubecast.registry.store import open_store
+from kubecast.steps.batch import read_batch
+from kubecast.steps.checkpoint import checkpoints
+from pipelines.compiling import compile_pipeline
+from pipelines.local import run_compiled
+from tests.conftest import hourly
+from tests.e2e.test_local_run import SETTINGS, kubecast
+
+
+def test_a_run_publishes_to_a_bucket_and_forecasts_come_from_it(s3_url: str, tmp_path: Path) -> None:
+    hourly().to_csv(tmp_path / "data.csv", index=False)
+    (tmp_path / "configs").mkdir()
+    for name in ("training", "catboost"):
+        (tmp_path / "configs" / f"{name}.yaml").write_text(json.dumps({name: SETTINGS[name]}))
+    data, registry = str(tmp_path / "data.csv"), f"{s3_url}/registry"
+    ran = kubecast(
+        *("run", "--data", data, "--config", str(tmp_path / "configs"), "--models", "catboost"),
+        *("--output", str(tmp_path / "out"), "--registry", registry, "--json"),
+    )
+    assert ran.returncode == 0, ran.stderr
+    version = json.loads(ran.stdout)["version"]
+
+    listed = kubecast("models", "list", "--registry", registry, "--json")
+    assert version.partition("@")[2] in listed.stdout
+    assert "champion" in listed.stdout
+    assert kubecast("models", "verify", "--registry", registry).returncode == 0
+
+    forecast = kubecast(
+        *("forecast", "--registry", registry, "--model", "forecaster", "--data", data),
+        *("--output", str(tmp_path / "forecast.parquet")),
+    )
+    assert forecast.returncode == 0, forecast.stderr
+    found = pd.read_parquet(tmp_path / "forecast.parquet")
+    published = pd.read_parquet(tmp_path / "out" / "forecasts.parquet")
+    pd.testing.assert_frame_equal(found, published, rtol=0, atol=1e-6)
+
+    compiled = compile_pipeline(AllSettings(), tmp_path / "batch.yaml", "batch-forecast", on_cluster=False)
+    arguments = {
+        "data": data,
+        "registry": registry,
+        "model": "forecaster",
+        "destination": f"{s3_url}/batches",
+    }
+    outputs = run_compiled(compiled, arguments, tmp_path / "batch", caching=False, tell=lambda _: None)
+    batch = read_batch(f"{s3_url}/batches", "forecaster")
+    assert (batch.batch, batch.model) == (outputs["batch"], version)
+    [content] = open_store(f"{s3_url}/batches").stream(f"forecaster/{batch.path}")
+    assert content == Path(outputs["forecasts"]).read_bytes()
+
+
+def test_a_checkpoint_in_a_bucket_is_found_by_the_next_attempt(s3_url: str) -> None:
+    for content in (b"first epoch", b"second epoch"):
+        with suppress(ModelError), checkpoints(s3_url, "aa", lambda done, loss: None) as (file, report):
+            assert file is not None
+            assert not file.exists() or file.read_bytes() == b"first epoch"
+            file.write_bytes(content)
+            report(1, 0.0)
+            raise ModelError("cut off")
+    store = open_store(s3_url)
+    assert len(store.sizes("aa")) == 1
+    with checkpoints(s3_url, "aa", lambda done, loss: None) as (file, _):
+        assert file is not None
+        assert file.read_bytes() == b"second epoch"
+    assert store.sizes("aa") == {}

@@ -1,0 +1,47 @@
+"""What the tests of `pipelines.cluster` and of its commands share."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner, Result
+
+from kubecast import cli
+from kubecast.config import load_settings, validate
+from kubecast.schedules import ConnectionSettings
+from pipelines.cluster.client import Client
+from pipelines.cluster.connection import connect
+
+from ..kfp_api import KfpApi
+
+SMALL = ["pipeline.models=[catboost]", "training.horizon=6"]
+SET = [word for text in SMALL for word in ("--set", text)]
+
+
+def client(api: KfpApi, environment: dict[str, str] | None = None, **settings: Any) -> Client:
+    given = validate(ConnectionSettings, {"host": api.host, **settings}, "test")
+    return Client(connect(given, environment or {}))
+
+
+def invoke(*words: str) -> Result:
+    """Run a command; an error of kubecast is raised, as `kubecast.cli.main` sees it."""
+    found = CliRunner().invoke(cli.app, list(words), standalone_mode=False)
+    if found.exception and not isinstance(found.exception, SystemExit):
+        raise found.exception
+    return found
+
+
+def told(*words: str) -> Any:
+    found = invoke(*words, "--json")
+    assert not found.exit_code, found.output
+    return json.loads(found.stdout)
+
+
+def folder_with(folder: Path, schedules: str, connection: str = "{}") -> Path:
+    """A configuration folder with these schedules, and the smallest pipeline."""
+    folder.mkdir(exist_ok=True)
+    (folder / "pipeline.yaml").write_text("pipeline:\n  models: [catboost]\n")
+    (folder / "training.yaml").write_text("training:\n  model_name: demand\n  horizon: 6\n")
+    (folder / "cluster.yaml").write_text(f"cluster:\n  connection: {connection}\n  schedules:\n{schedules}")
+    load_settings(folder)
+    return folder

@@ -1,0 +1,59 @@
+"""The batch pipeline, as a cluster would read it and as the local runner runs it."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from kubecast.config import AllSettings, TrainingSettings
+from kubecast.steps.batch import read_batch
+from pipelines.compiling import compile_pipeline
+from pipelines.local import run_compiled
+from tests.conftest import hourly
+from tests.unit.steps.test_steps import run
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    settings = AllSettings(training=TrainingSettings(model_name="demand"))
+    return compile_pipeline(settings, tmp_path_factory.mktemp("batch") / "batch.yaml", "batch-forecast")
+
+
+def test_one_task_that_is_never_cached_runs_in_the_serving_image(compiled: Path) -> None:
+    spec: dict[str, Any] = next(yaml.safe_load_all(compiled.read_text()))
+    [task] = spec["root"]["dag"]["tasks"].values()
+    [executor] = spec["deploymentSpec"]["executors"].values()
+    assert "enableCache" not in task["cachingOptions"]
+    assert executor["container"]["image"].startswith("kubecast-serving:")
+    found = spec["root"]["inputDefinitions"]["parameters"]
+    defaults = {name: value.get("defaultValue") for name, value in found.items()}
+    assert defaults == {
+        "data": None,
+        "destination": None,
+        "model": "demand",
+        "registry": "/app/models",
+        "horizon": 0,
+        "future": "",
+        "as_of": "",
+    }
+
+
+def test_it_forecasts_new_data_with_the_champion(tmp_path: Path) -> None:
+    compiled = compile_pipeline(AllSettings(), tmp_path / "local.yaml", "batch-forecast", on_cluster=False)
+    rows = hourly()
+    published = run(rows, tmp_path / "run")
+    rows.to_csv(tmp_path / "new.csv", index=False)
+    arguments = {
+        "data": str(tmp_path / "new.csv"),
+        "registry": str(published / "registry"),
+        "model": "forecaster@champion",
+        "destination": str(tmp_path / "batches"),
+    }
+    outputs = run_compiled(compiled, arguments, tmp_path / "out", caching=False, tell=lambda _: None)
+    batch = read_batch(str(tmp_path / "batches"), "forecaster")
+    assert outputs["batch"] == batch.batch
+    assert batch.model == (published / "published").read_text()
+    stored = pd.read_parquet(tmp_path / "batches" / "forecaster" / batch.path)
+    pd.testing.assert_frame_equal(stored, pd.read_parquet(outputs["forecasts"]))

@@ -1,0 +1,431 @@
+"""`kubecast schedule`, against a real HTTP server."""
+
+import dataclasses
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kfp_server_api
+import pytest
+
+from kubecast.config import load_settings
+from kubecast.errors import ClusterConflict, ClusterError, ConfigError
+from pipelines.cluster.scheduling import ATTEMPTS, Scheduler, Wanted, prepare
+from pipelines.cluster.submitting import Place, ensure_place, reference
+
+from ..kfp_api import NOW, KfpApi, Request
+from .cluster_fixtures import client, folder_with, invoke, told
+
+NIGHTLY = """\
+    - name: nightly-retrain
+      cron: "0 2 * * *"
+      mode: retrain
+      parameters: {data: "s3://b/demand.csv", horizon: 12}
+"""
+SCORE = """\
+    - name: hourly-score
+      cron: "0 30 * * * *"
+      mode: score
+      parameters: {data: "s3://b/new.csv", destination: "s3://b/out"}
+      max_concurrency: 3
+      no_catchup: false
+      enabled: false
+"""
+ANY_FILE = Path(__file__).parents[2] / "configs" / "pipeline.yaml"
+SPEC = {"cron": "0 0 2 * * *", "parameters": {}, "max_concurrency": 1, "no_catchup": True}
+
+
+@pytest.fixture
+def api() -> Iterator[KfpApi]:
+    with KfpApi() as server:
+        yield server
+
+
+@pytest.fixture
+def place(api: KfpApi) -> Place:
+    """A pipeline, a version and an experiment that are there."""
+    there = client(api)
+    pipeline = there.create_pipeline("p")
+    version = there.upload_version(pipeline, "v", ANY_FILE)
+    return Place(pipeline, version, there.create_experiment("e"))
+
+
+def wanted(enabled: bool = True, **changes: Any) -> Wanted:
+    more = {"mode": "retrain", "version": "v", "experiment": "e", "service_account": None}
+    return Wanted("nightly", {**SPEC, **more, **changes}, enabled)
+
+
+def states(api: KfpApi) -> list[tuple[str, str, str]]:
+    return [
+        (each.display_name, each.trigger.cron_schedule.cron, each.status) for each in api.recurring.values()
+    ]
+
+
+def folder(tmp_path: Path, text: str = NIGHTLY) -> str:
+    return str(folder_with(tmp_path / "configs", text))
+
+
+def test_apply_makes_what_the_file_says(api: KfpApi, tmp_path: Path) -> None:
+    words = ["schedule", "apply", "--config", folder(tmp_path, NIGHTLY + SCORE), "--host", api.host]
+    found = invoke(*words, "--service-account", "trainer")
+    assert found.stdout.splitlines() == ["created    nightly-retrain", "created    hourly-score"]
+    nightly, score = api.recurring.values()
+    assert nightly.trigger.cron_schedule.cron == "0 0 2 * * *"
+    assert nightly.runtime_config.parameters == {"data": "s3://b/demand.csv", "horizon": 12}
+    assert (nightly.max_concurrency, nightly.no_catchup, nightly.status) == ("1", True, "ENABLED")
+    assert nightly.service_account == score.service_account == "trainer"
+    assert (score.max_concurrency, score.no_catchup, score.status) == ("3", False, "DISABLED")
+    assert score.trigger.cron_schedule.cron == "0 30 * * * *"
+    assert nightly.pipeline_version_reference.pipeline_version_id in api.versions
+    assert {each.display_name for each in api.experiments.values()} == {"demand"}
+    assert len(api.versions) == len(api.pipelines) == 2
+
+
+def test_apply_again_changes_nothing(api: KfpApi, tmp_path: Path) -> None:
+    words = ["schedule", "apply", "--config", folder(tmp_path), "--host", api.host]
+    invoke(*words)
+    before = dict(api.recurring)
+    api.requests.clear()
+    assert told(*words) == {"nightly-retrain": "unchanged"}
+    assert not api.lines("POST", "DELETE")
+    assert api.recurring == before
+
+
+def test_only_the_named_schedules_are_applied(api: KfpApi, tmp_path: Path) -> None:
+    words = ["schedule", "apply", "--config", folder(tmp_path, NIGHTLY + SCORE), "--host", api.host]
+    assert told(*words, "hourly-score") == {"hourly-score": "created"}
+    with pytest.raises(
+        ConfigError, match=r"no schedule weekly in cluster\.yaml; allowed: nightly-retrain, hourly"
+    ):
+        invoke(*words, "weekly")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (NIGHTLY.replace("horizon", "horizont"), r"parameters\.horizont: .* did you mean horizon\?"),
+        (NIGHTLY.replace("12", '"12"'), r"nightly-retrain: parameters\.horizon: '12' is not a whole number"),
+        (NIGHTLY.replace("mode: retrain", "mode: tune"), "mode tune: there is no such pipeline"),
+    ],
+    ids=["name", "type", "mode"],
+)
+def test_wrong_schedule_is_refused_before_any_is_applied(
+    api: KfpApi, tmp_path: Path, text: str, why: str
+) -> None:
+    with pytest.raises(ConfigError, match=why):
+        invoke("schedule", "apply", "--config", folder(tmp_path, SCORE + text), "--host", api.host)
+    assert not api.requests
+
+
+def test_changed_schedule_is_made_disabled_before_the_old_one_goes_and_its_runs_go_on(
+    api: KfpApi, place: Place
+) -> None:
+    scheduler = Scheduler(client(api))
+    assert scheduler.apply(wanted(), place) == "created"
+    (old,) = api.recurring
+    run = client(api).create_run(_run(place, old))
+    api.requests.clear()
+    assert scheduler.apply(wanted(cron="0 0 3 * * *"), place) == "replaced"
+    assert states(api) == [("nightly", "0 0 3 * * *", "ENABLED")]
+    assert api.lines("POST", "DELETE") == [
+        "POST /recurringruns",
+        "DELETE /recurringruns/ID",
+        "POST /recurringruns/ID:enable",
+    ]
+    created, deleted, enabled = (each for each in api.requests if each.method != "GET")
+    assert created.body["mode"] == "DISABLE"
+    assert deleted.path.endswith(old)
+    assert deleted.query == {"propagation_policy": "ORPHAN"}
+    assert old not in enabled.path
+    assert api.runs[run].state == "PENDING"
+
+
+def _run(place: Place, recurring: str) -> Any:
+    return kfp_server_api.V2beta1Run(
+        display_name="r",
+        experiment_id=place.experiment_id,
+        pipeline_version_reference=reference(place),
+        recurring_run_id=recurring,
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cron": "0 0 3 * * *"},
+        {"mode": "score"},
+        {"version": "w"},
+        {"parameters": {"horizon": 1}},
+        {"max_concurrency": 2},
+        {"no_catchup": False},
+        {"experiment": "f"},
+        {"service_account": "trainer"},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_change_of_anything_but_enabled_replaces(api: KfpApi, place: Place, changes: dict[str, Any]) -> None:
+    scheduler = Scheduler(client(api))
+    scheduler.apply(wanted(), place)
+    assert [change.key for change in scheduler.diff([wanted(**changes)])] == list(changes)
+    assert scheduler.preview(wanted(**changes)) == "replaced"
+    assert scheduler.apply(wanted(**changes), place) == "replaced"
+    assert scheduler.diff([wanted(**changes)]) == []
+    assert len(api.recurring) == 1
+
+
+@pytest.mark.parametrize(("enabled", "action"), [(True, "enabled"), (False, "disabled")], ids=["on", "off"])
+def test_change_of_enabled_only_switches(api: KfpApi, place: Place, enabled: bool, action: str) -> None:
+    scheduler = Scheduler(client(api))
+    scheduler.apply(wanted(enabled=not enabled), place)
+    before = list(api.recurring)
+    assert [(c.key, c.now, c.wanted) for c in scheduler.diff([wanted(enabled)])] == [
+        ("enabled", not enabled, enabled)
+    ]
+    assert scheduler.preview(wanted(enabled)) == action
+    assert scheduler.apply(wanted(enabled), place) == action
+    assert list(api.recurring) == before
+    assert states(api)[0][2] == ("ENABLED" if enabled else "DISABLED")
+    assert scheduler.preview(wanted(enabled)) == "unchanged"
+
+
+def test_back_to_an_earlier_spec_is_a_change(api: KfpApi, place: Place) -> None:
+    scheduler = Scheduler(client(api))
+    for cron in ("0 0 2 * * *", "0 0 3 * * *", "0 0 2 * * *"):
+        scheduler.apply(wanted(cron=cron), place)
+        assert states(api) == [("nightly", cron, "ENABLED")]
+    assert [each.generation for each in scheduler.schedules()] == [3]
+
+
+def test_duplicates_are_removed_and_the_newest_stays(api: KfpApi, place: Place) -> None:
+    scheduler = Scheduler(client(api))
+    scheduler.apply(wanted(), place)
+    (first,) = api.recurring.values()
+    for number in range(4):
+        api.recurring[f"recurring-9{number}"] = _copy(first, f"recurring-9{number}")
+    assert scheduler.apply(wanted(), place) == "enabled"
+    assert list(api.recurring) == ["recurring-93"]
+    assert states(api)[0][2] == "ENABLED"
+
+
+def _copy(recurring: Any, number: str) -> Any:
+    made = type(recurring)(**recurring.to_dict())
+    made.recurring_run_id, made.created_at, made.status = number, NOW, "DISABLED"
+    made.trigger, made.pipeline_version_reference = recurring.trigger, recurring.pipeline_version_reference
+    return made
+
+
+def test_what_was_cut_off_is_completed(api: KfpApi, place: Place) -> None:
+    scheduler = Scheduler(client(api))
+    scheduler.apply(wanted(), place)
+    api.fail("DELETE", 500, times=1)
+    with pytest.raises(ClusterError, match="500"):
+        scheduler.apply(wanted(cron="0 0 3 * * *"), place)
+    assert [state[2] for state in states(api)] == ["ENABLED", "DISABLED"]
+    assert scheduler.apply(wanted(cron="0 0 3 * * *"), place) == "enabled"
+    assert states(api) == [("nightly", "0 0 3 * * *", "ENABLED")]
+
+
+def test_recurring_runs_of_others_are_left_alone(api: KfpApi, place: Place) -> None:
+    scheduler = Scheduler(client(api))
+    scheduler.apply(wanted(), place)
+    (ours,) = api.recurring.values()
+    for number, description in enumerate([None, "kubecast {}", 'kubecast {"generation": "x"', "by hand"]):
+        other = _copy(ours, f"recurring-0{number}")
+        other.description = description
+        api.recurring[other.recurring_run_id] = other
+    scheduler.apply(wanted(cron="0 0 3 * * *"), place)
+    scheduler.delete("nightly")
+    assert sorted(api.recurring) == [f"recurring-0{number}" for number in range(4)]
+
+
+def at_once(api: KfpApi, place: Place, both: list[Wanted], line: str) -> list[str]:
+    """Two people apply; both have looked before either of them does what `line` is."""
+    barrier = threading.Barrier(2, timeout=20)
+    waited: set[int] = set()
+    actions: list[str] = []
+
+    def before(request: Request) -> None:
+        person = int(request.headers["cookie"].removeprefix("person="))
+        if request.line == line and person not in waited:
+            waited.add(person)
+            barrier.wait()
+
+    def apply(person: int) -> None:
+        there = client(api, {"KUBECAST_KFP_COOKIES": f"person={person}"})
+        actions.append(Scheduler(there).apply(both[person], place))
+
+    api.before = before
+    threads = [threading.Thread(target=apply, args=(person,)) for person in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sorted(actions)
+
+
+@pytest.mark.parametrize("line", ["POST /recurringruns", "GET /recurringruns"])
+@pytest.mark.parametrize("exists", [False, True], ids=["new", "changed"])
+def test_two_people_who_apply_the_same_at_once_end_with_one_that_is_on(
+    api: KfpApi, place: Place, line: str, exists: bool
+) -> None:
+    if exists:
+        Scheduler(client(api)).apply(wanted(cron="0 0 1 * * *"), place)
+    actions = at_once(api, place, [wanted(), wanted()], line)
+    assert len(actions) == 2
+    assert "overtaken" not in actions
+    assert states(api) == [("nightly", "0 0 2 * * *", "ENABLED")]
+
+
+@pytest.mark.parametrize("exists", [False, True], ids=["new", "changed"])
+def test_two_people_who_apply_other_things_at_once_end_with_one_of_them(
+    api: KfpApi, place: Place, exists: bool
+) -> None:
+    if exists:
+        Scheduler(client(api)).apply(wanted(cron="0 0 1 * * *"), place)
+    both = [wanted(cron="0 0 2 * * *"), wanted(cron="0 0 3 * * *")]
+    at_once(api, place, both, "POST /recurringruns")
+    ((_, cron, state),) = states(api)
+    assert cron in ("0 0 2 * * *", "0 0 3 * * *")
+    assert state == "ENABLED"
+
+
+def test_one_who_is_overtaken_is_told(api: KfpApi, tmp_path: Path) -> None:
+    where = folder(tmp_path)
+    invoke("schedule", "apply", "--config", where, "--host", api.host)
+    ((wanted_now, compiled),) = prepare(load_settings(Path(where)), [], tmp_path, None)
+    place = ensure_place(client(api), compiled, "demand")
+    other = dataclasses.replace(wanted_now, spec={**wanted_now.spec, "cron": "0 0 5 * * *"})
+
+    def before(request: Request) -> None:
+        if request.line.startswith("DELETE"):
+            api.before = lambda request: None
+            Scheduler(client(api)).apply(other, place)
+
+    api.before = before
+    (tmp_path / "configs" / "cluster.yaml").write_text(
+        f"cluster:\n  schedules:\n{NIGHTLY.replace('0 2', '0 4')}"
+    )
+    found = invoke("schedule", "apply", "--config", where, "--host", api.host)
+    assert states(api) == [("nightly-retrain", "0 0 5 * * *", "ENABLED")]
+    assert (found.stdout, found.return_value) == ("overtaken  nightly-retrain\n", 1)
+
+
+def test_one_whose_schedule_keeps_being_replaced_gives_up(api: KfpApi, place: Place) -> None:
+    Scheduler(client(api)).apply(wanted(enabled=False), place)
+    api.fail(":enable", 404, "gone")
+    with pytest.raises(
+        ClusterConflict, match="schedule nightly: somebody else keeps replacing it; try again"
+    ):
+        Scheduler(client(api)).apply(wanted(), place)
+    assert api.lines("POST").count("POST /recurringruns/ID:enable") == ATTEMPTS
+
+
+def test_schedule_that_somebody_deletes_meanwhile_is_overtaken(api: KfpApi, place: Place) -> None:
+    scheduler = Scheduler(client(api))
+
+    def before(request: Request) -> None:
+        if api.recurring:
+            api.before = lambda request: None
+            Scheduler(client(api)).delete("nightly")
+
+    api.before = before
+    assert scheduler.apply(wanted(), place) == "overtaken"
+
+
+def test_dry_run_and_diff_change_nothing(api: KfpApi, tmp_path: Path) -> None:
+    options = ["--config", folder(tmp_path, NIGHTLY + SCORE), "--host", api.host]
+    assert invoke("schedule", "apply", *options, "--dry-run").stdout.splitlines() == [
+        "would be created    nightly-retrain",
+        "would be created    hourly-score",
+    ]
+    assert told("schedule", "diff", *options)[0] == {
+        "name": "nightly-retrain",
+        "key": "",
+        "now": None,
+        "wanted": "new",
+    }
+    assert not api.lines("POST", "DELETE")
+
+
+def test_diff_tells_each_key_and_what_is_not_in_the_file(api: KfpApi, tmp_path: Path) -> None:
+    options = ["--config", folder(tmp_path, NIGHTLY + SCORE), "--host", api.host]
+    invoke("schedule", "apply", *options)
+    assert "every schedule is as it should be" in invoke("schedule", "diff", *options).stdout
+    folder(tmp_path, NIGHTLY.replace("0 2", "0 4").replace("12", "24"))
+    found = told("schedule", "diff", *options)
+    assert [(each["name"], each["key"]) for each in found] == [
+        ("nightly-retrain", "cron"),
+        ("nightly-retrain", "parameters"),
+        ("hourly-score", ""),
+    ]
+    assert (found[0]["now"], found[0]["wanted"]) == ("0 0 2 * * *", "0 0 4 * * *")
+    assert len(told("schedule", "diff", "nightly-retrain", *options)) == 2
+    printed = invoke("schedule", "diff", *options).stdout
+    assert "not in the file" in printed
+    assert invoke("schedule", "apply", *options).stdout == "replaced   nightly-retrain\n"
+    assert len(api.recurring) == 2
+
+
+def test_paused_schedule_is_off_until_it_is_resumed_or_applied(api: KfpApi, tmp_path: Path) -> None:
+    where = ["--config", folder(tmp_path), "--host", api.host]
+    invoke("schedule", "apply", *where)
+    assert invoke("schedule", "pause", "nightly-retrain", *where).stdout == "paused     nightly-retrain\n"
+    assert told("schedule", "list", *where)[0]["enabled"] is False
+    assert invoke("schedule", "resume", "nightly-retrain", *where).stdout == "resumed    nightly-retrain\n"
+    assert states(api)[0][2] == "ENABLED"
+    invoke("schedule", "pause", "nightly-retrain", *where)
+    assert told("schedule", "apply", *where) == {"nightly-retrain": "enabled"}
+
+
+def test_deleted_schedule_is_gone_and_deleting_leaves_its_runs(api: KfpApi, tmp_path: Path) -> None:
+    where = ["--config", folder(tmp_path), "--host", api.host]
+    invoke("schedule", "apply", *where)
+    assert invoke("schedule", "delete", "nightly-retrain", *where).stdout == "deleted    nightly-retrain\n"
+    assert not api.recurring
+    assert api.requests[-1].query == {"propagation_policy": "ORPHAN"}
+
+
+@pytest.mark.parametrize("command", ["pause", "resume", "delete"])
+def test_unknown_schedule_is_refused_with_those_there_are(api: KfpApi, tmp_path: Path, command: str) -> None:
+    where = ["--config", folder(tmp_path), "--host", api.host]
+    with pytest.raises(ConfigError, match="no schedule nightly; allowed: none, as there are no schedules"):
+        invoke("schedule", command, "nightly", *where)
+    invoke("schedule", "apply", *where)
+    with pytest.raises(ConfigError, match="no schedule nightly; allowed: nightly-retrain"):
+        invoke("schedule", command, "nightly", *where)
+
+
+def test_list_reads_every_page(api: KfpApi, place: Place) -> None:
+    scheduler = Scheduler(client(api))
+    for number in range(5):
+        scheduler.apply(dataclasses.replace(wanted(), name=f"schedule-{number}"), place)
+    found = told("schedule", "list", "--host", api.host)
+    assert [each["schedule"] for each in found] == [f"schedule-{number}" for number in range(5)]
+    assert (
+        found[0].items()
+        >= {"cron": "0 0 2 * * *", "mode": "retrain", "version": "v", "enabled": True}.items()
+    )
+    printed = invoke("schedule", "list", "--host", api.host).stdout
+    assert all(text in printed for text in ("schedule-4", "0 0 2 * * *", "retrain"))
+
+
+def test_description_says_what_it_is_made_of(api: KfpApi, place: Place) -> None:
+    Scheduler(client(api)).apply(wanted(), place)
+    (made,) = api.recurring.values()
+    mark = json.loads(made.description.partition(" kubecast ")[2])
+    assert mark == {"generation": 1, "sha256": wanted().digest, "spec": dict(wanted().spec)}
+
+
+@pytest.mark.parametrize("status", [401, 403, 409, 500])
+@pytest.mark.parametrize("line", ["GET /recurringruns", "POST /recurringruns$", "DELETE", ":enable"])
+def test_error_at_any_step_leaves_a_schedule_that_is_there(
+    api: KfpApi, place: Place, line: str, status: int
+) -> None:
+    scheduler = Scheduler(client(api))
+    scheduler.apply(wanted(), place)
+    api.fail(line, status, "so it is")
+    with pytest.raises(ClusterError, match=f"{status} .*so it is"):
+        scheduler.apply(wanted(cron="0 0 3 * * *"), place)
+    assert api.recurring

@@ -1,0 +1,143 @@
+"""What the compiled pipelines ask of a cluster: the executors, and the document of the platform."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kubecast.config import load_settings
+from pipelines.compiling import Which, compile_pipeline
+from pipelines.pods import SHARED_MEMORY, label_of
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+SET = [
+    "training.horizon=48",
+    "training.model_name=demand",
+    "cluster.image_repository=registry.example.com:5000/team",
+    "cluster.images={kubecast-base: 'registry.example.com/base@sha256:" + "0" * 64 + "'}",
+    "cluster.image_pull_secrets=[pull]",
+    "cluster.labels={cost-center: '12'}",
+    "cluster.secrets=[{secret: object-store, variables: {AWS_ACCESS_KEY_ID: access}}]",
+    "cluster.tasks.train_lstm.node_selector={nvidia.com/gpu.product: NVIDIA-A10}",
+    "cluster.tasks.train_lstm.affinity=[{key: zone, values: [a], weight: 5}, {key: disk, operator: Exists}]",
+]
+
+
+def compiled(
+    folder: Path, *overrides: str, which: Which = "training"
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    path = compile_pipeline(load_settings(CONFIGS, [*SET, *overrides]), folder / "p.yaml", which)
+    spec, platform = yaml.safe_load_all(path.read_text())
+    return spec, platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+
+
+@pytest.fixture(scope="module", params=["training", "batch-forecast"])
+def both(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    return compiled(tmp_path_factory.mktemp("compiled"), which=request.param)
+
+
+def containers(spec: dict[str, Any]) -> dict[str, Any]:
+    return {name: found["container"] for name, found in spec["deploymentSpec"]["executors"].items()}
+
+
+def test_every_executor_has_requests_and_limits(both: Any) -> None:
+    required = {"resourceCpuRequest", "resourceCpuLimit", "resourceMemoryRequest", "resourceMemoryLimit"}
+    assert {
+        name for name, found in containers(both[0]).items() if required - set(found["resources"])
+    } == set()
+
+
+def test_every_executor_is_retried_with_backoff_and_has_a_deadline(both: Any) -> None:
+    spec, pods = both
+    for task in spec["root"]["dag"]["tasks"].values():
+        assert task["retryPolicy"] == {
+            "maxRetryCount": 2,
+            "backoffDuration": "30s",
+            "backoffFactor": 2.0,
+            "backoffMaxDuration": "600s",
+        }
+    assert set(pods) == set(containers(spec))
+    assert all(int(pod["activeDeadlineSeconds"]) > 0 for pod in pods.values())
+
+
+def test_every_pod_runs_as_a_numeric_user_that_is_not_root(both: Any) -> None:
+    expected = {"runAsUser": "1000", "runAsGroup": "0", "runAsNonRoot": True}
+    assert [pod["securityContext"] for pod in both[1].values()] == [expected] * len(both[1])
+
+
+def test_every_pod_is_labelled_and_pulls_with_the_secret(both: Any) -> None:
+    for pod in both[1].values():
+        labels = pod["podMetadata"]["labels"]
+        assert {"app.kubernetes.io/name", "kubecast/model", "kubecast/version", "cost-center"} == set(labels)
+        assert labels["kubecast/model"] == "demand"
+        assert [found["secretName"] for found in pod["imagePullSecret"]] == ["pull"]
+
+
+def test_secrets_come_by_reference_alone(both: Any) -> None:
+    spec, pods = both
+    for pod in pods.values():
+        [secret] = pod["secretAsEnv"]
+        assert secret["secretName"] == "object-store"
+        assert secret["keyToEnv"] == [{"secretKey": "access", "envVar": "AWS_ACCESS_KEY_ID"}]
+    assert not [found for found in containers(spec).values() if "env" in found]
+
+
+def test_images_come_from_the_repository_or_by_digest(both: Any) -> None:
+    for found in containers(both[0]).values():
+        name = found["image"]
+        assert name.startswith(
+            ("registry.example.com:5000/team/kubecast-", "registry.example.com/base@sha256:")
+        )
+
+
+def test_trainers_of_networks_get_their_accelerator_and_their_nodes(tmp_path: Path) -> None:
+    spec, pods = compiled(tmp_path)
+    asking = {name for name, found in containers(spec).items() if "accelerator" in found["resources"]}
+    networks = {f"exec-train-{kind}{final}" for kind in ("lstm", "transformer") for final in ("", "-2")}
+    assert asking == networks
+    for name in ("exec-train-lstm", "exec-train-lstm-2"):
+        pod = pods[name]
+        assert pod["nodeSelector"]["labels"] == {"nvidia.com/gpu.product": "NVIDIA-A10"}
+        assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+        assert len(pod["nodeAffinity"]) == 2
+        [volume] = pod["emptyDirMounts"]
+        assert (volume["mountPath"], volume["medium"], volume["sizeLimit"]) == (
+            SHARED_MEMORY,
+            "Memory",
+            "2Gi",
+        )
+
+
+def test_all_required_affinities_are_one_term(tmp_path: Path) -> None:
+    affinity = (
+        "[{key: zone, values: [a]}, {key: near, values: [b], weight: 5}, {key: disk, operator: Exists}]"
+    )
+    _, pods = compiled(tmp_path, f"cluster.tasks.train_lstm.affinity={affinity}")
+    required, preferred = pods["exec-train-lstm"]["nodeAffinity"]
+    assert [found["key"] for found in required["matchExpressions"]] == ["zone", "disk"]
+    assert [found["key"] for found in preferred["matchExpressions"]] == ["near"]
+    assert preferred["weight"] == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("demand", "demand"), ("a" * 128, "a" * 63), ("a" * 62 + ".b", "a" * 62), ("a_-", "a")],
+)
+def test_every_model_name_makes_a_label(name: str, label: str) -> None:
+    assert label_of(name) == label
+
+
+def test_a_cluster_without_accelerators_is_asked_for_none(tmp_path: Path) -> None:
+    spec, pods = compiled(tmp_path, "cluster.gpu=false")
+    assert not [name for name, found in containers(spec).items() if "accelerator" in found["resources"]]
+    assert not [name for name, pod in pods.items() if "tolerations" in pod or "nodeSelector" in pod]
+
+
+def test_a_local_run_asks_for_nothing(tmp_path: Path) -> None:
+    path = compile_pipeline(load_settings(CONFIGS, SET), tmp_path / "p.yaml", on_cluster=False)
+    [spec] = yaml.safe_load_all(path.read_text())
+    assert not [name for name, found in containers(spec).items() if "resources" in found]
+    assert "retryPolicy" not in str(spec)

@@ -1,0 +1,148 @@
+"""Batches of forecasts: kept whole, once, with the version that made them."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from kubecast.bundle import Bundle
+from kubecast.errors import InputError, IntegrityError, NotFound, StoreTimeout
+from kubecast.registry import Registry
+from kubecast.registry.local_store import LocalStore
+from kubecast.steps.batch import Batch, batch_forecast, read_batch
+from tests.conftest import hourly
+from tests.unit.steps.test_steps import run
+
+Make = Callable[..., Batch]
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(hourly(), tmp_path_factory.mktemp("batch") / "run")
+
+
+@pytest.fixture
+def make(published: Path, tmp_path: Path) -> Make:
+    def forecast(rows: pd.DataFrame | None = None, **changes: object) -> Batch:
+        (hourly() if rows is None else rows).to_csv(tmp_path / "new.csv", index=False)
+        request = {
+            "data": str(tmp_path / "new.csv"),
+            "registry": str(published / "registry"),
+            "model": "forecaster",
+            "destination": str(tmp_path / "batches"),
+            "horizon": 0,
+            "future": "",
+            "as_of": "",
+            "forecasts": tmp_path / "copy.parquet",
+            **changes,
+        }
+        return batch_forecast(**request)  # type: ignore[arg-type]
+
+    return forecast
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name.partition("-")[0] for path in folder.rglob("*") if path.is_file())
+
+
+def test_batch_holds_what_the_version_forecasts_and_names_it(
+    make: Make, published: Path, tmp_path: Path
+) -> None:
+    batch = make()
+    stored = tmp_path / "batches" / "forecaster" / batch.path
+    assert stored.read_bytes() == (tmp_path / "copy.parquet").read_bytes()
+    assert (batch.file.size, batch.file.sha256) == (
+        stored.stat().st_size,
+        hashlib.sha256(stored.read_bytes()).hexdigest(),
+    )
+    assert batch.model == (published / "published").read_text()
+    registry = Registry.open(str(published / "registry"))
+    folder = registry.fetch(registry.resolve(batch.model), "production", tmp_path / "fetched")
+    pd.testing.assert_frame_equal(pd.read_parquet(stored), Bundle.load(folder).forecast(hourly()))
+    assert batch.series == 3
+    assert batch.horizon == 6
+    assert read_batch(str(tmp_path / "batches"), "forecaster") == batch
+    assert read_batch(str(tmp_path / "batches"), "forecaster", batch.batch) == batch
+
+
+def test_the_same_request_twice_is_kept_once(make: Make, tmp_path: Path) -> None:
+    first = make()
+    before = {path: path.read_bytes() for path in (tmp_path / "batches").rglob("*") if path.is_file()}
+    assert make() == first
+    assert {path: path.read_bytes() for path in (tmp_path / "batches").rglob("*") if path.is_file()} == before
+
+
+def test_another_horizon_or_moment_is_another_batch(make: Make) -> None:
+    rows = hourly()
+    moment = str(rows["ds"].max() - pd.Timedelta(hours=24))
+    names = {make().batch, make(horizon=3).batch, make(as_of=moment).batch}
+    assert len(names) == 3
+
+
+def test_latest_moves_to_newer_forecasts_and_never_back(make: Make, tmp_path: Path) -> None:
+    rows = hourly()
+    old = make(rows[rows["ds"] <= rows["ds"].max() - pd.Timedelta(hours=24)])
+    assert read_batch(str(tmp_path / "batches"), "forecaster") == old
+    new = make(rows)
+    assert read_batch(str(tmp_path / "batches"), "forecaster") == new
+    assert make(rows[rows["ds"] <= rows["ds"].max() - pd.Timedelta(hours=48)]).first < new.first
+    assert read_batch(str(tmp_path / "batches"), "forecaster") == new
+
+
+def test_a_batch_cut_off_before_its_manifest_is_made_again(make: Make, tmp_path: Path) -> None:
+    batch = make()
+    folder = tmp_path / "batches" / "forecaster"
+    (folder / batch.batch / "manifest.json").unlink()
+    (folder / "latest.json").unlink()
+    again = make()
+    assert again.batch == batch.batch
+    assert again.path != batch.path
+    assert read_batch(str(tmp_path / "batches"), "forecaster") == again
+
+
+def test_a_manifest_whose_reply_was_lost_keeps_its_file(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def swap_and_fail(store: LocalStore, path: str, data: bytes, expected: str | None) -> None:
+        swap(store, path, data, expected)
+        raise StoreTimeout("no reply")
+
+    swap = LocalStore.swap
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStore, "swap", swap_and_fail)
+        with pytest.raises(StoreTimeout):
+            make()
+    batch = make()
+    assert (tmp_path / "batches" / "forecaster" / batch.path).exists()
+    assert read_batch(str(tmp_path / "batches"), "forecaster") == batch
+
+
+def test_data_that_does_not_fit_keeps_nothing(make: Make, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="horizon 7"):
+        make(horizon=7)
+    assert not (tmp_path / "batches").exists()
+
+
+def test_unknown_model_alias_and_batch_are_named(make: Make, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="no alias forecaster@challenger"):
+        make(model="forecaster@challenger")
+    with pytest.raises(NotFound):
+        read_batch(str(tmp_path / "batches"), "forecaster")
+    with pytest.raises(InputError, match="batch"):
+        read_batch(str(tmp_path / "batches"), "forecaster", "../other")
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"schema_version": 2}', b"\x80\x04"])
+def test_an_altered_manifest_is_refused(make: Make, tmp_path: Path, content: bytes) -> None:
+    batch = make()
+    (tmp_path / "batches" / "forecaster" / batch.batch / "manifest.json").write_bytes(content)
+    with pytest.raises(IntegrityError, match="not the manifest of a batch"):
+        make()
+
+
+def test_summary_names_the_version_and_the_file(make: Make) -> None:
+    batch = make()
+    assert batch.model in batch.markdown()
+    assert batch.path in batch.markdown()

@@ -1,0 +1,421 @@
+"""The champion against a new version: what is scored, what is not, and who is champion after."""
+
+import json
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kubecast.bundle import Bundle
+from kubecast.config import CatBoostSettings
+from kubecast.errors import IntegrityError, ModelError, StoreError
+from kubecast.evaluation import Evaluation
+from kubecast.models import make_trainer
+from kubecast.models.artifact import read_card, write_model
+from kubecast.models.base import FitPlan
+from kubecast.panel import Cutoffs, Panel
+from kubecast.promotion import Decision
+from kubecast.registry import Registry
+from kubecast.steps.champion import forecast_champion, forecast_unseen, read_champion
+from tests.conftest import hourly
+from tests.unit.steps.test_steps import prepare, publish, register, resolved_inputs, run, train
+
+KEYS = ["unique_id", "cutoff", "ds"]
+YESTERDAY = pd.Timestamp("2024-01-15T12:00")  # of the 400 hours from 2024-01-01, the last 47 come after it
+
+
+def older() -> pd.DataFrame:
+    rows = hourly()
+    return rows[rows["ds"] <= YESTERDAY]
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on older rows, whose version is the champion of its registry."""
+    return run(older(), tmp_path_factory.mktemp("champion") / "before")
+
+
+@pytest.fixture(scope="module")
+def after(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on all rows, up to its ensemble."""
+    return train(hourly(), tmp_path_factory.mktemp("champion") / "after")
+
+
+@pytest.fixture
+def registry(before: Path, tmp_path: Path) -> Path:
+    """A copy of the champion's registry, to be changed."""
+    return Path(shutil.copytree(before / "registry", tmp_path / "registry"))
+
+
+def champion_of(registry: Path) -> str:
+    return Registry.open(str(registry)).aliases("forecaster").get("champion", "")
+
+
+def loaded(registry: Path, part: str, into: Path) -> Bundle:
+    store = Registry.open(str(registry))
+    return Bundle.load(store.fetch(store.resolve("forecaster@champion"), part, into))
+
+
+def ask(panel: Path, registry: Path, into: Path, champion: str | None = None) -> tuple[Path, Path]:
+    """Run the step; its outputs are what ``register`` takes."""
+    outputs = into / "champion.parquet", into / "status.json"
+    asked = champion_of(registry) if champion is None else champion
+    forecast_champion(panel, asked, str(registry), "", *outputs)
+    return outputs
+
+
+def reason(outputs: tuple[Path, Path]) -> str:
+    found = read_champion(*outputs)
+    assert found is not None
+    assert found.forecasts.empty == bool(found.not_comparable)
+    return found.not_comparable
+
+
+def decision_of(registry: Path, reference: str) -> Decision:
+    store = Registry.open(str(registry))
+    version = store.resolve(reference)
+    decision = Evaluation.model_validate_json(store.read_file(version, "leaderboard.json")).decision
+    assert version.metadata["decision"] == decision.model_dump(mode="json")
+    return decision
+
+
+# --- what is scored -------------------------------------------------------------------------------------
+
+
+def test_champion_is_scored_as_it_was_judged(before: Path, tmp_path: Path) -> None:
+    found = read_champion(*ask(before / "panel", before / "registry", tmp_path))
+    assert found is not None
+    judged = pd.read_parquet(before / "backtest.parquet")
+    judged = judged[judged["part"] == "test"].rename(columns={"ensemble": "yhat"})
+    columns = [name for name in found.forecasts if name != "seen_until"]
+    pd.testing.assert_frame_equal(
+        found.forecasts[columns].sort_values(KEYS, ignore_index=True),
+        judged[columns].sort_values(KEYS, ignore_index=True),
+        rtol=1e-6,
+    )
+    assert "q0.1" in columns
+
+
+def test_champion_that_memorised_its_rows_gains_nothing_by_it(
+    before: Path, after: Path, tmp_path: Path
+) -> None:
+    """Its production fit has seen the rows that are scored, and would be nearly perfect on them."""
+    memorised = Path(
+        shutil.copytree(before, tmp_path / "memorised", ignore=shutil.ignore_patterns("registry"))
+    )
+    panel = Panel.load(after / "panel")
+    settings = CatBoostSettings(iterations=150, depth=6, learning_rate=0.5, l2_leaf_reg=0.1)
+    fitted, log = make_trainer("catboost", settings).fit(
+        panel, panel.ends, FitPlan(replay={"iterations": 150, "differences": [24]})
+    )
+    shutil.rmtree(memorised / "final")
+    write_model(memorised / "final", fitted, read_card(before / "judged").model_copy(update={"log": log}))
+    registry = tmp_path / "registry"
+    register(memorised, registry=registry)
+    register(before, registry=tmp_path / "honest")
+
+    production = loaded(registry, "production", tmp_path / "bundle").ensemble.predict(
+        panel, panel.part("test")
+    )
+    found, honest = (
+        read_champion(*ask(after / "panel", path, tmp_path)) for path in (registry, tmp_path / "honest")
+    )
+    assert found is not None
+    assert honest is not None
+    pd.testing.assert_frame_equal(found.forecasts, honest.forecasts)
+    targets = panel.targets(panel.part("test")).merge(production, on=KEYS).merge(found.forecasts, on=KEYS)
+    errors = {name: (targets["y"] - targets[name]).abs().mean() for name in ("yhat_x", "yhat_y")}
+    assert errors["yhat_x"] < 0.6 * errors["yhat_y"]
+
+
+def test_targets_after_an_origin_change_no_forecast_from_it(before: Path, tmp_path: Path) -> None:
+    rows = hourly()
+    tables = []
+    origin = Panel.load(prepare(rows, tmp_path / "as_is")).part("test").frame["cutoff"].min()
+    for name in ("as_is", "altered"):
+        if name == "altered":
+            rows.loc[rows["ds"] > origin, "y"] = rows.loc[rows["ds"] > origin, "y"] * 3 + 1e3
+            prepare(rows, tmp_path / name)
+        found = read_champion(*ask(tmp_path / name / "panel", before / "registry", tmp_path))
+        assert found is not None
+        tables.append(found.forecasts)
+    first, second = (table[table["cutoff"] == origin].reset_index(drop=True) for table in tables)
+    assert len(first) == 18
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
+    assert not tables[0].equals(tables[1])
+
+
+def test_origins_that_the_champion_has_seen_beyond_are_left_out(before: Path, tmp_path: Path) -> None:
+    own = Panel.load(before / "panel").part("test").frame["cutoff"]
+    late = prepare(older(), tmp_path / "late", data={"min_samples": 1, "val_ratio": 0.1, "test_ratio": 0.2})
+    panel = Panel.load(late)
+    found = read_champion(*ask(late, before / "registry", tmp_path))
+    assert found is not None
+    assert panel.part("test").frame["cutoff"].min() < own.min()
+    assert found.forecasts["cutoff"].min() >= own.min()
+    assert (found.forecasts["cutoff"] >= found.forecasts["seen_until"]).all()
+
+
+def test_series_that_is_new_to_the_champion_is_scored_after_all_that_it_has_seen(
+    before: Path, tmp_path: Path
+) -> None:
+    rows = hourly()
+    panel = Panel.load(prepare(rows.assign(unique_id="new-" + rows["unique_id"]), tmp_path / "new"))
+    bundle = loaded(before / "registry", "evaluated", tmp_path)
+    table = forecast_unseen(bundle, panel)
+    newest = max(bundle.contract.fit_until.values())
+    assert set(table["unique_id"]) == {"new-s0", "new-s1", "new-s2"}
+    assert (table["seen_until"] == newest).all()
+
+
+# --- not comparable -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"horizon": 4}, "its horizon: 6, this version's: 4"),
+        ({"frequency": "30min"}, "its frequency: h, this version's: 30min"),
+        ({"season_lengths": [168, 24]}, "its season length of MASE: 24, this version's: 168"),
+        ({"future": ["price"]}, "its known-future covariates: \\[\\], this version's: \\['price'\\]"),
+        ({"past": ["visitors"]}, "its past-only covariates"),
+        ({"static": ["region"]}, "its static covariates"),
+        ({"timezone": "Europe/Berlin"}, "its time zone: none, this version's: UTC"),
+    ],
+)
+def test_champion_of_another_task_is_not_comparable(
+    before: Path, after: Path, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    panel = Panel.load(after / "panel")
+    changed = replace(panel, spec=panel.spec.model_copy(update=change))
+    with pytest.raises(ModelError, match=message):
+        forecast_unseen(loaded(before / "registry", "evaluated", tmp_path), changed)
+
+
+def test_longer_season_beside_the_one_of_mase_is_comparable(
+    before: Path, after: Path, tmp_path: Path
+) -> None:
+    panel = Panel.load(after / "panel")
+    changed = replace(panel, spec=panel.spec.model_copy(update={"season_lengths": [24, 168]}))
+    assert len(forecast_unseen(loaded(before / "registry", "evaluated", tmp_path), changed))
+
+
+def test_changed_horizon_publishes_and_leaves_the_champion(
+    registry: Path, after: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(after, tmp_path / "run"))
+    panel = Panel.load(folder / "panel")
+    champion = champion_of(registry)
+    replace(panel, spec=panel.spec.model_copy(update={"horizon": 4})).save(tmp_path / "shorter")
+    shutil.copyfile(folder / "panel" / "settings.json", tmp_path / "shorter" / "settings.json")
+    outputs = ask(tmp_path / "shorter", registry, tmp_path)
+    decision = decision_of(registry, register(folder, outputs, registry))
+    assert champion_of(registry) == champion
+    assert decision.champion == champion
+    assert decision.not_comparable == "its horizon: 6, this version's: 4"
+    assert decision.reasons == [
+        f"not comparable with the champion {champion}: its horizon: 6, this version's: 4"
+    ]
+
+
+def test_champion_of_newer_rows_is_not_comparable(after: Path, tmp_path: Path) -> None:
+    register(after, registry=tmp_path / "registry")
+    panel = prepare(older(), tmp_path / "older")
+    assert "up to which it was fitted or chosen" in reason(ask(panel, tmp_path / "registry", tmp_path))
+
+
+def damage(registry: Path) -> None:
+    next((registry / "forecaster" / "versions").rglob("evaluated/ensemble.json")).write_text("{}")
+
+
+def take_away(registry: Path) -> None:
+    next((registry / "forecaster" / "commits").iterdir()).unlink()
+
+
+def write_newer(registry: Path) -> None:
+    commit = next((registry / "forecaster" / "commits").iterdir())
+    commit.write_text(json.dumps({**json.loads(commit.read_text()), "schema_version": 9}))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [(damage, "ensemble.json"), (take_away, "no version forecaster@"), (write_newer, "upgrade kubecast")],
+)
+def test_champion_that_cannot_be_read_is_not_comparable(
+    registry: Path, after: Path, tmp_path: Path, change: Callable[[Path], None], message: str
+) -> None:
+    champion = champion_of(registry)
+    change(registry)
+    assert message in reason(ask(after / "panel", registry, tmp_path, champion))
+
+
+class _NotFinite:
+    name = "catboost"
+
+    def forecast(self, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
+        return panel.grid(origins).assign(catboost=np.nan)
+
+    def save(self, directory: Path) -> None:
+        raise AssertionError("a broken model is not saved")
+
+
+def test_forecasts_that_are_not_finite_are_not_comparable(before: Path, after: Path, tmp_path: Path) -> None:
+    bundle = loaded(before / "registry", "evaluated", tmp_path)
+    members = {name: _NotFinite() for name in bundle.ensemble.members}
+    broken = replace(bundle, ensemble=replace(bundle.ensemble, members=members))
+    with pytest.raises(ModelError, match="its forecasts are not finite"):
+        forecast_unseen(broken, Panel.load(after / "panel"))
+
+
+def fail(registry: Path) -> None:
+    commit = next((registry / "forecaster" / "commits").iterdir())
+    commit.unlink()
+    commit.symlink_to(commit)
+
+
+def test_store_that_fails_fails_the_step_so_that_it_is_repeated(
+    registry: Path, after: Path, tmp_path: Path
+) -> None:
+    champion = champion_of(registry)
+    fail(registry)
+    with pytest.raises(StoreError):
+        ask(after / "panel", registry, tmp_path, champion)
+    assert not (tmp_path / "status.json").exists()
+
+
+def test_no_champion_asks_no_store_anything(after: Path, tmp_path: Path) -> None:
+    outputs = tmp_path / "champion.parquet", tmp_path / "status.json"
+    forecast_champion(after / "panel", "", "no://such", "", *outputs)
+    assert pd.read_parquet(outputs[0]).empty
+    assert read_champion(*outputs) is None
+
+
+@pytest.mark.parametrize("content", ["[]", "{", None])
+def test_status_of_another_shape_is_an_integrity_error(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "status.json").write_text(content)
+    with pytest.raises(IntegrityError, match=r"status\.json: not a champion's status") as caught:
+        read_champion(tmp_path / "none.parquet", tmp_path / "status.json")
+    assert "\n" not in str(caught.value)
+
+
+# --- who is champion after ------------------------------------------------------------------------------
+
+
+def test_newer_fit_of_the_same_recipe_becomes_champion(registry: Path, after: Path, tmp_path: Path) -> None:
+    champion = champion_of(registry)
+    published = register(after, ask(after / "panel", registry, tmp_path), registry)
+    decision = decision_of(registry, published)
+    assert decision.champion == champion
+    assert decision.promote, decision.reasons
+    assert f"forecaster@{champion_of(registry)}" == published
+    assert decision.comparison is not None
+    test = Registry.open(str(registry)).resolve(published).metadata["test"]
+    assert isinstance(test, dict)
+    assert test["champion_mase"] == decision.comparison.champion_mase
+    assert "champion" not in {row.model for row in _leaderboard(after)}
+
+
+def _leaderboard(folder: Path) -> Any:
+    text = (folder / "evaluation" / "leaderboard.json").read_bytes()
+    return Evaluation.model_validate_json(text).leaderboard
+
+
+def test_version_equal_to_the_champion_is_not_made_to_lose(before: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(before, tmp_path / "again"))
+    registry = folder / "registry"
+    first = champion_of(registry)
+    published = register(folder, ask(folder / "panel", registry, tmp_path), registry)
+    decision = decision_of(registry, published)
+    assert decision.comparison is not None
+    assert decision.comparison.gain == 0.0
+    assert decision.comparison.worst_loss == 0.0
+    assert decision.promote
+    assert champion_of(registry) != first
+
+
+def test_two_runs_that_end_together_leave_one_champion_and_two_honest_decisions(
+    registry: Path, after: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    champion = champion_of(registry)
+    folders = [Path(shutil.copytree(after, tmp_path / name)) for name in ("left", "right")]
+    for folder in folders:
+        outputs = ask(folder / "panel", registry, folder)
+        register(folder, outputs, tmp_path / "elsewhere")
+        (folder / "report.html").write_text(folder.name)  # else both would be one version
+    with ThreadPoolExecutor(2) as pool:
+        published = list(pool.map(lambda folder: publish(folder, registry, folder.name), folders))
+    decisions = [decision_of(registry, reference) for reference in published]
+    assert len(set(published)) == 2
+    assert [decision.champion for decision in decisions] == [champion, champion]
+    assert all(decision.promote for decision in decisions)
+    winner = f"forecaster@{champion_of(registry)}"
+    assert winner in published
+    loser = next(reference for reference in published if reference != winner)
+    told = capsys.readouterr().out
+    assert (
+        f"{loser.partition('@')[2]} is not promoted: the champion is {champion_of(registry)} by now" in told
+    )
+
+
+def test_repeated_step_publishes_and_promotes_once(registry: Path, after: Path, tmp_path: Path) -> None:
+    register(after, ask(after / "panel", registry, tmp_path), registry)
+    champion = champion_of(registry)
+    assert publish(after, registry) == f"forecaster@{champion}"
+    assert champion_of(registry) == champion
+    assert len(Registry.open(str(registry)).versions("forecaster")) == 2
+
+
+# --- what a run is told ---------------------------------------------------------------------------------
+
+
+def test_registry_that_is_not_there_yet_has_no_champion(tmp_path: Path) -> None:
+    hourly().to_csv(tmp_path / "data.csv", index=False)
+    assert resolved_inputs(tmp_path).champion == ""
+    assert not (tmp_path / "registry").exists()
+
+
+def test_run_is_told_the_champion_and_again_the_same_after_its_own_version_took_its_place(
+    registry: Path, after: Path, tmp_path: Path
+) -> None:
+    hourly().to_csv(tmp_path / "data.csv", index=False)
+    told = resolved_inputs(tmp_path)
+    assert told.champion == champion_of(registry)
+    register(after, ask(after / "panel", registry, tmp_path), registry, told.inputs_digest)
+    assert champion_of(registry) != told.champion
+    assert resolved_inputs(tmp_path) == told
+    other = resolved_inputs(tmp_path, validation={"cv_folds": 4, "max_origins": 8})
+    assert other.champion == champion_of(registry)
+    assert other.inputs_digest != told.inputs_digest
+
+
+def test_run_is_told_of_no_champion_after_its_own_version_became_the_first(
+    after: Path, tmp_path: Path
+) -> None:
+    hourly().to_csv(tmp_path / "data.csv", index=False)
+    told = resolved_inputs(tmp_path)
+    register(after, None, tmp_path / "registry", told.inputs_digest)
+    assert champion_of(tmp_path / "registry")
+    assert resolved_inputs(tmp_path) == told
+
+
+def test_store_that_fails_tells_a_run_nothing(registry: Path, tmp_path: Path) -> None:
+    hourly().to_csv(tmp_path / "data.csv", index=False)
+    fail(registry)
+    with pytest.raises(StoreError):
+        resolved_inputs(tmp_path)
+
+
+@pytest.mark.parametrize("change", [take_away, write_newer])
+def test_champion_whose_manifest_cannot_be_read_is_told_all_the_same(
+    registry: Path, tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    hourly().to_csv(tmp_path / "data.csv", index=False)
+    change(registry)
+    assert resolved_inputs(tmp_path).champion == champion_of(registry)

@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import pytest
+
+from kubecast.cluster import ClusterSettings
+from kubecast.config import load_settings
+from kubecast.errors import ConfigError
+
+
+def test_networks_ask_for_an_accelerator_and_nothing_else_does() -> None:
+    cluster = ClusterSettings()
+    asking = {name for name in type(cluster.tasks).model_fields if cluster.of(name).accelerator}
+    assert asking == {"train_lstm", "train_transformer"}
+
+
+def test_one_switch_takes_every_accelerator_and_its_nodes_away() -> None:
+    overrides = ["cluster.gpu=false", "cluster.tasks.train_lstm.node_selector={a: b}"]
+    overrides += ["cluster.tasks.train_lstm.affinity=[{key: nvidia.com/gpu.present, operator: Exists}]"]
+    asked = load_settings(None, overrides).cluster.of("train_lstm")
+    assert asked.accelerator is None
+    assert not asked.node_selector
+    assert not asked.tolerations
+    assert not asked.affinity
+    assert asked.memory_limit == "16Gi"
+
+
+def test_a_task_that_asks_for_none_keeps_its_nodes_without_accelerators() -> None:
+    overrides = ["cluster.gpu=false", "cluster.tasks.train_catboost.node_selector={pool: big}"]
+    assert load_settings(None, overrides).cluster.of("train_catboost").node_selector == {"pool": "big"}
+
+
+def test_one_key_of_a_task_keeps_its_others() -> None:
+    asked = load_settings(None, ["cluster.tasks.train_lstm.memory_limit=32Gi"]).cluster.of("train_lstm")
+    assert asked.memory_limit == "32Gi"
+    assert asked.accelerator is not None
+    assert asked.accelerator.type == "nvidia.com/gpu"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("cluster.tasks.train_prophet={}", "unknown key cluster.tasks.train_prophet"),
+        ("cluster.tasks.train_lstm.memory_limit=16G", "cluster.tasks.train_lstm.memory_limit"),
+        ("cluster.tasks.train_lstm.cpu_limit=two", "cluster.tasks.train_lstm.cpu_limit"),
+        ("cluster.run_as_user=0", "cluster.run_as_user"),
+        ("cluster.labels={Team One: x}", "cluster.labels"),
+        ("cluster.images={kubecast-base: 'ghcr.io/team/base'}", "cluster.images"),
+        ("cluster.secrets=[{secret: store, variables: {}}]", "cluster.secrets.0.variables"),
+        ("cluster.secrets=[{secret: store, value: hunter2}]", "cluster.secrets"),
+        ("cluster.tasks.train_lstm.tolerations=[{key: a, value: b}]", "no effect with operator Exists"),
+        (
+            "cluster.tasks.train_lstm.affinity=[{key: zone}]",
+            "0 values with operator In; allowed: one or more",
+        ),
+        (
+            "cluster.tasks.train_lstm.affinity=[{key: a, operator: Exists, values: [b]}]",
+            "1 values with operator Exists; allowed: none",
+        ),
+        (
+            "cluster.tasks.train_lstm.affinity=[{key: a, operator: Gt, values: ['1', '2']}]",
+            "2 values with operator Gt; allowed: one",
+        ),
+    ],
+)
+def test_what_no_cluster_would_take_is_refused(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_settings(None, [override])
+
+
+def test_references_by_tag_digest_and_port_are_taken(tmp_path: Path) -> None:
+    for image in ("base:1.2", "ghcr.io/team/base@sha256:" + "a" * 64, "localhost:5000/team/base:1.2-abc"):
+        found = load_settings(None, [f"cluster.images={{kubecast-base: '{image}'}}"])
+        assert found.cluster.images["kubecast-base"] == image

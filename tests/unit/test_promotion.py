@@ -1,0 +1,301 @@
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kubecast.config import ConfigError, PromotionSettings, TrainingSettings, validate
+from kubecast.errors import DataError
+from kubecast.metrics import ENSEMBLE
+from kubecast.promotion import Champion, Check, Decision, decide
+from tests.unit.forecast_tables import START, forecasts, scales
+from tests.unit.test_evaluation import panel_of
+
+LEVELS = [0.1, 0.9]
+ID = "20260101T000000000000Z-00000000"
+COMPETE = {"mode": "compete"}
+
+
+def judge(
+    own: float = 1.0,
+    champion: float = 1.0,
+    *,
+    own_width: float = 1.28,
+    champion_width: float = 1.28,
+    shift: dict[str, float] | None = None,
+    hidden: bool = False,
+    seen_until: pd.Timestamp = START,
+    series: int = 3,
+    origins: int = 40,
+    same: bool = False,
+    **settings: Any,
+) -> Decision:
+    """Decide between two forecasts that miss the targets by normal errors of the given standard deviations.
+
+    Args:
+        own: Of the version, in scales.
+        champion: Of the champion.
+        own_width: Half of the version's interval; 1.28 holds 80 % of errors of 1.
+        champion_width: Half of the champion's.
+        shift: By series, a further error of the version in scales.
+        hidden: No target was observed.
+        seen_until: Of the champion.
+        series: How many.
+        origins: Disjoint ones.
+        same: The champion's forecasts are the version's.
+        **settings: Of promotion.
+    """
+    table = forecasts(
+        {ENSEMBLE: own, "other": champion}, series=series, blocks=1, origins=origins, stride=5, parts=["test"]
+    )
+    number = table["unique_id"].str[1:].astype(float)
+    table[ENSEMBLE] += number * table["unique_id"].map(shift or {}).fillna(0.0)
+    other = table[ENSEMBLE] if same else table["other"]
+    found = table[["unique_id", "cutoff", "ds"]].assign(seen_until=seen_until, yhat=other)
+    for sign, name in ((-1, "q0.1"), (1, "q0.9")):
+        table[name] = table[ENSEMBLE] + sign * own_width * number
+        found[name] = other + sign * champion_width * number
+    test = table.drop(columns="other").assign(observed=not hidden)
+    decision = decide(
+        test,
+        scales(table),
+        panel_of(table),
+        0.2,
+        {"80": 0.8},
+        LEVELS,
+        PromotionSettings.model_validate(settings),
+        Champion(ID, "", found),
+    )
+    assert decision.promote == (
+        all(check.passed for check in decision.checks) and not decision.not_comparable
+    )
+    return decision
+
+
+def failed(decision: Decision) -> list[str]:
+    return [check.name for check in decision.checks if not check.passed]
+
+
+def check(decision: Decision, beginning: str) -> Check:
+    return next(each for each in decision.checks if each.name.startswith(beginning))
+
+
+# --- the first version ----------------------------------------------------------------------------------
+
+
+def first(skill: float | None = 0.2, covered: float = 0.8, value: float = 1.0) -> Decision:
+    test = pd.DataFrame({ENSEMBLE: [1.0], "q0.1": [value], "q0.9": [2.0]})
+    panel = panel_of(forecasts({"good": 1.0}))
+    return decide(test, pd.DataFrame(), panel, skill, {"80": covered}, LEVELS, PromotionSettings())
+
+
+def test_first_version_is_promoted_when_every_check_passes() -> None:
+    decision = first()
+    assert decision.promote
+    assert decision.champion is None
+    assert decision.reasons == ["every check is passed"]
+    assert decision.compared == "none, as there is no champion from other data or settings"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"skill": -0.1}, "skill on the test part is -0.1; allowed: above 0"),
+        ({"skill": None}, "skill on the test part is -; allowed: above 0"),
+        ({"covered": 0.49}, "coverage of the 80 % interval is 0.49; allowed: at least 0.5"),
+        ({"value": np.nan}, "values that are not finite is 1; allowed: 0"),
+    ],
+)
+def test_first_version_is_refused_with_the_reason(changes: dict[str, float], reason: str) -> None:
+    decision = first(**changes)
+    assert (decision.promote, decision.reasons) == (False, [reason])
+
+
+def test_quantiles_without_an_interval_have_no_coverage_check() -> None:
+    test = pd.DataFrame({ENSEMBLE: [1.0], "q0.5": [1.0]})
+    panel = panel_of(forecasts({"good": 1.0}))
+    decision = decide(test, pd.DataFrame(), panel, 0.1, {}, [0.5], PromotionSettings())
+    assert decision.promote
+    assert len(decision.checks) == 2
+
+
+# --- against the champion -------------------------------------------------------------------------------
+
+
+def test_version_equal_to_the_champion_is_not_made_to_lose() -> None:
+    strictest = {"tolerance": 0.0, "coverage_tolerance": 0.0, "segment_cap": 0.0}
+    decision = judge(same=True, **strictest)
+    assert decision.promote
+    assert decision.comparison is not None
+    assert (decision.comparison.gain, decision.comparison.worst_loss) == (0.0, 0.0)
+    assert decision.comparison.paired.difference == 0.0
+
+
+def test_version_equal_to_the_champion_is_not_better_either() -> None:
+    decision = judge(same=True, **COMPETE)
+    assert failed(decision) == ["p-value of the gain"]
+    assert decision.reasons == ["p-value of the gain is 1; allowed: below 0.05"]
+
+
+@pytest.mark.parametrize("mode", ["retrain", "compete"])
+def test_better_version_is_promoted_in_both_modes(mode: str) -> None:
+    decision = judge(own=0.8, champion_width=1.6, mode=mode)
+    found = decision.comparison
+    assert decision.promote
+    assert decision.champion == ID
+    assert found is not None
+    assert found.gain == pytest.approx(1 - found.mase / found.champion_mase, abs=1e-4)
+    assert found.gain > 0.1
+    assert (found.origins, found.series, found.interval) == (120, 3, "80")
+    assert found.paired.p_value is not None
+    assert found.paired.p_value < 0.01
+    assert f"of the champion {ID}, from 120 origins" in decision.compared
+
+
+@pytest.mark.parametrize("mode", ["retrain", "compete"])
+def test_worse_version_is_kept_back_in_both_modes(mode: str) -> None:
+    decision = judge(own=1.3, mode=mode)
+    assert not decision.promote
+    assert "gain over the champion" in failed(decision)
+    assert decision.reasons[0].startswith("gain over the champion is -0.")
+
+
+def test_slightly_worse_refit_is_promoted_within_the_tolerance_alone() -> None:
+    decision = judge(own=1.04, tolerance=0.2)
+    gain = check(decision, "gain").value
+    assert gain is not None
+    assert gain < 0
+    assert decision.promote
+    assert failed(judge(own=1.04, tolerance=abs(gain) / 2)) == ["gain over the champion"]
+
+
+def test_gain_below_the_least_is_not_enough_to_compete() -> None:
+    assert failed(judge(own=0.8, champion_width=1.6, min_gain=0.5, **COMPETE)) == ["gain over the champion"]
+
+
+@pytest.mark.parametrize(("decided", "promoted"), [("keep", False), ("promote", True)])
+def test_too_little_to_tell_is_decided_by_the_setting(decided: str, promoted: bool) -> None:
+    decision = judge(own=0.6, own_width=0.8, origins=3, when_untestable=decided, segment_cap=1.0, **COMPETE)
+    assert decision.promote == promoted
+    assert check(decision, "p-value").value is None
+    assert f"too few origins and series to tell, and when_untestable is {decided}" in str(decision.checks[-1])
+
+
+def test_many_series_at_few_origins_are_tested_over_series() -> None:
+    decision = judge(own=0.7, own_width=0.9, series=30, origins=2, **COMPETE)
+    assert decision.comparison is not None
+    assert decision.comparison.paired.over == "series"
+    assert decision.promote
+
+
+def test_one_series_that_gets_much_worse_keeps_the_version_back() -> None:
+    decision = judge(own=0.8, shift={"s2": 2.0}, tolerance=0.9, coverage_tolerance=0.9)
+    assert failed(decision) == ["loss in the worst segment (s2)"]
+
+
+def test_many_series_are_looked_at_in_tenths_by_scale() -> None:
+    worse = {f"s{number}": 2.0 for number in range(28, 31)}
+    decision = judge(shift=worse, series=30, origins=3, tolerance=0.9, coverage_tolerance=0.9)
+    assert failed(decision) == ["loss in the worst segment (tenth 10 of the series by scale)"]
+
+
+def test_segment_that_the_champion_has_nearly_right_is_not_all_that_counts() -> None:
+    table = forecasts({ENSEMBLE: 1.0, "other": 1.0}, blocks=1, origins=20, stride=5, parts=["test"])
+    exact = table["unique_id"] == "s1"
+    table.loc[exact, "other"] = table.loc[exact, "y"]
+    table.loc[exact, ENSEMBLE] = table.loc[exact, "y"] + 0.01
+    found = table.rename(columns={"other": "yhat"})[["unique_id", "cutoff", "ds", "yhat"]]
+    champion = Champion(ID, "", found.assign(seen_until=START))
+    decision = decide(
+        table, scales(table), panel_of(table), 0.1, {}, [], PromotionSettings(tolerance=0.5), champion
+    )
+    assert decision.promote
+    assert check(decision, "loss").value is not None
+
+
+@pytest.mark.parametrize(("own_width", "passed"), [(1.28, True), (0.9, False), (3.0, False)])
+def test_intervals_further_from_nominal_than_the_champions_keep_the_version_back(
+    own_width: float, passed: bool
+) -> None:
+    decision = judge(own_width=own_width, tolerance=0.2)
+    assert failed(decision) == ([] if passed else ["distance of the coverage from 80 %"])
+
+
+def test_champion_without_the_interval_has_no_coverage_compared() -> None:
+    table = forecasts({ENSEMBLE: 1.0}, parts=["test"])
+    found = table[["unique_id", "cutoff", "ds"]].assign(seen_until=START, yhat=table[ENSEMBLE])
+    test = table.assign(**{"q0.1": table[ENSEMBLE] - 1, "q0.9": table[ENSEMBLE] + 1})
+    decision = decide(
+        test, scales(table), panel_of(table), 0.1, {"80": 0.8}, LEVELS, PromotionSettings(),
+        Champion(ID, "", found),
+    )  # fmt: skip
+    assert decision.comparison is not None
+    assert decision.comparison.interval is None
+    assert decision.promote
+
+
+def test_champion_without_error_is_beaten_by_nothing_but_its_equal() -> None:
+    decision = judge(own=1.0, champion=0.0)
+    assert check(decision, "gain").value is None
+    assert check(decision, "loss").value is None
+    assert not decision.promote
+    assert judge(own=0.0, champion=0.0).promote
+
+
+def test_version_that_fails_its_own_checks_is_not_promoted_however_good_the_comparison() -> None:
+    table = forecasts({ENSEMBLE: 0.5, "other": 1.0}, blocks=1, origins=12, parts=["test"])
+    found = table[["unique_id", "cutoff", "ds"]].assign(seen_until=START, yhat=table["other"])
+    champion = Champion(ID, "", found)
+    decision = decide(table, scales(table), panel_of(table), -0.1, {}, [], PromotionSettings(), champion)
+    assert failed(decision) == ["skill on the test part"]
+
+
+def test_rows_that_the_champion_has_seen_are_not_scored() -> None:
+    later = START + pd.Timedelta(hours=7)
+    with pytest.raises(DataError, match=rf"champion {ID}, series s1: origin 2025-01-01 00:00:00 lies before"):
+        judge(seen_until=later)
+
+
+def test_champion_that_is_not_comparable_stays() -> None:
+    test = pd.DataFrame({ENSEMBLE: [1.0], "q0.1": [0.0], "q0.9": [2.0]})
+    champion = Champion(ID, "its horizon: 24, this version's: 48", pd.DataFrame())
+    panel = panel_of(forecasts({"good": 1.0}))
+    decision = decide(test, pd.DataFrame(), panel, 0.2, {"80": 0.8}, LEVELS, PromotionSettings(), champion)
+    assert not decision.promote
+    assert decision.not_comparable == "its horizon: 24, this version's: 48"
+    assert decision.reasons == [f"not comparable with the champion {ID}: its horizon: 24, this version's: 48"]
+    assert all(each.passed for each in decision.checks)
+
+
+def test_targets_that_were_not_observed_compare_nothing() -> None:
+    assert judge(hidden=True).not_comparable == "no target after what the champion has seen was observed"
+
+
+def test_decision_is_finite_json_and_comes_back_the_same() -> None:
+    for decision in (judge(), judge(champion=0.0), first()):
+        text = decision.model_dump_json()
+        json.loads(text, parse_constant=lambda name: pytest.fail(name))
+        assert Decision.model_validate_json(text) == decision
+
+
+def test_decision_is_the_same_each_time() -> None:
+    assert judge(series=25, origins=3) == judge(series=25, origins=3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"mode": "replace"}, "training.promotion.mode: Input should be 'retrain' or 'compete'"),
+        ({"tolerance": 1.0}, "training.promotion.tolerance"),
+        ({"tolerance": "0.1"}, "training.promotion.tolerance"),
+        ({"min_gain": -0.1}, "training.promotion.min_gain"),
+        ({"significance": 0}, "training.promotion.significance"),
+        ({"segment_cap": -1.0}, "training.promotion.segment_cap"),
+        ({"when_untestable": "maybe"}, "training.promotion.when_untestable"),
+        ({"min_gains": 0.1}, "unknown key training.promotion.min_gains; did you mean min_gain?"),
+    ],
+)
+def test_wrong_promotion_setting_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message.replace("?", r"\?")):
+        validate(TrainingSettings, {"promotion": settings}, "training.yaml", "training")
