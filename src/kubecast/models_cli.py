@@ -2,6 +2,7 @@
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,8 @@ from kubecast.printing import Json, print_json, print_table
 
 if TYPE_CHECKING:
     from kubecast.registry import Entry, Registry, Verification, Version
+
+_READERS = 16  # requests at once to list many
 
 app = typer.Typer(help="Look after the registry of published models.", no_args_is_help=True)
 
@@ -34,11 +37,11 @@ def list_models(
     from kubecast.registry import Registry
 
     store = Registry.open(registry)
-    rows, total = [], 0
-    for each in [name] if name else store.names():
-        entries = store.entries(each)
-        total += len(entries)
-        rows += [_row(store, entry) for entry in entries[: limit or None]]
+    with ThreadPoolExecutor(_READERS) as pool:
+        listed = list(pool.map(store.entries, [name] if name else store.names()))
+        shown = [entry for entries in listed for entry in entries[: limit or None]]
+        rows = list(pool.map(lambda entry: _row(store, entry), shown))
+    total = sum(map(len, listed))
     if as_json:
         print_json(rows)
     else:
@@ -174,6 +177,7 @@ def delete(
     if not version:
         raise ConfigError(f"{model!r} names no version; allowed: NAME@VERSION")
     store = Registry.open(registry)
+    store.check_delete(name, version)
     if not yes:
         _confirm(f"Delete {name}@{version} from {registry}? It cannot be brought back.")
     after = store.delete(name, version).isoformat(timespec="seconds")

@@ -176,6 +176,7 @@ def test_export_writes_a_folder(root: Path, versions: list[Version], tmp_path: P
         (["delete", "demand"], 2, "allowed: NAME@VERSION"),
         (["delete", "demand@champion", "--yes"], 2, "allowed: a version id"),
         (["delete", f"demand@{ABSENT}", "--yes"], 2, f"no version demand@{ABSENT}"),
+        (["delete", f"demand@{ABSENT}"], 2, f"no version demand@{ABSENT}"),
         (["export", "demand", "--output", "."], 2, "exists already"),
         (["gc", "../x"], 2, "model name '../x' is not allowed"),
         (["list", "--limit", "-1"], 2, "--limit"),
@@ -199,8 +200,9 @@ def test_error_is_one_line_and_its_status(
 
 
 def test_version_with_an_alias_is_not_deleted(root: Path, versions: list[Version]) -> None:
-    found = invoke("delete", "--registry", str(root), f"demand@{versions[0].id}", "--yes")
-    assert "is champion; move that alias first" in str(found.exception)
+    for words in ([], ["--yes"]):  # told before it asks
+        found = invoke("delete", "--registry", str(root), f"demand@{versions[0].id}", *words)
+        assert "is champion; move that alias first" in str(found.exception)
 
 
 def test_files_of_a_deleted_version_go_at_gc(root: Path, versions: list[Version]) -> None:

@@ -558,7 +558,7 @@ class _Training:
                 state = _State.model_validate_json(str(found["state"]))
                 current = [found[f"now{at}"] for at in range(len(self._variables))]
                 best = [found[f"best{at}"] for at in range(len(self.network.weights))]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        except (EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile):
             return False
         for variable, array in zip(self._variables, current, strict=True):
             variable.assign(array)

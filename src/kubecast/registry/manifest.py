@@ -17,6 +17,7 @@ JSON = JsonValue
 SCHEMA_VERSION: Final = 1
 MAX_METADATA_BYTES = 1 << 20
 MAX_HISTORY = 20
+MAX_NONCES = 50
 CHUNK_BYTES = 8 << 20
 
 _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -25,7 +26,7 @@ _VersionId = Annotated[str, Field(pattern=f"^{VERSION_PATTERN.pattern}$")]
 
 
 class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def encode(self) -> bytes:
         """Return the document as JSON."""
@@ -63,16 +64,28 @@ class Refs(_Document):
     """What of a model can change: its aliases, and the versions that are being deleted since a time.
 
     `history` holds what each alias pointed at before, oldest first. `newest` was the newest live version when
-    these refs were written, and is live still: only later ones can take its place.
+    these refs were written, and is live still: only later ones can take its place. `nonce` is of the last
+    write, `past_nonces` of those before it.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
     generation: Annotated[int, Field(ge=0, strict=True)] = 0
     nonce: str = ""
+    past_nonces: list[str] = []
     aliases: dict[str, _VersionId] = {}
     history: dict[str, list[_VersionId]] = {}
     deleting: dict[_VersionId, AwareDatetime] = {}
     newest: _VersionId | None = None
+
+    def written_over(self, old: "Refs") -> "Refs":
+        """Return these refs as the write that follows `old`."""
+        past = [*old.past_nonces, old.nonce][-MAX_NONCES:]
+        update = {"generation": old.generation + 1, "nonce": uuid.uuid4().hex, "past_nonces": past}
+        return self.model_copy(update=update)
+
+    def hold(self, write: "Refs") -> bool:
+        """Tell whether a write is among those that led to these refs."""
+        return write.nonce in (self.nonce, *self.past_nonces)
 
     @property
     def kept(self) -> set[str]:

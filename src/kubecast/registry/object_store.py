@@ -37,7 +37,7 @@ from kubecast.registry.manifest import CHUNK_BYTES
 SCHEMES = ("s3", "gs", "az", "minio")
 
 _ALLOWED = "SCHEME://BUCKET[/PREFIX] with the keys in the environment; SCHEME one of " + ", ".join(SCHEMES)
-_URL = re.compile(r"(s3|gs|az|minio)://([A-Za-z0-9][A-Za-z0-9._-]*)(?:/([^?#]*))?")
+_URL = re.compile(r"(s3|gs|az|minio)://([A-Za-z0-9][A-Za-z0-9._-]{2,62})(?:/([^?#]*))?")
 _MINIO_ENDPOINT = "http://seaweedfs.kubeflow:9000"  # of Kubeflow Pipelines, which gives minio:// no address
 _AWS_HEADERS = (
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
@@ -52,7 +52,11 @@ _MEANINGS: tuple[tuple[str, type[RegistryError], str], ...] = (
     (r"<Code>(NoSuchBucket|ContainerNotFound)", BucketNotFound, "has no such bucket"),
     (r"InsufficientStorage|StorageFull|QuotaExceeded|status: 507|No space left", StoreFull, "is full"),
     (r"169\.254\.169\.254|metadata\.google|TokenRequest", StoreForbidden, "was given no credentials"),
-    (r"status: 40[13]|code: \"?AccessDenied", StoreForbidden, "does not allow this to these credentials"),
+    (
+        r"status: 40[13]|code: \"?AccessDenied|<Code>(Expired|Invalid)Token",
+        StoreForbidden,
+        "does not allow this to these credentials",
+    ),
     (r"<Code>NotImplemented|status: 501", StoreUnsafe, "knows no conditional writes; allowed: one that does"),
     (r"kind: Timeout", StoreTimeout, "did not answer in time"),
     (r"kind: (Connect|Request|Interrupted)|body error", StoreUnreachable, "cannot be reached"),

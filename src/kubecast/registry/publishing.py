@@ -1,5 +1,6 @@
 """How a bundle becomes a version: upload the files, commit, then retire what is over the limit."""
 
+import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -25,6 +26,8 @@ from kubecast.registry.manifest import (
 from kubecast.registry.names import may_hold, new_version, version_time
 from kubecast.registry.records import Records
 
+_log = logging.getLogger(__name__)
+
 
 def publish(
     records: Records,
@@ -35,6 +38,8 @@ def publish(
     upload_grace: timedelta,
 ) -> tuple[Manifest, Refs]:
     """Publish a bundle, or find it where it is published already, and retire the oldest versions.
+
+    Retirement that fails is a warning, as the version is there by then; the next publish does it.
 
     Raises:
         InputError: The bundle, the metadata or `max_versions` cannot be used.
@@ -52,7 +57,11 @@ def publish(
         deadline = _Deadline(manifest.version, upload_grace / 2)
         _upload(records, bundle, manifest, deadline)
         _commit(records, manifest, deadline)
-    return manifest, _retire(records, manifest.version, max_versions, delete_grace)
+    try:
+        refs = _retire(records, manifest.version, max_versions, delete_grace)
+    except (Conflict, StoreError) as error:
+        _log.warning("%s is published, but no older version was retired: %s", manifest.version, error)
+    return manifest, refs
 
 
 class _Deadline:

@@ -2,7 +2,6 @@
 
 import random
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
@@ -44,12 +43,12 @@ class Records:
             new = change(old)
             if new == old:
                 return old
-            new = new.model_copy(update={"generation": old.generation + 1, "nonce": uuid.uuid4().hex})
+            new = new.written_over(old)
             try:
                 self._store.swap(self._refs_path, new.encode(), tag)
             except Conflict:
-                # A client that lost the reply repeats a write that won: the nonce tells.
-                if self.refs().nonce != new.nonce:
+                # A client that lost the reply repeats a write that won: the nonce tells, also after others.
+                if not self.refs().hold(new):
                     time.sleep(_SWAP_PAUSE_SECONDS * attempt * random.random())  # noqa: S311 not a secret
                     continue
             return new

@@ -271,6 +271,11 @@ class Registry:
 
         return self.resolve(f"{name}@{records.update(back).aliases[alias]}")
 
+    def check_delete(self, name: str, version: str) -> None:
+        """Raise what `delete` would raise, and change nothing."""
+        records = Records(self._store, name)
+        self._deletable(records, records.refs(), check_version(version))
+
     def delete(self, name: str, version: str) -> datetime:
         """Mark a version as being deleted: no one finds it from now on.
 
@@ -285,12 +290,7 @@ class Registry:
         check_version(version)
 
         def mark(refs: Refs) -> Refs:
-            if aliases := _aliases(refs, version):
-                raise InputError(f"{name}@{version} is {', '.join(aliases)}; move that alias first")
-            live = records.live(refs)
-            if version not in {*live, *refs.deleting}:
-                raise NotFound(f"no version {name}@{version} in {self._store.url}")
-            return refs.marked([version], clock.now(), live)
+            return refs.marked([version], clock.now(), self._deletable(records, refs, version))
 
         return records.update(mark).deleting[version] + self._delete_grace
 
@@ -330,6 +330,15 @@ class Registry:
             known = ", ".join([LATEST, *sorted(refs.aliases)])
             raise NotFound(f"no alias {records.name}@{selector} in {self._store.url}; there are: {known}")
         return refs.aliases[selector]
+
+    def _deletable(self, records: Records, refs: Refs, version: str) -> list[str]:
+        """See that a version can be deleted, and list all that are live, newest first."""
+        if aliases := _aliases(refs, version):
+            raise InputError(f"{records.name}@{version} is {', '.join(aliases)}; move that alias first")
+        live = records.live(refs)
+        if version not in {*live, *refs.deleting}:
+            raise NotFound(f"no version {records.name}@{version} in {self._store.url}")
+        return live
 
     def _content(self, version: Version, path: str) -> Iterator[bytes]:
         size, sha256 = version.files[path]

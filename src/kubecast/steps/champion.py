@@ -12,6 +12,7 @@ from kubecast.bundle import Bundle
 from kubecast.errors import IntegrityError, KubecastError, ModelError, StoreError
 from kubecast.panel import Cutoffs, Panel, PanelSpec
 from kubecast.promotion import Champion
+from kubecast.registry import Registry
 from kubecast.steps.prepare import published_under, read_training
 
 _EMPTY = pd.DataFrame({"unique_id": [], "cutoff": [], "ds": [], "seen_until": [], "yhat": []})
@@ -48,15 +49,17 @@ def forecast_champion(
         status: JSON: ``ChampionStatus``.
 
     Raises:
-        StoreError: The store failed; the step can be repeated.
+        KubecastError: The store, the disk or an input failed; the step can be repeated.
     """
     found, table = ChampionStatus(champion=champion), _EMPTY
     if champion:
+        panel = Panel.load(panel_dir)
+        store, name = published_under(read_training(panel_dir), registry, model_name)
         try:
-            table = _forecasts(panel_dir, champion, registry, model_name)
-        except StoreError:
-            raise
+            table = _forecasts(panel, store, f"{name}@{champion}")
         except KubecastError as error:  # the champion's own fault holds no version back from publishing
+            if _can_be_repeated(error):
+                raise
             found = ChampionStatus(champion=champion, not_comparable=str(error))
             print(f"warning: not comparable with the champion {champion}: {error}", flush=True)
     forecasts.parent.mkdir(parents=True, exist_ok=True)
@@ -77,10 +80,14 @@ def read_champion(forecasts: Path, status: Path) -> Champion | None:
     return Champion(found.champion, found.not_comparable, pd.read_parquet(forecasts))
 
 
-def _forecasts(panel_dir: Path, champion: str, registry: str, model_name: str) -> pd.DataFrame:
-    panel = Panel.load(panel_dir)
-    store, name = published_under(read_training(panel_dir), registry, model_name)
-    version = store.resolve(f"{name}@{champion}")
+def _can_be_repeated(error: KubecastError) -> bool:
+    """Whether the store failed, or the disk that the champion is copied to."""
+    disk = isinstance(error.__cause__, OSError) and not isinstance(error, IntegrityError)
+    return disk or isinstance(error, StoreError)
+
+
+def _forecasts(panel: Panel, store: Registry, champion: str) -> pd.DataFrame:
+    version = store.resolve(champion)
     with tempfile.TemporaryDirectory() as folder:
         bundle = Bundle.load(store.fetch(version, "evaluated", Path(folder)))
         return forecast_unseen(bundle, panel)

@@ -107,7 +107,7 @@ def prepare_data(
         as_of: From ``resolve_inputs``.
         horizon: In steps.
         frequency: A pandas offset alias; empty: from the settings, else from the data.
-        season_lengths: JSON list; empty: from the settings, else from the frequency.
+        season_lengths: In steps, with commas; empty: from the settings, else from the frequency.
         settings: JSON of each settings file, by its name.
         panel_dir: Where the panel goes, with ``settings.json``, the training settings that it was made under.
     """

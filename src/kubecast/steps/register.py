@@ -141,7 +141,11 @@ def production_forecast(
 
 
 def promote(store: Registry, version: Version, decision: Decision) -> None:
-    """Move ``champion`` by compare-and-swap against the champion that was judged."""
+    """Move ``champion`` by compare-and-swap against the champion that was judged.
+
+    Raises:
+        Conflict: It is that champion still; the step can be repeated.
+    """
     print(f"{version.id} is published; comparison: {decision.compared}", flush=True)
     if not decision.promote:
         print(f"{version.id} is not promoted: {'; '.join(decision.reasons)}", flush=True)
@@ -150,6 +154,8 @@ def promote(store: Registry, version: Version, decision: Decision) -> None:
         store.set_alias(version.name, CHAMPION, version.id, expected=decision.champion)
     except Conflict:
         current = store.aliases(version.name).get(CHAMPION)
+        if current == decision.champion:  # too many writers at once
+            raise
         if current != version.id:
             print(
                 f"{version.id} is not promoted: the champion is {current} by now, it was judged against"

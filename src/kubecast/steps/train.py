@@ -72,8 +72,8 @@ def train_model(
             status, table = fit.first(model_dir, on_failure)
         else:
             status, table = fit.final(model_dir, fitted)
-    forecasts.parent.mkdir(parents=True, exist_ok=True)
-    table.to_parquet(forecasts, index=False)
+        forecasts.parent.mkdir(parents=True, exist_ok=True)
+        table.to_parquet(forecasts, index=False)
     print(f"{kind}: {status.state}{': ' + status.reason if status.reason else ''}", flush=True)
     return status
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from kubecast.errors import Conflict, StoreFull
-from kubecast.registry import Registry, Store, publishing, records
+from kubecast.registry import Registry, Store, clock, publishing, records
 from kubecast.registry.local_store import LocalStore
+from kubecast.registry.manifest import MAX_NONCES
 
 from .conftest import MakeBundle
 
@@ -95,6 +96,63 @@ def test_write_that_won_but_lost_its_reply_counts_as_won(root: Path, make_bundle
     registry.set_alias("demand", "champion", version.id, None)
     assert [found.id for found in registry.versions("demand")] == [version.id]
     assert registry.aliases("demand") == {"champion": version.id}
+
+
+class OvertakenStore(ReplyLosingStore):
+    """Lets another writer swap the refs too before a lost reply is noticed."""
+
+    def swap(self, path: str, data: bytes, expected: str | None) -> None:
+        try:
+            super().swap(path, data, expected)
+        finally:
+            name = path.partition("/")[0]
+            other = records.Records(LocalStore(self._root), name)
+            other.update(lambda refs: refs.marked([], clock.now(), other.live(refs)[1:]))
+            other.update(lambda refs: refs.marked([], clock.now(), other.live(refs)))
+
+
+def test_alias_whose_lost_write_was_followed_by_others_counts_as_moved(
+    root: Path, make_bundle: MakeBundle
+) -> None:
+    registry = Registry.open(str(root))
+    first, second, third = (registry.publish("demand", make_bundle(f"b{n}"), {}) for n in range(3))
+    for version in (first, second):
+        registry.promote(f"demand@{version.id}")
+    overtaken = Registry(OvertakenStore(root))
+    overtaken.set_alias("demand", "champion", third.id, expected=second.id)
+    assert registry.aliases("demand") == {"champion": third.id}
+    assert overtaken.rollback("demand").id == second.id
+    assert registry.aliases("demand") == {"champion": second.id}
+    assert registry.rollback("demand").id == first.id
+
+
+def test_refs_remember_a_bounded_number_of_writes(root: Path, make_bundle: MakeBundle) -> None:
+    registry = Registry.open(str(root))
+    first, second = (registry.publish("demand", make_bundle(f"b{n}"), {}) for n in range(2))
+    for _ in range(MAX_NONCES):
+        for version in (first, second):
+            registry.promote(f"demand@{version.id}")
+    refs = records.Records(LocalStore(root), "demand").refs()
+    assert len(set(refs.past_nonces)) == MAX_NONCES
+
+
+def test_version_is_published_though_retirement_fails(
+    root: Path, make_bundle: MakeBundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    class NoRefsStore(LocalStore):
+        def swap(self, path: str, data: bytes, expected: str | None) -> None:
+            if path.endswith("refs.json"):
+                raise StoreFull("the disk is full")
+            super().swap(path, data, expected)
+
+    registry = Registry.open(str(root))
+    registry.publish("demand", make_bundle("b0"), {}, max_versions=1)
+    version = Registry(NoRefsStore(root)).publish("demand", make_bundle("b1"), {}, max_versions=1)
+    assert f"{version.id} is published, but no older version was retired: the disk is full" in caplog.text
+    assert registry.resolve("demand@latest") == version
+    assert len(registry.versions("demand")) == 2
+    assert registry.publish("demand", make_bundle("b1"), {}, max_versions=1) == version
+    assert registry.versions("demand") == [version]
 
 
 class RacingStore(LocalStore):

@@ -61,6 +61,8 @@ def test_manifest_survives_encoding() -> None:
         manifest_json(created="2026-11-23T18:15:00"),
         manifest_json(schema_version=0),
         manifest_json(surprise=1),
+        manifest_json(metadata={"mase": math.nan}),
+        manifest_json(metadata={"mase": 1}).replace(b": 1}", b": 1e999}"),
     ],
 )
 def test_damaged_manifest_is_an_integrity_error_in_one_line(damaged: bytes) -> None:

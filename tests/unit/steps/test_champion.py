@@ -1,6 +1,7 @@
 """The champion against a new version: what is scored, what is not, and who is champion after."""
 
 import json
+import resource
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ import pytest
 
 from kubecast.bundle import Bundle
 from kubecast.config import CatBoostSettings
-from kubecast.errors import IntegrityError, ModelError, StoreError
+from kubecast.errors import Conflict, DataError, IntegrityError, ModelError, RegistryError, StoreError
 from kubecast.evaluation import Evaluation
 from kubecast.models import make_trainer
 from kubecast.models.artifact import read_card, write_model
@@ -22,6 +23,7 @@ from kubecast.models.base import FitPlan
 from kubecast.panel import Cutoffs, Panel
 from kubecast.promotion import Decision
 from kubecast.registry import Registry
+from kubecast.registry.local_store import LocalStore
 from kubecast.steps.champion import forecast_champion, forecast_unseen, read_champion
 from tests.conftest import hourly
 from tests.unit.steps.test_steps import prepare, publish, register, resolved_inputs, run, train
@@ -289,6 +291,23 @@ def test_store_that_fails_fails_the_step_so_that_it_is_repeated(
     assert not (tmp_path / "status.json").exists()
 
 
+def test_full_disk_fails_the_step_so_that_it_is_repeated(registry: Path, after: Path, tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(RegistryError, match="cannot write to"):
+            ask(after / "panel", registry, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not (tmp_path / "status.json").exists()
+
+
+def test_panel_that_cannot_be_read_is_no_fault_of_the_champion(registry: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="not a panel"):
+        ask(tmp_path / "nowhere", registry, tmp_path)
+    assert not (tmp_path / "status.json").exists()
+
+
 def test_no_champion_asks_no_store_anything(after: Path, tmp_path: Path) -> None:
     outputs = tmp_path / "champion.parquet", tmp_path / "status.json"
     forecast_champion(after / "panel", "", "no://such", "", *outputs)
@@ -370,6 +389,26 @@ def test_repeated_step_publishes_and_promotes_once(registry: Path, after: Path, 
     assert publish(after, registry) == f"forecaster@{champion}"
     assert champion_of(registry) == champion
     assert len(Registry.open(str(registry)).versions("forecaster")) == 2
+
+
+def test_promotion_that_other_writers_hold_up_fails_the_step_so_that_it_is_repeated(
+    registry: Path, after: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(store: LocalStore, path: str, data: bytes, expected: str | None) -> None:
+        if path.endswith("refs.json"):
+            raise Conflict("another writer was faster")
+        swap(store, path, data, expected)
+
+    swap, champion = LocalStore.swap, champion_of(registry)
+    outputs = ask(after / "panel", registry, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStore, "swap", lose)
+        patch.setattr("time.sleep", lambda seconds: None)
+        with pytest.raises(Conflict, match="too many writers at once"):
+            register(after, outputs, registry)
+    assert champion_of(registry) == champion
+    assert publish(after, registry) == f"forecaster@{champion_of(registry)}"
+    assert champion_of(registry) != champion
 
 
 # --- what a run is told ---------------------------------------------------------------------------------

@@ -90,6 +90,22 @@ def test_a_killed_final_fit_goes_on_too(
     assert kept(tmp_path) == []
 
 
+def test_a_fit_whose_forecasts_cannot_be_written_is_not_lost(
+    plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    panel = prepare(hourly(rows=300), tmp_path, checkpoint_url=str(tmp_path / "checkpoints"))
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(OSError, match="file"):
+        train_model("lstm", panel, LSTM, 1, "stop", tmp_path / "model", tmp_path / "file" / "f.parquet")
+    capsys.readouterr()
+    found = train(panel, tmp_path / "again")
+    told = capsys.readouterr().out
+    assert "goes on from the checkpoint of" in told
+    assert "progress train_lstm" not in told
+    pd.testing.assert_frame_equal(found, pd.read_parquet(plain / "first" / "f.parquet"))
+    assert kept(tmp_path) == []
+
+
 def keep(url: Path, key: str, content: bytes, cut_off: bool = True) -> None:
     """One fit that writes a checkpoint and is then cut off."""
     with checkpoints(str(url), key, lambda done, loss: None) as (file, report):
