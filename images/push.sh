@@ -18,12 +18,21 @@ if [ "$tag" = latest ]; then
     exit 2
 fi
 engine=$(images/engine.sh)
+pushed=$(mktemp -d)
+trap 'rm -r "$pushed"' EXIT
 
 for image in "$@"; do
-    "$engine" tag "kubecast-$image:$version" "$registry/kubecast-$image:$tag"
-    "$engine" push "$registry/kubecast-$image:$tag"
+    name=$registry/kubecast-$image
+    "$engine" tag "kubecast-$image:$version" "$name:$tag"
+    case $engine in
+        docker)
+            docker push "$name:$tag" | tee /dev/stderr | sed -n 's/.*: digest: \(sha256:[0-9a-f]*\).*/\1/p' >"$pushed/$image"
+            test -s "$pushed/$image" # the exit status is that of sed
+            ;;
+        *) "$engine" push --digestfile "$pushed/$image" "$name:$tag" >&2 ;;
+    esac
 done
-echo "images:"
+echo "images: # $tag"
 for image in "$@"; do
-    echo "  kubecast-$image: $registry/kubecast-$image:$tag"
+    echo "  kubecast-$image: $registry/kubecast-$image@$(cat "$pushed/$image")"
 done

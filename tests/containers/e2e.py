@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,11 +17,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 
 from components import images
+from kubecast.cluster import ClusterSettings
 from kubecast.models.artifact import read_status
 from kubecast.registry import Registry
 from kubecast.sample import write_sample
+from tests.containers.image_registry import ImageRegistry
 from tests.containers.podman import Podman
 from tests.seaweed import Seaweed
 
@@ -178,6 +182,33 @@ def test_batch_forecast_in_the_serving_image_equals_the_production_forecast(
     pd.testing.assert_frame_equal(
         found, pd.read_parquet(trained.outputs["forecast"]), check_dtype=False, rtol=1e-5, atol=1e-5
     )
+
+
+@pytest.fixture(scope="module")
+def image_registry() -> Iterator[ImageRegistry]:
+    with ImageRegistry() as server:
+        yield server
+
+
+@pytest.mark.parametrize("engine", ["buildah", "podman"])
+def test_push_tells_the_digest_that_a_cluster_pulls(image_registry: ImageRegistry, engine: str) -> None:
+    name = f"{image_registry.address}/{engine}/kubecast-base"
+    done = subprocess.run(
+        ["make", "--silent", "push", f"REGISTRY={Path(name).parent}", "TAG=e2e", "IMAGES=base"],
+        env={**os.environ, **image_registry.environment, "ENGINE": engine},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    call("podman", "untag", f"localhost/kubecast-base:{images.TAG}", f"{name}:e2e")
+    reference = ClusterSettings.model_validate(yaml.safe_load(done.stdout)).images["kubecast-base"]
+    assert re.fullmatch(rf"{name}@sha256:[0-9a-f]{{64}}", reference)
+    # Into a storage of its own, where no layer is yet.
+    with tempfile.TemporaryDirectory(prefix="pulled-") as storage:
+        podman = ("podman", "--root", f"{storage}/root", "--runroot", f"{storage}/run")
+        call(*podman, "pull", "--quiet", reference, **image_registry.environment)
+        told = call(*podman, "image", "inspect", "--format={{.Config.User}} {{.Digest}}", reference)
+    assert told.split() == [USER, reference.partition("@")[2]]
 
 
 @pytest.mark.parametrize("image", IMAGES)

@@ -16,5 +16,10 @@ if ! podman image exists "$base"; then
     mmdebstrap --quiet --variant=minbase --include=python3,python3-venv,ca-certificates bookworm - \
         | podman import --quiet - "$base"
 fi
+if [ ! -x output/docker-registry/usr/bin/docker-registry ]; then
+    # Unpacked and not installed, since the package starts a server.
+    mkdir -p output/docker-registry
+    (cd output/docker-registry && apt-get download -qq docker-registry && dpkg-deb --extract ./*.deb .)
+fi
 # chroot and the host's network, so that it also works where containers cannot be nested.
 ENGINE=buildah BASE_IMAGE=$base BUILD_FLAGS="--isolation chroot --network host" images/build.sh "$@"

@@ -18,6 +18,14 @@ from kubecast.cluster import ClusterSettings
 ROOT = Path(__file__).parents[2]
 FOLDERS = sorted(path.parent.name for path in (ROOT / "images").glob("*/requirements.txt"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+DIGEST = f"sha256:{'0123456789abcdef' * 4}"
+# docker says the digest at the end, podman and buildah write it to a file.
+PUSHES = f"""\
+case "$1 $2" in
+"push --digestfile") printf {DIGEST} >"$3" ;;
+"push "*) echo "1.2.3-abc: digest: {DIGEST} size: 1570" ;;
+esac
+"""
 PIN = re.compile(r"^([a-z0-9._-]+)==(\S+)", re.MULTILINE)
 
 
@@ -88,7 +96,7 @@ def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
     """Make the container engines of this machine: each takes down what it was told, or does not work."""
     tools = tmp_path / "bin"
     tools.mkdir()
-    for tool in ("sh", "sed", "git", "dirname"):
+    for tool in ("cat", "dirname", "git", "mktemp", "rm", "sed", "sh", "tee"):
         found = shutil.which(tool)
         assert found is not None
         (tools / tool).symlink_to(found)
@@ -106,7 +114,7 @@ def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
 
     def make(**works: bool) -> None:
         for name, does in works.items():
-            told = f'echo "{name} $*" >> {tmp_path}/told\n' if does else "exit 1\n"
+            told = f'echo "{name} $*" >> {tmp_path}/told\n{PUSHES}' if does else "exit 1\n"
             (tools / name).write_text(f"#!/bin/sh\n{told}")
             (tools / name).chmod(0o755)
 
@@ -193,21 +201,33 @@ def test_base_image_may_be_a_digest(
     assert "--build-arg BASE_IMAGE=python@sha256:0123" in told(tmp_path)[0]
 
 
-def test_push_names_registry_and_tag(engines: Callable[..., None], tmp_path: Path) -> None:
-    engines(buildah=True)
+@pytest.mark.parametrize("engine", ["docker", "podman", "buildah"])
+def test_push_names_registry_and_tag(engines: Callable[..., None], tmp_path: Path, engine: str) -> None:
+    engines(**{engine: True})
     assert script("push.sh", "ghcr.io/team", "1.2.3-abc", "base").returncode == 0
     built, pushed = told(tmp_path)
-    assert re.fullmatch(rf"buildah tag {images.BASE}-\S+ ghcr.io/team/kubecast-base:1.2.3-abc", built)
-    assert pushed == "buildah push ghcr.io/team/kubecast-base:1.2.3-abc"
+    assert re.fullmatch(rf"{engine} tag {images.BASE}-\S+ ghcr.io/team/kubecast-base:1.2.3-abc", built)
+    assert re.fullmatch(rf"{engine} push (--digestfile \S+ )?ghcr.io/team/kubecast-base:1.2.3-abc", pushed)
 
 
-def test_push_prints_settings_of_the_cluster_that_are_accepted(engines: Callable[..., None]) -> None:
-    engines(buildah=True)
+@pytest.mark.parametrize("engine", ["docker", "podman", "buildah"])
+def test_push_prints_digests_for_the_settings_of_the_cluster(
+    engines: Callable[..., None], engine: str
+) -> None:
+    engines(**{engine: True})
     done = script("push.sh", "ghcr.io/team", "", "base", "tensorflow-gpu")
     settings = ClusterSettings.model_validate(yaml.safe_load(done.stdout))
-    tag = settings.images["kubecast-base"].removeprefix("ghcr.io/team/kubecast-base:")
-    assert tag.startswith(f"{images.TAG}-")
-    assert settings.images["kubecast-tensorflow-gpu"] == f"ghcr.io/team/kubecast-tensorflow-gpu:{tag}"
+    assert settings.images == {
+        f"kubecast-{name}": f"ghcr.io/team/kubecast-{name}@{DIGEST}" for name in ("base", "tensorflow-gpu")
+    }
+
+
+def test_push_that_docker_refuses_is_an_error(engines: Callable[..., None], tmp_path: Path) -> None:
+    engines(docker=True)
+    docker = tmp_path / "bin/docker"
+    docker.write_text(docker.read_text().replace('echo "1.2.3', 'exit 1; echo "1.2.3'))
+    done = script("push.sh", "ghcr.io/team", "", "base")
+    assert (done.returncode, done.stdout) == (1, "")
 
 
 @pytest.mark.parametrize(
