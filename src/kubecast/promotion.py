@@ -207,7 +207,8 @@ def compare(
     _refuse_seen(champion)
     theirs = champion.forecasts.drop(columns="seen_until").rename(columns=_champion_column)
     common = test.merge(theirs, on=_KEYS, validate="one_to_one")
-    common = common[scorable(common, series)].reset_index(drop=True)
+    origins = common_origins(common, panel)
+    common = common[scorable(common, series)]
     if common.empty:
         return None
     mase = series_metrics(common, series, [ENSEMBLE, _CHAMPION])["mase"].droplevel("part")
@@ -225,7 +226,7 @@ def compare(
         champion_coverage=_covered(common, *map(_champion_column, bounds)) if bounds else None,
         worst_segment=segment,
         worst_loss=loss,
-        paired=paired_difference(common, series, ENSEMBLE, _CHAMPION, common_origins(common, panel)),
+        paired=paired_difference(common, series, ENSEMBLE, _CHAMPION, origins),
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -110,6 +111,29 @@ def test_second_run_on_unchanged_data_runs_only_resolve_inputs(finished: Any, fo
     assert again.returncode == 0, again.stderr
     assert executed(folder, "out") == ["resolve-inputs"]
     assert again.stdout.splitlines()[-1] == finished.stdout.splitlines()[-1]
+
+
+def test_changed_bytes_run_everything_and_another_champion_only_what_judges(
+    folder: Path, tmp_path: Path
+) -> None:
+    def run(rows: pd.DataFrame) -> tuple[Any, list[str]]:
+        rows.to_csv(tmp_path / "data.csv", index=False)
+        done = kubecast(*arguments(tmp_path, "out", "--cache", "--models", "catboost", "--json"))
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout), executed(tmp_path, "out")
+
+    shutil.copytree(folder / "configs", tmp_path / "configs")
+    rows = hourly()
+    _, every = run(rows)
+    changed, again = run(rows.assign(y=rows["y"] + 1))
+    assert again == every
+    assert len(every) > 6
+    registry = str(tmp_path / "out" / "registry")
+    promoted = kubecast("models", "promote", "--registry", registry, changed["version"])
+    assert promoted.returncode == 0, promoted.stderr
+    judged, ran = run(rows)
+    assert ran == ["evaluate-models", "forecast-champion", "register-model", "resolve-inputs"]
+    assert f"forecaster@{judged['decision']['champion']}" == changed["version"]
 
 
 def test_forecast_in_a_new_process_equals_the_production_forecast(finished: Any, folder: Path) -> None:

@@ -5,10 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kubecast.comparison import common_origins, paired_difference
 from kubecast.config import ConfigError, PromotionSettings, TrainingSettings, validate
 from kubecast.errors import DataError
 from kubecast.metrics import ENSEMBLE
-from kubecast.promotion import Champion, Check, Decision, decide
+from kubecast.promotion import Champion, Check, Decision, compare, decide
 from tests.unit.forecast_tables import START, forecasts, scales
 from tests.unit.test_evaluation import panel_of
 
@@ -266,6 +267,21 @@ def test_champion_that_is_not_comparable_stays() -> None:
     assert decision.not_comparable == "its horizon: 24, this version's: 48"
     assert decision.reasons == [f"not comparable with the champion {ID}: its horizon: 24, this version's: 48"]
     assert all(each.passed for each in decision.checks)
+
+
+def test_origin_without_an_observed_target_moves_no_other_to_another_place_from_the_end() -> None:
+    table = forecasts({ENSEMBLE: 1.0, "other": 1.0}, blocks=1, origins=12, stride=5, parts=["test"])
+    panel = panel_of(table, align="series_end")
+    last = (table["unique_id"] == "s1") & (table["cutoff"] == table["cutoff"].max())
+    table.loc[last, "observed"] = False
+    theirs = table.rename(columns={"other": "yhat"})[["unique_id", "cutoff", "ds", "yhat"]]
+    champion = Champion(ID, "", theirs.assign(seen_until=START))
+    found = compare(table, scales(table), panel, [], champion)
+    origins = common_origins(table, panel)
+    assert found is not None
+    assert found.paired == paired_difference(table, scales(table), ENSEMBLE, "other", origins).model_copy(
+        update={"against": "champion"}
+    )
 
 
 def test_targets_that_were_not_observed_compare_nothing() -> None:

@@ -1,14 +1,14 @@
 """Batches of forecasts: kept whole, once, with the version that made them."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from kubecast.bundle import Bundle
-from kubecast.errors import InputError, IntegrityError, NotFound, StoreTimeout
+from kubecast.errors import InputError, IntegrityError, NotFound, StoreFull, StoreTimeout
 from kubecast.registry import Registry
 from kubecast.registry.local_store import LocalStore
 from kubecast.steps.batch import Batch, batch_forecast, read_batch
@@ -117,6 +117,55 @@ def test_a_manifest_whose_reply_was_lost_keeps_its_file(
     batch = make()
     assert (tmp_path / "batches" / "forecaster" / batch.path).exists()
     assert read_batch(str(tmp_path / "batches"), "forecaster") == batch
+
+
+def test_a_file_that_was_written_in_part_is_taken_away(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill_up(store: LocalStore, path: str, chunks: Iterable[bytes]) -> None:
+        write(store, path, [b"half"])
+        raise StoreFull("no space left")
+
+    write = LocalStore.write
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStore, "write", fill_up)
+        with pytest.raises(StoreFull):
+            make()
+    assert files(tmp_path / "batches") == []
+    assert read_batch(str(tmp_path / "batches"), "forecaster", make().batch)
+
+
+def overtaken(monkeypatch: pytest.MonkeyPatch, name: str, other: Callable[[], Batch]) -> list[Batch]:
+    """Let another writer finish just before the first write of ``name``; gives what that one kept."""
+
+    def swap_late(store: LocalStore, path: str, data: bytes, expected: str | None) -> None:
+        if path.endswith(name):
+            monkeypatch.setattr(LocalStore, "swap", swap)
+            kept.append(other())
+        swap(store, path, data, expected)
+
+    swap, kept = LocalStore.swap, list[Batch]()
+    monkeypatch.setattr(LocalStore, "swap", swap_late)
+    return kept
+
+
+def test_two_writers_of_one_batch_keep_the_first_ones(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = overtaken(monkeypatch, "manifest.json", make)
+    assert [make()] == first
+    assert [path.name for path in (tmp_path / "batches").rglob("*.parquet")] == [Path(first[0].path).name]
+    assert read_batch(str(tmp_path / "batches"), "forecaster") == first[0]
+
+
+def test_writer_of_older_forecasts_that_was_overtaken_leaves_latest(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = hourly()
+    newer = overtaken(monkeypatch, "latest.json", make)
+    older = make(rows[rows["ds"] <= rows["ds"].max() - pd.Timedelta(hours=24)])
+    assert older.first < newer[0].first
+    assert read_batch(str(tmp_path / "batches"), "forecaster") == newer[0]
 
 
 def test_data_that_does_not_fit_keeps_nothing(make: Make, tmp_path: Path) -> None:
