@@ -22,7 +22,7 @@ def batch_forecast(
     Args:
         data: Path or URL of the data file.
         registry: Path or URL.
-        model: ``NAME``, ``NAME@ALIAS`` or ``NAME@VERSION``; a name alone is its champion, else its newest.
+        model: ``NAME``, ``NAME@ALIAS`` or ``NAME@VERSION``; a name alone is its champion.
         destination: Path or URL of the folder that holds the batches.
         horizon: Steps; 0: the model's.
         future: Path or URL of known-future covariates over the horizon; empty for none.

@@ -168,6 +168,19 @@ def test_writer_of_older_forecasts_that_was_overtaken_leaves_latest(
     assert read_batch(str(tmp_path / "batches"), "forecaster") == newer[0]
 
 
+def test_version_that_is_no_champion_forecasts_only_when_it_is_named(
+    make: Make, published: Path, tmp_path: Path
+) -> None:
+    registry = Registry.open(str(published / "registry"))
+    bundle = registry.fetch(registry.resolve("forecaster"), "production", tmp_path / "fetched")
+    refused = Registry.open(str(tmp_path / "registry"))
+    version = refused.publish("forecaster", bundle.parent, {})
+    with pytest.raises(NotFound, match="no alias forecaster@champion"):
+        make(registry=str(tmp_path / "registry"))
+    named = make(registry=str(tmp_path / "registry"), model=f"forecaster@{version.id}")
+    assert named.model == f"forecaster@{version.id}"
+
+
 def test_data_that_does_not_fit_keeps_nothing(make: Make, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="horizon 7"):
         make(horizon=7)
