@@ -1,19 +1,18 @@
 """From a configuration folder to one compiled pipeline file."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from kfp import compiler
 
 from kubecast.config import PARAMETERS, AllSettings
 from kubecast.errors import ConfigError
+from kubecast.schedules import Mode
 from kubecast.settings import Settings
 from pipelines.batch import batch_pipeline
 from pipelines.training import training_pipeline
 
 MAX_BYTES = 256 * 1024  # what the cluster's workflow objects hold
-
-Which = Literal["training", "batch-forecast"]
 
 
 def parameters_of(settings: AllSettings) -> dict[str, Any]:
@@ -37,28 +36,31 @@ def parameters_of(settings: AllSettings) -> dict[str, Any]:
 
 
 def compile_pipeline(
-    settings: AllSettings, output: Path, which: Which = "training", *, on_cluster: bool = True
+    settings: AllSettings, output: Path, mode: Mode = "train", *, on_cluster: bool = True
 ) -> Path:
-    """Write a pipeline, with the settings as its parameters' defaults.
+    """Write the pipeline of a mode, with the settings as its parameters' defaults.
 
     Args:
         settings: A configuration folder.
         output: A ``.yaml`` file.
-        which: Of the pipelines.
+        mode: ``retrain`` trains with the champion's settings, ``score`` only forecasts.
         on_cluster: Whether tasks ask for what ``cluster.yaml`` says, which a local run ignores.
 
     Raises:
-        ConfigError: The file's name does not end so, or the compiled pipeline is too large for a cluster.
+        ConfigError: The name does not end so, there is no pipeline of that mode, or the compiled one is too
+            large for a cluster.
     """
     if output.suffix != ".yaml":
         raise ConfigError(f"--output {output}: ends in {output.suffix or 'nothing'}, allowed: .yaml")
+    if mode == "tune":
+        raise ConfigError("mode tune: there is no such pipeline; allowed: train, retrain, score")
     output.parent.mkdir(parents=True, exist_ok=True)
-    if which == "training":
-        pipeline, parameters = training_pipeline(settings, on_cluster), parameters_of(settings)
-    else:
+    if mode == "score":
         training = settings.training
         pipeline = batch_pipeline(settings, on_cluster)
         parameters = {"registry": training.model_registry.path, "model": training.model_name}
+    else:
+        pipeline, parameters = training_pipeline(settings, mode, on_cluster), parameters_of(settings)
     compiler.Compiler().compile(pipeline, str(output), pipeline_parameters=parameters)
     size = output.stat().st_size
     if size > MAX_BYTES:

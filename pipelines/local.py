@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -195,6 +195,7 @@ def run_locally(
     output: Path,
     registry: str,
     as_of: str,
+    mode: Literal["train", "retrain"],
     *,
     caching: bool,
     tell: Callable[[Progress], None],
@@ -207,6 +208,7 @@ def run_locally(
         output: A folder.
         registry: Path or URL; empty: ``output/registry``.
         as_of: Moment after which targets are not seen; empty for none.
+        mode: ``retrain``: with the champion's settings.
         caching: See ``run_compiled``.
         tell: See ``run_compiled``.
     """
@@ -220,7 +222,7 @@ def run_locally(
     store = Registry.open(arguments["registry"])  # one that cannot be is refused before anything is trained
     for name in RESULTS:  # a run that fails leaves none of an earlier one's
         (output / name).unlink(missing_ok=True)
-    compiled = compile_pipeline(settings, output / "pipeline.yaml", on_cluster=False)
+    compiled = compile_pipeline(settings, output / "pipeline.yaml", mode, on_cluster=False)
     outputs = run_compiled(compiled, arguments, output, caching=caching, tell=tell)
     version = store.resolve(outputs["version"])  # a cached task may name one that is gone
     _collect(outputs, output)

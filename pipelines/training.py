@@ -16,6 +16,7 @@ from components.training.train_catboost import train_catboost
 from components.training.train_lstm import train_lstm
 from components.training.train_transformer import train_transformer
 from kubecast.config import AllSettings
+from kubecast.schedules import Mode
 from pipelines.pods import configure_all
 
 TRAINERS: dict[str, Callable[..., Any]] = {
@@ -36,11 +37,12 @@ class Published(NamedTuple):
     backtest: dsl.Dataset
 
 
-def training_pipeline(every: AllSettings, on_cluster: bool) -> Any:
+def training_pipeline(every: AllSettings, mode: Mode, on_cluster: bool) -> Any:
     """Make the pipeline that ``pipeline.yaml`` describes: prepare, train, stack, judge, publish.
 
     Args:
         every: Settings file.
+        mode: ``train``, or ``retrain``: with the champion's settings.
         on_cluster: Whether the tasks ask for what ``cluster.yaml`` says, which a local run ignores.
     """
     settings = every.pipeline
@@ -79,22 +81,19 @@ def training_pipeline(every: AllSettings, on_cluster: bool) -> Any:
         resolved = resolve_inputs(
             data=data,
             as_of=as_of,
+            mode=mode,
             seed=seed,
             pipeline_settings=settings.model_dump_json(),
             **prepared,
             **published,
         )
         resolved.set_caching_options(False)
+        texts = {kind: resolved.outputs[f"{kind}_settings"] for kind in TRAINERS}
+        prepared |= {f"{kind}_settings": text for kind, text in texts.items()}
         panel = prepare_data(
             data=data, digest=resolved.outputs["digest"], as_of=resolved.outputs["as_of"], **prepared
         ).outputs["panel"]
         champion = forecast_champion(panel=panel, champion=resolved.outputs["champion"], **published)
-        texts = {
-            "arima": arima_settings,
-            "lstm": lstm_settings,
-            "transformer": transformer_settings,
-            "catboost": catboost_settings,
-        }
 
         def train(kind: str, **fitted: Any) -> Any:
             return TRAINERS[kind](

@@ -10,13 +10,9 @@ import kfp_server_api
 import yaml
 
 from kubecast.config import AllSettings
-from kubecast.errors import ConfigError
 from kubecast.schedules import Mode
 from pipelines.cluster.client import Client, ensure
-from pipelines.compiling import Which, compile_pipeline
-
-MODES: dict[Mode, Which] = {"retrain": "training", "score": "batch-forecast"}
-"""The pipeline of each mode that can be compiled."""
+from pipelines.compiling import compile_pipeline
 
 HASH_DIGITS = 16
 
@@ -53,9 +49,7 @@ def compile_mode(settings: AllSettings, mode: Mode, folder: Path) -> Compiled:
     Raises:
         ConfigError: There is no pipeline of that mode.
     """
-    if mode not in MODES:
-        raise ConfigError(f"mode {mode}: there is no such pipeline; allowed: {', '.join(MODES)}")
-    path = compile_pipeline(settings, folder / f"{mode}.yaml", MODES[mode])
+    path = compile_pipeline(settings, folder / f"{mode}.yaml", mode)
     content = path.read_bytes()
     spec = next(iter(yaml.safe_load_all(content)))
     version = hashlib.sha256(content).hexdigest()[:HASH_DIGITS]

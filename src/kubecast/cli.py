@@ -89,6 +89,9 @@ def run(
     ] = "",
     overrides: Overrides = None,
     as_of: AsOf = "",
+    mode: Annotated[
+        Literal["train", "retrain"], typer.Option(help="retrain: each model with the champion's settings.")
+    ] = "train",
     cache: Annotated[
         bool, typer.Option(help="Reuse the outputs of tasks whose inputs are unchanged.")
     ] = False,
@@ -104,7 +107,7 @@ def run(
 
     settings = _settings(config, overrides, horizon, frequency, season_lengths, models)
     with _progress(quiet=as_json) as tell:
-        result = run_locally(settings, data, output, registry, as_of, caching=cache, tell=tell)
+        result = run_locally(settings, data, output, registry, as_of, mode, caching=cache, tell=tell)
     leaderboard = json.loads((output / "leaderboard.json").read_text())
     if as_json:
         told = {"version": result.version, "aliases": result.aliases, "output": str(output)}
@@ -185,16 +188,16 @@ def compile_(
     output: Annotated[Path, typer.Option(help="File to write: .yaml.")],
     config: ConfigDir = None,
     overrides: Overrides = None,
-    pipeline: Annotated[
-        Literal["training", "batch-forecast"],
-        typer.Option(help="batch-forecast: new data through a published model."),
-    ] = "training",
+    mode: Annotated[
+        Literal["train", "retrain", "score"],
+        typer.Option(help="retrain: with the champion's settings; score: forecast new data with it."),
+    ] = "train",
     as_json: Json = False,
 ) -> None:
     """Compile a pipeline for a Kubeflow Pipelines cluster."""
     from pipelines.compiling import compile_pipeline
 
-    compile_pipeline(_settings(config, overrides), output, pipeline)
+    compile_pipeline(_settings(config, overrides), output, mode)
     size = output.stat().st_size
     print_json({"pipeline": str(output), "bytes": size}) if as_json else print(
         f"pipeline   {output}  {size} bytes"

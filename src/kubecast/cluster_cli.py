@@ -65,8 +65,9 @@ def submit(
         ),
     ] = None,
     mode: Annotated[
-        Literal["tune", "retrain", "score"], typer.Option(help="Which of the pipelines.")
-    ] = "retrain",
+        Literal["train", "tune", "retrain", "score"],
+        typer.Option(help="retrain: with the champion's settings; score: forecast new data with it."),
+    ] = "train",
     name: Annotated[str, typer.Option(help="Of the run; default: the mode and the time.")] = "",
     host: Host = "",
     namespace: Namespace = "",

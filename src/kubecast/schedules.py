@@ -7,7 +7,8 @@ from pydantic import AfterValidator, Field
 
 from kubecast.settings import PositiveFloat, Settings
 
-Mode = Literal["tune", "retrain", "score"]
+Mode = Literal["train", "tune", "retrain", "score"]
+"""What a pipeline does: train as the files say, after a search, as the champion was, or only forecast."""
 
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _DAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]

@@ -50,14 +50,15 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     data = str(folder / "data.csv")
     published = {"registry": str(folder / "registry"), "model_name": "demand"}
     resolved = resolve_inputs.python_func(
-        data, "", horizon=6, frequency="h", season_lengths="24", seed=1, **published, **settings,
+        data, "", "train", horizon=6, frequency="h", season_lengths="24", seed=1, **published, **settings,
         pipeline_settings="{}",
     )  # fmt: skip
-    digest, as_of, champion, inputs_digest = resolved
+    digest, as_of, champion, inputs_digest, *texts_of_models = resolved
     prepare_data.python_func(
         data, digest, as_of, 6, "h", "24", **settings,
         panel=new("panel", dsl.Dataset), data_report=new("data_report", dsl.Markdown),
     )  # fmt: skip
+    assert texts_of_models == [settings[f"{kind}_settings"] for kind in TRAINERS]
     members: dict[str, Any] = {}
     versions: dict[str, Any] = {}
     for kind, train in TRAINERS.items():

@@ -82,12 +82,12 @@ def run(
     """Compile a pipeline and run it in containers."""
     folder = tmp_path_factory.mktemp("compiled")
 
-    def run(pipeline: str, **arguments: Any) -> Finished:
-        compiled, outputs = folder / f"{pipeline}.yaml", folder / f"{pipeline}.json"
+    def run(mode: str, **arguments: Any) -> Finished:
+        compiled, outputs = folder / f"{mode}.yaml", folder / f"{mode}.json"
         settings = ("cluster.image_repository=localhost", f"pipeline.models={json.dumps(MODELS)}")
         call(
             *(KUBECAST, "compile", "--config", "configs/quick", "--output", str(compiled)),
-            *("--pipeline", pipeline),
+            *("--mode", mode),
             *(word for setting in settings for word in ("--set", setting)),
         )
         runner = {
@@ -132,7 +132,7 @@ def data(root: Path) -> str:
 def trained(run: Callable[..., Finished], data: str) -> Finished:
     """The training pipeline on half-hourly electricity demand."""
     return run(
-        "training",
+        "train",
         data=data,
         horizon=48,
         frequency="30min",
@@ -172,7 +172,7 @@ def test_batch_forecast_in_the_serving_image_equals_the_production_forecast(
     trained: Finished, run: Callable[..., Finished], data: str
 ) -> None:
     batch = run(
-        "batch-forecast",
+        "score",
         data=data,
         registry="s3://kubecast/registry",
         model="forecaster",

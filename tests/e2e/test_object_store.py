@@ -44,7 +44,7 @@ def test_a_run_publishes_to_a_bucket_and_forecasts_come_from_it(s3_url: str, tmp
     published = pd.read_parquet(tmp_path / "out" / "forecasts.parquet")
     pd.testing.assert_frame_equal(found, published, rtol=0, atol=1e-6)
 
-    compiled = compile_pipeline(AllSettings(), tmp_path / "batch.yaml", "batch-forecast", on_cluster=False)
+    compiled = compile_pipeline(AllSettings(), tmp_path / "batch.yaml", "score", on_cluster=False)
     arguments = {
         "data": data,
         "registry": registry,

@@ -18,7 +18,7 @@ from tests.unit.steps.test_steps import run
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = AllSettings(training=TrainingSettings(model_name="demand"))
-    return compile_pipeline(settings, tmp_path_factory.mktemp("batch") / "batch.yaml", "batch-forecast")
+    return compile_pipeline(settings, tmp_path_factory.mktemp("batch") / "batch.yaml", "score")
 
 
 def test_one_task_that_is_never_cached_runs_in_the_serving_image(compiled: Path) -> None:
@@ -41,7 +41,7 @@ def test_one_task_that_is_never_cached_runs_in_the_serving_image(compiled: Path)
 
 
 def test_it_forecasts_new_data_with_the_champion(tmp_path: Path) -> None:
-    compiled = compile_pipeline(AllSettings(), tmp_path / "local.yaml", "batch-forecast", on_cluster=False)
+    compiled = compile_pipeline(AllSettings(), tmp_path / "local.yaml", "score", on_cluster=False)
     rows = hourly()
     published = run(rows, tmp_path / "run")
     rows.to_csv(tmp_path / "new.csv", index=False)

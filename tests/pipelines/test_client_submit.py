@@ -49,7 +49,7 @@ def api() -> Iterator[KfpApi]:
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
-    return compile_mode(load_settings(None, SMALL), "retrain", tmp_path_factory.mktemp("compiled"))
+    return compile_mode(load_settings(None, SMALL), "train", tmp_path_factory.mktemp("compiled"))
 
 
 @pytest.fixture(autouse=True)
@@ -149,8 +149,8 @@ def test_value_of_another_type_than_the_pipelines_is_refused(values: dict[str, A
 
 
 def test_same_settings_are_the_same_version_and_others_are_not(compiled: Compiled, tmp_path: Path) -> None:
-    again = compile_mode(load_settings(None, SMALL), "retrain", tmp_path)
-    other = compile_mode(load_settings(None, [*SMALL, "training.seed=1"]), "retrain", tmp_path)
+    again = compile_mode(load_settings(None, SMALL), "train", tmp_path)
+    other = compile_mode(load_settings(None, [*SMALL, "training.seed=1"]), "train", tmp_path)
     assert again.version == compiled.version != other.version
     assert (len(again.version), again.name) == (16, "kubecast-training")
 
@@ -237,7 +237,9 @@ def test_wrong_parameter_is_refused_before_the_cluster_is_asked(api: KfpApi) -> 
 
 
 def test_mode_without_a_pipeline_is_refused(api: KfpApi) -> None:
-    with pytest.raises(ConfigError, match=r"mode tune: there is no such pipeline; allowed: retrain, score"):
+    with pytest.raises(
+        ConfigError, match=r"mode tune: there is no such pipeline; allowed: train, retrain, score"
+    ):
         invoke("submit", "--mode", "tune", "--host", api.host)
 
 

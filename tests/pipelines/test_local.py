@@ -159,7 +159,14 @@ def test_run_that_fails_leaves_none_of_an_earlier_runs_results(tmp_path: Path) -
     settings = load_settings(None, SETTINGS)
     with pytest.raises(DataError, match=r"nowhere\.csv"):
         run_locally(
-            settings, str(tmp_path / "nowhere.csv"), tmp_path, "", "", caching=False, tell=lambda _: None
+            settings,
+            str(tmp_path / "nowhere.csv"),
+            tmp_path,
+            "",
+            "",
+            "train",
+            caching=False,
+            tell=lambda _: None,
         )
     assert not (tmp_path / "report.html").exists()
 
@@ -174,6 +181,7 @@ def test_training_pipeline_publishes_and_puts_its_results_on_top(tmp_path: Path)
         output,
         "",
         "2024-01-15",
+        "train",
         caching=False,
         tell=told.append,
     )
@@ -203,5 +211,5 @@ def test_what_cannot_work_is_refused_before_anything_runs(
 ) -> None:
     told: list[Any] = []
     with pytest.raises(ConfigError, match=message):
-        run_locally(settings, "d.csv", tmp_path, registry, "", caching=False, tell=told.append)
+        run_locally(settings, "d.csv", tmp_path, registry, "", "train", caching=False, tell=told.append)
     assert told == []

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from kubecast.config import load_settings
-from pipelines.compiling import Which, compile_pipeline
+from kubecast.schedules import Mode
+from pipelines.compiling import compile_pipeline
 from pipelines.pods import SHARED_MEMORY, label_of
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -24,19 +25,17 @@ SET = [
 ]
 
 
-def compiled(
-    folder: Path, *overrides: str, which: Which = "training"
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    path = compile_pipeline(load_settings(CONFIGS, [*SET, *overrides]), folder / "p.yaml", which)
+def compiled(folder: Path, *overrides: str, mode: Mode = "train") -> tuple[dict[str, Any], dict[str, Any]]:
+    path = compile_pipeline(load_settings(CONFIGS, [*SET, *overrides]), folder / "p.yaml", mode)
     spec, platform = yaml.safe_load_all(path.read_text())
     return spec, platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
 
 
-@pytest.fixture(scope="module", params=["training", "batch-forecast"])
+@pytest.fixture(scope="module", params=["train", "retrain", "score"])
 def both(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    return compiled(tmp_path_factory.mktemp("compiled"), which=request.param)
+    return compiled(tmp_path_factory.mktemp("compiled"), mode=request.param)
 
 
 def containers(spec: dict[str, Any]) -> dict[str, Any]:

@@ -55,11 +55,11 @@ def test_graph_is_the_one_of_the_design(spec: dict[str, Any]) -> None:
     assert found == {
         "resolve-inputs": set(),
         "prepare-data": {"resolve-inputs"},
-        **{f"train-{kind}": {"prepare-data"} for kind in KINDS},
+        **{f"train-{kind}": {"resolve-inputs", "prepare-data"} for kind in KINDS},
         "stack-ensemble": {"prepare-data", *trained},
         "forecast-champion": {"resolve-inputs", "prepare-data"},
         "evaluate-models": {"prepare-data", "stack-ensemble", "forecast-champion"},
-        **{f"final-{kind}": {"prepare-data", f"train-{kind}"} for kind in KINDS},
+        **{f"final-{kind}": {"resolve-inputs", "prepare-data", f"train-{kind}"} for kind in KINDS},
         "register-model": {
             "resolve-inputs",
             "prepare-data",
@@ -102,7 +102,18 @@ def test_each_trainer_reads_its_own_settings_alone(spec: dict[str, Any]) -> None
     for kind in KINDS:
         read = named(spec)[f"train-{kind}"]["inputs"]["parameters"]
         inputs = {value.get("componentInputParameter") for value in read.values()} - {None}
-        assert inputs == {f"{kind}_settings", "seed"}
+        assert inputs == {"seed"}
+        made = [value["taskOutputParameter"] for value in read.values() if "taskOutputParameter" in value]
+        assert made == [{"outputParameterKey": f"{kind}_settings", "producerTask": "resolve-inputs"}]
+
+
+def test_retraining_differs_only_in_what_resolve_inputs_is_told(tmp_path: Path) -> None:
+    settings = AllSettings(training=TrainingSettings(horizon=48))
+    modes = ("train", "retrain")
+    paths = [compile_pipeline(settings, tmp_path / f"{mode}.yaml", mode) for mode in modes]
+    lines = [path.read_text().splitlines() for path in paths]
+    differing = [(a.strip(), b.strip()) for a, b in zip(*lines, strict=True) if a != b]
+    assert differing == [("constant: train", "constant: retrain")]
 
 
 def test_every_executor_runs_a_baked_image_and_installs_nothing(spec: dict[str, Any]) -> None:

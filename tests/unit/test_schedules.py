@@ -59,7 +59,7 @@ def test_cron_that_kubeflow_would_read_otherwise_is_refused(cron: str, why: str)
     ("changes", "why"),
     [
         ({"name": "Nightly"}, "name"),
-        ({"mode": "train"}, "'tune', 'retrain' or 'score'"),
+        ({"mode": "fit"}, "'train', 'tune', 'retrain' or 'score'"),
         ({"max_concurrency": 0}, "greater than or equal to 1"),
         ({"max_concurrency": 11}, "less than or equal to 10"),
         ({"parameters": {"horizon": float("nan")}}, "parameters.horizon"),

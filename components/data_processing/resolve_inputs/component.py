@@ -9,6 +9,7 @@ from components import images
 def resolve_inputs(
     data: str,
     as_of: str,
+    mode: str,
     registry: str,
     model_name: str,
     horizon: int,
@@ -22,12 +23,25 @@ def resolve_inputs(
     catboost_settings: str,
     ensemble_settings: str,
     pipeline_settings: str,
-) -> NamedTuple("Resolved", [("digest", str), ("as_of", str), ("champion", str), ("inputs_digest", str)]):
-    """Fix the data's digest, the newest row at or before ``as_of``, and the champion.
+) -> NamedTuple(
+    "Resolved",
+    [
+        ("digest", str),
+        ("as_of", str),
+        ("champion", str),
+        ("inputs_digest", str),
+        ("arima_settings", str),
+        ("lstm_settings", str),
+        ("transformer_settings", str),
+        ("catboost_settings", str),
+    ],
+):
+    """Fix the data's digest, the newest row at or before ``as_of``, the champion and the models' settings.
 
     Args:
         data: Path or URL of the data file.
         as_of: ISO date or time after which rows are not seen; empty for none.
+        mode: train, or retrain: with the champion's settings.
         registry: Path or URL.
         model_name: Empty: from the settings.
         horizon: Steps to forecast.
@@ -60,5 +74,6 @@ def resolve_inputs(
         "ensemble_settings": ensemble_settings,
         "pipeline_settings": pipeline_settings,
     }
-    found = resolve_inputs(data, as_of, registry, model_name, parameters)
-    return found.digest, found.as_of, found.champion, found.inputs_digest
+    found = resolve_inputs(data, as_of, mode, registry, model_name, parameters)
+    fixed = found.digest, found.as_of, found.champion, found.inputs_digest
+    return *fixed, *(found.settings[kind] for kind in ("arima", "lstm", "transformer", "catboost"))

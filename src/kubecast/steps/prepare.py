@@ -6,14 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, get_args
 
 import pandas as pd
 
 from kubecast.cleaning import build_panel, newest_time
-from kubecast.config import SECTIONS, TrainingSettings, parse_settings, with_scalars
+from kubecast.config import (
+    SECTIONS,
+    ModelKind,
+    PipelineSettings,
+    TrainingSettings,
+    parse_settings,
+    validate,
+    with_scalars,
+)
 from kubecast.datafile import digest_of, read_data
-from kubecast.errors import RegistryError, StoreError
+from kubecast.errors import ConfigError, RegistryError, StoreError
 from kubecast.panel import Panel
 from kubecast.registry import CHAMPION, Registry
 from kubecast.timestamps import parse_time
@@ -28,16 +36,18 @@ class Resolved:
         as_of: The moment after which rows are not seen, in UTC; empty for none.
         champion: The version to judge against; empty for none.
         inputs_digest: SHA-256 of everything that the run is a function of, but the champion.
+        settings: JSON of each model's settings, by its kind, as it is to be trained.
     """
 
     digest: str
     as_of: str
     champion: str
     inputs_digest: str
+    settings: dict[str, str]
 
 
 def resolve_inputs(
-    data: str, as_of: str, registry: str, model_name: str, parameters: Mapping[str, Any]
+    data: str, as_of: str, mode: str, registry: str, model_name: str, parameters: Mapping[str, Any]
 ) -> Resolved:
     """Read what can change, so that every later task is a function of its inputs.
 
@@ -45,6 +55,7 @@ def resolve_inputs(
         data: Path or URL of the data file.
         as_of: ISO date or time; empty for none. It is brought down to the newest row at or before it, so that
             a scheduled run on unchanged data is the same run.
+        mode: ``retrain``: with the champion's settings, where it has them; else ``train``.
         registry: Path or URL; empty: from the settings.
         model_name: Empty: from the settings.
         parameters: Every other parameter of the run; ``training_settings`` is the JSON of ``training.yaml``.
@@ -57,31 +68,83 @@ def resolve_inputs(
         moment = newest_time(file.rows, settings, parse_time(as_of, "as_of")).isoformat()
     else:
         digest, moment = digest_of(data, settings.data.max_bytes), ""
-    found = {**parameters, "data_digest": digest, "as_of": moment, "kubecast": version("kubecast")}
+    champion = _champion(*published_under(settings, registry, model_name))
+    texts = _model_settings(parameters, champion if mode == "retrain" else None)
+    trained = {f"{kind}_settings": text for kind, text in texts.items()}
+    found = {
+        **parameters,
+        **trained,
+        "data_digest": digest,
+        "as_of": moment,
+        "kubecast": version("kubecast"),
+    }
     inputs = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
-    store, name = published_under(settings, registry, model_name)
-    return Resolved(digest, moment, _champion(store, name, inputs), inputs)
+    return Resolved(digest, moment, _judged_against(champion, inputs), inputs, texts)
 
 
-def _champion(store: Registry, name: str, inputs: str) -> str:
+class _Champion(NamedTuple):
+    """The version that is champion now; without metadata where that cannot be read."""
+
+    id: str = ""
+    metadata: Mapping[str, Any] = {}
+
+
+def _champion(store: Registry, name: str) -> _Champion:
+    current = store.aliases(name).get(CHAMPION)
+    if current is None:
+        return _Champion()
+    try:
+        return _Champion(current, store.resolve(f"{name}@{current}").metadata)
+    except StoreError:
+        raise
+    except RegistryError:  # forecast_champion tells why; this version is published all the same
+        return _Champion(current)
+
+
+def _judged_against(champion: _Champion, inputs: str) -> str:
     """The champion's id; if this very run made it, the id of the one that it was judged against then.
 
     So a run that is repeated on unchanged data has the same inputs as the first time, and is cached.
     """
-    current = store.aliases(name).get(CHAMPION)
-    if current is None:
-        return ""
-    try:
-        metadata = store.resolve(f"{name}@{current}").metadata
-    except StoreError:
-        raise
-    except RegistryError:  # forecast_champion tells why; this version is published all the same
-        return current
-    if metadata.get("inputs_digest") != inputs:
-        return current
-    decision = metadata.get("decision")
-    judged_against = decision.get("champion") if isinstance(decision, dict) else None
-    return str(judged_against or "")
+    if champion.metadata.get("inputs_digest") != inputs:
+        return champion.id
+    decision = champion.metadata.get("decision")
+    found = decision.get("champion") if isinstance(decision, dict) else None
+    return str(found or "")
+
+
+def _model_settings(parameters: Mapping[str, Any], champion: _Champion | None) -> dict[str, str]:
+    """Each model's settings: the champion's, or where there are none, the parameters'."""
+    settings = parse_settings(PipelineSettings, str(parameters["pipeline_settings"]), "pipeline_settings")
+    texts = {kind: str(parameters[f"{kind}_settings"]) for kind in get_args(ModelKind)}
+    # One text for equal settings, so that tasks are cached however they were written.
+    found = {
+        kind: parse_settings(SECTIONS[kind], text, f"{kind}_settings").model_dump_json()
+        for kind, text in texts.items()
+    }
+    if champion is None:
+        return found
+    for kind in settings.models:
+        try:
+            found[kind] = _settings_of(champion, kind)
+        except ConfigError as error:
+            print(f"warning: {error}; {kind} is trained with its settings file's values", flush=True)
+    return found
+
+
+def _settings_of(champion: _Champion, kind: str) -> str:
+    """The JSON of the settings that a champion's member was trained with.
+
+    Raises:
+        ConfigError: There is no champion, no such member, or its settings are not allowed any more.
+    """
+    if not champion.id:
+        raise ConfigError("there is no champion yet")
+    kept = champion.metadata.get("settings")
+    member = kept.get(kind) if isinstance(kept, dict) else None
+    if not isinstance(member, dict):
+        raise ConfigError(f"champion {champion.id} has no settings of {kind}")
+    return validate(SECTIONS[kind], member, f"{kind} settings of champion {champion.id}").model_dump_json()
 
 
 def published_under(settings: TrainingSettings, registry: str, model_name: str) -> tuple[Registry, str]:

@@ -176,6 +176,7 @@ def metadata(run: Run, evaluation: Evaluation, members: Mapping[str, MemberPaths
     text = json.dumps(settings, sort_keys=True, allow_nan=False)
     return {
         "data_digest": panel.spec.digest,
+        "settings": settings,
         "settings_digest": hashlib.sha256(text.encode()).hexdigest(),
         "seeds": {name: card.seed for name, card in cards.items()},
         "packages": package_versions() | {k: v for card in cards.values() for k, v in card.versions.items()},

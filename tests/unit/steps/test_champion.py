@@ -26,7 +26,7 @@ from kubecast.registry import Registry
 from kubecast.registry.local_store import LocalStore
 from kubecast.steps.champion import forecast_champion, forecast_unseen, read_champion
 from tests.conftest import hourly
-from tests.unit.steps.test_steps import prepare, publish, register, resolved_inputs, run, train
+from tests.unit.steps.test_steps import CATBOOST, prepare, publish, register, resolved_inputs, run, train
 
 KEYS = ["unique_id", "cutoff", "ds"]
 YESTERDAY = pd.Timestamp("2024-01-15T12:00")  # of the 400 hours from 2024-01-01, the last 47 come after it
@@ -442,6 +442,62 @@ def test_run_is_told_of_no_champion_after_its_own_version_became_the_first(
     register(after, None, tmp_path / "registry", told.inputs_digest)
     assert champion_of(tmp_path / "registry")
     assert resolved_inputs(tmp_path) == told
+
+
+def test_retraining_takes_the_champions_settings_of_what_it_holds(
+    registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hourly().to_csv(tmp_path / "data.csv", index=False)
+    files, champions = resolved_inputs(tmp_path), resolved_inputs(tmp_path, mode="retrain")
+    assert champions.settings == {**files.settings, "catboost": CATBOOST}
+    assert files.settings["catboost"] != CATBOOST
+    assert champions.inputs_digest != files.inputs_digest
+    assert champions.champion == files.champion == champion_of(registry)
+    assert "warning" not in capsys.readouterr().out
+
+
+def test_retraining_goes_on_with_its_settings_after_its_own_version_took_the_champions_place(
+    registry: Path, after: Path, tmp_path: Path
+) -> None:
+    hourly().to_csv(tmp_path / "data.csv", index=False)
+    told = resolved_inputs(tmp_path, mode="retrain")
+    register(after, ask(after / "panel", registry, tmp_path), registry, told.inputs_digest)
+    assert champion_of(registry) != told.champion
+    assert resolved_inputs(tmp_path, mode="retrain") == told
+
+
+def test_retraining_without_a_champion_takes_the_files_values_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hourly().to_csv(tmp_path / "data.csv", index=False)
+    assert resolved_inputs(tmp_path, mode="retrain") == resolved_inputs(tmp_path)
+    assert capsys.readouterr().out == (
+        "warning: there is no champion yet; catboost is trained with its settings file's values\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kept", "reason"),
+    [
+        ({}, "has no settings of catboost"),
+        ({"settings": ["depth"]}, "has no settings of catboost"),
+        ({"settings": {"catboost": {"depth": 99}}}, "depth"),
+    ],
+    ids=["older", "malformed", "not-allowed"],
+)
+def test_champions_settings_that_cannot_be_used_are_named(
+    registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kept: dict[str, Any], reason: str
+) -> None:
+    hourly().to_csv(tmp_path / "data.csv", index=False)
+    store = Registry.open(str(registry))
+    champion = store.resolve("forecaster@champion")
+    bundle = store.fetch(champion, "production", tmp_path / "fetched").parent
+    other = store.publish("forecaster", bundle, kept)
+    store.set_alias("forecaster", "champion", other.id, expected=champion.id)
+    assert resolved_inputs(tmp_path, mode="retrain").settings == resolved_inputs(tmp_path).settings
+    warning = capsys.readouterr().out
+    assert reason in warning
+    assert other.id in warning
 
 
 def test_store_that_fails_tells_a_run_nothing(registry: Path, tmp_path: Path) -> None:

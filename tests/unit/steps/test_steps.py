@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from kubecast.bundle import Bundle, mase
-from kubecast.config import AllSettings, CatBoostSettings, TrainingSettings
+from kubecast.config import AllSettings, CatBoostSettings, PipelineSettings, TrainingSettings
 from kubecast.errors import ConfigError, DataError, InputError, IntegrityError, ModelError
 from kubecast.models import make_trainer
 from kubecast.models.artifact import read_card, read_status
@@ -35,9 +35,10 @@ def texts(**changes: Any) -> dict[str, str]:
     return {name: getattr(settings, name).model_dump_json() for name in names}
 
 
-def resolved_inputs(folder: Path, as_of: str = "", **changes: Any) -> Resolved:
-    parameters = {"training_settings": texts(**changes)["training"]}
-    return resolve_inputs(str(folder / "data.csv"), as_of, str(folder / "registry"), "", parameters)
+def resolved_inputs(folder: Path, as_of: str = "", mode: str = "train", **changes: Any) -> Resolved:
+    parameters = {f"{name}_settings": text for name, text in texts(**changes).items()}
+    parameters["pipeline_settings"] = PipelineSettings(models=["catboost"]).model_dump_json()
+    return resolve_inputs(str(folder / "data.csv"), as_of, mode, str(folder / "registry"), "", parameters)
 
 
 def prepare(rows: pd.DataFrame, folder: Path, **changes: Any) -> Path:
