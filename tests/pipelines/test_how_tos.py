@@ -1,0 +1,118 @@
+"""The how-tos for a cluster, tried as they are written: files edited, commands run, against a server."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipelines.cluster import following
+from tests.seaweed import Seaweed
+
+from ..kfp_api import KfpApi
+from .cluster_fixtures import invoke
+from .test_client_submit import SUCCEEDS
+
+ROOT = Path(__file__).parents[2]
+KUBECAST = ".venv/bin/kubecast "
+ON_A_CLUSTER = ("kubectl ", "export ", "make ")
+
+Follow = Callable[[str], list[str]]
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[KfpApi]:
+    with KfpApi() as server:
+        server.script = SUCCEEDS
+        monkeypatch.setenv("KUBECAST_KFP_HOST", server.host)
+        monkeypatch.setattr(following, "INTERVAL", 0.0)
+        yield server
+
+
+@pytest.fixture
+def follow(api: KfpApi, seaweed: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Follow:
+    """Do what a how-to says, in a new folder, and return what its commands print."""
+    seaweed.create_bucket("demand")
+    for name, value in seaweed.environment("writer").items():
+        monkeypatch.setenv(name, value)
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    monkeypatch.chdir(tmp_path)
+
+    def follow(name: str) -> list[str]:
+        text = (ROOT / "docs" / "how-to" / f"{name}.md").read_text()
+        printed = []
+        for kind, block in re.findall(r"^ *```(sh|yaml)\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL):
+            if kind == "yaml":
+                edit(block)
+                continue
+            for line in block.replace("\\\n", "").splitlines():
+                printed.append(do(line.strip(), list(api.runs)))
+        return printed
+
+    return follow
+
+
+def do(line: str, runs: list[str]) -> str:
+    if line.startswith(KUBECAST):
+        words = [runs[-1] if word == "RUN" else word for word in shlex.split(line)[1:]]
+        found = invoke(*words)
+        assert not found.exit_code, line
+        return found.output
+    if not line.startswith(ON_A_CLUSTER):
+        subprocess.run(shlex.split(line), check=True)
+    return ""
+
+
+def edit(block: str) -> None:
+    """Bring the keys of a block into the settings file that they belong to."""
+    given = yaml.safe_load(block)
+    ((name, changes),) = (given if len(given) == 1 else {"cluster": given}).items()
+    path = Path("demand") / f"{name}.yaml"
+    found = yaml.safe_load(path.read_text())
+    merge(found[name], changes)
+    path.write_text(yaml.safe_dump(found))
+
+
+def merge(found: dict[str, Any], changes: dict[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(found.get(key), dict):
+            merge(found[key], value)
+        else:
+            found[key] = value
+
+
+def test_first_run(follow: Follow, api: KfpApi) -> None:
+    printed = "".join(follow("first-run"))
+    trained, scored = api.runs.values()
+    assert trained.service_account == "kubecast-pipeline"
+    assert trained.runtime_config.parameters == {"data": "s3://demand/demand.csv"}
+    assert set(scored.runtime_config.parameters) == {"data", "destination"}
+    assert {pipeline.display_name for pipeline in api.pipelines.values()} == {
+        "kubecast-training",
+        "kubecast-batch-forecast",
+    }
+    assert "would be created" in printed
+    assert "SUCCEEDED" in printed
+
+
+def test_gpu_nodes(follow: Follow) -> None:
+    follow("gpu-nodes")
+    _, platform = yaml.safe_load_all(Path("pipeline.yaml").read_text())
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert executors["exec-train-lstm"]["nodeSelector"]["labels"] == {
+        "cloud.google.com/gke-accelerator": "nvidia-tesla-t4"
+    }
+    assert executors["exec-train-lstm"]["tolerations"]
+
+
+def test_nightly_run(follow: Follow, api: KfpApi) -> None:
+    printed = follow("schedule-a-nightly-run")
+    assert any(text.startswith("created    nightly-retrain") for text in printed)
+    (schedule,) = api.recurring.values()
+    assert schedule.status == "ENABLED"
+    assert schedule.service_account == "kubecast-pipeline"
