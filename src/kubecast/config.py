@@ -254,6 +254,12 @@ class NeuralSettings(ModelSettings):
     schedule: Literal["constant", "cosine", "plateau"] = "constant"
     loss: Literal["mse", "mae", "huber"] = "mse"
     clip_norm: PositiveFloat | None = 1.0
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
+        default="float32", description="of the updates; weights, losses and forecasts are float32"
+    )
+    jit_compile: Literal["auto"] | bool = Field(
+        default="auto", description="compile the updates by XLA; auto: on a GPU, where every layer allows it"
+    )
     early_stopping: EarlyStopping = EarlyStopping()
 
     @model_validator(mode="after")

@@ -21,8 +21,10 @@ class LstmTrainer(NeuralTrainer[LstmSettings]):
     def body(self, tokens: Any) -> Any:
         """See ``NeuralTrainer.body``."""
         *lower, last = self.settings.hidden_units
+        # XLA cannot compile the kernel of cuDNN.
+        kernel = {"use_cudnn": False if self.settings.jit_compile is True else "auto"}
         x = tokens
         for units in lower:
-            x = layers.LSTM(units, return_sequences=True)(x)
+            x = layers.LSTM(units, return_sequences=True, **kernel)(x)
             x = layers.Dropout(self.settings.dropout_rate)(x)
-        return layers.Dropout(self.settings.dropout_rate)(layers.LSTM(last)(x))
+        return layers.Dropout(self.settings.dropout_rate)(layers.LSTM(last, **kernel)(x))

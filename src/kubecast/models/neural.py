@@ -13,6 +13,7 @@ import warnings
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -183,15 +184,22 @@ class NeuralTrainer(ABC, Generic[S]):
     def body(self, tokens: Any) -> Any:
         """Map tokens of shape (windows, tokens, width) to features of shape (windows, width)."""
 
-    def build(self, spec: WindowSpec) -> Any:
-        """Build the network; its output layer is zero, so that it begins as its residual and linear skip."""
+    def build(self, spec: WindowSpec, precision: str = "float32") -> Any:
+        """Build the network; its output layer is zero, so that it begins as its residual and linear skip.
+
+        Args:
+            spec: Of the windows.
+            precision: That the body computes in; what is added up to a forecast is float32 always.
+        """
         settings = self.settings
         inputs = Inputs(*(keras.Input(shape) for shape in spec.shapes))
         count = spec.sequence_length // settings.patch_length
         steps = layers.Concatenate()([layers.Reshape((spec.sequence_length, 1))(inputs.target), inputs.extra])
         patches = layers.Reshape((count, settings.patch_length * steps.shape[2]))(steps)
         tokens = layers.Concatenate()([patches, layers.RepeatVector(count)(inputs.context)])
-        features = layers.Concatenate()([self.body(tokens), inputs.context, inputs.ahead])
+        with _computing_in(precision):
+            features = self.body(tokens)
+        features = layers.Concatenate()([features, inputs.context, inputs.ahead])
         outputs = layers.Dense(spec.horizon, kernel_initializer="zeros")(features)
         if settings.linear_skip:
             whole = layers.Concatenate()([inputs.target, inputs.context, inputs.ahead])
@@ -221,8 +229,10 @@ class NeuralTrainer(ABC, Generic[S]):
             penalty = _fit_skip(forecaster.network, windows, origins.train, penalty)
         limit = self.settings.time_limit
         deadlines = [plan.deadline, None if limit is None else started + limit]
+        precision = self.settings.precision
         training = _Training(
             forecaster=forecaster,
+            network=forecaster.network if precision == "float32" else self.build(spec, precision),
             windows=windows,
             train=origins.train,
             validation=validation,
@@ -242,6 +252,17 @@ class NeuralTrainer(ABC, Generic[S]):
             fallbacks=origins.short,
         )
         return forecaster, log
+
+
+@contextmanager
+def _computing_in(precision: str) -> Iterator[None]:
+    """Layers made inside compute in this precision; Keras has but a setting of the whole process."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _sample(rows: Rows, most: int) -> Rows:
@@ -340,6 +361,19 @@ def _ridge(x: Floats, y: Floats, weights: Floats, penalties: tuple[float, ...]) 
 # --- the training loop --------------------------------------------------------------------------------
 
 
+def _uses_xla(network: Any, settings: NeuralSettings) -> bool:
+    """Whether updates are compiled; layers that run a kernel of cuDNN say that they do not allow it."""
+    if settings.jit_compile != "auto":
+        return settings.jit_compile
+    on_gpu = bool(tf.config.list_physical_devices("GPU"))
+    return on_gpu and all(layer.supports_jit for layer in network.layers)
+
+
+def _copy_weights(source: Any, target: Any) -> None:
+    if source is not target:
+        target.set_weights(source.get_weights())
+
+
 class _State(BaseModel):
     """How far the training is. Both curves begin with the loss before the first update."""
 
@@ -355,9 +389,13 @@ class _Training:
     An epoch is a fixed number of full batches, drawn from one shuffled pass over the windows after the
     other, so that a replay on more windows repeats the same number of updates. Order and learning rate follow
     from the seed, the epoch and the curves, so that a resumed run goes on as if it had never stopped.
+
+    The forecaster's network is float32. In another precision a network beside it is updated, whose weights it
+    takes over before each evaluation: what is judged is what is published.
     """
 
     forecaster: NeuralForecaster
+    network: Any
     windows: Windows
     train: Rows
     validation: Rows
@@ -371,15 +409,15 @@ class _Training:
     evaluation_seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        self.optimizer = keras.optimizers.Adam(
+        optimizer = keras.optimizers.Adam(
             self.settings.learning_rate, global_clipnorm=self.settings.clip_norm
         )
+        if self.settings.precision == "mixed_float16":  # its gradients would vanish
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        self.optimizer = optimizer
         self.optimizer.build(self.network.trainable_variables)
-        self.step = tf.function(self._step)
-
-    @property
-    def network(self) -> Any:
-        return self.forecaster.network
+        self.step = tf.function(self._step, jit_compile=_uses_xla(self.network, self.settings))
+        _copy_weights(self.forecaster.network, self.network)
 
     @property
     def losses(self) -> list[float]:
@@ -420,7 +458,7 @@ class _Training:
             self._save()
             self.plan.report(len(self.state.rates), self.losses[-1])
             stopped = self._finished()
-        self.network.set_weights(self.best_weights)
+        self.forecaster.network.set_weights(self.best_weights)
         return stopped
 
     def replay_of_best(self) -> Replay:
@@ -466,7 +504,8 @@ class _Training:
     def _step(self, inputs: list[Any], targets: Any, weights: Any) -> Any:
         with tf.GradientTape() as tape:
             loss = self._mean_loss(self.network(inputs, training=True), targets, weights)
-        gradients = tape.gradient(loss, self.network.trainable_variables)
+            scaled = self.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, self.network.trainable_variables)
         self.optimizer.apply(gradients, self.network.trainable_variables)
         return loss
 
@@ -506,6 +545,7 @@ class _Training:
 
     def _record(self, train_loss: float) -> None:
         self.state.train.append(self._finite(train_loss))
+        _copy_weights(self.network, self.forecaster.network)
         if self.replay is None:
             started = time.monotonic()
             self.state.validation.append(self._finite(self._loss(self.validation)))

@@ -27,7 +27,7 @@ class PositionalEncoding(layers.Layer):  # type: ignore[misc]  # Keras has no ty
 
     def call(self, inputs: Any) -> Any:
         """Add the table."""
-        return inputs + self.table
+        return inputs + keras.ops.cast(self.table, inputs.dtype)
 
 
 class TransformerForecaster(NeuralForecaster):

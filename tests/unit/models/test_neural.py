@@ -6,23 +6,41 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.config import EarlyStopping, LstmSettings
+from kubecast.config import EarlyStopping, LstmSettings, TransformerSettings
 from kubecast.errors import DataError, IntegrityError, ModelError
+from kubecast.models import neural
 from kubecast.models.base import FitLog, FitPlan
 from kubecast.models.lstm import LstmForecaster, LstmTrainer
-from kubecast.models.neural import _ridge
+from kubecast.models.neural import _ridge, keras
 from kubecast.models.seasonal_naive import SeasonalNaive
+from kubecast.models.transformer import TransformerTrainer
 from kubecast.panel import Cutoffs, Panel
 from tests.conftest import hourly
 
 SETTINGS = LstmSettings(
     sequence_length=24, patch_length=6, hidden_units=[4], dropout_rate=0.3, epochs=3, batch_size=128
 )
+
+
+TINY: dict[Any, Any] = {
+    LstmTrainer: SETTINGS,
+    TransformerTrainer: TransformerSettings(
+        sequence_length=24,
+        patch_length=6,
+        d_model=4,
+        num_heads=2,
+        num_layers=1,
+        dff=4,
+        epochs=3,
+        batch_size=128,
+    ),
+}
 
 
 def fit(
@@ -142,6 +160,83 @@ def test_every_loss_falls(panel: Panel, loss: str) -> None:
     _, log = fit(panel, loss=loss, learning_rate=0.01, hidden_units=[4, 3])
     assert min(log.curves["validation"]) < log.curves["validation"][0]
     assert log.curves["validation"][log.best or 0] == min(log.curves["validation"])
+
+
+PRECISIONS = ["mixed_bfloat16", "mixed_float16"]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("trainer", [LstmTrainer, TransformerTrainer], ids=["lstm", "transformer"])
+def test_mixed_precision_learns_and_leaves_a_float32_network(
+    panel: Panel, tmp_path: Path, precision: str, trainer: type[Any]
+) -> None:
+    settings = TINY[trainer].model_copy(update={"precision": precision, "linear_skip": True})
+    assert keras.config.dtype_policy().name == "float32"
+    forecaster, log = trainer(settings, "m").fit(panel, panel.train_end, FitPlan(seed=5))
+    assert keras.config.dtype_policy().name == "float32"
+    assert log.curves["train"][-1] < log.curves["train"][0]
+    assert {layer.compute_dtype for layer in forecaster.network.layers} == {"float32"}
+    forecaster.save(tmp_path)
+    for table in (forecaster, type(forecaster).load(tmp_path)):
+        found = table.forecast(panel, panel.part("test"))["m"].to_numpy()
+        assert np.isfinite(found).all()
+    np.testing.assert_array_equal(found, forecaster.forecast(panel, panel.part("test"))["m"].to_numpy())
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_mixed_precision_computes_the_body_in_it_and_the_rest_in_float32(
+    panel: Panel, precision: str
+) -> None:
+    spec = fit(panel, epochs=1)[0].spec
+    settings = SETTINGS.model_copy(update={"linear_skip": True})
+    network = LstmTrainer(settings, "lstm").build(spec, precision)
+    computed = {layer.name.rstrip("_0123456789"): layer.compute_dtype for layer in network.layers}
+    low = precision.removeprefix("mixed_")
+    assert (computed["lstm"], computed["dropout"]) == (low, low)
+    assert {computed[name] for name in ("dense", "linear_skip", "add", "concatenate")} == {"float32"}
+    assert {str(variable.dtype) for variable in network.trainable_variables} == {"float32"}
+
+
+def test_scale_of_the_loss_survives_a_resume(panel: Panel, tmp_path: Path) -> None:
+    changes = {"precision": "mixed_float16", "linear_skip": True}
+    whole, expected = fit(panel, **changes)
+    plan = FitPlan(seed=5, checkpoint=tmp_path / "checkpoint")
+    with pytest.raises(KilledError):
+        fit(panel, replace(plan, report=kill_after(2)), **changes)
+    resumed, log = fit(panel, plan, **changes)
+    assert log.curves == expected.curves
+    np.testing.assert_array_equal(values(resumed, panel), values(whole, panel))
+
+
+@pytest.mark.parametrize("trainer", [LstmTrainer, TransformerTrainer], ids=["lstm", "transformer"])
+def test_updates_compiled_by_xla_are_the_same_but_for_rounding(panel: Panel, trainer: type[Any]) -> None:
+    curves = []
+    for jit in (False, True):
+        settings = TINY[trainer].model_copy(update={"jit_compile": jit, "dropout_rate": 0.0})
+        curves.append(trainer(settings, "m").fit(panel, panel.train_end, FitPlan(seed=5))[1].curves)
+    np.testing.assert_allclose(curves[1]["validation"], curves[0]["validation"], rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "jit", "compiled"),
+    [
+        ([], "auto", (False, False)),
+        (["gpu"], "auto", (False, True)),
+        ([], True, (True, True)),
+        (["gpu"], False, (False, False)),
+    ],
+)
+def test_xla_is_used_on_gpus_by_networks_without_a_kernel_of_cudnn(
+    panel: Panel, monkeypatch: pytest.MonkeyPatch, gpus: list[str], jit: Any, compiled: tuple[bool, bool]
+) -> None:
+    spec = fit(panel, epochs=1)[0].spec
+    for name in ("list_physical_devices", "list_logical_devices"):  # ours, and what Keras asks
+        monkeypatch.setattr(neural.tf.config, name, lambda kind: gpus)
+    found = []
+    for trainer, tiny in TINY.items():
+        settings = tiny.model_copy(update={"jit_compile": jit})
+        found.append(neural._uses_xla(trainer(settings, "m").build(spec), settings))
+    assert tuple(found) == compiled
 
 
 def test_loss_that_is_not_finite_is_an_error(panel: Panel) -> None:
