@@ -6,6 +6,7 @@ from kfp import dsl
 
 from components.deployment.batch_forecast import batch_forecast
 from kubecast.config import AllSettings
+from pipelines.notices import Notices
 from pipelines.pods import configure_all
 
 
@@ -18,11 +19,8 @@ class Forecast(NamedTuple):
 
 def batch_pipeline(settings: AllSettings, on_cluster: bool) -> Any:
     """Make the pipeline; see ``training_pipeline``."""
+    notices = Notices(settings.cluster, on_cluster)
 
-    @dsl.pipeline(
-        name="kubecast-batch-forecast",
-        description="Forecasts new data with a published model.",
-    )
     def pipeline(
         data: str,
         registry: str,
@@ -33,18 +31,24 @@ def batch_pipeline(settings: AllSettings, on_cluster: bool) -> Any:
         as_of: str = "",
     ) -> Forecast:
         """One task, never cached: data, champion and covariates may have changed."""
-        task: Any = batch_forecast(
-            data=data,
-            registry=registry,
-            model=model,
-            destination=destination,
-            horizon=horizon,
-            future=future,
-            as_of=as_of,
-        )
-        task.set_caching_options(False)
+        with notices.of_failure():
+            task: Any = batch_forecast(
+                data=data,
+                registry=registry,
+                model=model,
+                destination=destination,
+                horizon=horizon,
+                future=future,
+                as_of=as_of,
+            )
+            task.set_caching_options(False)
         if on_cluster:
             configure_all(settings)
+        if notices.nested:
+            return None  # type: ignore[return-value]  # see below
         return Forecast(batch=task.outputs["Output"], forecasts=task.outputs["forecasts"])
 
-    return pipeline
+    if notices.nested:  # KFP lets no output out of an exit handler
+        del pipeline.__annotations__["return"]
+    described = "Forecasts new data with a published model."
+    return dsl.pipeline(name="kubecast-batch-forecast", description=described)(pipeline)

@@ -8,6 +8,7 @@ from kfp.dsl.pipeline_context import Pipeline
 from components import images
 from kubecast.cluster import Affinity, ClusterSettings, SecretVariables, TaskSettings
 from kubecast.config import AllSettings
+from kubecast.steps.notify import URL_VARIABLE
 
 MAX_LABEL = 63
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  a volume of the pod's own
@@ -46,6 +47,10 @@ def configure(task: Any, component: str, cluster: ClusterSettings, model_name: s
     )
     for secret in cluster.secrets:
         _secret(task, secret)
+    if cluster.notices and component.startswith("notify_"):
+        # Optional: a task whose Secret is missing would never start, nor would the run end.
+        variables = {cluster.notices.key: URL_VARIABLE}
+        kubernetes.use_secret_as_env(task, cluster.notices.secret, variables, optional=True)
     if cluster.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, cluster.image_pull_secrets)
     labels = {

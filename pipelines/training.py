@@ -17,6 +17,7 @@ from components.training.train_lstm import train_lstm
 from components.training.train_transformer import train_transformer
 from kubecast.config import AllSettings
 from kubecast.schedules import Mode
+from pipelines.notices import Notices
 from pipelines.pods import configure_all
 
 TRAINERS: dict[str, Callable[..., Any]] = {
@@ -46,10 +47,8 @@ def training_pipeline(every: AllSettings, mode: Mode, on_cluster: bool) -> Any:
         on_cluster: Whether the tasks ask for what ``cluster.yaml`` says, which a local run ignores.
     """
     settings = every.pipeline
+    notices = Notices(every.cluster, on_cluster)
 
-    @dsl.pipeline(
-        name="kubecast-training", description="Trains, stacks, judges and publishes forecasting models."
-    )
     def pipeline(
         data: str,
         horizon: int,
@@ -66,65 +65,73 @@ def training_pipeline(every: AllSettings, mode: Mode, on_cluster: bool) -> Any:
         as_of: str = "",
         seed: int = 42,
     ) -> Published:
-        prepared = {
-            "horizon": horizon,
-            "frequency": frequency,
-            "season_lengths": season_lengths,
-            "training_settings": training_settings,
-            "arima_settings": arima_settings,
-            "lstm_settings": lstm_settings,
-            "transformer_settings": transformer_settings,
-            "catboost_settings": catboost_settings,
-            "ensemble_settings": ensemble_settings,
-        }
-        published = {"registry": registry, "model_name": model_name}
-        resolved = resolve_inputs(
-            data=data,
-            as_of=as_of,
-            mode=mode,
-            seed=seed,
-            pipeline_settings=settings.model_dump_json(),
-            **prepared,
-            **published,
-        )
-        resolved.set_caching_options(False)
-        texts = {kind: resolved.outputs[f"{kind}_settings"] for kind in TRAINERS}
-        prepared |= {f"{kind}_settings": text for kind, text in texts.items()}
-        panel = prepare_data(
-            data=data, digest=resolved.outputs["digest"], as_of=resolved.outputs["as_of"], **prepared
-        ).outputs["panel"]
-        champion = forecast_champion(panel=panel, champion=resolved.outputs["champion"], **published)
-
-        def train(kind: str, **fitted: Any) -> Any:
-            return TRAINERS[kind](
-                panel=panel, settings=texts[kind], seed=seed, on_failure=settings.on_trainer_failure, **fitted
+        with notices.of_failure():
+            prepared = {
+                "horizon": horizon,
+                "frequency": frequency,
+                "season_lengths": season_lengths,
+                "training_settings": training_settings,
+                "arima_settings": arima_settings,
+                "lstm_settings": lstm_settings,
+                "transformer_settings": transformer_settings,
+                "catboost_settings": catboost_settings,
+                "ensemble_settings": ensemble_settings,
+            }
+            published = {"registry": registry, "model_name": model_name}
+            resolved = resolve_inputs(
+                data=data,
+                as_of=as_of,
+                mode=mode,
+                seed=seed,
+                pipeline_settings=settings.model_dump_json(),
+                **prepared,
+                **published,
             )
+            resolved.set_caching_options(False)
+            texts = {kind: resolved.outputs[f"{kind}_settings"] for kind in TRAINERS}
+            prepared |= {f"{kind}_settings": text for kind, text in texts.items()}
+            panel = prepare_data(
+                data=data, digest=resolved.outputs["digest"], as_of=resolved.outputs["as_of"], **prepared
+            ).outputs["panel"]
+            champion = forecast_champion(panel=panel, champion=resolved.outputs["champion"], **published)
 
-        judged: dict[str, Any] = {kind: train(kind) for kind in settings.models}
-        stacked = stack_ensemble(panel=panel, settings=ensemble_settings, **_members(judged))
-        evaluated = evaluate_models(
-            panel=panel,
-            ensemble=stacked.outputs["ensemble"],
-            forecasts=stacked.outputs["forecasts"],
-            champion_forecasts=champion.outputs["forecasts"],
-            champion_status=champion.outputs["status"],
-        )
-        final = judged
-        if settings.final_fit:
-            final = {kind: train(kind, fitted=task.outputs["model"]) for kind, task in judged.items()}
-            for kind, task in final.items():
-                task.set_display_name(f"final-{kind}")
-        registered = register_model(
-            panel=panel,
-            ensemble=stacked.outputs["ensemble"],
-            evaluation=evaluated.outputs["evaluation"],
-            report=evaluated.outputs["report"],
-            inputs_digest=resolved.outputs["inputs_digest"],
-            **published,
-            **_versions(judged, final),
-        )
+            def train(kind: str, **fitted: Any) -> Any:
+                return TRAINERS[kind](
+                    panel=panel,
+                    settings=texts[kind],
+                    seed=seed,
+                    on_failure=settings.on_trainer_failure,
+                    **fitted,
+                )
+
+            judged: dict[str, Any] = {kind: train(kind) for kind in settings.models}
+            stacked = stack_ensemble(panel=panel, settings=ensemble_settings, **_members(judged))
+            evaluated = evaluate_models(
+                panel=panel,
+                ensemble=stacked.outputs["ensemble"],
+                forecasts=stacked.outputs["forecasts"],
+                champion_forecasts=champion.outputs["forecasts"],
+                champion_status=champion.outputs["status"],
+            )
+            final = judged
+            if settings.final_fit:
+                final = {kind: train(kind, fitted=task.outputs["model"]) for kind, task in judged.items()}
+                for kind, task in final.items():
+                    task.set_display_name(f"final-{kind}")
+            registered = register_model(
+                panel=panel,
+                ensemble=stacked.outputs["ensemble"],
+                evaluation=evaluated.outputs["evaluation"],
+                report=evaluated.outputs["report"],
+                inputs_digest=resolved.outputs["inputs_digest"],
+                **published,
+                **_versions(judged, final),
+            )
+            notices.of_success(evaluated.outputs["evaluation"], registered.outputs["Output"])
         if on_cluster:
             configure_all(every)
+        if notices.nested:
+            return None  # type: ignore[return-value]  # see below
         return Published(
             version=registered.outputs["Output"],
             evaluation=evaluated.outputs["evaluation"],
@@ -133,7 +140,10 @@ def training_pipeline(every: AllSettings, mode: Mode, on_cluster: bool) -> Any:
             backtest=stacked.outputs["forecasts"],
         )
 
-    return pipeline
+    if notices.nested:  # KFP lets no output out of an exit handler
+        del pipeline.__annotations__["return"]
+    described = "Trains, stacks, judges and publishes forecasting models."
+    return dsl.pipeline(name="kubecast-training", description=described)(pipeline)
 
 
 def _members(judged: dict[str, Any]) -> dict[str, Any]:

@@ -112,6 +112,8 @@ class Tasks(Settings):
     forecast_champion: TaskSettings = TaskSettings()
     evaluate_models: TaskSettings = TaskSettings()
     register_model: TaskSettings = TaskSettings()
+    notify_success: SmallTask = SmallTask()
+    notify_failure: SmallTask = SmallTask()
     batch_forecast: TaskSettings = TaskSettings()
 
 
@@ -131,6 +133,17 @@ class SecretVariables(Settings):
     variables: dict[Variable, Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]] = Field(min_length=1)
 
 
+class NoticeSettings(Settings):
+    """Messages to a webhook when a run ends, whose URL is in a Secret."""
+
+    secret: ObjectName
+    key: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")] = "url"
+    style: Literal["webhook", "slack"] = Field(
+        default="webhook", description="slack: what Slack shows as text"
+    )
+    events: list[Literal["success", "failure"]] = Field(default=["success", "failure"], min_length=1)
+
+
 class ClusterSettings(Settings):
     """``cluster.yaml``."""
 
@@ -148,6 +161,7 @@ class ClusterSettings(Settings):
     secrets: list[SecretVariables] = Field(default=[])
     retries: Retries = Retries()
     tasks: Tasks = Tasks()
+    notices: NoticeSettings | None = Field(default=None, description="none: nobody is told")
     connection: ConnectionSettings = ConnectionSettings()
     schedules: Schedules = Field(default=[])
 

@@ -7,12 +7,16 @@ import pandas as pd
 import pytest
 import yaml
 
-from kubecast.config import AllSettings, TrainingSettings
+from kubecast.config import AllSettings, TrainingSettings, load_settings
+from kubecast.errors import KubecastError
 from kubecast.steps.batch import read_batch
 from pipelines.compiling import compile_pipeline
 from pipelines.local import run_compiled
 from tests.conftest import hourly
+from tests.unit.steps.test_notify import Webhook, webhook
 from tests.unit.steps.test_steps import run
+
+__all__ = ["webhook"]  # a fixture
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +61,20 @@ def test_it_forecasts_new_data_with_the_champion(tmp_path: Path) -> None:
     assert batch.model == (published / "published").read_text()
     stored = pd.read_parquet(tmp_path / "batches" / "forecaster" / batch.path)
     pd.testing.assert_frame_equal(stored, pd.read_parquet(outputs["forecasts"]))
+
+
+def test_run_that_fails_tells_so(tmp_path: Path, webhook: Webhook) -> None:
+    settings = load_settings(None, ["cluster.notices={secret: hook}", "cluster.retries.attempts=0"])
+    compiled = compile_pipeline(settings, tmp_path / "told.yaml", "score")
+    compiled.write_text(compiled.read_text().partition("\n---\n")[0])  # the rest is of the platform
+    arguments = {
+        "data": str(tmp_path / "nowhere.csv"),
+        "registry": str(tmp_path),
+        "destination": str(tmp_path / "batches"),
+    }
+    with pytest.raises(KubecastError):
+        run_compiled(compiled, arguments, tmp_path / "out", caching=False, tell=lambda _: None)
+    (told,) = webhook.got
+    assert (told["event"], told["link"]) == ("failure", "")
+    assert told["run"].startswith("kubecast-batch-forecast")
+    assert told["error"]

@@ -140,3 +140,51 @@ def test_a_local_run_asks_for_nothing(tmp_path: Path) -> None:
     [spec] = yaml.safe_load_all(path.read_text())
     assert not [name for name, found in containers(spec).items() if "resources" in found]
     assert "retryPolicy" not in str(spec)
+
+
+NOTICES = ["cluster.notices={secret: hook}", "cluster.connection.dashboard=https://kf.example.com/pipeline"]
+
+
+def told(mode: Mode, *overrides: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    return compiled(folder, *NOTICES, *overrides, mode=mode)
+
+
+def test_nobody_is_told_unless_it_is_asked_for(both: Any, tmp_path: Path) -> None:
+    assert "notify" not in str(both)
+    local = compile_pipeline(load_settings(CONFIGS, [*SET, *NOTICES]), tmp_path / "p.yaml", on_cluster=False)
+    assert "notify" not in local.read_text()
+
+
+def test_success_is_told_by_an_ordinary_last_task(tmp_path: Path) -> None:
+    spec, pods = told("train", "cluster.notices.events=[success]", folder=tmp_path)
+    tasks = spec["root"]["dag"]["tasks"]
+    assert set(tasks["notify-success"]["dependentTasks"]) == {"evaluate-models", "register-model"}
+    assert not [name for name, task in tasks.items() if "notify-success" in task.get("dependentTasks", [])]
+    assert "exit-handler" not in str(spec)
+    assert "outputDefinitions" in spec["root"]
+    assert [name for name, pod in pods.items() if "KUBECAST_NOTICE_URL" in str(pod)] == [
+        "exec-notify-success"
+    ]
+
+
+@pytest.mark.parametrize("mode", ["train", "score"])
+def test_failure_is_told_by_the_exit_handler_which_lacks_nothing(tmp_path: Path, mode: Mode) -> None:
+    spec, pods = told(mode, "cluster.notices.events=[failure]", folder=tmp_path)
+    tasks = spec["root"]["dag"]["tasks"]
+    assert set(tasks) == {"exit-handler-1", "notify-failure"}
+    handler = tasks["notify-failure"]
+    assert handler["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
+    assert handler["inputs"]["parameters"]["link"]["runtimeValue"]["constant"] == (
+        "https://kf.example.com/pipeline/#/runs/details/{{$.pipeline_job_uuid}}"
+    )
+    inside = spec["components"]["comp-exit-handler-1"]["dag"]["tasks"].values()
+    assert {task["retryPolicy"]["maxRetryCount"] for task in [handler, *inside]} == {2}
+    assert {task.get("cachingOptions", {}).get("enableCache", False) for task in [handler]} == {False}
+    for pod in pods.values():
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert int(pod["activeDeadlineSeconds"]) > 0
+        assert "kubecast/model" in pod["podMetadata"]["labels"]
+    limits = containers(spec)["exec-notify-failure"]["resources"]
+    assert {"resourceCpuLimit", "resourceMemoryLimit"} <= set(limits)
+    secrets = [name for name, pod in pods.items() if "KUBECAST_NOTICE_URL" in str(pod)]
+    assert secrets == ["exec-notify-failure"]

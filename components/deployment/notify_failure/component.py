@@ -1,0 +1,25 @@
+"""Tells of a run that failed, when it has ended."""
+
+from kfp import dsl
+
+from components import images
+
+
+@images.component(base_image=images.BASE)
+def notify_failure(
+    status: dsl.PipelineTaskFinalStatus,
+    run: str,
+    link: str,
+    style: str,
+) -> None:
+    """Send the error to the webhook, if the run did not succeed; the task succeeds whatever happens.
+
+    Args:
+        status: Of the run.
+        run: Its name.
+        link: To the run; empty: not known.
+        style: webhook or slack.
+    """
+    from kubecast.steps.notify import notify_failure
+
+    notify_failure(status.state, status.error_message, run, link, style)

@@ -1,0 +1,29 @@
+"""Tells of a version that was published."""
+
+from kfp import dsl
+
+from components import images
+
+
+@images.component(base_image=images.BASE)
+def notify_success(
+    evaluation: dsl.Input[dsl.Artifact],
+    version: str,
+    run: str,
+    link: str,
+    style: str,
+) -> None:
+    """Send the leaderboard to the webhook; the task succeeds whatever happens.
+
+    Args:
+        evaluation: From evaluate_models.
+        version: From register_model.
+        run: The run's name.
+        link: To the run; empty: not known.
+        style: webhook or slack.
+    """
+    from pathlib import Path
+
+    from kubecast.steps.notify import notify_success
+
+    notify_success(Path(evaluation.path), version, run, link, style)

@@ -1,0 +1,169 @@
+"""Notices: what a webhook gets, and that nothing that goes wrong with it fails a run."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubecast.steps import notify
+from kubecast.steps.notify import URL_VARIABLE, Notice, Row, notify_failure, notify_success
+from tests.conftest import hourly
+from tests.unit.steps.test_steps import run
+
+LINK = "https://kf.example.com/#/runs/details/7"
+
+
+class Webhook:
+    """A server that answers as told and keeps what it got."""
+
+    def __init__(self) -> None:
+        self.answers: list[int] = []
+        self.hangs = threading.Event()
+        self.got: list[Any] = []
+        webhook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                webhook.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                if webhook.answers and webhook.answers[0] == 0:
+                    webhook.hangs.wait(10)
+                    return
+                self.send_response(webhook.answers.pop(0) if webhook.answers else 200)
+                self.send_header("Location", "/elsewhere")
+                self.end_headers()
+
+            def log_message(self, *arguments: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/services/s3cret"
+
+
+@pytest.fixture
+def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
+    webhook = Webhook()
+    thread = threading.Thread(target=webhook.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    monkeypatch.setenv(URL_VARIABLE, webhook.url)
+    monkeypatch.setattr(notify, "PAUSES", (0.0, 0.0))
+    yield webhook
+    webhook.hangs.set()
+    webhook.server.shutdown()
+    thread.join()
+    webhook.server.server_close()
+
+
+@pytest.fixture(scope="module")
+def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(hourly(), tmp_path_factory.mktemp("notify") / "run") / "evaluation"
+
+
+def test_success_tells_the_leaderboard_that_was_published(webhook: Webhook, evaluation: Path) -> None:
+    notify_success(evaluation, "demand@1", "nightly", LINK, "webhook")
+    board = json.loads((evaluation / "leaderboard.json").read_text())
+    (told,) = webhook.got
+    assert (told["event"], told["run"], told["link"], told["version"]) == (
+        "success",
+        "nightly",
+        LINK,
+        "demand@1",
+    )
+    assert told["promoted"] is board["decision"]["promote"]
+    test = [row for row in board["leaderboard"] if row["part"] == "test"]
+    assert told["leaderboard"] == [{key: row[key] for key in ("model", "mase", "skill")} for row in test]
+
+
+def test_slack_gets_text_with_the_link_and_the_table(webhook: Webhook, evaluation: Path) -> None:
+    notify_success(evaluation, "demand@1", "nightly", LINK, "slack")
+    (told,) = webhook.got
+    assert set(told) == {"text"}
+    assert f"<{LINK}|nightly> published demand@1" in told["text"]
+    assert "ensemble" in told["text"]
+
+
+def test_failure_tells_the_error_and_the_link(webhook: Webhook) -> None:
+    notify_failure("FAILED", "no such bucket", "nightly", LINK, "webhook")
+    notify_failure("CANCELLED", "", "nightly", "", "slack")
+    first, second = webhook.got
+    assert (first["event"], first["error"], first["link"]) == ("failure", "no such bucket", LINK)
+    assert second == {"text": ":x: nightly failed: it ended as CANCELLED"}
+
+
+def test_run_that_succeeded_has_no_failure_to_tell(webhook: Webhook) -> None:
+    notify_failure("SUCCEEDED", "", "nightly", LINK, "webhook")
+    assert webhook.got == []
+
+
+def test_text_from_outside_is_escaped() -> None:
+    row = Row(model="<b>", mase=None, skill=0.5)
+    notice = Notice(
+        event="success", run="a&<b>", link="", version="v", reasons=["<!channel>"], leaderboard=[row]
+    )
+    text = notice.text()
+    assert "a&amp;&lt;b&gt; published v (not promoted: &lt;!channel&gt;)" in text
+    assert "&lt;b&gt;" in text
+    assert "<!channel>" not in text
+    assert "<b>" not in text
+
+
+@pytest.mark.parametrize(
+    ("answers", "tries", "told"),
+    [
+        ([500, 429, 200], 3, "a notice of failure was sent"),
+        ([503, 503, 503], 3, "warning: no notice was sent: the webhook answers 503"),
+        ([404], 1, "warning: no notice was sent: the webhook answers 404"),
+        ([302], 1, "warning: no notice was sent: the webhook answers 302"),
+        ([0], 3, "warning: no notice was sent: the webhook does not answer (TimeoutError)"),
+    ],
+)
+def test_webhook_that_fails_is_asked_again_where_that_can_help(
+    webhook: Webhook,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    answers: list[int],
+    tries: int,
+    told: str,
+) -> None:
+    monkeypatch.setattr(notify, "TIMEOUT", 0.3)
+    webhook.answers = answers
+    notify_failure("FAILED", "e", "r", "", "webhook")
+    assert len(webhook.got) == tries
+    assert capsys.readouterr().out == f"{told}\n"
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("", "holds no URL"),
+        ("hooks.example.com/s3cret", "holds no URL"),
+        ("file:///s3cret", "holds no URL"),
+        ("ftp://example.com/s3cret", "holds no URL"),
+        ("http://hooks.example.com/s3cret", "holds an http:// URL; allowed outside the cluster: https://"),
+        ("http://[::1/s3cret", "ValueError"),
+        ("http://localhost:1/s3cret", "does not answer (ConnectionRefusedError)"),
+        ("http://localhost:1/s3 cret\x00", "InvalidURL"),
+    ],
+)
+def test_url_that_cannot_be_used_is_told_without_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str, told: str
+) -> None:
+    monkeypatch.setenv(URL_VARIABLE, url) if "\x00" not in url else monkeypatch.setattr(
+        notify.os, "environ", {URL_VARIABLE: url}
+    )
+    monkeypatch.setattr(notify, "PAUSES", ())
+    notify_failure("FAILED", "e", "r", "", "webhook")
+    printed = capsys.readouterr().out
+    assert told in printed
+    assert "s3" not in printed
+
+
+def test_evaluation_that_cannot_be_read_fails_nothing(
+    webhook: Webhook, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notify_success(tmp_path, "demand@1", "nightly", LINK, "webhook")
+    assert capsys.readouterr().out == "warning: no notice was sent: FileNotFoundError\n"
+    assert webhook.got == []
