@@ -24,6 +24,9 @@ from pipelines.cluster.client import Client
 from pipelines.cluster.parameters import check_values
 from pipelines.cluster.submitting import Compiled, Place, compile_mode, experiment_of, reference
 
+DUE = "[[ScheduledTime.2006-01-02T15:04:05Z]]"
+"""What Kubeflow Pipelines replaces by the time, in UTC, for which it makes a run, in the layout of Go."""
+
 Action = Literal["created", "replaced", "unchanged", "enabled", "disabled", "overtaken"]
 
 ATTEMPTS = 5
@@ -107,11 +110,12 @@ def want(
         ConfigError: A parameter is not one of the pipeline's.
     """
     where = f"schedule {settings.name}: parameters"
+    asked = settings.parameters if settings.mode == "score" else {"as_of": DUE, **settings.parameters}
     spec = {
         "cron": six_fields(settings.cron),
         "mode": settings.mode,
         "version": compiled.version,
-        "parameters": check_values(settings.parameters, compiled.spec, where),
+        "parameters": check_values(asked, compiled.spec, where),
         "max_concurrency": settings.max_concurrency,
         "no_catchup": settings.no_catchup,
         "experiment": experiment,

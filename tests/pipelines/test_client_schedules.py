@@ -73,7 +73,12 @@ def test_apply_makes_what_the_file_says(api: KfpApi, tmp_path: Path) -> None:
     assert found.stdout.splitlines() == ["created    nightly-retrain", "created    hourly-score"]
     nightly, score = api.recurring.values()
     assert nightly.trigger.cron_schedule.cron == "0 0 2 * * *"
-    assert nightly.runtime_config.parameters == {"data": "s3://b/demand.csv", "horizon": 12}
+    assert nightly.runtime_config.parameters == {
+        "as_of": "[[ScheduledTime.2006-01-02T15:04:05Z]]",
+        "data": "s3://b/demand.csv",
+        "horizon": 12,
+    }
+    assert "as_of" not in score.runtime_config.parameters  # it would make every batch another one
     assert (nightly.max_concurrency, nightly.no_catchup, nightly.status) == ("1", True, "ENABLED")
     assert nightly.service_account == score.service_account == "trainer"
     assert (score.max_concurrency, score.no_catchup, score.status) == ("3", False, "DISABLED")
