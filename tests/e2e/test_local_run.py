@@ -116,9 +116,9 @@ def test_second_run_on_unchanged_data_runs_only_resolve_inputs(finished: Any, fo
 def test_changed_bytes_run_everything_and_another_champion_only_what_judges(
     folder: Path, tmp_path: Path
 ) -> None:
-    def run(rows: pd.DataFrame) -> tuple[Any, list[str]]:
+    def run(rows: pd.DataFrame, *more: str) -> tuple[Any, list[str]]:
         rows.to_csv(tmp_path / "data.csv", index=False)
-        done = kubecast(*arguments(tmp_path, "out", "--cache", "--models", "catboost", "--json"))
+        done = kubecast(*arguments(tmp_path, "out", "--cache", "--models", "catboost", "--json", *more))
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout), executed(tmp_path, "out")
 
@@ -134,6 +134,12 @@ def test_changed_bytes_run_everything_and_another_champion_only_what_judges(
     judged, ran = run(rows)
     assert ran == ["evaluate-models", "forecast-champion", "register-model", "resolve-inputs"]
     assert f"forecaster@{judged['decision']['champion']}" == changed["version"]
+    other = ("--set", "catboost.iterations=7")
+    retrained, ran = run(rows, "--mode", "retrain", *other)
+    assert ran == ["resolve-inputs"]  # the champion's settings are those of before
+    assert retrained["version"] == judged["version"]
+    _, ran = run(rows, *other)
+    assert "train-catboost" in ran
 
 
 def test_forecast_in_a_new_process_equals_the_production_forecast(finished: Any, folder: Path) -> None:
