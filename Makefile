@@ -9,7 +9,7 @@ UV_COMPILE := .venv-lock/bin/uv pip compile --upgrade --generate-hashes --python
 	--no-annotate --no-emit-index-url --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup python run test e2e images push sbom bench-registry fuzz lint format manifests-check compile lock clean
+.PHONY: help setup python run test e2e images push sbom bench-registry bench-tuning test-database fuzz lint format manifests-check compile lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -40,8 +40,15 @@ e2e: setup ## Build the images on a Debian base and run the pipelines in them, i
 	tests/containers/prepare.sh base arima catboost tensorflow serving
 	$(BIN)/python -m pytest --durations 5 tests/containers/e2e.py $(ARGS)
 
+test-database: setup ## Tune with workers that are killed, on a real PostgreSQL; as root
+	tests/database/prepare.sh
+	$(BIN)/python -m pytest tests/database/postgresql.py $(ARGS)
+
 fuzz: setup ## Kill writers and the server of a registry at random moments; under 10 minutes
 	$(BIN)/python -m tests.fuzz.fuzz $(ARGS)
+
+bench-tuning: setup ## Compare tuned with untuned models on demand and hourly series of M4
+	$(BIN)/python -m benchmarks.tuning $(ARGS)
 
 bench-registry: setup ## Compare the registry's store with boto3 and s3fs on one S3 server
 	$(BIN)/python -m benchmarks.registry $(ARGS)
@@ -88,7 +95,7 @@ compile: setup ## Compile the pipeline for a cluster: output/pipeline.yaml
 lock: ## Resolve the dependencies again and pin them by hash
 	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/python -m pip install --quiet uv
 	$(UV_COMPILE) --output-file requirements/dev.txt --extra dev pyproject.toml
-	$(foreach image,$(IMAGES),$(UV_COMPILE) --constraint requirements/dev.txt $(if $(filter-out base,$(image)),--extra $(image)) \
+	$(foreach image,$(IMAGES),$(UV_COMPILE) --constraint requirements/dev.txt --extra $(if $(filter base,$(image)),katib,$(image)) \
 		--output-file images/$(image)/requirements.txt pyproject.toml &&) true
 	printf 'kfp\n' | $(UV_COMPILE) --constraint requirements/dev.txt --no-deps --output-file images/executor.txt -
 	printf 'setuptools\n' | $(UV_COMPILE) --constraint requirements/dev.txt --no-deps --output-file images/build.txt -

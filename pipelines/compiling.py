@@ -43,7 +43,7 @@ def compile_pipeline(
     Args:
         settings: A configuration folder.
         output: A ``.yaml`` file.
-        mode: ``retrain`` trains with the champion's settings, ``score`` only forecasts.
+        mode: ``tune`` searches first, ``retrain`` takes the champion's settings, ``score`` only forecasts.
         on_cluster: Whether tasks ask for what ``cluster.yaml`` says, which a local run ignores.
 
     Raises:
@@ -52,8 +52,6 @@ def compile_pipeline(
     """
     if output.suffix != ".yaml":
         raise ConfigError(f"--output {output}: ends in {output.suffix or 'nothing'}, allowed: .yaml")
-    if mode == "tune":
-        raise ConfigError("mode tune: there is no such pipeline; allowed: train, retrain, score")
     output.parent.mkdir(parents=True, exist_ok=True)
     if mode == "score":
         training = settings.training

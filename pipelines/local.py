@@ -24,6 +24,7 @@ from kubecast.cleaning import required_horizon
 from kubecast.config import AllSettings
 from kubecast.errors import KubecastError
 from kubecast.registry import Registry
+from kubecast.tuning.spaces import SearchSettings
 from pipelines.compiling import compile_pipeline
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -37,8 +38,10 @@ RESULTS = {
     "report.html": ("report", ""),
     "forecasts.parquet": ("forecast", ""),
     "backtest.parquet": ("backtest", ""),
+    **{f"tuning-{kind}.html": (f"tuning_{kind}", "") for kind in SearchSettings.model_fields},
+    **{f"trials-{kind}.csv": (f"trials_{kind}", "") for kind in SearchSettings.model_fields},
 }
-"""What a person reads: its name, and the pipeline's output that it is, or is inside."""
+"""What a person reads: its name, and the pipeline's output that it is, or is inside; some runs lack some."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +198,7 @@ def run_locally(
     output: Path,
     registry: str,
     as_of: str,
-    mode: Literal["train", "retrain"],
+    mode: Literal["train", "tune", "retrain"],
     *,
     caching: bool,
     tell: Callable[[Progress], None],
@@ -208,7 +211,7 @@ def run_locally(
         output: A folder.
         registry: Path or URL; empty: ``output/registry``.
         as_of: Moment after which targets are not seen; empty for none.
-        mode: ``retrain``: with the champion's settings.
+        mode: ``tune``: after a search; ``retrain``: with the champion's settings.
         caching: See ``run_compiled``.
         tell: See ``run_compiled``.
     """
@@ -232,8 +235,7 @@ def run_locally(
 def _collect(outputs: Mapping[str, str], output: Path) -> None:
     """Copy what a person reads to the top of the output folder."""
     for name, (key, inside) in RESULTS.items():
-        source = Path(outputs[key]) / inside
-        if source.exists():
+        if key in outputs and (source := Path(outputs[key]) / inside).exists():
             shutil.copyfile(source, output / name)
 
 

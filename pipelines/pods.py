@@ -1,12 +1,13 @@
 """What a task asks of the cluster, set on the task when the pipeline is compiled."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from kfp import kubernetes
 from kfp.dsl.pipeline_context import Pipeline
 
 from components import images
-from kubecast.cluster import Affinity, ClusterSettings, SecretVariables, TaskSettings
+from kubecast.cluster import Affinity, ClusterSettings, SecretVariables, TaskSettings, TrialPod
 from kubecast.config import AllSettings
 from kubecast.steps.notify import URL_VARIABLE
 
@@ -14,23 +15,31 @@ MAX_LABEL = 63
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  a volume of the pod's own
 
 
-def configure_all(settings: AllSettings) -> None:
-    """Configure every task of the pipeline that is being compiled; the last call in its function."""
+def configure_all(settings: AllSettings, asked: Mapping[str, TaskSettings] | None = None) -> None:
+    """Configure every task of the pipeline that is being compiled; the last call in its function.
+
+    Args:
+        settings: Settings files.
+        asked: By task, where it is not what ``cluster.yaml`` says of the component.
+    """
     for task in Pipeline.get_default_pipeline().tasks.values():
         component = task.component_spec.name.replace("-", "_")
-        configure(task, component, settings.cluster, settings.training.model_name)
+        found = (asked or {}).get(task.name) or settings.cluster.of(component)
+        configure(task, component, found, settings.cluster, settings.training.model_name)
 
 
-def configure(task: Any, component: str, cluster: ClusterSettings, model_name: str) -> None:
+def configure(
+    task: Any, component: str, asked: TaskSettings, cluster: ClusterSettings, model_name: str
+) -> None:
     """Set image, resources, placement, retries, deadline, security context, secrets and labels of one task.
 
     Args:
         task: Of KFP.
-        component: Its name in ``cluster.yaml``.
-        cluster: See there.
+        component: Its name.
+        asked: What it asks for.
+        cluster: See ``cluster.yaml``.
         model_name: For the label ``kubecast/model``.
     """
-    asked = cluster.of(component)
     task.set_container_image(image_of(task.container_spec.image, cluster))
     _resources(task, asked)
     _placement(task, asked)
@@ -53,19 +62,45 @@ def configure(task: Any, component: str, cluster: ClusterSettings, model_name: s
         kubernetes.use_secret_as_env(task, cluster.notices.secret, variables, optional=True)
     if cluster.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, cluster.image_pull_secrets)
-    labels = {
-        "app.kubernetes.io/name": "kubecast",
-        "kubecast/model": label_of(model_name),
-        "kubecast/version": images.TAG,
-        **cluster.labels,
-    }
-    for key, value in labels.items():
+    for key, value in _labels(cluster, model_name).items():
         kubernetes.add_pod_label(task, key, value)
 
 
 def label_of(model_name: str) -> str:
     """A model's name as a label's value: at most 63 characters, the last a letter or digit."""
     return model_name[:MAX_LABEL].rstrip("._-")
+
+
+def trial_pod(image: str, asked: TaskSettings, settings: AllSettings) -> TrialPod:
+    """What a trial's pod of Katib is given: what the training of its model has.
+
+    Args:
+        image: Of the trainer.
+        asked: Of the trainer's task.
+        settings: Settings files.
+    """
+    cluster = settings.cluster
+    return TrialPod(
+        image=image_of(image, cluster),
+        task=asked,
+        run_as_user=cluster.run_as_user,
+        run_as_group=cluster.run_as_group,
+        labels=_labels(cluster, settings.training.model_name),
+        secrets=cluster.secrets,
+        image_pull_secrets=cluster.image_pull_secrets,
+        service_account=cluster.katib.service_account,
+        endpoint=cluster.katib.endpoint,
+        region=cluster.katib.region,
+    )
+
+
+def _labels(cluster: ClusterSettings, model_name: str) -> dict[str, str]:
+    return {
+        "app.kubernetes.io/name": "kubecast",
+        "kubecast/model": label_of(model_name),
+        "kubecast/version": images.TAG,
+        **cluster.labels,
+    }
 
 
 def image_of(image: str, cluster: ClusterSettings) -> str:

@@ -15,10 +15,11 @@ from components.training.train_arima import train_arima
 from components.training.train_catboost import train_catboost
 from components.training.train_lstm import train_lstm
 from components.training.train_transformer import train_transformer
-from kubecast.config import AllSettings
+from kubecast.config import AllSettings, PipelineSettings
 from kubecast.schedules import Mode
 from pipelines.notices import Notices
 from pipelines.pods import configure_all
+from pipelines.tuning import Searches, searched_outputs, settings_of_mode
 
 TRAINERS: dict[str, Callable[..., Any]] = {
     "arima": train_arima,
@@ -28,14 +29,14 @@ TRAINERS: dict[str, Callable[..., Any]] = {
 }
 
 
-class Published(NamedTuple):
-    """What the pipeline returns."""
-
-    version: str
-    evaluation: dsl.Artifact
-    report: dsl.HTML
-    forecast: dsl.Dataset
-    backtest: dsl.Dataset
+PUBLISHED: dict[str, Any] = {
+    "version": str,
+    "evaluation": dsl.Artifact,
+    "report": dsl.HTML,
+    "forecast": dsl.Dataset,
+    "backtest": dsl.Dataset,
+}
+"""What the pipeline returns, beside the pages and tables of its searches."""
 
 
 def training_pipeline(every: AllSettings, mode: Mode, on_cluster: bool) -> Any:
@@ -43,10 +44,12 @@ def training_pipeline(every: AllSettings, mode: Mode, on_cluster: bool) -> Any:
 
     Args:
         every: Settings file.
-        mode: ``train``, or ``retrain``: with the champion's settings.
+        mode: ``train``; ``tune``: after a search; or ``retrain``: with the champion's settings.
         on_cluster: Whether the tasks ask for what ``cluster.yaml`` says, which a local run ignores.
     """
+    every = settings_of_mode(every, mode, on_cluster)
     settings = every.pipeline
+    Published = _published(settings)  # noqa: N806
     notices = Notices(every.cluster, on_cluster)
 
     def pipeline(
@@ -58,6 +61,7 @@ def training_pipeline(every: AllSettings, mode: Mode, on_cluster: bool) -> Any:
         transformer_settings: str = "{}",
         catboost_settings: str = "{}",
         ensemble_settings: str = "{}",
+        search_settings: str = "{}",
         frequency: str = "",
         season_lengths: str = "",
         registry: str = "",
@@ -84,15 +88,26 @@ def training_pipeline(every: AllSettings, mode: Mode, on_cluster: bool) -> Any:
                 mode=mode,
                 seed=seed,
                 pipeline_settings=settings.model_dump_json(),
+                search_settings=search_settings if settings.tuned else "{}",
                 **prepared,
                 **published,
             )
             resolved.set_caching_options(False)
-            texts = {kind: resolved.outputs[f"{kind}_settings"] for kind in TRAINERS}
+            kinds: list[str] = [*TRAINERS, "ensemble"]
+            texts = {kind: resolved.outputs[f"{kind}_settings"] for kind in kinds}
             prepared |= {f"{kind}_settings": text for kind, text in texts.items()}
             panel = prepare_data(
                 data=data, digest=resolved.outputs["digest"], as_of=resolved.outputs["as_of"], **prepared
             ).outputs["panel"]
+            searches = Searches(
+                every,
+                on_cluster,
+                panel=panel,
+                champion_settings=resolved.outputs["champion_settings"],
+                search=search_settings,
+                seed=seed,
+            )
+            texts |= {kind: searches.of(kind, texts[kind]) for kind in settings.models}
             champion = forecast_champion(panel=panel, champion=resolved.outputs["champion"], **published)
 
             def train(kind: str, **fitted: Any) -> Any:
@@ -105,7 +120,9 @@ def training_pipeline(every: AllSettings, mode: Mode, on_cluster: bool) -> Any:
                 )
 
             judged: dict[str, Any] = {kind: train(kind) for kind in settings.models}
-            stacked = stack_ensemble(panel=panel, settings=ensemble_settings, **_members(judged))
+            members: dict[str, Any] = {kind: texts[kind] for kind in settings.models}
+            weighed = searches.of("ensemble", texts["ensemble"], members)
+            stacked = stack_ensemble(panel=panel, settings=weighed, **_members(judged))
             evaluated = evaluate_models(
                 panel=panel,
                 ensemble=stacked.outputs["ensemble"],
@@ -129,21 +146,27 @@ def training_pipeline(every: AllSettings, mode: Mode, on_cluster: bool) -> Any:
             )
             notices.of_success(evaluated.outputs["evaluation"], registered.outputs["Output"])
         if on_cluster:
-            configure_all(every)
+            configure_all(every, searches.asked)
         if notices.nested:
-            return None  # type: ignore[return-value]  # see below
+            return None  # see below
         return Published(
             version=registered.outputs["Output"],
             evaluation=evaluated.outputs["evaluation"],
             report=evaluated.outputs["report"],
             forecast=registered.outputs["forecast"],
             backtest=stacked.outputs["forecasts"],
+            **searches.outputs,
         )
 
     if notices.nested:  # KFP lets no output out of an exit handler
         del pipeline.__annotations__["return"]
     described = "Trains, stacks, judges and publishes forecasting models."
     return dsl.pipeline(name="kubecast-training", description=described)(pipeline)
+
+
+def _published(settings: PipelineSettings) -> Any:
+    fields = PUBLISHED | searched_outputs(settings.tuned)
+    return NamedTuple("Published", list(fields.items()))
 
 
 def _members(judged: dict[str, Any]) -> dict[str, Any]:

@@ -10,13 +10,15 @@ import pandas as pd
 
 from kubecast.bundle import Bundle
 from kubecast.config import PARAMETERS, AllSettings, load_settings
-from kubecast.errors import DataError
+from kubecast.errors import ConfigError, DataError
 from kubecast.evaluation import Evaluation
 from kubecast.steps.evaluate import evaluate_models
 from kubecast.steps.prepare import prepare_data
 from kubecast.steps.register import MemberPaths, Run, assemble
 from kubecast.steps.stack import stack_ensemble
 from kubecast.steps.train import train_model
+from kubecast.steps.tune import Request, tune_model
+from kubecast.tuning.spaces import check_space
 
 
 @dataclass(frozen=True, repr=False)  # its fields would fill a notebook
@@ -64,7 +66,7 @@ def fit(
     config: str | Path | None = None,
     overrides: Iterable[str] = (),
 ) -> Fitted:
-    """Prepare, train, stack and judge, as the pipeline does, in this process.
+    """Prepare, tune where the settings ask for it, train, stack and judge, as the pipeline does.
 
     Args:
         df: ``unique_id``, ``ds``, ``y`` and covariates; one series or many.
@@ -105,11 +107,14 @@ def _run(df: pd.DataFrame, settings: AllSettings, folder: Path) -> Fitted:
         prepare_data(str(data), digest, "", training.horizon or 0, "", "", texts, panel)
     except DataError as error:
         raise DataError(str(error).replace(str(data), "df")) from error
+    for kind in settings.pipeline.models:
+        texts[kind] = _tuned(kind, settings, panel, texts, folder)
     members: dict[str, MemberPaths] = {
         kind: _train(kind, settings, panel, texts[kind], folder / kind) for kind in settings.pipeline.models
     }
     judged = {kind: (paths.judged, folder / kind / "judged.parquet") for kind, paths in members.items()}
     ensemble, forecasts, evaluation = folder / "ensemble", folder / "forecasts.parquet", folder / "evaluation"
+    texts["ensemble"] = _tuned("ensemble", settings, panel, texts, folder)
     stack_ensemble(panel, judged, texts["ensemble"], ensemble, forecasts)
     evaluate_models(panel, ensemble, forecasts, evaluation, folder / "report.html")
     usable = {kind: paths for kind, paths in members.items() if (paths.judged / "model.json").exists()}
@@ -119,6 +124,30 @@ def _run(df: pd.DataFrame, settings: AllSettings, folder: Path) -> Fitted:
         Bundle.load(folder / "bundle" / "production"),
         (folder / "report.html").read_text(),
     )
+
+
+def _tuned(kind: str, settings: AllSettings, panel: Path, texts: dict[str, str], folder: Path) -> str:
+    """JSON of the settings to train with: found by a search, where ``pipeline.tuning`` asks for it."""
+    tuning, space = settings.pipeline.tuning, settings.search.of(kind)
+    if kind not in settings.pipeline.tuned or not space:
+        return texts[kind]
+    if tuning.tuner == "katib":
+        raise ConfigError(
+            "pipeline.tuning.tuner katib: its trials are pods of a cluster; allowed here: optuna"
+        )
+    check_space(kind, getattr(settings, kind), space)
+    request = Request(
+        kind=kind,
+        panel_dir=panel,
+        settings=texts[kind],
+        champion="{}",
+        search=texts["search"],
+        tuning=tuning.model_dump_json(),
+        seed=settings.training.seed,
+        members={name: texts[name] for name in settings.pipeline.models} if kind == "ensemble" else {},
+    )
+    pages = folder / f"trials-{kind}.csv", folder / f"tuning-{kind}.html"
+    return tune_model(request, tuning.workers, settings.pipeline.on_trainer_failure, *pages)[0]
 
 
 def _train(kind: str, settings: AllSettings, panel: Path, text: str, folder: Path) -> MemberPaths:

@@ -17,6 +17,7 @@ from kubecast.cluster_cli import ConfigDir, Overrides
 from kubecast.errors import ConfigError, KubecastError
 from kubecast.models_cli import RegistryUrl
 from kubecast.printing import Json, print_json, print_table
+from kubecast.schedules import Mode
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +91,8 @@ def run(
     overrides: Overrides = None,
     as_of: AsOf = "",
     mode: Annotated[
-        Literal["train", "retrain"], typer.Option(help="retrain: each model with the champion's settings.")
+        Literal["train", "tune", "retrain"],
+        typer.Option(help="tune: after a search; retrain: each model with the champion's settings."),
     ] = "train",
     cache: Annotated[
         bool, typer.Option(help="Reuse the outputs of tasks whose inputs are unchanged.")
@@ -100,8 +102,8 @@ def run(
     """Run the whole pipeline on this machine and publish a version.
 
     Writes leaderboard.json, report.html, forecasts.parquet (beyond the end of the data), backtest.parquet
-    (every rolling forecast that was judged), pipeline.yaml and run.log to --output. The registry is
-    OUTPUT/registry unless --registry names one.
+    (every rolling forecast that was judged), pipeline.yaml and run.log to --output; where models are tuned,
+    tuning-MODEL.html and trials-MODEL.csv too. The registry is OUTPUT/registry unless --registry names one.
     """
     from pipelines.local import run_locally
 
@@ -118,6 +120,8 @@ def run(
         print(f"failed     {name}: {reason}")
     print(f"compared   {leaderboard['decision']['compared']}")
     print(f"promoted   {', '.join(result.aliases) or _why_not(leaderboard['decision'])}")
+    for page in sorted(output.glob("tuning-*.html")):
+        print(f"tuning     {page}")
     print(f"report     {output / 'report.html'}")
     print(f"published  {result.version}  in {result.registry}")
 
@@ -189,8 +193,10 @@ def compile_(
     config: ConfigDir = None,
     overrides: Overrides = None,
     mode: Annotated[
-        Literal["train", "retrain", "score"],
-        typer.Option(help="retrain: with the champion's settings; score: forecast new data with it."),
+        Mode,
+        typer.Option(
+            help="tune: after a search; retrain: with the champion's settings; score: only forecast."
+        ),
     ] = "train",
     as_json: Json = False,
 ) -> None:
@@ -226,6 +232,23 @@ def validate(
     print_table("Settings" if not data else f"{data}", ["what", "value"], [[k, v] for k, v in found.items()])
     if findings:
         print_table("Found in the data", ["what", "series", "rows", "detail"], findings)
+
+
+@app.command()
+def trial(
+    parameters: Annotated[
+        list[str],
+        typer.Argument(help="NAME=VALUE of each parameter of the search space.", metavar="NAME=VALUE"),
+    ],
+) -> None:
+    """Score one trial of a Katib experiment, which runs this in a pod.
+
+    Everything but the parameters is JSON in the environment variable KUBECAST_TRIAL. Prints objective=NUMBER
+    after every epoch and block of rows.
+    """
+    from kubecast.tuning.trial import run_trial
+
+    run_trial(parameters)
 
 
 @app.command()

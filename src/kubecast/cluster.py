@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from kubecast.schedules import ConnectionSettings, Schedules
 from kubecast.settings import PositiveFloat, PositiveInt, Settings
 
+RUN_VARIABLE = "KUBECAST_RUN_ID"  # of a task's pod: the run that it is of
+
 _NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 Cpu = Annotated[str, Field(pattern=r"^([0-9]+m|[0-9]+(\.[0-9]{1,3})?)$")]
 Memory = Annotated[str, Field(pattern=r"^[0-9]+(Ki|Mi|Gi|Ti)$")]
@@ -100,7 +102,7 @@ class AcceleratedTask(TaskSettings):
 
 
 class Tasks(Settings):
-    """By component; a final fit asks for what its training does."""
+    """By component; a final fit, and the search before it, ask for what the training does."""
 
     resolve_inputs: SmallTask = SmallTask()
     prepare_data: TaskSettings = TaskSettings()
@@ -108,6 +110,8 @@ class Tasks(Settings):
     train_lstm: AcceleratedTask = AcceleratedTask()
     train_transformer: AcceleratedTask = AcceleratedTask()
     train_catboost: TaskSettings = TaskSettings()
+    tune_katib: SmallTask = SmallTask()
+    tune_ensemble: TaskSettings = TaskSettings(memory_limit="16Gi", timeout=14400)
     stack_ensemble: TaskSettings = TaskSettings()
     forecast_champion: TaskSettings = TaskSettings()
     evaluate_models: TaskSettings = TaskSettings()
@@ -144,6 +148,29 @@ class NoticeSettings(Settings):
     events: list[Literal["success", "failure"]] = Field(default=["success", "failure"], min_length=1)
 
 
+class KatibSettings(Settings):
+    """What the pods of Katib's trials have of their own: no launcher of Kubeflow Pipelines is in them."""
+
+    service_account: ObjectName = "kubecast-trial"
+    endpoint: str = Field(default="", description="of the store that artifacts are in; default: its own")
+    region: str = Field(default="", description="of that store")
+
+
+class TrialPod(Settings):
+    """What a trial's pod is given; made of ``cluster.yaml`` when the pipeline is compiled."""
+
+    image: Image
+    task: TaskSettings
+    run_as_user: PositiveInt
+    run_as_group: Annotated[int, Field(ge=0)]
+    labels: dict[LabelKey, LabelValue]
+    secrets: list[SecretVariables]
+    image_pull_secrets: list[ObjectName]
+    service_account: ObjectName
+    endpoint: str
+    region: str
+
+
 class ClusterSettings(Settings):
     """``cluster.yaml``."""
 
@@ -161,6 +188,7 @@ class ClusterSettings(Settings):
     secrets: list[SecretVariables] = Field(default=[])
     retries: Retries = Retries()
     tasks: Tasks = Tasks()
+    katib: KatibSettings = KatibSettings()
     notices: NoticeSettings | None = Field(default=None, description="none: nobody is told")
     connection: ConnectionSettings = ConnectionSettings()
     schedules: Schedules = Field(default=[])

@@ -19,6 +19,7 @@ from kubecast.cluster import ClusterSettings
 from kubecast.errors import ConfigError, InvalidName
 from kubecast.names import check_name
 from kubecast.settings import PositiveFloat, PositiveInt, Rate, Settings, Share
+from kubecast.tuning.spaces import SearchSettings, setting_of
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 12
@@ -98,11 +99,17 @@ class DataSettings(Settings):
 
 
 class OptimizationSettings(Settings):
-    """How long tuning searches; nothing reads it before there is tuning."""
+    """How tuning searches, where ``pipeline.tuning`` asks for it."""
 
     n_trials: PositiveInt = 100
-    timeout: PositiveInt = Field(default=3600, description="seconds")
+    timeout: PositiveInt = Field(default=3600, description="seconds after which no trial is begun")
     pruner: Literal["median", "hyperband", "none"] = "median"
+    patience: PositiveInt | None = Field(
+        default=None, description="trials without a better one after which none is begun"
+    )
+    folds: Annotated[int, Field(ge=1, le=10)] = Field(
+        default=5, description="blocks at the end of the training part that a trial forecasts"
+    )
 
 
 class ValidationSettings(Settings):
@@ -354,18 +361,55 @@ class EnsembleSettings(Settings):
 ModelKind = Literal["arima", "lstm", "transformer", "catboost"]
 
 
+class TuningSettings(Settings):
+    """Who searches, and for which models; how long is in ``training.optimization``."""
+
+    tuner: Literal["none", "optuna", "katib"] = "none"
+    models: list[Literal[ModelKind, "ensemble"]] | None = Field(
+        default=None, min_length=1, description="default: every model of the pipeline"
+    )
+    storage: Literal["journal", "database"] = Field(
+        default="journal", description="optuna: of the trials; database: at KUBECAST_OPTUNA_URL"
+    )
+    workers: Annotated[int, Field(ge=1, le=16)] = Field(
+        default=1, description="trials at one time, of each model"
+    )
+
+    @model_validator(mode="after")
+    def _shared(self) -> Self:
+        if self.workers > 1 and self.tuner != "katib" and self.storage != "database":
+            raise ValueError(
+                f"workers {self.workers} with storage {self.storage}, which one worker alone can write;"
+                " allowed: storage database, or 1 worker"
+            )
+        return self
+
+
 class PipelineSettings(Settings):
     """``pipeline.yaml``: what shapes the graph, decided when the pipeline is compiled."""
 
     models: list[ModelKind] = Field(default=["arima", "lstm", "transformer", "catboost"], min_length=1)
     final_fit: bool = Field(default=True, description="fit each model again on all rows before publishing")
     on_trainer_failure: Literal["continue", "stop"] = "continue"
+    tuning: TuningSettings = TuningSettings()
 
     @model_validator(mode="after")
     def _once(self) -> Self:
         if len(set(self.models)) < len(self.models):
             raise ValueError(f"models {self.models} names one twice; allowed: each once")
+        if unknown := set(self.tuning.models or []) - {*self.models, "ensemble"}:
+            raise ValueError(
+                f"tuning.models names {', '.join(sorted(unknown))}, which is not trained; allowed:"
+                f" {', '.join(self.models)}, ensemble"
+            )
         return self
+
+    @property
+    def tuned(self) -> list[str]:
+        """What is tuned before it is trained."""
+        if self.tuning.tuner == "none":
+            return []
+        return list(self.models if self.tuning.models is None else self.tuning.models)
 
 
 class AllSettings(Settings):
@@ -378,6 +422,7 @@ class AllSettings(Settings):
     catboost: CatBoostSettings = CatBoostSettings()
     ensemble: EnsembleSettings = EnsembleSettings()
     pipeline: PipelineSettings = PipelineSettings()
+    search: SearchSettings = SearchSettings()
     cluster: ClusterSettings = ClusterSettings()
 
 
@@ -388,8 +433,8 @@ def load_settings(folder: Path | None, overrides: Iterable[str] = ()) -> AllSett
     """Read every settings file of a folder; a file that is not there keeps its defaults.
 
     Args:
-        folder: Holds ``training.yaml``, ``lstm.yaml`` and so on; each has one top-level key, its name. None:
-            the defaults.
+        folder: Holds ``training.yaml``, ``lstm.yaml`` and so on, and ``search/lstm.yaml`` and so on; each has
+            one top-level key, its name. None: the defaults.
         overrides: ``file.key[.key]=value``, the value read as YAML, e.g. ``lstm.epochs=5``.
 
     Raises:
@@ -400,20 +445,32 @@ def load_settings(folder: Path | None, overrides: Iterable[str] = ()) -> AllSett
     _refuse_misspelt_files(folder)
     files = {name: f"{name}.yaml" if folder is None else str(folder / f"{name}.yaml") for name in SECTIONS}
     parts = {name: {} if folder is None else _section(Path(path), name) for name, path in files.items()}
+    parts["search"], files["search"] = _spaces(folder), str((folder or Path()) / "search")
     found = {name: validate(SECTIONS[name], part, files[name], name) for name, part in parts.items()}
+    overrides = list(overrides)
     changed: dict[str, list[str]] = {}
     for override in overrides:
         changed.setdefault(_apply(parts, override), []).append(override)
     for name, texts in changed.items():
         found[name] = validate(SECTIONS[name], parts[name], f"--set {' '.join(texts)}", name)
-    return AllSettings.model_validate(found)
+    settings = AllSettings.model_validate(found)
+    fixed = [override.partition("=")[0].strip() for override in overrides]
+    spaces = {}
+    for kind in SearchSettings.model_fields:
+        model, space = SECTIONS[kind], settings.search.of(kind)
+        # What is set by hand is not searched.
+        held = {key.split(".")[1] for key in fixed if key.split(".")[0] == kind}
+        spaces[kind] = {name: found for name, found in space.items() if setting_of(model, name) not in held}
+    return settings.model_copy(update={"search": SearchSettings(**spaces)})
 
 
 def _refuse_misspelt_files(folder: Path | None) -> None:
-    for path in sorted(folder.glob("*.y*ml")) if folder else []:
-        near = difflib.get_close_matches(path.stem, SECTIONS, n=1, cutoff=0.8)
-        if near and path.name != f"{near[0]}.yaml":
-            raise ConfigError(f"{path}: not a settings file's name; did you mean {near[0]}.yaml?")
+    known = {"": [*SECTIONS], "search": [*SearchSettings.model_fields]}
+    for below, names in known.items():
+        for path in sorted((folder / below).glob("*.y*ml")) if folder else []:
+            near = difflib.get_close_matches(path.stem, names, n=1, cutoff=0.8)
+            if near and path.name != f"{near[0]}.yaml":
+                raise ConfigError(f"{path}: not a settings file's name; did you mean {near[0]}.yaml?")
 
 
 def parse_settings(model: type[S], text: str, parameter: str) -> S:
@@ -479,6 +536,13 @@ def _nearest(key: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
     return f"did you mean {close[0]}?" if close else f"allowed: {', '.join(names)}"
+
+
+def _spaces(folder: Path | None) -> dict[str, Any]:
+    """The search spaces, each from a file of its own; all of them, so that ``--set`` can change one value."""
+    kinds = SearchSettings.model_fields
+    found = {kind: _section(folder / "search" / f"{kind}.yaml", kind) for kind in kinds} if folder else {}
+    return SearchSettings().model_dump() | {kind: space for kind, space in found.items() if space}
 
 
 def _section(path: Path, name: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@
     │   ├── DataError             a data file or the panel made from it
     │   └── InvalidName           a model name, version or alias that is not allowed
     ├── ModelError                one model could not be fitted; the others go on
+    ├── TuningError               a search cannot go on: its database or Katib fails
     ├── RegistryError             reading from or publishing to the registry
     │   ├── NotFound              no such model, version or alias (exit status 2)
     │   ├── IntegrityError        a stored file is missing, foreign or altered
@@ -53,6 +54,10 @@ class InvalidName(InputError):
 
 class ModelError(KubecastError):
     """One model could not be fitted or cannot forecast; the others go on without it."""
+
+
+class TuningError(KubecastError):
+    """A search for better settings cannot go on: its database or Katib fails."""
 
 
 class RegistryError(KubecastError):

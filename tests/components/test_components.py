@@ -52,13 +52,15 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     resolved = resolve_inputs.python_func(
         data, "", "train", horizon=6, frequency="h", season_lengths="24", seed=1, **published, **settings,
         pipeline_settings="{}",
+        search_settings="{}",
     )  # fmt: skip
-    digest, as_of, champion, inputs_digest, *texts_of_models = resolved
+    digest, as_of, champion, inputs_digest, *texts_in_order, champion_settings = resolved
     prepare_data.python_func(
         data, digest, as_of, 6, "h", "24", **settings,
         panel=new("panel", dsl.Dataset), data_report=new("data_report", dsl.Markdown),
     )  # fmt: skip
-    assert texts_of_models == [settings[f"{kind}_settings"] for kind in TRAINERS]
+    assert texts_in_order == [settings[f"{kind}_settings"] for kind in (*TRAINERS, "ensemble")]
+    assert champion_settings == "{}"
     members: dict[str, Any] = {}
     versions: dict[str, Any] = {}
     for kind, train in TRAINERS.items():

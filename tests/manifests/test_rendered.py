@@ -192,6 +192,8 @@ def test_katib_gets_the_rights_that_its_client_uses(overlay: str) -> None:
     assert given == {
         "experiments": ["create", "delete", "get", "list", "watch"],
         "trials": ["get", "list", "watch"],
+        "pods": ["list"],
+        "events": ["list"],
     }
 
 

@@ -112,9 +112,8 @@ def test_only_the_named_schedules_are_applied(api: KfpApi, tmp_path: Path) -> No
     [
         (NIGHTLY.replace("horizon", "horizont"), r"parameters\.horizont: .* did you mean horizon\?"),
         (NIGHTLY.replace("12", '"12"'), r"nightly-retrain: parameters\.horizon: '12' is not a whole number"),
-        (NIGHTLY.replace("mode: retrain", "mode: tune"), "mode tune: there is no such pipeline"),
     ],
-    ids=["name", "type", "mode"],
+    ids=["name", "type"],
 )
 def test_wrong_schedule_is_refused_before_any_is_applied(
     api: KfpApi, tmp_path: Path, text: str, why: str

@@ -236,13 +236,6 @@ def test_wrong_parameter_is_refused_before_the_cluster_is_asked(api: KfpApi) -> 
     assert not api.requests
 
 
-def test_mode_without_a_pipeline_is_refused(api: KfpApi) -> None:
-    with pytest.raises(
-        ConfigError, match=r"mode tune: there is no such pipeline; allowed: train, retrain, score"
-    ):
-        invoke("submit", "--mode", "tune", "--host", api.host)
-
-
 def test_score_submits_the_pipeline_that_only_forecasts(api: KfpApi) -> None:
     params = [*DATA, "--param", "destination=s3://b/out", "--host", api.host]
     assert told("submit", "--mode", "score", *params)["pipeline"] == "kubecast-batch-forecast"

@@ -31,11 +31,14 @@ def compiled(folder: Path, *overrides: str, mode: Mode = "train") -> tuple[dict[
     return spec, platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
 
 
-@pytest.fixture(scope="module", params=["train", "retrain", "score"])
+@pytest.fixture(scope="module", params=["train", "tune", "katib", "retrain", "score"])
 def both(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    return compiled(tmp_path_factory.mktemp("compiled"), mode=request.param)
+    folder = tmp_path_factory.mktemp("compiled")
+    if request.param == "katib":
+        return compiled(folder, "pipeline.tuning.tuner=katib", mode="tune")
+    return compiled(folder, mode=request.param)
 
 
 def containers(spec: dict[str, Any]) -> dict[str, Any]:

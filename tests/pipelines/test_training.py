@@ -56,7 +56,7 @@ def test_graph_is_the_one_of_the_design(spec: dict[str, Any]) -> None:
         "resolve-inputs": set(),
         "prepare-data": {"resolve-inputs"},
         **{f"train-{kind}": {"resolve-inputs", "prepare-data"} for kind in KINDS},
-        "stack-ensemble": {"prepare-data", *trained},
+        "stack-ensemble": {"resolve-inputs", "prepare-data", *trained},
         "forecast-champion": {"resolve-inputs", "prepare-data"},
         "evaluate-models": {"prepare-data", "stack-ensemble", "forecast-champion"},
         **{f"final-{kind}": {"resolve-inputs", "prepare-data", f"train-{kind}"} for kind in KINDS},
@@ -73,7 +73,7 @@ def test_graph_is_the_one_of_the_design(spec: dict[str, Any]) -> None:
 
 def test_parameters_and_their_defaults(spec: dict[str, Any]) -> None:
     found = spec["root"]["inputDefinitions"]["parameters"]
-    sections = ["training", *KINDS, "ensemble"]
+    sections = ["training", *KINDS, "ensemble", "search"]
     assert set(found) == {
         "data",
         "horizon",

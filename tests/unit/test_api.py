@@ -104,3 +104,19 @@ def test_importing_kubecast_loads_nothing_heavy() -> None:
 def test_unknown_attribute_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'kubecast' has no attribute 'train'"):
         kubecast.train  # noqa: B018
+
+
+def test_models_and_the_ensemble_are_tuned_where_the_settings_ask_for_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tuning = [
+        "pipeline.tuning={tuner: optuna, models: [catboost, ensemble]}",
+        "training.optimization.n_trials=2",
+    ]
+    given = {"freq": "h", "season_length": [24], "models": ["catboost"]}
+    found = kubecast.fit(hourly(series=2), 6, overrides=[*SETTINGS, *tuning], **given)
+    told = capsys.readouterr().out
+    assert all(f"progress tune_{kind} 2/2" in told for kind in ("catboost", "ensemble"))
+    assert len(found.leaderboard)
+    with pytest.raises(ConfigError, match="katib: its trials are pods of a cluster"):
+        kubecast.fit(hourly(series=2), 6, overrides=[*SETTINGS, "pipeline.tuning.tuner=katib"], **given)

@@ -23,6 +23,7 @@ def resolve_inputs(
     catboost_settings: str,
     ensemble_settings: str,
     pipeline_settings: str,
+    search_settings: str,
 ) -> NamedTuple(
     "Resolved",
     [
@@ -34,14 +35,16 @@ def resolve_inputs(
         ("lstm_settings", str),
         ("transformer_settings", str),
         ("catboost_settings", str),
+        ("ensemble_settings", str),
+        ("champion_settings", str),
     ],
 ):
-    """Fix the data's digest, the newest row at or before ``as_of``, the champion and the models' settings.
+    """Fix the data's digest, the newest row at or before ``as_of``, the champion and the settings.
 
     Args:
         data: Path or URL of the data file.
         as_of: ISO date or time after which rows are not seen; empty for none.
-        mode: train, or retrain: with the champion's settings.
+        mode: train, tune, or retrain: with the champion's settings.
         registry: Path or URL.
         model_name: Empty: from the settings.
         horizon: Steps to forecast.
@@ -55,6 +58,7 @@ def resolve_inputs(
         catboost_settings: JSON of catboost.yaml.
         ensemble_settings: JSON of ensemble.yaml.
         pipeline_settings: JSON of pipeline.yaml.
+        search_settings: JSON of the search spaces; where nothing is tuned, {}.
 
     Returns:
         What every later task depends on, and a digest of all that the run is made of but the champion.
@@ -73,7 +77,9 @@ def resolve_inputs(
         "catboost_settings": catboost_settings,
         "ensemble_settings": ensemble_settings,
         "pipeline_settings": pipeline_settings,
+        "search_settings": search_settings,
     }
     found = resolve_inputs(data, as_of, mode, registry, model_name, parameters)
     fixed = found.digest, found.as_of, found.champion, found.inputs_digest
-    return *fixed, *(found.settings[kind] for kind in ("arima", "lstm", "transformer", "catboost"))
+    kinds = "arima", "lstm", "transformer", "catboost", "ensemble"
+    return *fixed, *(found.settings[kind] for kind in kinds), found.champion_settings

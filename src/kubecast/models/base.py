@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, JsonValue
@@ -35,7 +35,7 @@ class FitLog(BaseModel):
     fallbacks: dict[str, str] = {}
 
 
-def ignore(step: int, loss: float) -> None:
+def ignore(*_: Any) -> None:
     """Report nothing."""
 
 
@@ -51,6 +51,8 @@ class FitPlan:
         checkpoint: A file that the fit writes as it goes, whole or not at all, and goes on from if it is
             there.
         report: Called with step and loss; may raise to end the fit.
+        improved: Called, before ``report``, with a network's forecaster before its first epoch and after each
+            that is the best so far; it is to be used at once, since the next epoch changes it.
     """
 
     seed: int = 0
@@ -58,6 +60,7 @@ class FitPlan:
     replay: dict[str, JsonValue] | None = None
     checkpoint: Path | None = None
     report: Callable[[int, float], None] = field(default=ignore)
+    improved: Callable[["Forecaster"], None] = field(default=ignore)
 
 
 class Forecaster(Protocol):

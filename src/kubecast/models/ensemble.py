@@ -362,8 +362,6 @@ def stack(
     is_validation = forecasts["part"] == "validation"
     validation = forecasts[is_validation]
     chosen = _choose(validation, series, list(members), settings)
-    for note in chosen.notes:
-        _LOG.warning("ensemble: %s", note)
     table = forecasts.assign(**{ENSEMBLE: _combined(forecasts, chosen.weights)})
     table.loc[is_validation, ENSEMBLE] = chosen.combined
     horizon = int(lead_times(forecasts).max())

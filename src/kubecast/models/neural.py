@@ -448,6 +448,7 @@ class _Training:
         """Train, and tell why it stopped."""
         if not self._restore():
             self._record(self._loss(_sample(self.train, CHUNK)))
+            self.plan.improved(self.forecaster)
         stopped = self._finished()
         while stopped is None:
             loss = self._epoch()
@@ -456,6 +457,8 @@ class _Training:
                 break
             self._record(loss)
             self._save()
+            if self.best == len(self.losses) - 1:
+                self.plan.improved(self.forecaster)
             self.plan.report(len(self.state.rates), self.losses[-1])
             stopped = self._finished()
         self.forecaster.network.set_weights(self.best_weights)

@@ -1,6 +1,7 @@
 """Charts as inline SVG: text stays text, ink follows the page, and the same input gives the same bytes."""
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -14,6 +15,7 @@ from markupsafe import Markup
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from optuna import Study
 
 ACCENT = "#3d7ff0"  # legible on white and on near-black, as is each of the palette
 PALETTE = ("#e8833a", "#2ba06b", "#a368d8", "#d9556b", "#1e9fb5", "#b08a1e", "#8490a5")
@@ -140,6 +142,51 @@ def curve_chart(curves: Mapping[str, Sequence[float]], best: int | None, name: s
     return _chart(draw, name, "Line chart of the loss while fitting", 4.8)
 
 
+def study_charts(study: "Study") -> dict[str, Markup]:
+    """Optuna's own plots of a study, by title; those that its trials are too few for are left out."""
+    from matplotlib import pyplot, rc_context
+    from optuna.visualization import matplotlib as plots
+
+    drawn = {}
+    pyplot.switch_backend("agg")
+    for title, draw in (
+        ("History", plots.plot_optimization_history),
+        ("Importance", plots.plot_param_importances),
+        ("Parallel coordinates", plots.plot_parallel_coordinate),
+        ("Slices", plots.plot_slice),
+    ):
+        with rc_context(), warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # of Optuna's, of what is experimental and of what it draws nothing
+            try:
+                axes: Any = draw(study)
+                figure = np.ravel(axes)[0].figure
+            except (ValueError, RuntimeError, ZeroDivisionError):  # one trial, or all of the same value
+                continue
+            _restyle(figure)
+            with rc_context({**_STYLE, "savefig.bbox": "tight"}):
+                name = title.lower().replace(" ", "-")
+                drawn[title] = _svg(figure, name, f"Optuna's plot: {title}; the table has the trials")
+            pyplot.close(figure)
+    return drawn
+
+
+def _restyle(figure: "Figure") -> None:
+    """Give a foreign figure the page's ink, and its size; the page has the titles."""
+    from matplotlib.legend import Legend
+    from matplotlib.text import Text
+
+    figure.set_size_inches(max(7.6, 2 * len(figure.axes)), 3.2)
+    figure.suptitle("")
+    for axes in figure.axes:
+        axes.set_title("")
+    for legend in figure.findobj(Legend):
+        legend.set_frame_on(False)
+    for text in figure.findobj(Text):
+        text.set(color=_INK, parse_math=False, fontsize=9)
+
+
 def _colours(models: Mapping[str, Any], strong: str) -> dict[str, str]:
     others = [model for model in models if model != strong]
     return {strong: ACCENT} | {model: PALETTE[at % len(PALETTE)] for at, model in enumerate(others)}
@@ -166,8 +213,8 @@ def _svg(figure: "Figure", name: str, label: str) -> Markup:
     text = re.sub(r"url\(#", f"url(#{name}-", text)
     text = re.sub(r'href="#', f'href="#{name}-', text)
     # The page decides how wide a chart is.
-    width, height = 72 * figure.get_size_inches()
-    opening = f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}">'
+    box = re.search(r'viewBox="[^"]*"', text)
+    opening = f'<svg {box[0] if box else ""} role="img" aria-label="{escape(label)}">'
     text = opening + text[text.index(">") + 1 :]
     # All of it is drawn from numbers, dates and checked names; what else goes in is escaped above.
     return Markup(text.replace("xlink:href", "href"))  # noqa: S704

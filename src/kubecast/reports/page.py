@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from kubecast.evaluation import Evaluation, LeaderboardRow, SeriesRow
 from kubecast.metrics import ENSEMBLE, intervals, quantile_column
@@ -36,17 +36,9 @@ def render_report(
         logs: By model; None for one that was not fitted.
         table: The forecasts that were evaluated.
     """
-    environment = Environment(
-        loader=PackageLoader("kubecast.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"figure": _figure, "percent": _percent}
     ranked = _ranked(evaluation)
     fitted = {name: log for name, log in sorted(logs.items()) if log is not None}
-    return environment.get_template("report.html").render(
+    return template("report.html").render(
         evaluation=evaluation,
         ensemble=evaluation.row(ENSEMBLE, "test"),
         boards={part: _board(evaluation, part) for part in ("test", "validation")},
@@ -64,6 +56,19 @@ def render_report(
         fits=[_fit(name, log, f"fit{at}") for at, (name, log) in enumerate(fitted.items())],
         longest=LONGEST,
     )
+
+
+def template(name: str) -> Template:
+    """One of the pages in ``templates/``; what goes into it is escaped."""
+    environment = Environment(
+        loader=PackageLoader("kubecast.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"figure": _figure, "percent": _percent}
+    return environment.get_template(name)
 
 
 def _figure(value: Any) -> str:

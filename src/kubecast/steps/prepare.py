@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +26,7 @@ from kubecast.errors import ConfigError, RegistryError, StoreError
 from kubecast.panel import Panel
 from kubecast.registry import CHAMPION, Registry
 from kubecast.timestamps import parse_time
+from kubecast.tuning.spaces import SearchSettings, check_space
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ class Resolved:
         as_of: The moment after which rows are not seen, in UTC; empty for none.
         champion: The version to judge against; empty for none.
         inputs_digest: SHA-256 of everything that the run is a function of, but the champion.
-        settings: JSON of each model's settings, by its kind, as it is to be trained.
+        settings: JSON of the settings of each model, by its kind, and of the ensemble, before any search.
+        champion_settings: JSON of the champion's settings by kind, where models are tuned, to be tried;
+            else ``{}``.
     """
 
     digest: str
@@ -44,6 +48,7 @@ class Resolved:
     champion: str
     inputs_digest: str
     settings: dict[str, str]
+    champion_settings: str
 
 
 def resolve_inputs(
@@ -68,7 +73,8 @@ def resolve_inputs(
         moment = newest_time(file.rows, settings, parse_time(as_of, "as_of")).isoformat()
     else:
         digest, moment = digest_of(data, settings.data.max_bytes), ""
-    champion = _champion(*published_under(settings, registry, model_name))
+    store, name = published_under(settings, registry, model_name)
+    champion = _champion(store, name, store.aliases(name).get(CHAMPION, ""))
     texts = _model_settings(parameters, champion if mode == "retrain" else None)
     trained = {f"{kind}_settings": text for kind, text in texts.items()}
     found = {
@@ -79,7 +85,10 @@ def resolve_inputs(
         "kubecast": version("kubecast"),
     }
     inputs = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
-    return Resolved(digest, moment, _judged_against(champion, inputs), inputs, texts)
+    rival = _judged_against(champion, inputs)
+    tuned = _tuned(parameters, texts)
+    tried = _champion(store, name, rival) if tuned and rival else _Champion()
+    return Resolved(digest, moment, rival, inputs, texts, _settings_by_kind(tried, tuned))
 
 
 class _Champion(NamedTuple):
@@ -89,16 +98,34 @@ class _Champion(NamedTuple):
     metadata: Mapping[str, Any] = {}
 
 
-def _champion(store: Registry, name: str) -> _Champion:
-    current = store.aliases(name).get(CHAMPION)
-    if current is None:
+def _champion(store: Registry, name: str, version: str) -> _Champion:
+    if not version:
         return _Champion()
     try:
-        return _Champion(current, store.resolve(f"{name}@{current}").metadata)
+        return _Champion(version, store.resolve(f"{name}@{version}").metadata)
     except StoreError:
         raise
     except RegistryError:  # forecast_champion tells why; this version is published all the same
-        return _Champion(current)
+        return _Champion(version)
+
+
+def _tuned(parameters: Mapping[str, Any], texts: Mapping[str, str]) -> list[str]:
+    """What is tuned; its search space is checked here, before anything is trained."""
+    settings = parse_settings(PipelineSettings, str(parameters["pipeline_settings"]), "pipeline_settings")
+    if not settings.tuned:
+        return []
+    search = parse_settings(SearchSettings, str(parameters["search_settings"]), "search_settings")
+    for kind in settings.tuned:
+        check_space(kind, parse_settings(SECTIONS[kind], texts[kind], f"{kind}_settings"), search.of(kind))
+    return settings.tuned
+
+
+def _settings_by_kind(champion: _Champion, kinds: Iterable[str]) -> str:
+    found = {}
+    for kind in kinds:
+        with suppress(ConfigError):  # there is no champion, or it has no such member
+            found[kind] = json.loads(_settings_of(champion, kind))
+    return json.dumps(found, sort_keys=True)
 
 
 def _judged_against(champion: _Champion, inputs: str) -> str:
@@ -116,7 +143,7 @@ def _judged_against(champion: _Champion, inputs: str) -> str:
 def _model_settings(parameters: Mapping[str, Any], champion: _Champion | None) -> dict[str, str]:
     """Each model's settings: the champion's, or where there are none, the parameters'."""
     settings = parse_settings(PipelineSettings, str(parameters["pipeline_settings"]), "pipeline_settings")
-    texts = {kind: str(parameters[f"{kind}_settings"]) for kind in get_args(ModelKind)}
+    texts = {kind: str(parameters[f"{kind}_settings"]) for kind in (*get_args(ModelKind), "ensemble")}
     # One text for equal settings, so that tasks are cached however they were written.
     found = {
         kind: parse_settings(SECTIONS[kind], text, f"{kind}_settings").model_dump_json()
@@ -124,11 +151,11 @@ def _model_settings(parameters: Mapping[str, Any], champion: _Champion | None) -
     }
     if champion is None:
         return found
-    for kind in settings.models:
+    for kind in (*settings.models, "ensemble"):
         try:
             found[kind] = _settings_of(champion, kind)
         except ConfigError as error:
-            print(f"warning: {error}; {kind} is trained with its settings file's values", flush=True)
+            print(f"warning: {error}; {kind} keeps its settings file's values", flush=True)
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from kubecast.bundle import Contract, naive_members, write_bundle
-from kubecast.config import TrainingSettings
+from kubecast.config import EnsembleSettings, TrainingSettings
 from kubecast.errors import Conflict
 from kubecast.evaluation import Evaluation
 from kubecast.models.artifact import package_versions, read_card, read_status
@@ -21,7 +21,7 @@ from kubecast.panel import Panel
 from kubecast.promotion import Decision
 from kubecast.registry import CHAMPION, Registry, Version
 from kubecast.steps.prepare import published_under, read_training
-from kubecast.steps.stack import read_recipe
+from kubecast.steps.stack import read_recipe, read_settings
 from kubecast.steps.train import PRODUCTION
 
 
@@ -46,16 +46,19 @@ class Run(NamedTuple):
         panel: From ``prepare_data``.
         training: The settings that it was made under.
         recipe: From ``stack_ensemble``.
+        ensemble: The settings that it was made with.
     """
 
     panel: Panel
     training: TrainingSettings
     recipe: StackRecipe
+    ensemble: EnsembleSettings
 
     @classmethod
     def load(cls, panel_dir: Path, ensemble_dir: Path) -> "Run":
         """Read them."""
-        return cls(Panel.load(panel_dir), read_training(panel_dir), read_recipe(ensemble_dir))
+        recipe, settings = read_recipe(ensemble_dir), read_settings(ensemble_dir)
+        return cls(Panel.load(panel_dir), read_training(panel_dir), recipe, settings)
 
 
 def register_model(
@@ -106,7 +109,7 @@ def assemble(bundle: Path, run: Run, members: Mapping[str, MemberPaths]) -> pd.D
     Returns:
         The production forecast; without rows where known-future covariates end with the data.
     """
-    panel, training, recipe = run
+    panel, training, recipe, _ = run
     ends = panel.ends.frame.set_index("unique_id")["cutoff"]
     # Weights were chosen on the validation part, so the judged ensemble has seen that.
     chosen = panel.series.set_index("unique_id")["validation_end"].fillna(ends)
@@ -166,12 +169,12 @@ def promote(store: Registry, version: Version, decision: Decision) -> None:
 
 def metadata(run: Run, evaluation: Evaluation, members: Mapping[str, MemberPaths]) -> dict[str, Any]:
     """Where the version came from and what it scored."""
-    panel, training, recipe = run
+    panel, training, *_ = run
     cards = {name: read_card(paths.judged) for name, paths in members.items()}
     settings = {
         "training": training.model_dump(mode="json"),
         **{name: card.settings for name, card in cards.items()},
-        "ensemble": recipe.method,
+        "ensemble": run.ensemble.model_dump(mode="json"),
     }
     text = json.dumps(settings, sort_keys=True, allow_nan=False)
     return {

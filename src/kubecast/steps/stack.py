@@ -1,5 +1,6 @@
 """stack_ensemble: weights and quantiles from rolling origins of the validation part."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from kubecast.models.base import FitLog
 from kubecast.models.ensemble import StackRecipe, stack
 from kubecast.panel import Cutoffs, Panel
 from kubecast.steps.train import PRODUCTION
+
+_LOG = logging.getLogger(__name__)
 
 KEYS = ["unique_id", "cutoff", "ds"]
 
@@ -29,7 +32,7 @@ def stack_ensemble(
         panel_dir: From ``prepare_data``.
         members: Model directory and forecasts file of each trained model, by its name.
         settings: JSON of ``ensemble.yaml``.
-        ensemble_dir: Gets ``recipe.json`` and ``logs/<name>.json``.
+        ensemble_dir: Gets ``recipe.json``, ``settings.json`` and ``logs/<name>.json``.
         forecasts: Parquet: every member, the ensemble and its quantiles beside the targets.
     """
     panel = Panel.load(panel_dir)
@@ -49,7 +52,10 @@ def stack_ensemble(
     kinds |= {member.name: "seasonal_naive" for member in naive_members(panel.spec)}
     recipe, stacked = stack(table, panel.series, parsed, kinds, missing, panel.spec.season_lengths[0])
     (ensemble_dir / "recipe.json").write_text(recipe.model_dump_json(indent=1))
+    (ensemble_dir / "settings.json").write_text(parsed.model_dump_json())
     stacked.to_parquet(forecasts, index=False)
+    for note in recipe.notes:
+        _LOG.warning("ensemble: %s", note)
     for name, reason in missing.items():
         print(f"warning: the ensemble goes on without {name}: {reason}", flush=True)
 
@@ -66,6 +72,11 @@ def judged_table(panel: Panel) -> pd.DataFrame:
 def read_recipe(ensemble_dir: Path) -> StackRecipe:
     """The recipe to publish; ``as_judged`` is the one that the test part judged."""
     return StackRecipe.model_validate_json((ensemble_dir / "recipe.json").read_bytes())
+
+
+def read_settings(ensemble_dir: Path) -> EnsembleSettings:
+    """The settings that the recipe was made with."""
+    return EnsembleSettings.model_validate_json((ensemble_dir / "settings.json").read_bytes())
 
 
 def read_logs(ensemble_dir: Path) -> dict[str, FitLog]:

@@ -472,7 +472,8 @@ def test_retraining_without_a_champion_takes_the_files_values_and_says_so(
     hourly().to_csv(tmp_path / "data.csv", index=False)
     assert resolved_inputs(tmp_path, mode="retrain") == resolved_inputs(tmp_path)
     assert capsys.readouterr().out == (
-        "warning: there is no champion yet; catboost is trained with its settings file's values\n"
+        "warning: there is no champion yet; catboost keeps its settings file's values\n"
+        "warning: there is no champion yet; ensemble keeps its settings file's values\n"
     )
 
 

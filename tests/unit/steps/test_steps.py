@@ -38,6 +38,7 @@ def texts(**changes: Any) -> dict[str, str]:
 def resolved_inputs(folder: Path, as_of: str = "", mode: str = "train", **changes: Any) -> Resolved:
     parameters = {f"{name}_settings": text for name, text in texts(**changes).items()}
     parameters["pipeline_settings"] = PipelineSettings(models=["catboost"]).model_dump_json()
+    parameters["search_settings"] = "{}"
     return resolve_inputs(str(folder / "data.csv"), as_of, mode, str(folder / "registry"), "", parameters)
 
 

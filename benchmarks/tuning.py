@@ -1,0 +1,151 @@
+"""Tuned against untuned models: `make bench-tuning`.
+
+Each model is tuned inside the training part of two data sets. The settings of the file and those that were
+found are then trained with five seeds each and compared on the validation part, which no trial has seen; the
+test part is shown beside it and decides nothing. Intervals are of a paired bootstrap over seeds and over
+pieces of time, two horizons long, of each series.
+"""
+
+import argparse
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from kubecast.config import AllSettings, load_settings
+from kubecast.panel import Cutoffs, Panel
+from kubecast.sample import write_sample
+from kubecast.steps.prepare import prepare_data
+from kubecast.steps.train import PRODUCTION, train_model
+from kubecast.steps.tune import Request, tune_model
+from kubecast.tuning.study import Outcome
+
+CONFIGS = Path(__file__).parents[1] / "configs" / "quick"
+M4 = Path(__file__).parents[2] / "shared" / "data" / "m4_hourly_100_train.csv"
+SERIES = 20
+RESAMPLES = 4_000
+
+
+def main() -> None:
+    """Tune, train and print one table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--m4", type=Path, default=M4, help="hourly series of M4: unique_id, step, y")
+    parser.add_argument("--data", nargs="+", default=["demand", "m4"], choices=["demand", "m4"])
+    parser.add_argument("--models", nargs="+", default=["lstm", "catboost"])
+    parser.add_argument("--trials", type=int, default=30)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--set", nargs="*", default=[], help="FILE.KEY=VALUE, over configs/quick")
+    given = parser.parse_args()
+    print(
+        "| data | model | part | untuned MASE (spread) | tuned MASE (spread) | change (95 %) | trials | s |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in given.data:
+            settings = load_settings(CONFIGS, [f"training.optimization.n_trials={given.trials}", *given.set])
+            panel = _prepare(name, given.m4, settings, Path(folder))
+            for kind in given.models:
+                _compare(name, kind, settings, panel, range(100, 100 + given.seeds))
+
+
+def _prepare(name: str, m4: Path, settings: AllSettings, folder: Path) -> Path:
+    data, panel = folder / f"{name}.csv", folder / name
+    if name == "demand":
+        write_sample(data)
+        frequency, seasons = "30min", "48,336"
+    else:
+        rows = pd.read_csv(m4)
+        rows = rows[rows["unique_id"].isin(rows["unique_id"].unique()[:SERIES])]
+        ds = pd.Timestamp("2015-07-01") + pd.to_timedelta(rows["step"], unit="h")
+        rows.assign(ds=ds)[["unique_id", "ds", "y"]].to_csv(data, index=False)
+        frequency, seasons = "h", "24,168"
+    names = ("training", "arima", "lstm", "transformer", "catboost", "ensemble")
+    texts = {section: getattr(settings, section).model_dump_json() for section in names}
+    digest = hashlib.sha256(data.read_bytes()).hexdigest()
+    prepare_data(str(data), digest, "", 48, frequency, seasons, texts, panel)
+    return panel
+
+
+def _compare(name: str, kind: str, settings: AllSettings, panel_dir: Path, seeds: Sequence[int]) -> None:
+    base = getattr(settings, kind).model_dump_json()
+    request = Request(
+        kind=kind,
+        panel_dir=panel_dir,
+        settings=base,
+        champion="{}",
+        search=settings.search.model_dump_json(),
+        tuning=settings.pipeline.tuning.model_dump_json(),
+        seed=42,
+    )
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        pages = Path(folder) / "trials.csv", Path(folder) / "report.html"
+        chosen, outcome = tune_model(request, 1, "stop", *pages)
+    seconds = time.monotonic() - began
+    panel = Panel.load(panel_dir)
+    errors = {
+        which: pd.concat([_errors(kind, panel_dir, panel, text, seed).assign(seed=seed) for seed in seeds])
+        for which, text in (("untuned", base), ("tuned", chosen))
+    }
+    for part in ("validation", "test"):
+        print(_row(name, kind, part, errors, outcome, seconds), flush=True)
+    print(f"<!-- {json.dumps(outcome.parameters)} {outcome.reason} -->", flush=True)
+
+
+def _errors(kind: str, panel_dir: Path, panel: Panel, text: str, seed: int) -> pd.DataFrame:
+    """The scaled error of each origin, with the piece of time that it is in."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "forecasts.parquet"
+        train_model(kind, panel_dir, text, seed, "stop", Path(folder) / "model", file)
+        table = pd.read_parquet(file)
+    table = table[table["part"] != PRODUCTION]
+    targets = panel.targets(Cutoffs.of(panel.origins))
+    table = table.merge(targets, on=["unique_id", "cutoff", "ds"])
+    scale = table["unique_id"].map(panel.series.set_index("unique_id")["scale"])
+    table = table.assign(error=(table[kind] - table["y"]).abs() / scale)
+    found = table.groupby(["part", "unique_id", "cutoff"], as_index=False)["error"].mean()
+    first = found.groupby(["part", "unique_id"])["cutoff"].transform("min")
+    step = pd.tseries.frequencies.to_offset(panel.spec.frequency)
+    span = pd.Timedelta(step) * (2 * panel.spec.horizon)  # an origin's targets reach a horizon on
+    return found.assign(piece=(found["cutoff"] - first) // span)
+
+
+def _row(
+    name: str, kind: str, part: str, errors: dict[str, pd.DataFrame], outcome: Outcome, seconds: float
+) -> str:
+    tables = {which: table[table["part"] == part] for which, table in errors.items()}
+    means = {
+        which: table.groupby(["seed", "unique_id"])["error"].mean().groupby("seed").mean()
+        for which, table in tables.items()
+    }
+    keys = ["seed", "unique_id", "cutoff", "piece"]
+    both = tables["tuned"].merge(tables["untuned"], on=keys, suffixes=("", "_untuned"))
+    both["change"] = both["error"] - both["error_untuned"]
+    cells = both.pivot_table("change", ["unique_id", "piece"], "seed")
+    low, high = _interval(cells.to_numpy(dtype=np.float64))
+    shown = [f"{value.mean():.4f} ({value.min():.4f}-{value.max():.4f})" for value in means.values()]
+    change = float(means["tuned"].mean() - means["untuned"].mean())
+    trials = ", ".join(f"{count} {state}" for state, count in outcome.trials.items())
+    interval = f"{change:+.4f} ({low:+.4f} to {high:+.4f})"
+    return f"| {name} | {kind} | {part} | {' | '.join(shown)} | {interval} | {trials} | {seconds:.0f} |"
+
+
+def _interval(cells: np.ndarray) -> tuple[float, float]:
+    """95 % of the means of cells, shape (pieces, seeds), drawn again by piece and by seed."""
+    random = np.random.default_rng(0)
+    pieces, seeds = cells.shape
+    means = [
+        cells[random.integers(pieces, size=pieces)][:, random.integers(seeds, size=seeds)].mean()
+        for _ in range(RESAMPLES)
+    ]
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""The report of a search: what was tried, what was found, and whether it is used."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kubecast.config import TuningSettings
+from kubecast.reports.charts import study_charts
+from kubecast.reports.page import template
+from kubecast.settings import Settings
+from kubecast.tuning.study import URL_VARIABLE, Outcome, Search, Study
+
+SHOWN = 50  # trials in the table, the best first
+
+
+def render_tuning(
+    search: Search, outcome: Outcome, chosen: Settings, tuning: TuningSettings, study: Study | None
+) -> str:
+    """Render one self-contained page.
+
+    Args:
+        search: What was searched.
+        outcome: What was found.
+        chosen: The settings to train with.
+        tuning: Who searched.
+        study: Gives the trials, if there are any.
+    """
+    trials = _trials(study)
+    shared = tuning.tuner != "katib" and tuning.storage == "database"
+    base = search.base.model_dump(mode="json")
+    return template("tuning.html").render(
+        outcome=outcome,
+        space={name: _allowed(parameter) for name, parameter in search.space.items()},
+        charts=study_charts(study.optuna) if study else {},
+        columns=[*search.space],
+        rows=trials.head(SHOWN).replace({np.nan: None}).to_dict("records"),
+        total=len(trials),
+        settings=[(key, base[key], value) for key, value in chosen.model_dump(mode="json").items()],
+        limits=search.optimization,
+        workers=search.workers,
+        seed=search.seed,
+        tuner=tuning.tuner,
+        dashboard=f'optuna-dashboard "${URL_VARIABLE}"' if shared else "",
+    )
+
+
+def _trials(study: Study | None) -> pd.DataFrame:
+    """The best first."""
+    return study.table().sort_values(["error", "trial"]) if study else pd.DataFrame()
+
+
+def _allowed(parameter: Any) -> str:
+    if parameter.type == "categorical":
+        return ", ".join(map(str, parameter.choices))
+    step = f", step {parameter.step}" if parameter.step else ""
+    return f"{parameter.low} to {parameter.high}{step}{', logarithmic' if parameter.log else ''}"

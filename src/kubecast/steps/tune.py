@@ -1,0 +1,270 @@
+"""tune_optuna: better settings of a model, or of the ensemble, from rolling origins of the training part."""
+
+import argparse
+import hashlib
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+from optuna.storages import InMemoryStorage
+from pydantic import BaseModel, ConfigDict
+
+from kubecast.config import (
+    SECTIONS,
+    ModelSettings,
+    OptimizationSettings,
+    TuningSettings,
+    parse_settings,
+)
+from kubecast.errors import ModelError
+from kubecast.panel import Panel
+from kubecast.reports.tuning import render_tuning
+from kubecast.steps.checkpoint import checkpoints
+from kubecast.steps.prepare import read_training
+from kubecast.tuning.ensemble import EnsembleObjective
+from kubecast.tuning.objective import ModelObjective, Objective
+from kubecast.tuning.spaces import SearchSettings
+from kubecast.tuning.study import Outcome, Search, Study, database, journal
+
+
+class Request(BaseModel):
+    """What is to be tuned; as JSON, a worker process is given it.
+
+    Attributes:
+        kind: Of the model, or ``ensemble``.
+        panel_dir: From ``prepare_data``.
+        settings: JSON of its settings file.
+        champion: JSON of the champion's settings by kind; ``{}`` for none.
+        search: JSON of the search spaces.
+        tuning: JSON of ``pipeline.tuning``.
+        seed: Of every random choice.
+        members: For the ensemble: JSON of each model's settings, by kind; empty for one that is not in it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: str
+    panel_dir: Path
+    settings: str
+    champion: str
+    search: str
+    tuning: str
+    seed: int
+    members: dict[str, str] = {}
+
+    def key(self) -> str:
+        """Everything that the search is a function of, for its name and its checkpoint."""
+        told = self.model_dump(mode="json", exclude={"panel_dir", "tuning"}) | {
+            "kubecast": version("kubecast")
+        }
+        told["panel"] = [(self.panel_dir / name).read_text() for name in ("panel.json", "settings.json")]
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def tune_model(
+    request: Request, processes: int, on_failure: str, trials: Path, report: Path
+) -> tuple[str, Outcome]:
+    """Search, run the best again with new seeds, and choose between it and the settings file.
+
+    Args:
+        request: What is tuned.
+        processes: That search on this machine; more than one need a database.
+        on_failure: ``continue``: where no trial succeeds, the settings stay as they are.
+        trials: CSV of every trial.
+        report: HTML page.
+
+    Returns:
+        JSON of the settings to train with, and what was found.
+
+    Raises:
+        ModelError: No trial succeeded, and ``on_failure`` is ``stop``.
+        TuningError: The database fails.
+    """
+    try:
+        with _opened(request) as (study, tell):
+            study.enqueue()
+            if processes > 1:
+                _run_workers(request, processes)
+            study.wait(tell)
+            return _judge(request, study, on_failure, trials, report)
+    except ModelError as error:
+        if on_failure == "stop":
+            raise
+        return _write(request, Outcome(kind=request.kind, reason=str(error)), None, trials, report)
+
+
+def run_worker(request: Request, first: bool = False) -> str:
+    """Search beside other workers until there are enough trials; ``tune_model`` then collects them.
+
+    Args:
+        request: What is tuned.
+        first: Whether to have the settings of the file and of the champion tried.
+
+    Returns:
+        The study's name.
+    """
+    with _opened(request) as (study, tell):
+        if first:
+            study.enqueue()
+        study.run(tell)
+        return study.name
+
+
+def choose_settings(
+    request: Request, on_failure: str, found: Path, trials: Path, report: Path
+) -> tuple[str, Outcome]:
+    """As ``tune_model``, from the trials of a Katib experiment.
+
+    Args:
+        request: What was tuned.
+        on_failure: See ``tune_model``.
+        found: JSON: of each trial ``parameters`` (texts), ``error``, ``state`` and ``reason``.
+        trials: CSV of every trial.
+        report: HTML page.
+    """
+    objective = _objective(request)
+    study = Study(_search(request), objective, InMemoryStorage(), f"kubecast-{request.kind}")
+    for trial in json.loads(found.read_text()):
+        study.add(trial["parameters"], trial["state"], trial["error"], trial["reason"])
+    return _judge(request, study, on_failure, trials, report)
+
+
+def _judge(
+    request: Request, study: Study, on_failure: str, trials: Path, report: Path
+) -> tuple[str, Outcome]:
+    """Choose between the best trial and the settings file."""
+    try:
+        outcome = study.outcome()
+    except ModelError as error:
+        if on_failure == "stop":
+            raise
+        outcome = Outcome(kind=request.kind, study=study.name, reason=str(error))
+    return _write(request, outcome, study, trials, report)
+
+
+def _write(
+    request: Request, outcome: Outcome, study: Study | None, trials: Path, report: Path
+) -> tuple[str, Outcome]:
+    """Write what a person reads; there is no study where not even a block could be cut."""
+    search = _search(request)
+    chosen = search.settings(outcome.parameters) if outcome.accepted else search.base
+    for path in (trials, report):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    table = study.table() if study else pd.DataFrame(columns=["trial", "state", "error"])
+    table.to_csv(trials, index=False)
+    page = render_tuning(search, outcome, chosen, _tuning(request), study)
+    report.write_text(page, encoding="utf-8")
+    print(f"{request.kind}: {outcome.reason}", flush=True)
+    return chosen.model_dump_json(), outcome
+
+
+def outcome_metrics(outcome: Outcome) -> dict[str, float]:
+    """The finite figures of a search for the dashboard."""
+    figures: dict[str, float | None] = {
+        "best_error": outcome.best,
+        "best_error_new_seeds": outcome.again,
+        "base_error_new_seeds": outcome.base,
+        "accepted": float(outcome.accepted),
+        "epochs": float(outcome.epochs),
+    }
+    figures |= {f"trials_{state}": float(count) for state, count in outcome.trials.items()}
+    return {name: value for name, value in figures.items() if value is not None and math.isfinite(value)}
+
+
+@contextmanager
+def _opened(request: Request) -> Iterator[tuple[Study, Callable[[int, float], None]]]:
+    """The study of a request, and what is to be called after each of its trials."""
+    search, objective = _search(request), _objective(request)
+    key, total = request.key(), search.optimization.n_trials
+    name = f"kubecast-{request.kind}-{key[:16]}"
+
+    def tell(done: int, error: float) -> None:
+        print(f"progress tune_{request.kind} {min(done, total)}/{total}", flush=True)
+
+    if _tuning(request).storage == "database":
+        with database() as storage:
+            yield Study(search, objective, storage, name), tell
+        return
+    url = read_training(request.panel_dir).checkpoint_url
+    with checkpoints(url, key, tell) as (file, keep), TemporaryDirectory() as folder:
+        yield Study(search, objective, journal(file or Path(folder) / "journal"), name), keep
+
+
+def _search(request: Request) -> Search:
+    section = SECTIONS[request.kind]
+    base = parse_settings(section, request.settings, f"{request.kind}_settings")
+    found = json.loads(request.champion).get(request.kind)
+    tuning = _tuning(request)
+    return Search(
+        kind=request.kind,
+        base=base,
+        champion=None if found is None else parse_settings(section, json.dumps(found), "champion_settings"),
+        space=parse_settings(SearchSettings, request.search, "search_settings").of(request.kind),
+        optimization=_optimization(request),
+        seed=request.seed,
+        workers=tuning.workers,
+        reproducible=tuning.workers == 1 and tuning.tuner != "katib",
+    )
+
+
+def _tuning(request: Request) -> TuningSettings:
+    return parse_settings(TuningSettings, request.tuning, "tuning")
+
+
+def _optimization(request: Request) -> OptimizationSettings:
+    return read_training(request.panel_dir).optimization
+
+
+def _objective(request: Request) -> Objective:
+    """Reads the panel, once for all trials of this process."""
+    panel, folds = Panel.load(request.panel_dir), _optimization(request).folds
+    if request.kind != "ensemble":
+        return ModelObjective.of(panel, request.kind, _model(request.kind, request.settings), folds)
+    members = {kind: _model(kind, text) for kind, text in request.members.items() if text}
+    return EnsembleObjective(panel, members, folds)
+
+
+def _model(kind: str, text: str) -> ModelSettings:
+    found = parse_settings(SECTIONS[kind], text, f"{kind}_settings")
+    assert isinstance(found, ModelSettings)  # noqa: S101  SECTIONS says so
+    return found
+
+
+def _run_workers(request: Request, count: int) -> None:
+    """Search in so many processes that share the processors; one that dies is only told of."""
+    command = [sys.executable, "-m", "kubecast.steps.tune", request.model_dump_json()]
+    cores = sorted(os.sched_getaffinity(0))
+    workers = [
+        subprocess.Popen([*command, *map(str, cores[number % len(cores) :: count] or cores)])  # noqa: S603
+        for number in range(count)
+    ]
+    try:
+        for number, worker in enumerate(workers, 1):
+            if status := worker.wait():
+                print(f"warning: worker {number} of {count} ended with status {status}", flush=True)
+    finally:
+        for worker in workers:
+            worker.kill()
+
+
+def main() -> None:
+    """Search in this process: the worker's side of ``tune_model``."""
+    parser = argparse.ArgumentParser(description="Work on a study of kubecast beside other workers.")
+    parser.add_argument("request", help="JSON of a Request")
+    parser.add_argument("cores", nargs="*", type=int, help="processors to run on; default: all")
+    given = parser.parse_args()
+    if given.cores:  # before a framework counts them
+        os.sched_setaffinity(0, given.cores)
+    run_worker(Request.model_validate_json(given.request))
+
+
+if __name__ == "__main__":
+    main()

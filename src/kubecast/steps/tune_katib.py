@@ -1,0 +1,59 @@
+"""tune_katib: starts a Katib experiment, waits for it, and leaves its trials."""
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from kubecast.cluster import RUN_VARIABLE, TrialPod
+from kubecast.config import TuningSettings, parse_settings
+from kubecast.steps.prepare import read_training
+from kubecast.steps.tune import Request
+from kubecast.tuning.katib import Plan, Running, connect, deleted_when_stopped
+from kubecast.tuning.spaces import SearchSettings
+
+
+def tune_katib(request: Request, panel_url: str, trial_pod: str, trials: Path) -> list[dict[str, Any]]:
+    """Search by Katib.
+
+    Args:
+        request: What is tuned.
+        panel_url: Of the panel, as a trial's pod reaches it.
+        trial_pod: JSON of what a trial's pod is given.
+        trials: Gets JSON: of each trial ``parameters``, ``error``, ``state`` and ``reason``.
+
+    Raises:
+        TuningError: Katib cannot do it; the message says what to do.
+    """
+    plan = _plan(request, panel_url, parse_settings(TrialPod, trial_pod, "trial_pod"))
+    running = Running(*connect(), plan)
+    with deleted_when_stopped(running):
+        running.create()
+        found = running.follow(
+            lambda done, total: print(f"progress tune_{request.kind} {done}/{total}", flush=True)
+        )
+    trials.parent.mkdir(parents=True, exist_ok=True)
+    trials.write_text(json.dumps(found, allow_nan=False))
+    return found
+
+
+def _plan(request: Request, panel_url: str, pod: TrialPod) -> Plan:
+    optimization = read_training(request.panel_dir).optimization
+    space = parse_settings(SearchSettings, request.search, "search_settings").of(request.kind)
+    run = re.sub(r"[^A-Za-z0-9._-]", "-", os.environ.get(RUN_VARIABLE, ""))[:63].strip("._-") or "local"
+    trial = {
+        "kind": request.kind,
+        "panel": panel_url,
+        "settings": json.loads(request.settings),
+        "search": {name: parameter.model_dump(mode="json") for name, parameter in space.items()},
+        "folds": optimization.folds,
+        "seed": request.seed,
+        "members": {kind: json.loads(text) for kind, text in request.members.items() if text},
+        "store": {"endpoint": pod.endpoint, "region": pod.region},
+    }
+    # Katib makes names of pods and Services from it, which have 63 characters at most.
+    key = hashlib.sha256(f"{run} {request.key()}".encode()).hexdigest()[:16]
+    workers = parse_settings(TuningSettings, request.tuning, "tuning").workers
+    return Plan(f"kubecast-{request.kind}-{key}", run, space, optimization, workers, trial, pod)

@@ -1,0 +1,1 @@
+"""Tuning: one search space, searched by Optuna or by Katib."""

@@ -1,0 +1,69 @@
+"""The objective of the ensemble: its cross-fitted error over the blocks that its members forecast."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from kubecast.bundle import naive_members
+from kubecast.config import EnsembleSettings, ModelSettings
+from kubecast.errors import ModelError
+from kubecast.models import make_trainer
+from kubecast.models.ensemble import stack
+from kubecast.panel import Panel
+from kubecast.tuning.objective import Report, fit_plan, training_folds
+
+_KEYS = ["unique_id", "cutoff", "ds"]
+
+
+class EnsembleObjective:
+    """Stacks the members' forecasts of blocks of the training part.
+
+    Members are fitted once for each seed and block, before the first trial; a trial then takes no time.
+    """
+
+    steps = 1
+    trained = 0
+
+    def __init__(self, panel: Panel, members: Mapping[str, ModelSettings], folds: int) -> None:
+        """Cut the blocks: at least two, since weights for one come from the others."""
+        self._panel, self._members = panel, members
+        self._folds = training_folds(panel, max(folds, 2))
+        if len(self._folds) < 2:
+            raise ModelError(
+                "tuning ensemble: the training part holds one block; allowed: more data, or no tuning"
+            )
+        self._tables: dict[int, tuple[pd.DataFrame, dict[str, str]]] = {}
+
+    def error(self, settings: EnsembleSettings, seed: int, report: Report) -> float:
+        """Mean absolute scaled error of the stack, each block combined with weights from the others."""
+        if seed not in self._tables:
+            self._tables[seed] = self._forecasts(seed)
+        table, missing = self._tables[seed]
+        kinds = {kind: kind for kind in self._members if kind not in missing}
+        kinds |= {member.name: "seasonal_naive" for member in naive_members(self._panel.spec)}
+        season = self._panel.spec.season_lengths[0]
+        recipe, _ = stack(table, self._panel.series, settings, kinds, missing, season)
+        report(1, recipe.loss)
+        return recipe.loss
+
+    def _forecasts(self, seed: int) -> tuple[pd.DataFrame, dict[str, str]]:
+        """Every member's forecasts beside the targets, and why a member has none."""
+        missing: dict[str, str] = {}
+        blocks = [self._block(number, seed, missing) for number in range(len(self._folds))]
+        table = pd.concat(blocks, ignore_index=True)
+        return table.drop(columns=list(missing), errors="ignore"), missing
+
+    def _block(self, number: int, seed: int, missing: dict[str, str]) -> pd.DataFrame:
+        fold = self._folds[number]
+        table = self._panel.targets(fold.origins).assign(part="validation", block=number)
+        for member in naive_members(self._panel.spec):
+            table = table.merge(member.forecast(self._panel, fold.origins), on=_KEYS)
+        for kind, settings in self._members.items():
+            try:
+                trainer = make_trainer(kind, settings)
+                forecaster, _ = trainer.fit(self._panel, fold.until, fit_plan(settings, seed))
+                table = table.merge(forecaster.forecast(self._panel, fold.origins), on=_KEYS)
+            except ModelError as error:
+                missing[kind] = str(error)
+            print(f"{kind}: block {number + 1} of {len(self._folds)}", flush=True)
+        return table

@@ -1,0 +1,435 @@
+"""A search by Katib: an Experiment whose trials are Jobs that run ``kubecast trial``.
+
+The Experiment is named after the run and what is searched, so that a task that is tried again adopts it.
+"""
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import urllib3
+from kubeflow_katib_api import models
+from kubernetes import client, config, watch
+from kubernetes.client import ApiException
+
+from kubecast.cluster import TrialPod
+from kubecast.config import OptimizationSettings
+from kubecast.errors import TuningError
+from kubecast.tuning.spaces import Space
+from kubecast.tuning.trial import METRIC, VARIABLE
+
+GROUP, VERSION = "kubeflow.org", "v1beta1"
+RUN_LABEL = "kubecast/run"
+CONTAINER = "trial"
+WATCHING = 30  # seconds of one watch, after which the pods are looked at
+FAILURES = 10  # of the API server in a row
+PAUSE = 2.0  # seconds between them
+_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_STATES = {"Succeeded": "complete", "EarlyStopped": "pruned", "Failed": "failed", "Killed": "failed"}
+_STATES["MetricsUnavailable"] = "failed"
+_STUCK = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"}
+
+Tell = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What Katib is to search.
+
+    Attributes:
+        name: Of the Experiment.
+        run: Of the pipeline, by which a leftover is found.
+        space: What may be changed.
+        optimization: How long.
+        workers: Trials at one time.
+        trial: For ``KUBECAST_TRIAL``.
+        pod: What a trial's pod is given.
+    """
+
+    name: str
+    run: str
+    space: Space
+    optimization: OptimizationSettings
+    workers: int
+    trial: Mapping[str, Any]
+    pod: TrialPod
+
+
+# --- the object ---------------------------------------------------------------------------------------
+
+
+def experiment(plan: Plan) -> dict[str, Any]:
+    """The Experiment as the API server takes it.
+
+    Trials that Katib's median rule finds worse are stopped early; its Hyperband would give trials a resource,
+    which these do not have, so any other pruner stops none.
+    """
+    limits = plan.optimization
+    labels = {**plan.pod.labels, RUN_LABEL: plan.run}
+    spec = models.V1beta1ExperimentSpec(
+        objective=models.V1beta1ObjectiveSpec(
+            type="minimize",
+            objectiveMetricName=METRIC,
+            metricStrategies=[models.V1beta1MetricStrategy(name=METRIC, value="latest")],
+        ),
+        algorithm=models.V1beta1AlgorithmSpec(algorithmName="tpe"),
+        earlyStopping=models.V1beta1EarlyStoppingSpec(algorithmName="medianstop")
+        if limits.pruner == "median"
+        else None,
+        parameters=[parameter.katib(name) for name, parameter in plan.space.items()],
+        parallelTrialCount=min(plan.workers, limits.n_trials),
+        maxTrialCount=limits.n_trials,
+        maxFailedTrialCount=limits.n_trials,  # a failed trial does not end the search
+        resumePolicy="Never",
+        metricsCollectorSpec=models.V1beta1MetricsCollectorSpec(
+            collector=models.V1beta1CollectorSpec(kind="StdOut")
+        ),
+        trialTemplate=models.V1beta1TrialTemplate(
+            primaryContainerName=CONTAINER,
+            trialParameters=[
+                models.V1beta1TrialParameterSpec(name=name, reference=name) for name in plan.space
+            ],
+            trialSpec=job(plan, labels),
+        ),
+    )
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": "Experiment",
+        "metadata": {"name": plan.name, "labels": labels},
+        "spec": spec.to_dict(),
+    }
+
+
+def command(space: Space) -> list[str]:
+    """A trial's command: Katib joins the words with spaces and gives them to a shell."""
+    return ["kubecast", "trial", *(f"{name}=${{trialParameters.{name}}}" for name in space)]
+
+
+def job(plan: Plan, labels: Mapping[str, str]) -> dict[str, Any]:
+    """The Job of one trial."""
+    pod, task = plan.pod, plan.pod.task
+    resources = {
+        "requests": {"cpu": task.cpu_request, "memory": task.memory_request},
+        "limits": {"cpu": task.cpu_limit, "memory": task.memory_limit},
+    }
+    if task.accelerator:
+        resources["limits"][task.accelerator.type] = str(task.accelerator.count)
+    volumes: dict[str, Any] = {"tmp": ("/tmp", {})}  # noqa: S108  a volume of the pod's own
+    if task.shared_memory:
+        shared = {"medium": "Memory", "sizeLimit": task.shared_memory}
+        volumes["shared-memory"] = ("/dev/shm", shared)  # noqa: S108  as above
+    container = {
+        "name": CONTAINER,
+        "image": pod.image,
+        "command": command(plan.space),
+        "env": [{"name": VARIABLE, "value": json.dumps(plan.trial)}, *_secrets(pod)],
+        "resources": resources,
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": name, "mountPath": path} for name, (path, _) in volumes.items()],
+    }
+    spec = {
+        "serviceAccountName": pod.service_account,
+        "automountServiceAccountToken": False,
+        "restartPolicy": "Never",
+        "imagePullSecrets": [{"name": name} for name in pod.image_pull_secrets],
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": pod.run_as_user,
+            "runAsGroup": pod.run_as_group,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+        "volumes": [{"name": name, "emptyDir": source} for name, (_, source) in volumes.items()],
+        **_placement(pod),
+    }
+    annotations = {"sidecar.istio.io/inject": "false"}  # a mesh's proxy would never end
+    template = {"metadata": {"labels": dict(labels), "annotations": annotations}, "spec": spec}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "spec": {"backoffLimit": 0, "activeDeadlineSeconds": task.timeout, "template": template},
+    }
+
+
+def _secrets(pod: TrialPod) -> list[dict[str, Any]]:
+    return [
+        {"name": variable, "valueFrom": {"secretKeyRef": {"name": secret.secret, "key": key}}}
+        for secret in pod.secrets
+        for variable, key in secret.variables.items()
+    ]
+
+
+def _placement(pod: TrialPod) -> dict[str, Any]:
+    task = pod.task
+    found: dict[str, Any] = {
+        "nodeSelector": dict(task.node_selector),
+        "tolerations": [
+            taint.model_dump(exclude={"value"} if not taint.value else None) for taint in task.tolerations
+        ],
+    }
+
+    def expression(wish: Any) -> dict[str, Any]:
+        return {"key": wish.key, "operator": wish.operator, "values": wish.values}
+
+    required = [expression(wish) for wish in task.affinity if wish.weight is None]
+    preferred = [
+        {"weight": wish.weight, "preference": {"matchExpressions": [expression(wish)]}}
+        for wish in task.affinity
+        if wish.weight is not None
+    ]
+    node: dict[str, Any] = {}
+    if required:
+        terms = {"nodeSelectorTerms": [{"matchExpressions": required}]}
+        node["requiredDuringSchedulingIgnoredDuringExecution"] = terms
+    if preferred:
+        node["preferredDuringSchedulingIgnoredDuringExecution"] = preferred
+    return found | ({"affinity": {"nodeAffinity": node}} if node else {})
+
+
+# --- the API server -----------------------------------------------------------------------------------
+
+
+def connect() -> tuple[client.ApiClient, str]:
+    """The API server of the pod's cluster, else of the kubeconfig; and the namespace to work in."""
+    found = client.Configuration()
+    try:
+        config.load_incluster_config(found)
+        return client.ApiClient(found), _NAMESPACE_FILE.read_text().strip()
+    except config.ConfigException:
+        pass
+    try:
+        config.load_kube_config(client_configuration=found)
+        context = config.list_kube_config_contexts()[1]["context"]
+    except config.ConfigException as error:
+        raise TuningError(
+            f"tuner katib: there is no cluster ({error}); allowed: in a pod, or a kubeconfig"
+        ) from error
+    return client.ApiClient(found), str(context.get("namespace") or "default")
+
+
+@dataclass
+class Running:
+    """An Experiment on a cluster.
+
+    Attributes:
+        api: Of the API server.
+        namespace: Of the Experiment.
+        plan: What it searches.
+    """
+
+    api: client.ApiClient
+    namespace: str
+    plan: Plan
+    failures: int = field(default=0, init=False)
+
+    def create(self) -> None:
+        """Create it, or adopt the one that an earlier attempt of this task left."""
+        into = GROUP, VERSION, self.namespace, "experiments"
+        try:
+            self._custom().create_namespaced_custom_object(*into, experiment(self.plan))
+            print(f"created experiment {self.plan.name} in namespace {self.namespace}", flush=True)
+        except ApiException as error:
+            if error.status != 409:
+                raise self._explained(error, "create") from error
+            print(f"goes on with experiment {self.plan.name}", flush=True)
+        except urllib3.exceptions.HTTPError as error:
+            raise _unreachable(error) from error
+
+    def delete(self) -> None:
+        """Delete it with its trials, if it is there."""
+        with suppress(ApiException, urllib3.exceptions.HTTPError):
+            named = GROUP, VERSION, self.namespace, "experiments", self.plan.name
+            self._custom().delete_namespaced_custom_object(*named)
+
+    def follow(self, tell: Tell) -> list[dict[str, Any]]:
+        """Wait until it ends or its time is over, and return its trials.
+
+        Returns:
+            Of each trial that ended: ``parameters`` (texts), ``error`` (None where it has none), ``state``
+            (``complete``, ``pruned`` or ``failed``) and ``reason``.
+
+        Raises:
+            TuningError: It cannot go on.
+        """
+        total, end = self.plan.optimization.n_trials, time.monotonic() + self.plan.optimization.timeout
+        done = -1
+        while True:
+            found = self.trials()
+            if len(found) != done:
+                done = len(found)
+                tell(min(done, total), total)
+            ended = self._ended()
+            if ended is not None:
+                print(f"experiment {self.plan.name}: {ended}", flush=True)
+                return self.trials()
+            if time.monotonic() >= end:
+                print(f"experiment {self.plan.name}: its time is over", flush=True)
+                self.delete()
+                return found
+            self._look_at_pods()
+            self._wait(min(WATCHING, max(1, int(end - time.monotonic()))))
+
+    def trials(self) -> list[dict[str, Any]]:
+        """Every trial that ended, in the order of their begin."""
+        selector = f"katib.kubeflow.org/experiment={self.plan.name}"
+        listed = self._asked(
+            "list",
+            lambda: self._custom().list_namespaced_custom_object(
+                GROUP, VERSION, self.namespace, "trials", label_selector=selector
+            ),
+        )
+        items = sorted(listed["items"], key=lambda item: item["metadata"].get("creationTimestamp") or "")
+        return [record for item in items if (record := _record(item)) is not None]
+
+    def _ended(self) -> str | None:
+        """Why it ended; None while it has not."""
+        named = GROUP, VERSION, self.namespace, "experiments", self.plan.name
+        found = self._asked("get", lambda: self._custom().get_namespaced_custom_object(*named))
+        for condition in _conditions(found):
+            if condition["type"] in ("Succeeded", "Failed"):
+                return str(condition.get("message") or condition.get("reason") or condition["type"])
+        return None
+
+    def _wait(self, seconds: int) -> None:
+        """Until the Experiment changes, or so long; a watch that drops has waited long enough."""
+        with suppress(ApiException, urllib3.exceptions.HTTPError, ValueError):
+            changes = watch.Watch().stream(
+                self._custom().list_namespaced_custom_object,
+                *(GROUP, VERSION, self.namespace, "experiments"),
+                field_selector=f"metadata.name={self.plan.name}",
+                timeout_seconds=seconds,
+                _request_timeout=seconds + 1,
+            )
+            next(changes, None)
+        time.sleep(PAUSE)  # changes come in bursts
+
+    def _look_at_pods(self) -> None:
+        """Give up where no trial can ever begin: a wrong image, a missing Secret, a full quota."""
+        if reason := self._stuck():
+            self.delete()
+            raise TuningError(reason)
+
+    def _stuck(self) -> str | None:
+        core = client.CoreV1Api(self.api)
+        selector = f"katib.kubeflow.org/experiment={self.plan.name}"
+        try:
+            pods = core.list_namespaced_pod(self.namespace, label_selector=selector).items
+            events = core.list_namespaced_event(self.namespace, field_selector="reason=FailedCreate").items
+        except (ApiException, urllib3.exceptions.HTTPError):  # a permission that is not needed otherwise
+            return None
+        for pod in pods:
+            for status in pod.status.container_statuses or []:
+                waiting = status.state.waiting if status.state else None
+                if waiting and waiting.reason in _STUCK:
+                    return (
+                        f"trials of {self.plan.name} cannot begin: pod {pod.metadata.name}, {waiting.reason}:"
+                        f" {waiting.message}; check cluster.images, image_pull_secrets and secrets"
+                    )
+        own = [event for event in events if (event.involved_object.name or "").startswith(self.plan.name)]
+        full = [event.message for event in own if "exceeded quota" in (event.message or "")]
+        if full and not pods:
+            return f"trials of {self.plan.name} cannot begin: {full[-1]}; raise the ResourceQuota"
+        return None
+
+    def _custom(self) -> client.CustomObjectsApi:
+        return client.CustomObjectsApi(self.api)
+
+    def _asked(self, verb: str, ask: Callable[[], Any]) -> Any:
+        """Ask, again where the API server fails."""
+        for attempt in range(1, FAILURES + 1):
+            try:
+                return ask()
+            except ApiException as error:
+                if attempt == FAILURES or (error.status or 0) < 500:
+                    raise self._explained(error, verb) from error
+            except urllib3.exceptions.HTTPError as error:
+                if attempt == FAILURES:
+                    raise _unreachable(error) from error
+            time.sleep(PAUSE)
+        raise AssertionError("unreachable")
+
+    def _explained(self, error: ApiException, verb: str) -> TuningError:
+        told = _message(error)
+        where = f"experiment {self.plan.name} in namespace {self.namespace}"
+        if error.status == 403:
+            why = "quota" if "quota" in told else "permission"
+            what = {
+                "quota": "raise the ResourceQuota",
+                "permission": f"the task's service account needs {verb} on experiments and trials of"
+                " kubeflow.org: manifests/components/katib has the Role",
+            }
+            return TuningError(f"{where}: {told}; {what[why]}")
+        if error.status == 404 and verb in ("create", "list"):
+            return TuningError(f"{where}: the cluster has no Katib; install it, or let optuna be the tuner")
+        if error.status == 404:
+            return TuningError(f"{where}: somebody deleted it")
+        return TuningError(f"{where}: {error.status} {told}")
+
+
+def _unreachable(error: Exception) -> TuningError:
+    return TuningError(f"tuner katib: the API server cannot be reached ({type(error).__name__})")
+
+
+def _message(error: ApiException) -> str:
+    with suppress(ValueError, TypeError, KeyError):
+        return " ".join(str(json.loads(error.body)["message"]).split())[:300]
+    return str(error.reason)
+
+
+def _conditions(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    conditions = (found.get("status") or {}).get("conditions") or []
+    return [condition for condition in conditions if condition.get("status") == "True"]
+
+
+def _record(trial: Mapping[str, Any]) -> dict[str, Any] | None:
+    """One trial; None while it runs."""
+    ended = [condition for condition in _conditions(trial) if condition["type"] in _STATES]
+    if not ended:
+        return None
+    error = _error(trial)
+    state = _STATES[ended[-1]["type"]]
+    reason = str(ended[-1].get("message") or ended[-1].get("reason") or "")
+    if state == "complete" and error is None:
+        state, reason = "failed", f"it printed no {METRIC}=: see the log of its pod"
+    assignments = trial["spec"].get("parameterAssignments") or []
+    return {
+        "parameters": {found["name"]: str(found["value"]) for found in assignments},
+        "error": error,
+        "state": state,
+        "reason": "" if state == "complete" else reason,
+    }
+
+
+def _error(trial: Mapping[str, Any]) -> float | None:
+    metrics = ((trial.get("status") or {}).get("observation") or {}).get("metrics") or []
+    for metric in metrics:
+        if metric.get("name") == METRIC:
+            with suppress(ValueError, TypeError):  # Katib writes "unavailable"
+                return float(metric.get("latest"))
+    return None
+
+
+@contextmanager
+def deleted_when_stopped(running: Running) -> Iterator[None]:
+    """Delete the Experiment where this process is told to end; what is killed leaves it to its label."""
+
+    def stop(*_: Any) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except (SystemExit, KeyboardInterrupt):
+        running.delete()
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)

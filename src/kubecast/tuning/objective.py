@@ -1,0 +1,204 @@
+"""What tuning minimises: the mean absolute scaled error over rolling origins inside the training part.
+
+The newest rows of the training part are cut into blocks. A trial is fitted once for each block, on the rows
+before it, and forecasts from origins inside it; what stops that fit early is the tail of its own rows. The
+validation and the test part are never read.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kubecast.backtest import stride_of
+from kubecast.config import ModelSettings, ValidationSettings
+from kubecast.errors import ModelError
+from kubecast.models import make_trainer
+from kubecast.models.base import FitPlan, Forecaster, ignore
+from kubecast.panel import Cutoffs, Panel
+
+SHARE = 0.1  # of the training rows in one block, or a horizon if that is more
+ORIGINS = 20  # of each series in one block, at most
+ALL_ORIGINS = 20_000  # of all series in one block, about
+
+Report = Callable[[int, float], None]
+
+
+class Objective(Protocol):
+    """What is minimised."""
+
+    @property
+    def steps(self) -> int:
+        """Reports of one trial at most."""
+        ...
+
+    @property
+    def trained(self) -> int:
+        """Epochs of all trials so far."""
+        ...
+
+    def error(self, settings: Any, seed: int, report: Report) -> float:
+        """Score settings; ``report`` may raise."""
+        ...
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One block.
+
+    Attributes:
+        until: The last rows before it, which a fit sees.
+        origins: Inside it.
+        targets: What came after each origin, by the scale of its series; NaN where it does not count; shape
+            (origins, horizon).
+        scale: Of each origin's series; shape (origins,).
+        series: Each origin's series, as a number; shape (origins,).
+    """
+
+    until: Cutoffs
+    origins: Cutoffs
+    targets: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    series: NDArray[np.int64]
+
+    def error(self, panel: Panel, forecaster: Forecaster) -> float:
+        """Mean absolute scaled error of a forecaster; each series weighs the same."""
+        table = forecaster.forecast(panel, self.origins)
+        values = table[forecaster.name].to_numpy(dtype=np.float64).reshape(self.targets.shape)
+        counts = np.isfinite(self.targets)
+        found = np.where(counts, np.abs(values / self.scale[:, None] - self.targets), 0.0)
+        total = np.bincount(self.series, found.sum(axis=1))
+        scored = np.bincount(self.series, counts.sum(axis=1))
+        return float(np.mean(total[scored > 0] / scored[scored > 0]))
+
+
+def training_folds(panel: Panel, count: int) -> list[Fold]:
+    """Cut blocks from the end of the training part, oldest first: the same ones for every trial.
+
+    Args:
+        panel: Gives the training part and its scales.
+        count: Of blocks; fewer where the rows before the first one would not do for a fit.
+
+    Raises:
+        ModelError: The training part is too short for even one.
+    """
+    series = panel.series[panel.series["route"] == "model"]
+    ends = panel.rows_of(Cutoffs.of(series, "train_end"))
+    lengths = ends - panel.starts[panel.codes[ends]] + 1
+    horizon, season = panel.spec.horizon, panel.spec.season_lengths[0]
+    needed = 2 * horizon + season + 1  # a fit's rows, its tail, and as many as a model's own least
+    typical = int(np.median(lengths)) if len(lengths) else 0
+    block = max(horizon, round(SHARE * typical))
+    count = min(count, (typical - needed) // block)
+    if count < 1:
+        raise ModelError(
+            f"tuning needs series with {needed + block} training rows, the median has {typical}; allowed: a"
+            " shorter horizon, more data, or no tuning"
+        )
+    return list(_folds(panel, ends[lengths >= needed + count * block], block, count))
+
+
+def _folds(panel: Panel, ends: NDArray[np.int64], block: int, count: int) -> Iterator[Fold]:
+    horizon = panel.spec.horizon
+    most = int(np.clip(ALL_ORIGINS // max(len(ends), 1), 1, ORIGINS))
+    stride = stride_of(
+        block - horizon, ValidationSettings(max_origins=max(most, 2)), panel.spec.season_lengths[0]
+    )
+    steps = np.arange(0, block - horizon + 1, stride)[-most:]
+    scales = panel.series.set_index("unique_id")["scale"].reindex(panel.ids).to_numpy(dtype=np.float64)
+    y = panel.frame["y"].to_numpy(dtype=np.float64)
+    for back in range(count * block, 0, -block):
+        rows = ((ends - back)[:, None] + steps).ravel()
+        series = panel.codes[rows]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            targets = y[rows[:, None] + np.arange(1, horizon + 1)] / scales[series][:, None]
+        until = Cutoffs.of(panel.frame.iloc[ends - back], "ds")
+        origins = Cutoffs.of(panel.frame.iloc[rows], "ds")
+        targets = np.where(np.isfinite(targets), targets, np.nan)
+        if not np.isfinite(targets).any():
+            raise ModelError("tuning: no target of the training part counts; allowed: series that vary")
+        yield Fold(until, origins, targets, scales[series], series)
+
+
+def fit_plan(settings: ModelSettings, seed: int, **told: Any) -> FitPlan:
+    """The plan of one fit, which ends at the model's own time limit; ``told`` are further fields."""
+    limit = settings.time_limit
+    return FitPlan(seed=seed, deadline=None if limit is None else time.monotonic() + limit, **told)
+
+
+@dataclass
+class ModelObjective:
+    """Fits and scores settings, over and over, on one panel that is read once.
+
+    Attributes:
+        panel: All of it; fits and forecasts see what their cut-offs allow.
+        kind: Of the model.
+        folds: From ``training_folds``.
+        epochs: Reports of one fit at most, or 0 for a model that reports blocks alone.
+        fitted: How many fits there were.
+        trained: How many epochs they took together.
+    """
+
+    panel: Panel
+    kind: str
+    folds: list[Fold]
+    epochs: int
+    fitted: int = 0
+    trained: int = field(default=0)
+
+    @classmethod
+    def of(cls, panel: Panel, kind: str, base: ModelSettings, folds: int) -> "ModelObjective":
+        """The objective of one model; ``base`` tells how many epochs a fit may take."""
+        return cls(panel, kind, training_folds(panel, folds), int(getattr(base, "epochs", 0)))
+
+    @property
+    def steps(self) -> int:
+        """Reports of one trial at most."""
+        return len(self.folds) * (self.epochs + 1)
+
+    def error(self, settings: ModelSettings, seed: int, report: Report = ignore) -> float:
+        """Fit on every block and score.
+
+        Args:
+            settings: Of the model.
+            seed: Of every fit.
+            report: Called with a step from 1 and the mean error so far after every epoch and block, always in
+                the units of the result; may raise to end the trial.
+
+        Raises:
+            ModelError: A fit fails, or a forecast is not finite.
+        """
+        errors: list[float] = []
+        for fold in self.folds:
+            errors.append(self._fold_error(fold, settings, seed, errors, report))
+            report(len(errors) * (self.epochs + 1), float(np.mean(errors)))
+        return float(np.mean(errors))
+
+    def _fold_error(
+        self, fold: Fold, settings: ModelSettings, seed: int, before: list[float], report: Report
+    ) -> float:
+        best: list[float] = []
+
+        def improved(forecaster: Forecaster) -> None:
+            best[:] = [fold.error(self.panel, forecaster)]
+
+        def epoch(done: int, _: float) -> None:
+            self.trained += 1
+            if best:
+                step = len(before) * (self.epochs + 1) + min(done, self.epochs)
+                report(step, float(np.mean([*before, *best])))
+
+        told: dict[str, Any] = {"report": epoch if self.epochs else ignore}
+        if report is not ignore:
+            told["improved"] = improved
+        self.fitted += 1
+        forecaster, _ = make_trainer(self.kind, settings).fit(
+            self.panel, fold.until, fit_plan(settings, seed, **told)
+        )
+        error = fold.error(self.panel, forecaster)
+        if not np.isfinite(error):
+            raise ModelError(f"{self.kind}: the error over the training part is not finite")
+        return error

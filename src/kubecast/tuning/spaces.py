@@ -1,0 +1,337 @@
+"""What tuning may try: ``configs/search/<kind>.yaml``, for Optuna and Katib alike.
+
+A parameter is called as the setting that it changes. Where that is a list, ``hidden_units_2`` is its second
+item, and the list is as long as its last item that is named here. There are no conditions between parameters,
+since Katib knows none.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, get_args
+
+from pydantic import Field, ValidationError, model_validator
+
+from kubecast.errors import ConfigError
+from kubecast.settings import PositiveFloat, PositiveInt, Settings
+
+if TYPE_CHECKING:
+    from kubeflow_katib_api.models.v1beta1_parameter_spec import V1beta1ParameterSpec
+    from optuna.trial import BaseTrial
+
+Value = str | int | float | bool
+S = TypeVar("S", bound=Settings)
+
+_WORD = re.compile(r"[A-Za-z0-9._+-]+")  # what a trial's command line may hold
+_ITEM = re.compile(r"(.+)_([1-9][0-9]?)")
+
+
+def _text(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _divides(step: float, span: float) -> bool:
+    return math.isclose(span / step, round(span / step), abs_tol=1e-9)
+
+
+class _Range(Settings):
+    """Numbers from ``low`` to ``high``, both included."""
+
+    log: bool = Field(default=False, description="search the logarithm")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        low, high, step = (getattr(self, name) for name in ("low", "high", "step"))
+        if low > high:
+            raise ValueError(f"low {low} is above high {high}")
+        if self.log and step is not None:
+            raise ValueError(f"step {step} with log; allowed: one of them")
+        if self.log and low <= 0:
+            raise ValueError(f"low {low} with log; allowed: above 0")
+        if step is not None and not _divides(step, high - low):
+            raise ValueError(f"step {step} does not lead from low {low} to high {high}")
+        return self
+
+    def katib(self, name: str) -> "V1beta1ParameterSpec":
+        """As Katib's Experiment has it."""
+        low, high, step = (getattr(self, key) for key in ("low", "high", "step"))
+        space = {"min": str(low), "max": str(high), "distribution": "logUniform" if self.log else "uniform"}
+        return _katib(name, "double" if self.type == "float" else "int", space, step)  # type: ignore[attr-defined]
+
+
+class IntParameter(_Range):
+    """A whole number."""
+
+    type: Literal["int"]
+    low: int
+    high: int
+    step: PositiveInt | None = None
+
+    def suggest(self, trial: "BaseTrial", name: str) -> int:
+        """Let Optuna choose a value."""
+        return trial.suggest_int(name, self.low, self.high, step=self.step or 1, log=self.log)
+
+    def contains(self, value: Any) -> bool:
+        """Whether a setting's value lies in the space."""
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return whole and self.low <= value <= self.high and _divides(self.step or 1, value - self.low)
+
+    def parse(self, text: str) -> int:
+        """Read what a trial was given."""
+        return int(float(text)) if float(text).is_integer() else int(text)
+
+
+class FloatParameter(_Range):
+    """A number."""
+
+    type: Literal["float"]
+    low: Annotated[float, Field(allow_inf_nan=False)]
+    high: Annotated[float, Field(allow_inf_nan=False)]
+    step: PositiveFloat | None = None
+
+    def suggest(self, trial: "BaseTrial", name: str) -> float:
+        """Let Optuna choose a value."""
+        return trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
+
+    def contains(self, value: Any) -> bool:
+        """Whether a setting's value lies in the space."""
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        inside = number and self.low <= value <= self.high
+        return inside and (self.step is None or _divides(self.step, value - self.low))
+
+    def parse(self, text: str) -> float:
+        """Read what a trial was given."""
+        return float(text)
+
+
+class CategoricalParameter(Settings):
+    """One of some values."""
+
+    type: Literal["categorical"]
+    choices: list[Value] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        texts = list(self.texts)
+        if len(texts) < len(self.choices):
+            raise ValueError(f"choices {self.choices} holds one twice")
+        for text in texts:
+            if not _WORD.fullmatch(text):
+                raise ValueError(f"choice {text!r}; allowed: letters, digits and ._+-")
+        return self
+
+    @property
+    def texts(self) -> dict[str, Value]:
+        """Each choice by its text, which a trial's command line holds."""
+        return {_text(choice): choice for choice in self.choices}
+
+    def suggest(self, trial: "BaseTrial", name: str) -> Value:
+        """Let Optuna choose a value."""
+        return trial.suggest_categorical(name, self.choices)  # type: ignore[return-value]  # None is no choice
+
+    def katib(self, name: str) -> "V1beta1ParameterSpec":
+        """As Katib's Experiment has it."""
+        return _katib(name, "categorical", {"list": list(self.texts)}, None)
+
+    def contains(self, value: Any) -> bool:
+        """Whether a setting's value lies in the space."""
+        return isinstance(value, get_args(Value)) and _text(value) in self.texts
+
+    def parse(self, text: str) -> Value:
+        """Read what a trial was given."""
+        return self.texts[text]
+
+
+Parameter = Annotated[IntParameter | FloatParameter | CategoricalParameter, Field(discriminator="type")]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Space = dict[Name, Parameter]
+"""By name; where it is empty there is nothing to tune."""
+
+
+def _log(low: float, high: float) -> FloatParameter:
+    return FloatParameter(type="float", low=low, high=high, log=True)
+
+
+def _int(low: int, high: int) -> IntParameter:
+    return IntParameter(type="int", low=low, high=high)
+
+
+def _float(low: float, high: float) -> FloatParameter:
+    return FloatParameter(type="float", low=low, high=high)
+
+
+def _one_of(*choices: Value) -> CategoricalParameter:
+    return CategoricalParameter(type="categorical", choices=list(choices))
+
+
+class SearchSettings(Settings):
+    """``search/``: the space of each model and of the ensemble."""
+
+    arima: Space = Field(
+        default={
+            "max_order_1": _int(1, 5),
+            "max_order_3": _int(1, 5),
+            "information_criterion": _one_of("aic", "aicc", "bic"),
+            "deseasonalize": _one_of("auto", "profile", "fourier", "none"),
+        }
+    )
+    lstm: Space = Field(
+        default={
+            "hidden_units_1": _int(32, 256),
+            "hidden_units_2": _int(16, 128),
+            "dropout_rate": _float(0.1, 0.5),
+            "learning_rate": _log(1e-4, 1e-2),
+        }
+    )
+    transformer: Space = Field(
+        default={
+            "d_model": _one_of(64, 128, 256, 512),
+            "num_heads": _one_of(2, 4, 8),
+            "num_layers": _int(1, 6),
+            "dff": _one_of(128, 256, 512, 1024, 2048),
+            "dropout_rate": _float(0.0, 0.4),
+            "learning_rate": _log(1e-4, 5e-3),
+        }
+    )
+    catboost: Space = Field(
+        default={
+            "learning_rate": _log(0.01, 0.3),
+            "depth": _int(4, 10),
+            "l2_leaf_reg": _log(1.0, 30.0),
+            "bagging_temperature": _float(0.0, 2.0),
+            "loss_function": _one_of("RMSE", "MAE"),
+        }
+    )
+    ensemble: Space = Field(
+        default={
+            "method": _one_of("greedy", "nnls", "equal"),
+            "greedy_rounds": _int(10, 100),
+        }
+    )
+
+    def of(self, kind: str) -> Space:
+        """The space of a model, or of the ensemble."""
+        space: Space = getattr(self, kind)
+        return space
+
+
+def check_space(kind: str, base: Settings, space: Space) -> None:
+    """Refuse a space with values that a setting does not allow.
+
+    Args:
+        kind: For messages.
+        base: What the space's values are put into.
+        space: Of the kind.
+
+    Raises:
+        ConfigError: Naming the parameter.
+    """
+    for name, parameter in space.items():
+        ends = parameter.choices if isinstance(parameter, CategoricalParameter) else _ends(parameter)
+        for value in ends:
+            try:
+                with_parameters(base, space, {name: value})
+            except ConfigError as error:
+                raise ConfigError(f"search.{kind}.{name}: {error}, found {value}") from error
+
+
+def _ends(parameter: IntParameter | FloatParameter) -> Sequence[Value]:
+    return [parameter.low, parameter.high]
+
+
+def with_parameters(base: S, space: Space, values: Mapping[str, Any]) -> S:
+    """Put parameters into settings.
+
+    Args:
+        base: Holds every other value.
+        space: That ``values`` are of; decides how long lists become.
+        values: By parameter; those of a list that are left out are the base's.
+
+    Raises:
+        ConfigError: A parameter names no setting, or the settings do not allow the values together.
+    """
+    data = base.model_dump()
+    for name in space:
+        field, item = _place(type(base), name)
+        if item is not None:
+            length = _length(type(base), field, space)
+            filled = [*data[field], *[data[field][-1]] * length][:length]
+            data[field] = filled
+    for name, value in values.items():
+        field, item = _place(type(base), name)
+        if item is None:
+            data[field] = value
+        else:
+            data[field][item] = value
+    try:
+        return base.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ConfigError(f"{first['msg'].removeprefix('Value error, ')}") from error
+
+
+def parameters_of(settings: Settings, space: Space) -> dict[str, Any] | None:
+    """The values of a space's parameters in settings; None where one lies outside the space."""
+    found = {}
+    for name, parameter in space.items():
+        field, item = _place(type(settings), name)
+        value = getattr(settings, field)
+        if item is not None:
+            value = value[item] if len(value) == _length(type(settings), field, space) else None
+        if not parameter.contains(value):
+            return None
+        found[name] = value
+    return found
+
+
+def parse_parameters(space: Space, texts: Mapping[str, str]) -> dict[str, Value]:
+    """Read a trial's parameters, as Katib writes them.
+
+    Raises:
+        ConfigError: One is missing, unknown, or not of its kind.
+    """
+    if set(texts) != set(space):
+        raise ConfigError(f"parameters {', '.join(sorted(texts)) or 'none'}; allowed: {', '.join(space)}")
+    found = {}
+    for name, parameter in space.items():
+        try:
+            found[name] = parameter.parse(texts[name])
+        except (ValueError, KeyError, OverflowError) as error:
+            raise ConfigError(f"parameter {name}={texts[name]}: not of the search space") from error
+    return found
+
+
+def setting_of(model: type[Settings], name: str) -> str:
+    """The setting that a parameter changes.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    return _place(model, name)[0]
+
+
+def _place(model: type[Settings], name: str) -> tuple[str, int | None]:
+    """The setting that a parameter changes, and for an item of a list its position from 0."""
+    if name in model.model_fields:
+        return name, None
+    found = _ITEM.fullmatch(name)
+    if found and found[1] in model.model_fields:
+        return found[1], int(found[2]) - 1
+    raise ConfigError(
+        f"search: no setting {name}; allowed: {', '.join(model.model_fields)}, or NAME_1 for a list's first"
+        " item"
+    )
+
+
+def _length(model: type[Settings], field: str, space: Space) -> int:
+    """How many items a list gets: as many as its last one that the space names."""
+    places = (_place(model, name) for name in space)
+    return 1 + max(item for found, item in places if found == field and item is not None)
+
+
+def _katib(name: str, kind: str, space: Mapping[str, Any], step: float | None) -> "V1beta1ParameterSpec":
+    from kubeflow_katib_api.models.v1beta1_feasible_space import V1beta1FeasibleSpace
+    from kubeflow_katib_api.models.v1beta1_parameter_spec import V1beta1ParameterSpec
+
+    feasible = V1beta1FeasibleSpace(**space, step=None if step is None else str(step))
+    return V1beta1ParameterSpec(name=name, parameter_type=kind, feasible_space=feasible)

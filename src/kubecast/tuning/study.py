@@ -1,0 +1,384 @@
+"""A search by Optuna: trials one after the other, in one process or in several that share a database.
+
+What a trial is to try follows from the seed and the trials that are finished, so a search that was killed and
+goes on is the same search; several workers see one another's trials as they come, and are not reproducible.
+"""
+
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import Field, JsonValue
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from kubecast.comparison import FiniteJson
+from kubecast.config import OptimizationSettings
+from kubecast.errors import ConfigError, KubecastError, ModelError, TuningError
+from kubecast.models.base import ignore
+from kubecast.settings import Settings
+from kubecast.tuning.objective import Objective
+from kubecast.tuning.spaces import Space, parameters_of, parse_parameters, with_parameters
+
+URL_VARIABLE = "KUBECAST_OPTUNA_URL"
+HEARTBEAT = 20  # seconds between a worker's signs of life; after three without one its trial is tried again
+RETRIES = 3  # of a trial whose worker was killed
+CONNECTING = (1, 2, 4, 8)  # seconds between tries to reach the database
+_DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
+_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+_SEEDS = 2  # with which the best trial is run again
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)  # what there is to say of a trial is printed below
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched, and how.
+
+    Attributes:
+        kind: Of the model, or ``ensemble``.
+        base: The settings of the configuration files.
+        champion: Those of the champion, if it has such a member.
+        space: What may be changed.
+        optimization: How long.
+        seed: Of the sampler and of every trial's fits.
+        workers: Processes that search at once.
+        reproducible: Whether the same search finds the same.
+    """
+
+    kind: str
+    base: Settings
+    champion: Settings | None
+    space: Space
+    optimization: OptimizationSettings
+    seed: int
+    workers: int = 1
+    reproducible: bool = True
+
+    def settings(self, values: dict[str, Any]) -> Settings:
+        """The settings of a trial."""
+        return with_parameters(self.base, self.space, values)
+
+
+class Outcome(FiniteJson):
+    """What a search found.
+
+    Attributes:
+        kind: Of the model, or ``ensemble``.
+        study: Its name.
+        parameters: Of the best trial.
+        best: Error of the best trial.
+        seeds: That the best trial and the base configuration were run again with.
+        again: Mean error of the best trial over them; None if that failed.
+        base: Mean error of the base configuration over them.
+        accepted: Whether the best trial takes its place.
+        reason: Why, or why not.
+        trials: How many there were, by state.
+        epochs: Of all of them together.
+        reproducible: Whether the same search finds the same.
+    """
+
+    kind: str
+    study: str = ""
+    parameters: dict[str, JsonValue] = Field(default={})
+    best: float | None = None
+    seeds: list[int] = Field(default=[])
+    again: float | None = None
+    base: float | None = None
+    accepted: bool = False
+    reason: str
+    trials: dict[str, int] = Field(default={})
+    epochs: int = 0
+    reproducible: bool = True
+
+
+# --- where trials are kept ----------------------------------------------------------------------------
+
+
+def journal(path: Path) -> BaseStorage:
+    """Keep the trials in a file, which one process alone may write."""
+    return JournalStorage(JournalFileBackend(str(path)))
+
+
+@contextmanager
+def database() -> Iterator[BaseStorage]:
+    """Keep the trials in the database at ``KUBECAST_OPTUNA_URL``, where workers tell that they live.
+
+    Raises:
+        ConfigError: The variable is missing or names another kind of database. Its value is never shown.
+        TuningError: The database cannot be reached.
+    """
+    url = os.environ.get(URL_VARIABLE, "")
+    allowed = "postgresql://USER:PASSWORD@HOST/DATABASE or mysql://…, from a Secret"
+    if not url:
+        raise ConfigError(f"{URL_VARIABLE} is not set, which storage database needs; allowed: {allowed}")
+    try:
+        parsed = make_url(url)
+        driver = _DRIVERS[parsed.drivername.partition("+")[0]]
+    except (ArgumentError, KeyError, ValueError):
+        raise ConfigError(f"{URL_VARIABLE} is not the URL of a known database; allowed: {allowed}") from None
+    url = parsed.set(drivername=driver).render_as_string(hide_password=False)
+    storage = _connect(url, f"database {parsed.database} at {parsed.host}")
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def _connect(url: str, where: str) -> RDBStorage:
+    for pause in (*CONNECTING, None):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                return RDBStorage(
+                    url,
+                    engine_kwargs={"pool_pre_ping": True},
+                    heartbeat_interval=HEARTBEAT,
+                    grace_period=3 * HEARTBEAT,
+                    heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(RETRIES),
+                )
+        except SQLAlchemyError as error:  # also where two workers create its tables at the same time
+            if pause is None:
+                raise TuningError(f"{where} cannot be used: {type(error).__name__}") from None
+            time.sleep(pause)
+    raise AssertionError("unreachable")
+
+
+# --- searching ----------------------------------------------------------------------------------------
+
+
+class Study:
+    """A search: what is to be tried, and what was."""
+
+    def __init__(self, search: Search, objective: Objective, storage: BaseStorage, name: str) -> None:
+        """Open the study, or the one of that name that is there already."""
+        self.search, self.objective, self.name = search, objective, name
+        with _database_errors():
+            self.optuna = optuna.create_study(
+                storage=storage,
+                study_name=name,
+                pruner=_pruner(search.optimization, objective.steps),
+                load_if_exists=True,
+            )
+
+    def enqueue(self) -> None:
+        """Have the base configuration and the champion's tried first, if they lie inside the space."""
+        for origin, settings in (("base", self.search.base), ("champion", self.search.champion)):
+            values = None if settings is None else parameters_of(settings, self.search.space)
+            if values is not None:
+                self.optuna.enqueue_trial(values, user_attrs={"origin": origin}, skip_if_exists=True)
+            elif settings is not None:
+                print(f"the {origin} configuration lies outside the search space", flush=True)
+
+    def add(self, texts: Mapping[str, str], state: str, error: float | None, reason: str = "") -> None:
+        """Put in a trial that was run elsewhere.
+
+        Args:
+            texts: Its parameters, as Katib writes them.
+            state: ``complete``, ``pruned`` or ``failed``.
+            error: None where it has none.
+            reason: Why it failed.
+        """
+        values = parse_parameters(self.search.space, texts)
+        asked = optuna.trial.FixedTrial(values)
+        for name, parameter in self.search.space.items():
+            parameter.suggest(asked, name)
+        self.optuna.add_trial(
+            optuna.trial.create_trial(
+                state=_STATES[state],
+                value=error,
+                params=asked.params,
+                distributions=asked.distributions,
+                user_attrs={"reason": reason} if reason else {},
+            )
+        )
+
+    def run(self, tell: Callable[[int, float], None]) -> None:
+        """Try settings until there are enough trials.
+
+        Args:
+            tell: Called after each trial with the number of trials and its error (NaN if it has none).
+        """
+        with _database_errors():
+            while (begun := self._begun()) is not None:
+                self.optuna.sampler = self._sampler(begun)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                    self.optuna.optimize(self._try, n_trials=1, catch=(Exception,))
+                last = self.optuna.trials[-1]
+                tell(len(self.counted()), float("nan") if last.value is None else last.value)
+
+    def wait(self, tell: Callable[[int, float], None]) -> None:
+        """Go on until no trial is left that another worker began, whether it ends or that worker is dead."""
+        self.run(tell)
+        while any(trial.state == TrialState.RUNNING for trial in self.optuna.trials):
+            time.sleep(1)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                optuna.storages.fail_stale_trials(self.optuna)
+            self.run(tell)
+
+    def counted(self) -> list[FrozenTrial]:
+        """Every trial that was begun, but those whose worker was killed and that were begun again."""
+        trials = self.optuna.trials
+        again = {number for trial in trials for number in trial.system_attrs.get("retry_history", [])}
+        return [trial for trial in trials if trial.state != TrialState.WAITING and trial.number not in again]
+
+    def table(self) -> pd.DataFrame:
+        """One row for each trial: how it ended, what it tried and why it failed."""
+        rows = [
+            {
+                "trial": trial.number,
+                "state": trial.state.name.lower(),
+                "error": trial.value,
+                "seconds": trial.duration.total_seconds() if trial.duration else None,
+                **{key: trial.user_attrs.get(key) for key in ("epochs", "origin", "reason")},
+                **trial.params,
+            }
+            for trial in self.counted()
+        ]
+        columns = ["trial", "state", "error", "seconds", "epochs", "origin", "reason", *self.search.space]
+        return pd.DataFrame(rows, columns=columns)
+
+    def finished(self, state: TrialState) -> list[FrozenTrial]:
+        """Those that ended so."""
+        return [trial for trial in self.counted() if trial.state == state]
+
+    def _begun(self) -> int | None:
+        """How many trials there were; None if that is enough."""
+        limits, trials = self.search.optimization, self.counted()
+        ended = [trial for trial in trials if trial.state.is_finished()]
+        seconds = sum(trial.duration.total_seconds() for trial in ended if trial.duration is not None)
+        enough = (
+            len(trials) >= limits.n_trials
+            or seconds / self.search.workers >= limits.timeout
+            or (limits.patience is not None and _since_best(ended) >= limits.patience)
+        )
+        return None if enough else len(trials)
+
+    def _sampler(self, begun: int) -> optuna.samplers.BaseSampler:
+        # Made anew for each trial: a sampler that lives on draws other numbers after a restart.
+        seed = (self.search.seed + begun) % 2**31
+        return optuna.samplers.TPESampler(seed=seed, constant_liar=self.search.workers > 1)
+
+    def _try(self, trial: optuna.Trial) -> float:
+        values = {name: each.suggest(trial, name) for name, each in self.search.space.items()}
+        before, error = self.objective.trained, float("nan")
+
+        def report(step: int, value: float) -> None:
+            trial.report(value, step)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+        state = "failed"
+        try:
+            error = self.objective.error(self.search.settings(values), self.search.seed, report)
+            state = "complete"
+        except optuna.TrialPruned:
+            state = "pruned"
+            raise
+        except Exception as failure:
+            trial.set_user_attr("reason", " ".join(f"{type(failure).__name__}: {failure}".split())[:300])
+            raise
+        finally:
+            trial.set_user_attr("epochs", self.objective.trained - before)
+            shown = ", ".join(f"{name}={_short(value)}" for name, value in values.items())
+            result = f"{state} {_short(error)}" if state == "complete" else state
+            print(f"trial {trial.number} {result}: {shown}", flush=True)
+        return error
+
+    # --- judging --------------------------------------------------------------------------------------
+
+    def outcome(self) -> Outcome:
+        """Run the best trial again with new seeds, against the base configuration.
+
+        A trial was the best with one seed among many: only another seed tells whether it is better.
+
+        Raises:
+            ModelError: No trial succeeded, or the base configuration cannot be fitted.
+        """
+        states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+        found: dict[str, Any] = {
+            "kind": self.search.kind,
+            "study": self.name,
+            "trials": {state.name.lower(): len(self.finished(state)) for state in states},
+            "epochs": sum(trial.user_attrs.get("epochs", 0) for trial in self.counted()),
+            "reproducible": self.search.reproducible,
+        }
+        complete = self.finished(TrialState.COMPLETE)
+        if not complete:
+            reasons = [trial.user_attrs.get("reason") for trial in self.finished(TrialState.FAIL)]
+            raise ModelError(
+                f"tuning {self.search.kind}: no trial succeeded; {next(filter(None, reasons), '')}"
+            )
+        best = min(complete, key=lambda trial: (trial.value, trial.number))
+        found |= {"parameters": best.params, "best": best.value}
+        if self.search.settings(best.params) == self.search.base:
+            return Outcome(**found, reason="the base configuration is the best")
+        return Outcome(**found, **self._compare(best.params))
+
+    def _compare(self, params: dict[str, Any]) -> dict[str, Any]:
+        seeds = [(self.search.seed + more) % 2**31 for more in range(1, _SEEDS + 1)]
+        base = [self._again("base", self.search.base, seed) for seed in seeds]
+        found: dict[str, Any] = {"seeds": seeds, "base": sum(base) / _SEEDS}
+        try:
+            tried = [self._again("best", self.search.settings(params), seed) for seed in seeds]
+        except KubecastError as error:
+            return {**found, "reason": f"with another seed the best trial fails: {error}"}
+        again = sum(tried) / _SEEDS
+        accepted = again < found["base"]
+        reason = (
+            f"with {_SEEDS} other seeds it is {'' if accepted else 'not '}better than the base configuration"
+        )
+        return {**found, "again": again, "accepted": accepted, "reason": reason}
+
+    def _again(self, which: str, settings: Settings, seed: int) -> float:
+        """The error with another seed, kept in the study so that a restart does not repeat it."""
+        key = f"{which} with seed {seed}"
+        kept = self.optuna.user_attrs.get(key)
+        if kept is None:
+            kept = self.objective.error(settings, seed, ignore)
+            self.optuna.set_user_attr(key, kept)
+            print(f"{key}: {_short(kept)}", flush=True)
+        return float(kept)
+
+
+def _pruner(limits: OptimizationSettings, steps: int) -> optuna.pruners.BasePruner:
+    if limits.pruner == "median":
+        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=steps // (10 * limits.folds))
+    if limits.pruner == "hyperband":
+        return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=steps)
+    return optuna.pruners.NopPruner()
+
+
+def _since_best(ended: Sequence[FrozenTrial]) -> int:
+    """Trials that ended after the best one."""
+    complete = [trial for trial in ended if trial.state == TrialState.COMPLETE]
+    if not complete:
+        return 0
+    best = min(complete, key=lambda trial: (trial.value, trial.number))
+    return sum(trial.number > best.number for trial in ended)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@contextmanager
+def _database_errors() -> Iterator[None]:
+    try:
+        yield
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        # Its text may hold the URL.
+        raise TuningError(f"the study's database fails: {type(error).__name__}") from None

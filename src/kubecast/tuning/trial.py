@@ -1,0 +1,129 @@
+"""One trial of a Katib experiment: ``kubecast trial NAME=VALUE …``.
+
+Katib gives a trial its parameters as words and reads ``objective=<number>`` from its output; everything else
+is in the environment variable ``KUBECAST_TRIAL``, since its pod has no launcher that hands over artifacts.
+"""
+
+import math
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pydantic import Field, JsonValue
+
+from kubecast.config import SECTIONS, ModelSettings, parse_settings, validate
+from kubecast.errors import ConfigError, DataError, ModelError
+from kubecast.panel import Panel
+from kubecast.registry.store import open_store
+from kubecast.settings import Settings
+from kubecast.tuning.ensemble import EnsembleObjective
+from kubecast.tuning.objective import ModelObjective, Objective
+from kubecast.tuning.spaces import Space, parse_parameters, with_parameters
+
+VARIABLE = "KUBECAST_TRIAL"
+METRIC = "objective"
+
+
+class ObjectStore(Settings):
+    """Where artifacts are, as far as their URLs do not tell."""
+
+    endpoint: str = ""
+    region: str = ""
+
+    def export(self) -> None:
+        """Put them into the variables that stores are opened by; what is set already stays."""
+        found = {"AWS_ENDPOINT_URL": self.endpoint, "KUBECAST_MINIO_ENDPOINT": self.endpoint}
+        for name, value in {**found, "AWS_REGION": self.region}.items():
+            if value:
+                os.environ.setdefault(name, value)
+        if self.endpoint.startswith("http://"):
+            os.environ.setdefault("AWS_ALLOW_HTTP", "true")
+
+
+class Trial(Settings):
+    """What is in ``KUBECAST_TRIAL``."""
+
+    kind: str
+    panel: str = Field(description="path or URL of the panel's folder")
+    settings: dict[str, JsonValue] = Field(description="of the settings file")
+    search: Space = Field(description="of that kind")
+    folds: int = 5
+    seed: int = 42
+    members: dict[str, dict[str, JsonValue]] = Field(
+        default={}, description="settings by kind; for the ensemble"
+    )
+    store: ObjectStore = ObjectStore()
+
+
+def run_trial(words: Iterable[str]) -> float:
+    """Score one set of parameters, printing ``objective=`` after every epoch and block.
+
+    Args:
+        words: ``NAME=VALUE``, one for each parameter of the space.
+
+    Raises:
+        ConfigError: A word or the variable is wrong.
+        ModelError: The model cannot be fitted, or its error is not finite.
+    """
+    trial = parse_settings(Trial, os.environ.get(VARIABLE, ""), VARIABLE)
+    if trial.kind not in SECTIONS:
+        raise ConfigError(f"{VARIABLE}: kind {trial.kind!r}; allowed: {', '.join(SECTIONS)}")
+    base = validate(SECTIONS[trial.kind], trial.settings, f"{VARIABLE}: settings")
+    settings = with_parameters(base, trial.search, parse_parameters(trial.search, _parameters(words)))
+    trial.store.export()
+    with _local(trial.panel) as folder:
+        objective = _objective(trial, Panel.load(folder), base)
+    error = objective.error(settings, trial.seed, lambda step, value: _tell(value))
+    if not math.isfinite(error):
+        raise ModelError(f"{trial.kind}: the error is {error}; allowed: a finite number")
+    _tell(error)
+    return error
+
+
+def _tell(value: float) -> None:
+    """Katib's collector knows no NaN: a value that is none is not told."""
+    if math.isfinite(value):
+        print(f"{METRIC}={value:.10g}", flush=True)
+
+
+def _parameters(words: Iterable[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or name in found:
+            raise ConfigError(f"trial: {word!r}; allowed: NAME=VALUE, each name once")
+        found[name] = value
+    return found
+
+
+def _objective(trial: Trial, panel: Panel, base: Settings) -> Objective:
+    if trial.kind != "ensemble":
+        assert isinstance(base, ModelSettings)  # noqa: S101  SECTIONS says so
+        return ModelObjective.of(panel, trial.kind, base, trial.folds)
+    members: dict[str, Any] = {
+        kind: validate(SECTIONS[kind], settings, f"{VARIABLE}: members.{kind}")
+        for kind, settings in trial.members.items()
+    }
+    return EnsembleObjective(panel, members, trial.folds)
+
+
+@contextmanager
+def _local(panel: str) -> Iterator[Path]:
+    """The panel's folder on this machine; one behind a URL is fetched."""
+    if "://" not in panel:
+        yield Path(panel)
+        return
+    store = open_store(panel)
+    with TemporaryDirectory() as folder:
+        for path in store.sizes(""):
+            parts = PurePosixPath(path).parts
+            if ".." in parts or PurePosixPath(path).is_absolute():
+                raise DataError(f"{store.url}: {path!r} is no file of a panel")
+            file = Path(folder).joinpath(*parts)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("wb") as target:
+                target.writelines(store.stream(path))
+        yield Path(folder)

@@ -1,0 +1,191 @@
+"""tune_optuna and its kin, as the components call them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from kubecast.config import CatBoostSettings
+from kubecast.errors import ConfigError, ModelError
+from kubecast.panel import Panel
+from kubecast.steps.prepare import read_training
+from kubecast.steps.tune import Request, choose_settings, outcome_metrics, run_worker, tune_model
+from kubecast.tuning import objective
+from kubecast.tuning.spaces import SearchSettings
+from tests.conftest import hourly
+from tests.unit.steps.test_steps import prepare
+
+BASE = CatBoostSettings(iterations=5, depth=2, learning_rate=0.05)
+SPACE = {
+    "depth": {"type": "int", "low": 1, "high": 4},
+    "learning_rate": {"type": "float", "low": 0.05, "high": 0.5, "log": True},
+}
+
+
+TUNE = """
+import sys
+from pathlib import Path
+from kubecast.steps.tune import Request, tune_model
+tune_model(Request.model_validate_json(sys.argv[1]), 1, "stop", Path(sys.argv[2]), Path(sys.argv[2]))
+"""
+
+
+@pytest.fixture(scope="module")
+def panel_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tuned")
+    limits = {"n_trials": 4, "folds": 2}
+    return prepare(hourly(), folder, optimization=limits, checkpoint_url=str(folder / "checkpoints"))
+
+
+def asked(panel_dir: Path, **changes: Any) -> Request:
+    given = {
+        "kind": "catboost",
+        "panel_dir": panel_dir,
+        "settings": BASE.model_dump_json(),
+        "champion": "{}",
+        "search": SearchSettings(catboost=SPACE).model_dump_json(),
+        "tuning": "{}",
+        "seed": 1,
+    }
+    return Request(**{**given, **changes})
+
+
+def tuned(request: Request, folder: Path, on_failure: str = "stop") -> Any:
+    return tune_model(request, 1, on_failure, folder / "trials.csv", folder / "report.html")
+
+
+def test_search_leaves_settings_trials_and_a_page(panel_dir: Path, tmp_path: Path) -> None:
+    chosen, outcome = tuned(asked(panel_dir), tmp_path)
+    found = CatBoostSettings.model_validate_json(chosen)
+    changed = {"depth", "learning_rate"}
+    assert found.model_dump(exclude=changed) == BASE.model_dump(exclude=changed)
+    assert outcome.accepted == (found != BASE)
+    table = pd.read_csv(tmp_path / "trials.csv")
+    assert len(table) == 4
+    assert table["error"].min() == pytest.approx(outcome.best)
+    page = (tmp_path / "report.html").read_text()
+    assert all(f"<h2>{title}" in page for title in ("History", "Parallel", "Slices", "Trials", "Settings"))
+    assert outcome.reason in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert len(page) < 1_000_000
+    figures = outcome_metrics(outcome)
+    assert figures["best_error"] == outcome.best
+    assert (figures["trials_complete"] + figures["trials_pruned"], figures["trials_fail"]) == (4, 0)
+
+
+def test_panel_is_read_once_for_all_trials(
+    panel_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded, folds = [], []
+    load, cut = Panel.load.__func__, objective.training_folds  # type: ignore[attr-defined]
+    monkeypatch.setattr(Panel, "load", classmethod(lambda cls, path: loaded.append(path) or load(cls, path)))
+    monkeypatch.setattr(objective, "training_folds", lambda *given: folds.append(given) or cut(*given))
+    tuned(asked(panel_dir, seed=2), tmp_path)
+    assert (len(loaded), len(folds)) == (1, 1)
+
+
+def test_killed_search_goes_on_from_its_checkpoint_and_ends_as_one_that_was_not(
+    panel_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = asked(panel_dir, seed=3)
+    whole = tuned(request, tmp_path)
+    checkpoints = Path(read_training(panel_dir).checkpoint_url)
+    command = [sys.executable, "-c", TUNE, request.model_dump_json(), str(tmp_path / "killed")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        next(line for line in worker.stdout if line.startswith("progress tune_catboost 2/4"))
+        worker.kill()
+    assert [path for path in checkpoints.rglob("*") if path.is_file()]
+    capsys.readouterr()
+    assert tuned(request, tmp_path) == whole
+    told = capsys.readouterr().out
+    assert "goes on from the checkpoint" in told
+    numbers = [line.split()[1] for line in told.splitlines() if line.startswith("trial")]
+    assert numbers in (["2", "3"], ["3"])  # the third may have ended before the signal came
+    assert not [path for path in checkpoints.rglob("*") if path.is_file()]
+
+
+def test_search_that_finds_nothing_keeps_the_files_settings_or_stops(panel_dir: Path, tmp_path: Path) -> None:
+    flat = Panel.load(panel_dir)
+    broken = tmp_path / "panel"
+    Panel(flat.frame, flat.static, flat.spec, flat.series.assign(scale=float("nan")), flat.origins).save(
+        broken
+    )
+    (broken / "settings.json").write_text((panel_dir / "settings.json").read_text())
+    with pytest.raises(ModelError, match="no target of the training part counts"):
+        tuned(asked(broken), tmp_path)
+    chosen, outcome = tuned(asked(broken), tmp_path, on_failure="continue")
+    assert CatBoostSettings.model_validate_json(chosen) == BASE
+    assert not outcome.accepted
+    assert "no target" in outcome.reason
+    assert (tmp_path / "trials.csv").exists()
+    assert outcome.reason in (tmp_path / "report.html").read_text()
+
+
+def test_champions_settings_are_tried(panel_dir: Path, tmp_path: Path) -> None:
+    champion = json.dumps({"catboost": {**BASE.model_dump(), "depth": 3}, "lstm": {}})
+    tuned(asked(panel_dir, champion=champion), tmp_path)
+    table = pd.read_csv(tmp_path / "trials.csv")
+    assert table["depth"].tolist()[:2] == [2, 3]
+    assert table["origin"].tolist()[:2] == ["base", "champion"]
+
+
+def test_ensemble_is_tuned_from_its_members(panel_dir: Path, tmp_path: Path) -> None:
+    members = {"catboost": BASE.model_dump_json(), "lstm": ""}
+    space = {"method": {"type": "categorical", "choices": ["greedy", "equal"]}}
+    search = SearchSettings(ensemble=space).model_dump_json()
+    chosen, outcome = tuned(
+        asked(panel_dir, kind="ensemble", settings="{}", search=search, members=members), tmp_path
+    )
+    assert json.loads(chosen)["method"] in ("greedy", "equal")
+    assert sum(outcome.trials.values()) == 4
+
+
+def test_trials_of_katib_are_judged_and_shown_alike(panel_dir: Path, tmp_path: Path) -> None:
+    found = tmp_path / "found.json"
+    trials: list[dict[str, Any]] = [
+        {
+            "parameters": {"depth": "3", "learning_rate": "0.3"},
+            "error": 0.4,
+            "state": "complete",
+            "reason": "",
+        },
+        {
+            "parameters": {"depth": "4", "learning_rate": "0.1"},
+            "error": None,
+            "state": "failed",
+            "reason": "OOM",
+        },
+    ]
+    found.write_text(json.dumps(trials))
+    tuning = json.dumps({"tuner": "katib", "workers": 2})
+    paths = found, tmp_path / "trials.csv", tmp_path / "report.html"
+    chosen, outcome = choose_settings(asked(panel_dir, tuning=tuning), "stop", *paths)
+    assert outcome.parameters == {"depth": 3, "learning_rate": 0.3}
+    assert outcome.trials == {"complete": 1, "pruned": 0, "fail": 1}
+    assert not outcome.reproducible
+    assert outcome.accepted == (json.loads(chosen)["depth"] == 3)
+    assert "Katib, 2 workers" in (tmp_path / "report.html").read_text()
+
+
+def test_key_is_of_everything_that_a_search_depends_on(panel_dir: Path) -> None:
+    keys = {
+        asked(panel_dir).key(),
+        asked(panel_dir, seed=9).key(),
+        asked(panel_dir, settings="{}").key(),
+        asked(panel_dir, search="{}").key(),
+        asked(panel_dir, champion='{"catboost": {}}').key(),
+        asked(panel_dir, kind="lstm").key(),
+    }
+    assert len(keys) == 6
+    assert asked(panel_dir).key() == asked(panel_dir, tuning='{"workers": 1}').key()
+
+
+def test_worker_without_a_database_is_refused(panel_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBECAST_OPTUNA_URL", raising=False)
+    with pytest.raises(ConfigError, match="KUBECAST_OPTUNA_URL is not set"):
+        run_worker(asked(panel_dir, tuning='{"storage": "database", "workers": 2}'))

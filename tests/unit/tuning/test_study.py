@@ -1,0 +1,275 @@
+"""A search: what is tried, in what order, and what is made of it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.storages import InMemoryStorage
+from optuna.trial import TrialState
+
+from kubecast.config import CatBoostSettings, LstmSettings, OptimizationSettings
+from kubecast.errors import ConfigError, ModelError, TuningError
+from kubecast.panel import Panel
+from kubecast.tuning.objective import ModelObjective, Report
+from kubecast.tuning.spaces import SearchSettings
+from kubecast.tuning.study import URL_VARIABLE, Search, Study, database, journal
+
+DEPTHS = SearchSettings(
+    catboost={
+        "depth": {"type": "int", "low": 1, "high": 9},
+        "learning_rate": {"type": "float", "low": 0.01, "high": 1.0, "log": True},
+    }
+).catboost
+BASE = CatBoostSettings(depth=6, learning_rate=0.1)
+
+
+class Bowl:
+    """Best at depth 3, whatever the seed adds; a depth of 9 fails."""
+
+    def __init__(self, seeds: dict[int, float] | None = None, steps: int = 4) -> None:
+        self.steps, self.trained, self.scored = steps, 0, [(0, 0)][:0]
+        self._seeds = seeds or {}
+
+    def error(self, settings: Any, seed: int, report: Report) -> float:
+        self.scored.append((settings.depth, seed))
+        if settings.depth == 9:
+            raise ModelError("too deep")
+        error = 1.0 + (settings.depth - 3) ** 2 + settings.learning_rate / 10
+        error += self._seeds.get(seed, 0.0) * (settings.depth == 3)
+        for step in range(1, self.steps + 1):
+            self.trained += 1
+            report(step, error)
+        return float(error)
+
+
+def search(**changes: Any) -> Search:
+    limits = OptimizationSettings(**{"n_trials": 12, "pruner": "none", **changes.pop("limits", {})})
+    given = {"kind": "catboost", "base": BASE, "champion": None, "space": DEPTHS, "optimization": limits}
+    return Search(**{**given, "seed": 1, **changes})
+
+
+def searched(objective: Any = None, storage: Any = None, **changes: Any) -> Study:
+    study = Study(search(**changes), objective or Bowl(), storage or InMemoryStorage(), "study")
+    study.enqueue()
+    study.wait(lambda done, error: None)
+    return study
+
+
+def params(study: Study) -> list[dict[str, Any]]:
+    return [trial.params for trial in study.counted()]
+
+
+def test_files_and_champions_settings_are_tried_first() -> None:
+    study = searched(champion=CatBoostSettings(depth=2, learning_rate=0.5))
+    assert params(study)[:2] == [{"depth": 6, "learning_rate": 0.1}, {"depth": 2, "learning_rate": 0.5}]
+    assert study.table()["origin"].tolist()[:3] == ["base", "champion", None]
+    assert len(study.counted()) == 12
+
+
+def test_settings_outside_the_space_are_not_tried(capsys: pytest.CaptureFixture[str]) -> None:
+    study = searched(champion=CatBoostSettings(depth=12), limits={"n_trials": 3})
+    assert study.table()["origin"].tolist() == ["base", None, None]
+    assert "the champion configuration lies outside the search space" in capsys.readouterr().out
+
+
+def test_same_seed_finds_the_same_and_another_something_else() -> None:
+    assert params(searched()) == params(searched())
+    assert params(searched(seed=2)) != params(searched())
+
+
+@pytest.mark.parametrize("killed_after", [1, 7])
+def test_search_that_was_killed_ends_as_one_that_was_not(tmp_path: Path, killed_after: int) -> None:
+    class Killed(BaseException):
+        pass
+
+    def tell(done: int, error: float) -> None:
+        if done == killed_after:
+            raise Killed
+
+    whole = searched(storage=journal(tmp_path / "whole"))
+    first = Study(search(), Bowl(), journal(tmp_path / "killed"), "study")
+    first.enqueue()
+    with pytest.raises(Killed):
+        first.run(tell)
+    assert len(first.counted()) == killed_after
+    again = searched(storage=journal(tmp_path / "killed"))
+    assert params(again) == params(whole)
+    assert again.outcome() == whole.outcome()
+
+
+def test_failed_and_undefined_trials_are_recorded_and_the_search_goes_on() -> None:
+    class Broken(Bowl):
+        def error(self, settings: Any, seed: int, report: Report) -> float:
+            found = super().error(settings, seed, report)
+            if settings.depth == 8:
+                return float("nan")
+            if settings.depth == 7:
+                raise MemoryError("no room")
+            return found
+
+    study = searched(Broken(), limits={"n_trials": 40})
+    table = study.table()
+    failed = table[table["state"] == "fail"].set_index("depth")
+    assert len(study.counted()) == 40
+    assert set(failed.index) <= {7, 8, 9}
+    assert {9} <= set(failed.index)
+    reasons = failed["reason"].dropna().to_dict()
+    assert reasons[9] == "ModelError: too deep"
+    assert {key: reason for key, reason in reasons.items() if key == 7} in ({}, {7: "MemoryError: no room"})
+    assert study.outcome().parameters["depth"] == 3
+
+
+def test_search_ends_when_nothing_improves() -> None:
+    study = searched(limits={"n_trials": 500, "patience": 5})
+    trials = study.counted()
+    best = min(trials, key=lambda trial: (trial.value or float("inf"), trial.number))
+    assert len(trials) == best.number + 1 + 5 < 500
+
+
+def test_search_ends_after_its_time() -> None:
+    class Slow(Bowl):
+        def error(self, settings: Any, seed: int, report: Report) -> float:
+            import time
+
+            time.sleep(0.4)
+            return super().error(settings, seed, report)
+
+    study = searched(Slow(), limits={"n_trials": 500, "timeout": 1})
+    assert 2 <= len(study.counted()) <= 3
+
+
+@pytest.mark.parametrize("pruner", ["median", "hyperband"])
+def test_pruned_trials_take_fewer_steps(pruner: str) -> None:
+    whole, pruned = Bowl(steps=20), Bowl(steps=20)
+    searched(whole, limits={"n_trials": 30})
+    study = searched(pruned, limits={"n_trials": 30, "pruner": pruner})
+    assert whole.trained == 20 * sum(depth != 9 for depth, _ in whole.scored)
+    assert pruned.trained < 0.8 * whole.trained
+    assert study.finished(TrialState.PRUNED)
+    assert study.outcome().epochs == sum(trial.user_attrs["epochs"] for trial in study.counted())
+
+
+def test_median_pruner_saves_epochs_of_a_real_network(panel: Panel) -> None:
+    base = LstmSettings(sequence_length=48, patch_length=4, hidden_units=[8], epochs=4, batch_size=32)
+    space = SearchSettings(
+        lstm={"learning_rate": {"type": "float", "low": 1e-6, "high": 1e-1, "log": True}}
+    ).lstm
+    epochs = {}
+    for pruner in ("none", "median"):
+        objective = ModelObjective.of(panel, "lstm", base, 2)
+        limits = {"n_trials": 12, "pruner": pruner}
+        study = searched(objective, kind="lstm", base=base, space=space, limits=limits)
+        assert len(study.counted()) == 12
+        epochs[pruner] = objective.trained
+    assert epochs["none"] == 12 * 2 * 4
+    assert epochs["median"] < 0.85 * epochs["none"]
+
+
+def test_better_trial_takes_the_place_of_the_files_settings() -> None:
+    objective = Bowl()
+    study = searched(objective, limits={"n_trials": 40})
+    found = study.outcome()
+    assert found.accepted
+    assert found.parameters["depth"] == 3
+    assert found.seeds == [2, 3]
+    assert set(objective.scored[-4:]) == {(6, 2), (6, 3), (3, 2), (3, 3)}
+    assert found.again is not None
+    assert found.base is not None
+    assert found.again < found.base
+    assert (found.trials["complete"], found.reproducible) == (len(study.finished(TrialState.COMPLETE)), True)
+
+
+def test_trial_that_only_one_seed_favours_is_not_used() -> None:
+    found = searched(Bowl(seeds={2: 20.0, 3: 20.0}), limits={"n_trials": 40}).outcome()
+    assert not found.accepted
+    assert found.reason == "with 2 other seeds it is not better than the base configuration"
+
+
+def test_best_trial_that_fails_with_another_seed_is_not_used() -> None:
+    class Fragile(Bowl):
+        def error(self, settings: Any, seed: int, report: Report) -> float:
+            if settings.depth == 3 and seed != 1:
+                raise ModelError("diverged")
+            return super().error(settings, seed, report)
+
+    found = searched(Fragile(), limits={"n_trials": 40}).outcome()
+    assert not found.accepted
+    assert found.reason == "with another seed the best trial fails: diverged"
+
+
+def test_base_that_is_the_best_is_not_run_again() -> None:
+    objective = Bowl()
+    found = searched(
+        objective, base=CatBoostSettings(depth=3, learning_rate=0.01), limits={"n_trials": 5}
+    ).outcome()
+    assert (found.accepted, found.reason) == (False, "the base configuration is the best")
+    assert len(objective.scored) == 5
+
+
+def test_second_runs_are_not_repeated_after_a_restart(tmp_path: Path) -> None:
+    first = searched(Bowl(), storage=journal(tmp_path / "j"), limits={"n_trials": 40})
+    told, again = first.outcome(), Bowl()
+    second = searched(again, storage=journal(tmp_path / "j"), limits={"n_trials": 40})
+    assert second.outcome() == told
+    assert again.scored == []
+
+
+def test_search_without_a_trial_that_succeeded_says_why() -> None:
+    space = SearchSettings(catboost={"depth": {"type": "int", "low": 9, "high": 9}}).catboost
+    with pytest.raises(ModelError, match=r"tuning catboost: no trial succeeded; ModelError: too deep"):
+        searched(space=space, limits={"n_trials": 2}).outcome()
+
+
+def test_trials_of_another_tuner_are_judged_alike() -> None:
+    study = Study(search(reproducible=False), Bowl(), InMemoryStorage(), "study")
+    study.add({"depth": "3", "learning_rate": "0.01"}, "complete", 1.1)
+    study.add({"depth": "5", "learning_rate": "0.2"}, "pruned", 4.0)
+    study.add({"depth": "9", "learning_rate": "0.2"}, "failed", None, "too deep")
+    found = study.outcome()
+    assert found.accepted
+    assert found.trials == {"complete": 1, "pruned": 1, "fail": 1}
+    assert (found.parameters, found.reproducible) == ({"depth": 3, "learning_rate": 0.01}, False)
+    assert study.table()["reason"].tolist() == [None, None, "too deep"]
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("", "KUBECAST_OPTUNA_URL is not set"),
+        ("sqlite:///secret.db", "is not the URL of a known database"),
+        ("nothing", "is not the URL of a known database"),
+    ],
+    ids=["none", "kind", "words"],
+)
+def test_database_url_that_cannot_be_used_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, url: str, why: str
+) -> None:
+    monkeypatch.setenv(URL_VARIABLE, url)
+    with pytest.raises(ConfigError, match=why) as raised:
+        database().__enter__()
+    assert "secret" not in str(raised.value)
+
+
+def test_database_that_does_not_answer_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(URL_VARIABLE, "postgresql://user:secret@127.0.0.1:1/trials")
+    monkeypatch.setattr("kubecast.tuning.study.CONNECTING", (0,))
+    with pytest.raises(TuningError, match=r"database trials at 127\.0\.0\.1 cannot be used") as raised:
+        database().__enter__()
+    assert "secret" not in str(raised.value)
+
+
+def test_database_that_fails_later_is_told_without_its_password(tmp_path: Path) -> None:
+    storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'secret.db'}")
+    study = Study(search(), Bowl(), storage, "study")
+    storage.engine.dispose()
+    (tmp_path / "secret.db").write_bytes(b"no database any more" * 100)
+    with pytest.raises(TuningError, match="the study's database fails") as raised:
+        study.run(lambda done, error: None)
+    assert "secret" not in str(raised.value)
+
+
+def test_outcome_survives_json() -> None:
+    found = searched(limits={"n_trials": 20}).outcome()
+    assert json.loads(found.model_dump_json())["parameters"] == found.parameters
