@@ -82,9 +82,9 @@ def run(
     """Compile a pipeline and run it in containers."""
     folder = tmp_path_factory.mktemp("compiled")
 
-    def run(mode: str, **arguments: Any) -> Finished:
+    def run(mode: str, overrides: tuple[str, ...] = (), **arguments: Any) -> Finished:
         compiled, outputs = folder / f"{mode}.yaml", folder / f"{mode}.json"
-        settings = ("cluster.image_repository=localhost", f"pipeline.models={json.dumps(MODELS)}")
+        settings = ("cluster.image_repository=localhost", f"pipeline.models={json.dumps(MODELS)}", *overrides)
         call(
             *(KUBECAST, "compile", "--config", "configs/quick", "--output", str(compiled)),
             *("--mode", mode),
@@ -182,6 +182,23 @@ def test_batch_forecast_in_the_serving_image_equals_the_production_forecast(
     pd.testing.assert_frame_equal(
         found, pd.read_parquet(trained.outputs["forecast"]), check_dtype=False, rtol=1e-5, atol=1e-5
     )
+
+
+def test_searches_run_in_the_images_of_their_models(run: Callable[..., Finished], data: str) -> None:
+    overrides = (
+        "pipeline.models=[catboost]",
+        "pipeline.tuning.models=[catboost, ensemble]",
+        "training.optimization={n_trials: 2, folds: 2}",
+        "catboost.iterations=20",
+        "training.checkpoint_url=s3://kubecast/checkpoints",
+    )
+    parameters = {"horizon": 48, "frequency": "30min", "season_lengths": "48,336"}
+    tuned = run("tune", overrides, data=data, registry="s3://kubecast/tuned", **parameters)
+    used = Counter(re.findall(r"Found image 'localhost/kubecast-([a-z]+):", tuned.log))
+    assert used == Counter(base=5, serving=2, catboost=3)  # searched, as judged, and for production
+    for kind in ("catboost", "ensemble"):
+        assert len(pd.read_csv(tuned.outputs[f"trials_{kind}"])) == 2
+        assert f"Tuning of {kind}" in Path(tuned.outputs[f"tuning_{kind}"]).read_text()
 
 
 @pytest.fixture(scope="module")
