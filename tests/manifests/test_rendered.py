@@ -28,17 +28,20 @@ OWN_PODS = {"matchLabels": {"app.kubernetes.io/name": "kubecast"}}
 # By overlay, the ports that a policy opens and whom for.
 KFP = {("pipeline-to-kfp", 8888), ("pipeline-to-kfp", 8887), ("pipeline-to-kfp", 8080)}
 API_SERVER = {("pipeline-to-api-server", 443), ("pipeline-to-api-server", 6443)}
-EVERYWHERE = KFP | API_SERVER | {("dns", 53), ("katib-trials", 6789)}
+TRIALS = {("katib-trials", 6789), ("katib-trials", 6788)}
+SUGGESTIONS = {("katib-suggestions", port) for port in (6789, 443, 6443)}
+ASKED = {("katib-suggestions", 6789), ("katib-suggestions", 6788)}
+EVERYWHERE = KFP | API_SERVER | TRIALS | {("dns", 53)}
 EGRESS = {
-    "dev": EVERYWHERE | {("object-store", 8333), ("pipeline-to-postgres", 5432)},
-    "multi-user": EVERYWHERE | {("object-store", 443)},
-    "production": EVERYWHERE | {("object-store", 443), ("pipeline-to-postgres", 5432)},
+    "dev": EVERYWHERE | SUGGESTIONS | {("object-store", 8333), ("pipeline-to-postgres", 5432)},
+    "multi-user": EVERYWHERE | SUGGESTIONS | {("object-store", 443)},
+    "production": EVERYWHERE | SUGGESTIONS | {("object-store", 443), ("pipeline-to-postgres", 5432)},
     "standalone": EVERYWHERE | {("object-store", 8333)},
 }
 INGRESS = {
-    "dev": {("katib-suggestions", 6789), ("postgres", 5432), ("seaweedfs", 8333)},
-    "multi-user": {("katib-suggestions", 6789)},
-    "production": {("katib-suggestions", 6789), ("postgres", 5432)},
+    "dev": ASKED | {("postgres", 5432), ("seaweedfs", 8333)},
+    "multi-user": ASKED,
+    "production": ASKED | {("postgres", 5432)},
     "standalone": set(),
 }
 

@@ -145,6 +145,7 @@ def test_webhook_that_fails_is_asked_again_where_that_can_help(
         ("http://hooks.example.com/s3cret", "holds an http:// URL; allowed outside the cluster: https://"),
         ("http://[::1/s3cret", "ValueError"),
         ("http://localhost:1/s3cret", "does not answer (ConnectionRefusedError)"),
+        ("http://notlocalhost:1/s3cret", "holds an http:// URL"),
         ("http://localhost:1/s3 cret\x00", "InvalidURL"),
     ],
 )
