@@ -62,5 +62,7 @@ def compile_pipeline(
     compiler.Compiler().compile(pipeline, str(output), pipeline_parameters=parameters)
     size = output.stat().st_size
     if size > MAX_BYTES:
-        raise ConfigError(f"{output}: {size} bytes, allowed: {MAX_BYTES}; fewer models make it smaller")
+        raise ConfigError(
+            f"{output}: {size} bytes, allowed: {MAX_BYTES}; fewer models or workers make it smaller"
+        )
     return output

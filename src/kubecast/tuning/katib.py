@@ -32,7 +32,7 @@ PAUSE = 2.0  # seconds between them
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _STATES = {"Succeeded": "complete", "EarlyStopped": "pruned", "Failed": "failed", "Killed": "failed"}
 _STATES["MetricsUnavailable"] = "failed"
-_STUCK = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"}
+_STUCK = {"ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"}
 
 Tell = Callable[[int, int], None]
 
@@ -229,7 +229,7 @@ class Running:
     api: client.ApiClient
     namespace: str
     plan: Plan
-    failures: int = field(default=0, init=False)
+    _version: str | None = field(default=None, init=False)
 
     def create(self) -> None:
         """Create it, or adopt the one that an earlier attempt of this task left."""
@@ -294,6 +294,7 @@ class Running:
         """Why it ended; None while it has not."""
         named = GROUP, VERSION, self.namespace, "experiments", self.plan.name
         found = self._asked("get", lambda: self._custom().get_namespaced_custom_object(*named))
+        self._version = found["metadata"].get("resourceVersion")
         for condition in _conditions(found):
             if condition["type"] in ("Succeeded", "Failed"):
                 return str(condition.get("message") or condition.get("reason") or condition["type"])
@@ -301,6 +302,7 @@ class Running:
 
     def _wait(self, seconds: int) -> None:
         """Until the Experiment changes, or so long; a watch that drops has waited long enough."""
+        since = {"resource_version": self._version} if self._version else {}
         with suppress(ApiException, urllib3.exceptions.HTTPError, ValueError):
             changes = watch.Watch().stream(
                 self._custom().list_namespaced_custom_object,
@@ -308,6 +310,7 @@ class Running:
                 field_selector=f"metadata.name={self.plan.name}",
                 timeout_seconds=seconds,
                 _request_timeout=seconds + 1,
+                **since,
             )
             next(changes, None)
         time.sleep(PAUSE)  # changes come in bursts

@@ -262,6 +262,25 @@ async def test_watch_that_drops_is_begun_again(kmock: KubernetesEmulator, runnin
 
 
 @pytest.mark.asyncio
+async def test_changes_are_watched_from_the_state_that_was_read(
+    kmock: KubernetesEmulator, running: Running
+) -> None:
+    watches = kmock["get", EXPERIMENTS, params({"watch": "True"})] << 410 << {"message": "too old"}
+    put(kmock, trial(1, "Succeeded", "0.5"))
+
+    async def end_later() -> None:
+        while (EXPERIMENTS, NAMESPACE, NAME) not in kmock.objects:
+            await asyncio.sleep(0.01)
+        kmock.objects[EXPERIMENTS, NAMESPACE, NAME].patch({"metadata": {"resourceVersion": "17"}})
+        while not len(watches) or watches[-1].params.get("resourceVersion") != "17":
+            await asyncio.sleep(0.01)
+        await end(kmock, ended("Succeeded", "ExperimentMaxTrialsReached"))
+
+    await asyncio.gather(searched(running), end_later())
+    assert watches[-1].params["fieldSelector"] == f"metadata.name={NAME}"
+
+
+@pytest.mark.asyncio
 async def test_api_server_that_fails_for_a_while_is_asked_again(
     kmock: KubernetesEmulator, running: Running
 ) -> None:
