@@ -19,7 +19,7 @@ from kubecast.cluster import ClusterSettings
 from kubecast.errors import ConfigError, InvalidName
 from kubecast.names import check_name
 from kubecast.settings import PositiveFloat, PositiveInt, Rate, Settings, Share
-from kubecast.tuning.spaces import SearchSettings, setting_of
+from kubecast.tuning.spaces import SearchSettings, check_space, setting_of
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 12
@@ -458,6 +458,8 @@ def load_settings(folder: Path | None, overrides: Iterable[str] = ()) -> AllSett
     spaces = {}
     for kind in SearchSettings.model_fields:
         model, space = SECTIONS[kind], settings.search.of(kind)
+        if kind in settings.pipeline.tuned:
+            check_space(kind, getattr(settings, kind), space)
         # What is set by hand is not searched.
         held = {key.split(".")[1] for key in fixed if key.split(".")[0] == kind}
         spaces[kind] = {name: found for name, found in space.items() if setting_of(model, name) not in held}

@@ -202,6 +202,13 @@ def test_a_setting_that_is_set_by_hand_is_not_searched() -> None:
     assert found.search.catboost == SearchSettings().catboost
 
 
+def test_space_of_a_model_that_is_tuned_is_checked_with_the_settings() -> None:
+    wrong = "search.lstm.dropout_rate.high=1.5"
+    load_settings(None, [wrong])
+    with pytest.raises(ConfigError, match=r"search\.lstm\.dropout_rate: .*less than 1, found 1\.5"):
+        load_settings(None, [wrong, "pipeline.tuning.tuner=optuna"])
+
+
 def test_each_folder_has_its_own_spaces(tmp_path: Path) -> None:
     (tmp_path / "search").mkdir()
     text = "catboost:\n  depth: {type: int, low: 2, high: 3}\n"
