@@ -104,6 +104,21 @@ def test_nothing_after_the_training_part_changes_a_trial(
     np.testing.assert_allclose(others, reports, rtol=1e-5)
 
 
+def test_nothing_after_the_training_part_changes_a_trial_of_the_ensemble(
+    make_panel: Callable[..., Panel],
+) -> None:
+    rows = hourly()
+    panel = make_panel(rows)
+    ends = panel.train_end.frame.set_index("unique_id")["cutoff"]
+    late = rows["ds"] > rows["unique_id"].map(ends)
+    rows.loc[late, "y"] = rows.loc[late, "y"] * 3 + 1000
+    errors = [
+        EnsembleObjective(each, {"catboost": TREES}, 2).error(EnsembleSettings(), 1, lambda *_: None)
+        for each in (panel, make_panel(rows))
+    ]
+    assert errors[1] == pytest.approx(errors[0], rel=1e-9)
+
+
 def test_network_reports_every_epoch_in_the_units_of_the_result(panel: Panel) -> None:
     objective = ModelObjective.of(panel, "lstm", NETWORK, 2)
     reports: list[tuple[int, float]] = []
