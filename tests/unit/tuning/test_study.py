@@ -1,6 +1,7 @@
 """A search: what is tried, in what order, and what is made of it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from kubecast.panel import Panel
 from kubecast.tuning.objective import ModelObjective, Report
 from kubecast.tuning.spaces import SearchSettings
 from kubecast.tuning.study import URL_VARIABLE, Search, Study, database, journal
+from tests.conftest import hourly
 
 DEPTHS = SearchSettings(
     catboost={
@@ -151,19 +153,20 @@ def test_pruned_trials_take_fewer_steps(pruner: str) -> None:
     assert study.outcome().epochs == sum(trial.user_attrs["epochs"] for trial in study.counted())
 
 
-def test_median_pruner_saves_epochs_of_a_real_network(panel: Panel) -> None:
-    base = LstmSettings(sequence_length=48, patch_length=4, hidden_units=[8], epochs=4, batch_size=32)
+def test_median_pruner_saves_epochs_of_a_real_network(make_panel: Callable[..., Panel]) -> None:
+    panel = make_panel(hourly(series=1))
+    base = LstmSettings(sequence_length=24, patch_length=4, hidden_units=[4], epochs=6, batch_size=64)
     space = SearchSettings(
         lstm={"learning_rate": {"type": "float", "low": 1e-6, "high": 1e-1, "log": True}}
     ).lstm
     epochs = {}
     for pruner in ("none", "median"):
-        objective = ModelObjective.of(panel, "lstm", base, 2)
-        limits = {"n_trials": 12, "pruner": pruner}
+        objective = ModelObjective.of(panel, "lstm", base, 1)
+        limits = {"n_trials": 10, "pruner": pruner}
         study = searched(objective, kind="lstm", base=base, space=space, limits=limits)
-        assert len(study.counted()) == 12
+        assert len(study.counted()) == 10
         epochs[pruner] = objective.trained
-    assert epochs["none"] == 12 * 2 * 4
+    assert epochs["none"] == 10 * 6
     assert epochs["median"] < 0.85 * epochs["none"]
 
 
