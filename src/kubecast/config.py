@@ -102,7 +102,9 @@ class OptimizationSettings(Settings):
     """How tuning searches, where ``pipeline.tuning`` asks for it."""
 
     n_trials: PositiveInt = 100
-    timeout: PositiveInt = Field(default=3600, description="seconds after which no trial is begun")
+    timeout: PositiveInt = Field(
+        default=3600, description="seconds, after which no trial is begun, and of one trial"
+    )
     pruner: Literal["median", "hyperband", "none"] = "median"
     patience: PositiveInt | None = Field(
         default=None, description="trials without a better one after which none is begun"

@@ -225,11 +225,12 @@ def _optimization(request: Request) -> OptimizationSettings:
 
 def _objective(request: Request) -> Objective:
     """Reads the panel, once for all trials of this process."""
-    panel, folds = Panel.load(request.panel_dir), _optimization(request).folds
+    panel, limits = Panel.load(request.panel_dir), _optimization(request)
     if request.kind != "ensemble":
-        return ModelObjective.of(panel, request.kind, _model(request.kind, request.settings), folds)
+        base = _model(request.kind, request.settings)
+        return ModelObjective.of(panel, request.kind, base, limits.folds, limits.timeout)
     members = {kind: _model(kind, text) for kind, text in request.members.items() if text}
-    return EnsembleObjective(panel, members, folds)
+    return EnsembleObjective(panel, members, limits.folds)
 
 
 def _model(kind: str, text: str) -> ModelSettings:

@@ -5,6 +5,7 @@ before it, and forecasts from origins inside it; what stops that fit early is th
 validation and the test part are never read.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -123,10 +124,18 @@ def _folds(panel: Panel, ends: NDArray[np.int64], block: int, count: int) -> Ite
         yield Fold(until, origins, targets, scales[series], series)
 
 
-def fit_plan(settings: ModelSettings, seed: int, **told: Any) -> FitPlan:
-    """The plan of one fit, which ends at the model's own time limit; ``told`` are further fields."""
-    limit = settings.time_limit
-    return FitPlan(seed=seed, deadline=None if limit is None else time.monotonic() + limit, **told)
+def fit_plan(settings: ModelSettings, seed: int, end: float = math.inf, **told: Any) -> FitPlan:
+    """The plan of one fit, which ends at the model's own time limit and by ``end``.
+
+    Args:
+        settings: Of the model.
+        seed: Of the fit.
+        end: As ``time.monotonic()``.
+        told: Further fields.
+    """
+    if settings.time_limit is not None:
+        end = min(end, time.monotonic() + settings.time_limit)
+    return FitPlan(seed=seed, deadline=None if math.isinf(end) else end, **told)
 
 
 @dataclass
@@ -138,6 +147,8 @@ class ModelObjective:
         kind: Of the model.
         folds: From ``training_folds``.
         epochs: Reports of one fit at most, or 0 for a model that reports blocks alone.
+        limit: Seconds after which the fits of one trial end, with the best that they have so far: one that
+            took longer than a pod may live would begin again for ever.
         fitted: How many fits there were.
         trained: How many epochs they took together.
     """
@@ -146,13 +157,16 @@ class ModelObjective:
     kind: str
     folds: list[Fold]
     epochs: int
+    limit: float = math.inf
     fitted: int = 0
     trained: int = field(default=0)
 
     @classmethod
-    def of(cls, panel: Panel, kind: str, base: ModelSettings, folds: int) -> "ModelObjective":
+    def of(
+        cls, panel: Panel, kind: str, base: ModelSettings, folds: int, limit: float = math.inf
+    ) -> "ModelObjective":
         """The objective of one model; ``base`` tells how many epochs a fit may take."""
-        return cls(panel, kind, training_folds(panel, folds), int(getattr(base, "epochs", 0)))
+        return cls(panel, kind, training_folds(panel, folds), int(getattr(base, "epochs", 0)), limit)
 
     @property
     def steps(self) -> int:
@@ -172,13 +186,20 @@ class ModelObjective:
             ModelError: A fit fails, or a forecast is not finite.
         """
         errors: list[float] = []
+        end = time.monotonic() + self.limit
         for fold in self.folds:
-            errors.append(self._fold_error(fold, settings, seed, errors, report))
+            errors.append(self._fold_error(fold, settings, seed, end, errors, report))
             report(len(errors) * (self.epochs + 1), float(np.mean(errors)))
         return float(np.mean(errors))
 
     def _fold_error(
-        self, fold: Fold, settings: ModelSettings, seed: int, before: list[float], report: Report
+        self,
+        fold: Fold,
+        settings: ModelSettings,
+        seed: int,
+        end: float,
+        before: list[float],
+        report: Report,
     ) -> float:
         best: list[float] = []
 
@@ -196,7 +217,7 @@ class ModelObjective:
             told["improved"] = improved
         self.fitted += 1
         forecaster, _ = make_trainer(self.kind, settings).fit(
-            self.panel, fold.until, fit_plan(settings, seed, **told)
+            self.panel, fold.until, fit_plan(settings, seed, end, **told)
         )
         error = fold.error(self.panel, forecaster)
         if not np.isfinite(error):

@@ -154,6 +154,13 @@ def test_report_that_raises_ends_the_trial(panel: Panel) -> None:
     assert (objective.fitted, objective.trained) == (1, 1)
 
 
+def test_trial_that_takes_too_long_ends_with_what_it_has(panel: Panel) -> None:
+    objective = ModelObjective.of(panel, "lstm", NETWORK, 2, limit=0.0)
+    error = objective.error(NETWORK, 1)
+    assert objective.trained == 0
+    assert error > ModelObjective.of(panel, "lstm", NETWORK, 2).error(NETWORK, 1)
+
+
 def test_ensemble_is_scored_by_its_members_forecasts_of_the_blocks(panel: Panel) -> None:
     objective = EnsembleObjective(panel, {"catboost": TREES}, 1)
     reports: list[tuple[int, float]] = []
