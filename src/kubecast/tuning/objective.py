@@ -21,7 +21,8 @@ from kubecast.models import make_trainer
 from kubecast.models.base import FitPlan, Forecaster, ignore
 from kubecast.panel import Cutoffs, Panel
 
-SHARE = 0.1  # of the training rows in one block, or a horizon if that is more
+SHARE = 0.1  # of the training rows in one block at most, unless a horizon is more
+TOTAL = 0.4  # of the training rows in all blocks, so that the first fit is still like the last
 ORIGINS = 20  # of each series in one block, at most
 ALL_ORIGINS = 20_000  # of all series in one block, about
 
@@ -81,7 +82,7 @@ def training_folds(panel: Panel, count: int) -> list[Fold]:
 
     Args:
         panel: Gives the training part and its scales.
-        count: Of blocks; fewer where the rows before the first one would not do for a fit.
+        count: Of blocks; fewer where they would take too many of the rows.
 
     Raises:
         ModelError: The training part is too short for even one.
@@ -92,8 +93,8 @@ def training_folds(panel: Panel, count: int) -> list[Fold]:
     horizon, season = panel.spec.horizon, panel.spec.season_lengths[0]
     needed = 2 * horizon + season + 1  # a fit's rows, its tail, and as many as a model's own least
     typical = int(np.median(lengths)) if len(lengths) else 0
-    block = max(horizon, round(SHARE * typical))
-    count = min(count, (typical - needed) // block)
+    block = max(horizon, round(min(SHARE, TOTAL / count) * typical))
+    count = min(count, max(1, int(TOTAL * typical) // block), (typical - needed) // block)
     if count < 1:
         raise ModelError(
             f"tuning needs series with {needed + block} training rows, the median has {typical}; allowed: a"
