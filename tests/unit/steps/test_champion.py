@@ -14,8 +14,16 @@ import pandas as pd
 import pytest
 
 from kubecast.bundle import Bundle
-from kubecast.config import CatBoostSettings
-from kubecast.errors import Conflict, DataError, IntegrityError, ModelError, RegistryError, StoreError
+from kubecast.config import CatBoostSettings, PipelineSettings
+from kubecast.errors import (
+    ConfigError,
+    Conflict,
+    DataError,
+    IntegrityError,
+    ModelError,
+    RegistryError,
+    StoreError,
+)
 from kubecast.evaluation import Evaluation
 from kubecast.models import make_trainer
 from kubecast.models.artifact import read_card, write_model
@@ -25,8 +33,18 @@ from kubecast.promotion import Decision
 from kubecast.registry import Registry
 from kubecast.registry.local_store import LocalStore
 from kubecast.steps.champion import forecast_champion, forecast_unseen, read_champion
+from kubecast.steps.prepare import Resolved, resolve_inputs
 from tests.conftest import hourly
-from tests.unit.steps.test_steps import CATBOOST, prepare, publish, register, resolved_inputs, run, train
+from tests.unit.steps.test_steps import (
+    CATBOOST,
+    prepare,
+    publish,
+    register,
+    resolved_inputs,
+    run,
+    texts,
+    train,
+)
 
 KEYS = ["unique_id", "cutoff", "ds"]
 YESTERDAY = pd.Timestamp("2024-01-15T12:00")  # of the 400 hours from 2024-01-01, the last 47 come after it
@@ -475,6 +493,40 @@ def test_retraining_without_a_champion_takes_the_files_values_and_says_so(
         "warning: there is no champion yet; catboost keeps its settings file's values\n"
         "warning: there is no champion yet; ensemble keeps its settings file's values\n"
     )
+
+
+def resolved_for_tuning(folder: Path, search: str = "{}") -> Resolved:
+    tuning = {"tuner": "optuna", "models": ["catboost", "ensemble"]}
+    pipeline = PipelineSettings.model_validate({"models": ["catboost"], "tuning": tuning})
+    parameters = {f"{name}_settings": text for name, text in texts().items()}
+    parameters |= {"pipeline_settings": pipeline.model_dump_json(), "search_settings": search}
+    return resolve_inputs(str(folder / "data.csv"), "", "tune", str(folder / "registry"), "", parameters)
+
+
+def test_search_is_told_the_champions_settings_and_again_after_its_own_version_took_its_place(
+    registry: Path, after: Path, tmp_path: Path
+) -> None:
+    hourly().to_csv(tmp_path / "data.csv", index=False)
+    told = resolved_for_tuning(tmp_path)
+    found = json.loads(told.champion_settings)
+    assert found == {"catboost": json.loads(CATBOOST), "ensemble": json.loads(texts()["ensemble"])}
+    assert told.settings["catboost"] == resolved_inputs(tmp_path).settings["catboost"]
+    assert resolved_inputs(tmp_path).champion_settings == "{}"
+    register(after, ask(after / "panel", registry, tmp_path), registry, told.inputs_digest)
+    assert champion_of(registry) != told.champion
+    assert resolved_for_tuning(tmp_path) == told
+
+
+def test_search_without_a_champion_is_told_of_none(tmp_path: Path) -> None:
+    hourly().to_csv(tmp_path / "data.csv", index=False)
+    assert resolved_for_tuning(tmp_path).champion_settings == "{}"
+
+
+def test_search_space_that_a_model_does_not_allow_is_refused_first_of_all(tmp_path: Path) -> None:
+    hourly().to_csv(tmp_path / "data.csv", index=False)
+    space = '{"catboost": {"depth": {"type": "int", "low": 1, "high": 99}}}'
+    with pytest.raises(ConfigError, match=r"search\.catboost\.depth: .*found 99"):
+        resolved_for_tuning(tmp_path, space)
 
 
 @pytest.mark.parametrize(
