@@ -38,7 +38,8 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", default=["demand", "m4"], choices=["demand", "m4"])
     parser.add_argument("--models", nargs="+", default=["lstm", "catboost"])
     parser.add_argument("--trials", type=int, default=30)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=5, help="of the training")
+    parser.add_argument("--search-seed", type=int, default=42)
     parser.add_argument("--set", nargs="*", default=[], help="FILE.KEY=VALUE, over configs/quick")
     given = parser.parse_args()
     print(
@@ -50,7 +51,7 @@ def main() -> None:
             settings = load_settings(CONFIGS, [f"training.optimization.n_trials={given.trials}", *given.set])
             panel = _prepare(name, given.m4, settings, Path(folder))
             for kind in given.models:
-                _compare(name, kind, settings, panel, range(100, 100 + given.seeds))
+                _compare(name, kind, settings, panel, range(100, 100 + given.seeds), given.search_seed)
 
 
 def _prepare(name: str, m4: Path, settings: AllSettings, folder: Path) -> Path:
@@ -71,7 +72,9 @@ def _prepare(name: str, m4: Path, settings: AllSettings, folder: Path) -> Path:
     return panel
 
 
-def _compare(name: str, kind: str, settings: AllSettings, panel_dir: Path, seeds: Sequence[int]) -> None:
+def _compare(
+    name: str, kind: str, settings: AllSettings, panel_dir: Path, seeds: Sequence[int], search_seed: int
+) -> None:
     base = getattr(settings, kind).model_dump_json()
     request = Request(
         kind=kind,
@@ -80,7 +83,7 @@ def _compare(name: str, kind: str, settings: AllSettings, panel_dir: Path, seeds
         champion="{}",
         search=settings.search.model_dump_json(),
         tuning=settings.pipeline.tuning.model_dump_json(),
-        seed=42,
+        seed=search_seed,
     )
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:

@@ -110,7 +110,7 @@ class OptimizationSettings(Settings):
         default=None, description="trials without a better one after which none is begun"
     )
     folds: Annotated[int, Field(ge=1, le=10)] = Field(
-        default=5, description="blocks at the end of the training part that a trial forecasts"
+        default=3, description="blocks at the end of the training part that a trial forecasts"
     )
 
 

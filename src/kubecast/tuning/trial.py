@@ -50,7 +50,7 @@ class Trial(Settings):
     panel: str = Field(description="path or URL of the panel's folder")
     settings: dict[str, JsonValue] = Field(description="of the settings file")
     search: Space = Field(description="of that kind")
-    folds: int = 5
+    folds: int = 3
     seed: int = 42
     members: dict[str, dict[str, JsonValue]] = Field(
         default={}, description="settings by kind; for the ensemble"
