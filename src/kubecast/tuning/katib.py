@@ -6,7 +6,7 @@ The Experiment is named after the run and what is searched, so that a task that 
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,14 +17,15 @@ from kubeflow_katib_api import models
 from kubernetes import client, config, watch
 from kubernetes.client import ApiException
 
-from kubecast.cluster import TrialPod
+from kubecast.cluster import Affinity, TrialPod
 from kubecast.config import OptimizationSettings
 from kubecast.errors import TuningError
 from kubecast.tuning.spaces import Space
 from kubecast.tuning.trial import METRIC, VARIABLE
 
 GROUP, VERSION = "kubeflow.org", "v1beta1"
-RUN_LABEL = "kubecast/run"
+RUN_LABEL, OWN_LABEL = "kubecast/run", "app.kubernetes.io/name"
+TRIAL_LABEL = "katib.kubeflow.org/trial"
 CONTAINER = "trial"
 WATCHING = 30  # seconds of one watch, after which the pods are looked at
 FAILURES = 10  # of the API server in a row
@@ -33,6 +34,7 @@ _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 _STATES = {"Succeeded": "complete", "EarlyStopped": "pruned", "Failed": "failed", "Killed": "failed"}
 _STATES["MetricsUnavailable"] = "failed"
 _STUCK = {"ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"}
+_LARGER = {"Ki": "Mi", "Mi": "Gi", "Gi": "Ti"}
 
 Tell = Callable[[int, int], None]
 
@@ -100,7 +102,11 @@ def experiment(plan: Plan) -> dict[str, Any]:
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": "Experiment",
-        "metadata": {"name": plan.name, "labels": labels},
+        # Katib copies them to the pod of its algorithm, which is none of those that OWN_LABEL marks.
+        "metadata": {
+            "name": plan.name,
+            "labels": {key: value for key, value in labels.items() if key != OWN_LABEL},
+        },
         "spec": spec.to_dict(),
     }
 
@@ -111,7 +117,7 @@ def command(space: Space) -> list[str]:
 
 
 def job(plan: Plan, labels: Mapping[str, str]) -> dict[str, Any]:
-    """The Job of one trial."""
+    """The Job of one trial, without anything empty: Katib refuses what Kubernetes would leave out again."""
     pod, task = plan.pod, plan.pod.task
     resources = {
         "requests": {"cpu": task.cpu_request, "memory": task.memory_request},
@@ -121,7 +127,7 @@ def job(plan: Plan, labels: Mapping[str, str]) -> dict[str, Any]:
         resources["limits"][task.accelerator.type] = str(task.accelerator.count)
     volumes: dict[str, Any] = {"tmp": ("/tmp", {})}  # noqa: S108  a volume of the pod's own
     if task.shared_memory:
-        shared = {"medium": "Memory", "sizeLimit": task.shared_memory}
+        shared = {"medium": "Memory", "sizeLimit": _canonical(task.shared_memory)}
         volumes["shared-memory"] = ("/dev/shm", shared)  # noqa: S108  as above
     container = {
         "name": CONTAINER,
@@ -140,7 +146,6 @@ def job(plan: Plan, labels: Mapping[str, str]) -> dict[str, Any]:
         "serviceAccountName": pod.service_account,
         "automountServiceAccountToken": False,
         "restartPolicy": "Never",
-        "imagePullSecrets": [{"name": name} for name in pod.image_pull_secrets],
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": pod.run_as_user,
@@ -149,7 +154,7 @@ def job(plan: Plan, labels: Mapping[str, str]) -> dict[str, Any]:
         },
         "containers": [container],
         "volumes": [{"name": name, "emptyDir": source} for name, (_, source) in volumes.items()],
-        **_placement(pod),
+        **_optional(pod),
     }
     annotations = {"sidecar.istio.io/inject": "false"}  # a mesh's proxy would never end
     template = {"metadata": {"labels": dict(labels), "annotations": annotations}, "spec": spec}
@@ -168,31 +173,43 @@ def _secrets(pod: TrialPod) -> list[dict[str, Any]]:
     ]
 
 
-def _placement(pod: TrialPod) -> dict[str, Any]:
+def _canonical(memory: str) -> str:
+    """As Kubernetes writes it back: 2Gi for 2048Mi."""
+    number, unit = int(memory[:-2]), memory[-2:]
+    while number and number % 1024 == 0 and unit != "Ti":
+        number, unit = number // 1024, _LARGER[unit]
+    return f"{number}{unit}"
+
+
+def _optional(pod: TrialPod) -> dict[str, Any]:
     task = pod.task
-    found: dict[str, Any] = {
+    tolerations = [taint.model_dump(exclude=None if taint.value else {"value"}) for taint in task.tolerations]
+    found = {
+        "imagePullSecrets": [{"name": name} for name in pod.image_pull_secrets],
         "nodeSelector": dict(task.node_selector),
-        "tolerations": [
-            taint.model_dump(exclude={"value"} if not taint.value else None) for taint in task.tolerations
-        ],
+        "tolerations": tolerations,
+        "affinity": _affinity(task.affinity),
     }
+    return {key: value for key, value in found.items() if value}
 
-    def expression(wish: Any) -> dict[str, Any]:
-        return {"key": wish.key, "operator": wish.operator, "values": wish.values}
 
-    required = [expression(wish) for wish in task.affinity if wish.weight is None]
+def _affinity(wishes: Iterable[Affinity]) -> dict[str, Any]:
+    def term(wish: Affinity) -> dict[str, Any]:
+        return wish.model_dump(exclude={"weight"} if wish.values else {"weight", "values"})
+
+    required = [term(wish) for wish in wishes if wish.weight is None]
     preferred = [
-        {"weight": wish.weight, "preference": {"matchExpressions": [expression(wish)]}}
-        for wish in task.affinity
+        {"weight": wish.weight, "preference": {"matchExpressions": [term(wish)]}}
+        for wish in wishes
         if wish.weight is not None
     ]
     node: dict[str, Any] = {}
     if required:
-        terms = {"nodeSelectorTerms": [{"matchExpressions": required}]}
-        node["requiredDuringSchedulingIgnoredDuringExecution"] = terms
+        one = {"nodeSelectorTerms": [{"matchExpressions": required}]}
+        node["requiredDuringSchedulingIgnoredDuringExecution"] = one
     if preferred:
         node["preferredDuringSchedulingIgnoredDuringExecution"] = preferred
-    return found | ({"affinity": {"nodeAffinity": node}} if node else {})
+    return {"nodeAffinity": node} if node else {}
 
 
 # --- the API server -----------------------------------------------------------------------------------
@@ -246,9 +263,13 @@ class Running:
 
     def delete(self) -> None:
         """Delete it with its trials, if it is there."""
-        with suppress(ApiException, urllib3.exceptions.HTTPError):
-            named = GROUP, VERSION, self.namespace, "experiments", self.plan.name
+        named = GROUP, VERSION, self.namespace, "experiments", self.plan.name
+        try:
             self._custom().delete_namespaced_custom_object(*named)
+        except (ApiException, urllib3.exceptions.HTTPError) as error:
+            if getattr(error, "status", None) != 404:
+                left = f"kubectl delete experiment {self.plan.name} -n {self.namespace}"
+                print(f"warning: the experiment goes on ({type(error).__name__}); {left}", flush=True)
 
     def follow(self, tell: Tell) -> list[dict[str, Any]]:
         """Wait until it ends or its time is over, and return its trials.
@@ -275,7 +296,7 @@ class Running:
                 print(f"experiment {self.plan.name}: its time is over", flush=True)
                 self.delete()
                 return found
-            self._look_at_pods()
+            self._look_at_pods(begun=bool(found))
             self._wait(min(WATCHING, max(1, int(end - time.monotonic()))))
 
     def trials(self) -> list[dict[str, Any]]:
@@ -315,13 +336,13 @@ class Running:
             next(changes, None)
         time.sleep(PAUSE)  # changes come in bursts
 
-    def _look_at_pods(self) -> None:
+    def _look_at_pods(self, begun: bool) -> None:
         """Give up where no trial can ever begin: a wrong image, a missing Secret, a full quota."""
-        if reason := self._stuck():
+        if reason := self._stuck(begun):
             self.delete()
             raise TuningError(reason)
 
-    def _stuck(self) -> str | None:
+    def _stuck(self, begun: bool) -> str | None:
         core = client.CoreV1Api(self.api)
         selector = f"katib.kubeflow.org/experiment={self.plan.name}"
         try:
@@ -339,7 +360,8 @@ class Running:
                     )
         own = [event for event in events if (event.involved_object.name or "").startswith(self.plan.name)]
         full = [event.message for event in own if "exceeded quota" in (event.message or "")]
-        if full and not pods:
+        # The pod of Katib's algorithm is there before any trial, and events outlive what they tell of.
+        if full and not begun and not any(TRIAL_LABEL in (pod.metadata.labels or {}) for pod in pods):
             return f"trials of {self.plan.name} cannot begin: {full[-1]}; raise the ResourceQuota"
         return None
 
@@ -352,7 +374,8 @@ class Running:
             try:
                 return ask()
             except ApiException as error:
-                if attempt == FAILURES or (error.status or 0) < 500:
+                passing = error.status == 429 or (error.status or 0) >= 500
+                if attempt == FAILURES or not passing:
                     raise self._explained(error, verb) from error
             except urllib3.exceptions.HTTPError as error:
                 if attempt == FAILURES:
@@ -399,9 +422,10 @@ def _record(trial: Mapping[str, Any]) -> dict[str, Any] | None:
     if not ended:
         return None
     error = _error(trial)
-    state = _STATES[ended[-1]["type"]]
+    kind = ended[-1]["type"]
+    state = _STATES[kind]
     reason = str(ended[-1].get("message") or ended[-1].get("reason") or "")
-    if state == "complete" and error is None:
+    if error is None and kind in ("Succeeded", "MetricsUnavailable"):
         state, reason = "failed", f"it printed no {METRIC}=: see the log of its pod"
     assignments = trial["spec"].get("parameterAssignments") or []
     return {

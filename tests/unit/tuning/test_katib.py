@@ -5,6 +5,7 @@ import json
 import re
 import signal
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ import pytest
 from kmock import KubernetesEmulator, params, resource
 from kubeflow_katib_api import models
 from kubernetes import client
+from kubernetes.config import incluster_config, kube_config
 
-from kubecast.cluster import AcceleratedTask, SecretVariables, TrialPod
+from kubecast.cluster import AcceleratedTask, Affinity, SecretVariables, TrialPod
 from kubecast.config import OptimizationSettings
 from kubecast.errors import TuningError
 from kubecast.tuning import katib
-from kubecast.tuning.katib import Plan, Running, command, deleted_when_stopped, experiment
+from kubecast.tuning.katib import Plan, Running, command, connect, deleted_when_stopped, experiment
 from kubecast.tuning.spaces import SearchSettings
 from pipelines.pods import SHARED_MEMORY
 
@@ -165,13 +167,13 @@ async def test_goal_that_was_reached_is_an_end_too(kmock: KubernetesEmulator, ru
 async def test_experiment_that_failed_still_gives_its_trials_with_their_reasons(
     kmock: KubernetesEmulator, running: Running, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    put(kmock, trial(1, "Failed", message="OOMKilled"), trial(2, "MetricsUnavailable", message="no metrics"))
+    put(kmock, trial(1, "Failed", message="OOMKilled"), trial(2, "MetricsUnavailable", message="Metrics are"))
     found, _ = await asyncio.gather(
         searched(running), end(kmock, ended("Failed", "ExperimentFailed", "max failed count has reached"))
     )
     assert [(record["state"], record["reason"]) for record in found] == [
         ("failed", "OOMKilled"),
-        ("failed", "no metrics"),
+        ("failed", "it printed no objective=: see the log of its pod"),
     ]
     assert "max failed count has reached" in capsys.readouterr().out
 
@@ -280,11 +282,12 @@ async def test_changes_are_watched_from_the_state_that_was_read(
     assert watches[-1].params["fieldSelector"] == f"metadata.name={NAME}"
 
 
+@pytest.mark.parametrize("status", [503, 429])
 @pytest.mark.asyncio
 async def test_api_server_that_fails_for_a_while_is_asked_again(
-    kmock: KubernetesEmulator, running: Running
+    kmock: KubernetesEmulator, running: Running, status: int
 ) -> None:
-    failing = kmock["get", TRIALS, :3] << 503 << {"message": "etcd"}
+    failing = kmock["get", TRIALS, :3] << status << {"message": "etcd"}
     put(kmock, trial(1, "Succeeded", "0.5"))
     found, _ = await asyncio.gather(
         searched(running), end(kmock, ended("Succeeded", "ExperimentMaxTrialsReached"))
@@ -337,18 +340,55 @@ async def test_trials_whose_image_cannot_be_pulled_end_the_search(
     assert kmock.objects[EXPERIMENTS, NAMESPACE, NAME].deleted
 
 
-@pytest.mark.asyncio
-async def test_trials_for_which_there_is_no_quota_end_the_search(
-    kmock: KubernetesEmulator, running: Running
-) -> None:
+def full(kmock: KubernetesEmulator) -> None:
+    """The quota has no room for a trial; the pod of Katib's algorithm was there before."""
     kmock.objects[EVENTS, NAMESPACE, "e1"] = {
         "metadata": {"name": "e1", "namespace": NAMESPACE},
         "involvedObject": {"kind": "Job", "name": f"{NAME}-1"},
         "reason": "FailedCreate",
         "message": "Error creating: pods is forbidden: exceeded quota: compute",
     }
+    labels = {"katib.kubeflow.org/experiment": NAME, "katib.kubeflow.org/suggestion": NAME}
+    kmock.objects[PODS, NAMESPACE, f"{NAME}-tpe"] = {
+        "metadata": {"name": f"{NAME}-tpe", "namespace": NAMESPACE, "labels": labels},
+        "status": {"phase": "Running"},
+    }
+
+
+@pytest.mark.asyncio
+async def test_trials_for_which_there_is_no_quota_end_the_search(
+    kmock: KubernetesEmulator, running: Running
+) -> None:
+    full(kmock)
     with pytest.raises(TuningError, match="exceeded quota: compute; raise the ResourceQuota"):
         await searched(running)
+
+
+@pytest.mark.asyncio
+async def test_quota_that_had_no_room_for_a_while_does_not_end_the_search(
+    kmock: KubernetesEmulator, running: Running
+) -> None:
+    full(kmock)
+    put(kmock, trial(1, "Succeeded", "0.5"))
+    looked = kmock["list", PODS]
+
+    async def end_later() -> None:
+        while not looked:
+            await asyncio.sleep(0.01)
+        await end(kmock, ended("Succeeded", "ExperimentMaxTrialsReached"))
+
+    found, _ = await asyncio.gather(searched(running), end_later())
+    assert [record["error"] for record in found] == [0.5]
+
+
+@pytest.mark.asyncio
+async def test_experiment_that_cannot_be_deleted_is_told(
+    kmock: KubernetesEmulator, running: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await asyncio.to_thread(running.create)
+    kmock["delete", EXPERIMENTS] << 403 << {"message": "forbidden"}
+    await asyncio.to_thread(running.delete)
+    assert f"kubectl delete experiment {NAME} -n {NAMESPACE}" in capsys.readouterr().out
 
 
 @pytest.mark.asyncio
@@ -379,6 +419,43 @@ async def test_search_that_is_stopped_deletes_its_experiment(
         signal.raise_signal(signal.SIGTERM)
     assert (deleted, raised.value.code) == ([NAME], 143)
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize(("named", "namespace"), [({"namespace": "team-a"}, "team-a"), ({}, "default")])
+def test_kubeconfig_says_where_outside_a_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: dict[str, str], namespace: str
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    config = {
+        "current-context": "here",
+        "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u", **named}}],
+        "clusters": [{"name": "c", "cluster": {"server": "http://api.example.com"}}],
+        "users": [{"name": "u", "user": {}}],
+    }
+    (tmp_path / "config").write_text(json.dumps(config))
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "config"))
+    api, found = connect()
+    assert (api.configuration.host, found) == ("http://api.example.com", namespace)
+
+
+def test_pods_own_account_says_where_in_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in {"token": "secret", "ca.crt": "certificate", "namespace": "team-b\n"}.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
+    monkeypatch.setattr(katib, "_NAMESPACE_FILE", tmp_path / "namespace")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    monkeypatch.setattr(client, "ApiClient", lambda configuration: configuration)  # reads the certificate
+    configuration, namespace = connect()
+    assert (configuration.host, namespace) == ("https://10.0.0.1:443", "team-b")  # type: ignore[attr-defined]
+
+
+def test_no_cluster_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
+    with pytest.raises(TuningError, match="tuner katib: there is no cluster"):
+        connect()
 
 
 # --- the object ---------------------------------------------------------------------------------------
@@ -442,10 +519,6 @@ def test_trials_pod_is_that_of_the_trainer_and_restricted() -> None:
 
 
 def test_affinity_of_the_trainer_is_kept() -> None:
-    from dataclasses import replace
-
-    from kubecast.cluster import Affinity
-
     wishes = [Affinity(key="disk", operator="Exists"), Affinity(key="zone", values=["a"], weight=5)]
     task = AcceleratedTask(affinity=wishes, accelerator=None, shared_memory=None)
     base = plan()
@@ -453,9 +526,61 @@ def test_affinity_of_the_trainer_is_kept() -> None:
     pod = made["spec"]["trialTemplate"]["trialSpec"]["spec"]["template"]["spec"]
     node = pod["affinity"]["nodeAffinity"]
     required = node["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
-    assert required == [{"matchExpressions": [{"key": "disk", "operator": "Exists", "values": []}]}]
+    assert required == [{"matchExpressions": [{"key": "disk", "operator": "Exists"}]}]
     assert node["preferredDuringSchedulingIgnoredDuringExecution"][0]["weight"] == 5
     assert [volume["name"] for volume in pod["volumes"]] == ["tmp"]
+
+
+def empty(found: Any, path: str = "") -> list[str]:
+    """Where an object holds an empty object, list or text."""
+    items = found.items() if isinstance(found, dict) else enumerate(found) if isinstance(found, list) else ()
+    here = [path] if found in ({}, [], "") else []
+    return here + [inner for key, value in items for inner in empty(value, f"{path}/{key}")]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"accelerator": None, "tolerations": [], "shared_memory": None},
+        {
+            "affinity": [
+                {"key": "disk", "operator": "Exists"},
+                {"key": "zone", "operator": "Exists", "weight": 1},
+            ]
+        },
+    ],
+    ids=["default", "processors", "affinity"],
+)
+def test_job_holds_nothing_that_katib_would_miss(asked: dict[str, Any]) -> None:
+    """Katib refuses a Job that Kubernetes' own type would write back without something: all that is empty."""
+    base = plan()
+    changes = {"task": AcceleratedTask(**asked), "image_pull_secrets": []}
+    made = experiment(replace(base, pod=base.pod.model_copy(update=changes)))
+    found = empty(made["spec"]["trialTemplate"]["trialSpec"])
+    assert {path.rpartition("/")[2] for path in found} == {"emptyDir"}
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [("2Gi", "2Gi"), ("2048Mi", "2Gi"), ("1536Mi", "1536Mi"), ("1048576Ki", "1Gi"), ("2048Ti", "2048Ti")],
+)
+def test_shared_memory_is_written_as_kubernetes_writes_it(given: str, written: str) -> None:
+    base = plan()
+    task = AcceleratedTask(shared_memory=given)
+    made = experiment(replace(base, pod=base.pod.model_copy(update={"task": task})))
+    volumes = made["spec"]["trialTemplate"]["trialSpec"]["spec"]["template"]["spec"]["volumes"]
+    assert volumes[1]["emptyDir"] == {"medium": "Memory", "sizeLimit": written}
+
+
+def test_pod_of_katibs_algorithm_is_not_taken_for_one_of_kubecast() -> None:
+    """Katib copies the Experiment's labels to it; policies for kubecast's own pods would cut it off."""
+    made = experiment(plan())
+    assert made["metadata"]["labels"] == {
+        "kubecast/run": "run-1",
+        "kubecast/model": "demand",
+        "kubecast/version": "1",
+    }
 
 
 def test_command_survives_a_shell_and_the_rest_is_in_the_environment(tmp_path: Path) -> None:
