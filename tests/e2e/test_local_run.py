@@ -142,51 +142,6 @@ def test_changed_bytes_run_everything_and_another_champion_only_what_judges(
     assert "train-catboost" in ran
 
 
-def test_tuning_finds_settings_that_are_trained_published_and_taken_up_by_the_next_retraining(
-    folder: Path, tmp_path: Path
-) -> None:
-    words = ["--cache", "--models", "catboost", "--set", "training.optimization.n_trials=4", "--json"]
-    shutil.copytree(folder / "configs", tmp_path / "configs")
-    spaces = tmp_path / "configs" / "search"
-    spaces.mkdir()
-    (spaces / "catboost.yaml").write_text(
-        "catboost:\n"
-        "  learning_rate: {type: float, low: 0.2, high: 0.5}\n"
-        "  depth: {type: int, low: 2, high: 4}\n"
-    )
-    (tmp_path / "configs" / "catboost.yaml").write_text(
-        "catboost: {iterations: 20, depth: 1, learning_rate: 0.001}\n"  # any trial is better
-    )
-    hourly().to_csv(tmp_path / "data.csv", index=False)
-
-    def run(mode: str) -> tuple[dict[str, Any], list[str]]:
-        done = kubecast(*arguments(tmp_path, "out", *words, "--mode", mode))
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout), executed(tmp_path, "out")
-
-    told, ran = run("tune")
-    assert "tune-optuna" in ran
-    trials = pd.read_csv(tmp_path / "out" / "trials-catboost.csv")
-    assert len(trials) == 4
-    assert "Tuning of catboost" in (tmp_path / "out" / "tuning-catboost.html").read_text()
-    shown = kubecast(
-        "models", "show", told["version"], "--registry", str(tmp_path / "out" / "registry"), "--json"
-    )
-    settings = json.loads(shown.stdout)["metadata"]["settings"]["catboost"]
-    best = trials.loc[trials["error"].idxmin()]
-    assert settings["depth"] == best["depth"] > 1
-    assert settings["learning_rate"] == pytest.approx(best["learning_rate"])
-    assert settings["iterations"] == 20
-    again, ran = run("tune")
-    assert (again["version"], ran) == (told["version"], ["resolve-inputs"])
-    retrained, ran = run("retrain")
-    assert "tune-optuna" not in ran
-    shown = kubecast(
-        "models", "show", retrained["version"], "--registry", str(tmp_path / "out" / "registry"), "--json"
-    )
-    assert json.loads(shown.stdout)["metadata"]["settings"]["catboost"] == settings
-
-
 def test_forecast_in_a_new_process_equals_the_production_forecast(finished: Any, folder: Path) -> None:
     registry, data, output = (
         str(folder / "out" / "registry"),
