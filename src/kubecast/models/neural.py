@@ -215,7 +215,6 @@ class NeuralTrainer(ABC, Generic[S]):
         """
         started = time.monotonic()
         _warn_without_gpu()
-        keras.utils.clear_session()  # or what earlier fits of a search leave adds up
         keras.utils.set_random_seed(plan.seed)
         replayed = Replay.model_validate(plan.replay) if plan.replay is not None else None
         spec = fit_spec(panel, until, self.settings)

@@ -5,6 +5,7 @@ before it, and forecasts from origins inside it; what stops that fit early is th
 validation and the test part are never read.
 """
 
+import gc
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -186,6 +187,7 @@ class ModelObjective:
         Raises:
             ModelError: A fit fails, or a forecast is not finite.
         """
+        gc.collect()  # the networks of the trial before, which hold themselves in circles
         errors: list[float] = []
         end = time.monotonic() + self.limit
         for fold in self.folds:
