@@ -23,10 +23,10 @@ class Notices:
         events = settings.events if settings else []
         self.nested = "failure" in events
         self._success = "success" in events
-        dashboard = cluster.connection.dashboard or cluster.connection.host
         self._arguments = {
             "run": dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
-            "link": f"{dashboard}/#/runs/details/{dsl.PIPELINE_JOB_ID_PLACEHOLDER}" if dashboard else "",
+            "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER,  # replaced only where it is the whole argument
+            "dashboard": cluster.connection.dashboard or "",  # not host, which differs by who compiles
             "style": settings.style if settings else "",
         }
 

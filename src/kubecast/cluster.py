@@ -104,7 +104,7 @@ class AcceleratedTask(TaskSettings):
 class Tasks(Settings):
     """By component; a final fit, and the search before it, ask for what the training does."""
 
-    resolve_inputs: SmallTask = SmallTask()
+    resolve_inputs: TaskSettings = TaskSettings()  # with an as_of it reads every row
     prepare_data: TaskSettings = TaskSettings()
     train_arima: TaskSettings = TaskSettings()
     train_lstm: AcceleratedTask = AcceleratedTask()

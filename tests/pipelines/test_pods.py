@@ -177,9 +177,9 @@ def test_failure_is_told_by_the_exit_handler_which_lacks_nothing(tmp_path: Path,
     assert set(tasks) == {"exit-handler-1", "notify-failure"}
     handler = tasks["notify-failure"]
     assert handler["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
-    assert handler["inputs"]["parameters"]["link"]["runtimeValue"]["constant"] == (
-        "https://kf.example.com/pipeline/#/runs/details/{{$.pipeline_job_uuid}}"
-    )
+    given = {name: told.get("runtimeValue") for name, told in handler["inputs"]["parameters"].items()}
+    assert given["run_id"] == {"constant": "{{$.pipeline_job_uuid}}"}  # whole, or it is not replaced
+    assert given["dashboard"] == {"constant": "https://kf.example.com/pipeline"}
     inside = spec["components"]["comp-exit-handler-1"]["dag"]["tasks"].values()
     assert {task["retryPolicy"]["maxRetryCount"] for task in [handler, *inside]} == {2}
     assert {task.get("cachingOptions", {}).get("enableCache", False) for task in [handler]} == {False}

@@ -9,7 +9,8 @@ from components import images
 def notify_failure(
     status: dsl.PipelineTaskFinalStatus,
     run: str,
-    link: str,
+    run_id: str,
+    dashboard: str,
     style: str,
 ) -> None:
     """Send the error to the webhook, if the run did not succeed; the task succeeds whatever happens.
@@ -17,9 +18,10 @@ def notify_failure(
     Args:
         status: Of the run.
         run: Its name.
-        link: To the run; empty: not known.
+        run_id: Its id.
+        dashboard: Address of the dashboard; empty: not known.
         style: webhook or slack.
     """
-    from kubecast.steps.notify import notify_failure
+    from kubecast.steps.notify import link_to, notify_failure
 
-    notify_failure(status.state, status.error_message, run, link, style)
+    notify_failure(status.state, status.error_message, run, link_to(dashboard, run_id), style)

@@ -10,7 +10,8 @@ def notify_success(
     evaluation: dsl.Input[dsl.Artifact],
     version: str,
     run: str,
-    link: str,
+    run_id: str,
+    dashboard: str,
     style: str,
 ) -> None:
     """Send the leaderboard to the webhook; the task succeeds whatever happens.
@@ -19,11 +20,12 @@ def notify_success(
         evaluation: From evaluate_models.
         version: From register_model.
         run: The run's name.
-        link: To the run; empty: not known.
+        run_id: Its id.
+        dashboard: Address of the dashboard; empty: not known.
         style: webhook or slack.
     """
     from pathlib import Path
 
-    from kubecast.steps.notify import notify_success
+    from kubecast.steps.notify import link_to, notify_success
 
-    notify_success(Path(evaluation.path), version, run, link, style)
+    notify_success(Path(evaluation.path), version, run, link_to(dashboard, run_id), style)

@@ -556,11 +556,17 @@ class _Training:
         if self.best == len(self.losses) - 1:
             self.best_weights = self.network.get_weights()
 
+    @property
+    def _is_half(self) -> bool:
+        return self.settings.precision == "mixed_float16" and self.settings.normalization == "none"
+
     def _finite(self, loss: float) -> float:
         if not np.isfinite(loss):
             raise ModelError(
                 f"the loss became {loss} in epoch {len(self.state.rates)}; allowed: a finite loss, e.g. with"
                 f" learning_rate below {self.settings.learning_rate:g} or a smaller clip_norm"
+                + ", or precision mixed_bfloat16 for such inputs"
+                * self._is_half
             )
         return loss
 

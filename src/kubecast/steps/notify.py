@@ -22,6 +22,7 @@ URL_VARIABLE = "KUBECAST_NOTICE_URL"
 TIMEOUT = 10.0  # seconds of one try
 PAUSES = (1.0, 5.0)  # seconds before the second and third try
 ROWS = 10  # of the leaderboard
+SUCCEEDED = {"SUCCEEDED", "COMPLETE", "CACHED", "SKIPPED"}  # what versions of Kubeflow Pipelines call it
 INSIDE = re.compile(r".+\.svc(\.cluster\.local)?|localhost|127\.0\.0\.1")  # may be asked without TLS
 
 
@@ -41,7 +42,7 @@ class Notice(BaseModel):
         run: Its name.
         link: To the run; empty: not known.
         version: ``NAME@VERSION`` that was published; empty after a failure.
-        promoted: Whether the gate let it become the champion.
+        promoted: Whether the gate let it become the champion; another run may have been faster.
         reasons: Why not.
         leaderboard: Best first.
         error: Why the run failed.
@@ -62,11 +63,16 @@ class Notice(BaseModel):
         run = f"<{self.link}|{_escaped(self.run)}>" if self.link else _escaped(self.run)
         if self.event == "failure":
             return f":x: {run} failed: {_escaped(self.error)}"
-        gate = "champion" if self.promoted else f"not promoted: {_escaped('; '.join(self.reasons))}"
+        gate = "passed the gate" if self.promoted else f"not promoted: {_escaped('; '.join(self.reasons))}"
         rows = [f"{'model':24} {'MASE':>8} {'skill':>8}"]
         rows += [f"{row.model:24} {_figure(row.mase)} {_figure(row.skill)}" for row in self.leaderboard]
         table = _escaped("\n".join(rows))
         return f":white_check_mark: {run} published {_escaped(self.version)} ({gate})\n```{table}```"
+
+
+def link_to(dashboard: str, run_id: str) -> str:
+    """The page of a run; empty where the dashboard is not known."""
+    return f"{dashboard}/#/runs/details/{run_id}" if dashboard else ""
 
 
 def notify_success(evaluation_dir: Path, version: str, run: str, link: str, style: str) -> None:
@@ -107,7 +113,7 @@ def notify_failure(state: str, error: str, run: str, link: str, style: str) -> N
         link: To the run; empty: not known.
         style: ``webhook`` or ``slack``.
     """
-    if state == "SUCCEEDED":
+    if state in SUCCEEDED:
         print("the run succeeded: nothing to tell", flush=True)
         return
     _send(Notice(event="failure", run=run, link=link, error=error or f"it ended as {state}"), style)

@@ -67,6 +67,9 @@ def resolve_inputs(
     """
     text = str(parameters["training_settings"])
     settings = parse_settings(TrainingSettings, text, "training_settings")
+    if as_of.startswith("[["):  # not every cluster replaces it (kubeflow/pipelines issue 12494)
+        print(f"warning: this cluster has not replaced as_of {as_of}; all rows are seen", flush=True)
+        as_of = ""
     if as_of:
         file = read_data(data, settings.data.max_bytes)
         digest = file.digest
@@ -153,9 +156,15 @@ def _model_settings(parameters: Mapping[str, Any], champion: _Champion | None) -
         return found
     for kind in (*settings.models, "ensemble"):
         try:
-            found[kind] = _settings_of(champion, kind)
+            champions = _settings_of(champion, kind)
         except ConfigError as error:
             print(f"warning: {error}; {kind} keeps its settings file's values", flush=True)
+            continue
+        now, files = json.loads(champions), json.loads(found[kind])
+        aside = [f"{key}: {files[key]}" for key in now if now[key] != files[key]]
+        if aside:
+            print(f"{kind}: of its file, {', '.join(aside)} gives way to champion {champion.id}", flush=True)
+        found[kind] = champions
     return found
 
 

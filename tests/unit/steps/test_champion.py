@@ -567,3 +567,20 @@ def test_champion_whose_manifest_cannot_be_read_is_told_all_the_same(
     hourly().to_csv(tmp_path / "data.csv", index=False)
     change(registry)
     assert resolved_inputs(tmp_path).champion == champion_of(registry)
+
+
+def test_schedules_time_that_a_cluster_has_not_replaced_is_told_and_not_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hourly().to_csv(tmp_path / "data.csv", index=False)
+    macro = "[[ScheduledTime.2006-01-02T15:04:05Z]]"
+    assert resolved_inputs(tmp_path, macro) == resolved_inputs(tmp_path)
+    assert f"warning: this cluster has not replaced as_of {macro}" in capsys.readouterr().out
+
+
+def test_retraining_tells_what_of_a_file_gives_way_to_the_champion(
+    registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hourly().to_csv(tmp_path / "data.csv", index=False)
+    resolved_inputs(tmp_path, mode="retrain")
+    assert "iterations: 1000" in capsys.readouterr().out

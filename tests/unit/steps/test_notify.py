@@ -168,3 +168,11 @@ def test_evaluation_that_cannot_be_read_fails_nothing(
     notify_success(tmp_path, "demand@1", "nightly", LINK, "webhook")
     assert capsys.readouterr().out == "warning: no notice was sent: FileNotFoundError\n"
     assert webhook.got == []
+
+
+@pytest.mark.parametrize("state", ["SUCCEEDED", "COMPLETE", "CACHED", "SKIPPED"])
+def test_run_that_succeeded_is_no_failure_however_it_is_called(
+    state: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notify_failure(state, "", "nightly", "", "slack")
+    assert capsys.readouterr().out == "the run succeeded: nothing to tell\n"
