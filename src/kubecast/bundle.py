@@ -81,6 +81,13 @@ def naive_members(spec: PanelSpec) -> list[SeasonalNaive]:
     return [SeasonalNaive(season, f"seasonal_naive_{season}") for season in spec.season_lengths]
 
 
+def with_naive(table: pd.DataFrame, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
+    """Put every seasonal naive forecast from the origins beside the columns of a table of their horizons."""
+    for member in naive_members(panel.spec):
+        table = table.merge(member.forecast(panel, origins), on=["unique_id", "cutoff", "ds"])
+    return table
+
+
 @dataclass(frozen=True)
 class Bundle:
     """An ensemble ready to forecast from a data file's rows."""

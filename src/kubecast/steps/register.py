@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from kubecast.bundle import Contract, naive_members, write_bundle
+from kubecast.bundle import Contract, with_naive, write_bundle
 from kubecast.config import EnsembleSettings, TrainingSettings
 from kubecast.errors import Conflict
 from kubecast.evaluation import Evaluation
@@ -133,9 +133,7 @@ def production_forecast(
     panel: Panel, recipe: StackRecipe, members: Mapping[str, MemberPaths]
 ) -> pd.DataFrame:
     """Combine the members' forecasts from every series' end; without rows where covariates are not known."""
-    table = panel.grid(panel.ends)
-    for member in naive_members(panel.spec):
-        table = table.merge(member.forecast(panel, panel.ends), on=["unique_id", "cutoff", "ds"])
+    table = with_naive(panel.grid(panel.ends), panel, panel.ends)
     for paths in members.values():
         found = pd.read_parquet(paths.forecasts)
         found = found[found["part"] == PRODUCTION].drop(columns=["part", "block"])

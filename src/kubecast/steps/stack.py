@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from kubecast.bundle import naive_members
+from kubecast.bundle import naive_members, with_naive
 from kubecast.config import EnsembleSettings, parse_settings
 from kubecast.models.artifact import read_card, read_status
 from kubecast.models.base import FitLog
@@ -64,9 +64,7 @@ def judged_table(panel: Panel) -> pd.DataFrame:
     """The targets after every origin, with part, block and every seasonal naive forecast."""
     origins = Cutoffs.of(panel.origins)
     table = panel.targets(origins).merge(panel.origins, on=["unique_id", "cutoff"])
-    for member in naive_members(panel.spec):
-        table = table.merge(member.forecast(panel, origins), on=KEYS)
-    return table
+    return with_naive(table, panel, origins)
 
 
 def read_recipe(ensemble_dir: Path) -> StackRecipe:

@@ -29,8 +29,8 @@ from kubecast.panel import Panel
 from kubecast.reports.tuning import render_tuning
 from kubecast.steps.checkpoint import checkpoints
 from kubecast.steps.prepare import read_training
-from kubecast.tuning.ensemble import EnsembleObjective
-from kubecast.tuning.objective import ModelObjective, Objective
+from kubecast.tuning.ensemble import make_objective
+from kubecast.tuning.objective import Objective
 from kubecast.tuning.spaces import SearchSettings
 from kubecast.tuning.study import Outcome, Search, Study, database, journal
 
@@ -226,11 +226,9 @@ def _optimization(request: Request) -> OptimizationSettings:
 def _objective(request: Request) -> Objective:
     """Reads the panel, once for all trials of this process."""
     panel, limits = Panel.load(request.panel_dir), _optimization(request)
-    if request.kind != "ensemble":
-        base = _model(request.kind, request.settings)
-        return ModelObjective.of(panel, request.kind, base, limits.folds, limits.timeout)
+    base = parse_settings(SECTIONS[request.kind], request.settings, f"{request.kind}_settings")
     members = {kind: _model(kind, text) for kind, text in request.members.items() if text}
-    return EnsembleObjective(panel, members, limits.folds)
+    return make_objective(panel, request.kind, base, members, limits.folds, limits.timeout)
 
 
 def _model(kind: str, text: str) -> ModelSettings:

@@ -1,16 +1,18 @@
 """The objective of the ensemble: its cross-fitted error over the blocks that its members forecast."""
 
+import math
 from collections.abc import Mapping
 
 import pandas as pd
 
-from kubecast.bundle import naive_members
+from kubecast.bundle import naive_members, with_naive
 from kubecast.config import EnsembleSettings, ModelSettings
 from kubecast.errors import ModelError
 from kubecast.models import make_trainer
 from kubecast.models.ensemble import stack
 from kubecast.panel import Panel
-from kubecast.tuning.objective import Report, fit_plan, training_folds
+from kubecast.settings import Settings
+from kubecast.tuning.objective import ModelObjective, Objective, Report, fit_plan, training_folds
 
 _KEYS = ["unique_id", "cutoff", "ds"]
 
@@ -56,8 +58,7 @@ class EnsembleObjective:
     def _block(self, number: int, seed: int, missing: dict[str, str]) -> pd.DataFrame:
         fold = self._folds[number]
         table = self._panel.targets(fold.origins).assign(part="validation", block=number)
-        for member in naive_members(self._panel.spec):
-            table = table.merge(member.forecast(self._panel, fold.origins), on=_KEYS)
+        table = with_naive(table, self._panel, fold.origins)
         for kind, settings in self._members.items():
             try:
                 trainer = make_trainer(kind, settings)
@@ -67,3 +68,26 @@ class EnsembleObjective:
                 missing[kind] = str(error)
             print(f"{kind}: block {number + 1} of {len(self._folds)}", flush=True)
         return table
+
+
+def make_objective(
+    panel: Panel,
+    kind: str,
+    base: Settings,
+    members: Mapping[str, ModelSettings],
+    folds: int,
+    limit: float = math.inf,
+) -> Objective:
+    """What is minimised for a model or, from its ``members`` by kind, for the ensemble.
+
+    Args:
+        panel: Read once for all trials.
+        kind: Of the model, or ``ensemble``.
+        base: Its settings.
+        members: Of the ensemble.
+        folds: Blocks.
+        limit: Seconds of one trial; see ``ModelObjective``.
+    """
+    if isinstance(base, ModelSettings):
+        return ModelObjective.of(panel, kind, base, folds, limit)
+    return EnsembleObjective(panel, members, folds)

@@ -14,13 +14,13 @@ from typing import Any
 
 from pydantic import Field, JsonValue
 
-from kubecast.config import SECTIONS, ModelSettings, parse_settings, validate
+from kubecast.config import SECTIONS, parse_settings, validate
 from kubecast.errors import ConfigError, DataError, ModelError
 from kubecast.panel import Panel
 from kubecast.registry.store import open_store
 from kubecast.settings import Settings
-from kubecast.tuning.ensemble import EnsembleObjective
-from kubecast.tuning.objective import ModelObjective, Objective
+from kubecast.tuning.ensemble import make_objective
+from kubecast.tuning.objective import Objective
 from kubecast.tuning.spaces import Space, parse_parameters, with_parameters
 
 VARIABLE = "KUBECAST_TRIAL"
@@ -100,14 +100,11 @@ def _parameters(words: Iterable[str]) -> dict[str, str]:
 
 
 def _objective(trial: Trial, panel: Panel, base: Settings) -> Objective:
-    if trial.kind != "ensemble":
-        assert isinstance(base, ModelSettings)  # noqa: S101  SECTIONS says so
-        return ModelObjective.of(panel, trial.kind, base, trial.folds)
     members: dict[str, Any] = {
         kind: validate(SECTIONS[kind], settings, f"{VARIABLE}: members.{kind}")
         for kind, settings in trial.members.items()
     }
-    return EnsembleObjective(panel, members, trial.folds)
+    return make_objective(panel, trial.kind, base, members, trial.folds)
 
 
 @contextmanager
