@@ -23,7 +23,7 @@ from kubecast.errors import DataError, InputError, IntegrityError
 from kubecast.models.ensemble import Ensemble, StackRecipe
 from kubecast.models.seasonal_naive import SeasonalNaive
 from kubecast.names import check_name
-from kubecast.panel import Cutoffs, Panel, PanelSpec
+from kubecast.panel import KEYS, Cutoffs, Panel, PanelSpec
 
 
 class Contract(BaseModel):
@@ -84,7 +84,7 @@ def naive_members(spec: PanelSpec) -> list[SeasonalNaive]:
 def with_naive(table: pd.DataFrame, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
     """Put every seasonal naive forecast from the origins beside the columns of a table of their horizons."""
     for member in naive_members(panel.spec):
-        table = table.merge(member.forecast(panel, origins), on=["unique_id", "cutoff", "ds"])
+        table = table.merge(member.forecast(panel, origins), on=KEYS)
     return table
 
 
@@ -162,7 +162,7 @@ class Bundle:
         found = self.ensemble.predict(panel, origins)
         targets = panel.targets(origins)
         scales = self._scales(panel)
-        table = targets.merge(found, on=["unique_id", "cutoff", "ds"])
+        table = targets.merge(found, on=KEYS)
         table.insert(5, "scale", table["unique_id"].map(scales))
         return table
 

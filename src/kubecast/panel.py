@@ -20,6 +20,8 @@ from kubecast.errors import DataError
 
 Part = Literal["validation", "test"]
 
+KEYS = ["unique_id", "cutoff", "ds"]  # of a row of forecasts
+
 _COLUMNS = {  # of each saved table, beside the covariates
     "panel": {"unique_id", "ds", "y", "observed"},
     "static": {"unique_id"},

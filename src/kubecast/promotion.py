@@ -10,14 +10,13 @@ from kubecast.comparison import MANY_SERIES, FiniteJson, Paired, common_origins,
 from kubecast.config import PromotionSettings
 from kubecast.errors import DataError
 from kubecast.metrics import ENSEMBLE, intervals, quantile_column, scorable, series_metrics
-from kubecast.panel import Panel
+from kubecast.panel import KEYS, Panel
 
 COVERAGE_FLOOR = 0.625  # of the nominal coverage: 50 % where 80 % is nominal
 SEGMENTS = 10
 DIGITS = 4  # of relative changes: a model that is loaded again differs in the seventh
 
 _CHAMPION = "champion"
-_KEYS = ["unique_id", "cutoff", "ds"]
 
 
 @dataclass(frozen=True)
@@ -206,7 +205,7 @@ def compare(
     """
     _refuse_seen(champion)
     theirs = champion.forecasts.drop(columns="seen_until").rename(columns=_champion_column)
-    common = test.merge(theirs, on=_KEYS, validate="one_to_one")
+    common = test.merge(theirs, on=KEYS, validate="one_to_one")
     origins = common_origins(common, panel)
     common = common[scorable(common, series)]
     if common.empty:
@@ -231,7 +230,7 @@ def compare(
 
 
 def _champion_column(name: str) -> str:
-    return {"yhat": _CHAMPION}.get(name, name if name in _KEYS else f"{_CHAMPION}_{name}")
+    return {"yhat": _CHAMPION}.get(name, name if name in KEYS else f"{_CHAMPION}_{name}")
 
 
 def _refuse_seen(champion: Champion) -> None:

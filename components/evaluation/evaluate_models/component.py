@@ -30,16 +30,13 @@ def evaluate_models(
         summary: The leaderboard of the test part.
         metrics: The ensemble's figures on the test part.
     """
-    import json
     from pathlib import Path
 
     from kubecast.steps.evaluate import evaluate_models
+    from kubecast.steps.metrics import log_metrics
 
     paths = Path(panel.path), Path(ensemble.path), Path(forecasts.path)
     champion = Path(champion_forecasts.path), Path(champion_status.path)
     judged = evaluate_models(*paths, Path(evaluation.path), Path(report.path), champion)
     Path(summary.path).write_text(judged.markdown)
-    for name, value in judged.metrics.items():
-        metrics.log_metric(name, value)
-    # A task is cached only where each of its outputs exists.
-    Path(metrics.path).write_text(json.dumps(judged.metrics))
+    log_metrics(metrics, judged.metrics)

@@ -47,9 +47,9 @@ def choose_settings(
     Returns:
         JSON of the settings to train with.
     """
-    import json
     from pathlib import Path
 
+    from kubecast.steps.metrics import log_metrics
     from kubecast.steps.tune import Request, choose_settings, outcome_metrics
 
     request = Request(
@@ -69,9 +69,5 @@ def choose_settings(
     )
     paths = Path(found.path), Path(trials.path), Path(report.path)
     chosen, outcome = choose_settings(request, on_failure, *paths)
-    figures = outcome_metrics(outcome)
-    for name, value in figures.items():
-        metrics.log_metric(name, value)
-    # A task is cached only where each of its outputs exists.
-    Path(metrics.path).write_text(json.dumps(figures))
+    log_metrics(metrics, outcome_metrics(outcome))
     return chosen

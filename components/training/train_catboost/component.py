@@ -30,16 +30,12 @@ def train_catboost(
         metrics: Seconds and length of the fit.
         fitted: The model as judged; its fit is then replayed on all rows.
     """
-    import json
     from pathlib import Path
 
+    from kubecast.steps.metrics import log_metrics
     from kubecast.steps.train import fit_metrics, train_model
 
     earlier = Path(fitted.path) if fitted else None
     paths = Path(panel.path), settings, seed, on_failure, Path(model.path), Path(forecasts.path)
     train_model("catboost", *paths, fitted=earlier)
-    figures = fit_metrics(Path(model.path))
-    for name, value in figures.items():
-        metrics.log_metric(name, value)
-    # A task is cached only where each of its outputs exists.
-    Path(metrics.path).write_text(json.dumps(figures))
+    log_metrics(metrics, fit_metrics(Path(model.path)))

@@ -47,9 +47,9 @@ def tune_optuna(
     Returns:
         JSON of the settings to train with.
     """
-    import json
     from pathlib import Path
 
+    from kubecast.steps.metrics import log_metrics
     from kubecast.steps.tune import Request, outcome_metrics, tune_model
 
     request = Request(
@@ -68,9 +68,5 @@ def tune_optuna(
         },
     )
     chosen, outcome = tune_model(request, processes, on_failure, Path(trials.path), Path(report.path))
-    figures = outcome_metrics(outcome)
-    for name, value in figures.items():
-        metrics.log_metric(name, value)
-    # A task is cached only where each of its outputs exists.
-    Path(metrics.path).write_text(json.dumps(figures))
+    log_metrics(metrics, outcome_metrics(outcome))
     return chosen

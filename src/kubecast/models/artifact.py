@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from kubecast.errors import IntegrityError
 from kubecast.models import load_forecaster
@@ -61,10 +61,12 @@ class Status(BaseModel):
         state: ``ok``; ``failed``, with the reason; ``judged``: the final fit was refused for the reason
             given, and these are the files of the model as it was judged.
         reason: Empty when ok.
+        settings: Of a model that failed: what it was to be fitted with, for the next retraining.
     """
 
     state: Literal["ok", "failed", "judged"] = "ok"
     reason: str = ""
+    settings: dict[str, JsonValue] = {}
 
 
 M = TypeVar("M", bound=BaseModel)

@@ -1,5 +1,7 @@
 """What every model is: a trainer that holds settings, and the forecaster that its fit returns."""
 
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +63,13 @@ class FitPlan:
     checkpoint: Path | None = None
     report: Callable[[int, float], None] = field(default=ignore)
     improved: Callable[["Forecaster"], None] = field(default=ignore)
+
+
+def deadline_after(limit: float | None, end: float = math.inf) -> float | None:
+    """A fit's deadline: ``limit`` seconds from now (None: no limit), and not after ``end``."""
+    if limit is not None:
+        end = min(end, time.monotonic() + limit)
+    return None if math.isinf(end) else end
 
 
 class Forecaster(Protocol):

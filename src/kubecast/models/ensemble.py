@@ -24,7 +24,7 @@ from kubecast.metrics import ENSEMBLE, lead_times, scorable
 from kubecast.models import PER_SERIES, known_kinds, load_forecaster
 from kubecast.models.base import Forecaster
 from kubecast.names import check_name
-from kubecast.panel import Cutoffs, Panel
+from kubecast.panel import KEYS, Cutoffs, Panel
 
 _LOG = logging.getLogger(__name__)
 
@@ -552,7 +552,7 @@ def combine(
         ``unique_id``, ``cutoff``, ``ds``, ``yhat`` and the quantiles, in the order of ``table``.
     """
     weights = usable_weights(recipe, table.columns)
-    points = table[["unique_id", "cutoff", "ds"]].assign(yhat=_combined(table, weights))
+    points = table[KEYS].assign(yhat=_combined(table, weights))
     return recipe.quantiles.apply(points, {**recipe.scales, **(scales or {})})
 
 

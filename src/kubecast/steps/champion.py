@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kubecast.bundle import Bundle
 from kubecast.errors import IntegrityError, KubecastError, ModelError, StoreError
-from kubecast.panel import Cutoffs, Panel, PanelSpec
+from kubecast.panel import KEYS, Cutoffs, Panel, PanelSpec
 from kubecast.promotion import Champion
 from kubecast.registry import Registry
 from kubecast.steps.prepare import published_under, read_training
@@ -118,7 +118,7 @@ def forecast_unseen(bundle: Bundle, panel: Panel) -> pd.DataFrame:
         )
     unseen = Cutoffs(unseen.frame.reset_index(drop=True))
     table = bundle.ensemble.predict(replace(panel, spec=own), unseen)
-    values = table.drop(columns=["unique_id", "cutoff", "ds"]).to_numpy(dtype=np.float64)
+    values = table.drop(columns=KEYS).to_numpy(dtype=np.float64)
     if not np.isfinite(values).all():
         raise ModelError("its forecasts are not finite")
     table.insert(3, "seen_until", bundle.contract.seen_until(table["unique_id"]))

@@ -11,12 +11,10 @@ from kubecast.config import EnsembleSettings, parse_settings
 from kubecast.models.artifact import read_card, read_status
 from kubecast.models.base import FitLog
 from kubecast.models.ensemble import StackRecipe, stack
-from kubecast.panel import Cutoffs, Panel
+from kubecast.panel import KEYS, Cutoffs, Panel
 from kubecast.steps.train import PRODUCTION
 
 _LOG = logging.getLogger(__name__)
-
-KEYS = ["unique_id", "cutoff", "ds"]
 
 
 def stack_ensemble(

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -25,7 +24,7 @@ from kubecast.models.artifact import (
     write_model,
     write_status,
 )
-from kubecast.models.base import FitLog, FitPlan, Forecaster
+from kubecast.models.base import FitLog, FitPlan, Forecaster, deadline_after
 from kubecast.panel import Cutoffs, Panel
 from kubecast.steps.checkpoint import checkpoints
 from kubecast.steps.prepare import read_training
@@ -112,7 +111,8 @@ class _Fit:
         except ModelError as error:
             if on_failure == "stop":
                 raise
-            status = Status(state="failed", reason=str(error))
+            told = self.settings.model_dump(mode="json")
+            status = Status(state="failed", reason=str(error), settings=told)
             write_status(model_dir, status)
             return status, self._no_forecasts()
         write_model(model_dir, forecaster, card)
@@ -137,10 +137,9 @@ class _Fit:
 
     def _fit(self, until: Cutoffs, replayed: FitLog | None) -> tuple[Forecaster, ModelCard]:
         kept = until.frame[until.frame["unique_id"].isin(self.series)].reset_index(drop=True)
-        limit = self.settings.time_limit
         plan = FitPlan(
             seed=self.seed,
-            deadline=None if limit is None else time.monotonic() + limit,
+            deadline=deadline_after(self.settings.time_limit),
             replay=None if replayed is None else replayed.replay,
             checkpoint=self.checkpoint,
             report=self.report,

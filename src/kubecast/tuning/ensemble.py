@@ -9,12 +9,11 @@ from kubecast.bundle import naive_members, with_naive
 from kubecast.config import EnsembleSettings, ModelSettings
 from kubecast.errors import ModelError
 from kubecast.models import make_trainer
+from kubecast.models.base import FitPlan, deadline_after
 from kubecast.models.ensemble import stack
-from kubecast.panel import Panel
+from kubecast.panel import KEYS, Panel
 from kubecast.settings import Settings
-from kubecast.tuning.objective import ModelObjective, Objective, Report, fit_plan, training_folds
-
-_KEYS = ["unique_id", "cutoff", "ds"]
+from kubecast.tuning.objective import ModelObjective, Objective, Report, training_folds
 
 
 class EnsembleObjective:
@@ -62,8 +61,9 @@ class EnsembleObjective:
         for kind, settings in self._members.items():
             try:
                 trainer = make_trainer(kind, settings)
-                forecaster, _ = trainer.fit(self._panel, fold.until, fit_plan(settings, seed))
-                table = table.merge(forecaster.forecast(self._panel, fold.origins), on=_KEYS)
+                plan = FitPlan(seed=seed, deadline=deadline_after(settings.time_limit))
+                forecaster, _ = trainer.fit(self._panel, fold.until, plan)
+                table = table.merge(forecaster.forecast(self._panel, fold.origins), on=KEYS)
             except ModelError as error:
                 missing[kind] = str(error)
             print(f"{kind}: block {number + 1} of {len(self._folds)}", flush=True)

@@ -9,7 +9,7 @@ import gc
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,7 +19,7 @@ from kubecast.backtest import stride_of
 from kubecast.config import ModelSettings, ValidationSettings
 from kubecast.errors import ModelError
 from kubecast.models import make_trainer
-from kubecast.models.base import FitPlan, Forecaster, ignore
+from kubecast.models.base import FitPlan, Forecaster, deadline_after, ignore
 from kubecast.panel import Cutoffs, Panel
 
 SHARE = 0.1  # of the training rows in one block at most, unless a horizon is more
@@ -126,20 +126,6 @@ def _folds(panel: Panel, ends: NDArray[np.int64], block: int, count: int) -> Ite
         yield Fold(until, origins, targets, scales[series], series)
 
 
-def fit_plan(settings: ModelSettings, seed: int, end: float = math.inf, **told: Any) -> FitPlan:
-    """The plan of one fit, which ends at the model's own time limit and by ``end``.
-
-    Args:
-        settings: Of the model.
-        seed: Of the fit.
-        end: As ``time.monotonic()``.
-        told: Further fields.
-    """
-    if settings.time_limit is not None:
-        end = min(end, time.monotonic() + settings.time_limit)
-    return FitPlan(seed=seed, deadline=None if math.isinf(end) else end, **told)
-
-
 @dataclass
 class ModelObjective:
     """Fits and scores settings, over and over, on one panel that is read once.
@@ -161,7 +147,7 @@ class ModelObjective:
     epochs: int
     limit: float = math.inf
     fitted: int = 0
-    trained: int = field(default=0)
+    trained: int = 0
 
     @classmethod
     def of(
@@ -219,9 +205,8 @@ class ModelObjective:
         if report is not ignore:
             told["improved"] = improved
         self.fitted += 1
-        forecaster, _ = make_trainer(self.kind, settings).fit(
-            self.panel, fold.until, fit_plan(settings, seed, end, **told)
-        )
+        plan = FitPlan(seed=seed, deadline=deadline_after(settings.time_limit, end), **told)
+        forecaster, _ = make_trainer(self.kind, settings).fit(self.panel, fold.until, plan)
         error = fold.error(self.panel, forecaster)
         if not np.isfinite(error):
             raise ModelError(f"{self.kind}: the error over the training part is not finite")
