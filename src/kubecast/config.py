@@ -185,6 +185,10 @@ class TrainingSettings(Settings):
         return self
 
 
+MACHINE = ("time_limit", "precision", "jit_compile")
+"""Keys of a model's settings that speak of the machine: a retraining takes them from the file."""
+
+
 class ModelSettings(Settings):
     """What every trained model has."""
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from kubecast.cleaning import build_panel, newest_time
 from kubecast.config import (
+    MACHINE,
     SECTIONS,
     ModelKind,
     PipelineSettings,
@@ -160,11 +161,12 @@ def _model_settings(parameters: Mapping[str, Any], champion: _Champion | None) -
         except ConfigError as error:
             print(f"warning: {error}; {kind} keeps its settings file's values", flush=True)
             continue
-        now, files = json.loads(champions), json.loads(found[kind])
+        files = json.loads(found[kind])
+        now = json.loads(champions) | {key: files[key] for key in MACHINE if key in files}
         aside = [f"{key}: {files[key]}" for key in now if now[key] != files[key]]
         if aside:
             print(f"{kind}: of its file, {', '.join(aside)} gives way to champion {champion.id}", flush=True)
-        found[kind] = champions
+        found[kind] = validate(SECTIONS[kind], now, f"{kind}_settings").model_dump_json()
     return found
 
 

@@ -15,9 +15,9 @@ from kubecast.bundle import Contract, with_naive, write_bundle
 from kubecast.config import EnsembleSettings, TrainingSettings
 from kubecast.errors import Conflict
 from kubecast.evaluation import Evaluation
-from kubecast.models.artifact import package_versions, read_card, read_status
+from kubecast.models.artifact import Status, package_versions, read_card, read_status
 from kubecast.models.ensemble import StackRecipe, combine, own_scales
-from kubecast.panel import Panel
+from kubecast.panel import KEYS, Panel
 from kubecast.promotion import Decision
 from kubecast.registry import CHAMPION, Registry, Version
 from kubecast.steps.prepare import published_under, read_training
@@ -89,7 +89,12 @@ def register_model(
         ``NAME@VERSION``.
     """
     run = Run.load(panel_dir, ensemble_dir)
-    usable = {name: paths for name, paths in members.items() if read_status(paths.judged).state != "failed"}
+    failed = {
+        name: status
+        for name, paths in members.items()
+        if (status := read_status(paths.judged)).state == "failed"
+    }
+    usable = {name: paths for name, paths in members.items() if name not in failed}
     evaluation = Evaluation.model_validate_json((evaluation_dir / "leaderboard.json").read_bytes())
     store, name = published_under(run.training, registry, model_name)
     with tempfile.TemporaryDirectory() as folder:
@@ -97,7 +102,7 @@ def register_model(
         assemble(bundle, run, usable).to_parquet(forecast, index=False)
         shutil.copyfile(report, bundle / "report.html")
         shutil.copyfile(evaluation_dir / "leaderboard.json", bundle / "leaderboard.json")
-        described = metadata(run, evaluation, usable) | {"inputs_digest": inputs_digest}
+        described = metadata(run, evaluation, usable, failed) | {"inputs_digest": inputs_digest}
         version = store.publish(name, bundle, described, run.training.model_registry.max_versions)
     promote(store, version, evaluation.decision)
     return f"{version.name}@{version.id}"
@@ -137,7 +142,7 @@ def production_forecast(
     for paths in members.values():
         found = pd.read_parquet(paths.forecasts)
         found = found[found["part"] == PRODUCTION].drop(columns=["part", "block"])
-        table = table.merge(found, on=["unique_id", "cutoff", "ds"])
+        table = table.merge(found, on=KEYS)
     return combine(recipe, table, own_scales(recipe, panel, panel.ends)).drop(columns="cutoff")
 
 
@@ -165,12 +170,15 @@ def promote(store: Registry, version: Version, decision: Decision) -> None:
             )
 
 
-def metadata(run: Run, evaluation: Evaluation, members: Mapping[str, MemberPaths]) -> dict[str, Any]:
-    """Where the version came from and what it scored."""
+def metadata(
+    run: Run, evaluation: Evaluation, members: Mapping[str, MemberPaths], failed: Mapping[str, Status]
+) -> dict[str, Any]:
+    """Where the version came from and what it scored; of failed models, what the next retraining takes."""
     panel, training, *_ = run
     cards = {name: read_card(paths.judged) for name, paths in members.items()}
     settings = {
         "training": training.model_dump(mode="json"),
+        **{name: status.settings for name, status in failed.items() if status.settings},
         **{name: card.settings for name, card in cards.items()},
         "ensemble": run.ensemble.model_dump(mode="json"),
     }
@@ -185,7 +193,9 @@ def metadata(run: Run, evaluation: Evaluation, members: Mapping[str, MemberPaths
         "frequency": panel.spec.frequency,
         "horizon": panel.spec.horizon,
         "season_lengths": list(panel.spec.season_lengths),
-        "final_fit": {name: read_status(paths.final).model_dump() for name, paths in members.items()},
+        "final_fit": {
+            name: read_status(paths.final).model_dump(exclude={"settings"}) for name, paths in members.items()
+        },
         "decision": evaluation.decision.model_dump(mode="json"),
         "test": evaluation.summary(),
     }

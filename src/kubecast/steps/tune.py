@@ -96,9 +96,7 @@ def tune_model(
             study.wait(tell)
             return _judge(request, study, on_failure, trials, report)
     except ModelError as error:
-        if on_failure == "stop":
-            raise
-        return _write(request, Outcome(kind=request.kind, reason=str(error)), None, trials, report)
+        return _unchanged(request, None, error, on_failure, trials, report)
 
 
 def run_worker(request: Request, first: bool = False) -> str:
@@ -130,7 +128,10 @@ def choose_settings(
         trials: CSV of every trial.
         report: HTML page.
     """
-    objective = _objective(request)
+    try:
+        objective = _objective(request)
+    except ModelError as error:
+        return _unchanged(request, None, error, on_failure, trials, report)
     study = Study(_search(request), objective, InMemoryStorage(), f"kubecast-{request.kind}")
     for trial in json.loads(found.read_text()):
         study.add(trial["parameters"], trial["state"], trial["error"], trial["reason"])
@@ -144,9 +145,17 @@ def _judge(
     try:
         outcome = study.outcome()
     except ModelError as error:
-        if on_failure == "stop":
-            raise
-        outcome = Outcome(kind=request.kind, study=study.name, reason=str(error))
+        return _unchanged(request, study, error, on_failure, trials, report)
+    return _write(request, outcome, study, trials, report)
+
+
+def _unchanged(
+    request: Request, study: Study | None, error: ModelError, on_failure: str, trials: Path, report: Path
+) -> tuple[str, Outcome]:
+    """Keep the settings as they are, where nothing better can be found; there may not even be a study."""
+    if on_failure == "stop":
+        raise error
+    outcome = Outcome(kind=request.kind, study=study.name if study else "", reason=str(error))
     return _write(request, outcome, study, trials, report)
 
 

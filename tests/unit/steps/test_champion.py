@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from kubecast.bundle import Bundle
-from kubecast.config import CatBoostSettings, PipelineSettings
+from kubecast.config import CatBoostSettings, LstmSettings, PipelineSettings
 from kubecast.errors import (
     ConfigError,
     Conflict,
@@ -34,9 +34,13 @@ from kubecast.registry import Registry
 from kubecast.registry.local_store import LocalStore
 from kubecast.steps.champion import forecast_champion, forecast_unseen, read_champion
 from kubecast.steps.prepare import Resolved, resolve_inputs
+from kubecast.steps.register import MemberPaths
+from kubecast.steps.stack import stack_ensemble
+from kubecast.steps.train import train_model
 from tests.conftest import hourly
 from tests.unit.steps.test_steps import (
     CATBOOST,
+    broken,
     prepare,
     publish,
     register,
@@ -576,6 +580,41 @@ def test_schedules_time_that_a_cluster_has_not_replaced_is_told_and_not_used(
     macro = "[[ScheduledTime.2006-01-02T15:04:05Z]]"
     assert resolved_inputs(tmp_path, macro) == resolved_inputs(tmp_path)
     assert f"warning: this cluster has not replaced as_of {macro}" in capsys.readouterr().out
+
+
+def test_retraining_takes_up_a_model_that_failed_the_night_before_as_it_was(
+    before: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = Path(shutil.copytree(before, tmp_path / "night"))
+    for stale in ("registry", "ensemble"):
+        shutil.rmtree(night / stale)
+    broken(monkeypatch, ModelError("loss is NaN at epoch 3"))
+    lstm = LstmSettings(hidden_units=[7]).model_dump_json()
+    failed = tmp_path / "lstm", tmp_path / "lstm.parquet"
+    train_model("lstm", night / "panel", lstm, 1, "continue", *failed)
+    members = {"catboost": (night / "judged", night / "judged.parquet"), "lstm": failed}
+    stack_ensemble(
+        night / "panel", members, texts()["ensemble"], night / "ensemble", night / "backtest.parquet"
+    )
+    register(night, lstm=MemberPaths(failed[0], *failed))
+    assert retrained(night, "lstm", "{}") == lstm
+
+
+def retrained(folder: Path, kind: str, settings: str) -> str:
+    """What a retraining of CatBoost and of a model whose file holds ``settings`` takes for that."""
+    parameters = {f"{name}_settings": text for name, text in texts().items()}
+    models = list({"catboost", kind})
+    parameters["pipeline_settings"] = json.dumps({"models": models})
+    parameters |= {"search_settings": "{}", f"{kind}_settings": settings}
+    found = resolve_inputs(str(folder / "data.csv"), "", "retrain", str(folder / "registry"), "", parameters)
+    return found.settings[kind]
+
+
+def test_retraining_takes_what_speaks_of_the_machine_from_the_file(registry: Path, tmp_path: Path) -> None:
+    hourly().to_csv(tmp_path / "data.csv", index=False)
+    file = CatBoostSettings(iterations=7, time_limit=60).model_dump_json()
+    found = CatBoostSettings.model_validate_json(retrained(tmp_path, "catboost", file))
+    assert found == CatBoostSettings(iterations=20, depth=3, time_limit=60)
 
 
 def test_retraining_tells_what_of_a_file_gives_way_to_the_champion(

@@ -76,18 +76,21 @@ def register(
     champion: tuple[Path, Path] | None = None,
     registry: Path | None = None,
     inputs: str = "inputs",
+    **members: MemberPaths,
 ) -> str:
     evaluate_models(
         folder / "panel", folder / "ensemble", folder / "backtest.parquet", folder / "evaluation",
         folder / "report.html", champion,
     )  # fmt: skip
-    published = publish(folder, registry, inputs)
+    published = publish(folder, registry, inputs, **members)
     (folder / "published").write_text(published)
     return published
 
 
-def publish(folder: Path, registry: Path | None = None, inputs: str = "inputs") -> str:
-    members = {"catboost": MemberPaths(folder / "judged", folder / "final", folder / "final.parquet")}
+def publish(
+    folder: Path, registry: Path | None = None, inputs: str = "inputs", **members: MemberPaths
+) -> str:
+    members["catboost"] = MemberPaths(folder / "judged", folder / "final", folder / "final.parquet")
     return register_model(
         folder / "panel", folder / "ensemble", folder / "evaluation", folder / "report.html", members,
         str(registry or folder / "registry"), "", inputs, folder / "forecast.parquet",

@@ -118,6 +118,11 @@ def test_search_that_finds_nothing_keeps_the_files_settings_or_stops(panel_dir: 
     (broken / "settings.json").write_text((panel_dir / "settings.json").read_text())
     with pytest.raises(ModelError, match="no target of the training part counts"):
         tuned(asked(broken), tmp_path)
+    katib = tmp_path / "found.json", tmp_path / "trials.csv", tmp_path / "report.html"
+    katib[0].write_text("[]")
+    with pytest.raises(ModelError, match="no target of the training part counts"):
+        choose_settings(asked(broken), "stop", *katib)
+    assert choose_settings(asked(broken), "continue", *katib)[0] == BASE.model_dump_json()
     chosen, outcome = tuned(asked(broken), tmp_path, on_failure="continue")
     assert CatBoostSettings.model_validate_json(chosen) == BASE
     assert not outcome.accepted
