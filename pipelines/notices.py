@@ -8,6 +8,7 @@ from kfp import dsl
 from components.deployment.notify_failure import notify_failure
 from components.deployment.notify_success import notify_success
 from kubecast.cluster import ClusterSettings
+from kubecast.schedules import check_address
 
 
 class Notices:
@@ -23,10 +24,12 @@ class Notices:
         events = settings.events if settings else []
         self.nested = "failure" in events
         self._success = "success" in events
+        dashboard = cluster.connection.dashboard or ""  # not host, which differs by who compiles
+        check_address(dashboard, "cluster.connection.dashboard")
         self._arguments = {
             "run": dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
             "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER,  # replaced only where it is the whole argument
-            "dashboard": cluster.connection.dashboard or "",  # not host, which differs by who compiles
+            "dashboard": dashboard,
             "style": settings.style if settings else "",
         }
 

@@ -15,7 +15,8 @@ from kubecast.errors import (
     ClusterNotFound,
     ClusterUnreachable,
 )
-from pipelines.cluster.connection import COOKIES_VARIABLE, TOKEN_VARIABLE, Connection
+from kubecast.schedules import COOKIES_VARIABLE, TOKEN_VARIABLE
+from pipelines.cluster.connection import Connection
 
 PAGE_SIZE = 100
 LONGEST_MESSAGE = 400

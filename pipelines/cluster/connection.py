@@ -2,7 +2,6 @@
 
 import os
 import string
-import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +11,10 @@ import kfp_server_api
 import urllib3
 
 from kubecast.errors import ConfigError
-from kubecast.schedules import ConnectionSettings
+from kubecast.schedules import COOKIES_VARIABLE, TOKEN_VARIABLE, ConnectionSettings, check_address
 
 IN_CLUSTER = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
 POD_TOKEN = Path("/var/run/secrets/kubeflow/pipelines/token")
-TOKEN_VARIABLE = "KUBECAST_KFP_TOKEN"  # noqa: S105  a name
-COOKIES_VARIABLE = "KUBECAST_KFP_COOKIES"
 
 _VISIBLE = frozenset(string.ascii_letters + string.digits + string.punctuation)
 
@@ -79,9 +76,9 @@ def connect(
             "no Kubeflow Pipelines to talk to; set --host, KUBECAST_KFP_HOST or cluster.connection.host,"
             " e.g. http://localhost:8080 with kubectl port-forward"
         )
-    _check_address(host, "host")
+    check_address(host, "host")
     dashboard = settings.dashboard or host
-    _check_address(dashboard, "dashboard")
+    check_address(dashboard, "dashboard")
     token = environment.get(TOKEN_VARIABLE, "").strip()
     cookies = environment.get(COOKIES_VARIABLE, "").strip()
     _check_header(token, TOKEN_VARIABLE)
@@ -116,16 +113,6 @@ def _reader(path: Path) -> Callable[[Any], None]:
         _check_header(configuration.api_key["authorization"], str(path))
 
     return refresh
-
-
-def _check_address(address: str, key: str) -> None:
-    """Refuse an address that may hold a secret, which would be in every message and link."""
-    url = urllib.parse.urlsplit(address)
-    if url.username or url.password or url.query or url.fragment:
-        raise ConfigError(
-            f"{key}: holds a user, a query or a fragment; allowed: http(s)://HOST[:PORT][/PATH],"
-            f" with {TOKEN_VARIABLE} or {COOKIES_VARIABLE}"
-        )
 
 
 def _check_header(value: str, where: str, also: str = "") -> None:

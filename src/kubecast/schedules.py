@@ -1,14 +1,19 @@
 """How Kubeflow Pipelines is reached, and what it runs when: parts of ``cluster.yaml``."""
 
 import re
+import urllib.parse
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from kubecast.errors import ConfigError
 from kubecast.settings import PositiveFloat, Settings
 
 Mode = Literal["train", "tune", "retrain", "score"]
 """What a pipeline does: train as the files say, after a search, as the champion was, or only forecast."""
+
+TOKEN_VARIABLE = "KUBECAST_KFP_TOKEN"  # noqa: S105  a name
+COOKIES_VARIABLE = "KUBECAST_KFP_COOKIES"
 
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _DAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
@@ -68,6 +73,20 @@ def _address(text: str) -> str:
     if not _HTTP.fullmatch(text):
         raise ValueError("allowed: http://HOST or https://HOST, e.g. http://localhost:8080")
     return text.rstrip("/")
+
+
+def check_address(address: str, key: str) -> None:
+    """Refuse an address that may hold a secret, which would be in every message, link and compiled file.
+
+    Raises:
+        ConfigError: Its message does not hold the address.
+    """
+    url = urllib.parse.urlsplit(address)
+    if url.username or url.password or url.query or url.fragment:
+        raise ConfigError(
+            f"{key}: holds a user, a query or a fragment; allowed: http(s)://HOST[:PORT][/PATH],"
+            f" with {TOKEN_VARIABLE} or {COOKIES_VARIABLE}"
+        )
 
 
 Address = Annotated[str, AfterValidator(_address)]

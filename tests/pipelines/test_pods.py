@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from kubecast.config import load_settings
+from kubecast.errors import ConfigError
 from kubecast.schedules import Mode
 from pipelines.compiling import compile_pipeline
 from pipelines.pods import SHARED_MEMORY, label_of
@@ -156,6 +157,13 @@ def test_nobody_is_told_unless_it_is_asked_for(both: Any, tmp_path: Path) -> Non
     assert "notify" not in str(both)
     local = compile_pipeline(load_settings(CONFIGS, [*SET, *NOTICES]), tmp_path / "p.yaml", on_cluster=False)
     assert "notify" not in local.read_text()
+
+
+def test_secret_in_the_dashboards_address_is_not_compiled_in(tmp_path: Path) -> None:
+    address = "cluster.connection.dashboard=https://me:hunter2@kf.example.com"
+    with pytest.raises(ConfigError, match=r"cluster\.connection\.dashboard: holds a user") as caught:
+        told("train", address, folder=tmp_path)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_success_is_told_by_an_ordinary_last_task(tmp_path: Path) -> None:
