@@ -5,8 +5,9 @@ OUTPUT ?= output
 
 # Each has an extra in pyproject.toml, but for base, and its requirements in images/<name>/.
 IMAGES ?= base arima catboost tensorflow tensorflow-gpu serving
+# Extras are pinned by name: the pip of Python 3.11 takes the newest of a package that is asked for by an extra.
 UV_COMPILE := .venv-lock/bin/uv pip compile --upgrade --generate-hashes --python-version 3.11 --no-header \
-	--no-annotate --no-emit-index-url --quiet
+	--no-annotate --no-emit-index-url --no-strip-extras --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help setup python run test e2e images push sbom bench-registry bench-tuning test-database fuzz lint format manifests-check compile lock clean
