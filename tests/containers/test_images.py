@@ -26,7 +26,7 @@ case "$1 $2" in
 "push "*) echo "1.2.3-abc: digest: {DIGEST} size: 1570" ;;
 esac
 """
-PIN = re.compile(r"^([a-z0-9._-]+)==(\S+)", re.MULTILINE)
+PIN = re.compile(r"^([a-z0-9._-]+)(?:\[[a-z0-9,-]+\])?==(\S+)", re.MULTILINE)
 
 
 def pins(path: str) -> dict[str, str]:
@@ -45,6 +45,12 @@ def required(extra: str) -> set[str]:
 
 def package(requirement: str) -> str:
     return re.split(r"[^A-Za-z0-9_.-]", requirement)[0].lower()
+
+
+def test_extras_are_pinned_by_name() -> None:
+    """An older pip takes the newest of a package that is asked for by an extra that is not pinned so."""
+    for path in ("requirements/dev.txt", "images/base/requirements.txt"):
+        assert "\npsycopg[binary]==" in (ROOT / path).read_text()
 
 
 def test_components_name_images_that_are_built() -> None:
