@@ -122,8 +122,7 @@ class Searches:
         # Not an argument, which would keep the task from being cached.
         kubernetes.use_field_path_as_env(searched, RUN_VARIABLE, "metadata.labels['pipeline/runid']")
         own = self._settings.cluster.of("tune_katib")
-        # The last trial may begin at the end of the search's own time.
-        timeout = own.timeout + pod.task.timeout + self._settings.training.optimization.timeout
+        timeout = own.timeout + self._settings.training.optimization.timeout
         self.asked[searched.name] = own.model_copy(update={"timeout": timeout})
         return choose_settings(found=searched.outputs["trials"], on_failure=self._on_failure, **given)
 
@@ -132,5 +131,7 @@ class Searches:
         task.set_display_name(name)
         task.set_container_image(IMAGES[kind])
         asked = self._settings.cluster.of(_trainer(kind))
-        timeout = asked.timeout + self._settings.training.optimization.timeout
+        # Of the search, and of its last trial, which may begin at its end; second runs that take longer go on
+        # in the next attempt.
+        timeout = asked.timeout + 2 * self._settings.training.optimization.timeout
         self.asked[task.name] = asked.model_copy(update={"timeout": timeout})

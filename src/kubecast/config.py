@@ -19,7 +19,7 @@ from kubecast.cluster import ClusterSettings
 from kubecast.errors import ConfigError, InvalidName
 from kubecast.names import check_name
 from kubecast.settings import PositiveFloat, PositiveInt, Rate, Settings, Share
-from kubecast.tuning.spaces import SearchSettings, check_space, setting_of
+from kubecast.tuning.spaces import SearchSettings, check_names, check_space, setting_of
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 12
@@ -103,7 +103,7 @@ class OptimizationSettings(Settings):
 
     n_trials: PositiveInt = 100
     timeout: PositiveInt = Field(
-        default=3600, description="seconds, after which no trial is begun, and of one trial"
+        default=3600, description="seconds, after which no trial is begun, and of one trial of a model"
     )
     pruner: Literal["median", "hyperband", "none"] = "median"
     patience: PositiveInt | None = Field(
@@ -464,6 +464,7 @@ def load_settings(folder: Path | None, overrides: Iterable[str] = ()) -> AllSett
     spaces = {}
     for kind in SearchSettings.model_fields:
         model, space = SECTIONS[kind], settings.search.of(kind)
+        check_names(kind, model, space)
         if kind in settings.pipeline.tuned:
             check_space(kind, getattr(settings, kind), space)
         # What is set by hand is not searched.
@@ -549,8 +550,9 @@ def _nearest(key: str, known: Iterable[str]) -> str:
 def _spaces(folder: Path | None) -> dict[str, Any]:
     """The search spaces, each from a file of its own; all of them, so that ``--set`` can change one value."""
     kinds = SearchSettings.model_fields
-    found = {kind: _section(folder / "search" / f"{kind}.yaml", kind) for kind in kinds} if folder else {}
-    return SearchSettings().model_dump() | {kind: space for kind, space in found.items() if space}
+    files = {kind: folder / "search" / f"{kind}.yaml" for kind in kinds} if folder else {}
+    found = {kind: _section(file, kind) for kind, file in files.items() if file.exists()}
+    return SearchSettings().model_dump() | found
 
 
 def _section(path: Path, name: str) -> dict[str, Any]:

@@ -101,7 +101,9 @@ def test_search_has_the_image_and_the_resources_of_its_model_and_the_time_of_bot
         assert container["resources"] == trainer["resources"]
         timeouts = [pods[label].pop("activeDeadlineSeconds") for label in (search, training)]
         assert pods[search] == pods[training]
-        assert int(timeouts[0]) - int(timeouts[1]) == 3600  # training.optimization.timeout
+        assert (
+            int(timeouts[0]) - int(timeouts[1]) == 2 * 3600
+        )  # training.optimization.timeout, and of its last trial
     assert executor(spec, "tune-ensemble")[1]["image"].startswith("kubecast-serving:")
 
 
@@ -139,7 +141,7 @@ def test_katib_searches_before_the_task_that_runs_the_best_again(tmp_path: Path)
     assert executor(spec, "tune-lstm")[1]["image"] == executor(spec, "train-lstm")[1]["image"]
     run = {"name": "KUBECAST_RUN_ID", "fieldPath": "metadata.labels['pipeline/runid']"}
     assert pods[label]["fieldPathAsEnv"] == [run]
-    assert int(pods[label]["activeDeadlineSeconds"]) == 900 + 14400 + 3600
+    assert int(pods[label]["activeDeadlineSeconds"]) == 900 + 3600
 
 
 def test_trials_of_katib_have_the_image_and_the_resources_of_their_model(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from kubecast.config import (
     parse_settings,
 )
 from kubecast.errors import ModelError
+from kubecast.models.base import ignore
 from kubecast.panel import Panel
 from kubecast.reports.tuning import render_tuning
 from kubecast.steps.checkpoint import checkpoints
@@ -94,7 +95,7 @@ def tune_model(
             if processes > 1:
                 _run_workers(request, processes)
             study.wait(tell)
-            return _judge(request, study, on_failure, trials, report)
+            return _judge(request, study, on_failure, trials, report, tell)
     except ModelError as error:
         return _unchanged(request, None, error, on_failure, trials, report)
 
@@ -109,11 +110,14 @@ def run_worker(request: Request, first: bool = False) -> str:
     Returns:
         The study's name.
     """
-    with _opened(request) as (study, tell):
-        if first:
-            study.enqueue()
-        study.run(tell)
-        return study.name
+    try:
+        with _opened(request) as (study, tell):
+            if first:
+                study.enqueue()
+            study.run(tell)
+    except ModelError as error:  # tune_model finds the same, and knows whether the run goes on
+        print(f"warning: {error}", flush=True)
+    return _name(request)
 
 
 def choose_settings(
@@ -139,11 +143,16 @@ def choose_settings(
 
 
 def _judge(
-    request: Request, study: Study, on_failure: str, trials: Path, report: Path
+    request: Request,
+    study: Study,
+    on_failure: str,
+    trials: Path,
+    report: Path,
+    tell: Callable[[int], None] = ignore,
 ) -> tuple[str, Outcome]:
     """Choose between the best trial and the settings file."""
     try:
-        outcome = study.outcome()
+        outcome = study.outcome(tell)
     except ModelError as error:
         return _unchanged(request, study, error, on_failure, trials, report)
     return _write(request, outcome, study, trials, report)
@@ -189,13 +198,12 @@ def outcome_metrics(outcome: Outcome) -> dict[str, float]:
 
 
 @contextmanager
-def _opened(request: Request) -> Iterator[tuple[Study, Callable[[int, float], None]]]:
+def _opened(request: Request) -> Iterator[tuple[Study, Callable[[int], None]]]:
     """The study of a request, and what is to be called after each of its trials."""
     search, objective = _search(request), _objective(request)
-    key, total = request.key(), search.optimization.n_trials
-    name = f"kubecast-{request.kind}-{key[:16]}"
+    name, total = _name(request), search.optimization.n_trials
 
-    def tell(done: int, error: float) -> None:
+    def tell(done: int, _: float = math.nan) -> None:
         print(f"progress tune_{request.kind} {min(done, total)}/{total}", flush=True)
 
     if _tuning(request).storage == "database":
@@ -203,8 +211,13 @@ def _opened(request: Request) -> Iterator[tuple[Study, Callable[[int, float], No
             yield Study(search, objective, storage, name), tell
         return
     url = read_training(request.panel_dir).checkpoint_url
-    with checkpoints(url, key, tell) as (file, keep), TemporaryDirectory() as folder:
-        yield Study(search, objective, journal(file or Path(folder) / "journal"), name), keep
+    with checkpoints(url, request.key(), tell) as (file, keep), TemporaryDirectory() as folder:
+        study = Study(search, objective, journal(file or Path(folder) / "journal"), name)
+        yield study, lambda done: keep(done, math.nan)
+
+
+def _name(request: Request) -> str:
+    return f"kubecast-{request.kind}-{request.key()[:16]}"
 
 
 def _search(request: Request) -> Search:

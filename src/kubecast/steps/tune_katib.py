@@ -9,9 +9,12 @@ from typing import Any
 
 from kubecast.cluster import RUN_VARIABLE, TrialPod
 from kubecast.config import TuningSettings, parse_settings
+from kubecast.errors import ModelError
+from kubecast.panel import Panel
 from kubecast.steps.prepare import read_training
 from kubecast.steps.tune import Request
 from kubecast.tuning.katib import Plan, Running, connect, deleted_when_stopped
+from kubecast.tuning.objective import training_folds
 from kubecast.tuning.spaces import SearchSettings
 
 
@@ -28,15 +31,23 @@ def tune_katib(request: Request, panel_url: str, trial_pod: str, trials: Path) -
         TuningError: Katib cannot do it; the message says what to do.
     """
     plan = _plan(request, panel_url, parse_settings(TrialPod, trial_pod, "trial_pod"))
-    running = Running(*connect(), plan)
-    with deleted_when_stopped(running):
-        running.create()
-        found = running.follow(
-            lambda done, total: print(f"progress tune_{request.kind} {done}/{total}", flush=True)
-        )
+    found: list[dict[str, Any]] = []
+    try:
+        training_folds(Panel.load(request.panel_dir), plan.optimization.folds)
+    except ModelError as error:  # choose_settings finds the same, and knows whether the run goes on
+        print(f"warning: no trial can succeed: {error}", flush=True)
+    else:
+        found = _search(request.kind, plan)
     trials.parent.mkdir(parents=True, exist_ok=True)
     trials.write_text(json.dumps(found, allow_nan=False))
     return found
+
+
+def _search(kind: str, plan: Plan) -> list[dict[str, Any]]:
+    running = Running(*connect(), plan)
+    with deleted_when_stopped(running):
+        running.create()
+        return running.follow(lambda done, total: print(f"progress tune_{kind} {done}/{total}", flush=True))
 
 
 def _plan(request: Request, panel_url: str, pod: TrialPod) -> Plan:
@@ -49,6 +60,7 @@ def _plan(request: Request, panel_url: str, pod: TrialPod) -> Plan:
         "settings": json.loads(request.settings),
         "search": {name: parameter.model_dump(mode="json") for name, parameter in space.items()},
         "folds": optimization.folds,
+        "limit": optimization.timeout,
         "seed": request.seed,
         "members": {kind: json.loads(text) for kind, text in request.members.items() if text},
         "store": {"endpoint": pod.endpoint, "region": pod.region},

@@ -350,6 +350,10 @@ class Running:
             events = core.list_namespaced_event(self.namespace, field_selector="reason=FailedCreate").items
         except (ApiException, urllib3.exceptions.HTTPError):  # a permission that is not needed otherwise
             return None
+        # The pod of Katib's algorithm is there before any trial, and events outlive what they tell of.
+        pods = [pod for pod in pods if TRIAL_LABEL in (pod.metadata.labels or {})]
+        if begun or any(pod.status.phase in ("Running", "Succeeded") for pod in pods):
+            return None
         for pod in pods:
             for status in pod.status.container_statuses or []:
                 waiting = status.state.waiting if status.state else None
@@ -360,8 +364,7 @@ class Running:
                     )
         own = [event for event in events if (event.involved_object.name or "").startswith(self.plan.name)]
         full = [event.message for event in own if "exceeded quota" in (event.message or "")]
-        # The pod of Katib's algorithm is there before any trial, and events outlive what they tell of.
-        if full and not begun and not any(TRIAL_LABEL in (pod.metadata.labels or {}) for pod in pods):
+        if full and not pods:
             return f"trials of {self.plan.name} cannot begin: {full[-1]}; raise the ResourceQuota"
         return None
 

@@ -8,7 +8,7 @@ since Katib knows none.
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -31,6 +31,8 @@ def _text(value: Value) -> str:
 
 
 def _divides(step: float, span: float) -> bool:
+    if isinstance(step, int) and isinstance(span, int):  # however large
+        return span % step == 0
     return math.isclose(span / step, round(span / step), abs_tol=1e-9)
 
 
@@ -50,6 +52,11 @@ class _Range(Settings):
             raise ValueError(f"low {low} with log; allowed: above 0")
         if step is not None and not _divides(step, high - low):
             raise ValueError(f"step {step} does not lead from low {low} to high {high}")
+        if step is not None and not _divides(step, low):
+            raise ValueError(
+                f"low {low} is no multiple of step {step}, which Katib counts from 0; allowed: a multiple, or"
+                " type categorical"
+            )
         return self
 
     def katib(self, name: str) -> "V1beta1ParameterSpec":
@@ -215,8 +222,23 @@ class SearchSettings(Settings):
         return space
 
 
+def check_names(kind: str, model: type[Settings], space: Space) -> None:
+    """Refuse a space with a parameter that names no setting.
+
+    Raises:
+        ConfigError: Naming the parameter.
+    """
+    for name in space:
+        try:
+            setting_of(model, name)
+        except ConfigError as error:
+            raise ConfigError(f"search.{kind}.{name}: {error}") from error
+
+
 def check_space(kind: str, base: Settings, space: Space) -> None:
-    """Refuse a space with values that a setting does not allow.
+    """Refuse a space with values that no setting allows, whichever other value goes with them.
+
+    Other combinations that the settings do not allow are trials that fail.
 
     Args:
         kind: For messages.
@@ -226,16 +248,27 @@ def check_space(kind: str, base: Settings, space: Space) -> None:
     Raises:
         ConfigError: Naming the parameter.
     """
-    for name, parameter in space.items():
-        ends = parameter.choices if isinstance(parameter, CategoricalParameter) else _ends(parameter)
-        for value in ends:
-            try:
-                with_parameters(base, space, {name: value})
-            except ConfigError as error:
-                raise ConfigError(f"search.{kind}.{name}: {error}, found {value}") from error
+    check_names(kind, type(base), space)
+    ends = {name: _ends(parameter) for name, parameter in space.items()}
+    for name, values in ends.items():
+        others = [{other: end} for other in ends if other != name for end in ends[other]]
+        for value in values:
+            refusal = _refusal(base, space, {name: value})
+            if refusal and all(_refusal(base, space, {name: value, **other}) for other in others):
+                raise ConfigError(f"search.{kind}.{name}: {refusal}, found {value}")
 
 
-def _ends(parameter: IntParameter | FloatParameter) -> Sequence[Value]:
+def _refusal(base: Settings, space: Space, values: Mapping[str, Any]) -> str | None:
+    try:
+        with_parameters(base, space, values)
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+def _ends(parameter: IntParameter | FloatParameter | CategoricalParameter) -> Sequence[Value]:
+    if isinstance(parameter, CategoricalParameter):
+        return parameter.choices
     return [parameter.low, parameter.high]
 
 
@@ -315,11 +348,11 @@ def _place(model: type[Settings], name: str) -> tuple[str, int | None]:
     if name in model.model_fields:
         return name, None
     found = _ITEM.fullmatch(name)
-    if found and found[1] in model.model_fields:
+    field = model.model_fields.get(found[1]) if found else None
+    if found and field and get_origin(field.annotation) is list:
         return found[1], int(found[2]) - 1
     raise ConfigError(
-        f"search: no setting {name}; allowed: {', '.join(model.model_fields)}, or NAME_1 for a list's first"
-        " item"
+        f"no setting {name}; allowed: {', '.join(model.model_fields)}, or NAME_1 for a list's first item"
     )
 
 

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,13 @@ def _connect(url: str, where: str) -> RDBStorage:
                     grace_period=3 * HEARTBEAT,
                     heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(RETRIES),
                 )
-        except SQLAlchemyError as error:  # also where two workers create its tables at the same time
+        except (RuntimeError, TypeError) as error:  # of its tables, and of what its driver takes
+            raise TuningError(
+                f"{where} cannot be used: {type(error).__name__}; allowed: one that is empty or of Optuna"
+                f" {optuna.__version__} (optuna storage upgrade), with parameters that its driver knows"
+            ) from None
+        # Also where two workers create its tables at the same time.
+        except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             if pause is None:
                 raise TuningError(f"{where} cannot be used: {type(error).__name__}") from None
             time.sleep(pause)
@@ -191,24 +198,28 @@ class Study:
             reason: Why it failed.
         """
         values = parse_parameters(self.search.space, texts)
+        outside = [name for name, each in self.search.space.items() if not each.contains(values[name])]
+        if outside:
+            found = ", ".join(f"{name}={values[name]}" for name in outside)
+            values, state, reason = {}, "failed", f"outside the search space: {found}"
         asked = optuna.trial.FixedTrial(values)
-        for name, parameter in self.search.space.items():
-            parameter.suggest(asked, name)
+        for name in values:
+            self.search.space[name].suggest(asked, name)
         self.optuna.add_trial(
             optuna.trial.create_trial(
                 state=_STATES[state],
-                value=error,
+                value=None if state == "failed" else error,
                 params=asked.params,
                 distributions=asked.distributions,
                 user_attrs={"reason": reason} if reason else {},
             )
         )
 
-    def run(self, tell: Callable[[int, float], None]) -> None:
+    def run(self, tell: Callable[[int], None]) -> None:
         """Try settings until there are enough trials.
 
         Args:
-            tell: Called after each trial with the number of trials and its error (NaN if it has none).
+            tell: Called after each trial with the number of trials.
         """
         with _database_errors():
             while (begun := self._begun()) is not None:
@@ -216,10 +227,9 @@ class Study:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                     self.optuna.optimize(self._try, n_trials=1, catch=(Exception,))
-                last = self.optuna.trials[-1]
-                tell(len(self.counted()), float("nan") if last.value is None else last.value)
+                tell(len(self.counted()))
 
-    def wait(self, tell: Callable[[int, float], None]) -> None:
+    def wait(self, tell: Callable[[int], None]) -> None:
         """Go on until no trial is left that another worker began, whether it ends or that worker is dead."""
         self.run(tell)
         while any(trial.state == TrialState.RUNNING for trial in self.optuna.trials):
@@ -227,7 +237,16 @@ class Study:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 optuna.storages.fail_stale_trials(self.optuna)
+            self._fail_overdue()
             self.run(tell)
+
+    def _fail_overdue(self) -> None:
+        """End trials of workers that were killed before their first sign of life: only time tells of them."""
+        most = timedelta(seconds=self.search.optimization.timeout + 3 * HEARTBEAT)
+        for trial in self.optuna.trials:
+            begun = trial.datetime_start  # local, as Optuna writes it
+            if trial.state == TrialState.RUNNING and begun and datetime.now() - begun > most:
+                self.optuna.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
     def counted(self) -> list[FrozenTrial]:
         """Every trial that was begun, but those whose worker was killed and that were begun again."""
@@ -300,10 +319,13 @@ class Study:
 
     # --- judging --------------------------------------------------------------------------------------
 
-    def outcome(self) -> Outcome:
+    def outcome(self, tell: Callable[[int], None] = ignore) -> Outcome:
         """Run the best trial again with new seeds, against the base configuration.
 
         A trial was the best with one seed among many: only another seed tells whether it is better.
+
+        Args:
+            tell: Called after each run with the number of trials.
 
         Raises:
             ModelError: No trial succeeded, or the base configuration cannot be fitted.
@@ -326,14 +348,14 @@ class Study:
         found |= {"parameters": best.params, "best": best.value}
         if self.search.settings(best.params) == self.search.base:
             return Outcome(**found, reason="the base configuration is the best")
-        return Outcome(**found, **self._compare(best.params))
+        return Outcome(**found, **self._compare(best.params, tell))
 
-    def _compare(self, params: dict[str, Any]) -> dict[str, Any]:
+    def _compare(self, params: dict[str, Any], tell: Callable[[int], None]) -> dict[str, Any]:
         seeds = [(self.search.seed + more) % 2**31 for more in range(1, _SEEDS + 1)]
-        base = [self._again("base", self.search.base, seed) for seed in seeds]
+        base = [self._again("base", self.search.base, seed, tell) for seed in seeds]
         found: dict[str, Any] = {"seeds": seeds, "base": sum(base) / _SEEDS}
         try:
-            tried = [self._again("best", self.search.settings(params), seed) for seed in seeds]
+            tried = [self._again("best", self.search.settings(params), seed, tell) for seed in seeds]
         except KubecastError as error:
             return {**found, "reason": f"with another seed the best trial fails: {error}"}
         again = sum(tried) / _SEEDS
@@ -343,7 +365,7 @@ class Study:
         )
         return {**found, "again": again, "accepted": accepted, "reason": reason}
 
-    def _again(self, which: str, settings: Settings, seed: int) -> float:
+    def _again(self, which: str, settings: Settings, seed: int, tell: Callable[[int], None]) -> float:
         """The error with another seed, kept in the study so that a restart does not repeat it."""
         key = f"{which} with seed {seed}"
         kept = self.optuna.user_attrs.get(key)
@@ -351,6 +373,7 @@ class Study:
             kept = self.objective.error(settings, seed, ignore)
             self.optuna.set_user_attr(key, kept)
             print(f"{key}: {_short(kept)}", flush=True)
+            tell(len(self.counted()))
         return float(kept)
 
 

@@ -18,7 +18,7 @@ from kubecast.config import SECTIONS, parse_settings, validate
 from kubecast.errors import ConfigError, DataError, ModelError
 from kubecast.panel import Panel
 from kubecast.registry.store import open_store
-from kubecast.settings import Settings
+from kubecast.settings import PositiveFloat, Settings
 from kubecast.tuning.ensemble import make_objective
 from kubecast.tuning.objective import Objective
 from kubecast.tuning.spaces import Space, parse_parameters, with_parameters
@@ -51,6 +51,7 @@ class Trial(Settings):
     settings: dict[str, JsonValue] = Field(description="of the settings file")
     search: Space = Field(description="of that kind")
     folds: int = 3
+    limit: PositiveFloat = Field(default=3600.0, description="seconds after which its fits end")
     seed: int = 42
     members: dict[str, dict[str, JsonValue]] = Field(
         default={}, description="settings by kind; for the ensemble"
@@ -104,7 +105,7 @@ def _objective(trial: Trial, panel: Panel, base: Settings) -> Objective:
         kind: validate(SECTIONS[kind], settings, f"{VARIABLE}: members.{kind}")
         for kind, settings in trial.members.items()
     }
-    return make_objective(panel, trial.kind, base, members, trial.folds)
+    return make_objective(panel, trial.kind, base, members, trial.folds, trial.limit)
 
 
 @contextmanager

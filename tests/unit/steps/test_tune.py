@@ -14,10 +14,13 @@ from kubecast.errors import ConfigError, ModelError
 from kubecast.panel import Panel
 from kubecast.steps.prepare import read_training
 from kubecast.steps.tune import Request, choose_settings, outcome_metrics, run_worker, tune_model
+from kubecast.steps.tune_katib import tune_katib
 from kubecast.tuning import objective
+from kubecast.tuning.objective import ModelObjective
 from kubecast.tuning.spaces import SearchSettings
 from tests.conftest import hourly
 from tests.unit.steps.test_steps import prepare
+from tests.unit.tuning.test_katib import plan
 
 BASE = CatBoostSettings(iterations=5, depth=2, learning_rate=0.05)
 SPACE = {
@@ -175,6 +178,58 @@ def test_trials_of_katib_are_judged_and_shown_alike(panel_dir: Path, tmp_path: P
     assert not outcome.reproducible
     assert outcome.accepted == (json.loads(chosen)["depth"] == 3)
     assert "Katib, 2 workers" in (tmp_path / "report.html").read_text()
+
+
+def test_second_runs_are_not_repeated_by_the_next_attempt(
+    panel_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    request, runs, real = asked(panel_dir, seed=5), [], ModelObjective.error
+
+    def error(self: ModelObjective, settings: Any, seed: int, report: Any) -> float:
+        if seed != request.seed:
+            if len(runs) == 3:
+                raise Killed
+            runs.append(seed)
+        return real(self, settings, seed, report)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ModelObjective, "error", error)
+        with pytest.raises(Killed):
+            tuned(request, tmp_path)
+    assert runs == [6, 7, 6]
+    runs.clear()
+    monkeypatch.setattr(ModelObjective, "error", error)
+    tuned(request, tmp_path)
+    assert runs == [7]
+
+
+@pytest.mark.parametrize("on_failure", ["continue", "stop"])
+def test_series_that_are_too_short_for_workers_are_told_by_the_task_that_collects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], on_failure: str
+) -> None:
+    monkeypatch.setenv("KUBECAST_OPTUNA_URL", "postgresql://user@127.0.0.1:1/trials")
+    short = prepare(hourly(series=1, rows=60), tmp_path, optimization={"n_trials": 2, "folds": 2})
+    request = asked(short, tuning='{"storage": "database", "workers": 2}')
+    assert run_worker(request) == f"kubecast-catboost-{request.key()[:16]}"
+    assert "warning: tuning needs series with" in capsys.readouterr().out
+    if on_failure == "stop":
+        with pytest.raises(ModelError, match="tuning needs series with"):
+            tuned(request, tmp_path)
+    else:
+        assert tuned(request, tmp_path, on_failure)[0] == BASE.model_dump_json()
+
+
+def test_katib_is_not_asked_for_trials_that_cannot_succeed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = prepare(hourly(series=1, rows=60), tmp_path, optimization={"n_trials": 2, "folds": 2})
+    request = asked(short, tuning='{"tuner": "katib"}')
+    assert tune_katib(request, str(short), plan().pod.model_dump_json(), tmp_path / "found.json") == []
+    assert "warning: no trial can succeed: tuning needs series with" in capsys.readouterr().out
+    assert json.loads((tmp_path / "found.json").read_text()) == []
 
 
 def test_key_is_of_everything_that_a_search_depends_on(panel_dir: Path) -> None:

@@ -329,15 +329,50 @@ async def test_search_whose_time_is_over_ends_with_the_trials_that_did(
 async def test_trials_whose_image_cannot_be_pulled_end_the_search(
     kmock: KubernetesEmulator, running: Running
 ) -> None:
-    waiting = {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}
-    container = {"name": "trial", "image": "x", "imageID": "", "ready": False, "restartCount": 0}
-    kmock.objects[PODS, NAMESPACE, f"{NAME}-1-abc"] = {
-        "metadata": {"name": f"{NAME}-1-abc", "namespace": NAMESPACE},
-        "status": {"containerStatuses": [{**container, "state": {"waiting": waiting}}]},
-    }
+    unpulled(kmock)
     with pytest.raises(TuningError, match=r"ImagePullBackOff: Back-off pulling image; check cluster\.images"):
         await searched(running)
     assert kmock.objects[EXPERIMENTS, NAMESPACE, NAME].deleted
+
+
+@pytest.mark.asyncio
+async def test_image_that_one_node_cannot_pull_does_not_end_a_search_that_has_trials(
+    kmock: KubernetesEmulator, running: Running
+) -> None:
+    unpulled(kmock)
+    put(kmock, trial(2, "Succeeded", "0.5"))
+    watched = asyncio.create_task(searched(running))
+    await asyncio.sleep(0.5)
+    await end(kmock, ended("Succeeded", "ExperimentMaxTrialsReached"))
+    assert [found["error"] for found in await watched] == [0.5]
+
+
+@pytest.mark.asyncio
+async def test_image_of_katibs_own_pod_is_not_told_as_a_trials(
+    kmock: KubernetesEmulator, running: Running
+) -> None:
+    unpulled(kmock, label="katib.kubeflow.org/suggestion")
+    watched = asyncio.create_task(searched(running))
+    await asyncio.sleep(0.5)
+    await end(kmock, ended("Failed", "ExperimentFailed"))
+    assert await watched == []
+
+
+def unpulled(kmock: KubernetesEmulator, label: str = katib.TRIAL_LABEL) -> None:
+    """A pod whose image cannot be pulled."""
+    waiting = {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}
+    container = {"name": "trial", "image": "x", "imageID": "", "ready": False, "restartCount": 0}
+    kmock.objects[PODS, NAMESPACE, f"{NAME}-1-abc"] = {
+        "metadata": {
+            "name": f"{NAME}-1-abc",
+            "namespace": NAMESPACE,
+            "labels": {"katib.kubeflow.org/experiment": NAME, label: f"{NAME}-1"},
+        },
+        "status": {
+            "phase": "Pending",
+            "containerStatuses": [{**container, "state": {"waiting": waiting}}],
+        },
+    }
 
 
 def full(kmock: KubernetesEmulator) -> None:

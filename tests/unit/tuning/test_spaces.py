@@ -141,7 +141,20 @@ def test_settings_outside_the_space_have_no_parameters(settings: dict[str, Any],
         ("{loss: {type: categorical, choices: ['true', true]}}", "holds one twice"),
         ("{loss: {type: categorical, choices: []}}", "at least 1 item"),
         ("{Loss: {type: categorical, choices: [mse]}}", "should match pattern"),
-        ("{units: {type: int, low: 1, high: 2}}", "search: no setting units; allowed: time_limit"),
+        (
+            "{units: {type: int, low: 1, high: 2}}",
+            r"search\.lstm\.units: no setting units; allowed: time_limit",
+        ),
+        (
+            "{time_limit_1: {type: int, low: 1, high: 2}}",
+            r"search\.lstm\.time_limit_1: no setting time_limit_1",
+        ),
+        ("{loss_1: {type: categorical, choices: [m]}}", r"search\.lstm\.loss_1: no setting loss_1"),
+        (
+            "{epochs: {type: int, low: 1, high: 9, step: 2}}",
+            "low 1 is no multiple of step 2, which Katib counts",
+        ),
+        (f"{{epochs: {{type: int, low: 1, high: {10**400}, step: 2}}}}", "step 2 does not lead from low 1"),
     ],
     ids=lambda value: re.sub(r"\W+", "-", value)[:40] if value.startswith("{") else "",
 )
@@ -158,6 +171,13 @@ def test_values_that_a_setting_does_not_allow_are_named() -> None:
     heads = SearchSettings(transformer={"num_heads": {"type": "categorical", "choices": [4, 7]}}).transformer
     with pytest.raises(ConfigError, match=r"search\.transformer\.num_heads: num_heads 7 does not divide"):
         check_space("transformer", TransformerSettings(), heads)
+
+
+def test_values_that_are_allowed_together_are_a_space() -> None:
+    """Neither 3 nor 6 heads divide the width of the file, which is never tried."""
+    space = {"num_heads": {"type": "categorical", "choices": [3, 6]}}
+    space["d_model"] = {"type": "categorical", "choices": [48, 96]}
+    check_space("transformer", TransformerSettings(), SearchSettings(transformer=space).transformer)
 
 
 @pytest.mark.parametrize(
@@ -207,6 +227,12 @@ def test_space_of_a_model_that_is_tuned_is_checked_with_the_settings() -> None:
     load_settings(None, [wrong])
     with pytest.raises(ConfigError, match=r"search\.lstm\.dropout_rate: .*less than 1, found 1\.5"):
         load_settings(None, [wrong, "pipeline.tuning.tuner=optuna"])
+
+
+def test_file_without_a_parameter_searches_nothing(tmp_path: Path) -> None:
+    (tmp_path / "search").mkdir()
+    (tmp_path / "search" / "lstm.yaml").write_text("lstm: {}\n")
+    assert load_settings(tmp_path).search.lstm == {}
 
 
 def test_each_folder_has_its_own_spaces(tmp_path: Path) -> None:

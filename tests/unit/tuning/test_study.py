@@ -15,7 +15,7 @@ from kubecast.errors import ConfigError, ModelError, TuningError
 from kubecast.panel import Panel
 from kubecast.tuning.objective import ModelObjective, Report
 from kubecast.tuning.spaces import SearchSettings
-from kubecast.tuning.study import URL_VARIABLE, Search, Study, database, journal
+from kubecast.tuning.study import URL_VARIABLE, Search, Study, _connect, database, journal
 from tests.conftest import hourly
 
 DEPTHS = SearchSettings(
@@ -55,7 +55,7 @@ def search(**changes: Any) -> Search:
 def searched(objective: Any = None, storage: Any = None, **changes: Any) -> Study:
     study = Study(search(**changes), objective or Bowl(), storage or InMemoryStorage(), "study")
     study.enqueue()
-    study.wait(lambda done, error: None)
+    study.wait(lambda done: None)
     return study
 
 
@@ -86,7 +86,7 @@ def test_search_that_was_killed_ends_as_one_that_was_not(tmp_path: Path, killed_
     class Killed(BaseException):
         pass
 
-    def tell(done: int, error: float) -> None:
+    def tell(done: int) -> None:
         if done == killed_after:
             raise Killed
 
@@ -263,13 +263,47 @@ def test_database_that_does_not_answer_is_told_without_its_password(monkeypatch:
     assert "secret" not in str(raised.value)
 
 
+def test_trial_of_another_tuner_that_is_outside_the_space_is_a_failed_one() -> None:
+    study = Study(search(), Bowl(), InMemoryStorage(), "study")
+    study.add({"depth": "10", "learning_rate": "0.01"}, "complete", 1.1)
+    study.add({"depth": "3", "learning_rate": "0.01"}, "failed", 0.5, "OOM")
+    assert study.table()["reason"].tolist() == ["outside the search space: depth=10", "OOM"]
+    assert study.table()["error"].isna().all()
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage:UserWarning")
+def test_worker_that_was_killed_before_its_first_sign_of_life_is_not_waited_for(tmp_path: Path) -> None:
+    storage = optuna.storages.RDBStorage(
+        f"sqlite:///{tmp_path / 'study.db'}", heartbeat_interval=1, grace_period=2
+    )
+    study = Study(search(limits={"n_trials": 3, "timeout": 1}), Bowl(), storage, "study")
+    number = study.optuna.ask().number
+    with storage.engine.begin() as connection:
+        connection.exec_driver_sql("update trials set datetime_start = '2026-01-01 00:00:00'")
+    study.wait(lambda done: None)
+    assert study.optuna.trials[number].state == TrialState.FAIL
+    assert len(study.counted()) == 3
+
+
+def test_database_of_another_optuna_is_told(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    storage = optuna.storages.RDBStorage(url)
+    with storage.engine.begin() as connection:
+        connection.exec_driver_sql("update version_info set schema_version = 11")
+        connection.exec_driver_sql("update alembic_version set version_num = 'v2.6.0.a'")
+    storage.engine.dispose()
+    with pytest.raises(TuningError, match=r"database study cannot be used: .*optuna storage upgrade"):
+        _connect(url, "database study")
+
+
 def test_database_that_fails_later_is_told_without_its_password(tmp_path: Path) -> None:
     storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'secret.db'}")
     study = Study(search(), Bowl(), storage, "study")
     storage.engine.dispose()
     (tmp_path / "secret.db").write_bytes(b"no database any more" * 100)
     with pytest.raises(TuningError, match="the study's database fails") as raised:
-        study.run(lambda done, error: None)
+        study.run(lambda done: None)
     assert "secret" not in str(raised.value)
 
 
