@@ -15,13 +15,13 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 
 from kubecast import errors
 from kubecast.cleaning import required_horizon
-from kubecast.config import AllSettings
+from kubecast.config import AllSettings, ModelKind
 from kubecast.errors import KubecastError
 from kubecast.registry import Registry
 from kubecast.tuning.spaces import SearchSettings
@@ -38,6 +38,7 @@ RESULTS = {
     "report.html": ("report", ""),
     "forecasts.parquet": ("forecast", ""),
     "backtest.parquet": ("backtest", ""),
+    **{f"training-{kind}.html": (f"training_{kind}", "") for kind in get_args(ModelKind)},
     **{f"tuning-{kind}.html": (f"tuning_{kind}", "") for kind in SearchSettings.model_fields},
     **{f"trials-{kind}.csv": (f"trials_{kind}", "") for kind in SearchSettings.model_fields},
 }

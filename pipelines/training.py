@@ -36,7 +36,7 @@ PUBLISHED: dict[str, Any] = {
     "forecast": dsl.Dataset,
     "backtest": dsl.Dataset,
 }
-"""What the pipeline returns, beside the pages and tables of its searches."""
+"""What the pipeline returns, beside the pages of its fits and the pages and tables of its searches."""
 
 
 def training_pipeline(every: AllSettings, mode: Mode, on_cluster: bool) -> Any:
@@ -155,6 +155,7 @@ def training_pipeline(every: AllSettings, mode: Mode, on_cluster: bool) -> Any:
             report=evaluated.outputs["report"],
             forecast=registered.outputs["forecast"],
             backtest=stacked.outputs["forecasts"],
+            **{f"training_{kind}": task.outputs["report"] for kind, task in judged.items()},
             **searches.outputs,
         )
 
@@ -165,7 +166,8 @@ def training_pipeline(every: AllSettings, mode: Mode, on_cluster: bool) -> Any:
 
 
 def _published(settings: PipelineSettings) -> Any:
-    fields = PUBLISHED | searched_outputs(settings.tuned)
+    fits = {f"training_{kind}": dsl.HTML for kind in settings.models}
+    fields = PUBLISHED | fits | searched_outputs(settings.tuned)
     return NamedTuple("Published", list(fields.items()))
 
 

@@ -64,7 +64,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     members: dict[str, Any] = {}
     versions: dict[str, Any] = {}
     for kind, train in TRAINERS.items():
-        outputs = {"model": dsl.Model, "forecasts": dsl.Dataset, "metrics": dsl.Metrics}
+        outputs = {"model": dsl.Model, "forecasts": dsl.Dataset, "metrics": dsl.Metrics, "report": dsl.HTML}
         first = {name: new(f"{kind}_{name}", cls) for name, cls in outputs.items()}
         final = {name: new(f"{kind}_final_{name}", cls) for name, cls in outputs.items()}
         common = made["panel"], settings[f"{kind}_settings"], 1, "stop"

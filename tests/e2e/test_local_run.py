@@ -98,6 +98,8 @@ def test_run_writes_what_the_readme_lists(finished: Any, folder: Path) -> None:
     backtest = pd.read_parquet(out / "backtest.parquet")
     assert {"y", "observed", "part", "block", "ensemble", "q0.5", "catboost"} <= set(backtest.columns)
     assert "<html" in (out / "report.html").read_text()
+    for model in ("arima", "lstm", "transformer", "catboost"):
+        assert f"<h1>train-{model}</h1>" in (out / f"training-{model}.html").read_text()
     assert "published  forecaster@" in finished.stdout
     assert (
         "compared   none, as there is no champion from other data or settings" in finished.stdout.splitlines()

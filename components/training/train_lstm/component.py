@@ -16,6 +16,7 @@ def train_lstm(
     model: dsl.Output[dsl.Model],
     forecasts: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
+    report: dsl.Output[dsl.HTML],
     fitted: Optional[dsl.Input[dsl.Model]] = None,
 ) -> None:
     """Fit LSTM and forecast from every origin.
@@ -28,6 +29,7 @@ def train_lstm(
         model: The fitted model, or why there is none.
         forecasts: From validation, test and production origins.
         metrics: Seconds and length of the fit.
+        report: Loss curves, importance, resources and forecasts.
         fitted: The model as judged; its fit is then replayed on all rows.
     """
     from pathlib import Path
@@ -37,5 +39,5 @@ def train_lstm(
 
     earlier = Path(fitted.path) if fitted else None
     paths = Path(panel.path), settings, seed, on_failure, Path(model.path), Path(forecasts.path)
-    train_model("lstm", *paths, fitted=earlier)
+    train_model("lstm", *paths, fitted=earlier, report=Path(report.path))
     log_metrics(metrics, fit_metrics(Path(model.path)))

@@ -67,6 +67,13 @@ class CatBoostForecaster:
         values[use] = np.where(np.isfinite(found), found, values[use])
         return forecast_frame(panel, origins, values, self.name)
 
+    def importance(self) -> dict[str, float]:
+        """By feature, how much the prediction changes where it does, in percent of all features."""
+        values = self.model.get_feature_importance()
+        return {
+            str(name): float(value) for name, value in zip(self.model.feature_names_, values, strict=True)
+        }
+
     def save(self, directory: Path) -> None:
         """Write ``catboost.cbm`` and ``catboost.json``."""
         directory.mkdir(parents=True, exist_ok=True)

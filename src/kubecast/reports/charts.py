@@ -12,6 +12,9 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from kubecast.importance import Importance
+from kubecast.usage import Usage
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -49,13 +52,15 @@ class Path:
     Attributes:
         unique_id: Of the series.
         history: ``ds``, ``y`` up to the origin.
-        horizon: ``ds``, ``y``, ``ensemble`` and the quantile columns after it.
+        horizon: ``ds``, ``y``, the model and the quantile columns after it.
+        model: Column of the point forecasts.
         bands: Lower and upper quantile column by nominal coverage in percent, widest first; at most two.
     """
 
     unique_id: str
     history: pd.DataFrame
     horizon: pd.DataFrame
+    model: str
     bands: Mapping[str, tuple[str, str]]
 
 
@@ -88,7 +93,7 @@ def lead_time_chart(
 
 
 def forecast_chart(path: Path, name: str) -> Markup:
-    """Actuals before and after an origin, the ensemble's forecast and its intervals."""
+    """Actuals before and after an origin, a model's forecast and its intervals."""
 
     def draw(axes: "Axes") -> None:
         ds = path.horizon["ds"].to_numpy()
@@ -97,7 +102,7 @@ def forecast_chart(path: Path, name: str) -> Markup:
             axes.fill_between(ds, *bounds, color=ACCENT, alpha=alpha, lw=0, label=f"{level} %")
         actual = pd.concat([path.history[["ds", "y"]], path.horizon[["ds", "y"]]])
         axes.plot(actual["ds"].to_numpy(), actual["y"].to_numpy(), color=_INK, lw=1.2, label="actual")
-        axes.plot(ds, path.horizon["ensemble"].to_numpy(), color=ACCENT, lw=2, label="ensemble")
+        axes.plot(ds, path.horizon[path.model].to_numpy(), color=ACCENT, lw=2, label=path.model)
         axes.legend(ncols=4, fontsize=8, **_ABOVE)
 
     return _chart(draw, name, f"Line chart of actuals and forecasts of series {path.unique_id}")
@@ -140,6 +145,59 @@ def curve_chart(curves: Mapping[str, Sequence[float]], best: int | None, name: s
         axes.legend(fontsize=8)
 
     return _chart(draw, name, "Line chart of the loss while fitting", 4.8)
+
+
+def rate_chart(rates: Sequence[float], name: str) -> Markup:
+    """Learning rate by epoch."""
+
+    def draw(axes: "Axes") -> None:
+        axes.plot(
+            np.arange(1, len(rates) + 1), rates, color=ACCENT, lw=1.5, marker="o" if len(rates) == 1 else None
+        )
+        axes.set(xlabel="epoch", ylabel="learning rate", ylim=(0, None))
+
+    return _chart(draw, name, f"Line chart of the learning rate, from {rates[0]:.3g} to {rates[-1]:.3g}", 4.8)
+
+
+def usage_charts(usage: Usage) -> dict[str, Markup]:
+    """What a task used over time, by title; nothing for what was not sampled."""
+    lines = {
+        "Processors": (usage.cpu, "processors busy"),
+        "Memory": (usage.memory, "GiB"),
+        "GPU": (usage.gpu, "share of the time"),
+        "GPU memory": (usage.gpu_memory, "GiB"),
+    }
+
+    def chart(title: str, values: Sequence[float], label: str) -> Markup:
+        def draw(axes: "Axes") -> None:
+            seconds = usage.seconds[-len(values) :]
+            axes.plot(seconds, values, color=ACCENT, lw=1.5, marker="o" if len(values) == 1 else None)
+            axes.set(xlabel="seconds", ylabel=label, ylim=(0, None))
+
+        about = f"Line chart of {label} over {usage.seconds[-1]:.0f} seconds, at most {max(values):.3g}"
+        return _chart(draw, title.lower().replace(" ", "-"), about, 4.8, 2.0)
+
+    return {title: chart(title, values, label) for title, (values, label) in lines.items() if values}
+
+
+def importance_chart(inputs: Sequence[Importance], name: str) -> Markup:
+    """A bar for each input, the largest on top, with its spread."""
+
+    def draw(axes: "Axes") -> None:
+        shown = list(inputs)[::-1]
+        spreads = [each.spread or 0.0 for each in shown]
+        axes.barh(
+            [each.feature for each in shown],
+            [each.value for each in shown],
+            xerr=spreads,
+            color=ACCENT,
+            ecolor=_INK,
+        )
+        axes.set(xlabel="importance")
+        axes.grid(axis="y", visible=False)
+
+    height = 0.7 + 0.22 * len(inputs)
+    return _chart(draw, name, f"Bar chart of importance; most: {inputs[0].feature}", 7.6, height)
 
 
 def study_charts(study: "Study") -> dict[str, Markup]:

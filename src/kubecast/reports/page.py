@@ -50,7 +50,10 @@ def render_report(
         worst=ranked[::-1][:WORST],
         series=len(ranked),
         paths=[
-            _path(title, row, table, recipe, f"path{at}") for at, (title, row) in enumerate(_chosen(ranked))
+            series_view(title, unique_id, mase, table, ENSEMBLE, recipe.quantiles.levels, f"path{at}")
+            for at, (title, unique_id, mase) in enumerate(
+                chosen_series([(row.unique_id, row.mase) for row in ranked])
+            )
         ],
         coverage=_coverage(evaluation),
         fits=[_fit(name, log, f"fit{at}") for at, (name, log) in enumerate(fitted.items())],
@@ -94,10 +97,11 @@ def _ranked(evaluation: Evaluation) -> list[SeriesRow]:
     return sorted((row for row in rows if row.mase is not None), key=lambda row: (row.mase, row.unique_id))
 
 
-def _chosen(ranked: Sequence[SeriesRow]) -> list[tuple[str, SeriesRow]]:
+def chosen_series(ranked: Sequence[tuple[str, float | None]]) -> list[tuple[str, str, float | None]]:
+    """The best, the median and the worst of series with their MASE, best first; or all of few."""
     if len(ranked) < 3:
-        return [("series", row) for row in ranked]
-    return [("best", ranked[0]), ("median", ranked[len(ranked) // 2]), ("worst", ranked[-1])]
+        return [("series", *found) for found in ranked]
+    return [("best", *ranked[0]), ("median", *ranked[len(ranked) // 2]), ("worst", *ranked[-1])]
 
 
 def _lead_times(evaluation: Evaluation) -> dict[str, Any]:
@@ -114,23 +118,41 @@ def _lead_times(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _path(title: str, row: SeriesRow, table: pd.DataFrame, recipe: StackRecipe, name: str) -> dict[str, Any]:
-    """One series' forecast from the last test origin, with the actuals before it that the table holds."""
-    own = table[table["unique_id"] == row.unique_id]
+def series_view(
+    title: str,
+    unique_id: str,
+    mase: float | None,
+    table: pd.DataFrame,
+    model: str,
+    levels: Sequence[float],
+    name: str,
+) -> dict[str, Any]:
+    """One series' forecast from the last test origin, with the actuals before it that the table holds.
+
+    Args:
+        title: What the series stands for.
+        unique_id: Of the series.
+        mase: Of the model over the test part of the series.
+        table: Forecasts beside their targets, with quantile columns.
+        model: Column of the point forecasts.
+        levels: Of the quantile columns.
+        name: Unique in the page.
+    """
+    own = table[table["unique_id"] == unique_id]
     cutoff = own.loc[own["part"] == "test", "cutoff"].max()
     horizon = own[(own["cutoff"] == cutoff) & (own["part"] == "test")]
     history = own[own["ds"] <= cutoff].drop_duplicates("ds").sort_values("ds").tail(HISTORY * len(horizon))
     bands = {
         level: (quantile_column(low), quantile_column(high))
-        for level, (low, high) in intervals(recipe.quantiles.levels).items()
-        if level == next(iter(intervals(recipe.quantiles.levels))) or float(level) == 40
+        for level, (low, high) in intervals(levels).items()
+        if level == next(iter(intervals(levels))) or float(level) == 40
     }
-    drawn = charts.Path(row.unique_id, history, horizon, bands)
-    columns = ["ds", "y", ENSEMBLE, *(column for band in list(bands.values())[:1] for column in band)]
+    drawn = charts.Path(unique_id, history, horizon, model, bands)
+    columns = ["ds", "y", model, *(column for band in list(bands.values())[:1] for column in band)]
     return {
         "title": title,
-        "unique_id": row.unique_id,
-        "mase": row.mase,
+        "unique_id": unique_id,
+        "mase": mase,
         "cutoff": cutoff,
         "chart": charts.forecast_chart(drawn, name),
         "columns": columns,

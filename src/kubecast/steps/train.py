@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from kubecast.config import SECTIONS, ModelSettings, parse_settings
 from kubecast.errors import ModelError
+from kubecast.importance import importance_of
 from kubecast.models import make_trainer
 from kubecast.models.artifact import (
     ModelCard,
@@ -26,9 +27,11 @@ from kubecast.models.artifact import (
 )
 from kubecast.models.base import FitLog, FitPlan, Forecaster, deadline_after
 from kubecast.panel import Cutoffs, Panel
+from kubecast.reports.training import Fitted, render_training
 from kubecast.steps.checkpoint import checkpoints
 from kubecast.steps.prepare import read_training
 from kubecast.steps.progress import reporter
+from kubecast.usage import watched
 
 PRODUCTION = "production"  # the part of forecasts from each series' last row
 
@@ -42,6 +45,7 @@ def train_model(
     model_dir: Path,
     forecasts: Path,
     fitted: Path | None = None,
+    report: Path | None = None,
 ) -> Status:
     """Fit one model and forecast.
 
@@ -54,6 +58,7 @@ def train_model(
         model_dir: Where the model goes.
         forecasts: Parquet: ``unique_id``, ``cutoff``, ``ds``, ``part``, ``block``, ``<name>``.
         fitted: The same model as judged: its fit is then replayed on all rows, for production.
+        report: Gets an HTML page on the fit.
 
     Raises:
         ModelError: The model cannot be fitted, and ``on_failure`` is ``stop``.
@@ -63,16 +68,18 @@ def train_model(
     assert isinstance(parsed, ModelSettings)  # noqa: S101  SECTIONS says so
     series = frozenset(panel.series.loc[panel.series["route"] == "model", "unique_id"])
     step = f"{'train' if fitted is None else 'final'}_{kind}"
-    report = reporter(step, _rounds(parsed, len(series)))
+    progress = reporter(step, _rounds(parsed, len(series)))
     key = _fit_key(panel_dir, step, settings, seed, fitted)
-    with checkpoints(read_training(panel_dir).checkpoint_url, key, report) as (checkpoint, keep):
+    url = read_training(panel_dir).checkpoint_url
+    with watched() as usage, checkpoints(url, key, progress) as (checkpoint, keep):
         fit = _Fit(kind, panel, parsed, seed, series, checkpoint, keep)
-        if fitted is None:
-            status, table = fit.first(model_dir, on_failure)
-        else:
-            status, table = fit.final(model_dir, fitted)
+        done = fit.first(model_dir, on_failure) if fitted is None else fit.final(model_dir, fitted)
+        status, table = done.status, done.table
         forecasts.parent.mkdir(parents=True, exist_ok=True)
         table.to_parquet(forecasts, index=False)
+        told = None if report is None else done.told(panel, seed, explained=fitted is None)
+    if report is not None:
+        report.write_text(render_training(step.replace("_", "-"), status, told, usage, panel), "utf-8")
     print(f"{kind}: {status.state}{': ' + status.reason if status.reason else ''}", flush=True)
     return status
 
@@ -91,6 +98,20 @@ def _fit_key(panel_dir: Path, step: str, settings: str, seed: int, fitted: Path 
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
+class _Done(NamedTuple):
+    status: Status
+    table: pd.DataFrame
+    forecaster: Forecaster | None = None
+    log: FitLog = FitLog(stopped="")
+
+    def told(self, panel: Panel, seed: int, explained: bool) -> Fitted | None:
+        """What the report says of it; a final fit is not ``explained`` again."""
+        if self.forecaster is None:
+            return None
+        importance = importance_of(self.forecaster, panel, seed) if explained else []
+        return Fitted(self.forecaster.name, self.log, importance, self.table)
+
+
 @dataclass(frozen=True)
 class _Fit:
     kind: str
@@ -101,7 +122,7 @@ class _Fit:
     checkpoint: Path | None
     report: Callable[[int, float], None]
 
-    def first(self, model_dir: Path, on_failure: str) -> tuple[Status, pd.DataFrame]:
+    def first(self, model_dir: Path, on_failure: str) -> _Done:
         """Fit on the training part; forecast validation, test and production origins."""
         try:
             forecaster, card = self._fit(self.panel.train_end, None)
@@ -114,16 +135,16 @@ class _Fit:
             told = self.settings.model_dump(mode="json")
             status = Status(state="failed", reason=str(error), settings=told)
             write_status(model_dir, status)
-            return status, self._no_forecasts()
+            return _Done(status, self._no_forecasts())
         write_model(model_dir, forecaster, card)
-        return Status(), table
+        return _Done(Status(), table, forecaster, card.log)
 
-    def final(self, model_dir: Path, fitted: Path) -> tuple[Status, pd.DataFrame]:
+    def final(self, model_dir: Path, fitted: Path) -> _Done:
         """Replay a judged fit on all rows; where that fails, keep the judged model."""
         status = read_status(fitted)
         if status.state == "failed":
             write_status(model_dir, status)
-            return status, self._no_forecasts()
+            return _Done(status, self._no_forecasts())
         judged = read_card(fitted)
         try:
             forecaster, card = self._fit(self.panel.ends, judged.log)
@@ -133,7 +154,7 @@ class _Fit:
             forecaster, card = load_model(fitted), judged
             table = self._forecast(forecaster, self._production())
         write_model(model_dir, forecaster, card, status)
-        return status, table
+        return _Done(status, table, forecaster, card.log)
 
     def _fit(self, until: Cutoffs, replayed: FitLog | None) -> tuple[Forecaster, ModelCard]:
         kept = until.frame[until.frame["unique_id"].isin(self.series)].reset_index(drop=True)

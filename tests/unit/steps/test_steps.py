@@ -11,6 +11,7 @@ import pytest
 
 from kubecast.bundle import Bundle, mase
 from kubecast.config import AllSettings, CatBoostSettings, PipelineSettings, TrainingSettings
+from kubecast.convergence import convergence
 from kubecast.errors import ConfigError, DataError, InputError, IntegrityError, ModelError
 from kubecast.models import make_trainer
 from kubecast.models.artifact import read_card, read_status
@@ -367,8 +368,10 @@ def test_model_that_cannot_be_fitted_leaves_its_reason(
 ) -> None:
     broken(monkeypatch, error)
     paths = done / "panel", CATBOOST, 1, "continue", tmp_path / "model", tmp_path / "f.parquet"
-    status = train_model("catboost", *paths)
+    page = tmp_path / "report.html"
+    status = train_model("catboost", *paths, report=page)
     assert status.state == "failed"
+    assert f"The model could not be fitted: {status.reason}" in page.read_text()
     assert ("NaN" if error else "is not finite") in status.reason
     assert pd.read_parquet(tmp_path / "f.parquet").empty
     assert fit_metrics(tmp_path / "model") == {}
@@ -378,6 +381,31 @@ def test_model_that_cannot_be_fitted_leaves_its_reason(
     assert final == status
     with pytest.raises(ModelError):
         train_model("catboost", *paths[:3], "stop", *paths[4:])
+
+
+def test_page_on_a_fit_tells_its_end_and_what_it_rests_on(done: Path, tmp_path: Path) -> None:
+    paths = done / "panel", CATBOOST, 1, "stop"
+    page = tmp_path / "judged.html"
+    train_model("catboost", *paths, tmp_path / "judged", tmp_path / "f.parquet", report=page)
+    text = page.read_text()
+    ended = convergence(read_card(tmp_path / "judged").log)
+    assert f"<strong>{ended.verdict.capitalize()}</strong>: {ended.reason}." in text
+    assert "CatBoost&#39;s own figure" in text
+    board = json.loads((done / "evaluation" / "leaderboard.json").read_text())
+    told = [row for row in board["by_series"] if (row["model"], row["part"]) == ("catboost", "test")]
+    for row in told:
+        assert f"{row['unique_id']}</h3>" in text
+        assert f"MASE over the test part {row['mase']:.4g}" in text
+
+
+def test_page_on_a_final_fit_is_about_the_repetition(done: Path, tmp_path: Path) -> None:
+    page, fitted = tmp_path / "final.html", done / "judged"
+    paths = done / "panel", CATBOOST, 1, "stop", tmp_path / "final", tmp_path / "f.parquet"
+    train_model("catboost", *paths, fitted=fitted, report=page)
+    text = page.read_text()
+    assert "<h1>final-catboost</h1>" in text
+    assert "<strong>Repeated</strong>: the judged fit was repeated on all rows" in text
+    assert "The judged fit has them" in text
 
 
 def test_error_that_is_not_the_models_own_ends_the_task(

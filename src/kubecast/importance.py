@@ -1,0 +1,143 @@
+"""What a model's forecasts rest on: how much worse they are where one of its inputs is shuffled.
+
+Source: Breiman (2001), "Random forests", for permutation importance; here of any forecaster, over several
+windows of the validation part.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from kubecast.comparison import FiniteJson
+from kubecast.models.base import Forecaster
+from kubecast.panel import Cutoffs, Panel
+
+WINDOWS = 3  # the newest blocks of the validation part
+SERIES = 50  # at most, evenly spread
+SEASONS = 2  # of the target's history that are shuffled one by one; what is older, together
+
+
+class Importance(FiniteJson):
+    """One input of a model.
+
+    Attributes:
+        feature: Its name.
+        value: Rise of the mean absolute scaled error where the input is shuffled, mean over the windows; or a
+            model's own figure.
+        spread: Standard deviation over the windows; None for a model's own figure, or one window.
+    """
+
+    feature: str
+    value: float
+    spread: float | None = None
+
+
+@runtime_checkable
+class Explained(Protocol):
+    """A forecaster that knows the importance of its inputs."""
+
+    def importance(self) -> dict[str, float]:
+        """By input, in percent of all."""
+        ...
+
+
+def importance_of(forecaster: Forecaster, panel: Panel, seed: int) -> list[Importance]:
+    """A model's own figures where it has some, else ``permutation_importance``'s; the largest first."""
+    if not isinstance(forecaster, Explained):
+        return permutation_importance(panel, forecaster, seed)
+    found = sorted(forecaster.importance().items(), key=lambda each: -each[1])
+    return [Importance(feature=feature, value=value) for feature, value in found]
+
+
+def permutation_importance(panel: Panel, forecaster: Forecaster, seed: int) -> list[Importance]:
+    """Shuffle one input after the other, and score; the largest rise first.
+
+    Each series' own values are shuffled: a covariate's over all of its rows, the target's inside one season
+    of its history before the origin. A static covariate is shuffled over the series.
+
+    Args:
+        panel: Targets of its validation part are the only ones that are scored.
+        forecaster: A fitted model.
+        seed: Of the shuffles.
+
+    Returns:
+        Empty where no origin of the validation part can be scored.
+    """
+    rises: dict[str, list[float]] = {}
+    for origins in _windows(panel):
+        plain = _error(panel, panel, forecaster, origins)
+        if plain is None:
+            continue
+        for feature, shuffled in _shuffled(panel, origins, seed):
+            error = _error(shuffled, panel, forecaster, origins)
+            if error is not None:
+                rises.setdefault(feature, []).append(error - plain)
+    found = [
+        Importance(
+            feature=feature,
+            value=float(np.mean(values)),
+            spread=float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        )
+        for feature, values in rises.items()
+    ]
+    return sorted(found, key=lambda each: -each.value)
+
+
+def _windows(panel: Panel) -> Iterator[Cutoffs]:
+    """One origin of each series from each of the newest blocks: its last."""
+    origins = panel.origins[panel.origins["part"] == "validation"]
+    names = pd.unique(origins["unique_id"])
+    spread = np.unique(np.linspace(0, max(len(names) - 1, 0), SERIES).astype(np.int64))[: len(names)]
+    origins = origins[origins["unique_id"].isin(names[spread])]
+    for block in sorted(origins["block"].unique())[-WINDOWS:]:
+        last = origins[origins["block"] == block].groupby("unique_id", sort=True)["cutoff"].max()
+        yield Cutoffs(last.reset_index())
+
+
+def _error(seen: Panel, panel: Panel, forecaster: Forecaster, origins: Cutoffs) -> float | None:
+    """The mean over the series; None where no target counts."""
+    targets = panel.targets(origins)
+    table = targets.merge(forecaster.forecast(seen, origins), on=["unique_id", "cutoff", "ds"])
+    scale = table["unique_id"].map(panel.series.set_index("unique_id")["scale"]).astype(np.float64)
+    scaled = ((table[forecaster.name] - table["y"]).abs() / scale.where(scale > 0)).where(table["observed"])
+    mean = scaled.groupby(table["unique_id"]).mean().mean()
+    return float(mean) if np.isfinite(mean) else None
+
+
+def _shuffled(panel: Panel, origins: Cutoffs, seed: int) -> Iterator[tuple[str, Panel]]:
+    """Each input's name, and the panel with that input shuffled."""
+    rng = np.random.default_rng(seed)
+    for feature, rows in _history(panel, origins):
+        y = panel.frame["y"].to_numpy().copy()
+        for own in rows:
+            y[own] = y[rng.permutation(own)]
+        yield feature, replace(panel, frame=panel.frame.assign(y=y))
+    for name in (*panel.spec.future, *panel.spec.past):
+        values = panel.frame[name].to_numpy().copy()
+        for first, end in zip(panel.starts[:-1], panel.starts[1:], strict=True):
+            values[first:end] = rng.permutation(values[first:end])
+        yield name, replace(panel, frame=panel.frame.assign(**{name: values}))
+    for name in panel.spec.static if len(panel.static) > 1 else ():
+        values = rng.permutation(panel.static[name].to_numpy())
+        yield name, replace(panel, static=panel.static.assign(**{name: values}))
+
+
+def _history(panel: Panel, origins: Cutoffs) -> Iterator[tuple[str, list[NDArray[np.int64]]]]:
+    """Parts of the target's history by age: the newest seasons one by one, and what is older."""
+    season = max(panel.spec.season_lengths[0], 2)
+    ends = panel.rows_of(origins)
+    starts = panel.starts[panel.codes[ends]]
+    for age in range(SEASONS + 1):
+        last = ends - age * season
+        first = np.maximum(last - season + 1, starts) if age < SEASONS else starts
+        rows = [np.arange(low, high + 1) for low, high in zip(first, last, strict=True) if high > low]
+        name = f"target, {_AGES[age] if age < SEASONS else 'older'}"
+        if rows:
+            yield name, rows
+
+
+_AGES = ["newest season", "season before"]

@@ -1,0 +1,113 @@
+"""The report of a fit: whether it came to its end, what it rests on, what it used, and what it forecasts."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from kubecast.conformal import ConformalQuantiles, conformal_scores
+from kubecast.convergence import convergence
+from kubecast.errors import ModelError
+from kubecast.importance import Importance
+from kubecast.metrics import series_metrics
+from kubecast.models.artifact import Status
+from kubecast.models.base import FitLog
+from kubecast.panel import KEYS, Panel
+from kubecast.reports import charts
+from kubecast.reports.page import chosen_series, series_view, template
+from kubecast.usage import Usage
+
+LEVELS = [0.1, 0.9]  # of the intervals
+SHOWN = 25  # inputs in the chart of importance
+OWN = "CatBoost's own figure: how much the prediction changes where the input does, in percent of all inputs."
+SHUFFLED = (
+    "How much the mean absolute scaled error rises where the input is shuffled, over windows of the"
+    " validation part; the spread is its standard deviation over them."
+)
+REPEATED = "The judged fit has them: this one repeats it on all rows."
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fit and what it forecasts.
+
+    Attributes:
+        name: Of the model.
+        log: Of the fit.
+        importance: Of its inputs; empty for a fit that repeats another.
+        forecasts: ``unique_id``, ``cutoff``, ``ds``, ``part`` and ``<name>``.
+    """
+
+    name: str
+    log: FitLog
+    importance: list[Importance]
+    forecasts: pd.DataFrame
+
+
+def render_training(title: str, status: Status, fitted: Fitted | None, usage: Usage, panel: Panel) -> str:
+    """Render one self-contained page.
+
+    Args:
+        title: Of the task.
+        status: Tells why there is no fit, or why it is not this one.
+        fitted: None for a model that could not be fitted.
+        usage: Of the task.
+        panel: Gives the targets.
+    """
+    used = {
+        "usage_charts": charts.usage_charts(usage),
+        "peaks": _peaks(usage),
+        "samples": len(usage.seconds),
+    }
+    told = {} if fitted is None else _told(fitted, panel)
+    return template("training.html").render(
+        title=title, reason=status.reason, fitted=fitted is not None, **used, **told
+    )
+
+
+def _told(fitted: Fitted, panel: Panel) -> dict[str, Any]:
+    log, importance = fitted.log, fitted.importance
+    rates: Any = log.replay.get("learning_rates")
+    about = (SHUFFLED if importance[0].spread is not None else OWN) if importance else REPEATED
+    return {
+        "log": log,
+        "ended": convergence(log),
+        "curves": charts.curve_chart(log.curves, log.best, "curves") if any(log.curves.values()) else None,
+        "rates": charts.rate_chart(rates, "rates") if rates else None,
+        "importance": importance,
+        "importance_chart": charts.importance_chart(importance[:SHOWN], "importance") if importance else None,
+        "about_importance": about,
+        "paths": _paths(fitted, panel),
+        "no_paths": "No series of the test part could be scored." if importance else REPEATED,
+    }
+
+
+def _peaks(usage: Usage) -> list[tuple[str, float]]:
+    named = {
+        "processors, at most": usage.cpu,
+        "memory, GiB at most": usage.memory,
+        "GPU share, at most": usage.gpu,
+        "GPU memory, GiB at most": usage.gpu_memory,
+    }
+    return [(label, max(values)) for label, values in named.items() if values]
+
+
+def _paths(fitted: Fitted, panel: Panel) -> list[dict[str, Any]]:
+    """The best, median and worst series of the test part, with intervals from validation errors."""
+    name, judged = fitted.name, fitted.forecasts[fitted.forecasts["part"].isin(["validation", "test"])]
+    truth = panel.frame[["unique_id", "ds", "y", "observed"]]
+    table = judged[[*KEYS, "part", name]].merge(truth, on=["unique_id", "ds"], how="left")
+    validation, test = (table[table["part"] == part] for part in ("validation", "test"))
+    try:
+        scores = conformal_scores(validation, panel.series, name)
+        quantiles = ConformalQuantiles.fit(scores, LEVELS, panel.spec.horizon)
+    except ModelError:  # nothing was observed, or it is a final fit
+        return []
+    scales = panel.series.set_index("unique_id")["scale"]
+    shown = pd.concat([validation, quantiles.apply(test, {str(k): v for k, v in scales.items()}, name)])
+    found = series_metrics(test, panel.series, [name])["mase"][name].droplevel("part").dropna().sort_values()
+    ranked = [(str(unique_id), float(mase)) for unique_id, mase in found.items()]
+    return [
+        series_view(title, unique_id, mase, shown, name, LEVELS, f"path{at}")
+        for at, (title, unique_id, mase) in enumerate(chosen_series(ranked))
+    ]

@@ -1,0 +1,114 @@
+"""What a process uses while it works: processors, memory, and the GPUs that it sees."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import psutil
+import pynvml
+from pydantic import Field
+
+from kubecast.comparison import FiniteJson
+
+INTERVAL = 1.0  # seconds between samples, at least
+SHARE = 0.005  # of the time that sampling may take
+KEPT = 600  # samples; with more, every other one is left out and they become half as frequent
+GIB = 2**30
+
+Gpus = Callable[[], tuple[float, float] | None]
+
+
+class Usage(FiniteJson):
+    """Samples of what a process and its children used; lists have one value for each sample.
+
+    Attributes:
+        seconds: Since the first sample.
+        cpu: Processors kept busy since the sample before.
+        memory: Resident memory in GiB.
+        gpu: Share of the time that the GPUs worked, their mean; empty where there is none.
+        gpu_memory: Memory of the GPUs in use in GiB, by whomever.
+    """
+
+    seconds: list[float] = Field(default=[])
+    cpu: list[float] = Field(default=[])
+    memory: list[float] = Field(default=[])
+    gpu: list[float] = Field(default=[])
+    gpu_memory: list[float] = Field(default=[])
+
+
+@contextmanager
+def watched() -> Iterator[Usage]:
+    """Sample this process until the block ends; the result is filled meanwhile."""
+    usage, done = Usage(), threading.Event()
+    with _gpus() as gpus:
+        watch = threading.Thread(target=_watch, args=(usage, gpus, done), name="usage", daemon=True)
+        watch.start()
+        try:
+            yield usage
+        finally:
+            done.set()
+            watch.join()
+
+
+def _watch(usage: Usage, gpus: Gpus, done: threading.Event) -> None:
+    process, begun, interval = psutil.Process(), time.monotonic(), INTERVAL
+    last = begun, _busy(process)[0]
+    ended = False
+    while not ended:
+        ended = done.wait(interval)  # then a last sample, which a short task has alone
+        now = time.monotonic()
+        busy, memory = _busy(process)
+        usage.seconds.append(now - begun)
+        # The time of a child that nobody waited for is lost with it.
+        usage.cpu.append(max(busy - last[1], 0.0) / max(now - last[0], 1e-9))
+        usage.memory.append(memory / GIB)
+        if found := gpus():
+            usage.gpu.append(found[0])
+            usage.gpu_memory.append(found[1])
+        last = now, busy
+        if len(usage.seconds) >= KEPT:
+            _thin(usage)
+            interval *= 2
+        interval = max(interval, (time.monotonic() - now) / SHARE)
+
+
+def _busy(process: psutil.Process) -> tuple[float, int]:
+    """Seconds of processor time so far, and bytes of memory, with those of the children."""
+    times = process.cpu_times()
+    seconds, memory = times.user + times.system + times.children_user + times.children_system, 0
+    for each in (process, *process.children(recursive=True)):
+        with suppress(psutil.Error):  # it ended
+            memory += each.memory_info().rss
+            if each is not process:
+                own = each.cpu_times()
+                seconds += own.user + own.system
+    return seconds, memory
+
+
+def _thin(usage: Usage) -> None:
+    for values in (usage.seconds, usage.cpu, usage.memory, usage.gpu, usage.gpu_memory):
+        del values[::2]
+
+
+@contextmanager
+def _gpus() -> Iterator[Gpus]:
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:  # no driver
+        yield lambda: None
+        return
+    try:
+        yield _read_gpus
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _read_gpus() -> tuple[float, float] | None:
+    try:
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(at) for at in range(pynvml.nvmlDeviceGetCount())]
+        shares = [pynvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100 for handle in handles]
+        used = sum(pynvml.nvmlDeviceGetMemoryInfo(handle).used for handle in handles)
+    except pynvml.NVMLError:  # one that does not tell, as a part of a GPU
+        return None
+    return (sum(shares) / len(shares), used / GIB) if handles else None

@@ -1,0 +1,85 @@
+"""What forecasts rest on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kubecast.config import CatBoostSettings
+from kubecast.importance import importance_of, permutation_importance
+from kubecast.models import make_trainer
+from kubecast.models.base import FitPlan
+from kubecast.models.seasonal_naive import SeasonalNaive
+from kubecast.panel import Cutoffs, Panel
+from tests.conftest import WITH_COVARIATES, hourly
+
+
+@dataclass(frozen=True)
+class FromCovariate:
+    """Forecasts a known-future covariate's own values."""
+
+    column: str
+    name: str = "covariate"
+
+    def forecast(self, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
+        rows = panel.rows_of(origins)[:, None] + np.arange(1, panel.spec.horizon + 1)
+        values = panel.frame[self.column].to_numpy(dtype=np.float64)[rows].ravel()
+        return panel.grid(origins).assign(covariate=values)
+
+    def save(self, directory: Path) -> None:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def panel(make_panel: Callable[..., Panel]) -> Panel:
+    return make_panel(hourly(covariates=True), data=WITH_COVARIATES)
+
+
+def test_model_of_one_covariate_rests_on_that_alone(panel: Panel) -> None:
+    column = panel.spec.future[0]
+    y = panel.frame["y"].interpolate().bfill()
+    known = replace(panel, frame=panel.frame.assign(**{column: y.to_numpy()}))
+    first, *others = permutation_importance(known, FromCovariate(column), seed=1)
+    assert first.feature == column
+    assert first.value > 0.1
+    assert first.spread is not None
+    assert {each.value for each in others} == {0.0}
+
+
+def test_seasonal_naive_rests_on_the_newest_season(panel: Panel) -> None:
+    season = panel.spec.season_lengths[0]
+    first, *others = permutation_importance(panel, SeasonalNaive(season, "naive"), seed=1)
+    assert first.feature == "target, newest season"
+    assert first.value > 0
+    assert {each.value for each in others} == {0.0}
+
+
+def test_same_seed_gives_the_same(panel: Panel) -> None:
+    model = SeasonalNaive(panel.spec.season_lengths[0], "naive")
+    once, again, other = (permutation_importance(panel, model, seed) for seed in (1, 1, 2))
+    assert once == again != other
+
+
+def test_targets_of_the_test_part_are_not_read(panel: Panel) -> None:
+    model = SeasonalNaive(panel.spec.season_lengths[0], "naive")
+    ends = panel.frame["unique_id"].map(panel.series.set_index("unique_id")["validation_end"])
+    later = panel.frame["y"].where(panel.frame["ds"] <= ends, 1e6)
+    altered = replace(panel, frame=panel.frame.assign(y=later))
+    assert permutation_importance(altered, model, 1) == permutation_importance(panel, model, 1)
+
+
+def test_nothing_is_told_where_nothing_can_be_scored(panel: Panel) -> None:
+    flat = replace(panel, series=panel.series.assign(scale=float("nan")))
+    assert permutation_importance(flat, SeasonalNaive(24, "naive"), 1) == []
+
+
+def test_model_that_knows_its_own_tells_them(panel: Panel) -> None:
+    settings = CatBoostSettings(iterations=5, depth=2)
+    forecaster, _ = make_trainer("catboost", settings).fit(panel, panel.train_end, FitPlan())
+    found = importance_of(forecaster, panel, 1)
+    assert sum(each.value for each in found) == pytest.approx(100)
+    assert [each.value for each in found] == sorted((each.value for each in found), reverse=True)
+    assert {each.spread for each in found} == {None}
