@@ -8,6 +8,7 @@ from pydantic import Field
 
 from kubecast.comparison import FiniteJson, Paired, common_origins, finite, paired_difference
 from kubecast.config import PromotionSettings
+from kubecast.diagnostics import Residuals, residuals, season_phase
 from kubecast.metrics import (
     ENSEMBLE,
     POINT_METRICS,
@@ -86,6 +87,12 @@ class BlockRow(Figures):
     block: int
 
 
+class PhaseRow(Figures):
+    """The ensemble on the targets at one phase of the season, in steps from 0."""
+
+    phase: int
+
+
 class Evaluation(FiniteJson):
     """Every figure of a run; its JSON is ``leaderboard.json``.
 
@@ -101,6 +108,8 @@ class Evaluation(FiniteJson):
         by_lead_time: In order of lead time.
         by_series: In order of series.
         by_block: In order of block.
+        by_phase: The ensemble alone, in order of phase; phase 0 is that of the first judged target.
+        residuals: Of the ensemble over the test part; None where no target counts.
         paired: The ensemble against the best member.
         decision: Of the gate.
     """
@@ -117,6 +126,8 @@ class Evaluation(FiniteJson):
     by_lead_time: list[LeadTimeRow]
     by_series: list[SeriesRow]
     by_block: list[BlockRow]
+    by_phase: list[PhaseRow] = Field(default=[])
+    residuals: Residuals | None = None
     paired: Paired
     decision: Decision
 
@@ -190,6 +201,8 @@ def evaluate(
     leaderboard = _leaderboard(table, series, metrics, means, models, best_naive)
     paired = paired_difference(table, series, ENSEMBLE, recipe.best_member, common_origins(table, panel))
     row = next(row for row in leaderboard if row.model == ENSEMBLE and row.part == "test")
+    phase = season_phase(table["ds"], panel.spec.frequency, panel.spec.season_lengths[0])
+    phases = _breakdown(table.assign(phase=phase), series, [ENSEMBLE], "phase", levels)
     return Evaluation(
         frequency=panel.spec.frequency,
         horizon=panel.spec.horizon,
@@ -204,6 +217,8 @@ def evaluate(
             SeriesRow(**row) for row in _rows(metrics, count_points(table, series, _SERIES), models, _SERIES)
         ],
         by_block=[BlockRow(**row) for row in _breakdown(table, series, models, "block", levels)],
+        by_phase=[PhaseRow(**row) for row in phases],
+        residuals=residuals(table[table["part"] == "test"], series, ENSEMBLE),
         paired=paired,
         decision=decide(
             table[table["part"] == "test"],

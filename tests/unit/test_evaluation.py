@@ -53,6 +53,17 @@ def test_leaderboard_has_every_model_and_part_best_first(found: Evaluation) -> N
         assert {row.model for row in found.leaderboard if row.part == part} == {*KINDS, ENSEMBLE}
 
 
+def test_coverage_is_told_by_season_phase(found: Evaluation) -> None:
+    rows = [row for row in found.by_phase if row.part == "test"]
+    assert {row.model for row in found.by_phase} == {ENSEMBLE}
+    assert [row.phase for row in rows] == sorted({row.phase for row in rows})
+    assert all(0 <= row.phase < 24 for row in rows)
+    whole = found.row(ENSEMBLE, "test")
+    assert sum(row.scored for row in rows) == whole.scored
+    inside = sum(row.scored * row.coverage["80"] for row in rows) / whole.scored
+    assert inside == pytest.approx(whole.coverage["80"], abs=0.05)  # each series weighs the same
+
+
 def test_figures_are_those_computed_by_hand(found: Evaluation, table: pd.DataFrame) -> None:
     rows = table[table["part"] == "test"]
     errors = (rows["y"] - rows["bad"]).abs() / rows["unique_id"].str[1:].astype(float)

@@ -128,7 +128,7 @@ def test_ids_are_unique_and_references_resolve(page: str, checked: _Checker) -> 
 
 def test_every_chart_has_a_label_and_text_that_is_text(page: str, checked: _Checker) -> None:
     charts = re.findall(r"<svg ([^>]*)>", page)
-    assert len(charts) == 6
+    assert len(charts) == 12
     assert all('role="img"' in chart and "aria-label=" in chart for chart in charts)
     assert "text" in checked.tags
     assert "currentColor" in page
@@ -146,6 +146,28 @@ def test_figures_are_those_of_the_evaluation() -> None:
     assert row.skill is not None
     assert cells[0] == (f"{row.mase:.4g}", f"{100 * row.skill:.1f} %")
     assert "m = 24" in page
+
+
+def test_blocks_and_errors_are_those_of_the_evaluation() -> None:
+    table = forecasts(NOISE, origins=10)
+    page, panel, recipe = render(table)
+    _, stacked = stack(table, panel.series, SETTINGS, KINDS, {}, 24)
+    found = evaluate(stacked, panel, recipe)
+    blocks = [
+        row.mase
+        for part in ("validation", "test")
+        for row in found.by_block
+        if (row.part, row.model) == (part, ENSEMBLE)
+    ]
+    cells = "".join(f"<td>{value:.4g}</td>" for value in blocks if value is not None)
+    assert len(blocks) == 6
+    assert re.search(
+        rf'<td class="text">ensemble</td><td>[^<]*</td><td>[^<]*</td>{re.escape(cells)}</tr>', page
+    )
+    told = found.residuals
+    assert told is not None
+    assert f"mean {told.mean:.4g} (above 0" in page
+    assert f"standard deviation {told.deviation:.4g}." in page
 
 
 def test_champion_stands_beside_the_version_with_every_check() -> None:

@@ -127,6 +127,98 @@ def coverage_chart(levels: Mapping[str, tuple[float, float]], name: str) -> Mark
     )
 
 
+def coverage_step_chart(lines: Mapping[str, Sequence[float | None]], title: str, name: str) -> Markup:
+    """Observed coverage by lead time or season phase, one line for each nominal level, which is dotted.
+
+    Args:
+        lines: By nominal coverage in percent, shape (steps,).
+        title: What the steps are.
+        name: Unique in the page.
+    """
+
+    def draw(axes: "Axes") -> None:
+        for (level, values), colour in zip(lines.items(), (ACCENT, *PALETTE), strict=False):
+            points = np.array([np.nan if value is None else value for value in values])
+            axes.plot(
+                np.arange(len(points)) + (title == "lead time"),
+                points,
+                color=colour,
+                lw=1.5,
+                label=f"{level} %",
+            )
+            axes.axhline(float(level) / 100, color=colour, lw=1, ls=":")
+        axes.set(xlabel=f"{title}, steps", ylabel="observed coverage", ylim=(0, 1.02))
+        axes.legend(ncols=6, fontsize=8, **_ABOVE)
+
+    return _chart(draw, name, f"Line chart of observed coverage by {title}; nominal coverage is dotted")
+
+
+def block_chart(
+    names: Sequence[str],
+    lines: Mapping[str, Sequence[float | None]],
+    strong: str,
+    season_length: int,
+    name: str,
+) -> Markup:
+    """MASE by block of origins, one line for each model.
+
+    Args:
+        names: Of the blocks, oldest first.
+        lines: By model, shape (blocks,).
+        strong: The model to stand out.
+        season_length: MASE's m.
+        name: Unique in the page.
+    """
+
+    def draw(axes: "Axes") -> None:
+        colours = _colours(lines, strong)
+        for model, values in lines.items():
+            points = [np.nan if value is None else value for value in values]
+            width = 2.4 if model == strong else 1.2
+            axes.plot(names, points, color=colours[model], label=model, lw=width, marker="o", ms=3)
+        axes.set(ylabel=f"MASE, m = {season_length}", ylim=(0, None))
+        axes.tick_params(axis="x", rotation=25)
+        axes.legend(ncols=4, fontsize=8, **_ABOVE)
+
+    return _chart(draw, name, "Line chart of MASE by block for each model; the table below has the figures")
+
+
+def histogram_chart(edges: Sequence[float], counts: Sequence[int], name: str) -> Markup:
+    """How many errors are of which size."""
+
+    def draw(axes: "Axes") -> None:
+        axes.stairs(counts, edges, fill=True, color=ACCENT)
+        axes.axvline(0, color=_INK, lw=1, ls=":")
+        axes.set(xlabel="target less forecast, in the series' scale", ylabel="targets")
+
+    return _chart(draw, name, "Histogram of the errors of the ensemble over the test part", 4.8)
+
+
+def quantile_chart(normal: Sequence[float], observed: Sequence[float], name: str) -> Markup:
+    """Quantiles of errors against those of a normal distribution; on the diagonal where they are normal."""
+
+    def draw(axes: "Axes") -> None:
+        ends = [min(*normal, *observed), max(*normal, *observed)]
+        axes.plot(ends, ends, color=_INK, lw=1, ls=":")
+        axes.plot(normal, observed, color=ACCENT, lw=0, marker="o", ms=3)
+        axes.set(xlabel="normal quantile", ylabel="observed quantile")
+
+    return _chart(draw, name, "Q-Q plot of the errors against a normal distribution", 4.2)
+
+
+def correlation_chart(values: Sequence[float], band: float, name: str) -> Markup:
+    """Autocorrelation by lag, and the band that independent errors stay within."""
+
+    def draw(axes: "Axes") -> None:
+        axes.axhspan(-band, band, color=_INK, alpha=0.08, lw=0)
+        axes.axhline(0, color=_INK, lw=1)
+        axes.vlines(np.arange(1, len(values) + 1), 0, values, color=ACCENT, lw=3)
+        axes.set(xlabel="lag, origins", ylabel="autocorrelation", ylim=(-1.05, 1.05))
+        axes.locator_params(axis="x", integer=True)
+
+    return _chart(draw, name, f"Bar chart of the autocorrelation by lag, {values[0]:.2f} at the first", 4.8)
+
+
 def curve_chart(curves: Mapping[str, Sequence[float]], best: int | None, name: str) -> Markup:
     """Loss by epoch or iteration, with the best one marked."""
 

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from kubecast.evaluation import Evaluation, LeaderboardRow, SeriesRow
+from kubecast.diagnostics import Residuals
+from kubecast.evaluation import Evaluation, LeaderboardRow, LeadTimeRow, PhaseRow, SeriesRow
 from kubecast.metrics import ENSEMBLE, intervals, quantile_column
 from kubecast.models.base import FitLog
 from kubecast.models.ensemble import StackRecipe
@@ -56,6 +57,8 @@ def render_report(
             )
         ],
         coverage=_coverage(evaluation),
+        blocks=_blocks(evaluation),
+        residuals=_residuals(evaluation.residuals),
         fits=[_fit(name, log, f"fit{at}") for at, (name, log) in enumerate(fitted.items())],
         longest=LONGEST,
     )
@@ -161,12 +164,68 @@ def series_view(
     }
 
 
+def _blocks(evaluation: Evaluation) -> dict[str, Any]:
+    """MASE by block of both parts, oldest first: whether a model is as good in each."""
+    models = [row.model for row in _board(evaluation, "test")]
+    found: dict[tuple[str, int], dict[str, float | None]] = {}
+    for row in evaluation.by_block:
+        found.setdefault((row.part, row.block), {})[row.model] = row.mase
+    ordered = sorted(found, key=lambda key: (key[0] == "test", key[1]))
+    rows = [
+        (f"{part} {block + 1}", [found[part, block].get(model) for model in models])
+        for part, block in ordered
+    ]
+    lines = {model: [values[at] for _, values in rows] for at, model in enumerate(models)}
+    return {
+        "models": models,
+        "rows": rows,
+        "spread": [(model, *_spread(values)) for model, values in lines.items()],
+        "chart": charts.block_chart(
+            [name for name, _ in rows], lines, ENSEMBLE, evaluation.season_length, "block"
+        ),
+    }
+
+
+def _spread(values: Sequence[float | None]) -> tuple[float | None, float | None]:
+    """Mean over blocks, and the standard deviation by the mean."""
+    known = [value for value in values if value is not None]
+    mean = float(np.mean(known)) if known else None
+    return mean, float(np.std(known, ddof=1)) / mean if mean and len(known) > 1 else None
+
+
+def _residuals(found: Residuals | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "figures": found,
+        "histogram": charts.histogram_chart(found.edges, found.counts, "histogram"),
+        "quantiles": charts.quantile_chart(found.normal, found.observed, "quantiles"),
+        "correlation": charts.correlation_chart(found.autocorrelation, found.band, "correlation")
+        if found.band is not None
+        else None,
+    }
+
+
 def _coverage(evaluation: Evaluation) -> dict[str, Any]:
-    """Observed coverage on both parts by nominal level, and its chart."""
+    """Observed coverage by nominal level, by lead time and by season phase, and charts of them."""
     test, validation = (evaluation.row(ENSEMBLE, part).coverage for part in ("test", "validation"))
     pairs = {level: (float(level) / 100, observed) for level, observed in test.items()}
+    steps: dict[str, Sequence[LeadTimeRow | PhaseRow]] = {
+        "lead time": [row for row in evaluation.by_lead_time if (row.part, row.model) == ("test", ENSEMBLE)],
+        "season phase": [row for row in evaluation.by_phase if row.part == "test"],
+    }
+    lines = {
+        title: {level: [row.coverage.get(level) for row in rows] for level in test}
+        for title, rows in steps.items()
+        if len(rows) > 1
+    }
     return {
         "chart": charts.coverage_chart(pairs, "coverage") if pairs else None,
+        "steps": {
+            title: charts.coverage_step_chart(found, title, f"coverage-{at}")
+            for at, (title, found) in enumerate(lines.items())
+            if found
+        },
         "rows": [(level, observed, validation.get(level)) for level, observed in test.items()],
     }
 

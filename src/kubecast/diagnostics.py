@@ -1,0 +1,109 @@
+"""What the errors of a forecast are like: their spread, whether normal, whether one follows another."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from kubecast.comparison import FiniteJson
+from kubecast.metrics import lead_times, scorable
+
+BINS = 40
+TAIL = 0.005  # of the errors, on each side, that the histogram puts into its outermost bins
+POINTS = 99  # of the Q-Q plot
+LAGS = 24
+
+
+class Residuals(FiniteJson):
+    """Errors over a part, target less forecast, in units of each series' scale.
+
+    Attributes:
+        count: How many.
+        mean: Above 0 where forecasts are too low.
+        deviation: Standard deviation.
+        edges: Of the bins, one more than there are.
+        counts: Errors in each bin; the outermost hold those beyond as well.
+        normal: Quantiles of the normal distribution with that mean and deviation.
+        observed: The same quantiles of the errors.
+        autocorrelation: Of the one-step errors of neighbouring origins, by lag in origins from 1; pooled over
+            series, none across blocks.
+        band: Share that independent errors stay within at 95 % of the lags; None where there is no lag.
+    """
+
+    count: int
+    mean: float
+    deviation: float
+    edges: list[float]
+    counts: list[int]
+    normal: list[float]
+    observed: list[float]
+    autocorrelation: list[float]
+    band: float | None = None
+
+
+def residuals(table: pd.DataFrame, series: pd.DataFrame, model: str) -> Residuals | None:
+    """Describe the errors of one model.
+
+    Args:
+        table: Forecasts of one part beside their targets; an origin's rows complete and in order of time.
+        series: Gives the scales.
+        model: Column of the point forecasts.
+
+    Returns:
+        None where no target counts.
+    """
+    scale = table["unique_id"].map(series.set_index("unique_id")["scale"]).astype(np.float64)
+    errors = ((table["y"] - table[model]) / scale).where(scorable(table, series))
+    values = errors.dropna().to_numpy()
+    if not len(values):
+        return None
+    mean, deviation = float(values.mean()), float(values.std())
+    low, high = np.quantile(values, [TAIL, 1 - TAIL])
+    edges = np.linspace(low, high, BINS + 1) if high > low else np.array([low - 0.5, low + 0.5])
+    counts, _ = np.histogram(values.clip(edges[0], edges[-1]), edges)
+    levels = np.arange(1, POINTS + 1) / (POINTS + 1)
+    first = errors[lead_times(table) == 1]
+    found, pairs = _autocorrelation(first, table.loc[first.index])
+    return Residuals(
+        count=len(values),
+        mean=mean,
+        deviation=deviation,
+        edges=edges.tolist(),
+        counts=counts.tolist(),
+        normal=(mean + deviation * stats.norm.ppf(levels)).tolist(),
+        observed=np.quantile(values, levels).tolist(),
+        autocorrelation=found,
+        band=1.96 / float(np.sqrt(pairs)) if found else None,
+    )
+
+
+def _autocorrelation(errors: "pd.Series[float]", rows: pd.DataFrame) -> tuple[list[float], int]:
+    """By lag, and the number of pairs at the first."""
+    order = rows.sort_values(["unique_id", "block", "cutoff"]).index
+    errors, rows = errors.loc[order], rows.loc[order]
+    centred = errors - errors.groupby(rows["unique_id"]).transform("mean")
+    groups = [rows["unique_id"], rows["block"]]
+    longest = int(centred.groupby(groups).size().max()) if len(centred) else 0
+    found: list[float] = []
+    first = 0
+    for lag in range(1, min(LAGS, longest // 2) + 1):
+        now, before = _both(centred, centred.groupby(groups).shift(lag))
+        power = float(np.sqrt(np.sum(now**2) * np.sum(before**2)))
+        if power == 0:
+            break
+        first = first or len(now)
+        found.append(float(np.sum(now * before) / power))
+    return found, first
+
+
+def _both(
+    now: "pd.Series[float]", before: "pd.Series[float]"
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    kept = now.notna() & before.notna()
+    return np.asarray(now[kept], np.float64), np.asarray(before[kept], np.float64)
+
+
+def season_phase(ds: "pd.Series[pd.Timestamp]", frequency: str, season_length: int) -> NDArray[np.int64]:
+    """Where in a season each time lies, in steps from the first time; alike for every series."""
+    grid = pd.date_range(ds.min(), ds.max(), freq=frequency)
+    return np.asarray(np.searchsorted(grid.to_numpy(), ds.to_numpy()) % season_length, dtype=np.int64)
