@@ -1,74 +1,14 @@
 """The command and the compiled pipeline, through KFP's local runner, in processes of their own."""
 
 import json
-import os
-import shutil
-import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
-from tests.conftest import hourly
-
-KUBECAST = [sys.executable, "-c", "from kubecast.cli import main; main()"]
-SETTINGS: dict[str, dict[str, Any]] = {
-    "training": {
-        "horizon": 6,
-        "season_lengths": [24],
-        "data": {"min_samples": 100},
-        "validation": {"cv_folds": 3, "max_origins": 8},
-    },
-    "arima": {"max_order": [1, 1, 1]},
-    "lstm": {"sequence_length": 48, "patch_length": 4, "hidden_units": [8], "epochs": 2},
-    "transformer": {
-        "sequence_length": 48,
-        "patch_length": 4,
-        "d_model": 8,
-        "num_heads": 2,
-        "num_layers": 1,
-        "dff": 16,
-        "epochs": 2,
-    },
-    "catboost": {"iterations": 20, "depth": 3},
-}
-
-
-def kubecast(*words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([*KUBECAST, *words], capture_output=True, text=True, check=False)
-
-
-def unruly(rows: int = 400) -> pd.DataFrame:
-    """Several series with gaps, duplicates and rows in no order."""
-    clean = hourly(rows=rows)
-    random = np.random.default_rng(5)
-    kept = clean.drop(index=random.choice(np.arange(20, len(clean) - 20), 15, replace=False))
-    return pd.concat([kept, kept.sample(10, random_state=1)]).sample(frac=1, random_state=2)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("run")
-    (folder / "configs").mkdir()
-    for name, section in SETTINGS.items():
-        (folder / "configs" / f"{name}.yaml").write_text(yaml.safe_dump({name: section}))
-    unruly().to_csv(folder / "data.csv", index=False)
-    return folder
-
-
-def arguments(folder: Path, output: str, *more: str) -> list[str]:
-    return [
-        "run",
-        *("--data", str(folder / "data.csv")),
-        *("--config", str(folder / "configs")),
-        *("--output", str(folder / output)),
-        *more,
-    ]
+from tests.e2e.runs import arguments, executed, kubecast
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +17,6 @@ def finished(folder: Path) -> "subprocess.CompletedProcess[str]":
     done = kubecast(*arguments(folder, "out", "--cache"))
     assert done.returncode == 0, done.stderr + (folder / "out" / "run.log").read_text()[-3000:]
     return done
-
-
-def executed(folder: Path, output: str) -> list[str]:
-    """Tasks that the latest run really ran, each of which made a folder."""
-    runs = sorted(
-        path for path in (folder / output / "artifacts").iterdir() if path.name.startswith("kubecast")
-    )
-    return sorted(path.name for path in runs[-1].iterdir())
 
 
 def test_run_writes_what_the_readme_lists(finished: Any, folder: Path) -> None:
@@ -113,35 +45,6 @@ def test_second_run_on_unchanged_data_runs_only_resolve_inputs(finished: Any, fo
     assert again.returncode == 0, again.stderr
     assert executed(folder, "out") == ["resolve-inputs"]
     assert again.stdout.splitlines()[-1] == finished.stdout.splitlines()[-1]
-
-
-def test_changed_bytes_run_everything_and_another_champion_only_what_judges(
-    folder: Path, tmp_path: Path
-) -> None:
-    def run(rows: pd.DataFrame, *more: str) -> tuple[Any, list[str]]:
-        rows.to_csv(tmp_path / "data.csv", index=False)
-        done = kubecast(*arguments(tmp_path, "out", "--cache", "--models", "catboost", "--json", *more))
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout), executed(tmp_path, "out")
-
-    shutil.copytree(folder / "configs", tmp_path / "configs")
-    rows = hourly()
-    _, every = run(rows)
-    changed, again = run(rows.assign(y=rows["y"] + 1))
-    assert again == every
-    assert len(every) > 6
-    registry = str(tmp_path / "out" / "registry")
-    promoted = kubecast("models", "promote", "--registry", registry, changed["version"])
-    assert promoted.returncode == 0, promoted.stderr
-    judged, ran = run(rows)
-    assert ran == ["evaluate-models", "forecast-champion", "register-model", "resolve-inputs"]
-    assert f"forecaster@{judged['decision']['champion']}" == changed["version"]
-    other = ("--set", "catboost.iterations=7")
-    retrained, ran = run(rows, "--mode", "retrain", *other)
-    assert ran == ["resolve-inputs"]  # the champion's settings are those of before
-    assert retrained["version"] == judged["version"]
-    _, ran = run(rows, *other)
-    assert "train-catboost" in ran
 
 
 def test_forecast_in_a_new_process_equals_the_production_forecast(finished: Any, folder: Path) -> None:
@@ -183,28 +86,6 @@ def test_backtest_is_refused_before_what_the_version_has_seen(finished: Any, fol
     table = pd.read_csv(folder / "backtest.csv")
     assert found["origins"] == len(table[["unique_id", "cutoff"]].drop_duplicates())
     assert 0 < found["mase"] < 2
-
-
-def test_killed_run_leaves_the_registry_readable_and_the_next_run_works(finished: Any, folder: Path) -> None:
-    registry = folder / "out" / "registry"
-    words = arguments(folder, "killed", "--registry", str(registry), "--models", "catboost,arima")
-    for moment in ("train-", "register-model"):
-        process = subprocess.Popen(
-            [*KUBECAST, *words], stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith(f"started   {moment}"):
-                break
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        listed = json.loads(kubecast("models", "list", "--registry", str(registry), "--json").stdout)
-        assert [row["aliases"] for row in listed].count("champion") == 1
-    done = kubecast(*words, "--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["decision"]["champion"] in {row["version"] for row in listed}
-    shown = kubecast("models", "show", "--registry", str(registry), json.loads(done.stdout)["version"])
-    assert shown.returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from kubecast.steps.checkpoint import checkpoints
 from pipelines.compiling import compile_pipeline
 from pipelines.local import run_compiled
 from tests.conftest import hourly
-from tests.e2e.test_local_run import SETTINGS, kubecast
+from tests.e2e.runs import SETTINGS, kubecast
 
 
 def test_a_run_publishes_to_a_bucket_and_forecasts_come_from_it(s3_url: str, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.conftest import hourly
-from tests.e2e.test_local_run import SETTINGS, arguments, executed, kubecast
+from tests.e2e.runs import SETTINGS, arguments, executed, kubecast
 
 
 def test_tuning_finds_settings_that_are_trained_published_and_taken_up_by_the_next_retraining(
