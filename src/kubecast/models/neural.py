@@ -227,8 +227,6 @@ class NeuralTrainer(ABC, Generic[S]):
         penalty = replayed.penalty if replayed is not None else None
         if self.settings.linear_skip:
             penalty = _fit_skip(forecaster.network, windows, origins.train, penalty)
-        limit = self.settings.time_limit
-        deadlines = [plan.deadline, None if limit is None else started + limit]
         precision = self.settings.precision
         training = _Training(
             forecaster=forecaster,
@@ -240,7 +238,7 @@ class NeuralTrainer(ABC, Generic[S]):
             plan=plan,
             replay=replayed,
             penalty=penalty,
-            deadline=min((end for end in deadlines if end is not None), default=float("inf")),
+            deadline=float("inf") if plan.deadline is None else plan.deadline,
         )
         stopped = training.run()
         log = FitLog(

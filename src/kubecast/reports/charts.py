@@ -77,15 +77,9 @@ def lead_time_chart(
     """
 
     def draw(axes: "Axes") -> None:
-        colours = _colours(lines, strong)
-        for model, values in lines.items():
-            points = np.array([np.nan if value is None else value for value in values])
-            style: dict[str, Any] = {"lw": 2.4, "zorder": 5} if model == strong else {"lw": 1.2}
-            if len(points) == 1:
-                style["marker"] = "o"
-            axes.plot(np.arange(1, len(points) + 1), points, color=colours[model], label=model, **style)
-        axes.set(xlabel="lead time, steps", ylabel=f"MASE, m = {season_length}", ylim=(0, None))
-        axes.legend(ncols=4, fontsize=8, **_ABOVE)
+        steps = np.arange(1, max(map(len, lines.values()), default=0) + 1)
+        _model_lines(axes, steps, lines, strong)
+        axes.set(xlabel="lead time, steps", ylabel=f"MASE, m = {season_length}")
 
     return _chart(
         draw, name, "Line chart of MASE by lead time for each model; the table below has the figures"
@@ -138,14 +132,8 @@ def coverage_step_chart(lines: Mapping[str, Sequence[float | None]], title: str,
 
     def draw(axes: "Axes") -> None:
         for (level, values), colour in zip(lines.items(), (ACCENT, *PALETTE), strict=False):
-            points = np.array([np.nan if value is None else value for value in values])
-            axes.plot(
-                np.arange(len(points)) + (title == "lead time"),
-                points,
-                color=colour,
-                lw=1.5,
-                label=f"{level} %",
-            )
+            steps = np.arange(len(values)) + (title == "lead time")
+            _line(axes, steps, values, color=colour, label=f"{level} %")
             axes.axhline(float(level) / 100, color=colour, lw=1, ls=":")
         axes.set(xlabel=f"{title}, steps", ylabel="observed coverage", ylim=(0, 1.02))
         axes.legend(ncols=6, fontsize=8, **_ABOVE)
@@ -171,14 +159,9 @@ def block_chart(
     """
 
     def draw(axes: "Axes") -> None:
-        colours = _colours(lines, strong)
-        for model, values in lines.items():
-            points = [np.nan if value is None else value for value in values]
-            width = 2.4 if model == strong else 1.2
-            axes.plot(names, points, color=colours[model], label=model, lw=width, marker="o", ms=3)
-        axes.set(ylabel=f"MASE, m = {season_length}", ylim=(0, None))
+        _model_lines(axes, names, lines, strong, marker="o", ms=3)
+        axes.set(ylabel=f"MASE, m = {season_length}")
         axes.tick_params(axis="x", rotation=25)
-        axes.legend(ncols=4, fontsize=8, **_ABOVE)
 
     return _chart(draw, name, "Line chart of MASE by block for each model; the table below has the figures")
 
@@ -227,10 +210,7 @@ def curve_chart(curves: Mapping[str, Sequence[float]], best: int | None, name: s
         colours = dict(zip(drawn, (ACCENT, *PALETTE), strict=False))
         for label, values in drawn.items():
             kept = np.unique(np.linspace(0, len(values) - 1, CURVE_POINTS).astype(np.int64))
-            marker = "o" if len(values) == 1 else None
-            axes.plot(
-                kept, np.asarray(values)[kept], color=colours[label], label=label, lw=1.5, marker=marker
-            )
+            _line(axes, kept, np.asarray(values)[kept], color=colours[label], label=label)
         if best is not None:
             axes.axvline(best, color=_INK, lw=1, ls=":", label=f"best: {best}")
         axes.set(xlabel="epoch or iteration", ylabel="loss")
@@ -243,9 +223,7 @@ def rate_chart(rates: Sequence[float], name: str) -> Markup:
     """Learning rate by epoch."""
 
     def draw(axes: "Axes") -> None:
-        axes.plot(
-            np.arange(1, len(rates) + 1), rates, color=ACCENT, lw=1.5, marker="o" if len(rates) == 1 else None
-        )
+        _line(axes, np.arange(1, len(rates) + 1), rates, color=ACCENT)
         axes.set(xlabel="epoch", ylabel="learning rate", ylim=(0, None))
 
     return _chart(draw, name, f"Line chart of the learning rate, from {rates[0]:.3g} to {rates[-1]:.3g}", 4.8)
@@ -262,8 +240,7 @@ def usage_charts(usage: Usage) -> dict[str, Markup]:
 
     def chart(title: str, values: Sequence[float], label: str) -> Markup:
         def draw(axes: "Axes") -> None:
-            seconds = usage.seconds[-len(values) :]
-            axes.plot(seconds, values, color=ACCENT, lw=1.5, marker="o" if len(values) == 1 else None)
+            _line(axes, usage.seconds[-len(values) :], values, color=ACCENT)
             axes.set(xlabel="seconds", ylabel=label, ylim=(0, None))
 
         about = f"Line chart of {label} over {usage.seconds[-1]:.0f} seconds, at most {max(values):.3g}"
@@ -335,6 +312,22 @@ def _restyle(figure: "Figure") -> None:
         legend.set_frame_on(False)
     for text in figure.findobj(Text):
         text.set(color=_INK, parse_math=False, fontsize=9)
+
+
+def _line(axes: "Axes", at: Any, values: Any, **style: Any) -> None:
+    """A line, with a gap where there is no value; a point where there is but one."""
+    points = np.array([np.nan if value is None else value for value in values])
+    axes.plot(at, points, **{"lw": 1.5, "marker": "o" if len(points) == 1 else None} | style)
+
+
+def _model_lines(axes: "Axes", at: Any, lines: Mapping[str, Any], strong: str, **style: Any) -> None:
+    """A line for each model, from 0 up, the strong one in front."""
+    colours = _colours(lines, strong)
+    for model, values in lines.items():
+        weight = {"lw": 2.4, "zorder": 5} if model == strong else {"lw": 1.2}
+        _line(axes, at, values, color=colours[model], label=model, **weight, **style)
+    axes.set(ylim=(0, None))
+    axes.legend(ncols=4, fontsize=8, **_ABOVE)
 
 
 def _colours(models: Mapping[str, Any], strong: str) -> dict[str, str]:

@@ -177,7 +177,6 @@ def _blocks(evaluation: Evaluation) -> dict[str, Any]:
     ]
     lines = {model: [values[at] for _, values in rows] for at, model in enumerate(models)}
     return {
-        "models": models,
         "rows": rows,
         "spread": [(model, *_spread(values)) for model, values in lines.items()],
         "chart": charts.block_chart(

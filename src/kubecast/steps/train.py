@@ -102,11 +102,11 @@ class _Done(NamedTuple):
     status: Status
     table: pd.DataFrame
     forecaster: Forecaster | None = None
-    log: FitLog = FitLog(stopped="")
+    log: FitLog | None = None
 
     def told(self, panel: Panel, seed: int, explained: bool) -> Fitted | None:
         """What the report says of it; a final fit is not ``explained`` again."""
-        if self.forecaster is None:
+        if self.forecaster is None or self.log is None:
             return None
         importance = importance_of(self.forecaster, panel, seed) if explained else []
         return Fitted(self.forecaster.name, self.log, importance, self.table)

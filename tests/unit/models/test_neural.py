@@ -15,7 +15,7 @@ import pytest
 from kubecast.config import EarlyStopping, LstmSettings, TransformerSettings
 from kubecast.errors import DataError, IntegrityError, ModelError
 from kubecast.models import neural
-from kubecast.models.base import FitLog, FitPlan
+from kubecast.models.base import FitLog, FitPlan, deadline_after
 from kubecast.models.lstm import LstmForecaster, LstmTrainer
 from kubecast.models.neural import _ridge, keras
 from kubecast.models.seasonal_naive import SeasonalNaive
@@ -47,7 +47,8 @@ def fit(
     panel: Panel, plan: FitPlan | None = None, until: Cutoffs | None = None, **changes: object
 ) -> tuple[LstmForecaster, FitLog]:
     settings = SETTINGS.model_copy(update=changes)
-    return LstmTrainer(settings, "lstm").fit(panel, until or panel.train_end, plan or FitPlan(seed=5))  # type: ignore[return-value]
+    plan = plan or FitPlan(seed=5, deadline=deadline_after(settings.time_limit))
+    return LstmTrainer(settings, "lstm").fit(panel, until or panel.train_end, plan)  # type: ignore[return-value]
 
 
 def values(forecaster: LstmForecaster, panel: Panel) -> np.ndarray:

@@ -5,6 +5,7 @@ import json
 import re
 import signal
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -102,10 +103,20 @@ def put(kmock: KubernetesEmulator, *trials: dict[str, Any]) -> None:
         kmock.objects[TRIALS, NAMESPACE, each["metadata"]["name"]] = each
 
 
-async def end(kmock: KubernetesEmulator, status: dict[str, Any]) -> None:
-    """Let the Experiment end once it is there."""
-    while (EXPERIMENTS, NAMESPACE, NAME) not in kmock.objects:
+async def until(seen: Callable[[], Any]) -> None:
+    while not seen():
         await asyncio.sleep(0.01)
+
+
+def exists(kmock: KubernetesEmulator) -> bool:
+    return (EXPERIMENTS, NAMESPACE, NAME) in kmock.objects
+
+
+async def end(
+    kmock: KubernetesEmulator, status: dict[str, Any], after: Callable[[], Any] = lambda: True
+) -> None:
+    """Let the Experiment end once it is there, and ``after`` something."""
+    await until(lambda: exists(kmock) and after())
     kmock.objects[EXPERIMENTS, NAMESPACE, NAME].patch(status)
 
 
@@ -253,13 +264,10 @@ async def test_trials_that_may_not_be_listed_are_told(kmock: KubernetesEmulator,
 async def test_watch_that_drops_is_begun_again(kmock: KubernetesEmulator, running: Running) -> None:
     watches = kmock["get", EXPERIMENTS, params({"watch": "True"})] << 500 << {"message": "etcd"}
     put(kmock, trial(1, "Succeeded", "0.5"))
-
-    async def end_later() -> None:
-        while len(watches) < 2:
-            await asyncio.sleep(0.01)
-        await end(kmock, ended("Succeeded", "ExperimentMaxTrialsReached"))
-
-    found, _ = await asyncio.gather(searched(running), end_later())
+    found, _ = await asyncio.gather(
+        searched(running),
+        end(kmock, ended("Succeeded", "ExperimentMaxTrialsReached"), lambda: len(watches) >= 2),
+    )
     assert [record["error"] for record in found] == [0.5]
 
 
@@ -271,11 +279,9 @@ async def test_changes_are_watched_from_the_state_that_was_read(
     put(kmock, trial(1, "Succeeded", "0.5"))
 
     async def end_later() -> None:
-        while (EXPERIMENTS, NAMESPACE, NAME) not in kmock.objects:
-            await asyncio.sleep(0.01)
+        await until(lambda: exists(kmock))
         kmock.objects[EXPERIMENTS, NAMESPACE, NAME].patch({"metadata": {"resourceVersion": "17"}})
-        while not len(watches) or watches[-1].params.get("resourceVersion") != "17":
-            await asyncio.sleep(0.01)
+        await until(lambda: len(watches) and watches[-1].params.get("resourceVersion") == "17")
         await end(kmock, ended("Succeeded", "ExperimentMaxTrialsReached"))
 
     await asyncio.gather(searched(running), end_later())
@@ -406,13 +412,9 @@ async def test_quota_that_had_no_room_for_a_while_does_not_end_the_search(
     full(kmock)
     put(kmock, trial(1, "Succeeded", "0.5"))
     looked = kmock["list", PODS]
-
-    async def end_later() -> None:
-        while not looked:
-            await asyncio.sleep(0.01)
-        await end(kmock, ended("Succeeded", "ExperimentMaxTrialsReached"))
-
-    found, _ = await asyncio.gather(searched(running), end_later())
+    found, _ = await asyncio.gather(
+        searched(running), end(kmock, ended("Succeeded", "ExperimentMaxTrialsReached"), lambda: looked)
+    )
     assert [record["error"] for record in found] == [0.5]
 
 
@@ -432,13 +434,10 @@ async def test_pods_that_may_not_be_looked_at_do_not_end_the_search(
 ) -> None:
     kmock["get", PODS] << 403 << {"message": "pods is forbidden"}
     put(kmock, trial(1, "Succeeded", "0.5"))
-
-    async def end_later() -> None:
-        while not kmock["get", PODS]:
-            await asyncio.sleep(0.01)
-        await end(kmock, ended("Succeeded", "ExperimentMaxTrialsReached"))
-
-    found, _ = await asyncio.gather(searched(running), end_later())
+    found, _ = await asyncio.gather(
+        searched(running),
+        end(kmock, ended("Succeeded", "ExperimentMaxTrialsReached"), lambda: kmock["get", PODS]),
+    )
     assert [record["error"] for record in found] == [0.5]
 
 
