@@ -12,7 +12,7 @@ from kubecast.models.artifact import Status
 from kubecast.models.base import FitLog
 from kubecast.models.seasonal_naive import SeasonalNaive
 from kubecast.panel import Cutoffs, Panel
-from kubecast.reports.training import Fitted, render_training
+from kubecast.reports.training import OWN, REPEATED, SHUFFLED, UNSCORED, Fitted, render_training
 from kubecast.usage import Usage
 from tests.conftest import hourly
 from tests.unit.test_reports import HOSTILE, _Checker
@@ -40,7 +40,8 @@ def fitted(panel: Panel, **changes: Any) -> Fitted:
     model = SeasonalNaive(24, "naive")
     origins = panel.origins
     table = model.forecast(panel, Cutoffs.of(origins)).merge(origins, on=["unique_id", "cutoff"])
-    return Fitted(**{"name": "naive", "log": LOG, "importance": INPUTS, "forecasts": table, **changes})
+    told = {"name": "naive", "log": LOG, "importance": INPUTS, "about_importance": SHUFFLED}
+    return Fitted(**{**told, "forecasts": table, **changes})  # type: ignore[arg-type]
 
 
 def checked(page: str) -> _Checker:
@@ -74,7 +75,9 @@ def test_same_input_gives_the_same_page(panel: Panel) -> None:
 
 def test_judged_model_that_is_kept_says_why(panel: Panel) -> None:
     status = Status(state="judged", reason="final fit refused: loss is NaN")
-    page = render_training("final-lstm", status, fitted(panel, importance=[]), USED, panel)
+    page = render_training(
+        "final-lstm", status, fitted(panel, importance=[], about_importance=REPEATED), USED, panel
+    )
     text = "".join(checked(page).text)
     assert "final fit refused: loss is NaN; these are the files of the model as it was judged" in text
 
@@ -86,6 +89,19 @@ def test_fit_without_steps_and_scores_still_renders(panel: Panel) -> None:
     text = "".join(checked(page).text)
     assert "This model is not fitted step by step." in text
     assert "No series of the test part could be scored." in text
+
+
+@pytest.mark.parametrize("blocks", [0, 1, 3])
+def test_page_says_how_importance_was_measured(panel: Panel, blocks: int) -> None:
+    validation = panel.origins["part"] == "validation"
+    kept = panel.origins[~validation | (panel.origins["block"] < blocks)]
+    few = Panel(panel.frame, panel.static, panel.spec, panel.series, kept)
+    model = SeasonalNaive(24, "naive")
+    table = fitted(panel).forecasts
+    page = render_training("t", Status(), Fitted.judged(model, LOG, few, 1, table), USED, few)
+    text = "".join(checked(page).text)
+    told = {title: title in text for title in (OWN, SHUFFLED, UNSCORED, REPEATED)}
+    assert told == {OWN: False, SHUFFLED: blocks > 0, UNSCORED: blocks == 0, REPEATED: False}
 
 
 def test_page_of_a_thousand_series_is_under_a_megabyte(make_panel: Callable[..., Panel]) -> None:

@@ -8,10 +8,10 @@ import pandas as pd
 from kubecast.conformal import ConformalQuantiles, conformal_scores
 from kubecast.convergence import convergence
 from kubecast.errors import ModelError
-from kubecast.importance import Importance
+from kubecast.importance import Explained, Importance, importance_of
 from kubecast.metrics import series_metrics
 from kubecast.models.artifact import Status
-from kubecast.models.base import FitLog
+from kubecast.models.base import FitLog, Forecaster
 from kubecast.panel import KEYS, Panel
 from kubecast.reports import charts
 from kubecast.reports.page import chosen_series, series_view, template
@@ -24,6 +24,7 @@ SHUFFLED = (
     "How much the mean absolute scaled error rises where the input is shuffled, over windows of the"
     " validation part; the spread is its standard deviation over them."
 )
+UNSCORED = "No target of the validation part could be scored."
 REPEATED = "The judged fit has them: this one repeats it on all rows."
 
 
@@ -34,14 +35,31 @@ class Fitted:
     Attributes:
         name: Of the model.
         log: Of the fit.
-        importance: Of its inputs; empty for a fit that repeats another.
+        importance: Of its inputs; empty where none could be told.
+        about_importance: How it was measured, or why it is not told: ``OWN``, ``SHUFFLED``, ``UNSCORED`` or
+            ``REPEATED``.
         forecasts: ``unique_id``, ``cutoff``, ``ds``, ``part`` and ``<name>``.
     """
 
     name: str
     log: FitLog
     importance: list[Importance]
+    about_importance: str
     forecasts: pd.DataFrame
+
+    @classmethod
+    def judged(
+        cls, forecaster: Forecaster, log: FitLog, panel: Panel, seed: int, forecasts: pd.DataFrame
+    ) -> "Fitted":
+        """Explain a fit on the training part."""
+        importance = importance_of(forecaster, panel, seed)
+        about = OWN if isinstance(forecaster, Explained) else SHUFFLED if importance else UNSCORED
+        return cls(forecaster.name, log, importance, about, forecasts)
+
+    @classmethod
+    def repeated(cls, forecaster: Forecaster, log: FitLog, forecasts: pd.DataFrame) -> "Fitted":
+        """A fit on all rows, which is not explained again."""
+        return cls(forecaster.name, log, [], REPEATED, forecasts)
 
 
 def render_training(title: str, status: Status, fitted: Fitted | None, usage: Usage, panel: Panel) -> str:
@@ -68,7 +86,6 @@ def render_training(title: str, status: Status, fitted: Fitted | None, usage: Us
 def _told(fitted: Fitted, panel: Panel) -> dict[str, Any]:
     log, importance = fitted.log, fitted.importance
     rates: Any = log.replay.get("learning_rates")
-    about = (SHUFFLED if importance[0].spread is not None else OWN) if importance else REPEATED
     return {
         "log": log,
         "ended": convergence(log),
@@ -76,9 +93,11 @@ def _told(fitted: Fitted, panel: Panel) -> dict[str, Any]:
         "rates": charts.rate_chart(rates, "rates") if rates else None,
         "importance": importance,
         "importance_chart": charts.importance_chart(importance[:SHOWN], "importance") if importance else None,
-        "about_importance": about,
+        "about_importance": fitted.about_importance,
         "paths": _paths(fitted, panel),
-        "no_paths": "No series of the test part could be scored." if importance else REPEATED,
+        "no_paths": REPEATED
+        if fitted.about_importance == REPEATED
+        else "No series of the test part could be scored.",
     }
 
 

@@ -13,7 +13,6 @@ import pandas as pd
 
 from kubecast.config import SECTIONS, ModelSettings, parse_settings
 from kubecast.errors import ModelError
-from kubecast.importance import importance_of
 from kubecast.models import make_trainer
 from kubecast.models.artifact import (
     ModelCard,
@@ -77,7 +76,7 @@ def train_model(
         status, table = done.status, done.table
         forecasts.parent.mkdir(parents=True, exist_ok=True)
         table.to_parquet(forecasts, index=False)
-        told = None if report is None else done.told(panel, seed, explained=fitted is None)
+        told = None if report is None else done.told(panel, seed, final=fitted is not None)
     if report is not None:
         report.write_text(render_training(step.replace("_", "-"), status, told, usage, panel), "utf-8")
     print(f"{kind}: {status.state}{': ' + status.reason if status.reason else ''}", flush=True)
@@ -104,12 +103,13 @@ class _Done(NamedTuple):
     forecaster: Forecaster | None = None
     log: FitLog | None = None
 
-    def told(self, panel: Panel, seed: int, explained: bool) -> Fitted | None:
-        """What the report says of it; a final fit is not ``explained`` again."""
+    def told(self, panel: Panel, seed: int, final: bool) -> Fitted | None:
+        """What the report says of it."""
         if self.forecaster is None or self.log is None:
             return None
-        importance = importance_of(self.forecaster, panel, seed) if explained else []
-        return Fitted(self.forecaster.name, self.log, importance, self.table)
+        if final:
+            return Fitted.repeated(self.forecaster, self.log, self.table)
+        return Fitted.judged(self.forecaster, self.log, panel, seed, self.table)
 
 
 @dataclass(frozen=True)
