@@ -36,6 +36,7 @@ _PROGRESS = re.compile(r"^\s*progress (\S+) (\d+)/(\d+)")
 RESULTS = {
     "leaderboard.json": ("evaluation", "leaderboard.json"),
     "report.html": ("report", ""),
+    "ensemble.html": ("ensemble_report", ""),
     "forecasts.parquet": ("forecast", ""),
     "backtest.parquet": ("backtest", ""),
     **{f"training-{kind}.html": (f"training_{kind}", "") for kind in get_args(ModelKind)},

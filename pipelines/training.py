@@ -33,6 +33,7 @@ PUBLISHED: dict[str, Any] = {
     "version": str,
     "evaluation": dsl.Artifact,
     "report": dsl.HTML,
+    "ensemble_report": dsl.HTML,
     "forecast": dsl.Dataset,
     "backtest": dsl.Dataset,
 }
@@ -153,6 +154,7 @@ def training_pipeline(every: AllSettings, mode: Mode, on_cluster: bool) -> Any:
             version=registered.outputs["Output"],
             evaluation=evaluated.outputs["evaluation"],
             report=evaluated.outputs["report"],
+            ensemble_report=stacked.outputs["report"],
             forecast=registered.outputs["forecast"],
             backtest=stacked.outputs["forecasts"],
             **{f"training_{kind}": task.outputs["report"] for kind, task in judged.items()},

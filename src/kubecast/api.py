@@ -120,9 +120,9 @@ def _run(df: pd.DataFrame, settings: AllSettings, folder: Path) -> Fitted:
     usable = {kind: paths for kind, paths in members.items() if (paths.judged / "model.json").exists()}
     assemble(folder / "bundle", Run.load(panel, ensemble), usable)
     return Fitted(
-        Evaluation.model_validate_json((evaluation / "leaderboard.json").read_bytes()),
+        Evaluation.read(evaluation),
         Bundle.load(folder / "bundle" / "production"),
-        (folder / "report.html").read_text(),
+        (folder / "report.html").read_text("utf-8"),
     )
 
 

@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
@@ -236,6 +237,38 @@ def validate(
 
 
 @app.command()
+def report(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Output folder of a run; with --registry NAME, NAME@ALIAS or NAME@VERSION.", metavar="SOURCE"
+        ),
+    ],
+    registry: Annotated[str, typer.Option(help="Folder or URL of the registry of the version.")] = "",
+    output: Annotated[
+        Path | None,
+        typer.Option(help="HTML file to write; default: report.html in SOURCE, or NAME-VERSION.html here."),
+    ] = None,
+) -> None:
+    """Render the report of a run, or of a published version, again from its leaderboard.json."""
+    from kubecast.evaluation import LEADERBOARD, Evaluation
+    from kubecast.registry import Registry
+    from kubecast.reports import render_report
+
+    if registry:
+        store = Registry.open(registry)
+        version = store.resolve(source)
+        label = f"{version.name}@{version.id}"
+        evaluation = Evaluation.parse(store.read_file(version, LEADERBOARD), f"{label}/{LEADERBOARD}")
+        target = output or Path(f"{version.name}-{version.id}.html")
+    else:
+        evaluation = Evaluation.read(Path(source))
+        target = output or Path(source) / "report.html"
+    _write_whole(target, lambda partial: partial.write_text(render_report(evaluation), "utf-8"))
+    print(f"report     {target}")
+
+
+@app.command()
 def trial(
     parameters: Annotated[
         list[str],
@@ -316,14 +349,18 @@ def _writer(output: Path) -> Any:
         )
 
     def write(table: "pd.DataFrame") -> None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        partial = output.with_name(f".{output.name}.partial")
-        table.to_csv(partial, index=False) if output.suffix == ".csv" else table.to_parquet(
-            partial, index=False
-        )
-        partial.replace(output)
+        save = table.to_csv if output.suffix == ".csv" else table.to_parquet
+        _write_whole(output, lambda partial: save(partial, index=False))
 
     return write
+
+
+def _write_whole(output: Path, write: Callable[[Path], object]) -> None:
+    """Let a file appear only when it is complete."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".{output.name}.partial")
+    write(partial)
+    partial.replace(output)
 
 
 def _progress(quiet: bool) -> Any:

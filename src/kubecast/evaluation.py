@@ -1,14 +1,16 @@
 """What every model and the ensemble score, and whether the ensemble may be promoted."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, Self
 
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from kubecast.comparison import FiniteJson, Paired, common_origins, finite, paired_difference
 from kubecast.config import PromotionSettings
 from kubecast.diagnostics import Residuals, residuals, season_phase
+from kubecast.errors import InputError, IntegrityError
 from kubecast.metrics import (
     ENSEMBLE,
     POINT_METRICS,
@@ -19,11 +21,16 @@ from kubecast.metrics import (
     series_metrics,
     series_with_means,
 )
+from kubecast.models.base import FitLog
 from kubecast.models.ensemble import SEASONAL_NAIVE, StackRecipe
-from kubecast.panel import Panel, Part
+from kubecast.panel import DataReport, Panel, PanelSpec, Part
 from kubecast.promotion import Champion, Decision, decide
+from kubecast.shown import ShownSeries, shown_series
+from kubecast.stability import EarlierVersion
+from kubecast.weighing import Weighed, weighed
 
 PARTS: tuple[Part, Part] = ("test", "validation")
+LEADERBOARD = "leaderboard.json"
 
 
 class Figures(FiniteJson):
@@ -94,11 +101,11 @@ class PhaseRow(Figures):
 
 
 class Evaluation(FiniteJson):
-    """Every figure of a run; its JSON is ``leaderboard.json``.
+    """Every figure of a run; its JSON is ``leaderboard.json``, which the report is rendered from.
 
     Attributes:
-        frequency: Of the panel.
-        horizon: In steps.
+        spec: Of the panel.
+        data: What preparation found in the data.
         season_length: MASE's m.
         best_naive: The seasonal naive with the smallest MASE on the validation part; skill is against it.
         best_member: The member with the smallest MASE on the validation part.
@@ -110,13 +117,17 @@ class Evaluation(FiniteJson):
         by_block: In order of block.
         by_phase: The ensemble alone, in order of phase; phase 0 is that of the first judged target.
         residuals: Of the ensemble over the test part; None where no target counts.
+        shown: The ensemble's forecasts of the best, the median and the worst series of the test part.
+        ensemble: How the members were weighed.
+        fits: How each model's fit went; without what repeats it.
+        earlier: Versions of the same task, oldest first, each scored on the test part of its own run.
         paired: The ensemble against the best member.
         decision: Of the gate.
     """
 
     schema_version: Literal[1] = 1
-    frequency: str
-    horizon: int
+    spec: PanelSpec
+    data: DataReport = DataReport()
     season_length: int
     best_naive: str | None
     best_member: str
@@ -128,12 +139,54 @@ class Evaluation(FiniteJson):
     by_block: list[BlockRow]
     by_phase: list[PhaseRow] = Field(default=[])
     residuals: Residuals | None = None
+    shown: list[ShownSeries] = Field(default=[])
+    ensemble: Weighed
+    fits: dict[str, FitLog] = Field(default={})
+    earlier: list[EarlierVersion] = Field(default=[])
     paired: Paired
     decision: Decision
+
+    def write(self, folder: Path) -> None:
+        """Write ``leaderboard.json``."""
+        (folder / LEADERBOARD).write_text(self.model_dump_json(indent=1), "utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read what ``write`` wrote.
+
+        Raises:
+            InputError: There is no such file.
+            IntegrityError: It is not what this version of kubecast writes.
+        """
+        path = folder / LEADERBOARD
+        try:
+            return cls.parse(path.read_bytes(), str(path))
+        except FileNotFoundError as error:
+            raise InputError(f"{folder} has no {LEADERBOARD}; allowed: the output folder of a run") from error
+
+    @classmethod
+    def parse(cls, text: bytes, source: str) -> Self:
+        """Read JSON that came from ``source``.
+
+        Raises:
+            IntegrityError: It is not what this version of kubecast writes.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "the file"
+            raise IntegrityError(
+                f"{source}: {where}: {first['msg']}; allowed: what this version of kubecast writes"
+            ) from error
 
     def row(self, model: str, part: Part) -> LeaderboardRow:
         """The row of a model over a part."""
         return next(row for row in self.leaderboard if row.model == model and row.part == part)
+
+    def ranked(self, model: str = ENSEMBLE) -> list[SeriesRow]:
+        """Series that could be scored on the test part, by a model's MASE there, best first."""
+        return _ranked(self.by_series, model)
 
     def summary(self) -> dict[str, float]:
         """The ensemble's figures on the test part, and the champion's MASE beside them, that have a value."""
@@ -166,6 +219,11 @@ class Evaluation(FiniteJson):
         return "\n".join([*lines, "", *told, ""])
 
 
+def _ranked(rows: Sequence[SeriesRow], model: str) -> list[SeriesRow]:
+    scored = [row for row in rows if (row.part, row.model) == ("test", model) and row.mase is not None]
+    return sorted(scored, key=lambda row: (row.mase, row.unique_id))
+
+
 def _text(value: Any) -> str:
     return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
@@ -177,6 +235,8 @@ def evaluate(
     scoring: Sequence[str] = ("mse", "mae", "r2"),
     promotion: PromotionSettings | None = None,
     champion: Champion | None = None,
+    fits: Mapping[str, FitLog] | None = None,
+    earlier: Sequence[EarlierVersion] = (),
 ) -> Evaluation:
     """Score every member and the ensemble, and decide.
 
@@ -189,6 +249,8 @@ def evaluate(
         scoring: Metrics that short tables show beside MASE and skill; all are in the result.
         promotion: The gate's limits; default: those of its settings.
         champion: The version to judge against; None: there is none.
+        fits: Each trained model's log, to be told.
+        earlier: Versions to be shown beside this one.
     """
     table = table[table["part"].isin(PARTS)].assign(lead_time=lead_times(table))
     series = series_with_means(panel)
@@ -203,9 +265,12 @@ def evaluate(
     row = next(row for row in leaderboard if row.model == ENSEMBLE and row.part == "test")
     phase = season_phase(table["ds"], panel.spec.frequency, panel.spec.season_lengths[0])
     phases = _breakdown(table.assign(phase=phase), series, [ENSEMBLE], "phase", levels)
+    counts = count_points(table, series, _SERIES)
+    by_series = [SeriesRow(**row) for row in _rows(metrics, counts, models, _SERIES)]
+    ranked = [(row.unique_id, row.mase) for row in _ranked(by_series, ENSEMBLE)]
     return Evaluation(
-        frequency=panel.spec.frequency,
-        horizon=panel.spec.horizon,
+        spec=panel.spec,
+        data=panel.report,
         season_length=panel.spec.season_lengths[0],
         best_naive=best_naive,
         best_member=recipe.best_member,
@@ -213,12 +278,14 @@ def evaluate(
         scoring=list(scoring),
         leaderboard=leaderboard,
         by_lead_time=[LeadTimeRow(**row) for row in _breakdown(table, series, models, "lead_time", levels)],
-        by_series=[
-            SeriesRow(**row) for row in _rows(metrics, count_points(table, series, _SERIES), models, _SERIES)
-        ],
+        by_series=by_series,
         by_block=[BlockRow(**row) for row in _breakdown(table, series, models, "block", levels)],
         by_phase=[PhaseRow(**row) for row in phases],
         residuals=residuals(table[table["part"] == "test"], series, ENSEMBLE),
+        shown=shown_series(ranked, table, ENSEMBLE, levels),
+        ensemble=weighed(recipe),
+        fits={name: log.model_copy(update={"replay": {}}) for name, log in sorted((fits or {}).items())},
+        earlier=list(earlier),
         paired=paired,
         decision=decide(
             table[table["part"] == "test"],

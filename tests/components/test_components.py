@@ -1,6 +1,7 @@
 """The components' bodies, with KFP's own artifacts, one after another as the pipeline wires them."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     versions: dict[str, Any] = {}
     for kind, train in TRAINERS.items():
         outputs = {"model": dsl.Model, "forecasts": dsl.Dataset, "metrics": dsl.Metrics, "report": dsl.HTML}
+        outputs |= {"summary": dsl.Markdown}
         first = {name: new(f"{kind}_{name}", cls) for name, cls in outputs.items()}
         final = {name: new(f"{kind}_final_{name}", cls) for name, cls in outputs.items()}
         common = made["panel"], settings[f"{kind}_settings"], 1, "stop"
@@ -75,7 +77,8 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         versions |= {f"{kind}_forecasts": final["forecasts"]}
     stack_ensemble.python_func(
         made["panel"], settings["ensemble_settings"],
-        new("ensemble", dsl.Model), new("forecasts", dsl.Dataset), **members,
+        new("ensemble", dsl.Model), new("forecasts", dsl.Dataset),
+        new("ensemble_metrics", dsl.Metrics), new("ensemble_report", dsl.HTML), **members,
     )  # fmt: skip
     forecast_champion.python_func(
         made["panel"], champion, **published,
@@ -103,7 +106,7 @@ def test_every_output_exists(artifacts: dict[str, Any]) -> None:
 
 
 def test_scalars_reach_the_dashboard_and_are_finite(artifacts: dict[str, Any]) -> None:
-    for name in ("metrics", *(f"{kind}_metrics" for kind in TRAINERS)):
+    for name in ("metrics", "ensemble_metrics", *(f"{kind}_metrics" for kind in TRAINERS)):
         found = artifacts[name].metadata
         assert found == json.loads(Path(artifacts[name].path).read_text())
         assert found
@@ -114,6 +117,13 @@ def test_summary_is_the_leaderboard(artifacts: dict[str, Any]) -> None:
     text = Path(artifacts["summary"].path).read_text()
     assert "| ensemble |" in text
     assert "| seasonal_naive_24 |" in text
+
+
+def test_trainers_tell_how_their_fit_ended(artifacts: dict[str, Any]) -> None:
+    for kind in TRAINERS:
+        first = Path(artifacts[f"{kind}_summary"].path).read_text()
+        assert re.match(r"\*\*[A-Z][a-z -]+\*\*: .+\.\n\n- [0-9.e-]+ seconds\n", first)
+        assert "**Repeated**" in Path(artifacts[f"{kind}_final_summary"].path).read_text()
 
 
 def test_version_is_published_under_the_given_name(artifacts: dict[str, Any]) -> None:

@@ -8,7 +8,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from kubecast import cli
+from kubecast.errors import KubecastError
+from kubecast.registry import Registry
 from tests.conftest import hourly
+from tests.unit.forecast_tables import forecasts
+from tests.unit.test_evaluation import NOISE
+from tests.unit.test_reports import render
 
 SMALL = ["--set", "training.data.min_samples=10", "--horizon", "6", "--season-length", "24"]
 
@@ -34,6 +39,7 @@ def data(tmp_path: Path) -> str:
         ["compile"],
         ["validate"],
         ["sample"],
+        ["report"],
         ["models"],
         ["models", "list"],
         ["models", "show"],
@@ -178,3 +184,37 @@ def test_verbose_adds_the_trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         cli.main()
     assert "Traceback" in capsys.readouterr().err
     monkeypatch.setitem(cli._state, "verbose", False)
+
+
+def test_report_is_rendered_again_from_a_folder_and_from_a_version(tmp_path: Path) -> None:
+    page, found = render(forecasts(NOISE, origins=10))
+    folder = tmp_path / "run"
+    (folder / "evaluated").mkdir(parents=True)
+    (folder / "evaluated" / "file").write_text("a version has a part")
+    found.write(folder)
+    assert invoke("report", str(folder)).exit_code == 0
+    assert (folder / "report.html").read_text("utf-8") == page
+    version = Registry.open(str(tmp_path / "registry")).publish("demand", folder, {})
+    output = tmp_path / "again.html"
+    words = ["--registry", str(tmp_path / "registry"), "--output", str(output)]
+    assert invoke("report", f"demand@{version.id}", *words).exit_code == 0
+    assert output.read_text("utf-8") == page
+    assert not list(tmp_path.glob(".*partial"))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "has no leaderboard.json; allowed: the output folder of a run"),
+        ("{", "leaderboard.json: the file: Invalid JSON"),
+        ('{"schema_version": 2}', "leaderboard.json: schema_version: Input should be 1"),
+    ],
+)
+def test_report_of_what_is_no_run_names_the_file(tmp_path: Path, content: str | None, told: str) -> None:
+    if content is not None:
+        (tmp_path / "leaderboard.json").write_text(content)
+    error = invoke("report", str(tmp_path)).exception
+    assert isinstance(error, KubecastError)
+    assert str(error).startswith(str(tmp_path))
+    assert told in str(error)
+    assert not (tmp_path / "report.html").exists()

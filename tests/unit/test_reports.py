@@ -1,4 +1,8 @@
+import base64
+import hashlib
 import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import numpy as np
@@ -6,13 +10,14 @@ import pandas as pd
 import pytest
 
 from kubecast.config import EnsembleSettings
-from kubecast.evaluation import evaluate
+from kubecast.evaluation import Evaluation, evaluate
 from kubecast.metrics import ENSEMBLE
 from kubecast.models.base import FitLog
-from kubecast.models.ensemble import StackRecipe, stack
+from kubecast.models.ensemble import stack
 from kubecast.panel import DataReport, Finding, Panel
 from kubecast.promotion import Champion
 from kubecast.reports import render_report
+from kubecast.stability import EarlierVersion
 from tests.unit.forecast_tables import START, forecasts
 from tests.unit.test_evaluation import KINDS, NOISE, SETTINGS, panel_of
 
@@ -26,7 +31,6 @@ LOGS = {
         fallbacks={HOSTILE: "shorter than a season & a half"},
     ),
     "bad": FitLog(stopped="converged", curves={"train": []}),
-    "naive_5": None,
 }
 
 
@@ -67,9 +71,10 @@ def render(
     missing: dict[str, str] | None = None,
     settings: EnsembleSettings = SETTINGS,
     findings: list[Finding] | None = None,
-    logs: dict[str, FitLog | None] | None = None,
+    logs: dict[str, FitLog] | None = None,
     champion: Champion | None = None,
-) -> tuple[str, Panel, StackRecipe]:
+    earlier: Sequence[EarlierVersion] = (),
+) -> tuple[str, Evaluation]:
     panel = panel_of(table)
     report = DataReport(rows=len(table), series=table["unique_id"].nunique(), findings=findings or [])
     panel = Panel(
@@ -82,9 +87,10 @@ def render(
     )
     table = table.replace({"unique_id": rename or {}})
     recipe, stacked = stack(table, panel.series, settings, KINDS, missing or {}, 24)
-    evaluation = evaluate(stacked, panel, recipe, champion=champion)
-    page = render_report(evaluation, recipe, panel, LOGS if logs is None else logs, stacked)
-    return page, panel, recipe
+    evaluation = evaluate(
+        stacked, panel, recipe, champion=champion, fits=LOGS if logs is None else logs, earlier=earlier
+    )
+    return render_report(evaluation), evaluation
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +110,7 @@ def checked(page: str) -> _Checker:
 
 
 def test_names_from_the_data_show_as_text(page: str, checked: _Checker) -> None:
-    assert "script" not in checked.tags
+    assert checked.tags.count("script") == 1  # the page's own
     assert "<b>value</b>" not in page
     assert "<i>fit</i>" not in page
     text = "".join(checked.text)
@@ -119,6 +125,14 @@ def test_page_fetches_nothing(page: str) -> None:
     assert "default-src 'none'" in page
 
 
+def test_only_the_pages_own_script_may_run(page: str) -> None:
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert len(scripts) == 1
+    digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'\">" in page
+    assert not re.search(r"<[^>]+ on\w+=", page)
+
+
 def test_ids_are_unique_and_references_resolve(page: str, checked: _Checker) -> None:
     assert len(set(checked.ids)) == len(checked.ids)
     references = set(re.findall(r"url\(#([^)]+)\)", page)) | set(re.findall(r'href="#([^"]+)"', page))
@@ -128,17 +142,15 @@ def test_ids_are_unique_and_references_resolve(page: str, checked: _Checker) -> 
 
 def test_every_chart_has_a_label_and_text_that_is_text(page: str, checked: _Checker) -> None:
     charts = re.findall(r"<svg ([^>]*)>", page)
-    assert len(charts) == 12
+    assert len(charts) == 13
     assert all('role="img"' in chart and "aria-label=" in chart for chart in charts)
     assert "text" in checked.tags
     assert "currentColor" in page
 
 
 def test_figures_are_those_of_the_evaluation() -> None:
-    table = forecasts(NOISE, origins=10)
-    page, panel, recipe = render(table)
-    _, stacked = stack(table, panel.series, SETTINGS, KINDS, {}, 24)
-    row = evaluate(stacked, panel, recipe).row(ENSEMBLE, "test")
+    page, found = render(forecasts(NOISE, origins=10))
+    row = found.row(ENSEMBLE, "test")
     cells = re.findall(
         r'<tr class="chosen"><td class="text">ensemble</td><td>([^<]*)</td><td>([^<]*)</td>', page
     )
@@ -149,10 +161,7 @@ def test_figures_are_those_of_the_evaluation() -> None:
 
 
 def test_blocks_and_errors_are_those_of_the_evaluation() -> None:
-    table = forecasts(NOISE, origins=10)
-    page, panel, recipe = render(table)
-    _, stacked = stack(table, panel.series, SETTINGS, KINDS, {}, 24)
-    found = evaluate(stacked, panel, recipe)
+    page, found = render(forecasts(NOISE, origins=10))
     blocks = [
         row.mase
         for part in ("validation", "test")
@@ -236,4 +245,42 @@ def test_page_of_a_thousand_series_is_under_a_megabyte() -> None:
     log = FitLog(stopped="max_iterations", curves={"train": list(np.linspace(1, 0, 5000))})
     page, *_ = render(table, findings=findings, logs={"good": log})
     assert len(page.encode()) < 1_000_000
-    assert "The 10 worst of 1000 series" in page
+    assert page.count('<tr><td class="wrap">s') == 1000
+
+
+def test_panel_of_more_series_shows_the_worst() -> None:
+    table = forecasts(NOISE, series=1100, blocks=2, origins=1, horizon=2)
+    page, found = render(table)
+    assert "The 1000 worst of 1100 series." in page
+    rows = re.findall(r'<tr><td class="wrap">(s\d+)</td>', page)
+    assert rows == [row.unique_id for row in found.ranked()[:99:-1]]
+
+
+def test_page_from_the_json_is_the_same(page: str) -> None:
+    table = forecasts(NOISE, origins=10)
+    page, found = render(table)
+    assert render_report(Evaluation.model_validate_json(found.model_dump_json())) == page
+
+
+def test_earlier_versions_stand_beside_this_one() -> None:
+    earlier = [
+        EarlierVersion(
+            version=f"2025010{day}T000000000000Z-0000000{day}",
+            created=datetime(2025, 1, day, tzinfo=UTC),
+            champion=day == 2,
+            mase=0.5 + day,
+            skill=0.25,
+            coverage={"80": 0.79},
+        )
+        for day in (1, 2, 3)
+    ]
+    page, found = render(forecasts(NOISE, origins=10), earlier=earlier)
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+    own = found.row(ENSEMBLE, "test").mase
+    assert f"MASE of 3 earlier versions of the same task: 1.5 to 3.5. This version: {own:.4g}." in text
+    assert "20250102T000000000000Z-00000002 2.5 25.0 % 79.0 % champion" in text
+    assert "20250101T000000000000Z-00000001 1.5 25.0 % 79.0 % 20250102" in text
+
+
+def test_first_version_has_none_before_it() -> None:
+    assert "was published before" in render(forecasts(NOISE))[0]

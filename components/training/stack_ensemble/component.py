@@ -13,6 +13,8 @@ def stack_ensemble(
     settings: str,
     ensemble: dsl.Output[dsl.Model],
     forecasts: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+    report: dsl.Output[dsl.HTML],
     arima_model: Optional[dsl.Input[dsl.Model]] = None,
     arima_forecasts: Optional[dsl.Input[dsl.Dataset]] = None,
     lstm_model: Optional[dsl.Input[dsl.Model]] = None,
@@ -29,6 +31,8 @@ def stack_ensemble(
         settings: JSON of ensemble.yaml.
         ensemble: Weights and quantiles, as judged and for production.
         forecasts: Every member, the ensemble and its quantiles, beside the targets.
+        metrics: Weights, and the error on the validation part.
+        report: What each member adds.
         arima_model: From train_arima.
         arima_forecasts: From train_arima.
         lstm_model: From train_lstm.
@@ -40,6 +44,7 @@ def stack_ensemble(
     """
     from pathlib import Path
 
+    from kubecast.steps.metrics import log_metrics
     from kubecast.steps.stack import stack_ensemble
 
     members = {
@@ -49,4 +54,5 @@ def stack_ensemble(
         "catboost": (catboost_model, catboost_forecasts),
     }
     paths = {name: (Path(m.path), Path(f.path)) for name, (m, f) in members.items() if m and f}
-    stack_ensemble(Path(panel.path), paths, settings, Path(ensemble.path), Path(forecasts.path))
+    outputs = Path(ensemble.path), Path(forecasts.path), Path(report.path)
+    log_metrics(metrics, stack_ensemble(Path(panel.path), paths, settings, *outputs).figures())

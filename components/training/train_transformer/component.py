@@ -17,6 +17,7 @@ def train_transformer(
     forecasts: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
+    summary: dsl.Output[dsl.Markdown],
     fitted: Optional[dsl.Input[dsl.Model]] = None,
 ) -> None:
     """Fit Transformer and forecast from every origin.
@@ -30,14 +31,16 @@ def train_transformer(
         forecasts: From validation, test and production origins.
         metrics: Seconds and length of the fit.
         report: Loss curves, importance, resources and forecasts.
+        summary: How the fit ended.
         fitted: The model as judged; its fit is then replayed on all rows.
     """
     from pathlib import Path
 
     from kubecast.steps.metrics import log_metrics
-    from kubecast.steps.train import fit_metrics, train_model
+    from kubecast.steps.train import fit_metrics, fit_summary, train_model
 
     earlier = Path(fitted.path) if fitted else None
     paths = Path(panel.path), settings, seed, on_failure, Path(model.path), Path(forecasts.path)
     train_model("transformer", *paths, fitted=earlier, report=Path(report.path))
     log_metrics(metrics, fit_metrics(Path(model.path)))
+    Path(summary.path).write_text(fit_summary(Path(model.path)))

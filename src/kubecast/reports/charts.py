@@ -3,17 +3,17 @@
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from markupsafe import Markup
 
 from kubecast.importance import Importance
+from kubecast.shown import ShownSeries
 from kubecast.usage import Usage
+from kubecast.weighing import Weighed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,25 +45,6 @@ _STYLE: dict[Any, Any] = {
 _ABOVE: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
 
 
-@dataclass(frozen=True)
-class Path:
-    """A series' forecast from one origin.
-
-    Attributes:
-        unique_id: Of the series.
-        history: ``ds``, ``y`` up to the origin.
-        horizon: ``ds``, ``y``, the model and the quantile columns after it.
-        model: Column of the point forecasts.
-        bands: Lower and upper quantile column by nominal coverage in percent, widest first; at most two.
-    """
-
-    unique_id: str
-    history: pd.DataFrame
-    horizon: pd.DataFrame
-    model: str
-    bands: Mapping[str, tuple[str, str]]
-
-
 def lead_time_chart(
     lines: Mapping[str, Sequence[float | None]], strong: str, season_length: int, name: str
 ) -> Markup:
@@ -86,20 +67,20 @@ def lead_time_chart(
     )
 
 
-def forecast_chart(path: Path, name: str) -> Markup:
+def forecast_chart(shown: ShownSeries, name: str) -> Markup:
     """Actuals before and after an origin, a model's forecast and its intervals."""
 
     def draw(axes: "Axes") -> None:
-        ds = path.horizon["ds"].to_numpy()
-        for (level, (low, high)), alpha in zip(path.bands.items(), (0.15, 0.35), strict=False):
-            bounds = path.horizon[low].to_numpy(), path.horizon[high].to_numpy()
+        ds: Any = shown.ds
+        for (level, bounds), alpha in zip(shown.bands.items(), (0.15, 0.35), strict=False):
             axes.fill_between(ds, *bounds, color=ACCENT, alpha=alpha, lw=0, label=f"{level} %")
-        actual = pd.concat([path.history[["ds", "y"]], path.horizon[["ds", "y"]]])
-        axes.plot(actual["ds"].to_numpy(), actual["y"].to_numpy(), color=_INK, lw=1.2, label="actual")
-        axes.plot(ds, path.horizon[path.model].to_numpy(), color=ACCENT, lw=2, label=path.model)
+        times: Any = shown.history_ds + shown.ds
+        actual = [np.nan if value is None else value for value in shown.history + shown.actual]
+        axes.plot(times, actual, color=_INK, lw=1.2, label="actual")
+        axes.plot(ds, shown.forecast, color=ACCENT, lw=2, label=shown.model)
         axes.legend(ncols=4, fontsize=8, **_ABOVE)
 
-    return _chart(draw, name, f"Line chart of actuals and forecasts of series {path.unique_id}")
+    return _chart(draw, name, f"Line chart of actuals and forecasts of series {shown.unique_id}")
 
 
 def coverage_chart(levels: Mapping[str, tuple[float, float]], name: str) -> Markup:
@@ -164,6 +145,50 @@ def block_chart(
         axes.tick_params(axis="x", rotation=25)
 
     return _chart(draw, name, "Line chart of MASE by block for each model; the table below has the figures")
+
+
+def version_chart(
+    versions: Sequence[str], mase: Sequence[float | None], champion: int | None, name: str
+) -> Markup:
+    """MASE of the ensemble by version, each on its own test part.
+
+    Args:
+        versions: Oldest first; the last is the new one.
+        mase: Shape (versions,).
+        champion: Position of the champion, which is marked.
+        name: Unique in the page.
+    """
+
+    def draw(axes: "Axes") -> None:
+        at = np.arange(len(versions))
+        _line(axes, at, mase, color=ACCENT, marker="o", ms=4)
+        if champion is not None:
+            axes.axvline(champion, color=_INK, lw=1, ls=":", label="champion")
+            axes.legend(fontsize=8, **_ABOVE)
+        axes.set(ylabel="MASE, own test part", ylim=(0, None))
+        axes.set_xticks(at, versions, rotation=25, ha="right")
+
+    return _chart(draw, name, "Line chart of MASE by version, the newest last; the table has the figures")
+
+
+def member_chart(weighed: Weighed, name: str) -> Markup:
+    """MASE of each member alone and of the ensemble without it, beside that of the ensemble."""
+
+    def draw(axes: "Axes") -> None:
+        members = weighed.members[::-1]
+        at = np.arange(len(members))
+        axes.axvline(weighed.mase, color=_INK, lw=1, ls=":", label="ensemble")
+        axes.plot(
+            [each.mase_alone for each in members], at, color=PALETTE[0], lw=0, marker="s", label="alone"
+        )
+        without = [np.nan if each.mase_without is None else each.mase_without for each in members]
+        axes.plot(without, at, color=ACCENT, lw=0, marker="o", label="ensemble without it")
+        axes.set_yticks(at, [each.model for each in members])
+        axes.set(xlabel="MASE on the validation part")
+        axes.legend(ncols=3, fontsize=8, **_ABOVE)
+
+    about = "Chart of MASE of each member alone and of the ensemble without it; the table has the figures"
+    return _chart(draw, name, about, 7.6, 1.0 + 0.26 * len(weighed.members))
 
 
 def histogram_chart(edges: Sequence[float], counts: Sequence[int], name: str) -> Markup:

@@ -1,66 +1,50 @@
 """The report of a run: what was decided, how good each model is, and what the data was like."""
 
-from collections.abc import Mapping, Sequence
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
 
 from kubecast.diagnostics import Residuals
-from kubecast.evaluation import Evaluation, LeaderboardRow, LeadTimeRow, PhaseRow, SeriesRow
-from kubecast.metrics import ENSEMBLE, intervals, quantile_column
+from kubecast.evaluation import Evaluation, LeaderboardRow, SeriesRow
+from kubecast.metrics import ENSEMBLE
 from kubecast.models.base import FitLog
-from kubecast.models.ensemble import StackRecipe
-from kubecast.panel import Panel
 from kubecast.reports import charts
+from kubecast.shown import ShownSeries
 
 LONGEST = 100  # rows of a table that grows with the data
-LEAD_TIMES = 24  # rows of the table by lead time
-WORST = 10  # series in the table of the worst
-HISTORY = 3  # horizons drawn before an origin
+MOST_SERIES = 1_000  # rows of the table by series
+STEPS = 24  # rows of a table by lead time or season phase
+ENDS = ("low end", "high end")
 
 
-def render_report(
-    evaluation: Evaluation,
-    recipe: StackRecipe,
-    panel: Panel,
-    logs: Mapping[str, FitLog | None],
-    table: pd.DataFrame,
-) -> str:
-    """Render one self-contained page: no script, nothing fetched, the same bytes for the same input.
-
-    Args:
-        evaluation: From ``kubecast.evaluation.evaluate``.
-        recipe: Weights.
-        panel: Gives the data report.
-        logs: By model; None for one that was not fitted.
-        table: The forecasts that were evaluated.
-    """
-    ranked = _ranked(evaluation)
-    fitted = {name: log for name, log in sorted(logs.items()) if log is not None}
+def render_report(evaluation: Evaluation) -> str:
+    """Render one self-contained page: nothing fetched, the same bytes for the same input."""
+    ranked = evaluation.ranked()
     return template("report.html").render(
         evaluation=evaluation,
         ensemble=evaluation.row(ENSEMBLE, "test"),
         boards={part: _board(evaluation, part) for part in ("test", "validation")},
-        recipe=recipe,
-        weights=sorted(recipe.weights.items(), key=lambda item: -item[1]),
-        spec=panel.spec,
-        data=panel.report,
+        weighed=evaluation.ensemble,
+        member_chart=charts.member_chart(evaluation.ensemble, "members"),
+        spec=evaluation.spec,
+        data=evaluation.data,
         lead_times=_lead_times(evaluation),
-        worst=ranked[::-1][:WORST],
+        by_series=_by_series(evaluation),
         series=len(ranked),
-        paths=[
-            series_view(title, unique_id, mase, table, ENSEMBLE, recipe.quantiles.levels, f"path{at}")
-            for at, (title, unique_id, mase) in enumerate(
-                chosen_series([(row.unique_id, row.mase) for row in ranked])
-            )
-        ],
+        paths=[series_view(shown, f"path{at}") for at, shown in enumerate(evaluation.shown)],
         coverage=_coverage(evaluation),
         blocks=_blocks(evaluation),
+        versions=_versions(evaluation),
         residuals=_residuals(evaluation.residuals),
-        fits=[_fit(name, log, f"fit{at}") for at, (name, log) in enumerate(fitted.items())],
+        fits=[_fit(name, log, f"fit{at}") for at, (name, log) in enumerate(evaluation.fits.items())],
         longest=LONGEST,
+        most_series=MOST_SERIES,
     )
 
 
@@ -74,6 +58,10 @@ def template(name: str) -> Template:
         lstrip_blocks=True,
     )
     environment.filters |= {"figure": _figure, "percent": _percent}
+    script = (files("kubecast.reports") / "templates" / "tables.js").read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    # The one script that the page's policy lets run.
+    environment.globals |= {"script": Markup(script), "script_digest": digest}  # noqa: S704  our own file
     return environment.get_template(name)
 
 
@@ -94,73 +82,62 @@ def _board(evaluation: Evaluation, part: str) -> list[LeaderboardRow]:
     return [row for row in evaluation.leaderboard if row.part == part]
 
 
-def _ranked(evaluation: Evaluation) -> list[SeriesRow]:
-    """Series by the ensemble's MASE on the test part, best first."""
-    rows = [row for row in evaluation.by_series if row.part == "test" and row.model == ENSEMBLE]
-    return sorted((row for row in rows if row.mase is not None), key=lambda row: (row.mase, row.unique_id))
-
-
-def chosen_series(ranked: Sequence[tuple[str, float | None]]) -> list[tuple[str, str, float | None]]:
-    """The best, the median and the worst of series with their MASE, best first; or all of few."""
-    if len(ranked) < 3:
-        return [("series", *found) for found in ranked]
-    return [("best", *ranked[0]), ("median", *ranked[len(ranked) // 2]), ("worst", *ranked[-1])]
-
-
 def _lead_times(evaluation: Evaluation) -> dict[str, Any]:
     """MASE on the test part: the chart of every lead time, and a table of some."""
     rows = [row for row in evaluation.by_lead_time if row.part == "test"]
     models = [row.model for row in _board(evaluation, "test")]
     lines = {model: [row.mase for row in rows if row.model == model] for model in models}
     steps = sorted({row.lead_time for row in rows})
-    kept = np.unique(np.linspace(0, len(steps) - 1, LEAD_TIMES).astype(int)).tolist() if steps else []
     return {
         "chart": charts.lead_time_chart(lines, ENSEMBLE, evaluation.season_length, "lead"),
         "models": models,
-        "rows": [(steps[at], [lines[model][at] for model in models]) for at in kept],
+        "rows": [(steps[at], [lines[model][at] for model in models]) for at in _some(len(steps))],
     }
 
 
-def series_view(
-    title: str,
-    unique_id: str,
-    mase: float | None,
-    table: pd.DataFrame,
-    model: str,
-    levels: Sequence[float],
-    name: str,
-) -> dict[str, Any]:
-    """One series' forecast from the last test origin, with the actuals before it that the table holds.
-
-    Args:
-        title: What the series stands for.
-        unique_id: Of the series.
-        mase: Of the model over the test part of the series.
-        table: Forecasts beside their targets, with quantile columns.
-        model: Column of the point forecasts.
-        levels: Of the quantile columns.
-        name: Unique in the page.
-    """
-    own = table[table["unique_id"] == unique_id]
-    cutoff = own.loc[own["part"] == "test", "cutoff"].max()
-    horizon = own[(own["cutoff"] == cutoff) & (own["part"] == "test")]
-    history = own[own["ds"] <= cutoff].drop_duplicates("ds").sort_values("ds").tail(HISTORY * len(horizon))
-    bands = {
-        level: (quantile_column(low), quantile_column(high))
-        for level, (low, high) in intervals(levels).items()
-        if level == next(iter(intervals(levels))) or float(level) == 40
-    }
-    drawn = charts.Path(unique_id, history, horizon, model, bands)
-    columns = ["ds", "y", model, *(column for band in list(bands.values())[:1] for column in band)]
+def series_view(shown: ShownSeries, name: str) -> dict[str, Any]:
+    """What the page says of one series, under a name that is unique in it."""
+    bands = list(shown.bands.items())[:1]
+    columns = [shown.ds, shown.actual, shown.forecast, *(bound for _, pair in bands for bound in pair)]
     return {
-        "title": title,
-        "unique_id": unique_id,
-        "mase": mase,
-        "cutoff": cutoff,
-        "chart": charts.forecast_chart(drawn, name),
-        "columns": columns,
-        "rows": horizon[columns].head(LONGEST).values.tolist(),
-        "total": len(horizon),
+        "shown": shown,
+        "chart": charts.forecast_chart(shown, name),
+        "columns": ["ds", "y", shown.model, *(f"{end} of {level} %" for level, _ in bands for end in ENDS)],
+        "rows": list(zip(*columns, strict=True))[:LONGEST],
+        "total": len(shown.ds),
+    }
+
+
+def _by_series(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Each series with the ensemble's figures and its best member, the worst first."""
+    members: dict[str, list[SeriesRow]] = {}
+    for row in evaluation.by_series:
+        if row.part == "test" and row.model != ENSEMBLE and row.mase is not None:
+            members.setdefault(row.unique_id, []).append(row)
+    found = []
+    for row in evaluation.ranked()[::-1][:MOST_SERIES]:
+        best = min(members.get(row.unique_id, []), key=lambda member: member.mase or 0.0, default=None)
+        found.append({"own": row, "best": best})
+    return found
+
+
+def _versions(evaluation: Evaluation) -> dict[str, Any] | None:
+    """The ensemble's figures beside those of earlier versions; None where there are none."""
+    earlier = evaluation.earlier
+    if not earlier:
+        return None
+    own = evaluation.row(ENSEMBLE, "test")
+    rows = [(each.version, each.champion, each.mase, each.skill, each.coverage) for each in earlier]
+    rows.append(("this version", False, own.mase, own.skill, own.coverage))
+    known = [each.mase for each in earlier if each.mase is not None]
+    champion = next((at for at, each in enumerate(earlier) if each.champion), None)
+    names = [*(f"{each.created:%Y-%m-%d %H:%M}" for each in earlier), "this version"]
+    return {
+        "rows": rows,
+        "level": next(iter(own.coverage), None),
+        "range": (min(known), max(known)) if known else None,
+        "own": own.mase,
+        "chart": charts.version_chart(names, [row[2] for row in rows], champion, "versions"),
     }
 
 
@@ -206,27 +183,43 @@ def _residuals(found: Residuals | None) -> dict[str, Any] | None:
 
 
 def _coverage(evaluation: Evaluation) -> dict[str, Any]:
-    """Observed coverage by nominal level, by lead time and by season phase, and charts of them."""
+    """Observed coverage by nominal level, by lead time and by season phase, with charts."""
     test, validation = (evaluation.row(ENSEMBLE, part).coverage for part in ("test", "validation"))
     pairs = {level: (float(level) / 100, observed) for level, observed in test.items()}
-    steps: dict[str, Sequence[LeadTimeRow | PhaseRow]] = {
-        "lead time": [row for row in evaluation.by_lead_time if (row.part, row.model) == ("test", ENSEMBLE)],
-        "season phase": [row for row in evaluation.by_phase if row.part == "test"],
-    }
-    lines = {
-        title: {level: [row.coverage.get(level) for row in rows] for level in test}
-        for title, rows in steps.items()
-        if len(rows) > 1
+    by_step: dict[str, dict[int, dict[str, float]]] = {
+        "lead time": {
+            row.lead_time: row.coverage
+            for row in evaluation.by_lead_time
+            if (row.part, row.model) == ("test", ENSEMBLE)
+        },
+        "season phase": {row.phase: row.coverage for row in evaluation.by_phase if row.part == "test"},
     }
     return {
         "chart": charts.coverage_chart(pairs, "coverage") if pairs else None,
+        "levels": list(test),
         "steps": {
-            title: charts.coverage_step_chart(found, title, f"coverage-{at}")
-            for at, (title, found) in enumerate(lines.items())
-            if found
+            title: _coverage_steps(title, found, list(test), f"coverage-{at}")
+            for at, (title, found) in enumerate(by_step.items())
+            if len(found) > 1 and test
         },
         "rows": [(level, observed, validation.get(level)) for level, observed in test.items()],
     }
+
+
+def _coverage_steps(
+    title: str, found: dict[int, dict[str, float]], levels: Sequence[str], name: str
+) -> dict[str, Any]:
+    lines = {level: [coverage.get(level) for coverage in found.values()] for level in levels}
+    steps = list(found)
+    return {
+        "chart": charts.coverage_step_chart(lines, title, name),
+        "rows": [(steps[at], [lines[level][at] for level in levels]) for at in _some(len(steps))],
+    }
+
+
+def _some(count: int) -> list[int]:
+    """Positions of at most ``STEPS`` of so many rows, evenly spread, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, STEPS).astype(int)).tolist() if count else []
 
 
 def _fit(name: str, log: FitLog, chart: str) -> dict[str, Any]:

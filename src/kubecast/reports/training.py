@@ -14,7 +14,8 @@ from kubecast.models.artifact import Status
 from kubecast.models.base import FitLog, Forecaster
 from kubecast.panel import KEYS, Panel
 from kubecast.reports import charts
-from kubecast.reports.page import chosen_series, series_view, template
+from kubecast.reports.page import series_view, template
+from kubecast.shown import shown_series
 from kubecast.usage import Usage
 
 LEVELS = [0.1, 0.9]  # of the intervals
@@ -126,7 +127,5 @@ def _paths(fitted: Fitted, panel: Panel) -> list[dict[str, Any]]:
     shown = pd.concat([validation, quantiles.apply(test, {str(k): v for k, v in scales.items()}, name)])
     found = series_metrics(test, panel.series, [name])["mase"][name].droplevel("part").dropna().sort_values()
     ranked = [(str(unique_id), float(mase)) for unique_id, mase in found.items()]
-    return [
-        series_view(title, unique_id, mase, shown, name, LEVELS, f"path{at}")
-        for at, (title, unique_id, mase) in enumerate(chosen_series(ranked))
-    ]
+    chosen = shown_series(ranked, shown, name, LEVELS)
+    return [series_view(each, f"path{at}") for at, each in enumerate(chosen)]

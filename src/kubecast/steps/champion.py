@@ -13,6 +13,7 @@ from kubecast.errors import IntegrityError, KubecastError, ModelError, StoreErro
 from kubecast.panel import KEYS, Cutoffs, Panel, PanelSpec
 from kubecast.promotion import Champion
 from kubecast.registry import Registry
+from kubecast.stability import EarlierVersion, earlier_versions
 from kubecast.steps.prepare import published_under, read_training
 
 _EMPTY = pd.DataFrame({"unique_id": [], "cutoff": [], "ds": [], "seen_until": [], "yhat": []})
@@ -24,12 +25,14 @@ class ChampionStatus(BaseModel):
     Attributes:
         champion: Its id; empty: there is none.
         not_comparable: Why it has no forecasts; empty where it has, or there is none.
+        earlier: Versions of the same task that were published before, oldest first.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     champion: str
     not_comparable: str = ""
+    earlier: list[EarlierVersion] = []
 
 
 def forecast_champion(
@@ -51,17 +54,20 @@ def forecast_champion(
     Raises:
         KubecastError: The store, the disk or an input failed; the step can be repeated.
     """
-    found, table = ChampionStatus(champion=champion), _EMPTY
+    panel = Panel.load(panel_dir)
+    store, name = published_under(read_training(panel_dir), registry, model_name)
+    # What is published at this moment is shown, and nothing else depends on it.
+    earlier = earlier_versions(store, name, panel.spec)
+    reason, table = "", _EMPTY
     if champion:
-        panel = Panel.load(panel_dir)
-        store, name = published_under(read_training(panel_dir), registry, model_name)
         try:
             table = _forecasts(panel, store, f"{name}@{champion}")
         except KubecastError as error:  # the champion's own fault holds no version back from publishing
             if _can_be_repeated(error):
                 raise
-            found = ChampionStatus(champion=champion, not_comparable=str(error))
+            reason = str(error)
             print(f"warning: not comparable with the champion {champion}: {error}", flush=True)
+    found = ChampionStatus(champion=champion, not_comparable=reason, earlier=earlier)
     forecasts.parent.mkdir(parents=True, exist_ok=True)
     table.to_parquet(forecasts, index=False)
     status.parent.mkdir(parents=True, exist_ok=True)
@@ -71,13 +77,22 @@ def forecast_champion(
 
 def read_champion(forecasts: Path, status: Path) -> Champion | None:
     """Read what ``forecast_champion`` wrote; None: there is no champion."""
-    try:
-        found = ChampionStatus.model_validate_json(status.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise IntegrityError(f"{status}: not a champion's status ({error})".splitlines()[0]) from error
+    found = _read_status(status)
     if not found.champion:
         return None
     return Champion(found.champion, found.not_comparable, pd.read_parquet(forecasts))
+
+
+def read_earlier(status: Path) -> list[EarlierVersion]:
+    """The versions that ``forecast_champion`` found, oldest first."""
+    return _read_status(status).earlier
+
+
+def _read_status(status: Path) -> ChampionStatus:
+    try:
+        return ChampionStatus.model_validate_json(status.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise IntegrityError(f"{status}: not a champion's status ({error})".splitlines()[0]) from error
 
 
 def _can_be_repeated(error: KubecastError) -> bool:

@@ -8,7 +8,7 @@ import pandas as pd
 from kubecast.evaluation import evaluate
 from kubecast.panel import Panel
 from kubecast.reports import render_report
-from kubecast.steps.champion import read_champion
+from kubecast.steps.champion import read_champion, read_earlier
 from kubecast.steps.prepare import read_training
 from kubecast.steps.stack import read_logs, read_recipe
 
@@ -49,9 +49,18 @@ def evaluate_models(
     table = pd.read_parquet(forecasts)
     training = read_training(panel_dir)
     rival = read_champion(*champion) if champion else None
-    evaluation = evaluate(table, panel, recipe, training.validation.scoring, training.promotion, rival)
+    evaluation = evaluate(
+        table,
+        panel,
+        recipe,
+        training.validation.scoring,
+        training.promotion,
+        rival,
+        fits=read_logs(ensemble_dir),
+        earlier=read_earlier(champion[1]) if champion else [],
+    )
     evaluation_dir.mkdir(parents=True, exist_ok=True)
-    (evaluation_dir / "leaderboard.json").write_text(evaluation.model_dump_json(indent=1))
+    evaluation.write(evaluation_dir)
     report.parent.mkdir(parents=True, exist_ok=True)
-    report.write_text(render_report(evaluation, recipe, panel, read_logs(ensemble_dir), table))
+    report.write_text(render_report(evaluation), "utf-8")
     return Judged(evaluation.markdown(), evaluation.summary())

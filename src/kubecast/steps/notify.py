@@ -86,7 +86,7 @@ def notify_success(evaluation_dir: Path, version: str, run: str, link: str, styl
         style: ``webhook`` or ``slack``.
     """
     try:
-        found = Evaluation.model_validate_json((evaluation_dir / "leaderboard.json").read_bytes())
+        found = Evaluation.read(evaluation_dir)
         board = [row for row in found.leaderboard if row.part == "test"][:ROWS]
         notice = Notice(
             event="success",

@@ -14,7 +14,7 @@ import pandas as pd
 from kubecast.bundle import Contract, with_naive, write_bundle
 from kubecast.config import EnsembleSettings, TrainingSettings
 from kubecast.errors import Conflict
-from kubecast.evaluation import Evaluation
+from kubecast.evaluation import LEADERBOARD, Evaluation
 from kubecast.models.artifact import Status, package_versions, read_card, read_status
 from kubecast.models.ensemble import StackRecipe, combine, own_scales
 from kubecast.panel import KEYS, Panel
@@ -95,13 +95,13 @@ def register_model(
         if (status := read_status(paths.judged)).state == "failed"
     }
     usable = {name: paths for name, paths in members.items() if name not in failed}
-    evaluation = Evaluation.model_validate_json((evaluation_dir / "leaderboard.json").read_bytes())
+    evaluation = Evaluation.read(evaluation_dir)
     store, name = published_under(run.training, registry, model_name)
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder)
         assemble(bundle, run, usable).to_parquet(forecast, index=False)
         shutil.copyfile(report, bundle / "report.html")
-        shutil.copyfile(evaluation_dir / "leaderboard.json", bundle / "leaderboard.json")
+        shutil.copyfile(evaluation_dir / LEADERBOARD, bundle / LEADERBOARD)
         described = metadata(run, evaluation, usable, failed) | {"inputs_digest": inputs_digest}
         version = store.publish(name, bundle, described, run.training.model_registry.max_versions)
     promote(store, version, evaluation.decision)

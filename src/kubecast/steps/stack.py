@@ -12,7 +12,9 @@ from kubecast.models.artifact import read_card, read_status
 from kubecast.models.base import FitLog
 from kubecast.models.ensemble import StackRecipe, stack
 from kubecast.panel import KEYS, Cutoffs, Panel
+from kubecast.reports.stacking import render_stacking
 from kubecast.steps.train import PRODUCTION
+from kubecast.weighing import Weighed, weighed
 
 _LOG = logging.getLogger(__name__)
 
@@ -23,7 +25,8 @@ def stack_ensemble(
     settings: str,
     ensemble_dir: Path,
     forecasts: Path,
-) -> None:
+    report: Path | None = None,
+) -> Weighed:
     """Weigh the members and seasonal naive; name the members that failed.
 
     Args:
@@ -32,6 +35,7 @@ def stack_ensemble(
         settings: JSON of ``ensemble.yaml``.
         ensemble_dir: Gets ``recipe.json``, ``settings.json`` and ``logs/<name>.json``.
         forecasts: Parquet: every member, the ensemble and its quantiles beside the targets.
+        report: Gets an HTML page on the weights.
     """
     panel = Panel.load(panel_dir)
     parsed = parse_settings(EnsembleSettings, settings, "ensemble_settings")
@@ -56,6 +60,10 @@ def stack_ensemble(
         _LOG.warning("ensemble: %s", note)
     for name, reason in missing.items():
         print(f"warning: the ensemble goes on without {name}: {reason}", flush=True)
+    told = weighed(recipe)
+    if report is not None:
+        report.write_text(render_stacking(told, missing), "utf-8")
+    return told
 
 
 def judged_table(panel: Panel) -> pd.DataFrame:

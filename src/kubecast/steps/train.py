@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from kubecast.config import SECTIONS, ModelSettings, parse_settings
+from kubecast.convergence import convergence
 from kubecast.errors import ModelError
 from kubecast.models import make_trainer
 from kubecast.models.artifact import (
@@ -216,3 +217,24 @@ def fit_metrics(model_dir: Path) -> dict[str, float]:
     if log.best is not None:
         figures["best_step"] = float(log.best)
     return figures
+
+
+def fit_summary(model_dir: Path) -> str:
+    """The verdict on a fit as Markdown, for the dashboard."""
+    status = read_status(model_dir)
+    if status.state == "failed":
+        return f"**Not fitted**: {status.reason}\n"
+    log = read_card(model_dir).log
+    ended = convergence(log)
+    lines = [f"**{ended.verdict.capitalize()}**: {ended.reason}.", ""]
+    if status.reason:
+        lines += [f"{status.reason}; these are the files of the model as it was judged.", ""]
+    lines += [f"- {log.seconds:.4g} seconds"]
+    lines += [
+        f"- {label} loss: {values[-1]:.4g} at the end" for label, values in log.curves.items() if values
+    ]
+    if log.best is not None:
+        lines += [f"- best step: {log.best}"]
+    if log.fallbacks:
+        lines += [f"- series with a fallback: {len(log.fallbacks)}"]
+    return "\n".join([*lines, ""])

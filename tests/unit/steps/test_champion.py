@@ -32,7 +32,7 @@ from kubecast.panel import Cutoffs, Panel
 from kubecast.promotion import Decision
 from kubecast.registry import Registry
 from kubecast.registry.local_store import LocalStore
-from kubecast.steps.champion import forecast_champion, forecast_unseen, read_champion
+from kubecast.steps.champion import forecast_champion, forecast_unseen, read_champion, read_earlier
 from kubecast.steps.prepare import Resolved, resolve_inputs
 from kubecast.steps.register import MemberPaths
 from kubecast.steps.stack import stack_ensemble
@@ -330,11 +330,25 @@ def test_panel_that_cannot_be_read_is_no_fault_of_the_champion(registry: Path, t
     assert not (tmp_path / "status.json").exists()
 
 
-def test_no_champion_asks_no_store_anything(after: Path, tmp_path: Path) -> None:
-    outputs = tmp_path / "champion.parquet", tmp_path / "status.json"
-    forecast_champion(after / "panel", "", "no://such", "", *outputs)
+def test_no_champion_and_nothing_published(after: Path, tmp_path: Path) -> None:
+    outputs = ask(after / "panel", tmp_path / "none", tmp_path, champion="")
     assert pd.read_parquet(outputs[0]).empty
     assert read_champion(*outputs) is None
+    assert read_earlier(outputs[1]) == []
+    assert not (tmp_path / "none").exists()
+
+
+def test_earlier_versions_are_told_with_their_own_figures(
+    registry: Path, after: Path, tmp_path: Path
+) -> None:
+    outputs = ask(after / "panel", registry, tmp_path)
+    version = Registry.open(str(registry)).resolve("forecaster")
+    (found,) = read_earlier(outputs[1])
+    assert (found.version, found.champion) == (version.id, True)
+    test = version.metadata["test"]
+    assert isinstance(test, dict)
+    assert (found.mase, found.skill) == (test["mase"], test["skill"])
+    assert found.coverage["80"] == test["coverage_80"]
 
 
 @pytest.mark.parametrize("content", ["[]", "{", None])

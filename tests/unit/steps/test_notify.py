@@ -166,7 +166,7 @@ def test_evaluation_that_cannot_be_read_fails_nothing(
     webhook: Webhook, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     notify_success(tmp_path, "demand@1", "nightly", LINK, "webhook")
-    assert capsys.readouterr().out == "warning: no notice was sent: FileNotFoundError\n"
+    assert capsys.readouterr().out == "warning: no notice was sent: InputError\n"
     assert webhook.got == []
 
 

@@ -1,0 +1,104 @@
+"""The few forecasts that a page shows: the best, the median and the worst series, beside their actuals."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+from pydantic import Field
+
+from kubecast.comparison import FiniteJson, finite
+from kubecast.metrics import intervals, quantile_column
+
+HISTORY = 3  # horizons before the origin
+NARROW = 40  # nominal coverage in percent of the interval inside the widest
+
+
+class ShownSeries(FiniteJson):
+    """A series' forecast from its last test origin, with the actuals around it.
+
+    Attributes:
+        title: What the series stands for: ``best``, ``median``, ``worst`` or ``series``.
+        unique_id: Of the series.
+        mase: Of the model over the test part of the series.
+        cutoff: The origin.
+        model: What forecasts.
+        history_ds: Times up to the origin, at most three horizons.
+        history: Their targets; None where unobserved.
+        ds: Times after the origin, shape (horizon,).
+        actual: Their targets, as above.
+        forecast: Shape (horizon,).
+        bands: Lower and upper bound by nominal coverage in percent, widest first; at most two.
+    """
+
+    title: str
+    unique_id: str
+    mase: float | None
+    cutoff: datetime
+    model: str
+    history_ds: list[datetime]
+    history: list[float | None]
+    ds: list[datetime]
+    actual: list[float | None]
+    forecast: list[float]
+    bands: dict[str, tuple[list[float], list[float]]] = Field(default={})
+
+
+def shown_series(
+    ranked: Sequence[tuple[str, float | None]], table: pd.DataFrame, model: str, levels: Sequence[float]
+) -> list[ShownSeries]:
+    """The best, the median and the worst of series; or all of few.
+
+    Args:
+        ranked: Series and their MASE on the test part, best first.
+        table: Forecasts beside their targets, with quantile columns.
+        model: Column of the point forecasts.
+        levels: Of the quantile columns.
+    """
+    chosen = [("series", *found) for found in ranked]
+    if len(ranked) >= 3:
+        chosen = [("best", *ranked[0]), ("median", *ranked[len(ranked) // 2]), ("worst", *ranked[-1])]
+    return [_shown(title, unique_id, mase, table, model, levels) for title, unique_id, mase in chosen]
+
+
+def _shown(
+    title: str,
+    unique_id: str,
+    mase: float | None,
+    table: pd.DataFrame,
+    model: str,
+    levels: Sequence[float],
+) -> ShownSeries:
+    own = table[table["unique_id"] == unique_id]
+    cutoff = own.loc[own["part"] == "test", "cutoff"].max()
+    horizon = own[(own["cutoff"] == cutoff) & (own["part"] == "test")]
+    history = own[own["ds"] <= cutoff].drop_duplicates("ds").sort_values("ds").tail(HISTORY * len(horizon))
+    found = intervals(levels)
+    kept = [level for at, level in enumerate(found) if at == 0 or float(level) == NARROW]
+    return ShownSeries(
+        title=title,
+        unique_id=unique_id,
+        mase=mase,
+        cutoff=cutoff.to_pydatetime(),
+        model=model,
+        history_ds=_times(history),
+        history=_targets(history),
+        ds=_times(horizon),
+        actual=_targets(horizon),
+        forecast=horizon[model].tolist(),
+        bands={
+            level: (
+                horizon[quantile_column(found[level][0])].tolist(),
+                horizon[quantile_column(found[level][1])].tolist(),
+            )
+            for level in kept
+        },
+    )
+
+
+def _times(rows: pd.DataFrame) -> list[Any]:
+    return [moment.to_pydatetime() for moment in rows["ds"]]
+
+
+def _targets(rows: pd.DataFrame) -> list[float | None]:
+    return [finite(value) for value in rows["y"]]

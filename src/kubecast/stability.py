@@ -1,0 +1,84 @@
+"""How a new version's figures compare with those of the versions before it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from kubecast.comparison import FiniteJson
+from kubecast.errors import RegistryError, StoreError
+from kubecast.panel import PanelSpec
+from kubecast.registry import CHAMPION, Registry, Version
+
+MOST = 20  # versions
+
+
+class EarlierVersion(FiniteJson):
+    """What an earlier version scored, on the test part of its own run.
+
+    Attributes:
+        version: Its id.
+        created: When it was published.
+        champion: Whether it was the champion when the new version was judged.
+        mase: On its test part; None as the others where it was not scored.
+        skill: Against the best seasonal naive of its run.
+        coverage: Share of targets inside each interval, by its nominal coverage in percent.
+    """
+
+    version: str
+    created: datetime
+    champion: bool
+    mase: float | None = None
+    skill: float | None = None
+    coverage: dict[str, float] = Field(default={})
+
+
+def earlier_versions(store: Registry, name: str, spec: PanelSpec) -> list[EarlierVersion]:
+    """The newest versions of the same task, oldest first.
+
+    Args:
+        store: The registry; nothing need be published there.
+        name: Of the model.
+        spec: Versions of another frequency, horizon or season length of MASE are left out.
+
+    Raises:
+        StoreError: The store failed.
+    """
+    found: list[EarlierVersion] = []
+    for entry in store.entries(name):
+        if len(found) == MOST:
+            break
+        if entry.deleting:
+            continue
+        try:
+            version = store.load(entry)
+        except StoreError:
+            raise
+        except RegistryError:  # deleted meanwhile, damaged, or of a newer kubecast: it says nothing here
+            continue
+        if _same_task(version.metadata, spec):
+            found.append(_earlier(version))
+    return found[::-1]
+
+
+def _same_task(metadata: Mapping[str, Any], spec: PanelSpec) -> bool:
+    seasons = metadata.get("season_lengths") or [None]
+    told = metadata.get("frequency"), metadata.get("horizon"), seasons[0]
+    return told == (spec.frequency, spec.horizon, spec.season_lengths[0])
+
+
+def _earlier(version: Version) -> EarlierVersion:
+    test: Any = version.metadata.get("test")
+    test = test if isinstance(test, dict) else {}
+    covered = {
+        key.removeprefix("coverage_"): value for key, value in test.items() if key.startswith("coverage_")
+    }
+    return EarlierVersion(
+        version=version.id,
+        created=version.created,
+        champion=CHAMPION in version.aliases,
+        mase=test.get("mase"),
+        skill=test.get("skill"),
+        coverage=covered,
+    )

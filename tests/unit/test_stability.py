@@ -1,0 +1,67 @@
+"""Earlier versions beside a new one."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubecast.panel import PanelSpec
+from kubecast.registry import Registry
+from kubecast.stability import MOST, earlier_versions
+
+SPEC = PanelSpec(frequency="h", horizon=6, season_lengths=[24, 168])
+TASK = {"frequency": "h", "horizon": 6, "season_lengths": [24]}
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry.open(str(tmp_path / "registry"))
+
+
+def publish(registry: Registry, folder: Path, number: int, **metadata: Any) -> str:
+    (folder / "evaluated").mkdir(parents=True)
+    (folder / "evaluated" / "number").write_text(str(number))
+    return registry.publish("demand", folder, {**TASK, **metadata}, max_versions=100).id
+
+
+def test_versions_are_oldest_first_with_what_they_scored(registry: Registry, tmp_path: Path) -> None:
+    test = {"mase": 0.5, "skill": 0.1, "coverage_80": 0.78, "mae": 3.0}
+    ids = [publish(registry, tmp_path / str(n), n, test=test | {"mase": n / 10}) for n in range(3)]
+    registry.promote(f"demand@{ids[1]}")
+    found = earlier_versions(registry, "demand", SPEC)
+    assert [each.version for each in found] == ids
+    assert [each.mase for each in found] == [0.0, 0.1, 0.2]
+    assert [each.champion for each in found] == [False, True, False]
+    assert found[0].coverage == {"80": 0.78}
+
+
+@pytest.mark.parametrize(
+    "changed", [{"horizon": 7}, {"frequency": "D"}, {"season_lengths": [168]}, {"season_lengths": []}]
+)
+def test_version_of_another_task_is_left_out(
+    registry: Registry, tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    publish(registry, tmp_path / "b", 1, **changed)
+    assert earlier_versions(registry, "demand", SPEC) == []
+
+
+def test_version_that_was_never_scored_has_no_figures(registry: Registry, tmp_path: Path) -> None:
+    publish(registry, tmp_path / "b", 1)
+    (found,) = earlier_versions(registry, "demand", SPEC)
+    assert (found.mase, found.skill, found.coverage) == (None, None, {})
+
+
+def test_deleted_and_damaged_versions_are_passed_over(registry: Registry, tmp_path: Path) -> None:
+    ids = [publish(registry, tmp_path / str(n), n) for n in range(3)]
+    registry.delete("demand", ids[0])
+    (tmp_path / "registry" / "demand" / "commits" / f"{ids[1]}.json").write_text("{")
+    assert [each.version for each in earlier_versions(registry, "demand", SPEC)] == [ids[2]]
+
+
+def test_only_the_newest_are_taken(registry: Registry, tmp_path: Path) -> None:
+    ids = [publish(registry, tmp_path / str(n), n) for n in range(MOST + 2)]
+    assert [each.version for each in earlier_versions(registry, "demand", SPEC)] == ids[2:]
+
+
+def test_no_model_has_no_versions(registry: Registry) -> None:
+    assert earlier_versions(registry, "demand", SPEC) == []

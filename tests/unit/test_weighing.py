@@ -1,0 +1,61 @@
+"""How an ensemble was weighed, and its page."""
+
+import re
+
+import pytest
+
+from kubecast.config import EnsembleSettings
+from kubecast.models.ensemble import StackRecipe, stack
+from kubecast.reports.stacking import render_stacking
+from kubecast.weighing import weighed
+from tests.unit.forecast_tables import forecasts, scales
+from tests.unit.test_evaluation import KINDS, NOISE
+from tests.unit.test_reports import HOSTILE, _Checker
+
+
+def recipe_of(noise: dict[str, float]) -> StackRecipe:
+    table = forecasts(noise, origins=10)
+    kinds = {name: KINDS[name] for name in noise}
+    return stack(table, scales(table), EnsembleSettings(), kinds, {}, 24)[0]
+
+
+@pytest.fixture(scope="module")
+def recipe() -> StackRecipe:
+    return recipe_of(NOISE)
+
+
+def test_members_are_those_of_the_recipe_the_largest_weight_first(recipe: StackRecipe) -> None:
+    found = weighed(recipe)
+    assert {member.model: member.weight for member in found.members} == recipe.weights
+    assert [member.weight for member in found.members] == sorted(recipe.weights.values(), reverse=True)
+    for member in found.members:
+        assert member.kind == KINDS[member.model]
+        assert member.mase_alone == recipe.loss_alone[member.model]
+        assert member.mase_without == recipe.loss_without[member.model]
+        assert member.by_block == {block: w[member.model] for block, w in recipe.block_weights.items()}
+
+
+def test_dashboard_figures_have_a_name_for_each_member(recipe: StackRecipe) -> None:
+    figures = weighed(recipe).figures()
+    assert figures["validation_mase"] == recipe.loss
+    assert figures["weight_good"] == recipe.weights["good"]
+    assert figures["validation_mase_bad"] == recipe.loss_alone["bad"]
+
+
+def test_page_has_each_members_figures_and_shows_names_as_text(recipe: StackRecipe) -> None:
+    found = weighed(recipe)
+    page = render_stacking(found, {"arima": HOSTILE})
+    checker = _Checker()
+    checker.feed(page)
+    assert not checker.open
+    assert HOSTILE in "".join(checker.text)
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+    for member in found.members:
+        told = f"{member.model} {member.kind} {member.weight:.4g} {member.mase_alone:.4g}"
+        assert f"{told} {member.mase_without:.4g}" in text
+    assert "without block 3" in text
+
+
+def test_page_of_an_only_member() -> None:
+    page = render_stacking(weighed(recipe_of({"good": 1.0})), {})
+    assert "<td>-</td>" in page
