@@ -23,6 +23,7 @@ from kubecast import errors
 from kubecast.cleaning import required_horizon
 from kubecast.config import AllSettings, ModelKind
 from kubecast.errors import KubecastError
+from kubecast.logs import FORMAT_VARIABLE
 from kubecast.registry import Registry
 from kubecast.tuning.spaces import SearchSettings
 from pipelines.compiling import compile_pipeline
@@ -31,6 +32,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _TASK = re.compile(r"Task '?([a-z0-9-]+)'? finished with status (\w+)|Executing task '?([a-z0-9-]+)'?")
 _ERROR = re.compile(r"^\s*(?:kubecast\.errors\.)?(\w+): (.+)$")
 _PROGRESS = re.compile(r"^\s*progress (\S+) (\d+)/(\d+)")
+_WARNING = re.compile(r"^\s*warning: (.+)$")
 
 
 RESULTS = {
@@ -48,19 +50,21 @@ RESULTS = {
 
 @dataclass(frozen=True)
 class Progress:
-    """One thing that the run tells: a task began or ended, or is so far along.
+    """One thing that the run tells: a task began or ended, is so far along, or warns.
 
     Attributes:
         task: Its name.
-        state: ``started``, ``finished`` or ``running``.
+        state: ``started``, ``finished``, ``running`` or ``warning``.
         done: Of ``total``; 0 where that is not known.
         total: Epochs, trees or series.
+        message: Of a warning.
     """
 
     task: str
     state: str
     done: int = 0
     total: int = 0
+    message: str = ""
 
 
 def run_compiled(
@@ -124,19 +128,26 @@ def _renamed(tell: Callable[[Progress], None], compiled: Path) -> Callable[[Prog
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONUNBUFFERED": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
+    return {
+        **os.environ,
+        FORMAT_VARIABLE: "plain",  # which _follow reads
+        "PYTHONUNBUFFERED": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TF_ENABLE_ONEDNN_OPTS": "0",
+    }
 
 
 def _follow(
     process: "subprocess.Popen[str]", log: Any, tell: Callable[[Progress], None]
 ) -> KubecastError | None:
     failure = None
+    read = _Reader()
     assert process.stdout is not None  # noqa: S101  asked for
     try:
         for raw in process.stdout:
             line = _ANSI.sub("", raw)
             log.write(line)
-            for event in _events(line):
+            for event in read.events(line):
                 tell(event)
             failure = _error(line) or failure
         process.wait()
@@ -145,11 +156,27 @@ def _follow(
     return failure
 
 
-def _events(line: str) -> Iterator[Progress]:
-    if found := _PROGRESS.match(line):
-        yield Progress(found[1], "running", int(found[2]), int(found[3]))
-    elif found := _TASK.search(line):
-        yield Progress(found[1] or found[3], "finished" if found[1] else "started")
+class _Reader:
+    """Makes events of lines; tasks run one after another, so a line is the last one's that began."""
+
+    def __init__(self) -> None:
+        self._task = ""
+        self._warned: set[Progress] = set()
+
+    def events(self, line: str) -> Iterator[Progress]:
+        if found := _PROGRESS.match(line):
+            yield Progress(found[1], "running", int(found[2]), int(found[3]))
+        elif found := _WARNING.match(line):
+            yield from self._warning(Progress(self._task, "warning", message=found[1].strip()))
+        elif found := _TASK.search(line):
+            self._task = found[1] or found[3]
+            yield Progress(self._task, "finished" if found[1] else "started")
+
+    def _warning(self, event: Progress) -> Iterator[Progress]:
+        """The event, the first time."""
+        if event not in self._warned:
+            self._warned.add(event)
+            yield event
 
 
 def _error(line: str) -> KubecastError | None:

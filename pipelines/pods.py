@@ -7,11 +7,20 @@ from kfp import kubernetes
 from kfp.dsl.pipeline_context import Pipeline
 
 from components import images
-from kubecast.cluster import Affinity, ClusterSettings, SecretVariables, TaskSettings, TrialPod
+from kubecast.cluster import (
+    RUN_VARIABLE,
+    TASK_VARIABLE,
+    Affinity,
+    ClusterSettings,
+    SecretVariables,
+    TaskSettings,
+    TrialPod,
+)
 from kubecast.config import AllSettings
 from kubecast.steps.notify import URL_VARIABLE
 
 MAX_LABEL = 63
+TASK_LABEL = "kubecast/task"
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  a volume of the pod's own
 
 
@@ -64,6 +73,10 @@ def configure(
         kubernetes.set_image_pull_secrets(task, cluster.image_pull_secrets)
     for key, value in _labels(cluster, model_name).items():
         kubernetes.add_pod_label(task, key, value)
+    kubernetes.add_pod_label(task, TASK_LABEL, task._task_spec.display_name or task.name)
+    # Read from the pod's labels: an argument with the run would keep the task from being cached.
+    for variable, label in {RUN_VARIABLE: "pipeline/runid", TASK_VARIABLE: TASK_LABEL}.items():
+        kubernetes.use_field_path_as_env(task, variable, f"metadata.labels['{label}']")
 
 
 def label_of(model_name: str) -> str:

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kfp import dsl, kubernetes
+from kfp import dsl
 
 from components import images
 from components.training.choose_settings import choose_settings
 from components.training.tune_katib import tune_katib
 from components.training.tune_optuna import tune_optuna
 from components.training.tune_worker import tune_worker
-from kubecast.cluster import RUN_VARIABLE, TaskSettings
+from kubecast.cluster import TaskSettings
 from kubecast.config import AllSettings, PipelineSettings
 from kubecast.errors import ConfigError
 from kubecast.schedules import Mode
@@ -119,8 +119,6 @@ class Searches:
         pod = trial_pod(IMAGES[kind], self._settings.cluster.of(_trainer(kind)), self._settings)
         searched = tune_katib(trial_pod=pod.model_dump_json(), **given)
         searched.set_display_name(f"tune-{kind}-katib")
-        # Not an argument, which would keep the task from being cached.
-        kubernetes.use_field_path_as_env(searched, RUN_VARIABLE, "metadata.labels['pipeline/runid']")
         own = self._settings.cluster.of("tune_katib")
         timeout = own.timeout + self._settings.training.optimization.timeout
         self.asked[searched.name] = own.model_copy(update={"timeout": timeout})

@@ -1,5 +1,6 @@
 """Small real panels for every test."""
 
+import logging
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -47,6 +48,16 @@ WITH_COVARIATES = {
     "min_samples": 1,
     "covariates": {"future": ["promotion"], "past": ["visitors"], "static": ["region"]},
 }
+
+
+@pytest.fixture(autouse=True)
+def logger() -> Iterator[logging.Logger]:
+    """The logger of kubecast, which tells all to ``caplog``; a test may configure it."""
+    logger = logging.getLogger("kubecast")
+    logger.setLevel(logging.INFO)
+    yield logger
+    logger.handlers.clear()
+    logger.propagate = True
 
 
 @pytest.fixture(scope="session")

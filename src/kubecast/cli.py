@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
-from kubecast import cluster_cli, models_cli
+from kubecast import cluster_cli, logs, models_cli
 from kubecast.cluster_cli import ConfigDir, Overrides
 from kubecast.errors import ConfigError, KubecastError
 from kubecast.models_cli import RegistryUrl
@@ -58,8 +58,8 @@ def _options(
 
 def main() -> None:
     """Run the command; an error is one line on standard error."""
-    logging.basicConfig(level=logging.WARNING, format="warning: %(message)s")
     try:
+        logging.basicConfig(handlers=[logs.configure()])  # other libraries' warnings too
         sys.exit(app(standalone_mode=False))
     except KubecastError as error:
         _fail(str(error), error.exit_status)

@@ -1,11 +1,14 @@
 """Long work, shown: a bar in a terminal, plain lines in a log."""
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+_LOG = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -13,14 +16,14 @@ def progress(quiet: bool = False) -> Iterator[Callable[[Any], None]]:
     """Show the events of a run on standard error.
 
     Args:
-        quiet: Show nothing.
+        quiet: Show nothing but warnings.
 
     Yields:
-        What to call with each event (``task``, ``state``, ``done``, ``total``).
+        What to call with each event (``task``, ``state``, ``done``, ``total``, ``message``).
     """
     console = Console(stderr=True, quiet=quiet)
-    if not console.is_terminal:
-        yield lambda event: _line(console, event)
+    if quiet or not console.is_terminal:
+        yield lambda event: _warn(event) if event.state == "warning" else _line(console, event)
         return
     columns = (
         SpinnerColumn(),
@@ -30,7 +33,12 @@ def progress(quiet: bool = False) -> Iterator[Callable[[Any], None]]:
     )
     with Progress(*columns, TimeElapsedColumn(), console=console) as bar:
         tasks: dict[str, TaskID] = {}
-        yield lambda event: _update(bar, tasks, event)
+        yield lambda event: _warn(event) if event.state == "warning" else _update(bar, tasks, event)
+
+
+def _warn(event: Any) -> None:
+    """Tell a task's warning, as any other; the bar moves down for it."""
+    _LOG.warning("%s: %s", event.task, event.message, extra={"task": event.task})
 
 
 def _line(console: Console, event: Any) -> None:

@@ -144,9 +144,13 @@ def test_workers_that_begin_at_once_share_one_study(request_: Request, server: s
 
 
 def test_processes_of_one_task_share_the_processors(
-    request_: Request, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    request_: Request,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     request = request_.model_copy(update={"seed": 8})
     _, outcome = tune_model(request, 2, "stop", tmp_path / "trials.csv", tmp_path / "report.html")
     assert TRIALS <= sum(outcome.trials.values()) < TRIALS + 2
-    assert capfd.readouterr().out.count(" complete ") == outcome.trials["complete"] >= TRIALS
+    told = capfd.readouterr().err + caplog.text  # of the processes, and of this one
+    assert told.count(" complete ") == outcome.trials["complete"] >= TRIALS

@@ -12,7 +12,7 @@ from components import images
 from kubecast.config import AllSettings, load_settings
 from kubecast.errors import ConfigError, DataError, KubecastError, NotFound
 from kubecast.registry import Registry
-from pipelines.local import Progress, _collect, _error, _events, main, run_compiled, run_locally
+from pipelines.local import Progress, _collect, _error, _Reader, main, run_compiled, run_locally
 from tests.conftest import hourly
 
 SETTINGS = [
@@ -38,6 +38,10 @@ def work(word: str, page: dsl.Output[dsl.HTML]) -> str:
         raise DataError("data.csv: line 3: y holds 'x'; allowed: numbers")
     if word == "broken":
         raise RuntimeError("out of luck")
+    if word == "warned":
+        from kubecast.steps.notify import notify_failure
+
+        notify_failure("FAILED", "", "nightly", "", "webhook")
     print("progress steps 1/2", flush=True)
     Path(page.path).write_text(word)
     return word.upper()
@@ -67,9 +71,25 @@ def test_lines_of_the_log_become_events_and_others_do_not() -> None:
         "    progress train_lstm 3/20\n": [Progress("train_lstm", "running", 3, 20)],
         "    no progress train_lstm 3/20\n": [],
         "    progress train_lstm 3 of 20\n": [],
+        "    /a/module.py:3: UserWarning: no\n": [],
         "\n": [],
     }
-    assert {line: list(_events(line)) for line in lines} == lines
+    assert {line: list(_Reader().events(line)) for line in lines} == lines
+
+
+def test_warning_is_the_running_tasks_and_is_told_once() -> None:
+    reader = _Reader()
+    begun = "12:00:00.000 - INFO - Executing task '{}'\n"
+    lines = [
+        *(begun.format("train-lstm"), "    warning: no checkpoints are kept\n", "    warning: too short\n"),
+        *("    warning: too short\n", begun.format("train-arima"), "    warning: too short\n"),
+    ]
+    events = [event for line in lines for event in reader.events(line)]
+    assert [(event.task, event.message) for event in events if event.state == "warning"] == [
+        ("train-lstm", "no checkpoints are kept"),
+        ("train-lstm", "too short"),
+        ("train-arima", "too short"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -105,6 +125,22 @@ def test_pipeline_returns_its_outputs_and_tells_its_tasks(compiled: Path, tmp_pa
         Progress("shown", "finished"),
     ]
     assert "Executing task" in (tmp_path / "run.log").read_text()
+
+
+@pytest.mark.parametrize("asked", ["json", "plain"])
+def test_warning_of_a_step_reaches_who_runs_it_once_under_the_tasks_name(
+    compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBECAST_LOG_FORMAT", asked)
+    monkeypatch.delenv("KUBECAST_NOTICE_URL", raising=False)
+    told: list[Progress] = []
+    run_compiled(compiled, {"word": "warned"}, tmp_path, caching=False, tell=told.append)
+    message = "no notice was sent: KUBECAST_NOTICE_URL holds no URL; allowed: https://…"
+    assert [event for event in told if event.state == "warning"] == [
+        Progress("shown", "warning", message=message)
+    ]
+    assert (tmp_path / "run.log").read_text().count(message) == 1
 
 
 def test_error_of_a_task_is_raised_as_it_was(compiled: Path, tmp_path: Path) -> None:

@@ -74,9 +74,26 @@ def test_every_pod_runs_as_a_numeric_user_that_is_not_root(both: Any) -> None:
 def test_every_pod_is_labelled_and_pulls_with_the_secret(both: Any) -> None:
     for pod in both[1].values():
         labels = pod["podMetadata"]["labels"]
-        assert {"app.kubernetes.io/name", "kubecast/model", "kubecast/version", "cost-center"} == set(labels)
+        own = {"app.kubernetes.io/name", "kubecast/model", "kubecast/task", "kubecast/version"}
+        assert set(labels) == own | {"cost-center"}
         assert labels["kubecast/model"] == "demand"
         assert [found["secretName"] for found in pod["imagePullSecret"]] == ["pull"]
+
+
+def test_every_pod_knows_its_run_and_its_task_under_the_dashboards_name(both: Any) -> None:
+    spec, pods = both
+    found = {
+        "KUBECAST_RUN_ID": "metadata.labels['pipeline/runid']",
+        "KUBECAST_TASK": "metadata.labels['kubecast/task']",
+    }
+    for pod in pods.values():
+        assert {each["name"]: each["fieldPath"] for each in pod["fieldPathAsEnv"]} == found
+    components = spec["components"]
+    names = {
+        components[task["componentRef"]["name"]]["executorLabel"]: task["taskInfo"]["name"]
+        for task in spec["root"]["dag"]["tasks"].values()
+    }
+    assert {label: pod["podMetadata"]["labels"]["kubecast/task"] for label, pod in pods.items()} == names
 
 
 def test_secrets_come_by_reference_alone(both: Any) -> None:

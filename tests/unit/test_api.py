@@ -107,7 +107,7 @@ def test_unknown_attribute_is_an_attribute_error() -> None:
 
 
 def test_models_and_the_ensemble_are_tuned_where_the_settings_ask_for_it(
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     tuning = [
         "pipeline.tuning={tuner: optuna, models: [catboost, ensemble]}",
@@ -115,7 +115,7 @@ def test_models_and_the_ensemble_are_tuned_where_the_settings_ask_for_it(
     ]
     given = {"freq": "h", "season_length": [24], "models": ["catboost"]}
     found = kubecast.fit(hourly(series=2), 6, overrides=[*SETTINGS, *tuning], **given)
-    told = capsys.readouterr().out
+    told = caplog.text
     assert all(f"progress tune_{kind} 2/2" in told for kind in ("catboost", "ensemble"))
     assert len(found.leaderboard)
     with pytest.raises(ConfigError, match="katib: its trials are pods of a cluster"):

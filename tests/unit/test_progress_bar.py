@@ -2,6 +2,7 @@ import re
 
 import pytest
 
+from kubecast.logs import configure
 from kubecast.progress_bar import progress
 from pipelines.local import Progress
 
@@ -76,6 +77,22 @@ def test_terminal_takes_progress_before_any_task_and_a_task_that_ends_without_a_
         tell(Progress("prepare-data", "finished"))
     line = last_frame(capsys.readouterr().err)[-1]
     assert re.search(r"prepare-data .* done ", line)
+
+
+@pytest.mark.parametrize("kind", ["log", "terminal"])
+@pytest.mark.parametrize("quiet", [False, True])
+def test_warning_of_a_task_is_shown_once_with_its_name_even_if_quiet(
+    kind: str, quiet: bool, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request.getfixturevalue(kind)
+    configure()
+    with progress(quiet=quiet) as tell:
+        tell(Progress("train-lstm", "started"))
+        tell(Progress("train-lstm", "warning", message="[bold]s1[/bold]: new to the model"))
+        tell(Progress("train-lstm", "finished"))
+    found = capsys.readouterr()
+    assert found.err.count("warning: train-lstm: [bold]s1[/bold]: new to the model") == 1
+    assert found.out == ""
 
 
 @pytest.mark.parametrize("kind", ["log", "terminal"])

@@ -185,6 +185,7 @@ class ArimaForecaster:
                 replaced,
                 len(ends),
                 self.fallback_season,
+                extra={"model": self.name},
             )
         return forecast_frame(panel, origins, values, self.name)
 
@@ -301,6 +302,7 @@ def _note_dropped(models: Mapping[str, SeriesModel], covariates: list[str], name
                 len(dropped),
                 len(models),
                 dropped[0],
+                extra={"model": name, "series": dropped[0]},
             )
 
 

@@ -592,11 +592,13 @@ class Ensemble:
         local = [name for name in self.recipe.active if self.recipe.members[name] in PER_SERIES]
         if not (local and unseen.any()):
             return combine(self.recipe, table, scales)
-        names = ", ".join(table.loc[unseen, "unique_id"].unique()[:5])
+        new = table.loc[unseen, "unique_id"].unique()[:5]
+        names, about = ", ".join(new), {"series": new[0]}
         if len(local) == len(self.recipe.active):
-            _LOG.warning("%s: new to the model: the seasonal naive forecast of %s is used", names, local[0])
+            told = "%s: new to the model: the seasonal naive forecast of %s is used"
+            _LOG.warning(told, names, local[0], extra=about)
             return combine(self.recipe, table, scales)
-        _LOG.warning("%s: new to the model", names)
+        _LOG.warning("%s: new to the model", names, extra=about)
         parts = [table[~unseen], table[unseen].drop(columns=local)]
         return pd.concat(combine(self.recipe, part, scales) for part in parts if len(part)).sort_index()
 
@@ -608,7 +610,7 @@ class Ensemble:
             try:
                 table[name] = self.members[name].forecast(panel, origins)[name].to_numpy()
             except ModelError as error:
-                _LOG.warning("ensemble: %s cannot forecast (%s)", name, error)
+                _LOG.warning("ensemble: %s cannot forecast (%s)", name, error, extra={"model": name})
         return table
 
     def save(self, directory: Path) -> None:

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from kubecast.bundle import Bundle
 from kubecast.datafile import read_data
 from kubecast.errors import Conflict, IntegrityError, NotFound, StoreError
+from kubecast.logs import step
 from kubecast.names import check_name
 from kubecast.registry import Registry, Store
 from kubecast.registry.manifest import FileEntry
@@ -72,6 +73,7 @@ class Batch(BaseModel):
         return "\n".join(["| what | value |", "|---|---|", *rows]) + "\n"
 
 
+@step
 def batch_forecast(
     data: str,
     registry: str,

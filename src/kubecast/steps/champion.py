@@ -1,5 +1,6 @@
 """forecast_champion: the champion's forecasts from the test origins that it has not seen beyond."""
 
+import logging
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kubecast.bundle import Bundle
 from kubecast.errors import IntegrityError, KubecastError, ModelError, StoreError
+from kubecast.logs import step
 from kubecast.panel import KEYS, Cutoffs, Panel, PanelSpec
 from kubecast.promotion import Champion
 from kubecast.registry import Registry
 from kubecast.stability import EarlierVersion, earlier_versions
 from kubecast.steps.prepare import published_under, read_training
 
+_LOG = logging.getLogger(__name__)
 _EMPTY = pd.DataFrame({"unique_id": [], "cutoff": [], "ds": [], "seen_until": [], "yhat": []})
 
 
@@ -35,6 +38,7 @@ class ChampionStatus(BaseModel):
     earlier: list[EarlierVersion] = []
 
 
+@step
 def forecast_champion(
     panel_dir: Path, champion: str, registry: str, model_name: str, forecasts: Path, status: Path
 ) -> ChampionStatus:
@@ -66,7 +70,7 @@ def forecast_champion(
             if _can_be_repeated(error):
                 raise
             reason = str(error)
-            print(f"warning: not comparable with the champion {champion}: {error}", flush=True)
+            _LOG.warning("not comparable with the champion %s: %s", champion, error)
     found = ChampionStatus(champion=champion, not_comparable=reason, earlier=earlier)
     forecasts.parent.mkdir(parents=True, exist_ok=True)
     table.to_parquet(forecasts, index=False)

@@ -84,7 +84,7 @@ class _Kept:
                 data = b"".join(self._store.stream(path))
                 if hashlib.sha256(data).hexdigest()[:16] == _digest_of(path):
                     self._file.write_bytes(data)
-                    print(f"goes on from the checkpoint of {_time_of(path)}", flush=True)
+                    _LOG.info("goes on from the checkpoint of %s", _time_of(path))
                     return
 
     def keep(self) -> None:

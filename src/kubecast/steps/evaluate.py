@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from kubecast.evaluation import evaluate
+from kubecast.logs import step
 from kubecast.panel import Panel
 from kubecast.reports import render_report
 from kubecast.steps.champion import read_champion, read_earlier
@@ -26,6 +27,7 @@ class Judged:
     metrics: dict[str, float]
 
 
+@step
 def evaluate_models(
     panel_dir: Path,
     ensemble_dir: Path,

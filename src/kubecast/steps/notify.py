@@ -5,6 +5,7 @@ it comes from the environment and is in no message.
 """
 
 import json
+import logging
 import os
 import re
 import time
@@ -17,6 +18,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from pydantic import BaseModel
 
 from kubecast.evaluation import Evaluation
+from kubecast.logs import step
 
 URL_VARIABLE = "KUBECAST_NOTICE_URL"
 TIMEOUT = 10.0  # seconds of one try
@@ -24,6 +26,8 @@ PAUSES = (1.0, 5.0)  # seconds before the second and third try
 ROWS = 10  # of the leaderboard
 SUCCEEDED = {"SUCCEEDED", "COMPLETE", "CACHED", "SKIPPED"}  # what versions of Kubeflow Pipelines call it
 INSIDE = re.compile(r".+\.svc(\.cluster\.local)?|localhost|127\.0\.0\.1")  # may be asked without TLS
+
+_LOG = logging.getLogger(__name__)
 
 
 class Row(BaseModel):
@@ -75,6 +79,7 @@ def link_to(dashboard: str, run_id: str) -> str:
     return f"{dashboard}/#/runs/details/{run_id}" if dashboard else ""
 
 
+@step
 def notify_success(evaluation_dir: Path, version: str, run: str, link: str, style: str) -> None:
     """Tell of a published version.
 
@@ -98,11 +103,12 @@ def notify_success(evaluation_dir: Path, version: str, run: str, link: str, styl
             leaderboard=[Row(model=row.model, mase=row.mase, skill=row.skill) for row in board],
         )
     except Exception as error:
-        print(f"warning: no notice was sent: {type(error).__name__}", flush=True)
+        _LOG.warning("no notice was sent: %s", type(error).__name__)
         return
     _send(notice, style)
 
 
+@step
 def notify_failure(state: str, error: str, run: str, link: str, style: str) -> None:
     """Tell of a run that has not succeeded.
 
@@ -114,7 +120,7 @@ def notify_failure(state: str, error: str, run: str, link: str, style: str) -> N
         style: ``webhook`` or ``slack``.
     """
     if state in SUCCEEDED:
-        print("the run succeeded: nothing to tell", flush=True)
+        _LOG.info("the run succeeded: nothing to tell")
         return
     _send(Notice(event="failure", run=run, link=link, error=error or f"it ended as {state}"), style)
 
@@ -132,8 +138,10 @@ def _send(notice: Notice, style: str) -> None:
         failure = _post(os.environ.get(URL_VARIABLE, "").strip(), text.encode())
     except Exception as error:
         failure = type(error).__name__
-    told = f"warning: no notice was sent: {failure}" if failure else f"a notice of {notice.event} was sent"
-    print(told, flush=True)
+    if failure:
+        _LOG.warning("no notice was sent: %s", failure)
+    else:
+        _LOG.info("a notice of %s was sent", notice.event)
 
 
 def _post(url: str, body: bytes) -> str:

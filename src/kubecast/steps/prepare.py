@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,10 +25,13 @@ from kubecast.config import (
 )
 from kubecast.datafile import digest_of, read_data
 from kubecast.errors import ConfigError, RegistryError, StoreError
+from kubecast.logs import step
 from kubecast.panel import Panel
 from kubecast.registry import CHAMPION, Registry
 from kubecast.timestamps import parse_time
 from kubecast.tuning.spaces import SearchSettings, check_space
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Resolved:
     champion_settings: str
 
 
+@step
 def resolve_inputs(
     data: str, as_of: str, mode: str, registry: str, model_name: str, parameters: Mapping[str, Any]
 ) -> Resolved:
@@ -69,7 +74,7 @@ def resolve_inputs(
     text = str(parameters["training_settings"])
     settings = parse_settings(TrainingSettings, text, "training_settings")
     if as_of.startswith("[["):  # not every cluster replaces it (kubeflow/pipelines issue 12494)
-        print(f"warning: this cluster has not replaced as_of {as_of}; all rows are seen", flush=True)
+        _LOG.warning("this cluster has not replaced as_of %s; all rows are seen", as_of)
         as_of = ""
     if as_of:
         file = read_data(data, settings.data.max_bytes)
@@ -159,13 +164,14 @@ def _model_settings(parameters: Mapping[str, Any], champion: _Champion | None) -
         try:
             champions = _settings_of(champion, kind)
         except ConfigError as error:
-            print(f"warning: {error}; {kind} keeps its settings file's values", flush=True)
+            _LOG.warning("%s; %s keeps its settings file's values", error, kind, extra={"model": kind})
             continue
         files = json.loads(found[kind])
         now = json.loads(champions) | {key: files[key] for key in MACHINE if key in files}
         aside = [f"{key}: {files[key]}" for key in now if now[key] != files[key]]
         if aside:
-            print(f"{kind}: of its file, {', '.join(aside)} gives way to champion {champion.id}", flush=True)
+            told = "%s: of its file, %s gives way to champion %s"
+            _LOG.info(told, kind, ", ".join(aside), champion.id, extra={"model": kind})
         found[kind] = validate(SECTIONS[kind], now, f"{kind}_settings").model_dump_json()
     return found
 
@@ -190,6 +196,7 @@ def published_under(settings: TrainingSettings, registry: str, model_name: str) 
     return Registry.open(registry or settings.model_registry.path), model_name or settings.model_name
 
 
+@step
 def prepare_data(
     data: str,
     digest: str,

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -15,6 +16,7 @@ from kubecast.bundle import Contract, with_naive, write_bundle
 from kubecast.config import EnsembleSettings, TrainingSettings
 from kubecast.errors import Conflict
 from kubecast.evaluation import LEADERBOARD, Evaluation
+from kubecast.logs import step
 from kubecast.models.artifact import Status, package_versions, read_card, read_status
 from kubecast.models.ensemble import StackRecipe, combine, own_scales
 from kubecast.panel import KEYS, Panel
@@ -23,6 +25,8 @@ from kubecast.registry import CHAMPION, Registry, Version
 from kubecast.steps.prepare import published_under, read_training
 from kubecast.steps.stack import read_recipe, read_settings
 from kubecast.steps.train import PRODUCTION
+
+_LOG = logging.getLogger(__name__)
 
 
 class MemberPaths(NamedTuple):
@@ -61,6 +65,7 @@ class Run(NamedTuple):
         return cls(Panel.load(panel_dir), read_training(panel_dir), recipe, settings)
 
 
+@step
 def register_model(
     panel_dir: Path,
     ensemble_dir: Path,
@@ -152,9 +157,9 @@ def promote(store: Registry, version: Version, decision: Decision) -> None:
     Raises:
         Conflict: It is that champion still; the step can be repeated.
     """
-    print(f"{version.id} is published; comparison: {decision.compared}", flush=True)
+    _LOG.info("%s is published; comparison: %s", version.id, decision.compared)
     if not decision.promote:
-        print(f"{version.id} is not promoted: {'; '.join(decision.reasons)}", flush=True)
+        _LOG.info("%s is not promoted: %s", version.id, "; ".join(decision.reasons))
         return
     try:
         store.set_alias(version.name, CHAMPION, version.id, expected=decision.champion)
@@ -163,10 +168,11 @@ def promote(store: Registry, version: Version, decision: Decision) -> None:
         if current == decision.champion:  # too many writers at once
             raise
         if current != version.id:
-            print(
-                f"{version.id} is not promoted: the champion is {current} by now, it was judged against"
-                f" {decision.champion or 'none'}",
-                flush=True,
+            _LOG.info(
+                "%s is not promoted: the champion is %s by now, it was judged against %s",
+                version.id,
+                current,
+                decision.champion or "none",
             )
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from kubecast.bundle import naive_members, with_naive
 from kubecast.config import EnsembleSettings, parse_settings
+from kubecast.logs import step
 from kubecast.models.artifact import read_card, read_status
 from kubecast.models.base import FitLog
 from kubecast.models.ensemble import StackRecipe, stack
@@ -19,6 +20,7 @@ from kubecast.weighing import Weighed, weighed
 _LOG = logging.getLogger(__name__)
 
 
+@step
 def stack_ensemble(
     panel_dir: Path,
     members: Mapping[str, tuple[Path, Path]],
@@ -59,7 +61,7 @@ def stack_ensemble(
     for note in recipe.notes:
         _LOG.warning("ensemble: %s", note)
     for name, reason in missing.items():
-        print(f"warning: the ensemble goes on without {name}: {reason}", flush=True)
+        _LOG.warning("the ensemble goes on without %s: %s", name, reason, extra={"model": name})
     told = weighed(recipe)
     if report is not None:
         report.write_text(render_stacking(told, missing), "utf-8")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,6 +15,7 @@ import pandas as pd
 from kubecast.config import SECTIONS, ModelSettings, parse_settings
 from kubecast.convergence import convergence
 from kubecast.errors import ModelError
+from kubecast.logs import bind, step
 from kubecast.models import make_trainer
 from kubecast.models.artifact import (
     ModelCard,
@@ -35,7 +37,10 @@ from kubecast.usage import watched
 
 PRODUCTION = "production"  # the part of forecasts from each series' last row
 
+_LOG = logging.getLogger(__name__)
 
+
+@step
 def train_model(
     kind: str,
     panel_dir: Path,
@@ -63,13 +68,14 @@ def train_model(
     Raises:
         ModelError: The model cannot be fitted, and ``on_failure`` is ``stop``.
     """
+    bind(model=kind)
     panel = Panel.load(panel_dir)
     parsed = parse_settings(SECTIONS[kind], settings, f"{kind}_settings")
     assert isinstance(parsed, ModelSettings)  # noqa: S101  SECTIONS says so
     series = frozenset(panel.series.loc[panel.series["route"] == "model", "unique_id"])
-    step = f"{'train' if fitted is None else 'final'}_{kind}"
-    progress = reporter(step, _rounds(parsed, len(series)))
-    key = _fit_key(panel_dir, step, settings, seed, fitted)
+    task = f"{'train' if fitted is None else 'final'}_{kind}"
+    progress = reporter(task, _rounds(parsed, len(series)))
+    key = _fit_key(panel_dir, task, settings, seed, fitted)
     url = read_training(panel_dir).checkpoint_url
     with watched() as usage, checkpoints(url, key, progress) as (checkpoint, keep):
         fit = _Fit(kind, panel, parsed, seed, series, checkpoint, keep)
@@ -79,8 +85,8 @@ def train_model(
         table.to_parquet(forecasts, index=False)
         told = None if report is None else done.told(panel, seed, final=fitted is not None)
     if report is not None:
-        report.write_text(render_training(step.replace("_", "-"), status, told, usage, panel), "utf-8")
-    print(f"{kind}: {status.state}{': ' + status.reason if status.reason else ''}", flush=True)
+        report.write_text(render_training(task.replace("_", "-"), status, told, usage, panel), "utf-8")
+    _LOG.info("%s: %s", kind, ": ".join(filter(None, [status.state, status.reason])))
     return status
 
 
@@ -89,9 +95,9 @@ def _rounds(settings: ModelSettings, series: int) -> int:
     return int(getattr(settings, "epochs", getattr(settings, "iterations", series)))
 
 
-def _fit_key(panel_dir: Path, step: str, settings: str, seed: int, fitted: Path | None) -> str:
+def _fit_key(panel_dir: Path, task: str, settings: str, seed: int, fitted: Path | None) -> str:
     """Everything that the fit is a function of, for its checkpoint."""
-    told = [step, settings, seed, version("kubecast")]
+    told = [task, settings, seed, version("kubecast")]
     told += [(panel_dir / name).read_text() for name in ("panel.json", "settings.json")]
     if fitted is not None and read_status(fitted).state != "failed":
         told.append(read_card(fitted).log.replay)
@@ -184,10 +190,13 @@ class _Fit:
         foreseen = self.panel.is_foreseen(ends)
         if not foreseen.all():
             lacking = ends.frame.loc[~foreseen, "unique_id"]
-            print(
-                f"warning: no production forecast of {len(lacking)} series, {lacking.iloc[0]} first: their"
-                f" known-future covariates end before the {self.panel.spec.horizon} steps after the last row",
-                flush=True,
+            _LOG.warning(
+                "no production forecast of %d series, %s first: their known-future covariates end before the"
+                " %d steps after the last row",
+                len(lacking),
+                lacking.iloc[0],
+                self.panel.spec.horizon,
+                extra={"series": lacking.iloc[0]},
             )
         return ends.frame[foreseen].assign(part=PRODUCTION, block=0)
 

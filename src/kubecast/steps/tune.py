@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+import logging
 import math
 import os
 import subprocess
@@ -25,15 +26,19 @@ from kubecast.config import (
     parse_settings,
 )
 from kubecast.errors import ModelError
+from kubecast.logs import bind, step
 from kubecast.models.base import ignore
 from kubecast.panel import Panel
 from kubecast.reports.tuning import render_tuning
 from kubecast.steps.checkpoint import checkpoints
 from kubecast.steps.prepare import read_training
+from kubecast.steps.progress import tell_progress
 from kubecast.tuning.ensemble import make_objective
 from kubecast.tuning.objective import Objective
 from kubecast.tuning.spaces import SearchSettings
 from kubecast.tuning.study import Outcome, Search, Study, database, journal
+
+_LOG = logging.getLogger("kubecast.steps.tune")  # a worker's process runs it as __main__
 
 
 class Request(BaseModel):
@@ -70,6 +75,7 @@ class Request(BaseModel):
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
+@step
 def tune_model(
     request: Request, processes: int, on_failure: str, trials: Path, report: Path
 ) -> tuple[str, Outcome]:
@@ -89,6 +95,7 @@ def tune_model(
         ModelError: No trial succeeded, and ``on_failure`` is ``stop``.
         TuningError: The database fails.
     """
+    bind(model=request.kind)
     try:
         with _opened(request) as (study, tell):
             study.enqueue()
@@ -100,6 +107,7 @@ def tune_model(
         return _unchanged(request, None, error, on_failure, trials, report)
 
 
+@step
 def run_worker(request: Request, first: bool = False) -> str:
     """Search beside other workers until there are enough trials; ``tune_model`` then collects them.
 
@@ -110,16 +118,18 @@ def run_worker(request: Request, first: bool = False) -> str:
     Returns:
         The study's name.
     """
+    bind(model=request.kind)
     try:
         with _opened(request) as (study, tell):
             if first:
                 study.enqueue()
             study.run(tell)
     except ModelError as error:  # tune_model finds the same, and knows whether the run goes on
-        print(f"warning: {error}", flush=True)
+        _LOG.warning("%s", error)
     return _name(request)
 
 
+@step
 def choose_settings(
     request: Request, on_failure: str, found: Path, trials: Path, report: Path
 ) -> tuple[str, Outcome]:
@@ -132,6 +142,7 @@ def choose_settings(
         trials: CSV of every trial.
         report: HTML page.
     """
+    bind(model=request.kind)
     try:
         objective = _objective(request)
     except ModelError as error:
@@ -180,7 +191,7 @@ def _write(
     table.to_csv(trials, index=False)
     page = render_tuning(search, outcome, chosen, _tuning(request), study)
     report.write_text(page, encoding="utf-8")
-    print(f"{request.kind}: {outcome.reason}", flush=True)
+    _LOG.info("%s: %s", request.kind, outcome.reason)
     return chosen.model_dump_json(), outcome
 
 
@@ -204,7 +215,7 @@ def _opened(request: Request) -> Iterator[tuple[Study, Callable[[int], None]]]:
     name, total = _name(request), search.optimization.n_trials
 
     def tell(done: int, _: float = math.nan) -> None:
-        print(f"progress tune_{request.kind} {min(done, total)}/{total}", flush=True)
+        tell_progress(f"tune_{request.kind}", min(done, total), total)
 
     if _tuning(request).storage == "database":
         with database() as storage:
@@ -270,7 +281,7 @@ def _run_workers(request: Request, count: int) -> None:
     try:
         for number, worker in enumerate(workers, 1):
             if status := worker.wait():
-                print(f"warning: worker {number} of {count} ended with status {status}", flush=True)
+                _LOG.warning("worker %d of %d ended with status %d", number, count, status)
     finally:
         for worker in workers:
             worker.kill()

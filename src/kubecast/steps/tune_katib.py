@@ -2,22 +2,29 @@
 
 import hashlib
 import json
+import logging
 import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from kubecast.cluster import RUN_VARIABLE, TrialPod
 from kubecast.config import TuningSettings, parse_settings
 from kubecast.errors import ModelError
+from kubecast.logs import bind, step
 from kubecast.panel import Panel
 from kubecast.steps.prepare import read_training
+from kubecast.steps.progress import tell_progress
 from kubecast.steps.tune import Request
 from kubecast.tuning.katib import Plan, Running, connect, deleted_when_stopped
 from kubecast.tuning.objective import training_folds
 from kubecast.tuning.spaces import SearchSettings
 
+_LOG = logging.getLogger(__name__)
 
+
+@step
 def tune_katib(request: Request, panel_url: str, trial_pod: str, trials: Path) -> list[dict[str, Any]]:
     """Search by Katib.
 
@@ -30,12 +37,13 @@ def tune_katib(request: Request, panel_url: str, trial_pod: str, trials: Path) -
     Raises:
         TuningError: Katib cannot do it; the message says what to do.
     """
+    bind(model=request.kind)
     plan = _plan(request, panel_url, parse_settings(TrialPod, trial_pod, "trial_pod"))
     found: list[dict[str, Any]] = []
     try:
         training_folds(Panel.load(request.panel_dir), plan.optimization.folds)
     except ModelError as error:  # choose_settings finds the same, and knows whether the run goes on
-        print(f"warning: no trial can succeed: {error}", flush=True)
+        _LOG.warning("no trial can succeed: %s", error)
     else:
         found = _search(request.kind, plan)
     trials.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +55,7 @@ def _search(kind: str, plan: Plan) -> list[dict[str, Any]]:
     running = Running(*connect(), plan)
     with deleted_when_stopped(running):
         running.create()
-        return running.follow(lambda done, total: print(f"progress tune_{kind} {done}/{total}", flush=True))
+        return running.follow(partial(tell_progress, f"tune_{kind}"))
 
 
 def _plan(request: Request, panel_url: str, pod: TrialPod) -> Plan:

@@ -1,5 +1,6 @@
 """The objective of the ensemble: its cross-fitted error over the blocks that its members forecast."""
 
+import logging
 import math
 from collections.abc import Mapping
 
@@ -14,6 +15,8 @@ from kubecast.models.ensemble import stack
 from kubecast.panel import KEYS, Panel
 from kubecast.settings import Settings
 from kubecast.tuning.objective import ModelObjective, Objective, Report, training_folds
+
+_LOG = logging.getLogger(__name__)
 
 
 class EnsembleObjective:
@@ -66,7 +69,7 @@ class EnsembleObjective:
                 table = table.merge(forecaster.forecast(self._panel, fold.origins), on=KEYS)
             except ModelError as error:
                 missing[kind] = str(error)
-            print(f"{kind}: block {number + 1} of {len(self._folds)}", flush=True)
+            _LOG.info("%s: block %d of %d", kind, number + 1, len(self._folds), extra={"model": kind})
         return table
 
 

@@ -4,6 +4,7 @@ The Experiment is named after the run and what is searched, so that a task that 
 """
 
 import json
+import logging
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,7 +18,7 @@ from kubeflow_katib_api import models
 from kubernetes import client, config, watch
 from kubernetes.client import ApiException
 
-from kubecast.cluster import Affinity, TrialPod
+from kubecast.cluster import RUN_VARIABLE, Affinity, TrialPod
 from kubecast.config import OptimizationSettings
 from kubecast.errors import TuningError
 from kubecast.tuning.spaces import Space
@@ -30,6 +31,7 @@ CONTAINER = "trial"
 WATCHING = 30  # seconds of one watch, after which the pods are looked at
 FAILURES = 10  # of the API server in a row
 PAUSE = 2.0  # seconds between them
+_LOG = logging.getLogger(__name__)
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _STATES = {"Succeeded": "complete", "EarlyStopped": "pruned", "Failed": "failed", "Killed": "failed"}
 _STATES["MetricsUnavailable"] = "failed"
@@ -133,7 +135,11 @@ def job(plan: Plan, labels: Mapping[str, str]) -> dict[str, Any]:
         "name": CONTAINER,
         "image": pod.image,
         "command": command(plan.space),
-        "env": [{"name": VARIABLE, "value": json.dumps(plan.trial)}, *_secrets(pod)],
+        "env": [
+            {"name": VARIABLE, "value": json.dumps(plan.trial)},
+            {"name": RUN_VARIABLE, "value": plan.run},
+            *_secrets(pod),
+        ],
         "resources": resources,
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -253,11 +259,11 @@ class Running:
         into = GROUP, VERSION, self.namespace, "experiments"
         try:
             self._custom().create_namespaced_custom_object(*into, experiment(self.plan))
-            print(f"created experiment {self.plan.name} in namespace {self.namespace}", flush=True)
+            _LOG.info("created experiment %s in namespace %s", self.plan.name, self.namespace)
         except ApiException as error:
             if error.status != 409:
                 raise self._explained(error, "create") from error
-            print(f"goes on with experiment {self.plan.name}", flush=True)
+            _LOG.info("goes on with experiment %s", self.plan.name)
         except urllib3.exceptions.HTTPError as error:
             raise _unreachable(error) from error
 
@@ -269,7 +275,7 @@ class Running:
         except (ApiException, urllib3.exceptions.HTTPError) as error:
             if getattr(error, "status", None) != 404:
                 left = f"kubectl delete experiment {self.plan.name} -n {self.namespace}"
-                print(f"warning: the experiment goes on ({type(error).__name__}); {left}", flush=True)
+                _LOG.warning("the experiment goes on (%s); %s", type(error).__name__, left)
 
     def follow(self, tell: Tell) -> list[dict[str, Any]]:
         """Wait until it ends or its time is over, and return its trials.
@@ -290,10 +296,10 @@ class Running:
                 tell(min(done, total), total)
             ended = self._ended()
             if ended is not None:
-                print(f"experiment {self.plan.name}: {ended}", flush=True)
+                _LOG.info("experiment %s: %s", self.plan.name, ended)
                 return self.trials()
             if time.monotonic() >= end:
-                print(f"experiment {self.plan.name}: its time is over", flush=True)
+                _LOG.info("experiment %s: its time is over", self.plan.name)
                 self.delete()
                 return found
             self._look_at_pods(begun=bool(found))

@@ -4,6 +4,7 @@ What a trial is to try follows from the seed and the trials that are finished, s
 goes on is the same search; several workers see one another's trials as they come, and are not reproducible.
 """
 
+import logging
 import os
 import time
 import warnings
@@ -35,11 +36,12 @@ URL_VARIABLE = "KUBECAST_OPTUNA_URL"
 HEARTBEAT = 20  # seconds between a worker's signs of life; after three without one its trial is tried again
 RETRIES = 3  # of a trial whose worker was killed
 CONNECTING = (1, 2, 4, 8)  # seconds between tries to reach the database
+_LOG = logging.getLogger(__name__)
 _DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 _SEEDS = 2  # with which the best trial is run again
 
-optuna.logging.set_verbosity(optuna.logging.ERROR)  # what there is to say of a trial is printed below
+optuna.logging.set_verbosity(optuna.logging.ERROR)  # what there is to say of a trial is told below
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,7 @@ class Study:
             if values is not None:
                 self.optuna.enqueue_trial(values, user_attrs={"origin": origin}, skip_if_exists=True)
             elif settings is not None:
-                print(f"the {origin} configuration lies outside the search space", flush=True)
+                _LOG.info("the %s configuration lies outside the search space", origin)
 
     def add(self, texts: Mapping[str, str], state: str, error: float | None, reason: str = "") -> None:
         """Put in a trial that was run elsewhere.
@@ -314,7 +316,7 @@ class Study:
             trial.set_user_attr("epochs", self.objective.trained - before)
             shown = ", ".join(f"{name}={_short(value)}" for name, value in values.items())
             result = f"{state} {_short(error)}" if state == "complete" else state
-            print(f"trial {trial.number} {result}: {shown}", flush=True)
+            _LOG.info("trial %d %s: %s", trial.number, result, shown)
         return error
 
     # --- judging --------------------------------------------------------------------------------------
@@ -372,7 +374,7 @@ class Study:
         if kept is None:
             kept = self.objective.error(settings, seed, ignore)
             self.optuna.set_user_attr(key, kept)
-            print(f"{key}: {_short(kept)}", flush=True)
+            _LOG.info("%s: %s", key, _short(kept))
             tell(len(self.counted()))
         return float(kept)
 

@@ -16,6 +16,7 @@ from pydantic import Field, JsonValue
 
 from kubecast.config import SECTIONS, parse_settings, validate
 from kubecast.errors import ConfigError, DataError, ModelError
+from kubecast.logs import bind, step
 from kubecast.panel import Panel
 from kubecast.registry.store import open_store
 from kubecast.settings import PositiveFloat, Settings
@@ -59,6 +60,7 @@ class Trial(Settings):
     store: ObjectStore = ObjectStore()
 
 
+@step
 def run_trial(words: Iterable[str]) -> float:
     """Score one set of parameters, printing ``objective=`` after every epoch and block.
 
@@ -72,12 +74,13 @@ def run_trial(words: Iterable[str]) -> float:
     trial = parse_settings(Trial, os.environ.get(VARIABLE, ""), VARIABLE)
     if trial.kind not in SECTIONS:
         raise ConfigError(f"{VARIABLE}: kind {trial.kind!r}; allowed: {', '.join(SECTIONS)}")
+    bind(model=trial.kind)
     base = validate(SECTIONS[trial.kind], trial.settings, f"{VARIABLE}: settings")
     settings = with_parameters(base, trial.search, parse_parameters(trial.search, _parameters(words)))
     trial.store.export()
     with _local(trial.panel) as folder:
         objective = _objective(trial, Panel.load(folder), base)
-    error = objective.error(settings, trial.seed, lambda step, value: _tell(value))
+    error = objective.error(settings, trial.seed, lambda _, value: _tell(value))
     if not math.isfinite(error):
         raise ModelError(f"{trial.kind}: the error is {error}; allowed: a finite number")
     _tell(error)

@@ -1,6 +1,7 @@
 """The champion against a new version: what is scored, what is not, and who is champion after."""
 
 import json
+import logging
 import resource
 import shutil
 from collections.abc import Callable
@@ -396,7 +397,7 @@ def test_version_equal_to_the_champion_is_not_made_to_lose(before: Path, tmp_pat
 
 
 def test_two_runs_that_end_together_leave_one_champion_and_two_honest_decisions(
-    registry: Path, after: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    registry: Path, after: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     champion = champion_of(registry)
     folders = [Path(shutil.copytree(after, tmp_path / name)) for name in ("left", "right")]
@@ -413,7 +414,7 @@ def test_two_runs_that_end_together_leave_one_champion_and_two_honest_decisions(
     winner = f"forecaster@{champion_of(registry)}"
     assert winner in published
     loser = next(reference for reference in published if reference != winner)
-    told = capsys.readouterr().out
+    told = caplog.text
     assert (
         f"{loser.partition('@')[2]} is not promoted: the champion is {champion_of(registry)} by now" in told
     )
@@ -481,7 +482,7 @@ def test_run_is_told_of_no_champion_after_its_own_version_became_the_first(
 
 
 def test_retraining_takes_the_champions_settings_of_what_it_holds(
-    registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    registry: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     hourly().to_csv(tmp_path / "data.csv", index=False)
     files, champions = resolved_inputs(tmp_path), resolved_inputs(tmp_path, mode="retrain")
@@ -489,7 +490,7 @@ def test_retraining_takes_the_champions_settings_of_what_it_holds(
     assert files.settings["catboost"] != CATBOOST
     assert champions.inputs_digest != files.inputs_digest
     assert champions.champion == files.champion == champion_of(registry)
-    assert "warning" not in capsys.readouterr().out
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def test_retraining_goes_on_with_its_settings_after_its_own_version_took_the_champions_place(
@@ -503,14 +504,15 @@ def test_retraining_goes_on_with_its_settings_after_its_own_version_took_the_cha
 
 
 def test_retraining_without_a_champion_takes_the_files_values_and_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     hourly().to_csv(tmp_path / "data.csv", index=False)
     assert resolved_inputs(tmp_path, mode="retrain") == resolved_inputs(tmp_path)
-    assert capsys.readouterr().out == (
-        "warning: there is no champion yet; catboost keeps its settings file's values\n"
-        "warning: there is no champion yet; ensemble keeps its settings file's values\n"
-    )
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    assert caplog.messages == [
+        "there is no champion yet; catboost keeps its settings file's values",
+        "there is no champion yet; ensemble keeps its settings file's values",
+    ]
 
 
 def resolved_for_tuning(folder: Path, search: str = "{}") -> Resolved:
@@ -557,7 +559,7 @@ def test_search_space_that_a_model_does_not_allow_is_refused_first_of_all(tmp_pa
     ids=["older", "malformed", "not-allowed"],
 )
 def test_champions_settings_that_cannot_be_used_are_named(
-    registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kept: dict[str, Any], reason: str
+    registry: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, kept: dict[str, Any], reason: str
 ) -> None:
     hourly().to_csv(tmp_path / "data.csv", index=False)
     store = Registry.open(str(registry))
@@ -566,7 +568,7 @@ def test_champions_settings_that_cannot_be_used_are_named(
     other = store.publish("forecaster", bundle, kept)
     store.set_alias("forecaster", "champion", other.id, expected=champion.id)
     assert resolved_inputs(tmp_path, mode="retrain").settings == resolved_inputs(tmp_path).settings
-    warning = capsys.readouterr().out
+    warning = caplog.text
     assert reason in warning
     assert other.id in warning
 
@@ -588,12 +590,12 @@ def test_champion_whose_manifest_cannot_be_read_is_told_all_the_same(
 
 
 def test_schedules_time_that_a_cluster_has_not_replaced_is_told_and_not_used(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     hourly().to_csv(tmp_path / "data.csv", index=False)
     macro = "[[ScheduledTime.2006-01-02T15:04:05Z]]"
     assert resolved_inputs(tmp_path, macro) == resolved_inputs(tmp_path)
-    assert f"warning: this cluster has not replaced as_of {macro}" in capsys.readouterr().out
+    assert f"this cluster has not replaced as_of {macro}" in caplog.text
 
 
 def test_retraining_takes_up_a_model_that_failed_the_night_before_as_it_was(
@@ -632,8 +634,8 @@ def test_retraining_takes_what_speaks_of_the_machine_from_the_file(registry: Pat
 
 
 def test_retraining_tells_what_of_a_file_gives_way_to_the_champion(
-    registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    registry: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     hourly().to_csv(tmp_path / "data.csv", index=False)
     resolved_inputs(tmp_path, mode="retrain")
-    assert "iterations: 1000" in capsys.readouterr().out
+    assert "iterations: 1000" in caplog.text

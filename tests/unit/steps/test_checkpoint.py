@@ -39,9 +39,9 @@ def train(panel: Path, folder: Path, fitted: Path | None = None) -> pd.DataFrame
 def train_until_killed(panel: Path, folder: Path, at: str, fitted: Path | None = None) -> None:
     """Kill the fit with SIGKILL as soon as it has told of an epoch."""
     command = [sys.executable, "-c", RUN, str(panel), LSTM, str(folder), str(fitted or "")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        assert process.stdout is not None
-        told = next((line for line in process.stdout if line.strip() == at), None)
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        told = next((line for line in process.stderr if line.strip() == at), None)
         process.kill()
     assert told is not None
     assert process.returncode == -9
@@ -63,14 +63,14 @@ def kept(folder: Path) -> list[Path]:
 
 
 def test_a_killed_fit_goes_on_and_ends_like_one_that_was_not(
-    plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    plain: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     panel = prepare(hourly(rows=300), tmp_path, checkpoint_url=str(tmp_path / "checkpoints"))
     train_until_killed(panel, tmp_path / "killed", f"progress train_lstm 3/{EPOCHS}")
     assert kept(tmp_path)
-    capsys.readouterr()
+    caplog.clear()
     found = train(panel, tmp_path / "again")
-    told = capsys.readouterr().out
+    told = caplog.text
     assert "goes on from the checkpoint of" in told
     assert f"progress train_lstm 3/{EPOCHS}" not in told
     pd.testing.assert_frame_equal(found, pd.read_parquet(plain / "first" / "f.parquet"))
@@ -78,28 +78,28 @@ def test_a_killed_fit_goes_on_and_ends_like_one_that_was_not(
 
 
 def test_a_killed_final_fit_goes_on_too(
-    plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    plain: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     panel = prepare(hourly(rows=300), tmp_path, checkpoint_url=str(tmp_path / "checkpoints"))
     fitted = plain / "first" / "model"
     train_until_killed(panel, tmp_path / "killed", f"progress final_lstm 2/{EPOCHS}", fitted)
-    capsys.readouterr()
+    caplog.clear()
     found = train(panel, tmp_path / "again", fitted)
-    assert "goes on from the checkpoint of" in capsys.readouterr().out
+    assert "goes on from the checkpoint of" in caplog.text
     pd.testing.assert_frame_equal(found, pd.read_parquet(plain / "final" / "f.parquet"))
     assert kept(tmp_path) == []
 
 
 def test_a_fit_whose_forecasts_cannot_be_written_is_not_lost(
-    plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    plain: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     panel = prepare(hourly(rows=300), tmp_path, checkpoint_url=str(tmp_path / "checkpoints"))
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(OSError, match="file"):
         train_model("lstm", panel, LSTM, 1, "stop", tmp_path / "model", tmp_path / "file" / "f.parquet")
-    capsys.readouterr()
+    caplog.clear()
     found = train(panel, tmp_path / "again")
-    told = capsys.readouterr().out
+    told = caplog.text
     assert "goes on from the checkpoint of" in told
     assert "progress train_lstm" not in told
     pd.testing.assert_frame_equal(found, pd.read_parquet(plain / "first" / "f.parquet"))

@@ -113,26 +113,26 @@ def test_text_from_outside_is_escaped() -> None:
 @pytest.mark.parametrize(
     ("answers", "tries", "told"),
     [
-        ([500, 429, 200], 3, "a notice of failure was sent"),
-        ([503, 503, 503], 3, "warning: no notice was sent: the webhook answers 503"),
-        ([404], 1, "warning: no notice was sent: the webhook answers 404"),
-        ([302], 1, "warning: no notice was sent: the webhook answers 302"),
-        ([0], 3, "warning: no notice was sent: the webhook does not answer (TimeoutError)"),
+        ([500, 429, 200], 3, ("INFO", "a notice of failure was sent")),
+        ([503, 503, 503], 3, ("WARNING", "no notice was sent: the webhook answers 503")),
+        ([404], 1, ("WARNING", "no notice was sent: the webhook answers 404")),
+        ([302], 1, ("WARNING", "no notice was sent: the webhook answers 302")),
+        ([0], 3, ("WARNING", "no notice was sent: the webhook does not answer (TimeoutError)")),
     ],
 )
 def test_webhook_that_fails_is_asked_again_where_that_can_help(
     webhook: Webhook,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
     answers: list[int],
     tries: int,
-    told: str,
+    told: tuple[str, str],
 ) -> None:
     monkeypatch.setattr(notify, "TIMEOUT", 0.3)
     webhook.answers = answers
     notify_failure("FAILED", "e", "r", "", "webhook")
     assert len(webhook.got) == tries
-    assert capsys.readouterr().out == f"{told}\n"
+    assert [(record.levelname, record.message) for record in caplog.records] == [told]
 
 
 @pytest.mark.parametrize(
@@ -150,29 +150,29 @@ def test_webhook_that_fails_is_asked_again_where_that_can_help(
     ],
 )
 def test_url_that_cannot_be_used_is_told_without_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str, told: str
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, url: str, told: str
 ) -> None:
     monkeypatch.setenv(URL_VARIABLE, url) if "\x00" not in url else monkeypatch.setattr(
         notify.os, "environ", {URL_VARIABLE: url}
     )
     monkeypatch.setattr(notify, "PAUSES", ())
     notify_failure("FAILED", "e", "r", "", "webhook")
-    printed = capsys.readouterr().out
+    printed = caplog.text
     assert told in printed
     assert "s3" not in printed
 
 
 def test_evaluation_that_cannot_be_read_fails_nothing(
-    webhook: Webhook, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    webhook: Webhook, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     notify_success(tmp_path, "demand@1", "nightly", LINK, "webhook")
-    assert capsys.readouterr().out == "warning: no notice was sent: InputError\n"
+    assert caplog.messages == ["no notice was sent: InputError"]
     assert webhook.got == []
 
 
 @pytest.mark.parametrize("state", ["SUCCEEDED", "COMPLETE", "CACHED", "SKIPPED"])
 def test_run_that_succeeded_is_no_failure_however_it_is_called(
-    state: str, capsys: pytest.CaptureFixture[str]
+    state: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     notify_failure(state, "", "nightly", "", "slack")
-    assert capsys.readouterr().out == "the run succeeded: nothing to tell\n"
+    assert caplog.messages == ["the run succeeded: nothing to tell"]

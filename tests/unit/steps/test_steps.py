@@ -256,7 +256,7 @@ def test_same_artifacts_publish_the_same_version(done: Path) -> None:
 
 
 def test_second_version_does_not_take_the_place_of_a_champion_it_was_not_compared_with(
-    done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    done: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = run(hourly(), tmp_path / "run")
     registry = Registry.open(str(folder / "registry"))
@@ -265,7 +265,7 @@ def test_second_version_does_not_take_the_place_of_a_champion_it_was_not_compare
     publish(folder)
     assert registry.aliases("forecaster")["champion"] == champion
     assert len(registry.versions("forecaster")) == 2
-    assert "by now, it was judged against none" in capsys.readouterr().out
+    assert "by now, it was judged against none" in caplog.text
 
 
 def test_metadata_tells_where_the_version_came_from(done: Path) -> None:

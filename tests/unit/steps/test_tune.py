@@ -92,22 +92,21 @@ def test_panel_is_read_once_for_all_trials(
 
 
 def test_killed_search_goes_on_from_its_checkpoint_and_ends_as_one_that_was_not(
-    panel_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    panel_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     request = asked(panel_dir, seed=3)
     whole = tuned(request, tmp_path)
     checkpoints = Path(read_training(panel_dir).checkpoint_url)
     command = [sys.executable, "-c", TUNE, request.model_dump_json(), str(tmp_path / "killed")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as worker:
-        assert worker.stdout is not None
-        next(line for line in worker.stdout if line.startswith("progress tune_catboost 2/4"))
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as worker:
+        assert worker.stderr is not None
+        next(line for line in worker.stderr if line.startswith("progress tune_catboost 2/4"))
         worker.kill()
     assert [path for path in checkpoints.rglob("*") if path.is_file()]
-    capsys.readouterr()
+    caplog.clear()
     assert tuned(request, tmp_path) == whole
-    told = capsys.readouterr().out
-    assert "goes on from the checkpoint" in told
-    numbers = [line.split()[1] for line in told.splitlines() if line.startswith("trial")]
+    assert "goes on from the checkpoint" in caplog.text
+    numbers = [told.split()[1] for told in caplog.messages if told.startswith("trial")]
     assert numbers in (["2", "3"], ["3"])  # the third may have ended before the signal came
     assert not [path for path in checkpoints.rglob("*") if path.is_file()]
 
@@ -208,13 +207,13 @@ def test_second_runs_are_not_repeated_by_the_next_attempt(
 
 @pytest.mark.parametrize("on_failure", ["continue", "stop"])
 def test_series_that_are_too_short_for_workers_are_told_by_the_task_that_collects(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], on_failure: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, on_failure: str
 ) -> None:
     monkeypatch.setenv("KUBECAST_OPTUNA_URL", "postgresql://user@127.0.0.1:1/trials")
     short = prepare(hourly(series=1, rows=60), tmp_path, optimization={"n_trials": 2, "folds": 2})
     request = asked(short, tuning='{"storage": "database", "workers": 2}')
     assert run_worker(request) == f"kubecast-catboost-{request.key()[:16]}"
-    assert "warning: tuning needs series with" in capsys.readouterr().out
+    assert "tuning needs series with" in caplog.text
     if on_failure == "stop":
         with pytest.raises(ModelError, match="tuning needs series with"):
             tuned(request, tmp_path)
@@ -223,12 +222,12 @@ def test_series_that_are_too_short_for_workers_are_told_by_the_task_that_collect
 
 
 def test_katib_is_not_asked_for_trials_that_cannot_succeed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     short = prepare(hourly(series=1, rows=60), tmp_path, optimization={"n_trials": 2, "folds": 2})
     request = asked(short, tuning='{"tuner": "katib"}')
     assert tune_katib(request, str(short), plan().pod.model_dump_json(), tmp_path / "found.json") == []
-    assert "warning: no trial can succeed: tuning needs series with" in capsys.readouterr().out
+    assert "no trial can succeed: tuning needs series with" in caplog.text
     assert json.loads((tmp_path / "found.json").read_text()) == []
 
 

@@ -176,7 +176,7 @@ async def test_goal_that_was_reached_is_an_end_too(kmock: KubernetesEmulator, ru
 
 @pytest.mark.asyncio
 async def test_experiment_that_failed_still_gives_its_trials_with_their_reasons(
-    kmock: KubernetesEmulator, running: Running, capsys: pytest.CaptureFixture[str]
+    kmock: KubernetesEmulator, running: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
     put(kmock, trial(1, "Failed", message="OOMKilled"), trial(2, "MetricsUnavailable", message="Metrics are"))
     found, _ = await asyncio.gather(
@@ -186,7 +186,7 @@ async def test_experiment_that_failed_still_gives_its_trials_with_their_reasons(
         ("failed", "OOMKilled"),
         ("failed", "it printed no objective=: see the log of its pod"),
     ]
-    assert "max failed count has reached" in capsys.readouterr().out
+    assert "max failed count has reached" in caplog.text
 
 
 @pytest.mark.parametrize("latest", [None, "unavailable"], ids=["none", "unavailable"])
@@ -212,7 +212,7 @@ async def test_experiment_without_a_trial_gives_none(kmock: KubernetesEmulator, 
 
 @pytest.mark.asyncio
 async def test_task_that_is_tried_again_adopts_its_experiment(
-    kmock: KubernetesEmulator, running: Running, capsys: pytest.CaptureFixture[str]
+    kmock: KubernetesEmulator, running: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
     await asyncio.to_thread(running.create)
     first = kmock.objects[EXPERIMENTS, NAMESPACE, NAME].raw
@@ -222,7 +222,7 @@ async def test_task_that_is_tried_again_adopts_its_experiment(
     )
     assert [record["error"] for record in found] == [0.5]
     assert kmock.objects[EXPERIMENTS, NAMESPACE, NAME].raw["spec"] == first["spec"]
-    assert f"goes on with experiment {NAME}" in capsys.readouterr().out
+    assert f"goes on with experiment {NAME}" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -321,14 +321,14 @@ def test_api_server_that_does_not_answer_is_told() -> None:
 
 @pytest.mark.asyncio
 async def test_search_whose_time_is_over_ends_with_the_trials_that_did(
-    kmock: KubernetesEmulator, running: Running, capsys: pytest.CaptureFixture[str]
+    kmock: KubernetesEmulator, running: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
     late = Running(running.api, NAMESPACE, plan(timeout=1))
     put(kmock, trial(1, "Succeeded", "0.5"), trial(2, "Running"))
     found = await searched(late)
     assert [record["error"] for record in found] == [0.5]
     assert kmock.objects[EXPERIMENTS, NAMESPACE, NAME].deleted
-    assert "its time is over" in capsys.readouterr().out
+    assert "its time is over" in caplog.text
 
 
 @pytest.mark.asyncio
@@ -420,12 +420,12 @@ async def test_quota_that_had_no_room_for_a_while_does_not_end_the_search(
 
 @pytest.mark.asyncio
 async def test_experiment_that_cannot_be_deleted_is_told(
-    kmock: KubernetesEmulator, running: Running, capsys: pytest.CaptureFixture[str]
+    kmock: KubernetesEmulator, running: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
     await asyncio.to_thread(running.create)
     kmock["delete", EXPERIMENTS] << 403 << {"message": "forbidden"}
     await asyncio.to_thread(running.delete)
-    assert f"kubectl delete experiment {NAME} -n {NAMESPACE}" in capsys.readouterr().out
+    assert f"kubectl delete experiment {NAME} -n {NAMESPACE}" in caplog.text
 
 
 @pytest.mark.asyncio

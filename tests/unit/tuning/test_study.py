@@ -70,10 +70,10 @@ def test_files_and_champions_settings_are_tried_first() -> None:
     assert len(study.counted()) == 12
 
 
-def test_settings_outside_the_space_are_not_tried(capsys: pytest.CaptureFixture[str]) -> None:
+def test_settings_outside_the_space_are_not_tried(caplog: pytest.LogCaptureFixture) -> None:
     study = searched(champion=CatBoostSettings(depth=12), limits={"n_trials": 3})
     assert study.table()["origin"].tolist() == ["base", None, None]
-    assert "the champion configuration lies outside the search space" in capsys.readouterr().out
+    assert "the champion configuration lies outside the search space" in caplog.text
 
 
 def test_same_seed_finds_the_same_and_another_something_else() -> None:

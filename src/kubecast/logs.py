@@ -1,0 +1,144 @@
+"""What kubecast tells while it works: one JSON object a line in a pod, plain lines elsewhere.
+
+All of it goes to the logger ``kubecast``. Lines of other libraries, and of KFP's executor, are theirs.
+"""
+
+import functools
+import json
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar, copy_context
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, ParamSpec, TypeVar
+
+from kubecast.cluster import RUN_VARIABLE, TASK_VARIABLE
+from kubecast.errors import ConfigError
+
+FORMAT_VARIABLE = "KUBECAST_LOG_FORMAT"
+FIELDS = ("run", "task", "model", "series", "done", "total")
+"""What a line holds besides time, level, logger and message, where it is known."""
+
+_LOG = logging.getLogger(__name__)
+_EXECUTOR = "kfp.dsl.executor_main"
+# Of a URL: user and password, and the query, where signatures are.
+_SECRETS = ((re.compile(r"://[^\s/?#]*@"), "://***@"), (re.compile(r"(://[^\s?]*)\?[^\s'\"]+"), r"\1?***"))
+_bound: ContextVar[Mapping[str, str]] = ContextVar("fields", default=MappingProxyType({}))
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def configure() -> logging.Handler:
+    """Write what the logger ``kubecast`` is told to standard error; once or again.
+
+    The format is ``KUBECAST_LOG_FORMAT``'s, ``json`` or ``plain``; where that is not set, JSON in a pod that
+    nobody types in, else plain.
+
+    Returns:
+        The logger's only handler.
+
+    Raises:
+        ConfigError: ``KUBECAST_LOG_FORMAT`` is neither.
+    """
+    handler = _StandardError()
+    handler.setFormatter(_Json() if _format() == "json" else _Plain())
+    logger = logging.getLogger("kubecast")
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False  # KFP's executor has a handler of its own on the root
+    return handler
+
+
+def bind(**fields: str) -> None:
+    """Put fields on every line that the step tells from now on."""
+    _bound.set({**_bound.get(), **fields})
+
+
+def step(function: Callable[P, T]) -> Callable[P, T]:
+    """Make a function a step: its lines are formatted, and what it binds ends with it.
+
+    An application that has set up logging keeps its own; only KFP's executor does it for nobody but itself.
+    """
+
+    @functools.wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+        as_json = _left_to_us() and isinstance(configure().formatter, _Json)
+        context = copy_context()
+        try:
+            return context.run(function, *args, **kwargs)
+        except Exception as error:
+            if as_json:  # else the trace that Python prints is enough
+                context.run(_LOG.exception, "%s: %s", type(error).__name__, error)
+            raise
+
+    return wrapped
+
+
+def _left_to_us() -> bool:
+    main = getattr(sys.modules["__main__"], "__spec__", None)
+    by_executor = main is not None and main.name == _EXECUTOR
+    return by_executor or FORMAT_VARIABLE in os.environ or not logging.getLogger().hasHandlers()
+
+
+def _format() -> str:
+    asked = os.environ.get(FORMAT_VARIABLE, "")
+    if asked not in ("", "json", "plain"):
+        raise ConfigError(f"{FORMAT_VARIABLE} {asked!r}; allowed: json, plain")
+    # Python sets ps1 where somebody types, a notebook's server among them.
+    watched = sys.stderr.isatty() or hasattr(sys, "ps1")
+    return asked or ("json" if "KUBERNETES_SERVICE_HOST" in os.environ and not watched else "plain")
+
+
+class _StandardError(logging.Handler):
+    """Standard error as it is when a line is told: a progress bar puts something in its place."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line, at once and whole."""
+        try:
+            sys.stderr.write(f"{self.format(record)}\n")
+            sys.stderr.flush()
+        except Exception:
+            self.handleError(record)
+
+
+class _Plain(logging.Formatter):
+    """``warning: …``, and the message alone of what is no warning."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, and under it the trace of an error."""
+        level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
+        line = level + " ".join(_masked(record.getMessage()).split())
+        return f"{line}\n{_masked(self.formatException(record.exc_info))}" if record.exc_info else line
+
+
+class _Json(logging.Formatter):
+    """An object with ``time``, ``level``, ``logger``, ``message``, and of ``FIELDS`` what is known."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        variables = {"run": RUN_VARIABLE, "task": TASK_VARIABLE}
+        self._pod = {field: os.environ[name] for field, name in variables.items() if os.environ.get(name)}
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, in ASCII, so that it is JSON in every locale."""
+        told: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": _masked(record.getMessage()),
+        }
+        known = {**self._pod, **_bound.get(), **vars(record)}
+        told |= {field: known[field] for field in FIELDS if field in known}
+        if record.exc_info:
+            told["exception"] = _masked(self.formatException(record.exc_info))
+        return json.dumps(told, default=str)
+
+
+def _masked(text: str) -> str:
+    for pattern, mask in _SECRETS:
+        text = pattern.sub(mask, text)
+    return text
