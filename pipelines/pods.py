@@ -7,16 +7,9 @@ from kfp import kubernetes
 from kfp.dsl.pipeline_context import Pipeline
 
 from components import images
-from kubecast.cluster import (
-    RUN_VARIABLE,
-    TASK_VARIABLE,
-    Affinity,
-    ClusterSettings,
-    SecretVariables,
-    TaskSettings,
-    TrialPod,
-)
+from kubecast.cluster import Affinity, ClusterSettings, SecretVariables, TaskSettings, TrialPod
 from kubecast.config import AllSettings
+from kubecast.logs import RUN_VARIABLE, TASK_VARIABLE
 from kubecast.steps.notify import URL_VARIABLE
 
 MAX_LABEL = 63

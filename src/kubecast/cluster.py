@@ -7,9 +7,6 @@ from pydantic import Field, model_validator
 from kubecast.schedules import ConnectionSettings, Schedules
 from kubecast.settings import PositiveFloat, PositiveInt, Settings
 
-RUN_VARIABLE = "KUBECAST_RUN_ID"  # of a task's pod: the run that it is of
-TASK_VARIABLE = "KUBECAST_TASK"  # and its task's name
-
 _NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 Cpu = Annotated[str, Field(pattern=r"^([0-9]+m|[0-9]+(\.[0-9]{1,3})?)$")]
 Memory = Annotated[str, Field(pattern=r"^[0-9]+(Ki|Mi|Gi|Ti)$")]

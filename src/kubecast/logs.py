@@ -15,17 +15,20 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
-from kubecast.cluster import RUN_VARIABLE, TASK_VARIABLE
 from kubecast.errors import ConfigError
 
 FORMAT_VARIABLE = "KUBECAST_LOG_FORMAT"
+RUN_VARIABLE = "KUBECAST_RUN_ID"  # of a task's pod: the run that it is of
+TASK_VARIABLE = "KUBECAST_TASK"  # and the task's name
 FIELDS = ("run", "task", "model", "series", "done", "total")
 """What a line holds besides time, level, logger and message, where it is known."""
 
 _LOG = logging.getLogger(__name__)
 _EXECUTOR = "kfp.dsl.executor_main"
-# Of a URL: user and password, and the query, where signatures are.
-_SECRETS = ((re.compile(r"://[^\s/?#]*@"), "://***@"), (re.compile(r"(://[^\s?]*)\?[^\s'\"]+"), r"\1?***"))
+_SECRETS = {  # of a URL: user and password, and the query, where signatures are
+    re.compile(r"://([^\s/?#:]*:\S*|[^\s/?#]*)@"): "://***@",
+    re.compile(r"(://[^\s?]*)\?[^\s'\"]+"): r"\1?***",
+}
 _bound: ContextVar[Mapping[str, str]] = ContextVar("fields", default=MappingProxyType({}))
 
 P = ParamSpec("P")
@@ -66,12 +69,13 @@ def step(function: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
-        as_json = _left_to_us() and isinstance(configure().formatter, _Json)
+        if _left_to_us():
+            configure()
         context = copy_context()
         try:
             return context.run(function, *args, **kwargs)
         except Exception as error:
-            if as_json:  # else the trace that Python prints is enough
+            if _in_json():  # else the trace that Python prints is enough
                 context.run(_LOG.exception, "%s: %s", type(error).__name__, error)
             raise
 
@@ -82,6 +86,10 @@ def _left_to_us() -> bool:
     main = getattr(sys.modules["__main__"], "__spec__", None)
     by_executor = main is not None and main.name == _EXECUTOR
     return by_executor or FORMAT_VARIABLE in os.environ or not logging.getLogger().hasHandlers()
+
+
+def _in_json() -> bool:
+    return any(isinstance(handler.formatter, _Json) for handler in logging.getLogger("kubecast").handlers)
 
 
 def _format() -> str:
@@ -139,6 +147,6 @@ class _Json(logging.Formatter):
 
 
 def _masked(text: str) -> str:
-    for pattern, mask in _SECRETS:
+    for pattern, mask in _SECRETS.items():
         text = pattern.sub(mask, text)
     return text

@@ -174,7 +174,8 @@ def test_trace_stands_under_a_plain_line(capsys: pytest.CaptureFixture[str]) -> 
     [
         ("postgresql://kube:s3cret@db:5432/trials", "postgresql://***@db:5432/trials"),
         ("https://s3cret@host", "https://***@host"),
-        ("https://kube:s3c@ret@host/a", "https://***@host/a"),
+        ("https://kube:s3c@s3cret@host/a", "https://***@host/a"),
+        ("mysql://kube:s3cret/s3cret@db/trials", "mysql://***@db/trials"),
         ("https://host/a.csv?X-Amz-Signature=s3cret&x=1", "https://host/a.csv?***"),
         ("https://host?token=s3cret", "https://host?***"),
         ("s3://bucket/a@b/c", "s3://bucket/a@b/c"),

@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kubecast.cluster import RUN_VARIABLE, TrialPod
+from kubecast.cluster import TrialPod
 from kubecast.config import TuningSettings, parse_settings
 from kubecast.errors import ModelError
-from kubecast.logs import bind, step
+from kubecast.logs import RUN_VARIABLE, bind, step
 from kubecast.panel import Panel
 from kubecast.steps.prepare import read_training
 from kubecast.steps.progress import tell_progress

@@ -18,9 +18,10 @@ from kubeflow_katib_api import models
 from kubernetes import client, config, watch
 from kubernetes.client import ApiException
 
-from kubecast.cluster import RUN_VARIABLE, Affinity, TrialPod
+from kubecast.cluster import Affinity, TrialPod
 from kubecast.config import OptimizationSettings
 from kubecast.errors import TuningError
+from kubecast.logs import RUN_VARIABLE
 from kubecast.tuning.spaces import Space
 from kubecast.tuning.trial import METRIC, VARIABLE
 

@@ -550,6 +550,7 @@ def test_trials_pod_is_that_of_the_trainer_and_restricted() -> None:
     assert {mount["mountPath"] for mount in container["volumeMounts"]} == {"/tmp", SHARED_MEMORY}  # noqa: S108
     secret = {"name": "AWS_ACCESS_KEY_ID", "valueFrom": {"secretKeyRef": {"name": "store", "key": "access"}}}
     assert secret in container["env"]
+    assert {"name": "KUBECAST_RUN_ID", "value": plan().run} in container["env"]
 
 
 def test_affinity_of_the_trainer_is_kept() -> None:

@@ -160,6 +160,20 @@ def test_panel_is_fetched_from_an_object_store(
     assert run_trial(WORDS) == fetched
 
 
+def test_trial_in_a_pod_tells_its_error_in_json_with_its_run_and_its_model(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBECAST_RUN_ID", "6c1d")
+    monkeypatch.delenv("KUBECAST_LOG_FORMAT", raising=False)
+    done = trial(told(str(saved)), *WORDS, "trees=5")
+    line, shown = done.stderr.splitlines()
+    found = json.loads(line)
+    assert (found["level"], found["run"], found["model"]) == ("ERROR", "6c1d", "catboost")
+    assert found["message"] == f"ConfigError: {shown.removeprefix('error: ')}"
+    assert collected(done.stdout + done.stderr) == []
+
+
 def test_file_outside_the_panel_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     class Sly:
         url = "s3://bucket/panel"

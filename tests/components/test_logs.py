@@ -1,0 +1,100 @@
+"""What components tell in a pod: run as the launcher runs them, by KFP's executor in a process of its own."""
+
+import importlib
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.training.train_catboost import train_catboost
+from kubecast.panel import Panel
+from tests.conftest import small_settings
+from tests.unit.models.test_every_model import SETTINGS
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / "components").glob("*/*/component.py"))
+POD = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBECAST_RUN_ID": "6c1d", "KUBECAST_TASK": "train-catboost"}
+
+
+def execute(panel: Path, folder: Path, settings: str) -> subprocess.CompletedProcess[str]:
+    """Run train_catboost as a pod does."""
+    outputs = {"model": "Model", "forecasts": "Dataset", "metrics": "Metrics", "report": "HTML"}
+    given = {
+        "inputs": {
+            "parameterValues": {"settings": settings, "seed": 1, "on_failure": "stop"},
+            "artifacts": {"panel": _artifact("panel", "Dataset", panel)},
+        },
+        "outputs": {
+            "artifacts": {name: _artifact(name, kind, folder / name) for name, kind in outputs.items()},
+            "outputFile": str(folder / "outputs.json"),
+        },
+    }
+    module = Path(inspect.getfile(train_catboost.python_func))
+    words = ["--component_module_path", str(module), "--function_to_execute", "train_catboost"]
+    command = [sys.executable, "-m", "kfp.dsl.executor_main", *words, "--executor_input", json.dumps(given)]
+    environment = {key: value for key, value in os.environ.items() if key != "KUBECAST_LOG_FORMAT"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment | POD)
+
+
+def _artifact(name: str, kind: str, path: Path) -> dict[str, Any]:
+    found = {"name": name, "type": {"schemaTitle": f"system.{kind}"}, "uri": str(path), "metadata": {}}
+    return {"artifacts": [found]}
+
+
+@pytest.fixture
+def panel_dir(panel: Panel, tmp_path: Path) -> Path:
+    panel.save(tmp_path / "panel")
+    training = small_settings(checkpoint_url="s3://nowhere/checkpoints")
+    (tmp_path / "panel" / "settings.json").write_text(training.model_dump_json())
+    return tmp_path / "panel"
+
+
+def test_component_in_a_pod_tells_all_in_json_and_leaves_the_executors_lines_alone(
+    panel_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}.get(name, "s3cret"))
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    done = execute(panel_dir, tmp_path / "out", SETTINGS["catboost"].model_dump_json())
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    common = {"run": "6c1d", "task": "train-catboost", "model": "catboost"}
+    assert all(common.items() <= line.items() for line in lines)
+    assert [(line["done"], line["total"]) for line in lines if "done" in line][-1] == (20, 20)
+    [warning] = [line["message"] for line in lines if line["level"] == "WARNING"]
+    assert warning.startswith("no checkpoints are kept: ")
+    assert lines[-1]["message"] == "catboost: ok"
+    assert "[KFP Executor" in done.stdout
+    assert not re.search(r"no checkpoints are kept|catboost: ok|progress train", done.stdout)
+    assert "s3cret" not in done.stderr
+
+
+def test_component_that_fails_tells_its_error_in_one_line_before_pythons_trace(
+    panel_dir: Path, tmp_path: Path
+) -> None:
+    done = execute(panel_dir, tmp_path / "out", '{"iterations": -1}')
+    first, second, *_, last = done.stderr.splitlines()
+    line = json.loads(first)
+    assert done.returncode == 1
+    assert (line["level"], line["task"], line["model"]) == ("ERROR", "train-catboost", "catboost")
+    assert line["message"].startswith("ConfigError: parameter catboost_settings: iterations: ")
+    assert line["exception"].splitlines()[0] == second == "Traceback (most recent call last):"
+    assert last == f"kubecast.errors.{line['message']}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
+def test_every_component_calls_a_step(file: Path) -> None:
+    imported = re.findall(r"from (kubecast\.steps\.\w+) import ([\w, ]+)", file.read_text())
+    functions = [
+        getattr(importlib.import_module(module), name)
+        for module, names in imported
+        for name in names.split(", ")
+    ]
+    steps = [found for found in functions if getattr(found, "__wrapped__", None)]
+    assert len(steps) == 1
