@@ -68,6 +68,8 @@ def fit(
 ) -> Fitted:
     """Prepare, tune where the settings ask for it, train, stack and judge, as the pipeline does.
 
+    Progress and warnings go to the logger ``kubecast``, and to standard error where no logging is set up.
+
     Args:
         df: ``unique_id``, ``ds``, ``y`` and covariates; one series or many.
         horizon: Steps to forecast.

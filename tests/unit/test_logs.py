@@ -115,6 +115,13 @@ def test_trace_is_in_the_line_of_its_error(told: Told) -> None:
     assert line["exception"].endswith("ZeroDivisionError: division by zero")
 
 
+def test_line_that_cannot_be_made_is_told_on_the_side_and_stops_nothing(
+    told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    LOG.info("%d epochs", "three")
+    assert "--- Logging error ---" in capsys.readouterr().err
+
+
 def test_value_that_is_no_json_is_told_as_text(told: Told) -> None:
     LOG.info("x", extra={"series": datetime(2026, 1, 1, tzinfo=UTC)})
     assert told()[0]["series"] == "2026-01-01 00:00:00+00:00"
