@@ -116,9 +116,9 @@ def test_trace_is_in_the_line_of_its_error(told: Told) -> None:
 
 
 def test_line_that_cannot_be_made_is_told_on_the_side_and_stops_nothing(
-    told: Told, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    LOG.info("%d epochs", "three")
+    configure().handle(LOG.makeRecord(LOG.name, logging.INFO, __file__, 1, "%d epochs", ("three",), None))
     assert "--- Logging error ---" in capsys.readouterr().err
 
 
