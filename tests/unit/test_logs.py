@@ -92,7 +92,9 @@ def test_progress_is_a_line_with_figures(told: Told) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["Zürich ☃ 東京", "a\nb\r\nc\u2028d\x85e", 'quote " and \\', "\ud800", "\x1b[31m"]
+    "text",
+    ["Zürich ☃ 東京", "a\nb\r\nc\u2028d\x85e", 'quote " and \\', "\x1b[31m"],
+    ids=["letters", "lines", "quotes", "escape"],
 )
 def test_any_text_is_one_line_of_ascii_that_is_read_back_as_it_was(
     told: Told, capsys: pytest.CaptureFixture[str], text: str
@@ -102,6 +104,14 @@ def test_any_text_is_one_line_of_ascii_that_is_read_back_as_it_was(
     assert raw.isascii()
     line = json.loads(raw)
     assert (line["message"], line["series"]) == (text, text)
+
+
+def test_half_a_surrogate_pair_is_told_as_it_was(told: Told) -> None:
+    # Formatted here: what is told while a test runs must be writable for its report.
+    record = logging.makeLogRecord({"msg": "\ud800", "name": LOG.name, "levelname": "INFO"})
+    line = configure().format(record)
+    assert line.isascii()
+    assert json.loads(line)["message"] == "\ud800"
 
 
 def test_trace_is_in_the_line_of_its_error(told: Told) -> None:
