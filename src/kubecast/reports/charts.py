@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 ACCENT = "#3d7ff0"  # legible on white and on near-black, as is each of the palette
 PALETTE = ("#e8833a", "#2ba06b", "#a368d8", "#d9556b", "#1e9fb5", "#b08a1e", "#8490a5")
 CURVE_POINTS = 300
+LABEL = 32  # characters of a name from the data
 _INK = "#010203"  # stands for currentColor, which matplotlib does not know
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -281,8 +282,9 @@ def importance_chart(inputs: Sequence[Importance], name: str) -> Markup:
         shown = list(inputs)[::-1]
         spreads = [each.spread or 0.0 for each in shown]
         axes.barh(
-            [each.feature for each in shown],
+            np.arange(len(shown)),
             [each.value for each in shown],
+            tick_label=[_shortened(each.feature) for each in shown],
             xerr=spreads,
             color=ACCENT,
             ecolor=_INK,
@@ -339,6 +341,12 @@ def _restyle(figure: "Figure") -> None:
         text.set(color=_INK, parse_math=False, fontsize=9)
 
 
+def _shortened(name: str) -> str:
+    """On one line, and no longer than leaves room for what is drawn."""
+    line = " ".join(name.split())
+    return line if len(line) <= LABEL else f"{line[: LABEL - 1]}…"
+
+
 def _line(axes: "Axes", at: Any, values: Any, **style: Any) -> None:
     """A line, with a gap where there is no value; a point where there is but one."""
     points = np.array([np.nan if value is None else value for value in values])
@@ -374,7 +382,9 @@ def _chart(draw: Any, name: str, label: str, width: float = 7.6, height: float =
 def _svg(figure: "Figure", name: str, label: str) -> Markup:
     buffer = StringIO()
     nothing: dict[str, Any] = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # the reader's fonts have it, and draw the text
+        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
     text = buffer.getvalue()
     text = text[text.index("<svg") :].replace(_INK, "currentColor")
     text = re.sub(r'\bid="', f'id="{name}-', text)
