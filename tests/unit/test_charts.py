@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from kubecast.importance import Importance
 from kubecast.reports import charts
 
@@ -17,3 +19,9 @@ def test_importance_of_inputs_with_unruly_names_is_drawn_for_each() -> None:
     assert [text for text in texts(chart) if not re.match(r"\d|importance", text)] == [
         *("$x$", "销售", short, short, "a b c"),
     ]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 40])
+def test_steps_have_whole_numbers(steps: int) -> None:
+    found = texts(charts.rate_chart([0.1] * steps, "rates"))
+    assert all(label.isdigit() for label in found[: found.index("epoch")])

@@ -43,6 +43,7 @@ _STYLE: dict[Any, Any] = {
     "date.converter": "concise",
     "text.parse_math": False,
 }
+_WHOLE: dict[str, Any] = {"integer": True, "min_n_ticks": 1}  # of steps there are no halves
 _ABOVE: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
 
 
@@ -62,6 +63,7 @@ def lead_time_chart(
         steps = np.arange(1, max(map(len, lines.values()), default=0) + 1)
         _model_lines(axes, steps, lines, strong)
         axes.set(xlabel="lead time, steps", ylabel=f"MASE, m = {season_length}")
+        axes.locator_params(axis="x", **_WHOLE)
 
     return _chart(
         draw, name, "Line chart of MASE by lead time for each model; the table below has the figures"
@@ -118,6 +120,7 @@ def coverage_step_chart(lines: Mapping[str, Sequence[float | None]], title: str,
             _line(axes, steps, values, color=colour, label=f"{level} %")
             axes.axhline(float(level) / 100, color=colour, lw=1, ls=":")
         axes.set(xlabel=f"{title}, steps", ylabel="observed coverage", ylim=(0, 1.02))
+        axes.locator_params(axis="x", **_WHOLE)
         axes.legend(ncols=6, fontsize=8, **_ABOVE)
 
     return _chart(draw, name, f"Line chart of observed coverage by {title}; nominal coverage is dotted")
@@ -223,7 +226,7 @@ def correlation_chart(values: Sequence[float], band: float, name: str) -> Markup
         axes.axhline(0, color=_INK, lw=1)
         axes.vlines(np.arange(1, len(values) + 1), 0, values, color=ACCENT, lw=3)
         axes.set(xlabel="lag, origins", ylabel="autocorrelation", ylim=(-1.05, 1.05))
-        axes.locator_params(axis="x", integer=True)
+        axes.locator_params(axis="x", **_WHOLE)
 
     return _chart(draw, name, f"Bar chart of the autocorrelation by lag, {values[0]:.2f} at the first", 4.8)
 
@@ -240,6 +243,7 @@ def curve_chart(curves: Mapping[str, Sequence[float]], best: int | None, name: s
         if best is not None:
             axes.axvline(best, color=_INK, lw=1, ls=":", label=f"best: {best}")
         axes.set(xlabel="epoch or iteration", ylabel="loss")
+        axes.locator_params(axis="x", **_WHOLE)
         axes.legend(fontsize=8)
 
     return _chart(draw, name, "Line chart of the loss while fitting", 4.8)
@@ -251,6 +255,7 @@ def rate_chart(rates: Sequence[float], name: str) -> Markup:
     def draw(axes: "Axes") -> None:
         _line(axes, np.arange(1, len(rates) + 1), rates, color=ACCENT)
         axes.set(xlabel="epoch", ylabel="learning rate", ylim=(0, None))
+        axes.locator_params(axis="x", **_WHOLE)
 
     return _chart(draw, name, f"Line chart of the learning rate, from {rates[0]:.3g} to {rates[-1]:.3g}", 4.8)
 
