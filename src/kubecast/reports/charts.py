@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from optuna import Study
 
 ACCENT = "#3d7ff0"  # legible on white and on near-black, as is each of the palette
-PALETTE = ("#e8833a", "#2ba06b", "#a368d8", "#d9556b", "#1e9fb5", "#b08a1e", "#8490a5")
+PALETTE = ("#d96f22", "#2ba06b", "#a368d8", "#d9556b", "#1e9fb5", "#b08a1e", "#8490a5")
 CURVE_POINTS = 300
 LABEL = 32  # characters of a name from the data
 _INK = "#010203"  # stands for currentColor, which matplotlib does not know
