@@ -2,6 +2,7 @@
 
 import re
 
+import optuna
 import pytest
 
 from kubecast.importance import Importance
@@ -38,3 +39,15 @@ def test_importance_of_inputs_with_unruly_names_is_drawn_for_each() -> None:
 def test_steps_have_whole_numbers(steps: int) -> None:
     found = texts(charts.rate_chart([0.1] * steps, "rates"))
     assert all(label.isdigit() for label in found[: found.index("epoch")])
+
+
+def test_plots_of_a_study_have_plain_text_and_room_for_it() -> None:
+    space = {name: optuna.distributions.FloatDistribution(1e-4, 1.0, log=True) for name in "abcdefg"}
+    study = optuna.create_study()
+    for at in range(1, 5):
+        params = dict.fromkeys(space, 0.1**at * 2)
+        study.add_trial(optuna.create_trial(value=at, params=params, distributions=space))
+    found = charts.study_charts(study)
+    assert not [text for chart in found.values() for text in texts(chart) if "$" in text]
+    assert 'style="min-width: ' in found["Slices"]
+    assert 'style="min-width: ' not in found["History"]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 ACCENT = "#3d7ff0"  # legible on white and on near-black, as is each of the palette
 PALETTE = ("#d96f22", "#2ba06b", "#a368d8", "#d9556b", "#1e9fb5", "#b08a1e", "#8490a5")
 CURVE_POINTS = 300
+WIDTH = 7.6  # inches, which fill the page
 LABEL = 32  # characters of a name from the data
 _INK = "#010203"  # stands for currentColor, which matplotlib does not know
 _STYLE: dict[Any, Any] = {
@@ -298,7 +299,7 @@ def importance_chart(inputs: Sequence[Importance], name: str) -> Markup:
         axes.grid(axis="y", visible=False)
 
     height = 0.7 + 0.22 * len(inputs)
-    return _chart(draw, name, f"Bar chart of importance; most: {inputs[0].feature}", 7.6, height)
+    return _chart(draw, name, f"Bar chart of importance; most: {inputs[0].feature}", height=height)
 
 
 def study_charts(study: "Study") -> dict[str, Markup]:
@@ -336,10 +337,15 @@ def _restyle(figure: "Figure") -> None:
     from matplotlib.legend import Legend
     from matplotlib.text import Text
 
-    figure.set_size_inches(max(7.6, 2 * len(figure.axes)), 3.2)
+    figure.set_size_inches(max(WIDTH, 2 * len(figure.axes)), 3.2)
     figure.suptitle("")
     for axes in figure.axes:
-        axes.set_title("")
+        axes.set_title("", loc="center")
+        axes.set_title("", loc="left")
+        for axis in (axes.xaxis, axes.yaxis):
+            if axis.get_scale() == "log":  # whose labels are mathematics, which is not parsed
+                axis.set_major_formatter("{x:g}")
+                axis.set_minor_formatter("")
     for legend in figure.findobj(Legend):
         legend.set_frame_on(False)
     for text in figure.findobj(Text):
@@ -373,7 +379,7 @@ def _colours(models: Mapping[str, Any], strong: str) -> dict[str, str]:
     return {strong: ACCENT} | {model: PALETTE[at % len(PALETTE)] for at, model in enumerate(others)}
 
 
-def _chart(draw: Any, name: str, label: str, width: float = 7.6, height: float = 2.7) -> Markup:
+def _chart(draw: Any, name: str, label: str, width: float = WIDTH, height: float = 2.7) -> Markup:
     # Only Figure, never pyplot, which keeps state and looks for a screen.
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -395,9 +401,11 @@ def _svg(figure: "Figure", name: str, label: str) -> Markup:
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r"url\(#", f"url(#{name}-", text)
     text = re.sub(r'href="#', f'href="#{name}-', text)
-    # The page decides how wide a chart is.
+    # The page decides how wide a chart is; one that is wider scrolls, so that its text can be read.
     box = re.search(r'viewBox="[^"]*"', text)
-    opening = f'<svg {box[0] if box else ""} role="img" aria-label="{escape(label)}">'
+    inches = figure.get_figwidth()
+    wide = f' style="min-width: {48 * inches / WIDTH:.0f}rem"' if inches > WIDTH else ""
+    opening = f'<svg {box[0] if box else ""}{wide} role="img" aria-label="{escape(label)}">'
     text = opening + text[text.index(">") + 1 :]
     # All of it is drawn from numbers, dates and checked names; what else goes in is escaped above.
     return Markup(text.replace("xlink:href", "href"))  # noqa: S704
