@@ -10,10 +10,10 @@ UV_COMPILE := .venv-lock/bin/uv pip compile --upgrade --generate-hashes --python
 	--no-annotate --no-emit-index-url --no-strip-extras --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup python run test e2e images push sbom bench-registry bench-tuning test-database fuzz lint format manifests-check compile lock clean
+.PHONY: help setup python run test e2e images push sbom bench-registry bench-tuning test-database test-browser screenshots fuzz lint format manifests-check compile lock clean
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 setup: .venv/.installed ## Make .venv with every dependency, pinned by hash, and the kubecast command
 
@@ -44,6 +44,14 @@ e2e: setup ## Build the images on a Debian base and run the pipelines in them, i
 test-database: setup ## Tune with workers that are killed, on a real PostgreSQL; as root
 	tests/database/prepare.sh
 	$(BIN)/python -m pytest tests/database/postgresql.py $(ARGS)
+
+test-browser: setup ## Open every report in Chromium as its readers do, with axe-core; as root
+	tests/browser/prepare.sh
+	$(BIN)/python -m pytest tests/browser/pages.py $(ARGS)
+
+screenshots: run ## Make the pictures of the documentation from the pages of `make run`; as root
+	tests/browser/prepare.sh
+	$(BIN)/python -m tests.browser.screenshots $(OUTPUT)/demand docs/images
 
 fuzz: setup ## Kill writers and the server of a registry at random moments; under 10 minutes
 	$(BIN)/python -m tests.fuzz.fuzz $(ARGS)
@@ -105,4 +113,4 @@ lock: ## Resolve the dependencies again and pin them by hash
 	rm -rf .venv-lock
 
 clean: ## Remove what the other targets made
-	rm -rf .venv .venv-lock .venv-manifests .venv-sbom $(OUTPUT) .pytest_cache .mypy_cache .ruff_cache .coverage* *.egg-info src/*.egg-info
+	rm -rf .venv .venv-lock .venv-manifests .venv-sbom $(OUTPUT) .pytest_cache .mypy_cache .ruff_cache .coverage* *.egg-info src/*.egg-info tests/browser/node_modules

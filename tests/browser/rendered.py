@@ -1,0 +1,120 @@
+"""Pages to open: those of a real run, of many series, and of data whose names are hostile."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from kubecast.cleaning import build_panel
+from kubecast.importance import Importance
+from kubecast.models.artifact import Status
+from kubecast.models.base import FitLog
+from kubecast.panel import Finding, Panel
+from kubecast.reports.training import REPEATED, SHUFFLED, render_training
+from kubecast.sample import write_sample
+from kubecast.usage import Usage
+from tests.conftest import hourly, small_settings
+from tests.e2e.runs import kubecast
+from tests.unit.forecast_tables import forecasts
+from tests.unit.test_evaluation import NOISE
+from tests.unit.test_reports import render
+from tests.unit.test_training_report import USED, fitted
+
+OF_A_RUN = ("report", "training-catboost", "training-lstm", "tuning-catboost")
+_RUN = (
+    *("run", "--mode", "tune", "--models", "catboost,lstm", "--config", "configs/quick"),
+    *("--horizon", "48", "--freq", "30min", "--season-length", "48,336"),
+)
+_SHORTER = {
+    "catboost.iterations": "30",
+    "lstm.epochs": "2",
+    "lstm.windows_per_epoch": "512",
+    "pipeline.final_fit": "false",
+    "pipeline.tuning.models": "[catboost]",
+    "training.optimization.folds": "1",
+    "training.optimization.n_trials": "4",
+    "training.validation.max_origins": "8",
+}
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"it\'s" & \'that\'" onload="alert(1)',
+    "first line\nsecond\r\n\tthird",
+    "\u202eمبيعات gnp.exe",  # noqa: RUF001 - from right to left, whatever follows
+    "long" * 500,
+)
+
+
+def run(folder: Path) -> Path:
+    """Run the command on the demand sample; the folder of its pages."""
+    write_sample(folder / "demand.csv")
+    changes = [word for name, value in _SHORTER.items() for word in ("--set", f"{name}={value}")]
+    done = kubecast(*_RUN, "--data", str(folder / "demand.csv"), "--output", str(folder / "demand"), *changes)
+    assert done.returncode == 0, done.stderr
+    return folder / "demand"
+
+
+def _many_series() -> str:
+    findings = [Finding(what="short", series=f"s{number}", detail="x" * 80) for number in range(1000)]
+    log = FitLog(stopped="max_iterations", curves={"train": list(np.linspace(1, 0, 5000))})
+    table = forecasts(NOISE, series=1000, blocks=2, origins=1, horizon=3)
+    return render(table, findings=findings, logs={"good": log})[0]
+
+
+def _many_series_training() -> str:
+    one = hourly(series=1, rows=200)
+    many = pd.concat([one.assign(unique_id=f"s{number}") for number in range(1000)])
+    panel = build_panel(many, small_settings())
+    return render_training("train-many", Status(), fitted(panel), USED, panel)
+
+
+def _hostile() -> str:
+    names = {f"s{at}": name for at, name in enumerate(HOSTILE, 1)}
+    return render(
+        forecasts(NOISE, series=len(HOSTILE), origins=10),
+        rename=names,
+        missing={"arima": HOSTILE[0]},
+        findings=[Finding(what="left_out", series=name, count=7, detail=name) for name in HOSTILE],
+        logs={"good": FitLog(stopped="converged", fallbacks=dict.fromkeys(HOSTILE, HOSTILE[0]))},
+    )[0]
+
+
+def _hostile_panel() -> Panel:
+    names = {f"s{at}": name for at, name in enumerate(HOSTILE)}
+    return build_panel(hourly(series=len(HOSTILE)).replace({"unique_id": names}), small_settings())
+
+
+def _hostile_training() -> str:
+    panel = _hostile_panel()
+    inputs = [Importance(feature=name, value=1 / at, spread=0.1) for at, name in enumerate(HOSTILE, 1)]
+    told = fitted(panel, importance=inputs, about_importance=SHUFFLED)
+    return render_training("train-hostile", Status(), told, USED, panel)
+
+
+def _failed_fit() -> str:
+    status = Status(state="failed", reason=" ".join(HOSTILE))
+    return render_training("train-failed", status, None, Usage(), _hostile_panel())
+
+
+def _final_fit() -> str:
+    panel = build_panel(hourly(), small_settings())
+    told = fitted(panel, importance=[], about_importance=REPEATED)
+    return render_training("final-lstm", Status(state="judged", reason="loss is NaN"), told, USED, panel)
+
+
+OF_HOSTILE_DATA: dict[str, Callable[[], str]] = {
+    "hostile": _hostile,
+    "hostile-training": _hostile_training,
+    "failed-fit": _failed_fit,
+}
+DRAWN = OF_HOSTILE_DATA | {
+    "many-series": _many_series,
+    "many-series-training": _many_series_training,
+    "final-fit": _final_fit,
+}
+
+
+def draw(folder: Path) -> None:
+    """Write the pages that need no run."""
+    for name, page in DRAWN.items():
+        (folder / f"{name}.html").write_text(page())
