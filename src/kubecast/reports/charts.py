@@ -342,6 +342,9 @@ def _restyle(figure: "Figure") -> None:
     for axes in figure.axes:
         axes.set_title("", loc="center")
         axes.set_title("", loc="left")
+        axes.tick_params(color=_INK, grid_color=_INK, grid_alpha=_STYLE["grid.alpha"])
+        for spine in axes.spines.values():
+            spine.set_color(_INK)
         for axis in (axes.xaxis, axes.yaxis):
             if axis.get_scale() == "log":  # whose labels are mathematics, which is not parsed
                 axis.set_major_formatter("{x:g}")
