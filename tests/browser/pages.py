@@ -29,7 +29,7 @@ FOCUSED = """() => {
 }"""
 NOT_REACHED = """() => [...document.body.querySelectorAll("*")].filter(each =>
   !("reached" in each.dataset) && each.checkVisibility() && (
-    each.matches("a[href], button, input, select, summary, [tabindex='0']")
+    each.matches("a[href], button:enabled, input, select, summary, [tabindex='0']")
     || /auto|scroll/.test(getComputedStyle(each).overflowX) && each.scrollWidth > each.clientWidth)
 ).map(each => each.outerHTML.slice(0, 80))"""
 
@@ -135,6 +135,43 @@ def test_page_does_not_scroll_sideways_on_a_phone(
         assert page.frame.evaluate(BEYOND) == 0
         page.unfold()
         assert page.frame.evaluate(BEYOND) == 0
+
+
+@ways
+def test_click_on_a_head_sorts_by_it_and_again_turns_the_order_round(
+    browser: Browser, folder: Path, how: How
+) -> None:
+    with opened(browser, folder / "many-series.html", how) as page:
+        board = page.frame.get_by_role("region", name="Leaderboard, test part")
+        head = board.get_by_role("columnheader", name="WAPE")
+        for order, step in (("ascending", 1), ("descending", -1)):
+            head.get_by_role("button").click()
+            assert head.get_attribute("aria-sort") == order
+            shares = [float(text.rstrip(" %")) for text in board.locator("td:nth-child(5)").all_inner_texts()]
+            assert len(shares) == 5
+            assert shares == sorted(shares)[::step]
+        board.get_by_role("button", name="model").click()
+        assert head.get_attribute("aria-sort") is None
+        models = board.locator("td:first-child").all_inner_texts()
+        assert models == sorted(models)
+
+
+@ways
+def test_long_table_is_searched_and_read_page_by_page(browser: Browser, folder: Path, how: How) -> None:
+    with opened(browser, folder / "many-series.html", how) as page:
+        rows = page.frame.get_by_role("region", name="Every series").locator("tbody tr:visible")
+        bar = page.frame.locator(".pages:has(+ [aria-label='Every series'])")
+        worst = rows.locator("td:first-child").all_inner_texts()
+        assert (len(worst), bar.get_by_role("status").inner_text()) == (20, "1 to 20 of 1000")
+        assert bar.get_by_role("button", name="Previous").is_disabled()
+        bar.get_by_role("button", name="Next").click()
+        assert bar.get_by_role("status").inner_text() == "21 to 40 of 1000"
+        assert not set(worst) & set(rows.locator("td:first-child").all_inner_texts())
+        bar.get_by_label("Find").fill("s77")
+        assert bar.get_by_role("status").inner_text() == "1 to 11 of 11"
+        assert rows.count() == 11
+        page.frame.get_by_role("region", name="Every series").get_by_role("button", name="series").click()
+        assert rows.first.locator("td").first.inner_text() == "s77"
 
 
 @pages

@@ -21,7 +21,7 @@ from tests.unit.test_evaluation import NOISE
 from tests.unit.test_reports import render
 from tests.unit.test_training_report import USED, fitted
 
-OF_A_RUN = ("report", "training-catboost", "training-lstm", "tuning-catboost")
+OF_A_RUN = ("report", "ensemble", "training-catboost", "training-lstm", "tuning-catboost")
 _RUN = (
     *("run", "--mode", "tune", "--models", "catboost,lstm", "--config", "configs/quick"),
     *("--horizon", "48", "--freq", "30min", "--season-length", "48,336"),
