@@ -29,7 +29,7 @@ FOCUSED = """() => {
 }"""
 NOT_REACHED = """() => [...document.body.querySelectorAll("*")].filter(each =>
   !("reached" in each.dataset) && each.checkVisibility() && (
-    each.matches("a[href], button:enabled, input, select, summary, [tabindex='0']")
+    each.matches("a[href], button:enabled, input:enabled, select:enabled, summary, [tabindex='0']")
     || /auto|scroll/.test(getComputedStyle(each).overflowX) && each.scrollWidth > each.clientWidth)
 ).map(each => each.outerHTML.slice(0, 80))"""
 
