@@ -109,7 +109,12 @@ def training_pipeline(every: AllSettings, mode: Mode, on_cluster: bool) -> Any:
                 seed=seed,
             )
             texts |= {kind: searches.of(kind, texts[kind]) for kind in settings.models}
-            champion = forecast_champion(panel=panel, champion=resolved.outputs["champion"], **published)
+            champion = forecast_champion(
+                panel=panel,
+                champion=resolved.outputs["champion"],
+                inputs_digest=resolved.outputs["inputs_digest"],
+                **published,
+            )
 
             def train(kind: str, **fitted: Any) -> Any:
                 return TRAINERS[kind](

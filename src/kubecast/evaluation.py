@@ -125,7 +125,7 @@ class Evaluation(FiniteJson):
         decision: Of the gate.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     spec: PanelSpec
     data: DataReport = DataReport()
     season_length: int
@@ -282,7 +282,7 @@ def evaluate(
         by_block=[BlockRow(**row) for row in _breakdown(table, series, models, "block", levels)],
         by_phase=[PhaseRow(**row) for row in phases],
         residuals=residuals(table[table["part"] == "test"], series, ENSEMBLE),
-        shown=shown_series(ranked, table, ENSEMBLE, levels),
+        shown=shown_series(ranked, table, panel, ENSEMBLE, levels),
         ensemble=weighed(recipe),
         fits={name: log.model_copy(update={"replay": {}}) for name, log in sorted((fits or {}).items())},
         earlier=list(earlier),

@@ -25,9 +25,10 @@ FIELDS = ("run", "task", "model", "series", "done", "total")
 
 _LOG = logging.getLogger(__name__)
 _EXECUTOR = "kfp.dsl.executor_main"
-_SECRETS = {  # of a URL: user and password, and the query, where signatures are
-    re.compile(r"://([^\s/?#:]*:\S*|[^\s/?#]*)@"): "://***@",
-    re.compile(r"(://[^\s?]*)\?[^\s'\"]+"): r"\1?***",
+# Of a URL: user and password, and the query, where signatures are. Bounded, so that no line takes long.
+_SECRETS = {
+    re.compile(r"://([^\s/?#:]{0,500}:\S{0,500}|[^\s/?#]{0,1000})@"): "://***@",
+    re.compile(r"(://[^\s?]{0,2000})\?\S+"): r"\1?***",
 }
 _bound: ContextVar[Mapping[str, str]] = ContextVar("fields", default=MappingProxyType({}))
 
@@ -85,7 +86,9 @@ def step(function: Callable[P, T]) -> Callable[P, T]:
 def _left_to_us() -> bool:
     main = getattr(sys.modules["__main__"], "__spec__", None)
     by_executor = main is not None and main.name == _EXECUTOR
-    return by_executor or FORMAT_VARIABLE in os.environ or not logging.getLogger().hasHandlers()
+    theirs = [each for each in logging.getLogger("kubecast").handlers if not isinstance(each, _StandardError)]
+    set_up = bool(theirs) or logging.getLogger().hasHandlers()
+    return by_executor or FORMAT_VARIABLE in os.environ or not set_up
 
 
 def _in_json() -> bool:

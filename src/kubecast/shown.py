@@ -9,6 +9,7 @@ from pydantic import Field
 
 from kubecast.comparison import FiniteJson, finite
 from kubecast.metrics import intervals, quantile_column
+from kubecast.panel import Cutoffs, Panel
 
 HISTORY = 3  # horizons before the origin
 NARROW = 40  # nominal coverage in percent of the interval inside the widest
@@ -45,20 +46,25 @@ class ShownSeries(FiniteJson):
 
 
 def shown_series(
-    ranked: Sequence[tuple[str, float | None]], table: pd.DataFrame, model: str, levels: Sequence[float]
+    ranked: Sequence[tuple[str, float | None]],
+    table: pd.DataFrame,
+    panel: Panel,
+    model: str,
+    levels: Sequence[float],
 ) -> list[ShownSeries]:
     """The best, the median and the worst of series; or all of few.
 
     Args:
         ranked: Series and their MASE on the test part, best first.
         table: Forecasts beside their targets, with quantile columns.
+        panel: Gives the actuals before the origin.
         model: Column of the point forecasts.
         levels: Of the quantile columns.
     """
     chosen = [("series", *found) for found in ranked]
     if len(ranked) >= 3:
         chosen = [("best", *ranked[0]), ("median", *ranked[len(ranked) // 2]), ("worst", *ranked[-1])]
-    return [_shown(title, unique_id, mase, table, model, levels) for title, unique_id, mase in chosen]
+    return [_shown(title, unique_id, mase, table, panel, model, levels) for title, unique_id, mase in chosen]
 
 
 def _shown(
@@ -66,13 +72,15 @@ def _shown(
     unique_id: str,
     mase: float | None,
     table: pd.DataFrame,
+    panel: Panel,
     model: str,
     levels: Sequence[float],
 ) -> ShownSeries:
     own = table[table["unique_id"] == unique_id]
     cutoff = own.loc[own["part"] == "test", "cutoff"].max()
     horizon = own[(own["cutoff"] == cutoff) & (own["part"] == "test")]
-    history = own[own["ds"] <= cutoff].drop_duplicates("ds").sort_values("ds").tail(HISTORY * len(horizon))
+    origin = Cutoffs(pd.DataFrame({"unique_id": [unique_id], "cutoff": [cutoff]}))
+    history = panel.history(origin, HISTORY * len(horizon))
     found = intervals(levels)
     kept = [level for at, level in enumerate(found) if at == 0 or float(level) == NARROW]
     return ShownSeries(

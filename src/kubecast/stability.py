@@ -9,7 +9,7 @@ from pydantic import Field
 from kubecast.comparison import FiniteJson
 from kubecast.errors import RegistryError, StoreError
 from kubecast.panel import PanelSpec
-from kubecast.registry import CHAMPION, Registry, Version
+from kubecast.registry import Registry, Version
 
 MOST = 20  # versions
 
@@ -20,7 +20,7 @@ class EarlierVersion(FiniteJson):
     Attributes:
         version: Its id.
         created: When it was published.
-        champion: Whether it was the champion when the new version was judged.
+        champion: Whether the new version was judged against it.
         mase: On its test part; None as the others where it was not scored.
         skill: Against the best seasonal naive of its run.
         coverage: Share of targets inside each interval, by its nominal coverage in percent.
@@ -34,13 +34,17 @@ class EarlierVersion(FiniteJson):
     coverage: dict[str, float] = Field(default={})
 
 
-def earlier_versions(store: Registry, name: str, spec: PanelSpec) -> list[EarlierVersion]:
+def earlier_versions(
+    store: Registry, name: str, spec: PanelSpec, champion: str, inputs_digest: str
+) -> list[EarlierVersion]:
     """The newest versions of the same task, oldest first.
 
     Args:
         store: The registry; nothing need be published there.
         name: Of the model.
         spec: Versions of another frequency, horizon or season length of MASE are left out.
+        champion: Id of the version that the new one is judged against; empty: there is none.
+        inputs_digest: Of the run: what it published itself, before it was repeated, is left out.
 
     Raises:
         StoreError: The store failed.
@@ -57,8 +61,9 @@ def earlier_versions(store: Registry, name: str, spec: PanelSpec) -> list[Earlie
             raise
         except RegistryError:  # deleted meanwhile, damaged, or of a newer kubecast: it says nothing here
             continue
-        if _same_task(version.metadata, spec):
-            found.append(_earlier(version))
+        own = bool(inputs_digest) and version.metadata.get("inputs_digest") == inputs_digest
+        if not own and _same_task(version.metadata, spec):
+            found.append(_earlier(version, champion))
     return found[::-1]
 
 
@@ -68,7 +73,7 @@ def _same_task(metadata: Mapping[str, Any], spec: PanelSpec) -> bool:
     return told == (spec.frequency, spec.horizon, spec.season_lengths[0])
 
 
-def _earlier(version: Version) -> EarlierVersion:
+def _earlier(version: Version, champion: str) -> EarlierVersion:
     test: Any = version.metadata.get("test")
     test = test if isinstance(test, dict) else {}
     covered = {
@@ -77,7 +82,7 @@ def _earlier(version: Version) -> EarlierVersion:
     return EarlierVersion(
         version=version.id,
         created=version.created,
-        champion=CHAMPION in version.aliases,
+        champion=version.id == champion,
         mase=test.get("mase"),
         skill=test.get("skill"),
         coverage=covered,

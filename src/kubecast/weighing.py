@@ -14,8 +14,8 @@ class WeighedMember(FiniteJson):
         kind: Of model.
         weight: In the published ensemble.
         mase_alone: On the validation part.
-        mase_without: Cross-fitted MASE of a stack without it; None for the only one.
-        by_block: By validation block, its weight in the stack of the other blocks.
+        mase_without: Cross-fitted MASE of a stack without it; None for the only one, or without a stack.
+        by_block: By validation block, its weight in the stack of the others; none where none was held out.
     """
 
     model: str
@@ -32,7 +32,8 @@ class Weighed(FiniteJson):
     Attributes:
         method: How the weights were fitted; ``best_member``: the stack was not better than that one alone.
         shrinkage: Share of equal weights of the better half of the members.
-        mase: Cross-fitted, of the stack on the validation part.
+        mase: Of the ensemble on the validation part, cross-fitted.
+        mase_stack: The same of the stack, whether it is used or not.
         mase_best_member: The same of the member that is the best of the other blocks.
         members: The largest weight first.
         notes: What had to be done differently, in sentences.
@@ -41,6 +42,7 @@ class Weighed(FiniteJson):
     method: Method
     shrinkage: float
     mase: float
+    mase_stack: float
     mase_best_member: float
     members: list[WeighedMember]
     notes: list[str] = Field(default=[])
@@ -54,13 +56,14 @@ class Weighed(FiniteJson):
 
 def weighed(recipe: StackRecipe) -> Weighed:
     """Tell of a recipe what people look at."""
+    stacked = recipe.method != "best_member"
     members = [
         WeighedMember(
             model=name,
             kind=recipe.members[name],
             weight=weight,
             mase_alone=recipe.loss_alone[name],
-            mase_without=recipe.loss_without.get(name),
+            mase_without=recipe.loss_without.get(name) if stacked else None,
             by_block={block: weights.get(name, 0.0) for block, weights in recipe.block_weights.items()},
         )
         for name, weight in sorted(recipe.weights.items(), key=lambda item: -item[1])
@@ -68,7 +71,8 @@ def weighed(recipe: StackRecipe) -> Weighed:
     return Weighed(
         method=recipe.method,
         shrinkage=recipe.shrinkage,
-        mase=recipe.loss,
+        mase=recipe.loss if stacked else recipe.loss_alone[recipe.best_member],
+        mase_stack=recipe.loss,
         mase_best_member=recipe.loss_best_member,
         members=members,
         notes=recipe.notes,

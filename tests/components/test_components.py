@@ -81,7 +81,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         new("ensemble_metrics", dsl.Metrics), new("ensemble_report", dsl.HTML), **members,
     )  # fmt: skip
     forecast_champion.python_func(
-        made["panel"], champion, **published,
+        made["panel"], champion, **published, inputs_digest=inputs_digest,
         forecasts=new("champion_forecasts", dsl.Dataset), status=new("champion_status", dsl.Artifact),
     )  # fmt: skip
     evaluate_models.python_func(

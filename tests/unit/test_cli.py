@@ -207,7 +207,7 @@ def test_report_is_rendered_again_from_a_folder_and_from_a_version(tmp_path: Pat
     [
         (None, "has no leaderboard.json; allowed: the output folder of a run"),
         ("{", "leaderboard.json: the file: Invalid JSON"),
-        ('{"schema_version": 2}', "leaderboard.json: schema_version: Input should be 1"),
+        ('{"schema_version": 1}', "leaderboard.json: schema_version: Input should be 2"),
     ],
 )
 def test_report_of_what_is_no_run_names_the_file(tmp_path: Path, content: str | None, told: str) -> None:

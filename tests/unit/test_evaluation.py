@@ -17,11 +17,15 @@ SETTINGS = EnsembleSettings(quantiles=[0.1, 0.3, 0.5, 0.7, 0.9])
 
 
 def panel_of(table: pd.DataFrame, align: str = "calendar") -> Panel:
-    """A panel whose training rows are one for each series, at the training mean of ``scales``."""
+    """A panel of these targets whose training rows are one for each series, at the mean of ``scales``."""
     series = scales(table)
-    frame = pd.DataFrame(
-        {"unique_id": series["unique_id"], "ds": START, "y": series["train_mean"], "observed": True}
-    )
+    means = series[["unique_id", "train_mean"]].rename(columns={"train_mean": "y"})
+    known = pd.concat([means.assign(ds=START), table[["unique_id", "ds", "y"]]])
+    known = known.drop_duplicates(["unique_id", "ds"]).set_index(["unique_id", "ds"])
+    hours = pd.date_range(START, table["ds"].max(), freq="h")
+    grid = pd.MultiIndex.from_product([series["unique_id"], hours], names=["unique_id", "ds"])
+    frame = known.reindex(grid).reset_index()
+    frame["observed"] = frame["y"].notna()
     spec = PanelSpec.model_validate(
         {"frequency": "h", "horizon": 5, "season_lengths": [24, 168], "align": align}
     )

@@ -195,6 +195,7 @@ def test_trace_stands_under_a_plain_line(capsys: pytest.CaptureFixture[str]) -> 
         ("mysql://kube:s3cret/s3cret@db/trials", "mysql://***@db/trials"),
         ("https://host/a.csv?X-Amz-Signature=s3cret&x=1", "https://host/a.csv?***"),
         ("https://host?token=s3cret", "https://host?***"),
+        ("https://host?token=s3'cret", "https://host?***"),
         ("s3://bucket/a@b/c", "s3://bucket/a@b/c"),
     ],
 )
@@ -250,6 +251,24 @@ def test_configuring_again_tells_nothing_twice(capsys: pytest.CaptureFixture[str
     configure()
     LOG.warning("x")
     assert capsys.readouterr().err == "warning: x\n"
+
+
+def test_applications_handler_on_our_logger_stays() -> None:
+    root, ours = logging.getLogger(), logging.getLogger("kubecast")
+    kept, root.handlers = root.handlers, []  # as in a program that has set up nothing else
+    own = logging.NullHandler()
+    ours.handlers[:] = [own]
+    try:
+        step(lambda: None)()
+        assert ours.handlers == [own]
+    finally:
+        ours.handlers.clear()
+        root.handlers = kept
+
+
+def test_long_line_is_told() -> None:
+    record = logging.makeLogRecord({"msg": "x://a:b" * 20_000 + "@", "name": LOG.name, "levelname": "INFO"})
+    assert "b@" not in json.loads(configure().format(record))["message"]
 
 
 def test_application_that_has_set_up_logging_keeps_its_own(caplog: pytest.LogCaptureFixture) -> None:

@@ -33,7 +33,7 @@ class _Tables(HTMLParser):
             self.tables[self._label] = []
         elif tag == "tr" and self._body:
             self.tables[self._label].append([])
-        elif tag == "td":
+        elif tag == "td" and self._body:
             self._cell = True
             self.tables[self._label][-1].append("")
 

@@ -27,8 +27,8 @@ def publish(registry: Registry, folder: Path, number: int, **metadata: Any) -> s
 def test_versions_are_oldest_first_with_what_they_scored(registry: Registry, tmp_path: Path) -> None:
     test = {"mase": 0.5, "skill": 0.1, "coverage_80": 0.78, "mae": 3.0}
     ids = [publish(registry, tmp_path / str(n), n, test=test | {"mase": n / 10}) for n in range(3)]
-    registry.promote(f"demand@{ids[1]}")
-    found = earlier_versions(registry, "demand", SPEC)
+    registry.promote(f"demand@{ids[2]}")  # since the new version was judged against another
+    found = earlier_versions(registry, "demand", SPEC, ids[1], "")
     assert [each.version for each in found] == ids
     assert [each.mase for each in found] == [0.0, 0.1, 0.2]
     assert [each.champion for each in found] == [False, True, False]
@@ -42,12 +42,18 @@ def test_version_of_another_task_is_left_out(
     registry: Registry, tmp_path: Path, changed: dict[str, Any]
 ) -> None:
     publish(registry, tmp_path / "b", 1, **changed)
-    assert earlier_versions(registry, "demand", SPEC) == []
+    assert earlier_versions(registry, "demand", SPEC, "", "") == []
+
+
+def test_what_the_run_published_itself_is_left_out(registry: Registry, tmp_path: Path) -> None:
+    first = publish(registry, tmp_path / "first", 1, inputs_digest="a")
+    publish(registry, tmp_path / "own", 2, inputs_digest="b")
+    assert [each.version for each in earlier_versions(registry, "demand", SPEC, "", "b")] == [first]
 
 
 def test_version_that_was_never_scored_has_no_figures(registry: Registry, tmp_path: Path) -> None:
     publish(registry, tmp_path / "b", 1)
-    (found,) = earlier_versions(registry, "demand", SPEC)
+    (found,) = earlier_versions(registry, "demand", SPEC, "", "")
     assert (found.mase, found.skill, found.coverage) == (None, None, {})
 
 
@@ -55,13 +61,13 @@ def test_deleted_and_damaged_versions_are_passed_over(registry: Registry, tmp_pa
     ids = [publish(registry, tmp_path / str(n), n) for n in range(3)]
     registry.delete("demand", ids[0])
     (tmp_path / "registry" / "demand" / "commits" / f"{ids[1]}.json").write_text("{")
-    assert [each.version for each in earlier_versions(registry, "demand", SPEC)] == [ids[2]]
+    assert [each.version for each in earlier_versions(registry, "demand", SPEC, "", "")] == [ids[2]]
 
 
 def test_only_the_newest_are_taken(registry: Registry, tmp_path: Path) -> None:
     ids = [publish(registry, tmp_path / str(n), n) for n in range(MOST + 2)]
-    assert [each.version for each in earlier_versions(registry, "demand", SPEC)] == ids[2:]
+    assert [each.version for each in earlier_versions(registry, "demand", SPEC, "", "")] == ids[2:]
 
 
 def test_no_model_has_no_versions(registry: Registry) -> None:
-    assert earlier_versions(registry, "demand", SPEC) == []
+    assert earlier_versions(registry, "demand", SPEC, "", "") == []

@@ -11,6 +11,7 @@ def forecast_champion(
     champion: str,
     registry: str,
     model_name: str,
+    inputs_digest: str,
     forecasts: dsl.Output[dsl.Dataset],
     status: dsl.Output[dsl.Artifact],
 ) -> None:
@@ -21,12 +22,13 @@ def forecast_champion(
         champion: Version id, from resolve_inputs; empty for none.
         registry: Path or URL.
         model_name: Empty: from the settings.
+        inputs_digest: From resolve_inputs; versions of the run itself are not earlier ones.
         forecasts: Its forecasts and quantiles; no rows where it is not comparable.
-        status: status.json: why it is not comparable.
+        status: status.json: why it is not comparable, and what earlier versions scored.
     """
     from pathlib import Path
 
     from kubecast.steps.champion import forecast_champion
 
     outputs = Path(forecasts.path), Path(status.path)
-    forecast_champion(Path(panel.path), champion, registry, model_name, *outputs)
+    forecast_champion(Path(panel.path), champion, registry, model_name, inputs_digest, *outputs)

@@ -127,5 +127,5 @@ def _paths(fitted: Fitted, panel: Panel) -> list[dict[str, Any]]:
     shown = pd.concat([validation, quantiles.apply(test, {str(k): v for k, v in scales.items()}, name)])
     found = series_metrics(test, panel.series, [name])["mase"][name].droplevel("part").dropna().sort_values()
     ranked = [(str(unique_id), float(mase)) for unique_id, mase in found.items()]
-    chosen = shown_series(ranked, shown, name, LEVELS)
+    chosen = shown_series(ranked, shown, panel, name, LEVELS)
     return [series_view(each, f"path{at}") for at, each in enumerate(chosen)]

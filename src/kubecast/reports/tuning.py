@@ -46,8 +46,11 @@ def render_tuning(
 
 
 def _trials(study: Study | None) -> pd.DataFrame:
-    """The best first."""
-    return study.table().sort_values(["error", "trial"]) if study else pd.DataFrame()
+    """The best first; those that did not come to their end, whose errors are of fewer blocks, last."""
+    if study is None:
+        return pd.DataFrame()
+    table = study.table()
+    return table.assign(partial=table["state"] != "complete").sort_values(["partial", "error", "trial"])
 
 
 def _allowed(parameter: Any) -> str:

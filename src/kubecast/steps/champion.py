@@ -40,7 +40,13 @@ class ChampionStatus(BaseModel):
 
 @step
 def forecast_champion(
-    panel_dir: Path, champion: str, registry: str, model_name: str, forecasts: Path, status: Path
+    panel_dir: Path,
+    champion: str,
+    registry: str,
+    model_name: str,
+    inputs_digest: str,
+    forecasts: Path,
+    status: Path,
 ) -> ChampionStatus:
     """Forecast with the champion as it was judged, never as it is in production.
 
@@ -51,6 +57,7 @@ def forecast_champion(
         champion: Version id; empty: there is none.
         registry: Path or URL; empty: from the settings.
         model_name: Empty: from the settings.
+        inputs_digest: From ``resolve_inputs``: versions of the run itself are not earlier ones.
         forecasts: Parquet: ``unique_id``, ``cutoff``, ``ds``, ``seen_until``, ``yhat`` and the quantiles;
             without rows where the champion is not comparable.
         status: JSON: ``ChampionStatus``.
@@ -61,7 +68,7 @@ def forecast_champion(
     panel = Panel.load(panel_dir)
     store, name = published_under(read_training(panel_dir), registry, model_name)
     # What is published at this moment is shown, and nothing else depends on it.
-    earlier = earlier_versions(store, name, panel.spec)
+    earlier = earlier_versions(store, name, panel.spec, champion, inputs_digest)
     reason, table = "", _EMPTY
     if champion:
         try:

@@ -91,7 +91,7 @@ def ask(panel: Path, registry: Path, into: Path, champion: str | None = None) ->
     """Run the step; its outputs are what ``register`` takes."""
     outputs = into / "champion.parquet", into / "status.json"
     asked = champion_of(registry) if champion is None else champion
-    forecast_champion(panel, asked, str(registry), "", *outputs)
+    forecast_champion(panel, asked, str(registry), "", "", *outputs)
     return outputs
 
 
