@@ -24,28 +24,121 @@ NAMESPACES = {
     "production": "kubecast",
     "standalone": "kubeflow",
 }
+SHARED = {"standalone"}  # whose namespace others own and use too
 OWN_PODS = {"matchLabels": {"app.kubernetes.io/name": "kubecast"}}
-# By overlay, the ports that a policy opens and whom for.
-KFP = {("pipeline-to-kfp", 8888), ("pipeline-to-kfp", 8887), ("pipeline-to-kfp", 8080)}
-API_SERVER = {("pipeline-to-api-server", 443), ("pipeline-to-api-server", 6443)}
-TRIALS = {("katib-trials", 6789), ("katib-trials", 6788)}
-SUGGESTIONS = {("katib-suggestions", port) for port in (6789, 443, 6443)}
-ASKED = {("katib-suggestions", 6789), ("katib-suggestions", 6788)}
-EVERYWHERE = KFP | API_SERVER | TRIALS | {("dns", 53)}
-EGRESS = {
-    "dev": EVERYWHERE | SUGGESTIONS | {("object-store", 8333), ("pipeline-to-postgres", 5432)},
-    "multi-user": EVERYWHERE | SUGGESTIONS | {("object-store", 443)},
-    "production": EVERYWHERE | SUGGESTIONS | {("object-store", 443), ("pipeline-to-postgres", 5432)},
-    "standalone": EVERYWHERE | {("object-store", 8333)},
-}
-INGRESS = {
-    "dev": ASKED | {("postgres", 5432), ("seaweedfs", 8333)},
-    "multi-user": ASKED,
-    "production": ASKED | {("postgres", 5432)},
-    "standalone": set(),
-}
 
 Object = dict[str, Any]
+
+
+# --- what the network is open for -----------------------------------------------------------------------
+
+
+def exists(key: str) -> Object:
+    return {"matchExpressions": [{"key": key, "operator": "Exists"}]}
+
+
+def elsewhere(namespace: str, key: str, value: str) -> Object:
+    return {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        "podSelector": {"matchLabels": {key: value}},
+    }
+
+
+def tcp(*numbers: int) -> list[Object]:
+    return [{"protocol": "TCP", "port": number} for number in numbers]
+
+
+def egress(pods: Object, *rules: tuple[list[Object], list[Object]]) -> Object:
+    return {
+        "podSelector": pods,
+        "policyTypes": ["Egress"],
+        "egress": [{"to": peers, "ports": ports} for peers, ports in rules],
+    }
+
+
+def ingress(pods: Object, *rules: tuple[list[Object], list[Object]]) -> Object:
+    return {
+        "podSelector": pods,
+        "policyTypes": ["Ingress"],
+        "ingress": [{"from": peers, "ports": ports} for peers, ports in rules],
+    }
+
+
+RUNS = exists("workflows.argoproj.io/workflow")
+TRIALS, SUGGESTIONS = exists("katib.kubeflow.org/trial"), exists("katib.kubeflow.org/suggestion")
+WITH_STORE = {
+    "matchExpressions": [
+        {"key": "app.kubernetes.io/component", "operator": "NotIn", "values": ["database", "object-store"]},
+        {"key": "katib.kubeflow.org/suggestion", "operator": "DoesNotExist"},
+    ]
+}
+DATABASE, SERVER = (
+    {"app.kubernetes.io/name": "kubecast-postgres"},
+    {"app.kubernetes.io/name": "kubecast-seaweedfs"},
+)
+DB_MANAGER = elsewhere("kubeflow", "katib.kubeflow.org/component", "db-manager")
+API_SERVER: tuple[list[Object], list[Object]] = (
+    [{"ipBlock": {"cidr": cidr}} for cidr in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")],
+    tcp(443, 6443),
+)
+OUTSIDE: tuple[list[Object], list[Object]] = (
+    [
+        {
+            "ipBlock": {
+                "cidr": "0.0.0.0/0",
+                "except": ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"],
+            }
+        }
+    ],
+    tcp(443),
+)
+EVERYWHERE = {
+    "default-deny": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
+    "dns": egress(
+        {}, ([elsewhere("kube-system", "k8s-app", "kube-dns")], [{"protocol": "UDP", "port": 53}, *tcp(53)])
+    ),
+    "pipeline-to-kfp": egress(
+        RUNS,
+        ([elsewhere("kubeflow", "app", "ml-pipeline")], tcp(8888, 8887)),
+        ([elsewhere("kubeflow", "component", "metadata-grpc-server")], tcp(8080)),
+    ),
+    "pipeline-to-api-server": egress(RUNS, API_SERVER),
+    "object-store": egress(WITH_STORE, OUTSIDE),
+    "katib-trials": egress(TRIALS, ([DB_MANAGER], tcp(6789)), ([{"podSelector": SUGGESTIONS}], tcp(6788))),
+}
+SEARCH = {
+    "katib-suggestions": {
+        **ingress(
+            SUGGESTIONS,
+            ([elsewhere("kubeflow", "katib.kubeflow.org/component", "controller")], tcp(6789, 6788)),
+            ([{"podSelector": TRIALS}], tcp(6788)),
+        ),
+        "egress": egress(SUGGESTIONS, ([DB_MANAGER], tcp(6789)), API_SERVER)["egress"],
+        "policyTypes": ["Ingress", "Egress"],
+    }
+}
+POSTGRES = {
+    "pipeline-to-postgres": egress(RUNS, ([{"podSelector": {"matchLabels": DATABASE}}], tcp(5432))),
+    "postgres": ingress({"matchLabels": DATABASE}, ([{"podSelector": RUNS}], tcp(5432))),
+}
+SEAWEEDFS = {
+    "object-store": egress(WITH_STORE, ([{"podSelector": {"matchLabels": SERVER}}], tcp(8333))),
+    "seaweedfs": ingress(
+        {"matchLabels": SERVER},
+        ([{"podSelector": {}}, elsewhere("kubeflow", "app", "ml-pipeline-ui")], tcp(8333)),
+    ),
+}
+KFP_STORE = egress(OWN_PODS, ([{"podSelector": {"matchLabels": {"app": "seaweedfs"}}}], tcp(8333)))
+POLICIES = {
+    "dev": EVERYWHERE | SEARCH | POSTGRES | SEAWEEDFS,
+    "multi-user": EVERYWHERE | SEARCH,
+    "production": EVERYWHERE | SEARCH | POSTGRES,
+    "standalone": {name: {**spec, "podSelector": OWN_PODS} for name, spec in EVERYWHERE.items()}
+    | {"object-store": KFP_STORE},
+}
+
+
+# --- reading what was rendered --------------------------------------------------------------------------
 
 
 @cache
@@ -71,15 +164,6 @@ def pods(overlay: str) -> list[Object]:
 def containers(overlay: str) -> Iterator[Object]:
     for pod in pods(overlay):
         yield from pod.get("initContainers", []) + pod["containers"]
-
-
-def ports(overlay: str, direction: str) -> set[tuple[str, int]]:
-    return {
-        (policy["metadata"]["name"], port["port"])
-        for policy in of_kind(overlay, "NetworkPolicy")
-        for rule in policy["spec"].get(direction, [])
-        for port in rule["ports"]
-    }
 
 
 def scalars(value: Any) -> Iterator[str]:
@@ -115,10 +199,9 @@ def test_everything_is_in_one_namespace_and_no_name_comes_twice(overlay: str) ->
 
 def test_only_an_overlay_with_its_own_namespace_makes_one(overlay: str) -> None:
     made = of_kind(overlay, "Namespace")
-    assert [item["metadata"]["name"] for item in made] == {
-        "dev": ["kubecast"],
-        "production": ["kubecast"],
-    }.get(overlay, [])
+    assert [item["metadata"]["name"] for item in made] == (
+        [] if overlay in SHARED | {"multi-user"} else ["kubecast"]
+    )
     for item in made:
         labels = item["metadata"]["labels"]
         assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
@@ -169,6 +252,12 @@ def test_secrets_are_given_by_reference_only(overlay: str) -> None:
         assert not re.search(r"\b(AKIA|ASIA)[A-Z0-9]{16}\b|BEGIN [A-Z ]*PRIVATE KEY", text)
 
 
+def test_production_takes_the_password_of_its_database_from_a_vault(overlay: str) -> None:
+    examples = of_kind(overlay, "ExternalSecret")
+    made = [(item["spec"]["target"]["name"], item["spec"]["data"][0]["secretKey"]) for item in examples]
+    assert made == ([("kubecast-postgres", "password")] if overlay == "production" else [])
+
+
 def test_rights_end_at_the_namespace_and_name_what_they_give(overlay: str) -> None:
     assert not of_kind(overlay, "ClusterRole", "ClusterRoleBinding")
     roles = of_kind(overlay, "Role")
@@ -209,43 +298,20 @@ def test_only_the_pods_of_a_run_hold_a_token(overlay: str) -> None:
     assert "kubecast-trial" in {item["metadata"]["name"] for item in accounts}
 
 
-def test_nothing_enters_or_leaves_by_default(overlay: str) -> None:
-    deny = named(overlay, "NetworkPolicy", "default-deny")["spec"]
-    assert deny == {
-        "podSelector": OWN_PODS if overlay == "standalone" else {},
-        "policyTypes": ["Ingress", "Egress"],
-    }
-
-
 def test_the_network_is_open_for_what_is_named_and_no_more(overlay: str) -> None:
-    assert ports(overlay, "egress") == EGRESS[overlay]
-    assert ports(overlay, "ingress") == INGRESS[overlay]
-    for policy in of_kind(overlay, "NetworkPolicy"):
-        directions = policy["spec"]["policyTypes"]
-        rules = policy["spec"].get("egress", []) + policy["spec"].get("ingress", [])
-        assert all(rule.get("to") or rule.get("from") for rule in rules), "a rule without a peer opens to all"
-        assert set(policy["spec"]) - {"podSelector", "policyTypes"} <= {word.lower() for word in directions}
+    found = {item["metadata"]["name"]: item["spec"] for item in of_kind(overlay, "NetworkPolicy")}
+    assert found == POLICIES[overlay]
 
 
-def test_policies_beside_kfp_hold_for_own_pods_alone(overlay: str) -> None:
+def test_policies_in_a_shared_namespace_hold_for_own_pods_alone(overlay: str) -> None:
     selectors = [policy["spec"]["podSelector"] for policy in of_kind(overlay, "NetworkPolicy")]
-    assert (selectors.count(OWN_PODS) == len(selectors)) == (overlay == "standalone")
-
-
-def test_servers_of_the_namespace_do_not_reach_the_store(overlay: str) -> None:
-    selector = named(overlay, "NetworkPolicy", "object-store")["spec"]["podSelector"]
-    excluded = {
-        "key": "app.kubernetes.io/component",
-        "operator": "NotIn",
-        "values": ["database", "object-store"],
-    }
-    assert selector == OWN_PODS or excluded in selector["matchExpressions"]
+    assert (selectors.count(OWN_PODS) == len(selectors)) == (overlay in SHARED)
 
 
 def test_a_quota_has_a_limit_range_beside_it(overlay: str) -> None:
     quotas, ranges = of_kind(overlay, "ResourceQuota"), of_kind(overlay, "LimitRange")
-    assert len(quotas) == (0 if overlay == "standalone" else 2)
-    assert len(ranges) == (0 if overlay == "standalone" else 1)
+    assert len(quotas) == (0 if overlay in SHARED else 2)
+    assert len(ranges) == (0 if overlay in SHARED else 1)
     for item in ranges:
         (limit,) = item["spec"]["limits"]
         assert limit["default"].keys() == limit["defaultRequest"].keys() == {"cpu", "memory"}
