@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 rm -rf "$rendered"
 mkdir -p "$rendered"
-for overlay in manifests/overlays/*/; do
+for overlay in manifests/overlays/*/ tests/manifests/overlays/*/; do
     "$tools/kubectl" kustomize "$overlay" > "$rendered/$(basename "$overlay").yaml"
 done
 # The conftest.py above this folder needs the development environment.

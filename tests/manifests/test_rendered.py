@@ -17,14 +17,19 @@ KUBERNETES = ("1.32", "1.37")  # of clusters in use: the oldest and the newest
 ROOT = Path(__file__).parents[2]
 RENDERED = ROOT / os.environ.get("RENDERED", "output/manifests")
 SCHEMAS = Path(__file__).parent / "schemas"
-OVERLAYS = sorted(path.name for path in (ROOT / "manifests/overlays").iterdir())
+OVERLAYS = sorted(
+    path.name
+    for folder in ("manifests", "tests/manifests")
+    for path in (ROOT / folder / "overlays").iterdir()
+)
 NAMESPACES = {
     "dev": "kubecast",
     "multi-user": "team-forecasting",
     "production": "kubecast",
     "standalone": "kubeflow",
+    "store-keys": "kubecast",
 }
-SHARED = {"standalone"}  # whose namespace others own and use too
+SHARED = {"multi-user", "standalone"}  # whose namespace others own and use too
 OWN_PODS = {"matchLabels": {"app.kubernetes.io/name": "kubecast"}}
 
 Object = dict[str, Any]
@@ -128,13 +133,18 @@ SEAWEEDFS = {
         ([{"podSelector": {}}, elsewhere("kubeflow", "app", "ml-pipeline-ui")], tcp(8333)),
     ),
 }
-KFP_STORE = egress(OWN_PODS, ([{"podSelector": {"matchLabels": {"app": "seaweedfs"}}}], tcp(8333)))
+KFP_STORE = {
+    "multi-user": egress(OWN_PODS, OUTSIDE, ([elsewhere("kubeflow", "app", "seaweedfs")], tcp(8333))),
+    "standalone": egress(OWN_PODS, ([{"podSelector": {"matchLabels": {"app": "seaweedfs"}}}], tcp(8333))),
+}
 POLICIES = {
     "dev": EVERYWHERE | SEARCH | POSTGRES | SEAWEEDFS,
-    "multi-user": EVERYWHERE | SEARCH,
     "production": EVERYWHERE | SEARCH | POSTGRES,
-    "standalone": {name: {**spec, "podSelector": OWN_PODS} for name, spec in EVERYWHERE.items()}
-    | {"object-store": KFP_STORE},
+    "store-keys": EVERYWHERE | SEARCH | POSTGRES,
+} | {
+    overlay: {name: {**spec, "podSelector": OWN_PODS} for name, spec in EVERYWHERE.items()}
+    | {"object-store": store}
+    for overlay, store in KFP_STORE.items()
 }
 
 
@@ -199,9 +209,7 @@ def test_everything_is_in_one_namespace_and_no_name_comes_twice(overlay: str) ->
 
 def test_only_an_overlay_with_its_own_namespace_makes_one(overlay: str) -> None:
     made = of_kind(overlay, "Namespace")
-    assert [item["metadata"]["name"] for item in made] == (
-        [] if overlay in SHARED | {"multi-user"} else ["kubecast"]
-    )
+    assert [item["metadata"]["name"] for item in made] == ([] if overlay in SHARED else ["kubecast"])
     for item in made:
         labels = item["metadata"]["labels"]
         assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
@@ -209,7 +217,7 @@ def test_only_an_overlay_with_its_own_namespace_makes_one(overlay: str) -> None:
 
 
 def test_the_overlays_with_servers_of_their_own_render_their_pods(overlay: str) -> None:
-    assert len(pods(overlay)) == {"dev": 2, "production": 1}.get(overlay, 0)
+    assert len(pods(overlay)) == {"dev": 2, "production": 1, "store-keys": 1}.get(overlay, 0)
 
 
 def test_pods_meet_pod_security_restricted(overlay: str) -> None:
@@ -255,7 +263,8 @@ def test_secrets_are_given_by_reference_only(overlay: str) -> None:
 def test_production_takes_the_password_of_its_database_from_a_vault(overlay: str) -> None:
     examples = of_kind(overlay, "ExternalSecret")
     made = [(item["spec"]["target"]["name"], item["spec"]["data"][0]["secretKey"]) for item in examples]
-    assert made == ([("kubecast-postgres", "password")] if overlay == "production" else [])
+    from_production = overlay in {"production", "store-keys"}
+    assert made == ([("kubecast-postgres", "password")] if from_production else [])
 
 
 def test_rights_end_at_the_namespace_and_name_what_they_give(overlay: str) -> None:
@@ -306,6 +315,11 @@ def test_the_network_is_open_for_what_is_named_and_no_more(overlay: str) -> None
 def test_policies_in_a_shared_namespace_hold_for_own_pods_alone(overlay: str) -> None:
     selectors = [policy["spec"]["podSelector"] for policy in of_kind(overlay, "NetworkPolicy")]
     assert (selectors.count(OWN_PODS) == len(selectors)) == (overlay in SHARED)
+
+
+def test_a_shared_namespace_keeps_its_owners_settings_and_room(overlay: str) -> None:
+    kinds = {"Namespace", "ConfigMap", "ResourceQuota", "LimitRange"}
+    assert {item["kind"] for item in of_kind(overlay, *kinds)} == (set() if overlay in SHARED else kinds)
 
 
 def test_a_quota_has_a_limit_range_beside_it(overlay: str) -> None:
