@@ -26,8 +26,8 @@ class Residuals(FiniteJson):
         normal: Quantiles of the normal distribution with that mean and deviation.
         observed: The same quantiles of the errors.
         autocorrelation: Of the one-step errors of neighbouring origins, by lag in origins from 1; pooled over
-            series, none across blocks.
-        band: Share that independent errors stay within at 95 % of the lags; None where there is no lag.
+            series, none across blocks, less what centring alone makes of independent errors.
+        bands: By lag, what independent errors stay within at 95 % of the lags.
     """
 
     count: int
@@ -38,7 +38,7 @@ class Residuals(FiniteJson):
     normal: list[float]
     observed: list[float]
     autocorrelation: list[float]
-    band: float | None = None
+    bands: list[float]
 
 
 def residuals(table: pd.DataFrame, series: pd.DataFrame, model: str) -> Residuals | None:
@@ -63,7 +63,7 @@ def residuals(table: pd.DataFrame, series: pd.DataFrame, model: str) -> Residual
     counts, _ = np.histogram(values.clip(edges[0], edges[-1]), edges)
     levels = np.arange(1, POINTS + 1) / (POINTS + 1)
     first = errors[lead_times(table) == 1]
-    found, pairs = _autocorrelation(first, table.loc[first.index])
+    found, bands = _autocorrelation(first, table.loc[first.index])
     return Residuals(
         count=len(values),
         mean=mean,
@@ -73,34 +73,35 @@ def residuals(table: pd.DataFrame, series: pd.DataFrame, model: str) -> Residual
         normal=(mean + deviation * stats.norm.ppf(levels)).tolist(),
         observed=np.quantile(values, levels).tolist(),
         autocorrelation=found,
-        band=1.96 / float(np.sqrt(pairs)) if found else None,
+        bands=bands,
     )
 
 
-def _autocorrelation(errors: "pd.Series[float]", rows: pd.DataFrame) -> tuple[list[float], int]:
-    """By lag, and the number of pairs at the first."""
+def _autocorrelation(errors: "pd.Series[float]", rows: pd.DataFrame) -> tuple[list[float], list[float]]:
+    """By lag, and the bands of independent errors.
+
+    Errors are centred by their own series' mean, of ``n`` errors, which alone correlates independent ones by
+    ``-1 / (n - 1)`` at every lag.
+    """
     order = rows.sort_values(["unique_id", "block", "cutoff"]).index
     errors, rows = errors.loc[order], rows.loc[order]
-    centred = errors - errors.groupby(rows["unique_id"]).transform("mean")
+    of_series = errors.groupby(rows["unique_id"])
+    centred, count = errors - of_series.transform("mean"), of_series.transform("count")
+    expected = -1 / (count - 1).where(count > 1)
     groups = [rows["unique_id"], rows["block"]]
     longest = int(centred.groupby(groups).size().max()) if len(centred) else 0
     found: list[float] = []
-    first = 0
+    bands: list[float] = []
     for lag in range(1, min(LAGS, longest // 2) + 1):
-        now, before = _both(centred, centred.groupby(groups).shift(lag))
+        earlier = centred.groupby(groups).shift(lag)
+        kept = centred.notna() & earlier.notna()
+        now, before = centred[kept].to_numpy(), earlier[kept].to_numpy()
         power = float(np.sqrt(np.sum(now**2) * np.sum(before**2)))
         if power == 0:
             break
-        first = first or len(now)
-        found.append(float(np.sum(now * before) / power))
-    return found, first
-
-
-def _both(
-    now: "pd.Series[float]", before: "pd.Series[float]"
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    kept = now.notna() & before.notna()
-    return np.asarray(now[kept], np.float64), np.asarray(before[kept], np.float64)
+        found.append(float(np.sum(now * before) / power - expected[kept].mean()))
+        bands.append(1.96 / float(np.sqrt(len(now))))
+    return found, bands
 
 
 def season_phase(ds: "pd.Series[pd.Timestamp]", frequency: str, season_length: int) -> NDArray[np.int64]:

@@ -16,8 +16,39 @@ def test_normal_errors_lie_on_the_diagonal() -> None:
     assert found.mean == pytest.approx(0, abs=0.2)
     assert found.deviation == pytest.approx(2, rel=0.05)
     assert np.abs(np.subtract(found.normal, found.observed)).max() < 0.5
-    assert found.band is not None
-    assert np.mean(np.abs(found.autocorrelation) < found.band) > 0.8
+
+
+def one_step(errors: np.ndarray) -> tuple[list[float], list[float]]:
+    """Autocorrelation and bands of one-step errors, shape (series, origins)."""
+    series, origins = errors.shape
+    cutoff = np.tile(pd.date_range("2025-01-01", periods=origins, freq="h"), series)
+    name = np.repeat([f"s{at}" for at in range(series)], origins)
+    table = pd.DataFrame({"unique_id": name, "cutoff": cutoff, "ds": cutoff + pd.Timedelta(hours=1)})
+    table = table.assign(part="test", block=0, observed=True, y=100.0, good=100.0 - errors.ravel())
+    names = pd.unique(name)
+    found = residuals(table, pd.DataFrame({"unique_id": names, "scale": 1.0, "rmsse_scale": 1.0}), "good")
+    assert found is not None
+    return found.autocorrelation, found.bands
+
+
+@pytest.mark.parametrize(("series", "origins"), [(1000, 10), (20, 60)])
+def test_independent_errors_stay_inside_the_band_at_95_percent_of_the_lags(series: int, origins: int) -> None:
+    random, inside = np.random.default_rng(0), []
+    for _ in range(30):
+        found, bands = one_step(random.normal(size=(series, origins)))
+        inside += (np.abs(found) < bands).tolist()
+    assert np.mean(inside) == pytest.approx(0.95, abs=0.04)
+
+
+def test_each_lag_has_the_band_of_its_own_pairs() -> None:
+    _, bands = one_step(np.random.default_rng(0).normal(size=(4, 10)))
+    assert bands == pytest.approx([1.96 / np.sqrt(4 * (10 - lag)) for lag in range(1, 6)])
+
+
+def test_errors_that_follow_one_another_a_little_leave_the_band_of_many_series() -> None:
+    noise = np.random.default_rng(0).normal(size=(1000, 11))
+    found, bands = one_step(noise[:, 1:] + 0.2 * noise[:, :-1])
+    assert found[0] > 2 * bands[0]
 
 
 def test_forecast_that_is_too_low_has_errors_above_zero() -> None:
@@ -46,7 +77,7 @@ def test_blocks_do_not_follow_one_another() -> None:
     table = forecasts({"good": 1.0}, series=1, blocks=6, origins=1, parts=("test",))
     found = residuals(table, scales(table), "good")
     assert found is not None
-    assert (found.autocorrelation, found.band) == ([], None)
+    assert (found.autocorrelation, found.bands) == ([], [])
 
 
 def test_what_does_not_count_is_left_out() -> None:

@@ -155,7 +155,8 @@ def test_errors(shown: tuple[dict[str, Rows], dict[str, Any]]) -> None:
     tables, board = shown
     found = board["residuals"]
     assert tables["Autocorrelation"] == [
-        [str(at + 1), figure(value)] for at, value in enumerate(found["autocorrelation"])
+        [str(at), figure(value), figure(band)]
+        for at, (value, band) in enumerate(zip(found["autocorrelation"], found["bands"], strict=True), 1)
     ]
     for share, observed, normal in tables["Quantiles of the errors"]:
         at = int(share.removesuffix(" %")) - 1

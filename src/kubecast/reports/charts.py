@@ -219,13 +219,14 @@ def quantile_chart(normal: Sequence[float], observed: Sequence[float], name: str
     return _chart(draw, name, "Q-Q plot of the errors against a normal distribution", 4.2)
 
 
-def correlation_chart(values: Sequence[float], band: float, name: str) -> Markup:
+def correlation_chart(values: Sequence[float], bands: Sequence[float], name: str) -> Markup:
     """Autocorrelation by lag, and the band that independent errors stay within."""
 
     def draw(axes: "Axes") -> None:
-        axes.axhspan(-band, band, color=_INK, alpha=0.08, lw=0)
+        lags, band = np.arange(1, len(values) + 1), np.asarray(bands)
+        axes.stairs(band, np.arange(len(band) + 1) + 0.5, baseline=-band, fill=True, color=_INK, alpha=0.08)
         axes.axhline(0, color=_INK, lw=1)
-        axes.vlines(np.arange(1, len(values) + 1), 0, values, color=ACCENT, lw=3)
+        axes.vlines(lags, 0, values, color=ACCENT, lw=3)
         axes.set(xlabel="lag, origins", ylabel="autocorrelation", ylim=(-1.05, 1.05))
         axes.locator_params(axis="x", **_WHOLE)
 

@@ -176,8 +176,8 @@ def _residuals(found: Residuals | None) -> dict[str, Any] | None:
         "figures": found,
         "histogram": charts.histogram_chart(found.edges, found.counts, "histogram"),
         "quantiles": charts.quantile_chart(found.normal, found.observed, "quantiles"),
-        "correlation": charts.correlation_chart(found.autocorrelation, found.band, "correlation")
-        if found.band is not None
+        "correlation": charts.correlation_chart(found.autocorrelation, found.bands, "correlation")
+        if found.bands
         else None,
     }
 
