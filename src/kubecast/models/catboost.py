@@ -307,7 +307,8 @@ def _fallbacks(panel: Panel, until: Cutoffs, spec: FeatureSpec) -> dict[str, str
 
 def _curves(model: CatBoostRegressor, settings: CatBoostSettings) -> dict[str, list[float]]:
     found = model.get_evals_result()
-    curves = {"train": found["learn"][settings.loss_function]}
+    # The metric of both, so that their gap means something, and not the loss that was minimised.
+    curves = {"train": found["learn"][settings.eval_metric]}
     if "validation" in found:
         curves["validation"] = found["validation"][settings.eval_metric]
     if not all(np.isfinite(values).all() for values in curves.values()):

@@ -55,6 +55,16 @@ def test_every_setting_reaches_catboost(panel: Panel) -> None:
     assert "early_stopping_rounds" not in found
 
 
+def test_both_curves_are_of_the_metric_that_stops_the_fit(panel: Panel) -> None:
+    logs = [
+        trainer(loss_function="RMSE", eval_metric=metric).fit(panel, panel.train_end, FitPlan())[1]
+        for metric in ("MAE", "RMSE")
+    ]
+    assert logs[0].curves["train"][0] < logs[1].curves["train"][0]  # a mean of absolute errors is smaller
+    for log in logs:
+        assert log.curves["train"][0] == pytest.approx(log.curves["validation"][0], rel=0.3)
+
+
 def test_other_bootstrap_and_detector(panel: Panel) -> None:
     forecaster, _ = trainer(bootstrap_type="MVS", od_type="IncToDec").fit(panel, panel.train_end, FitPlan())
     found = forecaster.model.get_params()
