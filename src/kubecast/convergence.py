@@ -7,7 +7,7 @@ import numpy as np
 from kubecast.models.base import FitLog
 
 TAIL = 0.2  # of the curve, over which its slope is taken
-FLAT = 0.001  # of the loss for each step: a slope of less is none
+FLAT = 0.01  # of the loss over that tail: a fall of less is none, in 20 epochs as in 1,000 trees
 RISE = 0.05  # of the validation loss after its best step: more is over-fitting, if training still fell
 
 
@@ -19,7 +19,8 @@ class Convergence:
         verdict: ``converged``, ``stopped early``, ``over-fitting``, ``still improving``,
             ``time limit reached`` or ``repeated``.
         reason: The same in a sentence.
-        slope: Of the judged loss over its last fifth, by its mean, for each step; None for fewer than 3.
+        slope: Change of the judged loss over its last fifth, or its last 3 steps if that is fewer, on a
+            straight line, by its mean there; None for fewer than 3 steps.
         gap: Validation loss by training loss at the best step, less 1; None where one is missing or 0.
         rise: Validation loss at the last step by that at the best step, less 1; None as above.
     """
@@ -48,7 +49,7 @@ def _verdict(log: FitLog, slope: float | None, fell: bool, rise: float | None) -
     if log.stopped == "replayed":
         return "repeated", "the judged fit was repeated on all rows, with nothing held out"
     if log.stopped == "time_limit":
-        after = f"; the loss still fell by {100 * -slope:.1f} % a step" if falls and slope is not None else ""
+        after = f"; the loss {_falling(slope)}" if falls and slope is not None else ""
         return "time limit reached", f"the time limit ended the fit{after}"
     if rise is not None and rise > RISE and fell:
         return "over-fitting", (
@@ -58,11 +59,12 @@ def _verdict(log: FitLog, slope: float | None, fell: bool, rise: float | None) -
     if log.stopped == "early_stopping":
         return "stopped early", f"the validation loss did not fall any more after step {log.best}"
     if falls and slope is not None:
-        return (
-            "still improving",
-            f"the last step was reached while the loss fell by {100 * -slope:.1f} % a step",
-        )
+        return "still improving", f"the loss {_falling(slope)}"
     return "converged", "the loss did not fall any more" if log.curves else "the fit came to its end"
+
+
+def _falling(slope: float) -> str:
+    return f"fell by {100 * -slope:.1f} % over its last fifth"
 
 
 def _slope(losses: list[float]) -> float | None:
@@ -70,7 +72,7 @@ def _slope(losses: list[float]) -> float | None:
     mean = float(np.mean(np.abs(tail))) if len(tail) else 0.0
     if len(tail) < 3 or mean == 0:
         return None
-    return float(np.polyfit(np.arange(len(tail)), tail, 1)[0]) / mean
+    return float(np.polyfit(np.arange(len(tail)), tail, 1)[0]) * (len(tail) - 1) / mean
 
 
 def _fell(train: list[float], best: int) -> bool:

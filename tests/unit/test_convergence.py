@@ -31,12 +31,23 @@ def test_verdict(stopped: str, train: list[float], validation: list[float], best
     assert convergence(FitLog(stopped=stopped, curves=curves, best=best)).verdict == verdict
 
 
+@pytest.mark.parametrize("steps", [20, 1000])
+@pytest.mark.parametrize(("fall", "verdict"), [(0.08, "still improving"), (0.004, "converged")])
+def test_fall_is_judged_over_the_last_fifth_whatever_the_number_of_steps(
+    steps: int, fall: float, verdict: str
+) -> None:
+    losses = [2.0] * (steps * 4 // 5) + [1 - fall * at / (steps // 5 - 1) for at in range(steps // 5)]
+    found = convergence(FitLog(stopped="max_iterations", curves={"train": losses}))
+    assert found.verdict == verdict
+    assert found.slope == pytest.approx(-fall, rel=0.05)
+
+
 def test_figures_are_shares_of_the_loss() -> None:
     curves = {"train": [2.0, 1.0, 0.8, 0.7], "validation": [3.0, 2.0, 1.5, 1.8]}
     found = convergence(FitLog(stopped="early_stopping", curves=curves, best=1))
     assert found.gap == 1.0
     assert found.rise == pytest.approx(-0.1)
-    assert found.slope == pytest.approx(-0.1 / np_mean([2.0, 1.5, 1.8]))
+    assert found.slope == pytest.approx(-0.2 / np_mean([2.0, 1.5, 1.8]))
 
 
 def np_mean(values: list[float]) -> float:
