@@ -113,7 +113,8 @@ def _shuffled(panel: Panel, origins: Cutoffs, seed: int) -> Iterator[tuple[str, 
     rng = np.random.default_rng(seed)
     for feature, rows in _history(panel, origins):
         y = panel.frame["y"].to_numpy().copy()
-        for own in rows:
+        seen = panel.frame["observed"].to_numpy(dtype=bool)
+        for own in (each[seen[each]] for each in rows):  # a gap stays where it is
             y[own] = y[rng.permutation(own)]
         yield feature, replace(panel, frame=panel.frame.assign(y=y))
     for name in (*panel.spec.future, *panel.spec.past):

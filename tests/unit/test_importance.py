@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kubecast import importance
 from kubecast.config import CatBoostSettings
 from kubecast.importance import importance_of, permutation_importance
 from kubecast.models import make_trainer
@@ -61,6 +62,19 @@ def test_same_seed_gives_the_same(panel: Panel) -> None:
     model = SeasonalNaive(panel.spec.season_lengths[0], "naive")
     once, again, other = (permutation_importance(panel, model, seed) for seed in (1, 1, 2))
     assert once == again != other
+
+
+def test_gaps_stay_where_they_are(panel: Panel) -> None:
+    observed = panel.frame["observed"] & (np.arange(len(panel.frame)) % 5 != 3)
+    observed.iloc[panel.starts[:-1]] = True
+    gappy = replace(panel, frame=panel.frame.assign(observed=observed, y=panel.frame["y"].where(observed)))
+    shuffled = [each for name, each in importance._shuffled(gappy, gappy.part("validation"), 1)]
+    assert len(shuffled) > 3
+    for each in shuffled:
+        assert (each.frame["observed"] == observed).all()
+        assert (each.frame["y"].notna() == observed).all()
+        assert each.frame["observed"].iloc[each.starts[:-1]].all()
+    assert any((each.frame["y"].dropna() != gappy.frame["y"].dropna()).any() for each in shuffled)
 
 
 def test_targets_of_the_test_part_are_not_read(panel: Panel) -> None:
