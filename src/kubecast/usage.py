@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 import psutil
@@ -26,15 +26,20 @@ class Usage(FiniteJson):
         seconds: Since the first sample.
         cpu: Processors kept busy since the sample before.
         memory: Resident memory in GiB.
-        gpu: Share of the time that the GPUs worked, their mean; empty where there is none.
-        gpu_memory: Memory of the GPUs in use in GiB, by whomever.
+        gpu: Share of the time that the GPUs worked, their mean; None where none did tell.
+        gpu_memory: Memory of the GPUs in use in GiB, by whomever; None as above.
     """
 
     seconds: list[float] = Field(default=[])
     cpu: list[float] = Field(default=[])
     memory: list[float] = Field(default=[])
-    gpu: list[float] = Field(default=[])
-    gpu_memory: list[float] = Field(default=[])
+    gpu: list[float | None] = Field(default=[])
+    gpu_memory: list[float | None] = Field(default=[])
+
+
+def most_of(values: Iterable[float | None]) -> float | None:
+    """The largest sample; None where there is none."""
+    return max((value for value in values if value is not None), default=None)
 
 
 @contextmanager
@@ -52,25 +57,29 @@ def watched() -> Iterator[Usage]:
 
 
 def _watch(usage: Usage, gpus: Gpus, done: threading.Event) -> None:
-    process, begun, interval = psutil.Process(), time.monotonic(), INTERVAL
+    process, begun, base = psutil.Process(), time.monotonic(), INTERVAL
+    interval = base
     last = begun, _busy(process)[0]
     ended = False
     while not ended:
         ended = done.wait(interval)  # then a last sample, which a short task has alone
-        now = time.monotonic()
+        now, spent = time.monotonic(), time.thread_time()
+        if ended and usage.seconds and now - last[0] < INTERVAL / 4:
+            break  # processor time is told in steps, too coarse for so short a while
         busy, memory = _busy(process)
+        share, used = gpus() or (None, None)
         usage.seconds.append(now - begun)
         # The time of a child that nobody waited for is lost with it.
         usage.cpu.append(max(busy - last[1], 0.0) / max(now - last[0], 1e-9))
         usage.memory.append(memory / GIB)
-        if found := gpus():
-            usage.gpu.append(found[0])
-            usage.gpu_memory.append(found[1])
+        usage.gpu.append(share)
+        usage.gpu_memory.append(used)
         last = now, busy
         if len(usage.seconds) >= KEPT:
             _thin(usage)
-            interval *= 2
-        interval = max(interval, (time.monotonic() - now) / SHARE)
+            base *= 2
+        # This thread's own time: waiting for the interpreter costs the fit nothing.
+        interval = max(base, (time.thread_time() - spent) / SHARE)
 
 
 def _busy(process: psutil.Process) -> tuple[float, int]:
@@ -101,7 +110,8 @@ def _gpus() -> Iterator[Gpus]:
     try:
         yield _read_gpus
     finally:
-        pynvml.nvmlShutdown()
+        with suppress(pynvml.NVMLError):
+            pynvml.nvmlShutdown()
 
 
 def _read_gpus() -> tuple[float, float] | None:

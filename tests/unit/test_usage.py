@@ -2,13 +2,16 @@
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 
+import pynvml
 import pytest
 
 from kubecast import usage
-from kubecast.usage import Usage, watched
+from kubecast.usage import Usage, most_of, watched
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +75,73 @@ def test_gpus_are_sampled_where_there_are_some(monkeypatch: pytest.MonkeyPatch) 
     with watched() as found:
         until(lambda: len(found.cpu) >= 2)
     with usage._gpus() as gpus:
-        assert bool(found.gpu) == (gpus() is not None)
+        assert (most_of(found.gpu) is not None) == (gpus() is not None)
+    assert len(found.gpu) == len(found.gpu_memory) == len(found.seconds)
+
+
+def test_sample_that_a_gpu_did_not_give_leaves_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = iter([(0.5, 1.0), None, (0.9, 2.0)])
+    monkeypatch.setattr(usage, "_gpus", lambda: nullcontext(lambda: next(given, None)))
+    with watched() as found:
+        until(lambda: len(found.cpu) >= 4)
+    assert found.gpu[:4] == [0.5, None, 0.9, None]
+    assert most_of(found.gpu_memory) == 2.0
+
+
+class Scripted(threading.Event):
+    """An event that is set after so many waits, of which it keeps the lengths and lets none pass."""
+
+    def __init__(self, waits: int) -> None:
+        super().__init__()
+        self.waits = waits
+        self.waited: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waited.append(timeout)
+        return len(self.waited) >= self.waits
+
+
+def test_slow_sample_is_followed_by_a_long_pause_and_then_by_short_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = iter([0.0, 10.0, 10.0, 10.0, 10.0, 10.0])  # seconds of the thread before and after each sample
+    monkeypatch.setattr(usage, "SHARE", 0.5)
+    monkeypatch.setattr(time, "thread_time", lambda: next(own))
+    done = Scripted(3)
+    usage._watch(Usage(), lambda: None, done)
+    assert done.waited == [usage.INTERVAL, 20.0, usage.INTERVAL]
+
+
+def test_waiting_for_the_interpreter_is_no_cost_of_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter(range(0, 10**6, 1000))
+    monkeypatch.setattr(usage, "INTERVAL", 1.0)
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(now)))  # 1,000 seconds pass at each look
+    monkeypatch.setattr(time, "thread_time", lambda: 0.0)
+    done = Scripted(4)
+    usage._watch(Usage(), lambda: None, done)
+    assert done.waited == [1.0] * 4
+
+
+@pytest.mark.parametrize(("waits", "samples"), [(1, 1), (2, 1), (3, 2)])
+def test_last_sample_right_after_another_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, waits: int, samples: int
+) -> None:
+    monkeypatch.setattr(usage, "INTERVAL", 1e6)
+    found = Usage()
+    usage._watch(found, lambda: None, Scripted(waits))
+    assert len(found.seconds) == len(found.cpu) == samples
+
+
+def test_driver_that_fails_at_its_end_fails_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> int:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_UNKNOWN)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", fail)
+    monkeypatch.setattr(pynvml, "nvmlShutdown", fail)
+    with watched() as found:
+        pass
+    assert found.gpu == [None]
 
 
 def test_block_that_fails_ends_the_sampling() -> None:

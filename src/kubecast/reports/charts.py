@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from kubecast.importance import Importance
 from kubecast.shown import ShownSeries
-from kubecast.usage import Usage
+from kubecast.usage import Usage, most_of
 from kubecast.weighing import Weighed
 
 if TYPE_CHECKING:
@@ -264,22 +264,27 @@ def rate_chart(rates: Sequence[float], name: str) -> Markup:
 
 def usage_charts(usage: Usage) -> dict[str, Markup]:
     """What a task used over time, by title; nothing for what was not sampled."""
-    lines = {
+    lines: dict[str, tuple[Sequence[float | None], str]] = {
         "Processors": (usage.cpu, "processors busy"),
         "Memory": (usage.memory, "GiB"),
         "GPU": (usage.gpu, "share of the time"),
         "GPU memory": (usage.gpu_memory, "GiB"),
     }
 
-    def chart(title: str, values: Sequence[float], label: str) -> Markup:
+    def chart(title: str, values: Sequence[float | None], label: str) -> Markup:
         def draw(axes: "Axes") -> None:
-            _line(axes, usage.seconds[-len(values) :], values, color=ACCENT)
+            _line(axes, usage.seconds, values, color=ACCENT)
             axes.set(xlabel="seconds", ylabel=label, ylim=(0, None))
 
-        about = f"Line chart of {label} over {usage.seconds[-1]:.0f} seconds, at most {max(values):.3g}"
+        most = most_of(values)
+        about = f"Line chart of {label} over {usage.seconds[-1]:.0f} seconds, at most {most:.3g}"
         return _chart(draw, title.lower().replace(" ", "-"), about, 4.8, 2.0)
 
-    return {title: chart(title, values, label) for title, (values, label) in lines.items() if values}
+    return {
+        title: chart(title, values, label)
+        for title, (values, label) in lines.items()
+        if most_of(values) is not None
+    }
 
 
 def importance_chart(inputs: Sequence[Importance], name: str) -> Markup:

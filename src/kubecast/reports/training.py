@@ -1,5 +1,6 @@
 """The report of a fit: whether it came to its end, what it rests on, what it used, and what it forecasts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from kubecast.panel import KEYS, Panel
 from kubecast.reports import charts
 from kubecast.reports.page import series_view, template
 from kubecast.shown import shown_series
-from kubecast.usage import Usage
+from kubecast.usage import Usage, most_of
 
 LEVELS = [0.1, 0.9]  # of the intervals
 SHOWN = 25  # inputs in the chart of importance
@@ -103,13 +104,14 @@ def _told(fitted: Fitted, panel: Panel) -> dict[str, Any]:
 
 
 def _peaks(usage: Usage) -> list[tuple[str, float]]:
-    named = {
+    named: dict[str, Sequence[float | None]] = {
         "processors, at most": usage.cpu,
         "memory, GiB at most": usage.memory,
         "GPU share, at most": usage.gpu,
         "GPU memory, GiB at most": usage.gpu_memory,
     }
-    return [(label, max(values)) for label, values in named.items() if values]
+    peaks = [(label, most_of(values)) for label, values in named.items()]
+    return [(label, most) for label, most in peaks if most is not None]
 
 
 def _paths(fitted: Fitted, panel: Panel) -> list[dict[str, Any]]:
