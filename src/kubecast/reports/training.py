@@ -28,6 +28,7 @@ SHUFFLED = (
 )
 UNSCORED = "No target of the validation part could be scored."
 REPEATED = "The judged fit has them: this one repeats it on all rows."
+REFUSED = "The page of the judged fit has them."
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class Fitted:
         name: Of the model.
         log: Of the fit.
         importance: Of its inputs; empty where none could be told.
-        about_importance: How it was measured, or why it is not told: ``OWN``, ``SHUFFLED``, ``UNSCORED`` or
-            ``REPEATED``.
+        about_importance: How it was measured, or why it is not told: ``OWN``, ``SHUFFLED``, ``UNSCORED``,
+            ``REPEATED`` or ``REFUSED``.
         forecasts: ``unique_id``, ``cutoff``, ``ds``, ``part`` and ``<name>``.
     """
 
@@ -59,9 +60,11 @@ class Fitted:
         return cls(forecaster.name, log, importance, about, forecasts)
 
     @classmethod
-    def repeated(cls, forecaster: Forecaster, log: FitLog, forecasts: pd.DataFrame) -> "Fitted":
-        """A fit on all rows, which is not explained again."""
-        return cls(forecaster.name, log, [], REPEATED, forecasts)
+    def final(
+        cls, forecaster: Forecaster, log: FitLog, forecasts: pd.DataFrame, refused: bool = False
+    ) -> "Fitted":
+        """A fit on all rows, or the judged one where that was refused, which is not explained again."""
+        return cls(forecaster.name, log, [], REFUSED if refused else REPEATED, forecasts)
 
 
 def render_training(title: str, status: Status, fitted: Fitted | None, usage: Usage, panel: Panel) -> str:
@@ -97,8 +100,8 @@ def _told(fitted: Fitted, panel: Panel) -> dict[str, Any]:
         "importance_chart": charts.importance_chart(importance[:SHOWN], "importance") if importance else None,
         "about_importance": fitted.about_importance,
         "paths": _paths(fitted, panel),
-        "no_paths": REPEATED
-        if fitted.about_importance == REPEATED
+        "no_paths": fitted.about_importance
+        if fitted.about_importance in (REPEATED, REFUSED)
         else "No series of the test part could be scored.",
     }
 
@@ -131,3 +134,8 @@ def _paths(fitted: Fitted, panel: Panel) -> list[dict[str, Any]]:
     ranked = [(str(unique_id), float(mase)) for unique_id, mase in found.items()]
     chosen = shown_series(ranked, shown, panel, name, LEVELS)
     return [series_view(each, f"path{at}") for at, each in enumerate(chosen)]
+
+
+def render_unexplained(title: str, reason: str) -> str:
+    """A page that says why there is no other: a fit is not lost with its page."""
+    return template("unexplained.html").render(title=title, reason=reason)

@@ -29,11 +29,11 @@ from kubecast.models.artifact import (
 )
 from kubecast.models.base import FitLog, FitPlan, Forecaster, deadline_after
 from kubecast.panel import Cutoffs, Panel
-from kubecast.reports.training import Fitted, render_training
+from kubecast.reports.training import Fitted, render_training, render_unexplained
 from kubecast.steps.checkpoint import checkpoints
 from kubecast.steps.prepare import read_training
 from kubecast.steps.progress import reporter
-from kubecast.usage import watched
+from kubecast.usage import Usage, watched
 
 PRODUCTION = "production"  # the part of forecasts from each series' last row
 
@@ -77,17 +77,27 @@ def train_model(
     progress = reporter(task, _rounds(parsed, len(series)))
     key = _fit_key(panel_dir, task, settings, seed, fitted)
     url = read_training(panel_dir).checkpoint_url
-    with watched() as usage, checkpoints(url, key, progress) as (checkpoint, keep):
-        fit = _Fit(kind, panel, parsed, seed, series, checkpoint, keep)
-        done = fit.first(model_dir, on_failure) if fitted is None else fit.final(model_dir, fitted)
+    with checkpoints(url, key, progress) as (checkpoint, keep):
+        with watched() as usage:
+            fit = _Fit(kind, panel, parsed, seed, series, checkpoint, keep)
+            done = fit.first(model_dir, on_failure) if fitted is None else fit.final(model_dir, fitted)
         status, table = done.status, done.table
         forecasts.parent.mkdir(parents=True, exist_ok=True)
         table.to_parquet(forecasts, index=False)
-        told = None if report is None else done.told(panel, seed, final=fitted is not None)
-    if report is not None:
-        report.write_text(render_training(task.replace("_", "-"), status, told, usage, panel), "utf-8")
+        if report is not None:  # before the checkpoint goes, after the last sample
+            page = _page(task.replace("_", "-"), done, panel, seed, fitted is not None, usage)
+            report.write_text(page, "utf-8")
     _LOG.info("%s: %s", kind, ": ".join(filter(None, [status.state, status.reason])))
     return status
+
+
+def _page(title: str, done: "_Done", panel: Panel, seed: int, final: bool, usage: Usage) -> str:
+    """The page on a fit; one that cannot be made costs the page, not the fit."""
+    try:
+        return render_training(title, done.status, done.told(panel, seed, final), usage, panel)
+    except Exception as error:
+        _LOG.warning("no page on the fit: %s: %s", type(error).__name__, error)
+        return render_unexplained(title, f"{type(error).__name__}: {error}")
 
 
 def _rounds(settings: ModelSettings, series: int) -> int:
@@ -115,7 +125,7 @@ class _Done(NamedTuple):
         if self.forecaster is None or self.log is None:
             return None
         if final:
-            return Fitted.repeated(self.forecaster, self.log, self.table)
+            return Fitted.final(self.forecaster, self.log, self.table, refused=self.status.state == "judged")
         return Fitted.judged(self.forecaster, self.log, panel, seed, self.table)
 
 

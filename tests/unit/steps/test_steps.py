@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from kubecast.models.artifact import read_card, read_status
 from kubecast.models.base import FitLog, Forecaster
 from kubecast.panel import Cutoffs, Panel
 from kubecast.registry import Registry
+from kubecast.reports.training import REFUSED, REPEATED
 from kubecast.steps import train as training_step
 from kubecast.steps.evaluate import evaluate_models
 from kubecast.steps.prepare import Resolved, describe, prepare_data, resolve_inputs
@@ -391,11 +393,33 @@ def test_page_on_a_fit_tells_its_end_and_what_it_rests_on(done: Path, tmp_path: 
     ended = convergence(read_card(tmp_path / "judged").log)
     assert f"<strong>{ended.verdict.capitalize()}</strong>: {ended.reason}." in text
     assert "CatBoost&#39;s own figure" in text
+    assert re.search(r"with child processes; [1-9]\d* sample", text)  # the last is taken at the fit's end
     board = json.loads((done / "evaluation" / "leaderboard.json").read_text())
     told = [row for row in board["by_series"] if (row["model"], row["part"]) == ("catboost", "test")]
     for row in told:
         assert f"{row['unique_id']}</h3>" in text
         assert f"MASE over the test part {row['mase']:.4g}" in text
+
+
+@pytest.mark.parametrize("failing", ["render_training", "Fitted.judged"])
+def test_page_that_cannot_be_made_costs_the_page_alone(
+    done: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    failing: str,
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no <font>")
+
+    monkeypatch.setattr(f"kubecast.steps.train.{failing}", fail)
+    page = tmp_path / "page.html"
+    paths = done / "panel", CATBOOST, 1, "stop", tmp_path / "model", tmp_path / "f.parquet"
+    assert train_model("catboost", *paths, report=page).state == "ok"
+    assert "RuntimeError: no &lt;font&gt;" in page.read_text()
+    assert "no page on the fit: RuntimeError: no <font>" in caplog.messages
+    assert (tmp_path / "model" / "model.json").exists()
+    assert (tmp_path / "f.parquet").exists()
 
 
 def test_page_on_a_final_fit_is_about_the_repetition(done: Path, tmp_path: Path) -> None:
@@ -424,9 +448,12 @@ def test_final_fit_that_is_not_finite_publishes_the_judged_model(
     broken(monkeypatch, None)
     status = train_model(
         "catboost", done / "panel", CATBOOST, 1, "continue", tmp_path / "m", tmp_path / "f.parquet",
-        fitted=done / "judged",
+        fitted=done / "judged", report=tmp_path / "page.html",
     )  # fmt: skip
     assert status.state == "judged"
+    text = (tmp_path / "page.html").read_text()
+    assert REFUSED in text
+    assert REPEATED not in text
     assert "final fit refused" in status.reason
     assert read_card(tmp_path / "m") == read_card(done / "judged")
     judged = pd.read_parquet(done / "judged.parquet")
