@@ -399,6 +399,12 @@ def _chart(draw: Any, name: str, label: str, width: float = WIDTH, height: float
         return _svg(figure, name, label)
 
 
+def _own(tag: str, name: str) -> str:
+    """A tag in the page's ink, whose ids, and references to ids, are the chart's own in its page."""
+    tag = tag.replace(_INK, "currentColor").replace("xlink:href", "href")
+    return re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", tag)
+
+
 def _svg(figure: "Figure", name: str, label: str) -> Markup:
     buffer = StringIO()
     nothing: dict[str, Any] = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -406,15 +412,13 @@ def _svg(figure: "Figure", name: str, label: str) -> Markup:
         warnings.filterwarnings("ignore", "Glyph")  # the reader's fonts have it, and draw the text
         figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
     text = buffer.getvalue()
-    text = text[text.index("<svg") :].replace(_INK, "currentColor")
-    text = re.sub(r'\bid="', f'id="{name}-', text)
-    text = re.sub(r"url\(#", f"url(#{name}-", text)
-    text = re.sub(r'href="#', f'href="#{name}-', text)
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<[^>]+>", lambda tag: _own(tag[0], name), text)  # never in text, which is the data's
     # The page decides how wide a chart is; one that is wider scrolls, so that its text can be read.
     box = re.search(r'viewBox="[^"]*"', text)
     inches = figure.get_figwidth()
     wide = f' style="min-width: {48 * inches / WIDTH:.0f}rem"' if inches > WIDTH else ""
     opening = f'<svg {box[0] if box else ""}{wide} role="img" aria-label="{escape(label)}">'
     text = opening + text[text.index(">") + 1 :]
-    # All of it is drawn from numbers, dates and checked names; what else goes in is escaped above.
-    return Markup(text.replace("xlink:href", "href"))  # noqa: S704
+    # Matplotlib escapes the text that it draws; the label is escaped above.
+    return Markup(text)  # noqa: S704
