@@ -7,6 +7,7 @@ import pytest
 
 from kubecast.importance import Importance
 from kubecast.reports import charts
+from kubecast.usage import Usage
 
 
 def texts(chart: str) -> list[str]:
@@ -35,7 +36,6 @@ def test_importance_of_inputs_with_unruly_names_is_drawn_for_each() -> None:
     ]
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 40])
 def test_text_that_looks_like_markup_is_drawn_as_it_is() -> None:
     name = 'id="a" url(#b) xlink:href="#c"'
     chart = charts.importance_chart([Importance(feature=each, value=1.0) for each in (name, "#010203")], "i")
@@ -69,6 +69,7 @@ def test_loss_charts_are_named_by_their_models() -> None:
     assert labels == [[f"Line chart of the loss of {model}"] for model in ("lstm", "transformer")]
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 40])
 def test_steps_have_whole_numbers(steps: int) -> None:
     found = texts(charts.rate_chart([0.1] * steps, "rates"))
     assert all(label.isdigit() for label in found[: found.index("epoch")])

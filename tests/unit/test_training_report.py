@@ -12,7 +12,16 @@ from kubecast.models.artifact import Status
 from kubecast.models.base import FitLog
 from kubecast.models.seasonal_naive import SeasonalNaive
 from kubecast.panel import Cutoffs, Panel
-from kubecast.reports.training import OWN, REPEATED, SHUFFLED, UNSCORED, Fitted, render_training
+from kubecast.reports.training import (
+    OWN,
+    REFUSED,
+    REPEATED,
+    SHUFFLED,
+    UNSCORED,
+    Fitted,
+    render_training,
+    render_unexplained,
+)
 from kubecast.usage import Usage
 from tests.conftest import hourly
 from tests.unit.test_reports import HOSTILE, _Checker
@@ -28,6 +37,7 @@ INPUTS = [
     Importance(feature=HOSTILE, value=0.5, spread=0.1),
     Importance(feature="older", value=-0.01, spread=0.02),
 ]
+MODEL = SeasonalNaive(24, "naive")
 USED = Usage(seconds=[1, 2], cpu=[1.5, 2.0], memory=[0.5, 0.7], gpu=[0.9, 0.8], gpu_memory=[10.0, 11.0])
 
 
@@ -37,9 +47,8 @@ def panel(make_panel: Callable[..., Panel]) -> Panel:
 
 
 def fitted(panel: Panel, **changes: Any) -> Fitted:
-    model = SeasonalNaive(24, "naive")
     origins = panel.origins
-    table = model.forecast(panel, Cutoffs.of(origins)).merge(origins, on=["unique_id", "cutoff"])
+    table = MODEL.forecast(panel, Cutoffs.of(origins)).merge(origins, on=["unique_id", "cutoff"])
     told = {"name": "naive", "log": LOG, "importance": INPUTS, "about_importance": SHUFFLED}
     return Fitted(**{**told, "forecasts": table, **changes})  # type: ignore[arg-type]
 
@@ -76,10 +85,32 @@ def test_same_input_gives_the_same_page(panel: Panel) -> None:
 def test_judged_model_that_is_kept_says_why(panel: Panel) -> None:
     status = Status(state="judged", reason="final fit refused: loss is NaN")
     page = render_training(
-        "final-lstm", status, fitted(panel, importance=[], about_importance=REPEATED), USED, panel
+        "final-lstm", status, Fitted.final(MODEL, LOG, fitted(panel).forecasts, refused=True), USED, panel
     )
     text = "".join(checked(page).text)
     assert "final fit refused: loss is NaN; these are the files of the model as it was judged" in text
+    assert REFUSED in text
+    assert REPEATED not in text
+
+
+def test_fit_on_all_rows_repeats_the_judged_one(panel: Panel) -> None:
+    final = Fitted.final(MODEL, LOG, fitted(panel).forecasts)
+    text = "".join(checked(render_training("final-lstm", Status(), final, USED, panel)).text)
+    assert REPEATED in text
+    assert REFUSED not in text
+
+
+def test_peaks_are_those_of_the_samples_that_there_are(panel: Panel) -> None:
+    used = USED.model_copy(update={"gpu": [None, 0.8], "gpu_memory": [None, None]})
+    text = "".join(checked(render_training("t", Status(), fitted(panel), used, panel)).text)
+    assert "GPU share, at most" in text
+    assert "GPU memory" not in text
+
+
+def test_page_on_a_fit_without_one_is_whole_and_has_the_reason_as_text() -> None:
+    found = checked(render_unexplained("train-lstm", HOSTILE))
+    assert found.tags.count("main") == 1
+    assert HOSTILE in "".join(found.text)
 
 
 def test_fit_without_steps_and_scores_still_renders(panel: Panel) -> None:
@@ -96,9 +127,8 @@ def test_page_says_how_importance_was_measured(panel: Panel, blocks: int) -> Non
     validation = panel.origins["part"] == "validation"
     kept = panel.origins[~validation | (panel.origins["block"] < blocks)]
     few = Panel(panel.frame, panel.static, panel.spec, panel.series, kept)
-    model = SeasonalNaive(24, "naive")
     table = fitted(panel).forecasts
-    page = render_training("t", Status(), Fitted.judged(model, LOG, few, 1, table), USED, few)
+    page = render_training("t", Status(), Fitted.judged(MODEL, LOG, few, 1, table), USED, few)
     text = "".join(checked(page).text)
     told = {title: title in text for title in (OWN, SHUFFLED, UNSCORED, REPEATED)}
     assert told == {OWN: False, SHUFFLED: blocks > 0, UNSCORED: blocks == 0, REPEATED: False}

@@ -76,7 +76,7 @@ def forecast_chart(shown: ShownSeries, name: str) -> Markup:
 
     def draw(axes: "Axes") -> None:
         ds: Any = shown.ds
-        for (level, bounds), alpha in zip(shown.bands.items(), (0.15, 0.35), strict=False):
+        for (level, bounds), alpha in zip(shown.bands.items(), (0.22, 0.4), strict=False):
             axes.fill_between(ds, *bounds, color=ACCENT, alpha=alpha, lw=0, label=f"{level} %")
         times: Any = shown.history_ds + shown.ds
         actual = [np.nan if value is None else value for value in shown.history + shown.actual]
@@ -233,8 +233,8 @@ def correlation_chart(values: Sequence[float], bands: Sequence[float], name: str
     return _chart(draw, name, f"Bar chart of the autocorrelation by lag, {values[0]:.2f} at the first", 4.8)
 
 
-def curve_chart(curves: Mapping[str, Sequence[float]], best: int | None, name: str) -> Markup:
-    """Loss by epoch or iteration, with the best one marked."""
+def curve_chart(curves: Mapping[str, Sequence[float]], best: int | None, model: str, name: str) -> Markup:
+    """A model's loss by epoch or iteration, with the best one marked."""
 
     def draw(axes: "Axes") -> None:
         drawn = {label: values for label, values in curves.items() if values}
@@ -248,7 +248,7 @@ def curve_chart(curves: Mapping[str, Sequence[float]], best: int | None, name: s
         axes.locator_params(axis="x", **_WHOLE)
         axes.legend(fontsize=8)
 
-    return _chart(draw, name, "Line chart of the loss while fitting", 4.8)
+    return _chart(draw, name, f"Line chart of the loss of {model}", 4.8)
 
 
 def rate_chart(rates: Sequence[float], name: str) -> Markup:

@@ -227,7 +227,7 @@ def _fit(name: str, log: FitLog, chart: str) -> dict[str, Any]:
     return {
         "name": name,
         "log": log,
-        "chart": charts.curve_chart(log.curves, log.best, chart) if drawn else None,
+        "chart": charts.curve_chart(log.curves, log.best, name, chart) if drawn else None,
         "final": {label: values[-1] for label, values in log.curves.items() if values},
         "fallbacks": list(log.fallbacks.items())[:LONGEST],
     }

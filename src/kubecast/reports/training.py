@@ -94,7 +94,9 @@ def _told(fitted: Fitted, panel: Panel) -> dict[str, Any]:
     return {
         "log": log,
         "ended": convergence(log),
-        "curves": charts.curve_chart(log.curves, log.best, "curves") if any(log.curves.values()) else None,
+        "curves": charts.curve_chart(log.curves, log.best, fitted.name, "curves")
+        if any(log.curves.values())
+        else None,
         "rates": charts.rate_chart(rates, "rates") if rates else None,
         "importance": importance,
         "importance_chart": charts.importance_chart(importance[:SHOWN], "importance") if importance else None,
