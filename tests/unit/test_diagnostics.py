@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from kubecast.diagnostics import LAGS, residuals, season_phase
 from tests.unit.forecast_tables import forecasts, scales
@@ -18,7 +19,7 @@ def test_normal_errors_lie_on_the_diagonal() -> None:
     assert np.abs(np.subtract(found.normal, found.observed)).max() < 0.5
 
 
-def one_step(errors: np.ndarray) -> tuple[list[float], list[float]]:
+def one_step(errors: NDArray[np.float64]) -> tuple[list[float], list[float]]:
     """Autocorrelation and bands of one-step errors, shape (series, origins)."""
     series, origins = errors.shape
     cutoff = np.tile(pd.date_range("2025-01-01", periods=origins, freq="h"), series)
