@@ -119,7 +119,7 @@ def database() -> Iterator[BaseStorage]:
 
     Raises:
         ConfigError: The variable is missing or names another kind of database. Its value is never shown.
-        TuningError: The database cannot be reached.
+        TuningError: The database cannot be reached, or fails while it is used.
     """
     url = os.environ.get(URL_VARIABLE, "")
     allowed = "postgresql://USER:PASSWORD@HOST/DATABASE or mysql://…, from a Secret"
@@ -132,11 +132,12 @@ def database() -> Iterator[BaseStorage]:
         raise ConfigError(f"{URL_VARIABLE} is not the URL of a known database; allowed: {allowed}") from None
     url = parsed.set(drivername=driver).render_as_string(hide_password=False)
     storage = _connect(url, f"database {parsed.database} at {parsed.host}")
-    try:
-        yield storage
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
+    with _database_errors():
+        try:
+            yield storage
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
 
 
 def _connect(url: str, where: str) -> RDBStorage:
@@ -173,13 +174,12 @@ class Study:
     def __init__(self, search: Search, objective: Objective, storage: BaseStorage, name: str) -> None:
         """Open the study, or the one of that name that is there already."""
         self.search, self.objective, self.name = search, objective, name
-        with _database_errors():
-            self.optuna = optuna.create_study(
-                storage=storage,
-                study_name=name,
-                pruner=_pruner(search.optimization, objective.steps),
-                load_if_exists=True,
-            )
+        self.optuna = optuna.create_study(
+            storage=storage,
+            study_name=name,
+            pruner=_pruner(search.optimization, objective.steps),
+            load_if_exists=True,
+        )
 
     def enqueue(self) -> None:
         """Have the base configuration and the champion's tried first, if they lie inside the space."""
@@ -223,13 +223,12 @@ class Study:
         Args:
             tell: Called after each trial with the number of trials.
         """
-        with _database_errors():
-            while (begun := self._begun()) is not None:
-                self.optuna.sampler = self._sampler(begun)
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                    self.optuna.optimize(self._try, n_trials=1, catch=(Exception,))
-                tell(len(self.counted()))
+        while (begun := self._begun()) is not None:
+            self.optuna.sampler = self._sampler(begun)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                self.optuna.optimize(self._try, n_trials=1, catch=(Exception,))
+            tell(len(self.counted()))
 
     def wait(self, tell: Callable[[int], None]) -> None:
         """Go on until no trial is left that another worker began, whether it ends or that worker is dead."""

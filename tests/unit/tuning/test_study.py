@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 from kubecast.config import CatBoostSettings, LstmSettings, OptimizationSettings
 from kubecast.errors import ConfigError, ModelError, TuningError
 from kubecast.panel import Panel
+from kubecast.tuning import study as studies
 from kubecast.tuning.objective import ModelObjective, Report
 from kubecast.tuning.spaces import SearchSettings
 from kubecast.tuning.study import URL_VARIABLE, Search, Study, _connect, database, journal
@@ -297,13 +298,27 @@ def test_database_of_another_optuna_is_told(tmp_path: Path) -> None:
         _connect(url, "database study")
 
 
-def test_database_that_fails_later_is_told_without_its_password(tmp_path: Path) -> None:
-    storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'secret.db'}")
-    study = Study(search(), Bowl(), storage, "study")
-    storage.engine.dispose()
-    (tmp_path / "secret.db").write_bytes(b"no database any more" * 100)
-    with pytest.raises(TuningError, match="the study's database fails") as raised:
-        study.run(lambda done: None)
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda study: study.enqueue(),
+        lambda study: study.run(lambda done: None),
+        lambda study: study.wait(lambda done: None),
+        lambda study: study.table(),
+        lambda study: study.outcome(),
+    ],
+    ids=["enqueue", "run", "wait", "table", "outcome"],
+)
+def test_database_that_fails_later_is_told_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: Callable[[Study], Any]
+) -> None:
+    monkeypatch.setattr(studies, "_DRIVERS", {"sqlite": "sqlite"})
+    monkeypatch.setenv(URL_VARIABLE, f"sqlite:///{tmp_path / 'secret.db'}")
+    with pytest.raises(TuningError, match="the study's database fails") as raised, database() as storage:
+        study = Study(search(), Bowl(), storage, "study")
+        storage.engine.dispose()  # type: ignore[attr-defined]  # of a database
+        (tmp_path / "secret.db").write_bytes(b"no database any more" * 100)
+        use(study)
     assert "secret" not in str(raised.value)
 
 
