@@ -5,6 +5,7 @@ goes on is the same search; several workers see one another's trials as they com
 """
 
 import logging
+import math
 import os
 import time
 import warnings
@@ -15,6 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pandas as pd
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
@@ -378,9 +380,41 @@ class Study:
         return float(kept)
 
 
+class MedianAtStep(optuna.pruners.BasePruner):
+    """Ends a trial whose report is worse than the median of the complete trials' at the same step.
+
+    Reports are means over the blocks so far. Optuna's own median pruner takes a trial's best one, so where the
+    first block is the easiest it compares that with all that come after, and ends nothing any more.
+
+    Attributes:
+        warmup: Steps before which none ends.
+        startup: Complete trials that there must be.
+    """
+
+    def __init__(self, warmup: int, startup: int = 5) -> None:
+        """Set the limits."""
+        self.warmup, self.startup = warmup, startup
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """Whether the trial is to end."""
+        step = trial.last_step
+        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if step is None or step < self.warmup or len(complete) < self.startup:
+            return False
+        others = [value for each in complete if not math.isnan(value := _report_at(each, step))]
+        value = trial.intermediate_values[step]
+        return math.isnan(value) or (bool(others) and value > float(np.median(others)))
+
+
+def _report_at(trial: FrozenTrial, step: int) -> float:
+    """What a trial had reported by then, else NaN; a fit that stops early keeps what it reported last."""
+    steps = [each for each in trial.intermediate_values if each <= step]
+    return trial.intermediate_values[max(steps)] if steps else math.nan
+
+
 def _pruner(limits: OptimizationSettings, steps: int) -> optuna.pruners.BasePruner:
     if limits.pruner == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=steps // (10 * limits.folds))
+        return MedianAtStep(warmup=steps // (10 * limits.folds))
     if limits.pruner == "hyperband":
         return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=steps)
     return optuna.pruners.NopPruner()

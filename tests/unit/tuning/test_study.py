@@ -16,7 +16,7 @@ from kubecast.panel import Panel
 from kubecast.tuning import study as studies
 from kubecast.tuning.objective import ModelObjective, Report
 from kubecast.tuning.spaces import SearchSettings
-from kubecast.tuning.study import URL_VARIABLE, Search, Study, _connect, database, journal
+from kubecast.tuning.study import URL_VARIABLE, MedianAtStep, Search, Study, _connect, database, journal
 from tests.conftest import hourly
 
 DEPTHS = SearchSettings(
@@ -152,6 +152,55 @@ def test_pruned_trials_take_fewer_steps(pruner: str) -> None:
     assert pruned.trained < 0.8 * whole.trained
     assert study.finished(TrialState.PRUNED)
     assert study.outcome().epochs == sum(trial.user_attrs["epochs"] for trial in study.counted())
+
+
+class Blocks(Bowl):
+    """Two blocks of ten epochs, the first as easy for any settings; reports the mean so far."""
+
+    def error(self, settings: Any, seed: int, report: Report) -> float:
+        second = 1.0 + (settings.depth - 3) ** 2
+        for step in range(1, 21):
+            self.trained += 1
+            report(step, 0.5 if step <= 10 else (0.5 + second) / 2)
+        return (0.5 + second) / 2
+
+
+def test_median_pruner_ends_trials_in_a_harder_block_after_an_easy_one() -> None:
+    objective = Blocks(steps=20)
+    study = searched(objective, limits={"n_trials": 30, "pruner": "median", "folds": 2})
+    pruned = study.finished(TrialState.PRUNED)
+    assert len(pruned) > 5
+    assert {trial.last_step for trial in pruned} == {11}
+    assert objective.trained == 20 * 30 - 9 * len(pruned)
+
+
+def reported(state: TrialState, *values: float) -> optuna.trial.FrozenTrial:
+    intermediate = dict(enumerate(values, 1))
+    return optuna.trial.create_trial(state=state, value=values[0], intermediate_values=intermediate)
+
+
+@pytest.mark.parametrize(
+    ("values", "ends"),
+    [
+        ([2.9], False),  # too early
+        ([9.0, 3.0], False),  # the median
+        ([0.5, 3.1], True),
+        ([0.5, 3.1, 3.0], False),  # complete trials that stopped early stand by their last report
+        ([0.5, 3.1, 3.1], True),
+        ([0.5, 0.5, float("nan")], True),
+    ],
+    ids=["early", "median", "worse", "others-stopped", "worse-than-stopped", "undefined"],
+)
+def test_median_is_of_the_same_step(values: list[float], ends: bool) -> None:
+    study = optuna.create_study()
+    pruner = MedianAtStep(warmup=2)
+    tried = reported(TrialState.PRUNED, *values)
+    for each in ([1.0, 1.0], [1.0, 2.0], [1.0, 3.0], [1.0, 4.0]):
+        study.add_trial(reported(TrialState.COMPLETE, *each))
+    assert not pruner.prune(study, tried)
+    study.add_trial(reported(TrialState.COMPLETE, 1.0, 5.0))
+    study.add_trial(reported(TrialState.COMPLETE, 2.0, float("nan")))
+    assert pruner.prune(study, tried) == ends
 
 
 def test_median_pruner_saves_epochs_of_a_real_network(make_panel: Callable[..., Panel]) -> None:
