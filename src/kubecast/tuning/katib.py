@@ -5,6 +5,7 @@ The Experiment is named after the run and what is searched, so that a task that 
 
 import json
 import logging
+import math
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -451,7 +452,8 @@ def _error(trial: Mapping[str, Any]) -> float | None:
     for metric in metrics:
         if metric.get("name") == METRIC:
             with suppress(ValueError, TypeError):  # Katib writes "unavailable"
-                return float(metric.get("latest"))
+                latest = float(metric.get("latest"))
+                return latest if math.isfinite(latest) else None
     return None
 
 

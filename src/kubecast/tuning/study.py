@@ -31,7 +31,7 @@ from kubecast.config import OptimizationSettings
 from kubecast.errors import ConfigError, KubecastError, ModelError, TuningError
 from kubecast.models.base import ignore
 from kubecast.settings import Settings
-from kubecast.tuning.objective import Objective
+from kubecast.tuning.objective import Objective, Report
 from kubecast.tuning.spaces import Space, parameters_of, parse_parameters, with_parameters
 
 URL_VARIABLE = "KUBECAST_OPTUNA_URL"
@@ -206,6 +206,8 @@ class Study:
         if outside:
             found = ", ".join(f"{name}={values[name]}" for name in outside)
             values, state, reason = {}, "failed", f"outside the search space: {found}"
+        if error is not None and not math.isfinite(error):
+            state, reason = "failed", f"the error is {error}; allowed: a finite number"
         asked = optuna.trial.FixedTrial(values)
         for name in values:
             self.search.space[name].suggest(asked, name)
@@ -305,19 +307,25 @@ class Study:
 
         state = "failed"
         try:
-            error = self.objective.error(self.search.settings(values), self.search.seed, report)
+            error = self._error(self.search.settings(values), self.search.seed, report)
             state = "complete"
         except optuna.TrialPruned:
             state = "pruned"
             raise
         except Exception as failure:
-            trial.set_user_attr("reason", " ".join(f"{type(failure).__name__}: {failure}".split())[:300])
+            trial.set_user_attr("reason", _told(failure))
             raise
         finally:
             trial.set_user_attr("epochs", self.objective.trained - before)
             shown = ", ".join(f"{name}={_short(value)}" for name, value in values.items())
             result = f"{state} {_short(error)}" if state == "complete" else state
             _LOG.info("trial %d %s: %s", trial.number, result, shown)
+        return error
+
+    def _error(self, settings: Settings, seed: int, report: Report) -> float:
+        error = self.objective.error(settings, seed, report)
+        if not math.isfinite(error):
+            raise ModelError(f"{self.search.kind}: the error is {error}; allowed: a finite number")
         return error
 
     # --- judging --------------------------------------------------------------------------------------
@@ -427,6 +435,10 @@ def _since_best(ended: Sequence[FrozenTrial]) -> int:
         return 0
     best = min(complete, key=lambda trial: (trial.value, trial.number))
     return sum(trial.number > best.number for trial in ended)
+
+
+def _told(failure: Exception) -> str:
+    return " ".join(f"{type(failure).__name__}: {failure}".split())[:300]
 
 
 def _short(value: Any) -> str:

@@ -189,7 +189,7 @@ async def test_experiment_that_failed_still_gives_its_trials_with_their_reasons(
     assert "max failed count has reached" in caplog.text
 
 
-@pytest.mark.parametrize("latest", [None, "unavailable"], ids=["none", "unavailable"])
+@pytest.mark.parametrize("latest", [None, "unavailable", "nan", "-inf"])
 @pytest.mark.asyncio
 async def test_trial_without_a_value_is_a_failed_one_that_says_where_to_look(
     kmock: KubernetesEmulator, running: Running, latest: str | None
