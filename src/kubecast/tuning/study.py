@@ -28,7 +28,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from kubecast.comparison import FiniteJson
 from kubecast.config import OptimizationSettings
-from kubecast.errors import ConfigError, KubecastError, ModelError, TuningError
+from kubecast.errors import ConfigError, ModelError, TuningError
 from kubecast.models.base import ignore
 from kubecast.settings import Settings
 from kubecast.tuning.objective import Objective, Report
@@ -85,7 +85,7 @@ class Outcome(FiniteJson):
         best: Error of the best trial.
         seeds: That the best trial and the base configuration were run again with.
         again: Mean error of the best trial over them; None if that failed.
-        base: Mean error of the base configuration over them.
+        base: Mean error of the base configuration over them; None if that failed.
         accepted: Whether the best trial takes its place.
         reason: Why, or why not.
         trials: How many there were, by state.
@@ -339,7 +339,7 @@ class Study:
             tell: Called after each run with the number of trials.
 
         Raises:
-            ModelError: No trial succeeded, or the base configuration cannot be fitted.
+            ModelError: No trial succeeded, or with new seeds neither of the two can be fitted.
         """
         states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
         found: dict[str, Any] = {
@@ -363,25 +363,43 @@ class Study:
 
     def _compare(self, params: dict[str, Any], tell: Callable[[int], None]) -> dict[str, Any]:
         seeds = [(self.search.seed + more) % 2**31 for more in range(1, _SEEDS + 1)]
-        base = [self._again("base", self.search.base, seed, tell) for seed in seeds]
-        found: dict[str, Any] = {"seeds": seeds, "base": sum(base) / _SEEDS}
-        try:
-            tried = [self._again("best", self.search.settings(params), seed, tell) for seed in seeds]
-        except KubecastError as error:
-            return {**found, "reason": f"with another seed the best trial fails: {error}"}
-        again = sum(tried) / _SEEDS
-        accepted = again < found["base"]
+        base, unfit = self._mean("base", self.search.base, seeds, tell)
+        again, failed = self._mean("best", self.search.settings(params), seeds, tell)
+        found: dict[str, Any] = {"seeds": seeds, "base": base, "again": again}
+        if again is None and base is None:
+            raise ModelError(
+                f"tuning {self.search.kind}: with other seeds neither the best trial ({failed}) nor the base"
+                f" configuration ({unfit}) can be fitted"
+            )
+        if again is None:
+            return {**found, "reason": f"with another seed the best trial fails: {failed}"}
+        if base is None:
+            reason = f"the base configuration cannot be fitted: {unfit}"
+            return {**found, "accepted": True, "reason": reason}
+        accepted = again < base
         reason = (
             f"with {_SEEDS} other seeds it is {'' if accepted else 'not '}better than the base configuration"
         )
-        return {**found, "again": again, "accepted": accepted, "reason": reason}
+        return {**found, "accepted": accepted, "reason": reason}
+
+    def _mean(
+        self, which: str, settings: Settings, seeds: Sequence[int], tell: Callable[[int], None]
+    ) -> tuple[float | None, str]:
+        """The error over seeds; None and why, where a run fails."""
+        try:
+            return sum(self._again(which, settings, seed, tell) for seed in seeds) / len(seeds), ""
+        except ModelError as error:
+            return None, str(error)
 
     def _again(self, which: str, settings: Settings, seed: int, tell: Callable[[int], None]) -> float:
         """The error with another seed, kept in the study so that a restart does not repeat it."""
         key = f"{which} with seed {seed}"
         kept = self.optuna.user_attrs.get(key)
         if kept is None:
-            kept = self.objective.error(settings, seed, ignore)
+            try:
+                kept = self._error(settings, seed, ignore)
+            except Exception as failure:  # as in a trial: whatever a framework raises
+                raise ModelError(_told(failure)) from failure
             self.optuna.set_user_attr(key, kept)
             _LOG.info("%s: %s", key, _short(kept))
             tell(len(self.counted()))

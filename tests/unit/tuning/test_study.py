@@ -40,7 +40,7 @@ class Bowl:
         if settings.depth == 9:
             raise ModelError("too deep")
         error = 1.0 + (settings.depth - 3) ** 2 + settings.learning_rate / 10
-        error += self._seeds.get(seed, 0.0) * (settings.depth == 3)
+        error += self._seeds.get(seed, 0.0) if settings.depth == 3 else 0.0
         for step in range(1, self.steps + 1):
             self.trained += 1
             report(step, error)
@@ -241,16 +241,63 @@ def test_trial_that_only_one_seed_favours_is_not_used() -> None:
     assert found.reason == "with 2 other seeds it is not better than the base configuration"
 
 
-def test_best_trial_that_fails_with_another_seed_is_not_used() -> None:
-    class Fragile(Bowl):
-        def error(self, settings: Any, seed: int, report: Report) -> float:
-            if settings.depth == 3 and seed != 1:
-                raise ModelError("diverged")
-            return super().error(settings, seed, report)
+class Fragile(Bowl):
+    """With other seeds than that of the search, some depths fail."""
 
-    found = searched(Fragile(), limits={"n_trials": 40}).outcome()
-    assert not found.accepted
-    assert found.reason == "with another seed the best trial fails: diverged"
+    def __init__(self, failures: dict[int, Exception]) -> None:
+        super().__init__()
+        self.failures = failures
+
+    def error(self, settings: Any, seed: int, report: Report) -> float:
+        if seed != 1 and settings.depth in self.failures:
+            raise self.failures[settings.depth]
+        return super().error(settings, seed, report)
+
+
+@pytest.mark.parametrize(
+    ("failure", "why"),
+    [
+        (ModelError("diverged"), "ModelError: diverged"),
+        (MemoryError("no room\nat all"), "MemoryError: no room at all"),
+    ],
+    ids=["own", "framework"],
+)
+def test_best_trial_that_fails_with_another_seed_is_not_used(failure: Exception, why: str) -> None:
+    found = searched(Fragile({3: failure}), limits={"n_trials": 40}).outcome()
+    assert (found.accepted, found.again) == (False, None)
+    assert found.reason == f"with another seed the best trial fails: {why}"
+
+
+def test_best_trial_with_an_undefined_error_with_another_seed_is_not_used() -> None:
+    found = searched(Bowl(seeds={2: float("nan")}), limits={"n_trials": 40}).outcome()
+    assert (found.accepted, found.again) == (False, None)
+    assert "catboost: the error is nan" in found.reason
+
+
+def test_best_trial_is_used_where_the_files_settings_cannot_be_fitted() -> None:
+    found = searched(Fragile({BASE.depth: ModelError("too deep")}), limits={"n_trials": 40}).outcome()
+    assert (found.accepted, found.base, found.parameters["depth"]) == (True, None, 3)
+    assert found.again is not None
+    assert found.reason == "the base configuration cannot be fitted: ModelError: too deep"
+
+
+def test_best_trial_and_files_settings_that_both_fail_with_other_seeds_are_told() -> None:
+    failures: dict[int, Exception] = {3: ModelError("diverged"), BASE.depth: ModelError("too deep")}
+    study = searched(Fragile(failures), limits={"n_trials": 40})
+    with pytest.raises(ModelError, match=r"neither the best trial \(ModelError: diverged\) nor .*too deep"):
+        study.outcome()
+
+
+def test_storage_that_fails_in_a_second_run_is_no_failure_of_the_best_trial(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: Any) -> None:
+        raise optuna.exceptions.StorageInternalError
+
+    study = searched(limits={"n_trials": 40})
+    monkeypatch.setattr(study.optuna, "set_user_attr", fail)
+    with pytest.raises(optuna.exceptions.StorageInternalError):
+        study.outcome()
 
 
 def test_base_that_is_the_best_is_not_run_again() -> None:
