@@ -176,6 +176,7 @@ class Study:
     def __init__(self, search: Search, objective: Objective, storage: BaseStorage, name: str) -> None:
         """Open the study, or the one of that name that is there already."""
         self.search, self.objective, self.name = search, objective, name
+        self._trying: int | None = None
         self.optuna = optuna.create_study(
             storage=storage,
             study_name=name,
@@ -231,8 +232,18 @@ class Study:
             self.optuna.sampler = self._sampler(begun)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                self.optuna.optimize(self._try, n_trials=1, catch=(Exception,))
+                self._run_one()
             tell(len(self.counted()))
+
+    def _run_one(self) -> None:
+        """Try settings once; another worker that took this one for dead may have ended the trial meanwhile."""
+        self._trying = None
+        try:
+            self.optuna.optimize(self._try, n_trials=1, catch=(Exception,))
+        except (ValueError, AssertionError, optuna.exceptions.UpdateFinishedTrialError):
+            if self._trying is None or not self.optuna.trials[self._trying].state.is_finished():
+                raise
+            _LOG.warning("trial %d: another worker took it over", self._trying)
 
     def wait(self, tell: Callable[[int], None]) -> None:
         """Go on until no trial is left that another worker began, whether it ends or that worker is dead."""
@@ -298,7 +309,7 @@ class Study:
 
     def _try(self, trial: optuna.Trial) -> float:
         values = {name: each.suggest(trial, name) for name, each in self.search.space.items()}
-        before, error = self.objective.trained, float("nan")
+        before, error, self._trying = self.objective.trained, math.nan, trial.number
 
         def report(step: int, value: float) -> None:
             trial.report(value, step)
@@ -447,10 +458,10 @@ def _pruner(limits: OptimizationSettings, steps: int) -> optuna.pruners.BasePrun
 
 
 def _since_best(ended: Sequence[FrozenTrial]) -> int:
-    """Trials that ended after the best one."""
+    """Trials that ended after the best one; all of them while there is none."""
     complete = [trial for trial in ended if trial.state == TrialState.COMPLETE]
     if not complete:
-        return 0
+        return len(ended)
     best = min(complete, key=lambda trial: (trial.value, trial.number))
     return sum(trial.number > best.number for trial in ended)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.storages import InMemoryStorage
+from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import TrialState
 
 from kubecast.config import CatBoostSettings, LstmSettings, OptimizationSettings
@@ -130,6 +130,11 @@ def test_search_ends_when_nothing_improves() -> None:
     trials = study.counted()
     best = min(trials, key=lambda trial: (trial.value or float("inf"), trial.number))
     assert len(trials) == best.number + 1 + 5 < 500
+
+
+def test_search_ends_when_nothing_succeeds() -> None:
+    space = SearchSettings(catboost={"depth": {"type": "int", "low": 9, "high": 9}}).catboost
+    assert len(searched(space=space, limits={"n_trials": 500, "patience": 5}).counted()) == 5
 
 
 def test_search_ends_after_its_time() -> None:
@@ -387,6 +392,55 @@ def test_worker_that_was_killed_before_its_first_sign_of_life_is_not_waited_for(
     study.wait(lambda done: None)
     assert study.optuna.trials[number].state == TrialState.FAIL
     assert len(study.counted()) == 3
+
+
+@pytest.mark.parametrize("when", ["before-report", "before-end", "while-it-is-told"])
+@pytest.mark.parametrize("storage", ["journal", "database"])
+def test_worker_whose_trial_another_one_took_over_goes_on(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    storage: str,
+    when: str,
+) -> None:
+    def opened() -> BaseStorage:
+        if storage == "journal":
+            return journal(tmp_path / "journal")
+        return optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'study.db'}")
+
+    def take_over(*_: Any) -> bool:
+        other.optuna.tell(0, state=TrialState.FAIL, skip_if_finished=True)
+        return True
+
+    class Silent(Bowl):
+        def error(self, settings: Any, seed: int, report: Report) -> float:
+            if when == "before-report":
+                take_over()
+            found = super().error(settings, seed, report)
+            if when == "before-end":
+                take_over()
+            return found
+
+    other = Study(search(workers=2), Bowl(), opened(), "study")
+    if when == "while-it-is-told":
+        monkeypatch.setattr(studies._LOG, "filters", [take_over])
+    study = searched(Silent(), opened(), workers=2, limits={"n_trials": 4})
+    assert [trial.state for trial in study.counted()][0] == TrialState.FAIL
+    assert len(study.counted()) == 4
+    assert "trial 0: another worker took it over" in caplog.text
+
+
+def test_error_of_a_storage_is_not_taken_for_a_trial_that_was_taken_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ValueError("no trial")
+
+    study = searched(limits={"n_trials": 1})
+    monkeypatch.setattr(study.optuna, "ask", fail)
+    study.search = search(limits={"n_trials": 2})
+    with pytest.raises(ValueError, match="no trial"):
+        study.run(lambda done: None)
 
 
 def test_database_of_another_optuna_is_told(tmp_path: Path) -> None:
