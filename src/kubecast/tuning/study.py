@@ -257,11 +257,15 @@ class Study:
             self.run(tell)
 
     def _fail_overdue(self) -> None:
-        """End trials of workers that were killed before their first sign of life: only time tells of them."""
+        """End trials of workers that were killed before their first sign of life: only time tells of them.
+
+        One that has reported has given signs of life, which tell whether it lives however long it takes.
+        """
         most = timedelta(seconds=self.search.optimization.timeout + 3 * HEARTBEAT)
         for trial in self.optuna.trials:
             begun = trial.datetime_start  # local, as Optuna writes it
-            if trial.state == TrialState.RUNNING and begun and datetime.now() - begun > most:
+            silent = trial.state == TrialState.RUNNING and not trial.intermediate_values
+            if silent and begun and datetime.now() - begun > most:
                 self.optuna.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
     def counted(self) -> list[FrozenTrial]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -392,6 +393,21 @@ def test_worker_that_was_killed_before_its_first_sign_of_life_is_not_waited_for(
     study.wait(lambda done: None)
     assert study.optuna.trials[number].state == TrialState.FAIL
     assert len(study.counted()) == 3
+
+
+def test_trial_that_reports_is_not_ended_however_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = Study(search(limits={"n_trials": 2, "timeout": 1}), Bowl(), InMemoryStorage(), "study")
+    trials = [study.optuna.ask(), study.optuna.ask()]
+    trials[0].report(1.0, 1)
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return datetime.now(tz) + timedelta(days=1)
+
+    monkeypatch.setattr(studies, "datetime", Later)
+    study._fail_overdue()
+    assert [trial.state for trial in study.optuna.trials] == [TrialState.RUNNING, TrialState.FAIL]
 
 
 @pytest.mark.parametrize("when", ["before-report", "before-end", "while-it-is-told"])
