@@ -30,7 +30,7 @@ def tune_worker(
         search: JSON of the search spaces.
         tuning: JSON of pipeline.tuning.
         seed: Of every random choice.
-        worker: Its number; the first one has the settings of the file and of the champion tried.
+        worker: Its number, by which KFP tells it from the others.
         arima_settings: JSON of the member's settings, for the ensemble.
         lstm_settings: JSON of the member's settings, for the ensemble.
         transformer_settings: JSON of the member's settings, for the ensemble.
@@ -58,4 +58,4 @@ def tune_worker(
             "catboost": catboost_settings,
         },
     )
-    return run_worker(request, first=worker == 1)
+    return run_worker(request)

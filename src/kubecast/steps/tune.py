@@ -15,7 +15,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
-from optuna.storages import InMemoryStorage
 from pydantic import BaseModel, ConfigDict
 
 from kubecast.config import (
@@ -108,12 +107,11 @@ def tune_model(
 
 
 @step
-def run_worker(request: Request, first: bool = False) -> str:
+def run_worker(request: Request) -> str:
     """Search beside other workers until there are enough trials; ``tune_model`` then collects them.
 
     Args:
         request: What is tuned.
-        first: Whether to have the settings of the file and of the champion tried.
 
     Returns:
         The study's name.
@@ -121,8 +119,7 @@ def run_worker(request: Request, first: bool = False) -> str:
     bind(model=request.kind)
     try:
         with _opened(request) as (study, tell):
-            if first:
-                study.enqueue()
+            study.enqueue()  # whichever worker comes first
             study.run(tell)
     except ModelError as error:  # tune_model finds the same, and knows whether the run goes on
         _LOG.warning("%s", error)
@@ -143,14 +140,16 @@ def choose_settings(
         report: HTML page.
     """
     bind(model=request.kind)
+    text = found.read_text()
+    key = hashlib.sha256(f"{request.key()} {text}".encode()).hexdigest()
     try:
-        objective = _objective(request)
+        with _journaled(request, key, f"kubecast-{request.kind}", ignore) as (study, tell):
+            if not study.optuna.trials:
+                for trial in json.loads(text):
+                    study.add(trial["parameters"], trial["state"], trial["error"], trial["reason"])
+            return _judge(request, study, on_failure, trials, report, tell)
     except ModelError as error:
         return _unchanged(request, None, error, on_failure, trials, report)
-    study = Study(_search(request), objective, InMemoryStorage(), f"kubecast-{request.kind}")
-    for trial in json.loads(found.read_text()):
-        study.add(trial["parameters"], trial["state"], trial["error"], trial["reason"])
-    return _judge(request, study, on_failure, trials, report)
 
 
 def _judge(
@@ -211,19 +210,29 @@ def outcome_metrics(outcome: Outcome) -> dict[str, float]:
 @contextmanager
 def _opened(request: Request) -> Iterator[tuple[Study, Callable[[int], None]]]:
     """The study of a request, and what is to be called after each of its trials."""
-    search, objective = _search(request), _objective(request)
-    name, total = _name(request), search.optimization.n_trials
+    name, total = _name(request), _optimization(request).n_trials
 
     def tell(done: int, _: float = math.nan) -> None:
         tell_progress(f"tune_{request.kind}", min(done, total), total)
 
     if _tuning(request).storage == "database":
+        objective = _objective(request)
         with database() as storage:
-            yield Study(search, objective, storage, name), tell
-        return
+            yield Study(_search(request), objective, storage, name), tell
+    else:
+        with _journaled(request, request.key(), name, tell) as opened:
+            yield opened
+
+
+@contextmanager
+def _journaled(
+    request: Request, key: str, name: str, tell: Callable[[int, float], None]
+) -> Iterator[tuple[Study, Callable[[int], None]]]:
+    """A study in a file that is kept as the checkpoint ``key``, and what keeps it."""
+    objective = _objective(request)
     url = read_training(request.panel_dir).checkpoint_url
-    with checkpoints(url, request.key(), tell) as (file, keep), TemporaryDirectory() as folder:
-        study = Study(search, objective, journal(file or Path(folder) / "journal"), name)
+    with checkpoints(url, key, tell) as (file, keep), TemporaryDirectory() as folder:
+        study = Study(_search(request), objective, journal(file or Path(folder) / "journal"), name)
         yield study, lambda done: keep(done, math.nan)
 
 

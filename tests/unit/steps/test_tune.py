@@ -3,15 +3,20 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pandas as pd
 import pytest
+from optuna.storages import BaseStorage, RDBStorage
 
 from kubecast.config import CatBoostSettings
 from kubecast.errors import ConfigError, ModelError
 from kubecast.panel import Panel
+from kubecast.steps import tune
 from kubecast.steps.prepare import read_training
 from kubecast.steps.tune import Request, choose_settings, outcome_metrics, run_worker, tune_model
 from kubecast.steps.tune_katib import tune_katib
@@ -23,6 +28,7 @@ from tests.unit.steps.test_steps import prepare
 from tests.unit.tuning.test_katib import plan
 
 BASE = CatBoostSettings(iterations=5, depth=2, learning_rate=0.05)
+TITLES = ("History", "Importance", "Parallel", "Slices", "Trials", "Settings")
 SPACE = {
     "depth": {"type": "int", "low": 1, "high": 4},
     "learning_rate": {"type": "float", "low": 0.05, "high": 0.5, "log": True},
@@ -71,7 +77,7 @@ def test_search_leaves_settings_trials_and_a_page(panel_dir: Path, tmp_path: Pat
     assert len(table) == 4
     assert table["error"].min() == pytest.approx(outcome.best)
     page = (tmp_path / "report.html").read_text()
-    assert all(f"<h2>{title}" in page for title in ("History", "Parallel", "Slices", "Trials", "Settings"))
+    assert all(f"<h2>{title}" in page for title in TITLES)
     assert outcome.reason in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert len(page) < 1_000_000
@@ -203,6 +209,58 @@ def test_second_runs_are_not_repeated_by_the_next_attempt(
     monkeypatch.setattr(ModelObjective, "error", error)
     tuned(request, tmp_path)
     assert runs == [7]
+
+
+def test_second_runs_of_katibs_best_trial_are_not_repeated_by_the_next_attempt(
+    panel_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    request, runs, real = asked(panel_dir, seed=5), [], ModelObjective.error
+    paths = tmp_path / "found.json", tmp_path / "trials.csv", tmp_path / "report.html"
+
+    def found(error: float) -> None:
+        values = {"depth": "3", "learning_rate": "0.3"}
+        trial = {"parameters": values, "error": error, "state": "complete", "reason": ""}
+        paths[0].write_text(json.dumps([trial]))
+
+    def error(self: ModelObjective, settings: Any, seed: int, report: Any) -> float:
+        if len(runs) == 3:
+            raise Killed
+        runs.append(seed)
+        return real(self, settings, seed, report)
+
+    monkeypatch.setattr(ModelObjective, "error", error)
+    found(0.4)
+    with pytest.raises(Killed):
+        choose_settings(request, "stop", *paths)
+    runs.clear()
+    _, outcome = choose_settings(request, "stop", *paths)
+    assert runs == [7]
+    assert outcome.trials["complete"] == len(pd.read_csv(paths[1])) == 1
+    runs.clear()
+    found(0.3)  # of another experiment
+    with pytest.raises(Killed):
+        choose_settings(request, "stop", *paths)
+    assert runs == [6, 7, 6]
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_any_worker_has_the_files_settings_tried_first(
+    panel_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def database() -> Iterator[BaseStorage]:
+        yield RDBStorage(f"sqlite:///{tmp_path / 'study.db'}")
+
+    monkeypatch.setattr(tune, "database", database)
+    request = asked(panel_dir, tuning='{"storage": "database", "workers": 2}')
+    name = run_worker(request)
+    assert run_worker(request) == name
+    with database() as storage:
+        trials = optuna.load_study(study_name=name, storage=storage).trials
+    assert [trial.user_attrs.get("origin") for trial in trials] == ["base", None, None, None]
 
 
 @pytest.mark.parametrize("on_failure", ["continue", "stop"])
