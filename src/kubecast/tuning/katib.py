@@ -138,7 +138,8 @@ def job(plan: Plan, labels: Mapping[str, str]) -> dict[str, Any]:
         "image": pod.image,
         "command": command(plan.space),
         "env": [
-            {"name": VARIABLE, "value": json.dumps(plan.trial)},
+            # Katib and Kubernetes put something in the place of ${…} and $(…).
+            {"name": VARIABLE, "value": json.dumps(plan.trial).replace("$", "\\u0024")},
             {"name": RUN_VARIABLE, "value": plan.run},
             *_secrets(pod),
         ],
@@ -169,7 +170,12 @@ def job(plan: Plan, labels: Mapping[str, str]) -> dict[str, Any]:
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "spec": {"backoffLimit": 0, "activeDeadlineSeconds": task.timeout, "template": template},
+        "spec": {
+            "backoffLimit": 0,
+            # Its clock counts waiting for a node and for the image too; the trial's own limit ends it before.
+            "activeDeadlineSeconds": task.timeout + plan.optimization.timeout,
+            "template": template,
+        },
     }
 
 
@@ -330,9 +336,12 @@ class Running:
         return None
 
     def _wait(self, seconds: int) -> None:
-        """Until the Experiment changes, or so long; a watch that drops has waited long enough."""
+        """Until the Experiment changes, or so long; a watch that drops has waited long enough.
+
+        The client raises ValueError where a stream ends inside a line, and KeyError where an error has no reason.
+        """
         since = {"resource_version": self._version} if self._version else {}
-        with suppress(ApiException, urllib3.exceptions.HTTPError, ValueError):
+        with suppress(ApiException, urllib3.exceptions.HTTPError, ValueError, KeyError):
             changes = watch.Watch().stream(
                 self._custom().list_namespaced_custom_object,
                 *(GROUP, VERSION, self.namespace, "experiments"),

@@ -45,7 +45,7 @@ def plan(**optimization: Any) -> Plan:
         region="",
     )
     limits = OptimizationSettings(**{"n_trials": 3, "timeout": 60, **optimization})
-    trial = {"kind": "lstm", "panel": "s3://b/p", "settings": {"loss": "mae $(x) 'y'"}}
+    trial = {"kind": "lstm", "panel": "s3://b/p", "settings": {"loss": "mae $(x) ${trialParameters.x} 'y'"}}
     return Plan(NAME, "run-1", SearchSettings().lstm, limits, 2, trial, pod)
 
 
@@ -263,6 +263,27 @@ async def test_trials_that_may_not_be_listed_are_told(kmock: KubernetesEmulator,
 @pytest.mark.asyncio
 async def test_watch_that_drops_is_begun_again(kmock: KubernetesEmulator, running: Running) -> None:
     watches = kmock["get", EXPERIMENTS, params({"watch": "True"})] << 500 << {"message": "etcd"}
+    put(kmock, trial(1, "Succeeded", "0.5"))
+    found, _ = await asyncio.gather(
+        searched(running),
+        end(kmock, ended("Succeeded", "ExperimentMaxTrialsReached"), lambda: len(watches) >= 2),
+    )
+    assert [record["error"] for record in found] == [0.5]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"type": "ERROR", "object": {"code": 500, "message": "etcd"}}\n',
+        b'{"type": "MODIFIED", "object": {"kind": "Exp',
+    ],
+    ids=["error-without-a-reason", "half-a-line"],
+)
+@pytest.mark.asyncio
+async def test_watch_that_breaks_off_is_begun_again(
+    kmock: KubernetesEmulator, running: Running, line: bytes
+) -> None:
+    watches = kmock["get", EXPERIMENTS, params({"watch": "True"})] << line
     put(kmock, trial(1, "Succeeded", "0.5"))
     found, _ = await asyncio.gather(
         searched(running),
@@ -520,11 +541,16 @@ def test_experiment_is_bounded_and_can_be_found() -> None:
     made = experiment(plan())
     spec = made["spec"]
     assert (spec["maxTrialCount"], spec["maxFailedTrialCount"], spec["parallelTrialCount"]) == (3, 3, 2)
-    assert spec["trialTemplate"]["trialSpec"]["spec"]["activeDeadlineSeconds"] == 7200
     assert spec["trialTemplate"]["trialSpec"]["spec"]["backoffLimit"] == 0
     assert made["metadata"]["labels"]["kubecast/run"] == "run-1"
     assert spec["objective"]["type"] == "minimize"
     assert spec["objective"]["metricStrategies"] == [{"name": "objective", "value": "latest"}]
+
+
+def test_trials_own_limit_ends_it_before_its_job_does() -> None:
+    made = plan(timeout=9000)
+    job = experiment(made)["spec"]["trialTemplate"]["trialSpec"]
+    assert job["spec"]["activeDeadlineSeconds"] == 7200 + 9000
 
 
 @pytest.mark.parametrize(("pruner", "stopped"), [("median", True), ("hyperband", False), ("none", False)])
@@ -644,5 +670,6 @@ def test_command_survives_a_shell_and_the_rest_is_in_the_environment(tmp_path: P
     assert (tmp_path / "out").read_text().splitlines() == expected
     template = experiment(plan())["spec"]["trialTemplate"]
     variable = template["trialSpec"]["spec"]["template"]["spec"]["containers"][0]["env"][0]
-    assert json.loads(variable["value"])["settings"] == {"loss": "mae $(x) 'y'"}
+    assert json.loads(variable["value"]) == plan().trial
+    assert "$" not in variable["value"]
     assert [found["reference"] for found in template["trialParameters"]] == list(values)
