@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,18 @@ CONTAINER = "trial"
 WATCHING = 30  # seconds of one watch, after which the pods are looked at
 FAILURES = 10  # of the API server in a row
 PAUSE = 2.0  # seconds between them
+DELETING = timedelta(seconds=60)  # that an Experiment of the same name may take to go
+STUCK = timedelta(minutes=5)  # after which what keeps trials from their begin is taken to last
 _LOG = logging.getLogger(__name__)
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _STATES = {"Succeeded": "complete", "EarlyStopped": "pruned", "Failed": "failed", "Killed": "failed"}
 _STATES["MetricsUnavailable"] = "failed"
-_STUCK = {"ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"}
+_STUCK = {  # what a pod waits for, by its own words
+    "ErrImagePull": "image",  # and the next one take turns
+    "ImagePullBackOff": "image",
+    "InvalidImageName": "name",
+    "CreateContainerConfigError": "secret",
+}
 _LARGER = {"Ki": "Mi", "Mi": "Gi", "Gi": "Ti"}
 
 Tell = Callable[[int, int], None]
@@ -247,6 +255,10 @@ def connect() -> tuple[client.ApiClient, str]:
     return client.ApiClient(found), str(context.get("namespace") or "default")
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass
 class Running:
     """An Experiment on a cluster.
@@ -255,25 +267,47 @@ class Running:
         api: Of the API server.
         namespace: Of the Experiment.
         plan: What it searches.
+        now: Tells the time, with its zone.
     """
 
     api: client.ApiClient
     namespace: str
     plan: Plan
+    now: Callable[[], datetime] = _now
     _version: str | None = field(default=None, init=False)
+    _stuck_since: tuple[str, datetime] | None = field(default=None, init=False)
 
     def create(self) -> None:
-        """Create it, or adopt the one that an earlier attempt of this task left."""
+        """Create it, or adopt the one that an earlier attempt of this task left; not one that is being deleted.
+
+        Raises:
+            TuningError: It cannot be created.
+        """
+        end = self.now() + DELETING
+        while not self._created():
+            if self.now() >= end:
+                raise TuningError(
+                    f"{self._where}: the one before it is still being deleted; try again when it is gone"
+                )
+            time.sleep(PAUSE)
+
+    def _created(self) -> bool:
+        """Whether there is one now; not while another one of its name is being deleted."""
         into = GROUP, VERSION, self.namespace, "experiments"
         try:
             self._custom().create_namespaced_custom_object(*into, experiment(self.plan))
             _LOG.info("created experiment %s in namespace %s", self.plan.name, self.namespace)
+            return True
         except ApiException as error:
             if error.status != 409:
                 raise self._explained(error, "create") from error
-            _LOG.info("goes on with experiment %s", self.plan.name)
         except urllib3.exceptions.HTTPError as error:
             raise _unreachable(error) from error
+        found = self._found()
+        if found is None or found["metadata"].get("deletionTimestamp"):
+            return False
+        _LOG.info("goes on with experiment %s", self.plan.name)
+        return True
 
     def delete(self) -> None:
         """Delete it with its trials, if it is there."""
@@ -295,7 +329,7 @@ class Running:
         Raises:
             TuningError: It cannot go on.
         """
-        total, end = self.plan.optimization.n_trials, time.monotonic() + self.plan.optimization.timeout
+        total, end = self.plan.optimization.n_trials, self._end()
         done = -1
         while True:
             found = self.trials()
@@ -306,12 +340,13 @@ class Running:
             if ended is not None:
                 _LOG.info("experiment %s: %s", self.plan.name, ended)
                 return self.trials()
-            if time.monotonic() >= end:
+            left = (end - self.now()).total_seconds()
+            if left <= 0:
                 _LOG.info("experiment %s: its time is over", self.plan.name)
                 self.delete()
                 return found
             self._look_at_pods(begun=bool(found))
-            self._wait(min(WATCHING, max(1, int(end - time.monotonic()))))
+            self._wait(min(WATCHING, max(1, int(left))))
 
     def trials(self) -> list[dict[str, Any]]:
         """Every trial that ended, in the order of their begin."""
@@ -325,10 +360,37 @@ class Running:
         items = sorted(listed["items"], key=lambda item: item["metadata"].get("creationTimestamp") or "")
         return [record for item in items if (record := _record(item)) is not None]
 
+    def _found(self) -> dict[str, Any] | None:
+        """The Experiment; None where it is not there."""
+        named = GROUP, VERSION, self.namespace, "experiments", self.plan.name
+
+        def get() -> dict[str, Any] | None:
+            try:
+                found: dict[str, Any] = self._custom().get_namespaced_custom_object(*named)
+            except ApiException as error:
+                if error.status == 404:
+                    return None
+                raise
+            return found
+
+        asked: dict[str, Any] | None = self._asked("get", get)
+        return asked
+
+    def _there(self) -> dict[str, Any]:
+        found = self._found()
+        if found is None:
+            raise TuningError(f"{self._where}: somebody deleted it")
+        return found
+
+    def _end(self) -> datetime:
+        """When its time is over: counted from its creation, which an attempt before this one may have made."""
+        created = self._there()["metadata"].get("creationTimestamp")
+        begun = datetime.fromisoformat(created) if created else self.now()
+        return begun + timedelta(seconds=self.plan.optimization.timeout)
+
     def _ended(self) -> str | None:
         """Why it ended; None while it has not."""
-        named = GROUP, VERSION, self.namespace, "experiments", self.plan.name
-        found = self._asked("get", lambda: self._custom().get_namespaced_custom_object(*named))
+        found = self._there()
         self._version = found["metadata"].get("resourceVersion")
         for condition in _conditions(found):
             if condition["type"] in ("Succeeded", "Failed"):
@@ -354,12 +416,20 @@ class Running:
         time.sleep(PAUSE)  # changes come in bursts
 
     def _look_at_pods(self, begun: bool) -> None:
-        """Give up where no trial can ever begin: a wrong image, a missing Secret, a full quota."""
-        if reason := self._stuck(begun):
+        """Give up where no trial can begin and waiting does not help: a wrong image, a missing Secret, no quota."""
+        kind, told = (not begun and self._stuck()) or ("", "")
+        if not kind:
+            self._stuck_since = None
+            return
+        if self._stuck_since is None or self._stuck_since[0] != kind:
+            self._stuck_since = kind, self.now()
+            _LOG.warning("%s", told)
+        if kind == "name" or self.now() - self._stuck_since[1] >= STUCK:
             self.delete()
-            raise TuningError(reason)
+            raise TuningError(told)
 
-    def _stuck(self, begun: bool) -> str | None:
+    def _stuck(self) -> tuple[str, str] | None:
+        """What keeps every trial from its begin, and how to tell it."""
         core = client.CoreV1Api(self.api)
         selector = f"katib.kubeflow.org/experiment={self.plan.name}"
         try:
@@ -369,21 +439,26 @@ class Running:
             return None
         # The pod of Katib's algorithm is there before any trial, and events outlive what they tell of.
         pods = [pod for pod in pods if TRIAL_LABEL in (pod.metadata.labels or {})]
-        if begun or any(pod.status.phase in ("Running", "Succeeded") for pod in pods):
+        if any(pod.status.phase in ("Running", "Succeeded") for pod in pods):
             return None
         for pod in pods:
             for status in pod.status.container_statuses or []:
                 waiting = status.state.waiting if status.state else None
                 if waiting and waiting.reason in _STUCK:
-                    return (
+                    return _STUCK[waiting.reason], (
                         f"trials of {self.plan.name} cannot begin: pod {pod.metadata.name}, {waiting.reason}:"
                         f" {waiting.message}; check cluster.images, image_pull_secrets and secrets"
                     )
         own = [event for event in events if (event.involved_object.name or "").startswith(self.plan.name)]
         full = [event.message for event in own if "exceeded quota" in (event.message or "")]
         if full and not pods:
-            return f"trials of {self.plan.name} cannot begin: {full[-1]}; raise the ResourceQuota"
+            told = f"trials of {self.plan.name} cannot begin: {full[-1]}; raise the ResourceQuota"
+            return "quota", told
         return None
+
+    @property
+    def _where(self) -> str:
+        return f"experiment {self.plan.name} in namespace {self.namespace}"
 
     def _custom(self) -> client.CustomObjectsApi:
         return client.CustomObjectsApi(self.api)
@@ -405,7 +480,7 @@ class Running:
 
     def _explained(self, error: ApiException, verb: str) -> TuningError:
         told = _message(error)
-        where = f"experiment {self.plan.name} in namespace {self.namespace}"
+        where = self._where
         if error.status == 403:
             why = "quota" if "quota" in told else "permission"
             what = {
@@ -414,10 +489,8 @@ class Running:
                 " kubeflow.org: manifests/components/katib has the Role",
             }
             return TuningError(f"{where}: {told}; {what[why]}")
-        if error.status == 404 and verb in ("create", "list"):
-            return TuningError(f"{where}: the cluster has no Katib; install it, or let optuna be the tuner")
         if error.status == 404:
-            return TuningError(f"{where}: somebody deleted it")
+            return TuningError(f"{where}: the cluster has no Katib; install it, or let optuna be the tuner")
         return TuningError(f"{where}: {error.status} {told}")
 
 

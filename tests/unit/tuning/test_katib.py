@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,22 @@ def running_on(url: str, **optimization: Any) -> Running:
     configuration = client.Configuration(host=url.rstrip("/"))
     configuration.retries = False
     return Running(client.ApiClient(configuration), NAMESPACE, plan(**optimization))
+
+
+class Clock:
+    """Goes on by so many seconds whenever it is read."""
+
+    def __init__(self, step: float = 0.0) -> None:
+        self.time, self.step = datetime(2026, 1, 1, tzinfo=UTC), timedelta(seconds=step)
+
+    def __call__(self) -> datetime:
+        self.time += self.step
+        return self.time
+
+
+def patient(running: Running, step: float = 150.0) -> Running:
+    """With an hour, and a clock that soon has gone on for five minutes."""
+    return Running(running.api, NAMESPACE, plan(timeout=3600), Clock(step))
 
 
 def put(kmock: KubernetesEmulator, *trials: dict[str, Any]) -> None:
@@ -223,6 +240,42 @@ async def test_task_that_is_tried_again_adopts_its_experiment(
     assert [record["error"] for record in found] == [0.5]
     assert kmock.objects[EXPERIMENTS, NAMESPACE, NAME].raw["spec"] == first["spec"]
     assert f"goes on with experiment {NAME}" in caplog.text
+
+
+def leave(kmock: KubernetesEmulator) -> None:
+    """Have the Experiment deleted once its finalizer is gone, as Katib's are."""
+    made = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["update-prometheus-metrics"]}
+    kmock.objects[EXPERIMENTS, NAMESPACE, NAME].patch({"metadata": made})
+
+
+@pytest.mark.asyncio
+async def test_experiment_that_is_being_deleted_is_not_adopted(
+    kmock: KubernetesEmulator, running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    await asyncio.to_thread(running.create)
+    leave(kmock)
+    created, looked = kmock["post", EXPERIMENTS], kmock["get", EXPERIMENTS]
+
+    async def go() -> None:
+        await until(lambda: len(looked) >= 2)
+        kmock.objects[EXPERIMENTS, NAMESPACE, NAME].delete()
+
+    await asyncio.gather(asyncio.to_thread(running.create), go())
+    assert len(created) >= 3
+    assert "deletionTimestamp" not in kmock.objects[EXPERIMENTS, NAMESPACE, NAME].raw["metadata"]
+    assert caplog.text.count(f"created experiment {NAME}") == 2
+    assert "goes on with" not in caplog.text
+
+
+@pytest.mark.asyncio
+async def test_experiment_that_goes_on_being_deleted_is_told(
+    kmock: KubernetesEmulator, running: Running
+) -> None:
+    await asyncio.to_thread(running.create)
+    leave(kmock)
+    running.now = Clock(20)
+    with pytest.raises(TuningError, match=f"experiment {NAME} .*: the one before it is still being deleted"):
+        await asyncio.to_thread(running.create)
 
 
 @pytest.mark.parametrize(
@@ -353,13 +406,71 @@ async def test_search_whose_time_is_over_ends_with_the_trials_that_did(
 
 
 @pytest.mark.asyncio
-async def test_trials_whose_image_cannot_be_pulled_end_the_search(
+async def test_time_of_a_search_is_counted_from_its_first_attempt(
+    kmock: KubernetesEmulator, running: Running
+) -> None:
+    clock = Clock()
+    again = Running(running.api, NAMESPACE, plan(timeout=3600), clock)
+    await asyncio.to_thread(again.create)
+    made = {"creationTimestamp": "2026-01-01T00:00:00Z"}
+    kmock.objects[EXPERIMENTS, NAMESPACE, NAME].patch({"metadata": made})
+    put(kmock, trial(1, "Succeeded", "0.5"), trial(2, "Running"))
+    clock.time += timedelta(seconds=3600)
+    found = await searched(again)
+    assert [record["error"] for record in found] == [0.5]
+    assert kmock.objects[EXPERIMENTS, NAMESPACE, NAME].deleted
+
+
+@pytest.mark.asyncio
+async def test_trials_whose_image_cannot_be_pulled_for_minutes_end_the_search(
+    kmock: KubernetesEmulator, running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    unpulled(kmock)
+    looked = kmock["get", PODS]
+    with pytest.raises(TuningError, match=r"ImagePullBackOff: Back-off pulling image; check cluster\.images"):
+        await searched(patient(running))
+    assert kmock.objects[EXPERIMENTS, NAMESPACE, NAME].deleted
+    assert len(looked) > 1
+    assert caplog.text.count("cannot begin") == 1
+
+
+@pytest.mark.asyncio
+async def test_trials_whose_image_has_no_valid_name_end_the_search_at_once(
+    kmock: KubernetesEmulator, running: Running
+) -> None:
+    unpulled(kmock, reason="InvalidImageName")
+    looked = kmock["get", PODS]
+    with pytest.raises(TuningError, match="InvalidImageName"):
+        await searched(patient(running, step=0))
+    assert len(looked) == 1
+
+
+@pytest.mark.asyncio
+async def test_image_that_cannot_be_pulled_for_a_moment_does_not_end_the_search(
     kmock: KubernetesEmulator, running: Running
 ) -> None:
     unpulled(kmock)
-    with pytest.raises(TuningError, match=r"ImagePullBackOff: Back-off pulling image; check cluster\.images"):
-        await searched(running)
-    assert kmock.objects[EXPERIMENTS, NAMESPACE, NAME].deleted
+    looked = kmock["get", PODS]
+    found, _ = await asyncio.gather(
+        searched(patient(running, step=0)),
+        end(kmock, ended("Succeeded", "ExperimentMaxTrialsReached"), lambda: len(looked) >= 2),
+    )
+    assert found == []
+
+
+def test_reason_that_changes_is_waited_for_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, reasons = Clock(), ["image", "image", None, "image", "image", "quota", "quota"]
+    waiting = Running(client.ApiClient(), NAMESPACE, plan(), clock)
+    monkeypatch.setattr(Running, "_stuck", lambda _: (reasons[0], reasons[0]) if reasons[0] else None)
+    monkeypatch.setattr(Running, "delete", lambda _: None)
+    with pytest.raises(TuningError, match="quota"):
+        while reasons:
+            waiting._look_at_pods(begun=False)
+            clock.time += timedelta(minutes=4) if len(reasons) > 2 else timedelta(minutes=5)
+            del reasons[0]
+    assert len(reasons) == 1
 
 
 @pytest.mark.asyncio
@@ -385,9 +496,11 @@ async def test_image_of_katibs_own_pod_is_not_told_as_a_trials(
     assert await watched == []
 
 
-def unpulled(kmock: KubernetesEmulator, label: str = katib.TRIAL_LABEL) -> None:
+def unpulled(
+    kmock: KubernetesEmulator, label: str = katib.TRIAL_LABEL, reason: str = "ImagePullBackOff"
+) -> None:
     """A pod whose image cannot be pulled."""
-    waiting = {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}
+    waiting = {"reason": reason, "message": "Back-off pulling image"}
     container = {"name": "trial", "image": "x", "imageID": "", "ready": False, "restartCount": 0}
     kmock.objects[PODS, NAMESPACE, f"{NAME}-1-abc"] = {
         "metadata": {
@@ -418,12 +531,14 @@ def full(kmock: KubernetesEmulator) -> None:
 
 
 @pytest.mark.asyncio
-async def test_trials_for_which_there_is_no_quota_end_the_search(
+async def test_trials_for_which_there_is_no_quota_for_minutes_end_the_search(
     kmock: KubernetesEmulator, running: Running
 ) -> None:
     full(kmock)
+    looked = kmock["get", PODS]
     with pytest.raises(TuningError, match="exceeded quota: compute; raise the ResourceQuota"):
-        await searched(running)
+        await searched(patient(running))
+    assert len(looked) > 1
 
 
 @pytest.mark.asyncio
@@ -432,9 +547,9 @@ async def test_quota_that_had_no_room_for_a_while_does_not_end_the_search(
 ) -> None:
     full(kmock)
     put(kmock, trial(1, "Succeeded", "0.5"))
-    looked = kmock["list", PODS]
+    listed = kmock["get", TRIALS]
     found, _ = await asyncio.gather(
-        searched(running), end(kmock, ended("Succeeded", "ExperimentMaxTrialsReached"), lambda: looked)
+        searched(running), end(kmock, ended("Succeeded", "ExperimentMaxTrialsReached"), lambda: len(listed) > 1)
     )
     assert [record["error"] for record in found] == [0.5]
 
@@ -454,12 +569,11 @@ async def test_pods_that_may_not_be_looked_at_do_not_end_the_search(
     kmock: KubernetesEmulator, running: Running
 ) -> None:
     kmock["get", PODS] << 403 << {"message": "pods is forbidden"}
-    put(kmock, trial(1, "Succeeded", "0.5"))
     found, _ = await asyncio.gather(
         searched(running),
         end(kmock, ended("Succeeded", "ExperimentMaxTrialsReached"), lambda: kmock["get", PODS]),
     )
-    assert [record["error"] for record in found] == [0.5]
+    assert found == []
 
 
 @pytest.mark.asyncio
