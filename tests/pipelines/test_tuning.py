@@ -13,6 +13,7 @@ from kubecast.errors import ConfigError
 from kubecast.schedules import Mode
 from pipelines.compiling import compile_pipeline
 from pipelines.local import run_locally
+from tests.e2e.runs import kubecast
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 DATABASE = ["pipeline.tuning.storage=database", "pipeline.tuning.workers=3"]
@@ -175,6 +176,28 @@ def test_katib_without_a_cluster_is_refused_with_a_hint(tmp_path: Path) -> None:
     ) as e:
         run_locally(settings, "data.csv", tmp_path, "", "", "train", caching=False, tell=print)
     assert e.value.exit_status == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "why", "hint"),
+    [
+        ("tuner=katib", "its trials are pods of a cluster", "--set pipeline.tuning.tuner=optuna"),
+        ("workers=2", "workers 2 with storage journal", "allowed: storage database, or 1 worker"),
+    ],
+    ids=["katib", "workers"],
+)
+def test_command_refuses_what_cannot_search_here_in_one_line(
+    tmp_path: Path, given: str, why: str, hint: str
+) -> None:
+    (tmp_path / "data.csv").write_text("unique_id,ds,y\n")
+    words = ["--horizon", "48", "--mode", "tune", "--set", f"pipeline.tuning.{given}"]
+    files = ["--data", str(tmp_path / "data.csv"), "--config", str(CONFIGS), "--output", str(tmp_path / "o")]
+    done = kubecast("run", *files, *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert why in line
+    assert hint in line
 
 
 def test_space_that_a_model_does_not_allow_is_refused_before_anything_is_compiled(tmp_path: Path) -> None:

@@ -23,11 +23,18 @@ Value = str | int | float | bool
 S = TypeVar("S", bound=Settings)
 
 _WORD = re.compile(r"[A-Za-z0-9._+-]+")  # what a trial's command line may hold
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")  # Python's own reads 0_1 and nan
 _ITEM = re.compile(r"(.+)_([1-9][0-9]?)")
 
 
 def _text(value: Value) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _number(text: str) -> float:
+    if not _NUMBER.fullmatch(text) or not math.isfinite(number := float(text)):
+        raise ValueError(text)
+    return number
 
 
 def _divides(step: float, span: float) -> bool:
@@ -85,7 +92,8 @@ class IntParameter(_Range):
 
     def parse(self, text: str) -> int:
         """Read what a trial was given."""
-        return int(float(text)) if float(text).is_integer() else int(text)
+        number = _number(text)
+        return int(number) if number.is_integer() else int(text)
 
 
 class FloatParameter(_Range):
@@ -108,7 +116,7 @@ class FloatParameter(_Range):
 
     def parse(self, text: str) -> float:
         """Read what a trial was given."""
-        return float(text)
+        return _number(text)
 
 
 class CategoricalParameter(Settings):

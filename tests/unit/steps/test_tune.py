@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 from optuna.storages import BaseStorage, RDBStorage
 
-from kubecast.config import CatBoostSettings
+from kubecast.config import CatBoostSettings, TuningSettings
 from kubecast.errors import ConfigError, ModelError
 from kubecast.panel import Panel
+from kubecast.reports.tuning import render_tuning
 from kubecast.steps import tune
 from kubecast.steps.prepare import read_training
 from kubecast.steps.tune import Request, choose_settings, outcome_metrics, run_worker, tune_model
@@ -23,9 +24,11 @@ from kubecast.steps.tune_katib import tune_katib
 from kubecast.tuning import objective
 from kubecast.tuning.objective import ModelObjective
 from kubecast.tuning.spaces import SearchSettings
+from kubecast.tuning.study import Outcome
 from tests.conftest import hourly
 from tests.unit.steps.test_steps import prepare
 from tests.unit.tuning.test_katib import plan
+from tests.unit.tuning.test_study import search
 
 BASE = CatBoostSettings(iterations=5, depth=2, learning_rate=0.05)
 TITLES = ("History", "Importance", "Parallel", "Slices", "Trials", "Settings")
@@ -261,6 +264,13 @@ def test_any_worker_has_the_files_settings_tried_first(
     with database() as storage:
         trials = optuna.load_study(study_name=name, storage=storage).trials
     assert [trial.user_attrs.get("origin") for trial in trials] == ["base", None, None, None]
+
+
+def test_page_says_which_driver_the_dashboard_needs() -> None:
+    outcome = Outcome(kind="catboost", study="kubecast-catboost-1", reason="no trial succeeded")
+    page = render_tuning(search(), outcome, BASE, TuningSettings(storage="database", workers=2), None)
+    assert "kubecast-catboost-1" in page
+    assert all(f"<code>{word}</code>" in page for word in ("psycopg2-binary", "postgresql+psycopg://"))
 
 
 @pytest.mark.parametrize("on_failure", ["continue", "stop"])

@@ -549,7 +549,8 @@ async def test_quota_that_had_no_room_for_a_while_does_not_end_the_search(
     put(kmock, trial(1, "Succeeded", "0.5"))
     listed = kmock["get", TRIALS]
     found, _ = await asyncio.gather(
-        searched(running), end(kmock, ended("Succeeded", "ExperimentMaxTrialsReached"), lambda: len(listed) > 1)
+        searched(running),
+        end(kmock, ended("Succeeded", "ExperimentMaxTrialsReached"), lambda: len(listed) > 1),
     )
     assert [record["error"] for record in found] == [0.5]
 

@@ -15,6 +15,7 @@ from kubecast.config import CatBoostSettings, LstmSettings
 from kubecast.errors import ConfigError, DataError, ModelError
 from kubecast.panel import Panel
 from kubecast.tuning.objective import ModelObjective
+from kubecast.tuning.spaces import SearchSettings
 from kubecast.tuning.trial import ObjectStore, run_trial
 
 KUBECAST = [sys.executable, "-c", "from kubecast.cli import main; main()"]
@@ -124,6 +125,25 @@ def test_wrong_words_are_refused(saved: Path, words: list[str], why: str) -> Non
     assert done.returncode == 2
     assert why in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-Infinity", "1e999", "0_1", "0.1 ", "\u0661", "0x1", ""])
+@pytest.mark.parametrize("name", ["depth", "learning_rate"])
+def test_text_that_is_no_finite_plain_number_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    monkeypatch.setenv("KUBECAST_TRIAL", told("nowhere"))
+    words = [word for word in WORDS if not word.startswith(name)]
+    with pytest.raises(ConfigError, match=f"parameter {name}={text}: not of the search space"):
+        run_trial([*words, f"{name}={text}"])
+
+
+@pytest.mark.parametrize("text", ["-2", "+2.0", "2e0", ".5", "1.5e-01", "2."])
+def test_number_that_katib_writes_is_read(text: str) -> None:
+    (space,) = SearchSettings(
+        lstm={"learning_rate": {"type": "float", "low": 0.1, "high": 1.0}}
+    ).lstm.values()
+    assert space.parse(text) == float(text)
 
 
 @pytest.mark.parametrize(
