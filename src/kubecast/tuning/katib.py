@@ -278,7 +278,7 @@ class Running:
     _stuck_since: tuple[str, datetime] | None = field(default=None, init=False)
 
     def create(self) -> None:
-        """Create it, or adopt the one that an earlier attempt of this task left; not one that is being deleted.
+        """Create it, or adopt the one that an earlier attempt of this task left, but none being deleted.
 
         Raises:
             TuningError: It cannot be created.
@@ -383,7 +383,7 @@ class Running:
         return found
 
     def _end(self) -> datetime:
-        """When its time is over: counted from its creation, which an attempt before this one may have made."""
+        """When its time is over: counted from its creation, maybe by an attempt before this one."""
         created = self._there()["metadata"].get("creationTimestamp")
         begun = datetime.fromisoformat(created) if created else self.now()
         return begun + timedelta(seconds=self.plan.optimization.timeout)
@@ -400,7 +400,7 @@ class Running:
     def _wait(self, seconds: int) -> None:
         """Until the Experiment changes, or so long; a watch that drops has waited long enough.
 
-        The client raises ValueError where a stream ends inside a line, and KeyError where an error has no reason.
+        The client raises ValueError where a stream ends inside a line, KeyError where an error has no reason.
         """
         since = {"resource_version": self._version} if self._version else {}
         with suppress(ApiException, urllib3.exceptions.HTTPError, ValueError, KeyError):
@@ -416,7 +416,7 @@ class Running:
         time.sleep(PAUSE)  # changes come in bursts
 
     def _look_at_pods(self, begun: bool) -> None:
-        """Give up where no trial can begin and waiting does not help: a wrong image, a missing Secret, no quota."""
+        """Give up where no trial can begin and waiting does not help: a wrong image, a full quota."""
         kind, told = (not begun and self._stuck()) or ("", "")
         if not kind:
             self._stuck_since = None

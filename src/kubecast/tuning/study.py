@@ -236,7 +236,7 @@ class Study:
             tell(len(self.counted()))
 
     def _run_one(self) -> None:
-        """Try settings once; another worker that took this one for dead may have ended the trial meanwhile."""
+        """Try settings once; a worker that took this one for dead may have ended the trial meanwhile."""
         self._trying = None
         try:
             self.optuna.optimize(self._try, n_trials=1, catch=(Exception,))
@@ -424,8 +424,8 @@ class Study:
 class MedianAtStep(optuna.pruners.BasePruner):
     """Ends a trial whose report is worse than the median of the complete trials' at the same step.
 
-    Reports are means over the blocks so far. Optuna's own median pruner takes a trial's best one, so where the
-    first block is the easiest it compares that with all that come after, and ends nothing any more.
+    Reports are means over blocks so far. Optuna's own median pruner takes a trial's best one, so where the
+    first block is the easiest it compares that with all that come after, and ends nothing more.
 
     Attributes:
         warmup: Steps before which none ends.

@@ -458,19 +458,31 @@ async def test_image_that_cannot_be_pulled_for_a_moment_does_not_end_the_search(
     assert found == []
 
 
-def test_reason_that_changes_is_waited_for_anew(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("reasons", "given_up"),
+    [
+        (["image", "image", "image"], True),
+        (["image", "image", None, "image", "image"], False),
+        (["image", "image", "quota", "quota"], False),
+    ],
+    ids=["the-same", "with-a-pause", "another"],
+)
+def test_search_is_given_up_where_one_reason_holds_for_five_minutes(
+    monkeypatch: pytest.MonkeyPatch, reasons: list[str | None], given_up: bool
 ) -> None:
-    clock, reasons = Clock(), ["image", "image", None, "image", "image", "quota", "quota"]
-    waiting = Running(client.ApiClient(), NAMESPACE, plan(), clock)
-    monkeypatch.setattr(Running, "_stuck", lambda _: (reasons[0], reasons[0]) if reasons[0] else None)
+    waiting = Running(client.ApiClient(), NAMESPACE, plan(), Clock(120))
     monkeypatch.setattr(Running, "delete", lambda _: None)
-    with pytest.raises(TuningError, match="quota"):
-        while reasons:
+
+    def look() -> None:
+        for reason in reasons:
+            monkeypatch.setattr(waiting, "_stuck", lambda found=reason: found and (found, "why"))
             waiting._look_at_pods(begun=False)
-            clock.time += timedelta(minutes=4) if len(reasons) > 2 else timedelta(minutes=5)
-            del reasons[0]
-    assert len(reasons) == 1
+
+    if given_up:
+        with pytest.raises(TuningError, match="why"):
+            look()
+    else:
+        look()
 
 
 @pytest.mark.asyncio

@@ -441,7 +441,7 @@ def test_worker_whose_trial_another_one_took_over_goes_on(
     if when == "while-it-is-told":
         monkeypatch.setattr(studies._LOG, "filters", [take_over])
     study = searched(Silent(), opened(), workers=2, limits={"n_trials": 4})
-    assert [trial.state for trial in study.counted()][0] == TrialState.FAIL
+    assert study.counted()[0].state == TrialState.FAIL
     assert len(study.counted()) == 4
     assert "trial 0: another worker took it over" in caplog.text
 
@@ -486,11 +486,16 @@ def test_database_that_fails_later_is_told_without_its_password(
 ) -> None:
     monkeypatch.setattr(studies, "_DRIVERS", {"sqlite": "sqlite"})
     monkeypatch.setenv(URL_VARIABLE, f"sqlite:///{tmp_path / 'secret.db'}")
-    with pytest.raises(TuningError, match="the study's database fails") as raised, database() as storage:
-        study = Study(search(), Bowl(), storage, "study")
-        storage.engine.dispose()  # type: ignore[attr-defined]  # of a database
-        (tmp_path / "secret.db").write_bytes(b"no database any more" * 100)
-        use(study)
+
+    def use_broken() -> None:
+        with database() as storage:
+            study = Study(search(), Bowl(), storage, "study")
+            storage.engine.dispose()  # type: ignore[attr-defined]  # of a database
+            (tmp_path / "secret.db").write_bytes(b"no database any more" * 100)
+            use(study)
+
+    with pytest.raises(TuningError, match="the study's database fails") as raised:
+        use_broken()
     assert "secret" not in str(raised.value)
 
 
