@@ -1,0 +1,117 @@
+"""Running both sides of a comparison: each in a process of its own, on the same cores, in turn."""
+
+import json
+import os
+import signal
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+MEGABYTE = 1 << 20
+ROOT = Path(__file__).parents[1]
+DATA = ROOT.parent / "shared" / "data"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one process took, its children included.
+
+    Attributes:
+        seconds: Wall time.
+        cpu: Processor time.
+        peak: Megabytes that its largest process held.
+        status: Of its exit; None where the time limit ended it.
+        output: Standard output.
+    """
+
+    seconds: float
+    cpu: float
+    peak: float
+    status: int | None
+    output: str
+
+    @property
+    def found(self) -> Any:
+        """The JSON in its last line."""
+        return json.loads(self.output.strip().rsplit("\n", 1)[-1])
+
+
+def run(
+    command: Sequence[str],
+    cores: int = 2,
+    timeout: float | None = None,
+    check: bool = True,
+    **environment: str,
+) -> Run:
+    """Run a command on the first cores that there are.
+
+    Args:
+        command: Program and arguments.
+        cores: How many; every library gets as many threads.
+        timeout: Seconds after which it is killed.
+        check: Raise where it fails.
+        environment: On top of this process's own.
+    """
+    chosen = sorted(os.sched_getaffinity(0))[:cores]
+    given = {**os.environ, **dict.fromkeys(THREADS, str(len(chosen))), **environment}
+    given.pop("PYTHONDONTWRITEBYTECODE", None)  # imports would be compiled again each time
+    with tempfile.TemporaryFile("w+") as output:
+        started = time.perf_counter()
+        process = subprocess.Popen(  # noqa: S603  the benchmark's own
+            command,
+            stdout=output,
+            env=given,
+            cwd=ROOT,
+            start_new_session=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, chosen),
+        )
+        status, usage = _wait(process, None if timeout is None else started + timeout)
+        seconds = time.perf_counter() - started
+        output.seek(0)
+        text = output.read()
+    if check and status:
+        raise RuntimeError(f"{' '.join(command)[:300]} failed with status {status}")
+    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / MEGABYTE, status, text)
+
+
+def _wait(process: "subprocess.Popen[str]", end: float | None) -> tuple[int | None, Any]:
+    late = False
+    while True:
+        found, status, usage = os.wait4(process.pid, 0 if end is None else os.WNOHANG)
+        if found:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return None if late else process.returncode, usage
+        if end is not None and not late and time.perf_counter() > end:
+            os.killpg(process.pid, signal.SIGKILL)
+            late = True
+        time.sleep(0.01)
+
+
+def in_turn(sides: Mapping[str, Callable[[], T]], repeats: int) -> dict[str, list[T]]:
+    """Let every side take its turn in each repeat, each time another first."""
+    found: dict[str, list[T]] = {name: [] for name in sides}
+    order = list(sides.items())
+    for repeat in range(repeats):
+        at = repeat % len(order)
+        for name, side in order[at:] + order[:at]:
+            found[name].append(side())
+    return found
+
+
+def median_ratio(values: Sequence[float], base: Sequence[float]) -> float:
+    """The median over the repeats of what one side has to what the other has in the same repeat."""
+    return statistics.median(value / other for value, other in zip(values, base, strict=True))
+
+
+def spread(values: Sequence[float], digits: int = 3) -> str:
+    """Median, lowest and highest."""
+    shown = [f"{value:.{digits}g}" for value in (statistics.median(values), min(values), max(values))]
+    return f"{shown[0]} ({shown[1]} to {shown[2]})" if len(values) > 1 else shown[0]

@@ -1,0 +1,211 @@
+"""A large panel: `make bench-panel`.
+
+Every stage of a run on 10,000 series of 1,000 hours, each in a process of its own as on a cluster, with its
+seconds and the memory that it holds at most. Smaller panels of the same kind tell how the cost grows: the
+exponent is the slope of a straight line through the logarithms of processor time and number of series.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.measure import ROOT, Run, run
+from benchmarks.report import Bar, Results, Table
+
+ROWS = 1_000  # of each series
+HORIZON, SEASONS, FREQUENCY = 24, "24,168", "h"
+WINDOWS = 16  # of each series in the one epoch of the LSTM
+LIMIT_MB = 8 * 1024
+MEMBERS = ("catboost", "lstm")
+PACKAGES = ("catboost", "mlforecast", "numpy", "pandas", "pyarrow", "tensorflow-cpu", "utilsforecast")
+
+
+def main() -> None:
+    """Measure every stage at every size, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--series", type=int, nargs="+", default=[100, 1_000, 10_000])
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--stage", choices=STAGES, help="run this one alone, in FOLDER")
+    parser.add_argument("--folder", type=Path)
+    given = parser.parse_args()
+    if given.stage:
+        began = time.process_time()
+        found = STAGES[given.stage](given.folder, given.series[0], given.seed) or {}
+        print(json.dumps({"cpu": time.process_time() - began, **found}))
+        return
+    measured = {count: _measure(count, given.seed) for count in given.series}
+    _results(measured).save()
+
+
+def _measure(series: int, seed: int) -> dict[str, Run]:
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for stage in STAGES:
+            told = ["--stage", stage, "--folder", folder, "--series", str(series), "--seed", str(seed)]
+            found[stage] = run([sys.executable, "-m", "benchmarks.panel", *told])
+            once = found[stage]
+            print(f"{series} series, {stage}: {once.seconds:.1f} s, {once.peak:.0f} MB", file=sys.stderr)
+    return found
+
+
+def _results(measured: dict[int, dict[str, Run]]) -> Results:
+    largest = max(measured)
+    stages = [stage for stage in STAGES if stage != "data"]
+    rows = [_row(stage, {count: runs[stage] for count, runs in measured.items()}) for stage in stages]
+    total = {count: sum(runs[stage].found["cpu"] for stage in stages) for count, runs in measured.items()}
+    exponent = _exponent(total)
+    peak = max(measured[largest][stage].peak for stage in stages)
+    rows.append(
+        {"stage": "all", "wall s": sum(measured[largest][stage].seconds for stage in stages), "peak MB": peak}
+        | {f"CPU s, {count} series": value for count, value in total.items()}
+        | {"exponent": exponent}
+    )
+    bars = [
+        Bar(what=f"peak memory of {largest} series, MB", value=peak, most=LIMIT_MB),
+        Bar(what="exponent of the cost of all stages", value=exponent, most=1.05),
+    ]
+    note = (
+        f"{ROWS} hourly rows of each series, horizon {HORIZON}, seasons {SEASONS}, `configs/quick` with"
+        f" `lstm.epochs` 1 and {WINDOWS} windows of each series in it. Processor time is of the stage's work,"
+        " without the start of its process and its imports; wall time and memory are of the whole process, for"
+        f" {largest} series."
+    )
+    return Results.of("panel", "Panels", [Table(title="Stages", rows=rows, note=note)], bars, PACKAGES)
+
+
+def _row(stage: str, runs: dict[int, Run]) -> dict[str, Any]:
+    largest = runs[max(runs)]
+    cost = {count: run.found["cpu"] for count, run in runs.items()}
+    return (
+        {"stage": stage, "wall s": largest.seconds, "peak MB": largest.peak}
+        | {f"CPU s, {count} series": value for count, value in cost.items()}
+        | {"exponent": _exponent(cost)}
+    )
+
+
+def _exponent(cost: dict[int, float]) -> float | None:
+    if len(cost) < 2:
+        return None
+    slope, _ = np.polyfit(np.log(list(cost)), np.log(list(cost.values())), 1)
+    return float(slope)
+
+
+# --- stages -------------------------------------------------------------------------------------------
+
+
+def _data(folder: Path, series: int, seed: int) -> None:
+    """Write hourly series with a daily and a weekly course, each of its own size."""
+    import pandas as pd
+
+    random = np.random.default_rng(seed)
+    hours = np.arange(ROWS)
+    course = [random.normal(size=(series, m))[:, hours % m] / np.sqrt(m / 24) for m in (24, 168)]
+    noise = random.normal(size=(series, ROWS)).cumsum(axis=1) * 0.05
+    size = random.lognormal(3, 1, size=(series, 1))
+    values = size * (10 + course[0] + 0.5 * course[1] + noise + 0.3 * random.normal(size=(series, ROWS)))
+    names = [f"series{number:05}" for number in range(series)]
+    frame = pd.DataFrame(
+        {
+            "unique_id": pd.Categorical.from_codes(np.repeat(np.arange(series), ROWS), names),
+            "ds": np.tile(pd.date_range("2024-01-01", periods=ROWS, freq=FREQUENCY).to_numpy(), series),
+            "y": values.ravel(),
+        }
+    )
+    frame.astype({"unique_id": str}).to_parquet(folder / "data.parquet", index=False)
+
+
+def _settings(series: int) -> Any:
+    from kubecast.config import load_settings
+
+    windows = f"lstm.windows_per_epoch={WINDOWS * series}"
+    return load_settings(ROOT / "configs" / "quick", ["lstm.epochs=1", windows])
+
+
+def _prepare(folder: Path, series: int, seed: int) -> None:
+    from kubecast.steps.prepare import prepare_data
+
+    settings, data = _settings(series), folder / "data.parquet"
+    names = ("training", "arima", "lstm", "transformer", "catboost", "ensemble")
+    texts = {name: getattr(settings, name).model_dump_json() for name in names}
+    digest = hashlib.sha256(data.read_bytes()).hexdigest()
+    prepare_data(str(data), digest, "", HORIZON, FREQUENCY, SEASONS, texts, folder / "panel")
+
+
+def _features(folder: Path, series: int, seed: int) -> dict[str, Any]:
+    from kubecast.features import design, training_features
+    from kubecast.panel import Panel
+
+    panel, settings = Panel.load(folder / "panel"), _settings(series).catboost
+    spec = design(panel, panel.train_end, settings, [24])
+    features, _, rows = training_features(panel, panel.train_end, spec, settings.max_rows)
+    return {"rows": len(rows), "features": features.shape[1]}
+
+
+def _fit(kind: str) -> Callable[[Path, int, int], dict[str, Any]]:
+    def fit(folder: Path, series: int, seed: int) -> dict[str, Any]:
+        from kubecast.models import make_trainer
+        from kubecast.models.artifact import ModelCard, package_versions, write_model
+        from kubecast.models.base import FitPlan
+        from kubecast.panel import Panel
+
+        panel, settings = Panel.load(folder / "panel"), getattr(_settings(series), kind)
+        forecaster, log = make_trainer(kind, settings).fit(panel, panel.train_end, FitPlan(seed=seed))
+        told = {"settings": settings.model_dump(mode="json"), "panel_digest": panel.spec.digest}
+        card = ModelCard(
+            kind=kind, name=forecaster.name, seed=seed, versions=package_versions(), log=log, **told
+        )
+        write_model(folder / kind, forecaster, card)
+        return {"updates": log.replay}
+
+    return fit
+
+
+def _forecast(kind: str) -> Callable[[Path, int, int], dict[str, Any]]:
+    def forecast(folder: Path, series: int, seed: int) -> dict[str, Any]:
+        from kubecast.models.artifact import load_model
+        from kubecast.panel import Cutoffs, Panel
+
+        panel = Panel.load(folder / "panel")
+        table = load_model(folder / kind).forecast(panel, Cutoffs.of(panel.origins))
+        table = table.merge(panel.origins, on=["unique_id", "cutoff"])
+        table.to_parquet(folder / f"{kind}.parquet", index=False)
+        return {"rows": len(table)}
+
+    return forecast
+
+
+def _evaluate(folder: Path, series: int, seed: int) -> None:
+    from kubecast.steps.evaluate import evaluate_models
+    from kubecast.steps.stack import stack_ensemble
+
+    members = {kind: (folder / kind, folder / f"{kind}.parquet") for kind in MEMBERS}
+    settings = _settings(series).ensemble.model_dump_json()
+    table = folder / "backtest.parquet"
+    stack_ensemble(folder / "panel", members, settings, folder / "ensemble", table)
+    evaluate_models(
+        folder / "panel", folder / "ensemble", table, folder / "evaluation", folder / "report.html"
+    )
+
+
+STAGES: dict[str, Callable[[Path, int, int], dict[str, Any] | None]] = {
+    "data": _data,
+    "prepare": _prepare,
+    "features": _features,
+    "catboost": _fit("catboost"),
+    "lstm": _fit("lstm"),
+    "forecast catboost": _forecast("catboost"),
+    "forecast lstm": _forecast("lstm"),
+    "evaluate": _evaluate,
+}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+"""The tables of the benchmarks: each target writes its own, `make bench` joins them in docs/benchmarks.md."""
+
+import argparse
+import platform
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+from pydantic import BaseModel
+
+from benchmarks.measure import ROOT
+
+FOLDER = ROOT / "output" / "benchmarks"
+ORDER = ("accuracy", "arima", "neural", "panel", "overhead", "registry")
+
+
+class Bar(BaseModel):
+    """A figure and the limit that it should keep.
+
+    Attributes:
+        what: In words.
+        value: None where it was not measured.
+        least: Smallest that meets the bar; None: there is none.
+        most: Largest that does.
+    """
+
+    what: str
+    value: float | None
+    least: float | None = None
+    most: float | None = None
+
+    @property
+    def met(self) -> bool:
+        """Whether the value is inside its limits."""
+        if self.value is None:
+            return False
+        above = self.least is None or self.value >= self.least
+        return above and (self.most is None or self.value <= self.most)
+
+    @property
+    def verdict(self) -> str:
+        """Whether it is met, in a word."""
+        return "yes" if self.met else "no"
+
+    @property
+    def limit(self) -> str:
+        """The limit in words."""
+        bounds = [("at least", self.least), ("at most", self.most)]
+        return " and ".join(f"{name} {bound:g}" for name, bound in bounds if bound is not None)
+
+
+class Table(BaseModel):
+    """Rows under one title.
+
+    Attributes:
+        title: One line.
+        rows: By column; the first row's order is that of the columns.
+        note: How it was measured, in Markdown.
+    """
+
+    title: str
+    rows: list[dict[str, Any]]
+    note: str = ""
+
+    def markdown(self) -> str:
+        """The table in Markdown."""
+        columns = list(self.rows[0]) if self.rows else []
+        lines = [f"### {self.title}", ""]
+        if columns:
+            lines += [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+            lines += [f"| {' | '.join(_text(row.get(name)) for name in columns)} |" for row in self.rows]
+        return "\n".join([*lines, *(["", self.note] if self.note else []), ""])
+
+
+class Machine(BaseModel):
+    """Where and when something was measured."""
+
+    processor: str
+    cores: int
+    memory_gb: float
+    system: str
+    python: str
+    date: str
+
+    @classmethod
+    def this(cls) -> Self:
+        """This machine, now."""
+        return cls(
+            processor=_processor(),
+            cores=psutil.cpu_count(),
+            memory_gb=round(psutil.virtual_memory().total / 2**30, 1),
+            system=f"{platform.system()} {platform.machine()}",
+            python=platform.python_version(),
+            date=datetime.now(UTC).strftime("%Y-%m-%d"),
+        )
+
+    def markdown(self) -> str:
+        """One sentence."""
+        return (
+            f"{self.date}, {self.cores} cores of {self.processor}, {self.memory_gb:g} GiB,"
+            f" {self.system}, Python {self.python}"
+        )
+
+
+class Results(BaseModel):
+    """Everything that one target measured.
+
+    Attributes:
+        name: Of the target, without ``bench-``.
+        title: Of its section.
+        tables: In order.
+        bars: In order.
+        versions: By package.
+        machine: Where and when.
+    """
+
+    name: str
+    title: str
+    tables: list[Table]
+    bars: list[Bar] = []
+    versions: dict[str, str]
+    machine: Machine
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        title: str,
+        tables: Sequence[Table],
+        bars: Sequence[Bar] = (),
+        packages: Sequence[str] = (),
+        peers: dict[str, str] | None = None,
+    ) -> Self:
+        """Measured here and now.
+
+        Args:
+            name: Of the target, without ``bench-``.
+            title: Of its section.
+            tables: In order.
+            bars: In order.
+            packages: Whose versions count; kubecast's is always told.
+            peers: Versions of packages in another environment.
+        """
+        versions = {package: version(package) for package in ("kubecast", *packages)} | (peers or {})
+        told = {"tables": list(tables), "bars": list(bars), "versions": versions}
+        return cls(name=name, title=title, machine=Machine.this(), **told)
+
+    def markdown(self) -> str:
+        """One section."""
+        parts = [f"## {self.title}", "", f"`make bench-{self.name}`. {self.machine.markdown()}.", ""]
+        parts += ["; ".join(f"{package} {number}" for package, number in self.versions.items()) + ".", ""]
+        if self.bars:
+            rows = [
+                {
+                    "bar": bar.what,
+                    "limit": bar.limit,
+                    "measured": bar.value,
+                    "met": "yes" if bar.met else "no",
+                }
+                for bar in self.bars
+            ]
+            parts.append(Table(title="Bars", rows=rows).markdown())
+        return "\n".join([*parts, *(table.markdown() for table in self.tables)])
+
+    def save(self) -> None:
+        """Print it, and write ``output/benchmarks/<name>.json`` and ``.md``."""
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        text = self.markdown()
+        (FOLDER / f"{self.name}.json").write_text(self.model_dump_json(indent=1))
+        (FOLDER / f"{self.name}.md").write_text(text)
+        print(text)
+
+
+def main() -> None:
+    """Join what the targets wrote."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks.md")
+    parser.add_argument("--check", action="store_true", help="fail where a bar is not met")
+    given = parser.parse_args()
+    files = [FOLDER / f"{name}.json" for name in ORDER]
+    found = [Results.model_validate_json(file.read_bytes()) for file in files if file.exists()]
+    if not found:
+        sys.exit(f"error: nothing in {FOLDER}; allowed: run a target such as make bench-overhead first")
+    given.output.write_text(_page(found))
+    missed = [f"{result.name}: {bar.what}" for result in found for bar in result.bars if not bar.met]
+    print(f"written    {given.output}  {len(found)} of {len(ORDER)} parts, {len(missed)} bars not met")
+    if given.check and missed:
+        sys.exit(f"error: not met: {'; '.join(missed)}")
+
+
+def _page(found: Sequence[Results]) -> str:
+    head = (
+        "# Benchmarks\n\n"
+        "Written by `make bench` from what each target measured; `output/benchmarks/` has the same as JSON.\n"
+        "Both sides of a comparison run in turn, several times, each in a process of its own on the same"
+        " cores.\n"
+        "Ratios are medians over the repeats, each of the two sides of one repeat; in brackets lowest and"
+        " highest.\n"
+        "Seconds depend on the machine; compare ratios.\n\n"
+    )
+    return head + "\n".join(result.markdown() for result in found)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return " ".join((named or [platform.processor() or "an unknown processor"])[0].split())
+
+
+if __name__ == "__main__":
+    main()
