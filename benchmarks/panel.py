@@ -75,8 +75,8 @@ def _results(measured: dict[int, dict[str, Run]]) -> Results:
     note = (
         f"{ROWS} hourly rows of each series, horizon {HORIZON}, seasons {SEASONS}, `configs/quick` with"
         f" `lstm.epochs` 1 and {WINDOWS} windows of each series in it. Processor time is of the stage's work,"
-        " without the start of its process and its imports; wall time and memory are of the whole process, for"
-        f" {largest} series."
+        " without the start of its process and its imports; wall time and memory are of the whole process,"
+        f" for {largest} series."
     )
     return Results.of("panel", "Panels", [Table(title="Stages", rows=rows, note=note)], bars, PACKAGES)
 
