@@ -143,7 +143,7 @@ def _memory() -> tuple[Table, list[Bar]]:
     bar = Bar(what=f"input memory at window {WINDOWS[-1]} by that at {WINDOWS[0]}", value=growth, most=1.25)
     note = (
         f"Bytes that NumPy allocates at most while every array of one series of {LONG_ROWS} rows is made and"
-        " ten batches of 128 windows are read. *Copied*: what the windows of one epoch would take if each were."
+        " ten batches of 128 windows are read. *Copied*: what the windows of one epoch would take, copied."
     )
     return Table(title="Input memory by length of the window", rows=rows, note=note), [bar]
 

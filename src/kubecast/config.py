@@ -198,9 +198,10 @@ class ModelSettings(Settings):
 class ArimaSettings(ModelSettings):
     """``arima.yaml``."""
 
-    engine: Literal["auto", "pmdarima", "statsforecast"] = Field(
+    engine: Literal["auto", "css", "pmdarima", "statsforecast"] = Field(
         default="auto",
-        description="auto: pmdarima for one series, statsforecast, which is faster, for a panel",
+        description="what searches and estimates; css: conditional least squares, by far the fastest; auto:"
+        " css, or statsforecast where every series is short, as its likelihood uses the first rows too",
     )
     max_order: Annotated[list[Annotated[int, Field(ge=0, le=24)]], Field(min_length=3, max_length=3)] = Field(
         default=[5, 1, 5],

@@ -1,7 +1,7 @@
 """Auto-ARIMA, one for each series.
 
-Seasons are removed by a causal profile, or by Fourier terms, before pmdarima or statsforecast searches the
-orders. What it finds is then applied to any history by one filter pass, so a further origin costs no new fit.
+Seasons are removed by a causal profile, or by Fourier terms, before the orders are searched. What is found
+is then applied to any history by one filter pass, so a further origin costs no new fit.
 
 Of the covariates an ARIMA uses the known-future ones alone: past-only ones are not known over the horizon,
 and static ones are constant within a series.
@@ -41,8 +41,8 @@ from kubecast.models.seasonal_naive import forecast_frame, seasonal_naive
 from kubecast.panel import Cutoffs, Panel
 
 FILE = "arima.json"
-LONGEST_SEASON = 60  # a longer seasonal ARIMA takes minutes to hours for each series
-FAST_SEASON = 12  # pmdarima's seasonal search takes minutes above it
+LONGEST_SEASON = 60  # a longer seasonal ARIMA takes the libraries minutes to hours for each series
+SHORT = 150  # rows up to which a likelihood is worth its time
 PLAUSIBLE = 3.0  # ranges of the history that a forecast may leave it by
 SMALL = 20_000  # rows that one process searches faster than new ones start
 SAVING = 0.5  # seconds kept for saving before a deadline
@@ -108,7 +108,7 @@ class ArimaTrainer:
         period = seasons[0] if settings.seasonal else 1
         engine = settings.engine
         if engine == "auto":
-            engine = "pmdarima" if len(panel.ids) == 1 and period <= FAST_SEASON else "statsforecast"
+            engine = "css" if np.diff(panel.starts).max(initial=0) > SHORT else "statsforecast"
         profiled = settings.deseasonalize == "profile" or (
             settings.deseasonalize == "auto" and not settings.seasonal
         )
@@ -255,10 +255,10 @@ def _check(settings: ArimaSettings, seasons: list[int]) -> None:
         raise ConfigError(
             f"arima.{key} has no effect, the season length is 1; allowed: a longer one, or leave it out"
         )
-    if settings.seasonal and seasons[0] > LONGEST_SEASON:
+    if settings.seasonal and seasons[0] > LONGEST_SEASON and settings.engine not in ("auto", "css"):
         raise ConfigError(
-            f"arima.seasonal with season length {seasons[0]} does not end in useful time; allowed: at most"
-            f" {LONGEST_SEASON}, or seasonal: false with deseasonalize: profile or fourier"
+            f"arima.seasonal with season length {seasons[0]} does not end in useful time with engine"
+            f" {settings.engine}; allowed: at most {LONGEST_SEASON}, or engine: css"
         )
 
 

@@ -61,6 +61,13 @@ def season_profile(values: Floats, season_length: int, smoothing: float) -> Prof
     return Profile(season_length, before, after)
 
 
+def differenced(values: Floats, differences: tuple[int, int], period: int) -> Floats:
+    """The d-th difference of the D-th one over a period, shorter by as many rows."""
+    for lag in [1] * differences[0] + [period] * differences[1]:
+        values = values[lag:] - values[:-lag]
+    return values
+
+
 @dataclass(frozen=True)
 class Arima:
     """A fitted ARIMA, without constant: that is a regressor.

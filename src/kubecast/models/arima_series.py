@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubecast.config import ArimaSettings
+from kubecast.models.arima_css import Limits, Orders, count_differences, fit_css, search_css
 from kubecast.models.arima_filter import (
     Arima,
     Floats,
     Ints,
     constant_column,
+    differenced,
     independent_columns,
     invertible,
     regress,
@@ -24,7 +26,7 @@ MIN_ROWS = 20  # fewer do not tell one order from another
 SMOOTHINGS = (0.0, 0.2, 0.5, 1.0)
 BACKTESTS = 24  # origins that a profile is chosen by, in the last 30 % of the training rows
 
-Engine = Literal["pmdarima", "statsforecast"]
+Engine = Literal["css", "pmdarima", "statsforecast"]
 
 
 @dataclass(frozen=True)
@@ -157,9 +159,7 @@ def _backtest(task: Task, recipe: Recipe, search: Search) -> float:
     return error if np.isfinite(error) else float("inf")
 
 
-def _estimate(
-    task: Task, recipe: Recipe, search: Search, engine: Engine | Literal["css"] | None
-) -> SeriesModel:
+def _estimate(task: Task, recipe: Recipe, search: Search, engine: Engine | None) -> SeriesModel:
     """Fit the recipe's orders by an engine, or with ``None`` search them; then fit the regressors."""
     season = recipe.season_length
     target = (task.y - season_profile(task.y, season, recipe.smoothing).before)[season:]
@@ -188,8 +188,8 @@ def _least_squares(target: Floats, design: Floats) -> Floats:
 
 
 def _search_orders(values: Floats, recipe: Recipe, search: Search) -> tuple[Recipe, Arima]:
-    run = _pmdarima_search if search.engine == "pmdarima" else _statsforecast_search
-    order, seasonal, constant, ar, ma = run(values, search)
+    run = {"css": _css_search, "pmdarima": _pmdarima_search, "statsforecast": _statsforecast_search}
+    order, seasonal, constant, ar, ma = run[search.engine](values, search)
     found = replace(recipe, order=order, seasonal=seasonal, constant=constant)
     return found, Arima(ar, ma, (order[1], seasonal[1]), search.period)
 
@@ -203,6 +203,23 @@ def _seasonal_difference(values: Floats, search: Search) -> int:
     if search.period == 1:
         return 0
     return int(nsdiffs(values, m=search.period, max_D=1, test=search.settings.seasonal_test))
+
+
+def _css_search(values: Floats, search: Search) -> _Found:
+    (p, d, q), settings = search.settings.max_order, search.settings
+    seasonal_d = _seasonal_difference(values, search)
+    values = differenced(values, (0, seasonal_d), search.period)
+    d = count_differences(values, d)
+    found = search_css(
+        differenced(values, (d, 0), search.period),
+        Limits(p, q, search.period),
+        settings.information_criterion,
+        constant=d + seasonal_d < 2,
+        stepwise=settings.stepwise,
+    )
+    orders = found.orders
+    seasonal = (orders.seasonal_p, seasonal_d, orders.seasonal_q)
+    return (orders.p, d, orders.q), seasonal, orders.constant, found.ar, found.ma
 
 
 def _pmdarima_search(values: Floats, search: Search) -> _Found:
@@ -264,9 +281,11 @@ def _statsforecast_polynomials(fit: Mapping[str, Any]) -> tuple[list[float], lis
     return [1.0, *(-phi).tolist()], invertible([1.0, *np.trim_zeros(theta, "b").tolist()])
 
 
-def _refit(values: Floats, recipe: Recipe, period: int, engine: Engine | Literal["css"]) -> Arima:
+def _refit(values: Floats, recipe: Recipe, period: int, engine: Engine) -> Arima:
     """Estimate the parameters of given orders."""
     differences = (recipe.order[1], recipe.seasonal[1])
+    if engine == "css":
+        return _css_refit(values, recipe, differences, period)
     if recipe.constant:
         white = Arima([1.0], [1.0], differences, period)
         column = constant_column(len(values), white)
@@ -283,11 +302,17 @@ def _refit(values: Floats, recipe: Recipe, period: int, engine: Engine | Literal
         from statsforecast.arima import arima
 
         orders = {"order": recipe.seasonal, "period": period}
-        method = "CSS" if engine == "css" else "CSS-ML"
         polynomials = _statsforecast_polynomials(
-            arima(values, recipe.order, orders, include_mean=False, method=method)
+            arima(values, recipe.order, orders, include_mean=False, method="CSS-ML")
         )
     return Arima(*polynomials, differences, period)
+
+
+def _css_refit(values: Floats, recipe: Recipe, differences: tuple[int, int], period: int) -> Arima:
+    (p, _, q), (seasonal_p, _, seasonal_q) = recipe.order, recipe.seasonal
+    orders = Orders(p, q, seasonal_p, seasonal_q, period, recipe.constant)
+    found = fit_css(differenced(values, differences, period), orders)
+    return Arima(found.ar, found.ma, differences, period)
 
 
 def forecast_series(model: SeriesModel, y: Floats, x: Floats, x_future: Floats, ends: Ints) -> Floats:
