@@ -28,6 +28,7 @@ class Judged:
 
 
 @step
+@pd.option_context("mode.copy_on_write", True)  # the table of a large panel is gigabytes
 def evaluate_models(
     panel_dir: Path,
     ensemble_dir: Path,

@@ -21,6 +21,7 @@ _LOG = logging.getLogger(__name__)
 
 
 @step
+@pd.option_context("mode.copy_on_write", True)  # the table of a large panel is gigabytes
 def stack_ensemble(
     panel_dir: Path,
     members: Mapping[str, tuple[Path, Path]],
