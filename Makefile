@@ -10,7 +10,9 @@ UV_COMPILE := .venv-lock/bin/uv pip compile --upgrade --generate-hashes --python
 	--no-annotate --no-emit-index-url --no-strip-extras --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup python run test e2e images push sbom bench-registry bench-tuning test-database test-browser screenshots fuzz lint format manifests-check compile lock clean
+.PHONY: help setup python run test e2e images push sbom bench bench-accuracy bench-arima bench-neural \
+	bench-panel bench-overhead bench-registry bench-tuning test-database test-browser screenshots fuzz lint format \
+	manifests-check compile lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -55,6 +57,22 @@ screenshots: run ## Make the pictures of the documentation from the pages of `ma
 
 fuzz: setup ## Kill writers and the server of a registry at random moments; under 10 minutes
 	$(BIN)/python -m tests.fuzz.fuzz $(ARGS)
+
+bench: setup ## Measure everything with one seed, and write docs/benchmarks.md; under 90 minutes on 2 cores
+	$(MAKE) bench-accuracy bench-arima bench-neural bench-panel bench-overhead bench-registry
+	$(BIN)/python -m benchmarks.report
+
+bench-arima: setup ## Compare ARIMA with pmdarima: speed, error, memory, long seasons
+	$(BIN)/python -m benchmarks.arima $(ARGS)
+
+bench-neural: setup .venv-peers/.installed ## Compare the networks with plain PyTorch: windows a second, memory
+	$(BIN)/python -m benchmarks.neural --torch .venv-peers/bin/python $(ARGS)
+
+bench-panel: setup ## Measure every stage on 100, 1,000 and 10,000 series: seconds, memory, growth
+	$(BIN)/python -m benchmarks.panel $(ARGS)
+
+bench-overhead: setup ## Measure the command, a compile, a run outside its tasks, and imports
+	$(BIN)/python -m benchmarks.overhead $(ARGS)
 
 bench-tuning: setup ## Compare tuned with untuned models on demand and hourly series of M4
 	$(BIN)/python -m benchmarks.tuning $(ARGS)
@@ -113,4 +131,5 @@ lock: ## Resolve the dependencies again and pin them by hash
 	rm -rf .venv-lock
 
 clean: ## Remove what the other targets made
-	rm -rf .venv .venv-lock .venv-manifests .venv-sbom $(OUTPUT) .pytest_cache .mypy_cache .ruff_cache .coverage* *.egg-info src/*.egg-info tests/browser/node_modules
+	rm -rf .venv .venv-lock .venv-manifests .venv-sbom .venv-peers $(OUTPUT) .pytest_cache .mypy_cache .ruff_cache \
+		.coverage* *.egg-info src/*.egg-info tests/browser/node_modules

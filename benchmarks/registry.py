@@ -7,7 +7,6 @@ condition that there is none, as the registry does. Files are random bytes, whic
 
 import argparse
 import os
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,9 +16,9 @@ from typing import Protocol
 
 import boto3
 import s3fs
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks.measure import median_ratio, spread
+from benchmarks.report import Results, Table
 from kubecast.registry.manifest import CHUNK_BYTES
 from kubecast.registry.object_store import ObjectStore
 from tests.seaweed import Seaweed
@@ -112,8 +111,9 @@ def main() -> None:
         server.create_bucket(BUCKET)
         os.environ.update(server.environment())
         clients = {"kubecast": Kubecast(), "boto3": Boto3(), "s3fs": S3fs()}
-        for load in (Load(chosen.small, 1), Load(1, chosen.large)):
-            Console().print(_table(load, _measure(clients, load, chosen.repeats, Path(scratch))))
+        loads = (Load(chosen.small, 1), Load(1, chosen.large))
+        tables = [_table(load, _measure(clients, load, chosen.repeats, Path(scratch))) for load in loads]
+    Results.of("registry", "Registry", tables, packages=("boto3", "obstore", "s3fs")).save()
 
 
 def _measure(
@@ -139,14 +139,17 @@ def _measure(
 
 
 def _table(load: Load, speeds: dict[tuple[str, str], list[float]]) -> Table:
-    table = Table("", "client", "MB/s (median)", "lowest to highest", "kubecast is", title=load.name)
-    for operation in ("put", "get"):
-        ours = statistics.median(speeds[operation, "kubecast"])
-        for name in ("kubecast", "boto3", "s3fs"):
-            values = speeds[operation, name]
-            median, spread = statistics.median(values), f"{min(values):.0f} to {max(values):.0f}"
-            table.add_row(operation, name, f"{median:.0f}", spread, f"{ours / median:.2f} x")
-    return table
+    rows = [
+        {
+            "operation": operation,
+            "client": name,
+            "MB/s": spread(speeds[operation, name]),
+            "kubecast's by its": median_ratio(speeds[operation, "kubecast"], speeds[operation, name]),
+        }
+        for operation in ("put", "get")
+        for name in ("kubecast", "boto3", "s3fs")
+    ]
+    return Table(title=load.name, rows=rows, note="Files of random bytes, on one SeaweedFS server.")
 
 
 def _seconds(action: Callable[[], object]) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-from scipy import stats
+from scipy import special
 
 from kubecast.metrics import scorable
 from kubecast.panel import Panel
@@ -150,4 +150,4 @@ def _over_origins(differences: Floats, overlap: int) -> _Spread | None:
     mean = float(differences.mean())
     if error == 0:
         return _Spread(error, 0.0 if mean < 0 else 1.0)
-    return _Spread(error, float(stats.t.cdf(mean / error, max(-(-count // overlap) - 1, 1))))
+    return _Spread(error, float(special.stdtr(max(-(-count // overlap) - 1, 1), mean / error)))

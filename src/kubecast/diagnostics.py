@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from kubecast.comparison import FiniteJson
 from kubecast.metrics import lead_times, scorable
@@ -70,7 +70,7 @@ def residuals(table: pd.DataFrame, series: pd.DataFrame, model: str) -> Residual
         deviation=deviation,
         edges=edges.tolist(),
         counts=counts.tolist(),
-        normal=(mean + deviation * stats.norm.ppf(levels)).tolist(),
+        normal=(mean + deviation * special.ndtri(levels)).tolist(),
         observed=np.quantile(values, levels).tolist(),
         autocorrelation=found,
         bands=bands,
