@@ -23,7 +23,7 @@ from benchmarks.report import Bar, Results, Table
 ROWS, WINDOW, HORIZON, SEASONS = 17_420, 60, 24, [24, 168]
 CONTEXT = 12  # sines and cosines of both seasons
 LONG_ROWS, WINDOWS = 1_000_000, (60, 336, 672)  # whose input memory is compared
-EPOCHS = 4
+EPOCHS = 3
 PEERS = ROOT / ".venv-peers" / "bin" / "python"
 PACKAGES = ("keras", "numpy", "tensorflow-cpu")
 
