@@ -133,7 +133,6 @@ def _environment() -> dict[str, str]:
         FORMAT_VARIABLE: "plain",  # which _follow reads
         "PYTHONUNBUFFERED": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
-        "TF_ENABLE_ONEDNN_OPTS": "0",
     }
 
 
