@@ -23,7 +23,7 @@ from benchmarks.measure import DATA, Run, in_turn, median_ratio, run, spread
 from benchmarks.report import Bar, Results, Table
 
 SEASON = 24
-M4_SERIES, M4_STEPS = 30, 48
+M4_STEPS = 48
 ETT_STEPS, ETT_TEST = 24, 0.1
 ETT_ROWS = (5_000, 12_000)
 LENGTHS = (5_000, 20_000, 100_000)  # whose memory is compared
@@ -84,6 +84,7 @@ def main() -> None:
     """Measure, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA, help="folder of ETTh1.csv and m4_hourly_100_*.csv")
+    parser.add_argument("--series", type=int, default=30, help="of M4")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--time-limit", type=float, default=30, help="seconds for a long season")
     parser.add_argument("--side", choices=SIDES, help="run this one alone")
@@ -108,7 +109,8 @@ def main() -> None:
 
 
 def _side(given: argparse.Namespace, side: str, case: str, **options: Any) -> Run:
-    told = {"side": side, "case": case, "data": given.data, "time-limit": given.time_limit, **options}
+    told = {"side": side, "case": case, "data": given.data, "series": given.series} | options
+    told = {"time-limit": given.time_limit} | told
     timeout = told.pop("timeout", None)
     arguments = [str(text) for name, value in told.items() for text in (f"--{name}", value)]
     command = [sys.executable, "-m", "benchmarks.arima", *arguments]
@@ -135,7 +137,7 @@ def _searches(given: argparse.Namespace) -> tuple[list[Table], list[Bar]]:
             turns = {side: partial(_side, given, side, case, orders=file.name) for side in sides}
             same += _rows(case, in_turn(turns, given.repeats))
     note = (
-        f"Orders up to (5, 1, 5) by AIC, stepwise, no season. m4: {M4_SERIES} of the hourly series, evenly"
+        f"Orders up to (5, 1, 5) by AIC, stepwise, no season. m4: {given.series} of the hourly series, evenly"
         " spread. etth1-N: the newest N rows before the last tenth of oil temperature. *With its profile*:"
         " the library's default, which also chooses and removes a season profile."
     )
@@ -202,7 +204,7 @@ def _long_seasons(given: argparse.Namespace) -> tuple[list[Table], list[Bar]]:
 
 def _fit_all(given: argparse.Namespace) -> dict[str, Any]:
     seconds, errors, orders = [], [], []
-    cases = list(_cases(given.case, given.data))
+    cases = list(_cases(given.case, given.data, given.series))
     told = json.loads(given.orders.read_text()) if given.orders else [None] * len(cases)
     for item, order in zip(cases, told, strict=True):
         job = Job(item, _season(given.case), given.time_limit, order)
@@ -217,7 +219,7 @@ def _season(case: str) -> int:
     return int(case.split("-")[1]) if case.startswith("season") else 0
 
 
-def _cases(case: str, data: Path) -> Iterator[Case]:
+def _cases(case: str, data: Path, series: int) -> Iterator[Case]:
     import pandas as pd
 
     name, _, number = case.partition("-")
@@ -235,10 +237,8 @@ def _cases(case: str, data: Path) -> Iterator[Case]:
         trains, tests = (
             {key: rows["y"] for key, rows in part.groupby("unique_id", sort=False)} for part in parts
         )
-        chosen = (
-            list(trains)[:1] if name == "season" else list(trains)[:: len(trains) // M4_SERIES][:M4_SERIES]
-        )
-        for key in chosen:
+        count = 1 if name == "season" else series
+        for key in list(trains)[:: max(len(trains) // count, 1)][:count]:
             y = np.concatenate([trains[key], tests[key]]).astype(np.float64)
             size = len(trains[key])
             yield Case(y, size, [size - 1], M4_STEPS)

@@ -17,7 +17,6 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from pydantic import BaseModel
 
-from kubecast.evaluation import Evaluation
 from kubecast.logs import step
 
 URL_VARIABLE = "KUBECAST_NOTICE_URL"
@@ -90,6 +89,8 @@ def notify_success(evaluation_dir: Path, version: str, run: str, link: str, styl
         link: To the run; empty: not known.
         style: ``webhook`` or ``slack``.
     """
+    from kubecast.evaluation import Evaluation  # pandas with it, which a compile does not need
+
     try:
         found = Evaluation.read(evaluation_dir)
         board = [row for row in found.leaderboard if row.part == "test"][:ROWS]
