@@ -32,8 +32,8 @@ from kubecast.models.seasonal_naive import forecast_frame, seasonal_naive
 from kubecast.panel import Cutoffs, Panel
 from kubecast.windows import Floats, Inputs, Rows, Windows, WindowSpec, fit_spec, window_origins
 
-# Read once, when they are imported below. oneDNN takes the kernels of this processor, and another kind may round
-# otherwise; with 0 all round alike, and updates take up to twice as long.
+# Read once, when they are imported below. oneDNN takes the kernels of this processor, so that another kind may
+# round otherwise; with 0 all round alike, and updates take up to twice as long.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
