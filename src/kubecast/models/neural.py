@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import os
+import sys
 import time
 import warnings
 import zipfile
@@ -32,14 +33,33 @@ from kubecast.models.seasonal_naive import forecast_frame, seasonal_naive
 from kubecast.panel import Cutoffs, Panel
 from kubecast.windows import Floats, Inputs, Rows, Windows, WindowSpec, fit_spec, window_origins
 
-# Read once, when they are imported below. oneDNN takes the kernels of this processor, so that another kind may
-# round otherwise; with 0 all round alike, and updates take up to twice as long.
+# Read once, when they are imported below. oneDNN takes the kernels of this processor: another kind may round
+# otherwise. With 0 all round alike, and updates take up to twice as long.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-import keras as keras  # for the networks' modules too, which must not import it before the lines above
-import tensorflow as tf
+STANDARD_ERROR = 2  # of the process: C++ does not know Python's
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """TensorFlow tells on standard error that it uses oneDNN, at any log level; what goes wrong it raises."""
+    sys.stderr.flush()
+    kept = os.dup(STANDARD_ERROR)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, STANDARD_ERROR)
+    try:
+        yield
+    finally:
+        os.dup2(kept, STANDARD_ERROR)
+        os.close(kept)
+        os.close(nowhere)
+
+
+with _silenced():
+    import keras as keras  # for the networks' modules too, which must not import it before the lines above
+    import tensorflow as tf
 
 tf.get_logger().setLevel("ERROR")  # it warns of graphs traced again, once for each fit
 
