@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 OUTPUT ?= output
+SEEDS ?= 1
 
 # Each has an extra in pyproject.toml, but for base, and its requirements in images/<name>/.
 IMAGES ?= base arima catboost tensorflow tensorflow-gpu serving
@@ -77,6 +78,14 @@ bench-overhead: setup ## Measure the command, a compile, a run outside its tasks
 bench-tuning: setup ## Compare tuned with untuned models on demand and hourly series of M4
 	$(BIN)/python -m benchmarks.tuning $(ARGS)
 
+bench-accuracy: setup .venv-peers/.installed ## Compare accuracy with AutoGluon and others in the same time: SEEDS=5 for the final table
+	$(BIN)/python -m benchmarks.accuracy --seeds $(SEEDS) $(ARGS)
+
+.venv-peers/.installed: requirements/peers.txt | python
+	$(PYTHON) -m venv --clear .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
 bench-registry: setup ## Compare the registry's store with boto3 and s3fs on one S3 server
 	$(BIN)/python -m benchmarks.registry $(ARGS)
 
@@ -128,6 +137,7 @@ lock: ## Resolve the dependencies again and pin them by hash
 	printf 'setuptools\n' | $(UV_COMPILE) --constraint requirements/dev.txt --no-deps --output-file images/build.txt -
 	$(UV_COMPILE) --output-file requirements/manifests.txt requirements/manifests.in
 	$(UV_COMPILE) --output-file requirements/sbom.txt requirements/sbom.in
+	$(UV_COMPILE) --strip-extras --output-file requirements/peers.txt requirements/peers.in
 	rm -rf .venv-lock
 
 clean: ## Remove what the other targets made

@@ -75,7 +75,7 @@ class ArimaTrainer:
         _check(self.settings, seasons)
         tasks, reasons = self._tasks(panel, until, _recipes(plan.replay))
         found = _fit_all(tasks, self._search(panel), deadline, plan.report)
-        models = {key: outcome for key, outcome in found.items() if isinstance(outcome, SeriesModel)}
+        models = {key: outcome for key, outcome in found.items() if isinstance(outcome, list)}
         reasons |= {key: outcome for key, outcome in found.items() if isinstance(outcome, str)}
         late = [task.unique_id for task in tasks if task.unique_id not in found]
         reasons |= dict.fromkeys(late, "time limit")
@@ -116,7 +116,7 @@ class ArimaTrainer:
         return Search(settings, engine, period, profiles, panel.spec.horizon)
 
     def _tasks(
-        self, panel: Panel, until: Cutoffs, recipes: Mapping[str, Recipe] | None
+        self, panel: Panel, until: Cutoffs, recipes: Mapping[str, list[Recipe]] | None
     ) -> tuple[list[Task], dict[str, str]]:
         """Cut every series to what the fit may see, or tell why it is not fitted."""
         ends = dict(zip(until.frame["unique_id"], panel.rows_of(until), strict=True))
@@ -135,14 +135,14 @@ class ArimaTrainer:
             x = panel.frame[panel.spec.future].iloc[rows].to_numpy(dtype=np.float64)
             x = np.hstack([x, fourier(0, size, seasons, self._fourier_terms)])
             anchor = str(panel.frame["ds"].iloc[rows.start])
-            recipe = recipes[key] if recipes is not None else None
-            tasks.append(Task(key, panel.filled[rows], observed[rows], x, anchor, recipe))
+            replayed = recipes[key] if recipes is not None else None
+            tasks.append(Task(key, panel.filled[rows], observed[rows], x, anchor, replayed))
         return tasks, reasons
 
 
 @dataclass(frozen=True)
 class ArimaForecaster:
-    """One ARIMA for each series; the seasonal naive where there is none or its forecast is not plausible.
+    """ARIMAs of each series, averaged; the seasonal naive where there is none or it is not plausible.
 
     Attributes:
         name: Column of the forecasts.
@@ -154,7 +154,7 @@ class ArimaForecaster:
     """
 
     name: str
-    models: Mapping[str, SeriesModel]
+    models: Mapping[str, list[SeriesModel]]
     covariates: list[str]
     season_lengths: list[int]
     fourier_terms: int
@@ -169,13 +169,12 @@ class ArimaForecaster:
         order = np.argsort(codes, kind="stable")
         replaced = 0
         for rows in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1) if len(order) else []:
-            model = self.models.get(panel.ids[codes[rows[0]]])
+            models = self.models.get(panel.ids[codes[rows[0]]], [])
             first = panel.starts[codes[rows[0]]]
-            if model is not None:
-                rows = rows[ends[rows] - first >= model.needed]
-            if model is None or len(rows) == 0:
+            rows = rows[ends[rows] - first >= min([model.needed for model in models], default=np.inf)]
+            if len(rows) == 0:
                 continue
-            found, good = self._forecast_one(model, panel, first, ends[rows] - first, x_future[rows])
+            found, good = self._forecast_series(models, panel, first, ends[rows] - first, x_future[rows])
             values[rows[good]] = found[good]
             replaced += int((~good).sum())
         if replaced:
@@ -202,23 +201,31 @@ class ArimaForecaster:
             return np.zeros(shape)
         return panel.future(origins)[self.covariates].to_numpy(dtype=np.float64).reshape(shape)
 
-    def _forecast_one(
-        self, model: SeriesModel, panel: Panel, first: int, ends: Ints, x_future: Floats
+    def _forecast_series(
+        self, models: list[SeriesModel], panel: Panel, first: int, ends: Ints, x_future: Floats
     ) -> tuple[Floats, NDArray[np.bool_]]:
-        """One series' forecasts from origins on its rows ``ends``, and which of them are plausible."""
+        """One series' forecasts from origins on its rows ``ends``, and which of them are plausible.
+
+        From an origin whose history is too short for some of the models the others forecast.
+        """
         size, horizon = int(ends.max()) + 1, panel.spec.horizon
         rows = slice(first, first + size)
         y = panel.filled[rows]
         x = panel.frame[self.covariates].iloc[rows].to_numpy(dtype=np.float64)
         if self.fourier_terms:
             shift = _steps_between(
-                pd.Timestamp(model.anchor), panel.frame["ds"].iloc[first], panel.spec.frequency
+                pd.Timestamp(models[0].anchor), panel.frame["ds"].iloc[first], panel.spec.frequency
             )
             terms = fourier(shift, size + horizon, self.season_lengths, self.fourier_terms)
             x = np.hstack([x, terms[:size]])
             x_future = np.concatenate([x_future, terms[ends[:, None] + 1 + np.arange(horizon)]], axis=2)
-        with np.errstate(over="ignore", invalid="ignore"):  # caught by the check below
-            found = forecast_series(model, y, x, x_future, ends)
+        total, weight = np.zeros((len(ends), horizon)), np.zeros((len(ends), 1))
+        for model in models:
+            use = np.flatnonzero(ends >= model.needed)
+            with np.errstate(over="ignore", invalid="ignore"):  # caught by the check below
+                total[use] += model.recipe.weight * forecast_series(model, y, x, x_future[use], ends[use])
+            weight[use] += model.recipe.weight
+        found = total / weight
         lowest, highest = np.minimum.accumulate(y)[ends], np.maximum.accumulate(y)[ends]
         margin = PLAUSIBLE * (highest - lowest)
         good = (found >= (lowest - margin)[:, None]) & (found <= (highest + margin)[:, None])
@@ -233,7 +240,7 @@ class ArimaForecaster:
     def load(cls, directory: Path) -> "ArimaForecaster":
         """Read what ``save`` wrote."""
         fields = json.loads((directory / FILE).read_text())
-        models = {key: _series_model(model) for key, model in fields.pop("models").items()}
+        models = {key: [_series_model(model) for model in each] for key, each in fields.pop("models").items()}
         return cls(models=models, **fields)
 
 
@@ -273,26 +280,27 @@ def _unfit(y: Floats, short: bool, unknown: bool) -> str:
     return "constant: every training value is the same" if np.ptp(y) == 0 else ""
 
 
-def _recipes(replay: Mapping[str, JsonValue] | None) -> dict[str, Recipe] | None:
+def _recipes(replay: Mapping[str, JsonValue] | None) -> dict[str, list[Recipe]] | None:
     if replay is None:
         return None
-    orders = cast(dict[str, dict[str, Any]], replay.get("orders", {}))
-    return {key: _recipe(fields) for key, fields in orders.items()}
+    orders = cast(dict[str, list[dict[str, Any]]], replay.get("orders", {}))
+    return {key: [_recipe(fields) for fields in each] for key, each in orders.items()}
 
 
 def _recipe(fields: Mapping[str, Any]) -> Recipe:
     tuples = {"order": tuple(fields["order"]), "seasonal": tuple(fields["seasonal"])}
+    tuples["seasons"] = tuple((int(length), float(smoothing)) for length, smoothing in fields["seasons"])
     return Recipe(**{**fields, **tuples})
 
 
-def _replay(models: Mapping[str, SeriesModel]) -> dict[str, JsonValue]:
-    orders = {key: asdict(model.recipe) for key, model in sorted(models.items())}
+def _replay(models: Mapping[str, list[SeriesModel]]) -> dict[str, JsonValue]:
+    orders = {key: [asdict(model.recipe) for model in each] for key, each in sorted(models.items())}
     return cast(dict[str, JsonValue], json.loads(json.dumps({"orders": orders})))
 
 
-def _note_dropped(models: Mapping[str, SeriesModel], covariates: list[str], name: str) -> None:
+def _note_dropped(models: Mapping[str, list[SeriesModel]], covariates: list[str], name: str) -> None:
     for position, covariate in enumerate(covariates):
-        dropped = [key for key, model in models.items() if position not in model.columns]
+        dropped = [key for key, (model, *_) in models.items() if position not in model.columns]
         if dropped:
             _log.warning(
                 "%s: covariate %s is constant or a combination of others in %d of %d series, %s the first;"
@@ -330,7 +338,7 @@ def _best_naive(panel: Panel, until: Cutoffs) -> int:
 
 def _fit_all(
     tasks: list[Task], search: Search, deadline: float | None, report: Callable[[int, float], None]
-) -> dict[str, SeriesModel | str]:
+) -> dict[str, list[SeriesModel] | str]:
     """Fit every series, or as many as the deadline allows; a reason in place of one that failed."""
     found = {}
     for key, outcome in _outcomes(tasks, search, deadline):
@@ -341,7 +349,7 @@ def _fit_all(
 
 def _outcomes(
     tasks: list[Task], search: Search, deadline: float | None
-) -> Iterator[tuple[str, SeriesModel | str]]:
+) -> Iterator[tuple[str, list[SeriesModel] | str]]:
     if _is_small(tasks, search, deadline):
         with threadpool_limits(1):  # the matrices are far too small to share
             for task in tasks:
@@ -369,7 +377,7 @@ def _is_small(tasks: list[Task], search: Search, deadline: float | None) -> bool
     return sum(len(task.y) for task in tasks) <= SMALL
 
 
-def _fit_in_worker(task: Task, search: Search, deadline: float | None) -> tuple[str, SeriesModel | str]:
+def _fit_in_worker(task: Task, search: Search, deadline: float | None) -> tuple[str, list[SeriesModel] | str]:
     """Fit in a process that the alarm ends at the deadline, wherever in a library it then is."""
     if deadline is not None:
         signal.setitimer(signal.ITIMER_REAL, max(deadline - time.monotonic(), 1e-3))

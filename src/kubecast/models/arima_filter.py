@@ -4,6 +4,7 @@ A series is ``profile + X beta + eta``, where ``eta`` is an ARIMA. Its residuals
 over the whole history; the forecast from an origin is a linear recursion over the last values and residuals.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,51 +15,61 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
+Smoothed = tuple[int, float]  # a season length and its smoothing
+
+
 @dataclass(frozen=True)
 class Profile:
-    """A causal season profile of one or several columns.
+    """A causal season profile of one or several columns: the sum of those of several season lengths.
 
     Attributes:
-        season_length: In steps; 0 removes nothing.
-        before: What the earlier seasons lead to expect of each row; shape of the values. The first season,
-            which has none before it, is expected to be itself.
-        after: The same, the row itself learnt from.
+        before: What the earlier seasons lead to expect of each row; shape of the values.
+        start: The first row with a whole season of each kind before it; earlier rows are taken as they are.
+        parts: By season length, what the seasons up to each row lead to expect of its phase.
     """
 
-    season_length: int
     before: Floats
-    after: Floats
+    start: int
+    parts: list[tuple[int, Floats]]
 
     def ahead(self, ends: Ints, horizon: int) -> Floats:
         """Shape (origins, horizon, ...): what each origin, and no later row, leads to expect."""
-        if self.season_length == 0:
-            return np.zeros((len(ends), horizon, *self.after.shape[1:]))
-        steps = np.arange(horizon) % self.season_length
-        return np.asarray(self.after[ends[:, None] + 1 - self.season_length + steps])
+        found = np.zeros((len(ends), horizon, *self.before.shape[1:]))
+        for length, after in self.parts:
+            found += after[ends[:, None] + 1 - length + np.arange(horizon) % length]
+        return found
 
 
-def season_profile(values: Floats, season_length: int, smoothing: float) -> Profile:
-    """Smooth each phase of the season exponentially over the seasons so far.
+def season_profile(values: Floats, seasons: Sequence[Smoothed]) -> Profile:
+    """Smooth each phase of a season exponentially over the seasons so far; the next takes what that leaves.
 
     Args:
         values: Shape (rows,) or (rows, columns).
-        season_length: In steps; 0 for no profile.
-        smoothing: Weight of the newest season, at least that of a plain mean: 0 is the mean of all so far,
-            1 the last season (a seasonal difference).
+        seasons: Each one's length in steps and the weight of its newest cycle, at least that of a plain mean:
+            0 is the mean of all so far, 1 the last one (a seasonal difference). Empty for no profile.
 
-    Source: the seasonal component of Winters (1960), "Forecasting sales by exponentially weighted moving
-    averages".
+    Source: the seasonal components of Taylor (2003), "Short-term electricity demand forecasting using double
+    seasonal exponential smoothing".
     """
-    if season_length == 0:
-        return Profile(0, np.zeros_like(values), np.zeros_like(values))
+    expected, rest, start, parts = np.zeros_like(values), values, 0, []
+    for length, smoothing in seasons:
+        before, after = rest.copy(), rest.copy()
+        before[start:], after[start:] = _smooth(rest[start:], length, smoothing)
+        expected, rest, start = expected + before, rest - before, start + length
+        parts.append((length, after))
+    return Profile(expected, start, parts)
+
+
+def _smooth(values: Floats, length: int, smoothing: float) -> tuple[Floats, Floats]:
+    """What is expected of each row before it is seen, the first cycle to be itself, and after."""
     before, after = values.copy(), values.copy()
-    for number, first in enumerate(range(season_length, len(values), season_length), start=1):
-        rows = slice(first, first + season_length)
+    for number, first in enumerate(range(length, len(values), length), start=1):
+        rows = slice(first, first + length)
         count = len(values[rows])
-        before[rows] = after[first - season_length : first - season_length + count]
+        before[rows] = after[first - length : first - length + count]
         weight = max(smoothing, 1 / (number + 1))
         after[rows] = before[rows] + weight * (values[rows] - before[rows])
-    return Profile(season_length, before, after)
+    return before, after
 
 
 def differenced(values: Floats, differences: tuple[int, int], period: int) -> Floats:
@@ -138,6 +149,24 @@ class Arima:
                 last @ weights[::-1] + shocks[:, : max(len(errors) - step, 0)] @ errors[step:]
             )
         return path[:, size:]
+
+
+def burg(values: Floats, order: int) -> list[float]:
+    """The autoregressive polynomial that predicts best forwards and backwards; it is stationary.
+
+    Source: Burg (1975), "Maximum entropy spectral analysis".
+    """
+    forward, backward, polynomial = values[1:], values[:-1], np.ones(1)
+    for _ in range(order):
+        power = float(forward @ forward + backward @ backward)
+        reflection = -2 * float(forward @ backward) / power if power > 0 else 0.0
+        polynomial = np.append(polynomial, 0.0)
+        polynomial = polynomial + reflection * polynomial[::-1]
+        forward, backward = (
+            (forward + reflection * backward)[1:],
+            (backward + reflection * forward)[:-1],
+        )
+    return [float(weight) for weight in polynomial]
 
 
 def invertible(ma: list[float]) -> list[float]:

@@ -1,9 +1,10 @@
 """One series' ARIMA: its season profile and orders chosen, its parameters estimated, its forecasts made."""
 
+import itertools
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from kubecast.models.arima_filter import (
     Arima,
     Floats,
     Ints,
+    Smoothed,
+    burg,
     constant_column,
     differenced,
     independent_columns,
@@ -23,10 +26,14 @@ from kubecast.models.arima_filter import (
 )
 
 MIN_ROWS = 20  # fewer do not tell one order from another
-SMOOTHINGS = (0.0, 0.2, 0.5, 1.0)
-BACKTESTS = 24  # origins that a profile is chosen by, in the last 30 % of the training rows
+SMOOTHINGS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)  # of one season
+BOTH = ((0.1, 0.3, 0.6), (0.1, 0.3, 0.6, 0.9))  # of a longer season, and of a shorter one in what that leaves
+SHARPNESS = 6  # power of the inverse errors that profiles are averaged by
+ROWS_PER_ORDER = 4  # fewer rows for each weight of a long autoregression would be fitted to noise
+CLEARLY = 1.1  # times better than with another differencing: the search of orders then has no test of it
+BACKTESTS = 48  # origins that a profile is chosen by, in the last half of the training rows
 
-Engine = Literal["css", "pmdarima", "statsforecast"]
+Engine = Literal["css", "pmdarima", "statsforecast", "burg"]
 
 
 @dataclass(frozen=True)
@@ -37,20 +44,25 @@ class Recipe:
         order: p, d, q.
         seasonal: P, D, Q.
         constant: Whether there is a mean or, after one difference, a drift.
-        season_length: Of the profile; 0 for none.
-        smoothing: Of the profile.
+        seasons: Of the profile, the longest first: length and smoothing of each.
+        weight: Share in the series' forecast.
     """
 
     order: tuple[int, int, int]
     seasonal: tuple[int, int, int] = (0, 0, 0)
     constant: bool = False
-    season_length: int = 0
-    smoothing: float = 0.0
+    seasons: tuple[Smoothed, ...] = ()
+    weight: float = 1.0
+
+    @property
+    def start(self) -> int:
+        """Rows that the profile takes before it expects anything."""
+        return sum(length for length, _ in self.seasons)
 
 
 @dataclass(frozen=True)
 class SeriesModel:
-    """One fitted series.
+    """One ARIMA of a series.
 
     Attributes:
         recipe: What was found by the search.
@@ -69,19 +81,22 @@ class SeriesModel:
     @property
     def needed(self) -> int:
         """Rows that an origin must have behind it."""
-        return self.recipe.season_length + self.arima.memory
+        return self.recipe.start + self.arima.memory
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a fit sees of one series: ``y`` and ``observed`` (rows,), regressors ``x`` (rows, columns)."""
+    """What a fit sees of one series: ``y`` and ``observed`` (rows,), regressors ``x`` (rows, columns).
+
+    ``recipes`` are those of a replay; without them the fit searches.
+    """
 
     unique_id: str
     y: Floats
     observed: NDArray[np.bool_]
     x: Floats
     anchor: str
-    recipe: Recipe | None
+    recipes: list[Recipe] | None
 
 
 @dataclass(frozen=True)
@@ -95,62 +110,113 @@ class Search:
     horizon: int
 
 
-def fit_series(task: Task, search: Search) -> tuple[str, SeriesModel | str]:
+def fit_series(task: Task, search: Search) -> tuple[str, list[SeriesModel] | str]:
     """Fit one series.
 
     Returns:
-        Its name, and its model or the reason why there is none.
+        Its name, and its models, whose weights sum to 1, or the reason why there is none.
     """
     try:
         # Of trial orders that the search then leaves: what matters of them is the error, if there is one.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = _fit_model(task, search)
+            models = _fit_models(task, search)
     except Exception as error:  # whatever the libraries raise on one series, the others go on
         return task.unique_id, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    if not model.arima.is_stable() or not np.isfinite([*model.beta, *model.arima.ar, *model.arima.ma]).all():
-        return task.unique_id, f"no stable parameters for order {model.recipe.order} {model.recipe.seasonal}"
-    return task.unique_id, replace(model, anchor=task.anchor)
+    for model in models:
+        if (
+            not model.arima.is_stable()
+            or not np.isfinite([*model.beta, *model.arima.ar, *model.arima.ma]).all()
+        ):
+            recipe = model.recipe
+            return task.unique_id, f"no stable parameters for order {recipe.order} {recipe.seasonal}"
+    return task.unique_id, [replace(model, anchor=task.anchor) for model in models]
 
 
-def _fit_model(task: Task, search: Search) -> SeriesModel:
-    if task.recipe is not None:
-        return _estimate(task, task.recipe, search, search.engine)
-    season, smoothing = _choose_profile(task, search)
-    start = Recipe((0, 0, 0), season_length=season, smoothing=smoothing)
-    return _estimate(task, start, search, None)
+def _fit_models(task: Task, search: Search) -> list[SeriesModel]:
+    if task.recipes is not None:
+        return [_estimate(task, recipe, search, search.engine) for recipe in task.recipes]
+    return [_fit_trial(task, trial, search) for trial in _best_trials(task, search)]
 
 
-def _choose_profile(task: Task, search: Search) -> tuple[int, float]:
-    """The profile whose forecasts, with an ARMA of low order, are best from the last training origins.
+def _fit_trial(task: Task, trial: "_Trial", search: Search) -> SeriesModel:
+    engine: Engine | None = "burg" if search.engine == "burg" else None
+    return _estimate(task, trial.recipe, search, engine, trial.difference)
 
-    Returns:
-        Season length, 0 for none, and smoothing.
+
+class _Trial(NamedTuple):
+    """A profile with an autoregression by Burg's method.
+
+    Attributes:
+        error: Of its backtest.
+        recipe: What is tried.
+        difference: For the search of orders; None: by its own test.
     """
-    best = (np.inf, 0, 0.0)
-    candidates = [(m, smoothing) for m in search.profiles for smoothing in SMOOTHINGS]
-    if search.settings.deseasonalize == "auto" and candidates:
-        candidates.append((0, 0.0))
-    p, d, q = search.settings.max_order
-    for season, smoothing in candidates:
-        for difference in range(min(d, 1) + 1):
-            order = (min(p, 2), difference, min(q, 1))
-            recipe = Recipe(order, constant=difference == 0, season_length=season, smoothing=smoothing)
-            best = min(best, (_backtest(task, recipe, search), season, smoothing))
-    return best[1:]
+
+    error: float
+    recipe: Recipe
+    difference: int | None = None
+
+
+def _best_trials(task: Task, search: Search) -> list[_Trial]:
+    """The profiles, with their differencing, whose forecasts from the last training origins are best."""
+    tried = [
+        _Trial(_backtest(task, recipe, search), recipe)
+        for seasons in _profiles(search)
+        for difference in range(min(search.settings.max_order[1], 1) + 1)
+        for recipe in [_trial_recipe(seasons, difference, task, search)]
+    ]
+    tried = [trial._replace(difference=_clear_difference(trial, tried)) for trial in tried]
+    best = sorted((trial for trial in tried if trial.error < np.inf), key=lambda trial: trial.error)
+    best = best[: search.settings.averaged]
+    if not best:  # nothing could be compared
+        return [_Trial(np.inf, _trial_recipe((), min(search.settings.max_order[1], 1), task, search))]
+    floor = best[0].error or 1.0
+    weights = np.array([(floor / (trial.error or floor)) ** SHARPNESS for trial in best])
+    shares = (weights / weights.sum()).tolist()
+    return [
+        trial._replace(recipe=replace(trial.recipe, weight=share))
+        for trial, share in zip(best, shares, strict=True)
+    ]
+
+
+def _clear_difference(trial: _Trial, tried: list[_Trial]) -> int | None:
+    """The trial's differencing, unless another does nearly as well."""
+    difference = trial.recipe.order[1]
+    others = [other.error for other in tried if other.recipe.order[1] != difference]
+    return difference if CLEARLY * trial.error < min(others, default=np.inf) else None
+
+
+def _trial_recipe(seasons: tuple[Smoothed, ...], difference: int, task: Task, search: Search) -> Recipe:
+    start = sum(length for length, _ in seasons)
+    p = min(search.settings.max_order[0], max(len(task.y) - start, 0) // ROWS_PER_ORDER)
+    return Recipe((p, difference, 0), constant=difference == 0, seasons=seasons)
+
+
+def _profiles(search: Search) -> list[tuple[Smoothed, ...]]:
+    """Those that are tried: of one season, of two, and where the settings allow it none."""
+    if not search.profiles:
+        return [()] if search.engine == "burg" else []
+    lengths = sorted(search.profiles, reverse=True)
+    none: list[tuple[Smoothed, ...]] = [()] if search.settings.deseasonalize == "auto" else []
+    one = [((length, smoothing),) for length in lengths for smoothing in SMOOTHINGS]
+    pairs = itertools.product(itertools.combinations(lengths, 2), *BOTH)
+    return [*none, *one, *(((long, slow), (short, fast)) for (long, short), slow, fast in pairs)]
 
 
 def _backtest(task: Task, recipe: Recipe, search: Search) -> float:
-    """Mean absolute error over the horizon; infinite where the recipe does not work."""
-    size, horizon = len(task.y), search.horizon
-    first, last = max(int(0.7 * size), recipe.season_length + MIN_ROWS), size - 1 - horizon
-    if first > last:
-        return float("inf")
+    """The error of a recipe with Burg's autoregression; infinite where it does not work."""
     try:
-        model = _estimate(task, recipe, search, "css")
+        return _error(task, _estimate(task, recipe, search, "burg"), search)
     except (ValueError, ArithmeticError, np.linalg.LinAlgError):
         return float("inf")
-    if not model.arima.is_stable():
+
+
+def _error(task: Task, model: SeriesModel, search: Search) -> float:
+    """Mean absolute error over the horizon in the newer half of the rows; infinite where there is none."""
+    size, horizon = len(task.y), search.horizon
+    first, last = max(size // 2, model.recipe.start + MIN_ROWS), size - 1 - horizon
+    if first > last:
         return float("inf")
     ends = np.unique(np.linspace(first, last, BACKTESTS).astype(np.int64))
     later = ends[:, None] + 1 + np.arange(horizon)
@@ -159,17 +225,26 @@ def _backtest(task: Task, recipe: Recipe, search: Search) -> float:
     return error if np.isfinite(error) else float("inf")
 
 
-def _estimate(task: Task, recipe: Recipe, search: Search, engine: Engine | None) -> SeriesModel:
-    """Fit the recipe's orders by an engine, or with ``None`` search them; then fit the regressors."""
-    season = recipe.season_length
-    target = (task.y - season_profile(task.y, season, recipe.smoothing).before)[season:]
-    design = (task.x - season_profile(task.x, season, recipe.smoothing).before)[season:]
+def _estimate(
+    task: Task,
+    recipe: Recipe,
+    search: Search,
+    engine: Engine | None,
+    difference: int | None = None,
+) -> SeriesModel:
+    """Fit the recipe's orders by an engine, or with ``None`` search them; then fit the regressors.
+
+    ``difference`` is that of a search, which tests for it where there is none.
+    """
+    profile = season_profile(task.y, recipe.seasons)
+    target = (task.y - profile.before)[profile.start :]
+    design = (task.x - season_profile(task.x, recipe.seasons).before)[profile.start :]
     columns = independent_columns(design)
     design = design[:, columns]
     remainder = target - _least_squares(target, design)
     scale = float(remainder.std()) or 1.0
     if engine is None:
-        recipe, arima = _search_orders(remainder / scale, recipe, search)
+        recipe, arima = _search_orders(remainder / scale, recipe, search, difference)
         if not arima.is_stable():  # statsforecast's conditional least squares does not exclude it
             arima = _refit(remainder / scale, recipe, search.period, search.engine)
     else:
@@ -187,9 +262,13 @@ def _least_squares(target: Floats, design: Floats) -> Floats:
     return np.asarray(centred @ np.linalg.lstsq(centred, target, rcond=None)[0])
 
 
-def _search_orders(values: Floats, recipe: Recipe, search: Search) -> tuple[Recipe, Arima]:
+def _search_orders(
+    values: Floats, recipe: Recipe, search: Search, difference: int | None
+) -> tuple[Recipe, Arima]:
     run = {"css": _css_search, "pmdarima": _pmdarima_search, "statsforecast": _statsforecast_search}
-    order, seasonal, constant, ar, ma = run[search.engine](values, search)
+    if search.settings.max_order[1] == 0:
+        difference = 0
+    order, seasonal, constant, ar, ma = run[search.engine](values, search, difference)
     found = replace(recipe, order=order, seasonal=seasonal, constant=constant)
     return found, Arima(ar, ma, (order[1], seasonal[1]), search.period)
 
@@ -205,11 +284,11 @@ def _seasonal_difference(values: Floats, search: Search) -> int:
     return int(nsdiffs(values, m=search.period, max_D=1, test=search.settings.seasonal_test))
 
 
-def _css_search(values: Floats, search: Search) -> _Found:
+def _css_search(values: Floats, search: Search, difference: int | None) -> _Found:
     (p, d, q), settings = search.settings.max_order, search.settings
     seasonal_d = _seasonal_difference(values, search)
     values = differenced(values, (0, seasonal_d), search.period)
-    d = count_differences(values, d)
+    d = count_differences(values, d) if difference is None else difference
     found = search_css(
         differenced(values, (d, 0), search.period),
         Limits(p, q, search.period),
@@ -222,7 +301,7 @@ def _css_search(values: Floats, search: Search) -> _Found:
     return (orders.p, d, orders.q), seasonal, orders.constant, found.ar, found.ma
 
 
-def _pmdarima_search(values: Floats, search: Search) -> _Found:
+def _pmdarima_search(values: Floats, search: Search, difference: int | None) -> _Found:
     from pmdarima import auto_arima
 
     (p, d, q), settings = search.settings.max_order, search.settings
@@ -230,7 +309,7 @@ def _pmdarima_search(values: Floats, search: Search) -> _Found:
         values,
         start_p=min(p, 2),
         start_q=min(q, 2),
-        d=None if d else 0,
+        d=difference,
         D=_seasonal_difference(values, search),
         max_p=p,
         max_d=d,
@@ -254,13 +333,13 @@ def _pmdarima_polynomials(fit: Any) -> tuple[list[float], list[float]]:
     return results.polynomial_reduced_ar.tolist(), results.polynomial_reduced_ma.tolist()
 
 
-def _statsforecast_search(values: Floats, search: Search) -> _Found:
+def _statsforecast_search(values: Floats, search: Search, difference: int | None) -> _Found:
     from statsforecast.arima import auto_arima_f
 
     (max_p, max_d, max_q), settings = search.settings.max_order, search.settings
     fit = auto_arima_f(  # type: ignore[no-untyped-call]
         values,
-        d=None if max_d else 0,
+        d=difference,
         D=_seasonal_difference(values, search),
         max_p=max_p,
         max_d=max_d,
@@ -298,6 +377,8 @@ def _refit(values: Floats, recipe: Recipe, period: int, engine: Engine) -> Arima
             values
         )
         polynomials = _pmdarima_polynomials(fit)
+    elif engine == "burg":
+        polynomials = (burg(np.diff(values, recipe.order[1]), recipe.order[0]), [1.0])
     else:
         from statsforecast.arima import arima
 
@@ -329,18 +410,17 @@ def forecast_series(model: SeriesModel, y: Floats, x: Floats, x_future: Floats, 
         Shape (origins, horizon).
     """
     recipe, arima, horizon = model.recipe, model.arima, x_future.shape[1]
-    season = recipe.season_length
-    profile = season_profile(y, season, recipe.smoothing)
-    x_profile = season_profile(x[:, model.columns], season, recipe.smoothing)
-    design = (x[:, model.columns] - x_profile.before)[season:]
+    profile = season_profile(y, recipe.seasons)
+    x_profile = season_profile(x[:, model.columns], recipe.seasons)
+    design = (x[:, model.columns] - x_profile.before)[profile.start :]
     future = x_future[:, :, model.columns] - x_profile.ahead(ends, horizon)
-    local = ends - season
+    local = ends - profile.start
     if recipe.constant:
-        constants = constant_column(len(y) - season + horizon, arima)
+        constants = constant_column(len(y) - profile.start + horizon, arima)
         design = np.column_stack([constants[: len(design)], design])
         ahead = constants[local[:, None] + 1 + np.arange(horizon)]
         future = np.concatenate([ahead[:, :, None], future], axis=2)
     beta = np.asarray(model.beta)
-    remainder = (y - profile.before)[season:] - design @ beta
+    remainder = (y - profile.before)[profile.start :] - design @ beta
     ahead = arima.forecast(remainder, local, horizon) + profile.ahead(ends, horizon)
     return np.asarray(ahead + future @ beta)

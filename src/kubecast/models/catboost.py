@@ -1,11 +1,13 @@
-"""CatBoost: one global model of all series, of one-step forecasts on the features of ``kubecast.features``.
+"""CatBoost: a global model of all series, of one-step forecasts on the features of ``kubecast.features``.
+
+Several may be averaged, each with differences and a seed of its own.
 
 A fit takes seconds to minutes, so one that was interrupted starts again: ``FitPlan.checkpoint`` is not used.
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import numpy as np
 import pandas as pd
 from catboost import CatBoostError, CatBoostRegressor
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kubecast.config import CatBoostSettings
 from kubecast.errors import IntegrityError, ModelError
@@ -22,63 +24,103 @@ from kubecast.models.base import FitLog, FitPlan
 from kubecast.models.seasonal_naive import forecast_frame, seasonal_naive
 from kubecast.panel import Cutoffs, Panel
 
-MODEL_FILE, SPEC_FILE = "catboost.cbm", "catboost.json"
+SPEC_FILE = "catboost.json"
 LARGEST_FILE = 4 << 30
 REPORT_EVERY = 10  # iterations
 SAVING = 0.5  # seconds before the deadline that are left for saving
 TAIL = 10  # the tail that stops a fit early is one row in so many
 CHOICE_ORIGINS, CHOICE_SERIES = 100, 100  # from which naive forecasts are compared
+BACKTESTS = 4  # origins of each series in the tail, more where there are few, that models are weighed by
+SHARPNESS = 4  # power of the inverse errors that they are weighed by
 OD_PVAL = 0.001  # without one CatBoost's IncToDec detector is off
+
+
+class _SavedMember(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    spec: FeatureSpec
+    weight: float
 
 
 class _Saved(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     name: str
-    spec: FeatureSpec
+    members: list[_SavedMember] = Field(min_length=1)
+
+
+class _Recipe(BaseModel):
+    """What repeats one model's fit."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    iterations: int
+    differences: list[int]
+    weight: float = 1.0
 
 
 class _Replay(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    iterations: int
-    differences: list[int]
+    members: list[_Recipe] = Field(min_length=1)
 
 
 @dataclass(frozen=True)
-class CatBoostForecaster:
-    """A fitted CatBoost model.
+class Member:
+    """One fitted model.
 
     Attributes:
         model: Forecasts one scaled, differenced step.
         spec: Its features.
-        name: Column of the forecasts.
+        weight: Share in the forecast.
     """
 
     model: CatBoostRegressor
     spec: FeatureSpec
-    name: str
+    weight: float = 1.0
 
-    def forecast(self, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
-        """See ``Forecaster.forecast``; short and constant histories get the seasonal naive forecast."""
+    def forecast(self, panel: Panel, origins: Cutoffs) -> NDArray[np.float64]:
+        """Shape (origins, horizon); short and constant histories get the seasonal naive forecast."""
         values = seasonal_naive(panel, origins, self.spec.season_lengths[0])
         use = usable(panel, origins, self.spec)
         found = recursive_forecast(panel, Cutoffs(origins.frame[use]), self.spec, self.model)
         values[use] = np.where(np.isfinite(found), found, values[use])
-        return forecast_frame(panel, origins, values, self.name)
+        return values
+
+
+@dataclass(frozen=True)
+class CatBoostForecaster:
+    """Fitted CatBoost models, averaged.
+
+    Attributes:
+        members: Their weights sum to 1.
+        name: Column of the forecasts.
+    """
+
+    members: list[Member]
+    name: str
+
+    def forecast(self, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
+        """See ``Forecaster.forecast``; short and constant histories get the seasonal naive forecast."""
+        total = sum(member.weight * member.forecast(panel, origins) for member in self.members)
+        return forecast_frame(panel, origins, np.asarray(total), self.name)
 
     def importance(self) -> dict[str, float]:
         """By feature, how much the prediction changes where it does, in percent of all features."""
-        values = self.model.get_feature_importance()
-        return {
-            str(name): float(value) for name, value in zip(self.model.feature_names_, values, strict=True)
-        }
+        found: dict[str, float] = {}
+        for member in self.members:
+            values = member.model.get_feature_importance()
+            for name, value in zip(member.model.feature_names_, values, strict=True):
+                found[str(name)] = found.get(str(name), 0.0) + member.weight * float(value)
+        return found
 
     def save(self, directory: Path) -> None:
-        """Write ``catboost.cbm`` and ``catboost.json``."""
+        """Write ``catboost-1.cbm`` and so on, and ``catboost.json``."""
         directory.mkdir(parents=True, exist_ok=True)
-        self.model.save_model(str(directory / MODEL_FILE), format="cbm")
-        (directory / SPEC_FILE).write_text(_Saved(name=self.name, spec=self.spec).model_dump_json(indent=1))
+        for number, member in enumerate(self.members, start=1):
+            member.model.save_model(str(_model_file(directory, number)), format="cbm")
+        members = [_SavedMember(spec=member.spec, weight=member.weight) for member in self.members]
+        (directory / SPEC_FILE).write_text(_Saved(name=self.name, members=members).model_dump_json(indent=1))
 
     @classmethod
     def load(cls, directory: Path) -> "CatBoostForecaster":
@@ -87,17 +129,27 @@ class CatBoostForecaster:
         Raises:
             IntegrityError: A file is missing or not what ``save`` writes.
         """
-        path = directory / MODEL_FILE
         try:
             saved = _Saved.model_validate_json((directory / SPEC_FILE).read_text())
-            size = path.stat().st_size
-            if not 0 < size <= LARGEST_FILE:
-                raise IntegrityError(f"{path}: {size} bytes; allowed: 1 to {LARGEST_FILE}")
-            model = CatBoostRegressor().load_model(str(path), format="cbm")
+            members = [
+                Member(_load_model(_model_file(directory, number)), member.spec, member.weight)
+                for number, member in enumerate(saved.members, start=1)
+            ]
         except (OSError, ValidationError, UnicodeDecodeError, CatBoostError) as error:
             reason = " ".join(str(error).split())[:200]
             raise IntegrityError(f"{directory}: not a saved CatBoost model ({reason})") from error
-        return cls(model, saved.spec, saved.name)
+        return cls(members, saved.name)
+
+
+def _model_file(directory: Path, number: int) -> Path:
+    return directory / f"catboost-{number}.cbm"
+
+
+def _load_model(path: Path) -> CatBoostRegressor:
+    size = path.stat().st_size
+    if not 0 < size <= LARGEST_FILE:
+        raise IntegrityError(f"{path}: {size} bytes; allowed: 1 to {LARGEST_FILE}")
+    return CatBoostRegressor().load_model(str(path), format="cbm")
 
 
 @dataclass
@@ -126,7 +178,7 @@ class _Watch:
 
 @dataclass(frozen=True)
 class _Fitted:
-    forecaster: CatBoostForecaster
+    member: Member
     curves: dict[str, list[float]]
     late: bool
 
@@ -146,48 +198,77 @@ class CatBoostTrainer:
     def fit(self, panel: Panel, until: Cutoffs, plan: FitPlan) -> tuple[CatBoostForecaster, FitLog]:
         """See ``Trainer.fit``.
 
-        The last max(horizon, 10 %) steps of each series before ``until`` stop the fit early.
-        ``FitLog.replay`` holds the number of trees and the differences.
+        The last max(horizon, 10 %) steps of each series before ``until`` stop the fit early, and weigh the
+        models where there are several. ``FitLog.replay`` holds each one's number of trees, differences and
+        weight; ``FitLog.curves`` are those of the heaviest.
 
         Raises:
             ModelError: No series has enough rows, or CatBoost fails.
         """
         started = time.monotonic()
-        replay = None if plan.replay is None else _read_replay(plan.replay)
-        if replay is None:
-            replay = _Replay(
-                iterations=self.settings.iterations,
-                differences=choose_differences(panel, until, self.settings),
-            )
-        fitted = self._fit_once(panel, until, plan, replay)
-        trees = int(fitted.forecaster.model.tree_count_)
+        recipes = self._recipes(panel, until) if plan.replay is None else _read_replay(plan.replay).members
+        fitted = self._fit_all(panel, until, plan, recipes)
+        members = [each.member for each in fitted]
+        if plan.replay is None:
+            members = _weighed(members, panel, until)
+        heaviest = int(np.argmax([member.weight for member in members]))
+        trees = int(members[heaviest].model.tree_count_)
         log = FitLog(
-            stopped=self._stopped(plan, fitted),
-            replay=plan.replay or {"iterations": trees, "differences": list(replay.differences)},
-            curves=fitted.curves,
+            stopped=self._stopped(plan, fitted, heaviest),
+            replay=plan.replay or _Replay(members=[_recipe(member) for member in members]).model_dump(),
+            curves=fitted[heaviest].curves,
             best=trees - 1,
             seconds=time.monotonic() - started,
-            fallbacks=_fallbacks(panel, until, fitted.forecaster.spec),
+            fallbacks=_fallbacks(panel, until, members[heaviest].spec),
         )
-        return fitted.forecaster, log
+        return CatBoostForecaster(members, self.name), log
 
-    def _stopped(self, plan: FitPlan, fitted: _Fitted) -> str:
-        if fitted.late:
+    def _recipes(self, panel: Panel, until: Cutoffs) -> list[_Recipe]:
+        """Each model's own differences; where there are fewer, other seeds of the first ones."""
+        several = candidate_differences(panel, until, self.settings)
+        count = self.settings.averaged
+        return [
+            _Recipe(iterations=self.settings.iterations, differences=several[number % len(several)])
+            for number in range(count)
+        ]
+
+    def _fit_all(self, panel: Panel, until: Cutoffs, plan: FitPlan, recipes: list[_Recipe]) -> list[_Fitted]:
+        """Fit one model after the other; those that the deadline leaves no time for are left out."""
+        fitted: list[_Fitted] = []
+        for number, recipe in enumerate(recipes):
+            if fitted and fitted[-1].late:
+                break
+            fitted.append(self._fit_once(panel, until, plan, recipe, number, len(recipes)))
+        total = sum(each.member.weight for each in fitted)
+        return [
+            replace(each, member=replace(each.member, weight=each.member.weight / total)) for each in fitted
+        ]
+
+    def _stopped(self, plan: FitPlan, fitted: list[_Fitted], heaviest: int) -> str:
+        if fitted[-1].late:
             return "time_limit"
         if plan.replay is not None:
             return "replayed"
-        grown = len(fitted.curves["train"])
+        grown = len(fitted[heaviest].curves["train"])
         return "early_stopping" if grown < self.settings.iterations else "max_iterations"
 
-    def _fit_once(self, panel: Panel, until: Cutoffs, plan: FitPlan, recipe: _Replay) -> _Fitted:
+    def _fit_once(
+        self, panel: Panel, until: Cutoffs, plan: FitPlan, recipe: _Recipe, number: int, count: int
+    ) -> _Fitted:
         spec = design(panel, until, self.settings, recipe.differences)
         features, target, rows = training_features(panel, until, spec, self.settings.max_rows)
         tail = plan.replay is None
         held_out = _in_tail(panel, until, rows) & tail
         if held_out.all():
             raise ModelError(_too_short(panel, until, spec, tail))
-        watch = _Watch(_stop_at(plan), plan.report, self.settings.eval_metric)
-        model = CatBoostRegressor(**self._parameters(), iterations=recipe.iterations, random_seed=plan.seed)
+        done = number * self.settings.iterations  # progress is over all models
+        watch = _Watch(
+            _stop_at(plan),
+            lambda step, loss: plan.report((done + step) // count, loss),
+            self.settings.eval_metric,
+        )
+        seed = plan.seed + number
+        model = CatBoostRegressor(**self._parameters(), iterations=recipe.iterations, random_seed=seed)
         evaluation = (features[held_out], target[held_out]) if held_out.any() else None
         try:
             model.fit(
@@ -201,7 +282,7 @@ class CatBoostTrainer:
             raise ModelError(f"catboost: {' '.join(str(error).split())[:200]}") from error
         if watch.raised is not None:
             raise watch.raised
-        return _Fitted(CatBoostForecaster(model, spec, self.name), _curves(model, self.settings), watch.late)
+        return _Fitted(Member(model, spec, recipe.weight), _curves(model, self.settings), watch.late)
 
     def _parameters(self) -> dict[str, Any]:
         parameters = self.settings.model_dump(include=_PASSED)
@@ -224,18 +305,69 @@ _PASSED = {
 }
 
 
-def choose_differences(panel: Panel, until: Cutoffs, settings: CatBoostSettings) -> list[int]:
-    """Take the settings' differences, else the lag whose naive forecasts before ``until`` err least.
+def candidate_differences(panel: Panel, until: Cutoffs, settings: CatBoostSettings) -> list[list[int]]:
+    """The settings' differences, else lags by how much their naive forecasts before ``until`` err.
 
     Candidates are 1 and the season lengths that nine series in ten hold twice. Naive errors of the whole
-    history do not depend on the seed. Comparing fits on a held-out tail did, and its choices forecast worse.
+    history do not depend on the seed. To take the one whose fit forecasts a held-out tail best did, and its
+    choices forecast worse.
     """
     if settings.differences != "auto":
-        return [] if settings.differences == "none" else settings.differences
+        return [[] if settings.differences == "none" else settings.differences]
     _, length = _lengths(panel, until)
     typical = float(np.quantile(length, 0.1)) if len(length) else 0.0
     seasons = [m for m in panel.spec.season_lengths if m > 1 and 2 * m + panel.spec.horizon <= typical]
-    return [min([1, *seasons], key=lambda lag: _naive_error(panel, until, lag))]
+    lags = sorted([1, *seasons], key=lambda lag: _naive_error(panel, until, lag))
+    return [[lag] for lag in lags]
+
+
+def _weighed(members: list[Member], panel: Panel, until: Cutoffs) -> list[Member]:
+    """Weigh models by their forecasts over the horizon from a few origins in the tail."""
+    origins = _tail_origins(panel, until)
+    if len(members) == 1 or not len(origins):
+        return members
+    rows = panel.rows_of(origins)
+    steps, y = np.arange(1, panel.spec.horizon + 1), panel.frame["y"].to_numpy(dtype=np.float64)
+    scale = row_scales(panel, [panel.spec.season_lengths[0]])[rows][:, None]
+    errors = [
+        np.nanmean(
+            np.abs(member.forecast(panel, origins) - y[rows[:, None] + steps])
+            / np.where(scale > 0, scale, np.nan)
+        )
+        for member in members
+    ]
+    weights = np.maximum(errors, np.finfo(float).tiny) ** -float(SHARPNESS)
+    if not np.isfinite(weights).all() or not weights.sum() > 0:
+        return members
+    return [
+        replace(member, weight=float(weight))
+        for member, weight in zip(members, weights / weights.sum(), strict=True)
+    ]
+
+
+def _tail_origins(panel: Panel, until: Cutoffs) -> Cutoffs:
+    """Origins of some series whose horizon lies in the tail."""
+    ends, length = _lengths(panel, until)
+    span = np.maximum(panel.spec.horizon, length // TAIL) - panel.spec.horizon
+    some = _spread(len(ends), CHOICE_SERIES)
+    each = max(BACKTESTS, CHOICE_ORIGINS // max(len(some), 1))
+    at = [np.empty(0, dtype=np.int64)]
+    for end, steps, rows in zip(ends[some], span[some], length[some], strict=True):
+        if rows > panel.spec.horizon:
+            last = end - panel.spec.horizon
+            at.append(np.unique(np.linspace(last - steps, last, each).astype(np.int64)))
+    return Cutoffs.of(panel.frame.iloc[np.concatenate(at)], "ds")
+
+
+def _spread(count: int, most: int) -> NDArray[np.int64]:
+    """At most so many of ``count`` positions, evenly spread."""
+    return np.unique(np.linspace(0, max(count - 1, 0), most).astype(np.int64))[:count]
+
+
+def _recipe(member: Member) -> _Recipe:
+    return _Recipe(
+        iterations=int(member.model.tree_count_), differences=member.spec.differences, weight=member.weight
+    )
 
 
 def _naive_error(panel: Panel, until: Cutoffs, lag: int) -> float:
@@ -252,7 +384,7 @@ def _naive_error(panel: Panel, until: Cutoffs, lag: int) -> float:
 def _past_origins(panel: Panel, until: Cutoffs) -> Cutoffs:
     """Origins whose horizon ends by ``until``, evenly spread over the history and the series."""
     ends, length = _lengths(panel, until)
-    some = np.unique(np.linspace(0, max(len(ends) - 1, 0), CHOICE_SERIES).astype(np.int64))[: len(ends)]
+    some = _spread(len(ends), CHOICE_SERIES)
     back = max(panel.spec.season_lengths)
     at = [np.empty(0, dtype=np.int64)]
     for end, rows in zip(ends[some], length[some], strict=True):
@@ -268,7 +400,8 @@ def _read_replay(replay: dict[str, Any]) -> _Replay:
         return _Replay.model_validate(replay)
     except ValidationError as error:
         raise ModelError(
-            f"replay {replay} is not that of a CatBoost fit; allowed: iterations, differences"
+            f"replay {replay} is not that of a CatBoost fit; allowed: members with iterations,"
+            " differences and weight"
         ) from error
 
 

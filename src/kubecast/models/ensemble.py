@@ -1,8 +1,8 @@
 """The ensemble: members weighed on rolling origins, and quantiles around their combination.
 
 Weights are judged cross-fitted: the forecasts of one block of origins are combined with weights from the
-others, less the origins whose targets overlap it. So is the choice of a single member, and a stack that is no
-better than that is not used.
+others, less the origins whose targets overlap it. So is the choice of a single member, and a stack that is
+worse than that by more than a standard error over the blocks is not used.
 """
 
 import logging
@@ -322,6 +322,19 @@ def _cross_loss(data: _Scaled, blocks: Mapping[int, _Fold], weights: Mapping[int
     return data.take(held).loss(combined[held])
 
 
+def _standard_error(
+    data: _Scaled, blocks: Mapping[int, _Fold], some: Mapping[int, Weights], others: Mapping[int, Weights]
+) -> float:
+    """Of the mean over blocks of the difference in loss between two ways to weigh; 0 of a single block."""
+    differences = [
+        _cross_loss(data, {block: fold}, some) - _cross_loss(data, {block: fold}, others)
+        for block, fold in blocks.items()
+    ]
+    if len(differences) < 2:
+        return 0.0
+    return float(np.std(differences, ddof=1) / np.sqrt(len(differences)))
+
+
 def _combined(table: pd.DataFrame, weights: Mapping[str, float]) -> Floats:
     values = table[list(weights)].to_numpy(dtype=np.float64)
     return np.asarray(values @ np.array(list(weights.values())))
@@ -435,15 +448,19 @@ def _choose(
     shrinkage = _choose_shrinkage(data, blocks, method, rounds)
     combined, by_block = cross_fit(validation, series, names, method, rounds, shrinkage)
     notes = _notes_on_blocks(validation, by_block)
-    loss = _cross_loss(data, blocks, by_block or _cross_weights(data, blocks, method))
+    stacked = by_block or _cross_weights(data, blocks, method)
+    loss = _cross_loss(data, blocks, stacked)
     # The smallest loss of several on the same rows flatters: the choice is cross-fitted as the weights are.
-    rival = _cross_loss(data, blocks, _cross_weights(data, blocks, "best")) if held_out else alone[best]
+    single = _cross_weights(data, blocks, "best") if held_out else {}
+    rival = _cross_loss(data, blocks, single) if held_out else alone[best]
+    # Blocks are few: a member ahead by no more than chance gives is not expected to stay ahead of its stack.
+    doubt = _standard_error(data, blocks, stacked, single) if held_out else 0.0
     without = _losses_without(data, blocks, method, rounds, shrinkage)
     weights = _shrunk(data, _fit(data, method, rounds), shrinkage)
-    if loss >= rival:
+    if loss - doubt >= rival:
         notes.append(
             f"the stack's MASE on held-out blocks is {loss:.4g}, that of the best member of the other blocks"
-            f" {rival:.4g}: {best} alone is used"
+            f" {rival:.4g}, the difference's standard error {doubt:.2g}: {best} alone is used"
         )
         method, shrinkage, combined = "best_member", 0.0, validation[best]
         weights = {name: float(name == best) for name in names}

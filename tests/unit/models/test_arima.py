@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pydantic import ValidationError
+from scipy.signal import lfilter
 from statsmodels.tsa.statespace.sarimax import SARIMAX
 
 from kubecast.config import ArimaSettings
@@ -20,6 +21,7 @@ from kubecast.models import arima as module
 from kubecast.models.arima import ArimaForecaster, ArimaTrainer
 from kubecast.models.arima_filter import (
     Arima,
+    burg,
     fourier,
     independent_columns,
     invertible,
@@ -47,16 +49,16 @@ def errors(panel: Panel, values: np.ndarray, origins: Cutoffs) -> float:
 
 def test_season_profile_is_causal_and_smooths_each_phase() -> None:
     values = np.array([1.0, 10.0, 3.0, 20.0, 8.0, 30.0])
-    profile = season_profile(values, 2, 0.5)
+    profile = season_profile(values, [(2, 0.5)])
     np.testing.assert_array_equal(profile.before, [1, 10, 1, 10, 2, 15])
     np.testing.assert_array_equal(profile.ahead(np.array([3]), 3), [[2, 15, 2]])
 
 
 def test_season_profile_without_smoothing_is_the_mean_so_far() -> None:
     values = np.random.default_rng(0).normal(size=(40, 2))
-    profile = season_profile(values, 4, 0.0)
-    np.testing.assert_allclose(profile.after[-1], values[3::4].mean(axis=0))
-    np.testing.assert_allclose(season_profile(values, 4, 1.0).before[4:], values[:-4])
+    profile = season_profile(values, [(4, 0.0)])
+    np.testing.assert_allclose(profile.parts[0][1][-1], values[3::4].mean(axis=0))
+    np.testing.assert_allclose(season_profile(values, [(4, 1.0)]).before[4:], values[:-4])
 
 
 @pytest.mark.parametrize(
@@ -130,16 +132,60 @@ def test_profile_takes_the_season_length_that_forecasts_best(make_panel: MakePan
     rows["y"] += np.where(np.arange(800) % 48 < 24, 40.0, -40.0)
     panel = make_panel(rows, season_lengths=[24, 48])
     forecaster = train(panel)
-    assert forecaster.models["s0"].recipe.season_length == 48
+    assert forecaster.models["s0"][0].recipe.start == 48
     assert forecaster.fallback_season == 48
 
 
-def test_auto_leaves_a_series_without_season_alone(make_panel: MakePanel) -> None:
+@pytest.mark.parametrize("seed", range(4))
+def test_auto_forecasts_a_random_walk_as_well_as_the_naive_method(make_panel: MakePanel, seed: int) -> None:
     rows = hourly(series=1)
-    rows["y"] = np.cumsum(np.random.default_rng(3).normal(size=len(rows)))
-    recipe = train(make_panel(rows)).models["s0"].recipe
-    assert (recipe.season_length, recipe.order[1]) == (0, 1)
-    assert train(make_panel(rows), deseasonalize="profile").models["s0"].recipe.season_length == 24
+    rows["y"] = np.cumsum(np.random.default_rng(seed).normal(size=len(rows)))
+    panel = make_panel(rows)
+    origins = panel.part("test")
+    found = train(panel).forecast(panel, origins)["arima"].to_numpy()
+    assert errors(panel, found, origins) < 1.5 * errors(panel, seasonal_naive(panel, origins, 1), origins)
+
+
+def test_profile_removes_a_season_where_it_is_asked_for(make_panel: MakePanel) -> None:
+    rows = hourly(series=1)
+    rows["y"] = np.cumsum(np.random.default_rng(2).normal(size=len(rows)))
+    assert train(make_panel(rows), deseasonalize="profile").models["s0"][0].recipe.start == 24
+
+
+def test_a_daily_and_a_weekly_season_are_removed_one_after_the_other(make_panel: MakePanel) -> None:
+    hours = np.arange(1200)
+    weekly = np.where(hours % 168 < 120, 20.0, -20.0)
+    daily = np.sin(2 * np.pi * hours / 24) * np.linspace(5, 15, 1200)
+    rows = hourly(series=1, rows=1200)
+    rows["y"] = 100 + weekly + daily + np.random.default_rng(0).normal(0, 0.3, 1200)
+    panel = make_panel(rows, season_lengths=[24, 168])
+    forecaster = train(panel)
+    assert [length for length, _ in forecaster.models["s0"][0].recipe.seasons] == [168, 24]
+    found = forecaster.forecast(panel, panel.part("test"))["arima"].to_numpy()
+    assert errors(panel, found, panel.part("test")) < 1
+
+
+def test_averaged_autoregressions_are_replayed_with_their_weights(panel: Panel) -> None:
+    settings = ArimaSettings(engine="burg", max_order=[30, 1, 0], averaged=5)
+    forecaster, log = ArimaTrainer(settings, "arima").fit(panel, panel.train_end, FitPlan())
+    assert {len(models) for models in forecaster.models.values()} == {5}
+    for models in forecaster.models.values():
+        weights = [model.recipe.weight for model in models]
+        assert weights == sorted(weights, reverse=True)
+        assert sum(weights) == pytest.approx(1)
+    again, replayed = ArimaTrainer(settings, "arima").fit(
+        panel, panel.train_end, FitPlan(replay=json.loads(json.dumps(log.replay)))
+    )
+    assert replayed.replay == log.replay
+    assert again == forecaster
+
+
+def test_burg_finds_the_autoregression() -> None:
+    random = np.random.default_rng(0)
+    values = lfilter([1.0], [1.0, -0.6, 0.3], random.normal(size=5_000))
+    np.testing.assert_allclose(burg(values, 3), [1.0, -0.6, 0.3, 0.0], atol=0.05)
+    assert burg(np.zeros(10), 2) == [1.0, 0.0, 0.0]
+    assert np.abs(np.roots(burg(values[:30].cumsum(), 8))).max() < 1
 
 
 def test_a_drift_goes_on(make_panel: MakePanel) -> None:
@@ -147,7 +193,7 @@ def test_a_drift_goes_on(make_panel: MakePanel) -> None:
     rows["y"] = 5.0 * np.arange(len(rows)) + np.random.default_rng(3).normal(size=len(rows)).cumsum()
     panel = make_panel(rows)
     forecaster = train(panel, deseasonalize="none")
-    assert forecaster.models["s0"].recipe.constant
+    assert forecaster.models["s0"][0].recipe.constant
     found = forecaster.forecast(panel, panel.part("test"))["arima"].to_numpy()
     assert errors(panel, found, panel.part("test")) < 5
 
@@ -160,8 +206,8 @@ def test_seasonal_orders_are_searched_and_replayed(make_panel: MakePanel, engine
     panel = make_panel(pd.DataFrame({"ds": ds, "y": y}), season_lengths=[4], frequency="MS")
     trainer = ArimaTrainer(ArimaSettings(engine=engine, max_order=[1, 1, 0], seasonal=True), "arima")
     forecaster, log = trainer.fit(panel, panel.train_end, FitPlan())
-    recipe = forecaster.models["series"].recipe
-    assert recipe.season_length == 0
+    recipe = forecaster.models["series"][0].recipe
+    assert recipe.start == 0
     assert any(recipe.seasonal)
     found = forecaster.forecast(panel, panel.part("test"))["arima"].to_numpy()
     assert errors(panel, found, panel.part("test")) < 3
@@ -255,11 +301,11 @@ def test_orders_whose_search_ends_unstable_are_estimated_again(
 ) -> None:
     from kubecast.models import arima_series
 
-    def unstable(values: Any, recipe: Any, how: Any) -> Any:
+    def unstable(values: Any, recipe: Any, *how: Any) -> Any:
         return dataclasses.replace(recipe, order=(1, 0, 0)), Arima([1.0, -1.3], [1.0], (0, 0), 1)
 
     monkeypatch.setattr(arima_series, "_search_orders", unstable)
-    assert all(model.arima.is_stable() for model in train(panel).models.values())
+    assert all(model.arima.is_stable() for (model,) in train(panel).models.values())
 
 
 def test_a_backtest_that_fails_leaves_the_profile_out(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,7 +320,7 @@ def test_a_backtest_that_fails_leaves_the_profile_out(panel: Panel, monkeypatch:
         return outcome
 
     monkeypatch.setattr(arima_series, "_refit", failing)
-    assert {model.recipe.season_length for model in train(panel).models.values()} == {0}
+    assert {model.recipe.start for (model,) in train(panel).models.values()} == {0}
 
 
 @pytest.mark.parametrize("fault", ["raises", "explodes"])
@@ -286,9 +332,9 @@ def test_a_series_that_fails_does_not_take_the_others_with_it(
     search = arima_series._search_orders
     calls = []
 
-    def failing(values: Any, recipe: Any, how: Any) -> Any:
+    def failing(values: Any, recipe: Any, *how: Any) -> Any:
         calls.append(1)
-        found, arima = search(values, recipe, how)
+        found, arima = search(values, recipe, *how)
         if len(calls) > 1:
             return found, arima
         if fault == "raises":
@@ -320,7 +366,7 @@ def test_a_forecast_far_outside_the_history_is_replaced(
     last = int(panel.starts[1]) - 1
     trend = Arima([1.0], [1.0], (2, 0), 1)  # a double difference runs away from a jump
     forecaster = train(panel)
-    models = {**forecaster.models, "s0": module.SeriesModel(module.Recipe((0, 2, 0)), trend, [], [])}
+    models = {**forecaster.models, "s0": [module.SeriesModel(module.Recipe((0, 2, 0)), trend, [], [])]}
     rows.loc[last, "y"] = 1e9
     jumped = Panel(rows, panel.static, panel.spec, panel.series, panel.origins)
     origin = Cutoffs(panel.ends.frame.iloc[:1])
@@ -342,7 +388,7 @@ def test_collinear_covariate_is_dropped_and_named(
         forecaster = train(panel)
     assert "covariate twice is constant or a combination of others in 2 of 2 series" in caplog.text
     assert "promotion" not in caplog.text
-    assert forecaster.models["s0"].beta[-1] == pytest.approx(50, rel=0.1)
+    assert forecaster.models["s0"][0].beta[-1] == pytest.approx(50, rel=0.1)
 
 
 def test_forecasting_without_a_covariate_of_the_fit_is_an_error(covariate_panel: Panel, panel: Panel) -> None:
@@ -368,6 +414,9 @@ def test_forecasting_no_origins_gives_no_rows(panel: Panel) -> None:
         ({"max_order": [1, 3, 1]}, "differences 3 times"),
         ({"seasonal": True, "deseasonalize": "profile"}, "removes the season that seasonal searches"),
         ({"fourier_terms": 3}, "fourier_terms has no effect"),
+        ({"engine": "burg", "max_order": [48, 1, 1]}, "48, 1, 1] with engine burg"),
+        ({"engine": "burg", "max_order": [48, 1, 0], "seasonal": True}, "seasonal: true with engine burg"),
+        ({"max_order": [48, 1, 0]}, "a search of such orders takes too long"),
     ],
 )
 def test_settings_without_effect_are_refused(settings: dict[str, Any], message: str) -> None:

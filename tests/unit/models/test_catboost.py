@@ -48,7 +48,7 @@ def test_every_setting_reaches_catboost(panel: Panel) -> None:
     forecaster, _ = trainer(**settings, loss_function="MAE", eval_metric="RMSE").fit(
         panel, panel.train_end, FitPlan(seed=11)
     )
-    found = forecaster.model.get_params()
+    found = forecaster.members[0].model.get_params()
     expected = {**settings, "iterations": 20, "depth": 3, "bootstrap_type": "Bayesian", "od_type": "Iter"}
     expected |= {"loss_function": "MAE", "eval_metric": "RMSE", "random_seed": 11}
     assert expected.items() <= found.items()
@@ -67,7 +67,7 @@ def test_both_curves_are_of_the_metric_that_stops_the_fit(panel: Panel) -> None:
 
 def test_other_bootstrap_and_detector(panel: Panel) -> None:
     forecaster, _ = trainer(bootstrap_type="MVS", od_type="IncToDec").fit(panel, panel.train_end, FitPlan())
-    found = forecaster.model.get_params()
+    found = forecaster.members[0].model.get_params()
     assert found["od_pval"] > 0
     assert "bagging_temperature" not in found
 
@@ -78,29 +78,39 @@ def test_stops_early_and_keeps_the_best_iteration(panel: Panel) -> None:
     )
     assert log.stopped == "early_stopping"
     assert log.best == int(np.argmin(log.curves["validation"]))
-    assert log.replay == {"iterations": forecaster.model.tree_count_, "differences": [24]}
+    assert log.replay == {
+        "members": [
+            {"iterations": forecaster.members[0].model.tree_count_, "differences": [24], "weight": 1.0}
+        ]
+    }
 
 
 def test_replay_grows_the_same_number_of_trees_without_a_tail(panel: Panel) -> None:
-    replay = {"iterations": 7, "differences": [1]}
+    replay = {"members": [{"iterations": 7, "differences": [1], "weight": 1.0}]}
     forecaster, log = trainer().fit(panel, panel.ends, FitPlan(replay=replay))
-    assert forecaster.model.tree_count_ == 7
-    assert forecaster.spec.differences == [1]
+    assert forecaster.members[0].model.tree_count_ == 7
+    assert forecaster.members[0].spec.differences == [1]
     assert list(log.curves) == ["train"]
 
 
 @pytest.mark.parametrize(
-    "replay", [{"iterations": 7}, {"iterations": "7", "differences": [1]}, {"orders": []}]
+    "replay",
+    [
+        {"members": [{"iterations": 7}]},
+        {"members": [{"iterations": "7", "differences": [1]}]},
+        {"members": []},
+        {"orders": []},
+    ],
 )
 def test_foreign_replay_is_refused(panel: Panel, replay: dict[str, object]) -> None:
-    with pytest.raises(ModelError, match="allowed: iterations, differences"):
+    with pytest.raises(ModelError, match="allowed: members with iterations"):
         trainer().fit(panel, panel.ends, FitPlan(replay=replay))  # type: ignore[arg-type]
 
 
 def test_auto_differences_by_the_season_of_a_seasonal_series(panel: Panel) -> None:
     forecaster, log = trainer(differences="auto").fit(panel, panel.train_end, FitPlan())
-    assert forecaster.spec.differences == [24]
-    assert log.replay["differences"] == [24]
+    assert forecaster.members[0].spec.differences == [24]
+    assert log.replay["members"][0]["differences"] == [24]
 
 
 def test_auto_differences_by_one_step_where_there_is_no_season(make_panel: Callable[..., Panel]) -> None:
@@ -108,18 +118,18 @@ def test_auto_differences_by_one_step_where_there_is_no_season(make_panel: Calla
     y = np.cumsum(random.normal(size=(2, 400)), axis=1).ravel()
     panel = make_panel(hourly(series=2, rows=400).assign(y=y[:770]))
     forecaster, _ = trainer(differences="auto").fit(panel, panel.train_end, FitPlan())
-    assert forecaster.spec.differences == [1]
+    assert forecaster.members[0].spec.differences == [1]
 
 
 def test_auto_leaves_out_a_season_that_history_does_not_hold_twice(make_panel: Callable[..., Panel]) -> None:
     panel = make_panel(hourly(series=1), season_lengths=[24, 168])
     forecaster, _ = trainer(differences="auto").fit(panel, panel.train_end, FitPlan())
-    assert forecaster.spec.differences in ([1], [24])
+    assert forecaster.members[0].spec.differences in ([1], [24])
 
 
 def test_no_differences(panel: Panel) -> None:
     forecaster, _ = trainer(differences="none").fit(panel, panel.train_end, FitPlan())
-    assert forecaster.spec.differences == []
+    assert forecaster.members[0].spec.differences == []
     assert np.isfinite(forecaster.forecast(panel, panel.ends)["catboost"]).all()
 
 
@@ -189,7 +199,7 @@ def test_loss_that_is_not_finite_is_a_model_error(panel: Panel, monkeypatch: pyt
 
 def test_only_its_own_two_files_are_written(fitted: CatBoostForecaster, tmp_path: Path) -> None:
     fitted.save(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["catboost.cbm", "catboost.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["catboost-1.cbm", "catboost.json"]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "foreign", "missing", "spec", "not JSON", "large"])
@@ -197,7 +207,7 @@ def test_damaged_files_are_refused(
     fitted: CatBoostForecaster, tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fitted.save(tmp_path)
-    model, spec = tmp_path / "catboost.cbm", tmp_path / "catboost.json"
+    model, spec = tmp_path / "catboost-1.cbm", tmp_path / "catboost.json"
     content = json.loads(spec.read_text())
     if damage in ("truncated", "empty", "foreign"):
         whole = model.read_bytes()
@@ -221,3 +231,22 @@ def test_gap_in_the_history_does_not_spoil_the_choice_of_differences(
     panel = make_panel(rows)
     forecaster, _ = trainer(differences="auto").fit(panel, panel.train_end, FitPlan())
     assert np.isfinite(forecaster.forecast(panel, panel.ends)["catboost"]).all()
+
+
+def test_averaged_models_differ_in_differences_and_are_replayed_with_their_weights(panel: Panel) -> None:
+    several = trainer(differences="auto", averaged=4)
+    forecaster, log = several.fit(panel, panel.train_end, FitPlan(seed=3))
+    assert [member.spec.differences for member in forecaster.members] == [[24], [1], [24], [1]]
+    assert [member.model.get_params()["random_seed"] for member in forecaster.members] == [3, 4, 5, 6]
+    weights = [member.weight for member in forecaster.members]
+    assert sum(weights) == pytest.approx(1)
+    assert len(set(weights)) == 4
+    again, replayed = several.fit(panel, panel.ends, FitPlan(seed=3, replay=log.replay))
+    assert replayed.replay == log.replay
+    assert [member.weight for member in again.members] == pytest.approx(weights)
+
+
+def test_deadline_leaves_out_models_that_were_not_begun(panel: Panel) -> None:
+    forecaster, log = trainer(averaged=3).fit(panel, panel.train_end, FitPlan(deadline=time.monotonic()))
+    assert log.stopped == "time_limit"
+    assert [member.weight for member in forecaster.members] == [1.0]

@@ -194,6 +194,14 @@ def test_stack_no_better_than_its_best_member_is_that_member() -> None:
     pd.testing.assert_series_equal(table[ENSEMBLE], table["a"], check_names=False)
 
 
+@pytest.mark.parametrize(("seed", "method"), [(9, "greedy"), (4, "best_member")])
+def test_stack_is_left_for_a_member_that_is_better_by_more_than_chance(seed: int, method: str) -> None:
+    table = forecasts({"a": 1.0, "b": 2.2, "c": 2.4}, series=1, blocks=4, origins=2, seed=seed)
+    recipe, _ = stacked(table)
+    assert recipe.loss > recipe.loss_best_member
+    assert recipe.method == method
+
+
 def test_weights_of_equally_good_members_are_shrunk_to_equal_ones() -> None:
     kinds = {"a": "catboost", "b": "lstm", "c": "arima", "d": "transformer", "e": "seasonal_naive"}
     table = forecasts({"a": 1.0, "b": 1.0, "c": 1.0, "d": 1.0, "e": 9.0}, series=1, origins=6)

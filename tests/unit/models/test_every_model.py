@@ -28,7 +28,7 @@ SETTINGS: dict[str, ModelSettings] = {
         epochs=2,
         batch_size=64,
     ),
-    "catboost": CatBoostSettings(iterations=20, depth=3),
+    "catboost": CatBoostSettings(iterations=20, depth=3, averaged=2),
 }
 KINDS = list(SETTINGS)
 CUT = pd.Timestamp("2024-01-14T23:00")

@@ -1,0 +1,356 @@
+"""Accuracy beside what a user would pick instead, on the same rows, cores and time: `make bench-accuracy`.
+
+| data | held out | origins | MASE |
+|---|---|---|---|
+| m4 | the 48 steps after the training file of 100 hourly series | the end of each series | m = 24 |
+| etth1 | the last 10 % of ETTh1's oil temperature | every 24th, 96 steps; also their first 24 | m = 24 |
+| demand | the last 20 % of half-hourly demand (`kubecast sample`) | every 24th, 48 steps | m = 48 |
+
+A method is fitted to the rows before the held-out ones, which this module alone scores. From a later origin
+it sees the true history up to there, without a new fit; MSTL + AutoARIMA is fitted at each anew.
+Errors are divided by the mean absolute seasonal difference of the rows before the held-out ones.
+
+kubecast is one `kubecast run` of a settings folder, all of it within the limit, from the start of the process
+to the published version, whose production bundle then forecasts. AutoGluon gets the same limit, the metric
+that is scored, and no pretrained weights. Each result is kept as JSON in output/bench/accuracy, so that a
+benchmark that is stopped goes on where it was.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+OUTPUT = ROOT / "output" / "bench" / "accuracy"
+PEERS = {  # by name, whether its forecasts depend on the seed
+    "autogluon_medium_quality": True,
+    "autogluon_high_quality": True,
+    "patchtst": True,
+    "mstl_arima": False,
+    "seasonal_naive": False,
+}
+RESAMPLES = 10_000
+BLOCK = 4  # neighbouring origins that are drawn together
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A data set and how it is forecast.
+
+    Attributes:
+        name: Of the data set.
+        rows: All rows: ``unique_id``, ``ds``, ``y``.
+        train: Those before the held-out ones.
+        frequency: A pandas offset alias.
+        seasons: In steps, the first is MASE's m.
+        horizon: Steps.
+        leads: Leading steps over which errors are averaged.
+        stride: Steps between origins; 0: the end of the training rows alone.
+    """
+
+    name: str
+    rows: pd.DataFrame
+    train: pd.DataFrame
+    frequency: str
+    seasons: list[int]
+    horizon: int
+    leads: list[int]
+    stride: int
+
+    @property
+    def origins(self) -> pd.DataFrame:
+        """``unique_id``, ``cutoff``: the last training row, then each stride on, with a whole horizon."""
+        parts = []
+        for unique_id, group in self.rows.groupby("unique_id", sort=True):
+            first = int((self.train["unique_id"] == unique_id).sum()) - 1
+            last = len(group) - 1 - self.horizon
+            at = np.arange(first, last + 1, self.stride) if self.stride else np.array([first])
+            parts.append(pd.DataFrame({"unique_id": unique_id, "cutoff": group["ds"].to_numpy()[at]}))
+        return pd.concat(parts, ignore_index=True)
+
+    @property
+    def scales(self) -> "pd.Series[float]":
+        """MASE's denominator by series."""
+        m = self.seasons[0]
+        return self.train.groupby("unique_id")["y"].apply(lambda y: y.diff(m).abs().mean())
+
+
+# --- data ---------------------------------------------------------------------------------------------
+
+
+def load_task(name: str, shared: Path) -> Task:
+    """Read a data set and cut it."""
+    return {"m4": _m4, "etth1": _etth1, "demand": _demand}[name](shared)
+
+
+def _m4(shared: Path) -> Task:
+    train, test = (pd.read_csv(shared / f"m4_hourly_100_{part}.csv") for part in ("train", "test"))
+    rows = pd.concat([train, test]).sort_values(["unique_id", "step"], ignore_index=True)
+    # M4 tells no dates: every series starts at the same hour.
+    rows["ds"] = pd.Timestamp("2015-07-01") + pd.to_timedelta(rows["step"] - 1, unit="h")
+    last = train.groupby("unique_id")["step"].max()
+    seen = rows["step"] <= rows["unique_id"].map(last)
+    rows = rows[["unique_id", "ds", "y"]]
+    return Task("m4", rows, rows[seen], "h", [24, 168], 48, [48], 0)
+
+
+def _etth1(shared: Path) -> Task:
+    table = pd.read_csv(shared / "ETTh1.csv", parse_dates=["date"])
+    rows = pd.DataFrame({"unique_id": "OT", "ds": table["date"], "y": table["OT"]})
+    return Task("etth1", rows, rows[: int(0.9 * len(rows))], "h", [24, 168], 96, [24, 96], 24)
+
+
+def _demand(_: Path) -> Task:
+    from kubecast.sample import write_sample
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_sample(Path(folder) / "demand.csv")
+        rows = pd.read_csv(Path(folder) / "demand.csv", parse_dates=["ds"])
+    return Task("demand", rows, rows[: int(0.8 * len(rows))], "30min", [48, 336], 48, [48], 24)
+
+
+# --- running ------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Run what is missing, then print and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--shared", type=Path, default=SHARED, help="folder of ETTh1.csv and the M4 files")
+    parser.add_argument("--data", nargs="+", default=["m4", "etth1", "demand"])
+    parser.add_argument("--methods", nargs="+", default=["kubecast", *PEERS])
+    parser.add_argument("--config", type=Path, default=ROOT / "configs" / "balanced")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--limit", type=int, default=300, help="seconds of wall time")
+    parser.add_argument("--cores", default="0,1", help="processors that everything is pinned to")
+    parser.add_argument("--peers", type=Path, default=ROOT / ".venv-peers" / "bin" / "python")
+    given = parser.parse_args()
+    tasks = {name: load_task(name, given.shared) for name in given.data}
+    for seed in range(1, given.seeds + 1):
+        for task in tasks.values():
+            for method in given.methods:
+                if seed == 1 or PEERS.get(method, True):
+                    _run_once(task, method, seed, given)
+    results = {name: _results(name, given) for name in given.data}
+    text = "\n".join([_heading(given), *(_table(tasks[name], found) for name, found in results.items())])
+    (OUTPUT / "accuracy.md").write_text(text)
+    (OUTPUT / "accuracy.json").write_text(json.dumps(results, indent=1))
+    print(text)
+
+
+def _file(data: str, method: str, seed: int, config: Path) -> Path:
+    label = f"{method}-{config.name}" if method == "kubecast" else method
+    return OUTPUT / f"{data}-{label}-{seed}.json"
+
+
+def _run_once(task: Task, method: str, seed: int, given: argparse.Namespace) -> None:
+    """Fit, forecast and score one method, unless its result is there."""
+    file = _file(task.name, method, seed, given.config)
+    if file.exists():
+        return
+    print(f"{datetime.now(UTC):%H:%M:%S} {task.name} {method} seed {seed}", flush=True)
+    folder = file.with_suffix("")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    task.rows.to_csv(folder / "rows.csv", index=False)
+    task.train.to_csv(folder / "train.csv", index=False)
+    task.origins.to_csv(folder / "origins.csv", index=False)
+    forecast = {"kubecast": _kubecast, "seasonal_naive": _seasonal_naive}.get(method, _peer)
+    found, seconds = forecast(task, method, seed, folder, given)
+    told = {"data": task.name, "method": method, "seed": seed, "seconds": round(seconds, 1)}
+    told |= {"cores": given.cores, "errors": _errors(task, found), "load": os.getloadavg()[0]}
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(told))
+    partial.replace(file)
+    shutil.rmtree(folder)
+
+
+def _pinned(command: list[str], folder: Path, given: argparse.Namespace, text: str = "") -> float:
+    """Run a command on the given processors, its output in ``log``, and tell its seconds."""
+    cores = str(len(given.cores.split(",")))
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), cores)
+    began = time.monotonic()
+    with (folder / "log").open("w") as log:
+        subprocess.run(  # noqa: S603  our own commands
+            ["taskset", "--cpu-list", given.cores, *command],  # noqa: S607  util-linux
+            input=text,
+            text=True,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            check=True,
+            cwd=ROOT,
+            env=os.environ | threads,
+        )
+    return time.monotonic() - began
+
+
+def _kubecast(
+    task: Task, method: str, seed: int, folder: Path, given: argparse.Namespace
+) -> tuple[pd.DataFrame, float]:
+    from kubecast.bundle import Bundle
+    from kubecast.registry import Registry
+
+    command = [str(Path(sys.executable).with_name("kubecast")), "run", "--data", str(folder / "train.csv")]
+    command += ["--config", str(given.config), "--output", str(folder / "run"), "--freq", task.frequency]
+    command += ["--horizon", str(task.horizon), "--season-length", ",".join(map(str, task.seasons))]
+    command += ["--set", f"training.seed={seed}"]
+    seconds = _pinned(command, folder, given)
+    store = Registry.open(str(folder / "run" / "registry"))
+    published = store.resolve("forecaster@latest")
+    bundle = Bundle.load(store.fetch(published, "production", folder / "bundle"))
+    if not task.stride:
+        found = bundle.forecast(task.train)
+        last = task.train.groupby("unique_id")["ds"].max()
+        return found.assign(cutoff=found["unique_id"].map(last)), seconds
+    return bundle.backtest(task.rows, task.stride), seconds
+
+
+def _peer(
+    task: Task, method: str, seed: int, folder: Path, given: argparse.Namespace
+) -> tuple[pd.DataFrame, float]:
+    job = {
+        "method": method,
+        "train": str(folder / "train.csv"),
+        "rows": str(folder / "rows.csv"),
+        "origins": str(folder / "origins.csv"),
+        "output": str(folder / "found.csv"),
+        "folder": str(folder / "models"),
+        "frequency": task.frequency,
+        "seasons": task.seasons,
+        "horizon": task.horizon,
+        "seed": seed,
+        "limit": given.limit,
+        "cores": len(given.cores.split(",")),
+    }
+    script = str(Path(__file__).with_name("accuracy_peers.py"))
+    _pinned([str(given.peers), script], folder, given, json.dumps(job))
+    seconds = json.loads((folder / "found.json").read_text())["fit_seconds"]
+    return pd.read_csv(folder / "found.csv", parse_dates=["cutoff", "ds"]), seconds
+
+
+def _seasonal_naive(
+    task: Task, method: str, seed: int, folder: Path, given: argparse.Namespace
+) -> tuple[pd.DataFrame, float]:
+    """That of the season length which errs least on the training rows, over a horizon."""
+    best = min(task.seasons, key=lambda m: _naive_error(task, m * -(-task.horizon // m)))
+    parts = []
+    for unique_id, cutoff in task.origins.itertuples(index=False):
+        rows = task.rows[task.rows["unique_id"] == unique_id]
+        end = int(np.searchsorted(rows["ds"].to_numpy(), np.datetime64(cutoff)))
+        ahead = np.arange(task.horizon)
+        values = rows["y"].to_numpy()[end + 1 - best + ahead % best]
+        ds = rows["ds"].to_numpy()[end + 1 + ahead]
+        parts.append(pd.DataFrame({"unique_id": unique_id, "cutoff": cutoff, "ds": ds, "yhat": values}))
+    return pd.concat(parts, ignore_index=True), 0.0
+
+
+def _naive_error(task: Task, lag: int) -> float:
+    change = task.train.groupby("unique_id")["y"].apply(lambda y: y.diff(lag).abs().mean())
+    return float((change / task.scales).mean())
+
+
+def _errors(task: Task, found: pd.DataFrame) -> dict[str, list[float]]:
+    """MASE of each origin, in their order, by the number of leading steps that it is over."""
+    targets = task.origins.merge(task.rows, on="unique_id")
+    targets = targets[targets["ds"] > targets["cutoff"]]
+    targets["lead"] = targets.groupby(["unique_id", "cutoff"]).cumcount() + 1
+    targets = targets[targets["lead"] <= task.horizon]
+    keys = ["unique_id", "cutoff", "ds"]
+    table = targets.merge(found[[*keys, "yhat"]], on=keys, how="left", validate="one_to_one")
+    if not np.isfinite(table["yhat"]).all():
+        raise ValueError(f"{task.name}: {int(table['yhat'].isna().sum())} forecasts are missing")
+    table["error"] = (table["y"] - table["yhat"]).abs() / table["unique_id"].map(task.scales)
+    by_origin = ["unique_id", "cutoff"]
+    return {
+        str(leads): table[table["lead"] <= leads].groupby(by_origin, sort=False)["error"].mean().tolist()
+        for leads in task.leads
+    }
+
+
+# --- tables -------------------------------------------------------------------------------------------
+
+
+def _results(data: str, given: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
+    """By method, what is kept of each seed."""
+    found = {}
+    for method in given.methods:
+        files = [_file(data, method, seed, given.config) for seed in range(1, given.seeds + 1)]
+        found[method] = [json.loads(file.read_text()) for file in files if file.exists()]
+    return found
+
+
+def _heading(given: argparse.Namespace) -> str:
+    return "\n".join(
+        [
+            f"# Accuracy, {datetime.now(UTC):%Y-%m-%d}",
+            "",
+            f"MASE, lower is better; {given.seeds} seeds; {given.limit} s of wall time on processors"
+            f" {given.cores} of {os.cpu_count()} ({platform.processor() or platform.machine()},"
+            f" {platform.system()}, Python {platform.python_version()}); kubecast {version('kubecast')} with"
+            f" configs/{given.config.name}. The difference is kubecast's error less the peer's, with a paired"
+            f" bootstrap's 95 % interval over series, or over blocks of {BLOCK} neighbouring origins.",
+        ]
+    )
+
+
+def _table(task: Task, results: dict[str, list[dict[str, Any]]]) -> str:
+    own = results.get("kubecast", [])
+    lines = [f"\n## {task.name}: {len(task.origins)} origins, {task.rows['unique_id'].nunique()} series\n"]
+    for leads in map(str, task.leads):
+        lines += [
+            f"| method, {leads} steps | MASE (seeds) | s | difference (95 %) | |",
+            "|---|---|---|---|---|",
+        ]
+        for method, found in results.items():
+            if found:
+                lines.append(_row(task, method, found, own, leads))
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _row(task: Task, method: str, found: list[dict[str, Any]], own: list[dict[str, Any]], leads: str) -> str:
+    means = [float(np.mean(each["errors"][leads])) for each in found]
+    shown = f"{np.mean(means):.4f} ({min(means):.4f}-{max(means):.4f})"
+    seconds = max(each["seconds"] for each in found)
+    cells = [method, shown, f"{seconds:.0f}", "", ""]
+    if own and method != "kubecast":
+        difference = _by_unit(own, leads) - _by_unit(found, leads)
+        low, high = _interval(difference, BLOCK if task.stride else 1)
+        cells[3] = f"{difference.mean():+.4f} ({low:+.4f} to {high:+.4f})"
+        cells[4] = "better than it" if high < 0 else "worse than it" if low > 0 else "no difference shown"
+    return f"| {' | '.join(cells)} |"
+
+
+def _by_unit(found: list[dict[str, Any]], leads: str) -> Floats:
+    """Mean over seeds of each origin's error."""
+    return np.asarray(np.mean([each["errors"][leads] for each in found], axis=0), dtype=np.float64)
+
+
+def _interval(values: Floats, block: int) -> tuple[float, float]:
+    """95 % of the mean, blocks of neighbours drawn again."""
+    blocks = np.array_split(values, range(block, len(values), block))
+    sums, sizes = np.array([part.sum() for part in blocks]), np.array([len(part) for part in blocks])
+    drawn = np.random.default_rng(0).integers(len(blocks), size=(RESAMPLES, len(blocks)))
+    low, high = np.quantile(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1), [0.025, 0.975])
+    return float(low), float(high)
+
+
+if __name__ == "__main__":
+    main()

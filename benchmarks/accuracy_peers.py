@@ -1,0 +1,105 @@
+"""One peer's forecasts, in the peers' own environment, which lacks kubecast: called by `benchmarks.accuracy`.
+
+Reads a job as JSON on standard input and writes the forecasts as CSV: unique_id, cutoff, ds, yhat. A peer is
+fitted to the rows before the held-out ones; from a later origin it sees the rows up to it and nothing after.
+"""
+
+import json
+import logging
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+PRETRAINED = ["Chronos", "Chronos2", "Toto"]
+NEWEST = 3_000  # rows of an origin's history that MSTL + AutoARIMA, which is fitted at each, sees
+
+
+def main() -> None:
+    """Run one job."""
+    warnings.filterwarnings("ignore")
+    logging.getLogger("lightning").setLevel(logging.ERROR)
+    job = json.load(sys.stdin)
+    train = pd.read_csv(job["train"], parse_dates=["ds"])
+    histories = _histories(pd.read_csv(job["rows"], parse_dates=["ds"]), job)
+    began = time.monotonic()
+    if job["method"] == "mstl_arima":
+        found, fit_seconds = _mstl_arima(histories, job), 0.0
+    else:
+        found, fit_seconds = _autogluon(train, histories, job, began)
+    found.to_csv(job["output"], index=False)
+    told = {"fit_seconds": fit_seconds or time.monotonic() - began, "seconds": time.monotonic() - began}
+    Path(job["output"]).with_suffix(".json").write_text(json.dumps(told))
+
+
+def _histories(rows: pd.DataFrame, job: dict[str, Any]) -> pd.DataFrame:
+    """Every origin's history as a series of its own, ``series@cutoff``."""
+    origins = pd.read_csv(job["origins"], parse_dates=["cutoff"])
+    parts = []
+    for unique_id, cutoff in origins[["unique_id", "cutoff"]].itertuples(index=False):
+        part = rows[(rows["unique_id"] == unique_id) & (rows["ds"] <= cutoff)]
+        parts.append(part.assign(origin=f"{unique_id}@{cutoff.isoformat()}"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _named(found: pd.DataFrame) -> pd.DataFrame:
+    """Split ``origin`` into ``unique_id`` and ``cutoff``."""
+    names = found["origin"].str.split("@", expand=True)
+    return found.assign(unique_id=names[0], cutoff=names[1])[["unique_id", "cutoff", "ds", "yhat"]]
+
+
+def _mstl_arima(histories: pd.DataFrame, job: dict[str, Any]) -> pd.DataFrame:
+    from statsforecast import StatsForecast
+    from statsforecast.models import MSTL, AutoARIMA, SeasonalNaive
+
+    newest = histories.groupby("origin", sort=False).tail(NEWEST)
+    model = MSTL(season_length=job["seasons"], trend_forecaster=AutoARIMA(), alias="yhat")
+    forecaster = StatsForecast(
+        [model], freq=job["frequency"], n_jobs=job["cores"], fallback_model=SeasonalNaive(job["seasons"][0])
+    )
+    table = newest[["origin", "ds", "y"]].rename(columns={"origin": "unique_id"})
+    found = forecaster.forecast(df=table, h=job["horizon"]).reset_index()
+    return _named(found.rename(columns={"unique_id": "origin"}))
+
+
+def _autogluon(
+    train: pd.DataFrame, histories: pd.DataFrame, job: dict[str, Any], began: float
+) -> tuple[pd.DataFrame, float]:
+    """As a user would call it: the preset, the metric that is scored, the time that everyone has."""
+    from autogluon.timeseries import TimeSeriesDataFrame, TimeSeriesPredictor
+
+    predictor = TimeSeriesPredictor(
+        prediction_length=job["horizon"],
+        freq=job["frequency"],
+        eval_metric="MASE",
+        eval_metric_seasonal_period=job["seasons"][0],
+        quantile_levels=[0.5],
+        path=job["folder"],
+        verbosity=2,
+    )
+    data = TimeSeriesDataFrame.from_data_frame(
+        train.rename(columns={"y": "target"}), id_column="unique_id", timestamp_column="ds"
+    )
+    predictor.fit(data, time_limit=job["limit"], random_seed=job["seed"], **_how(job["method"]))
+    fit_seconds = time.monotonic() - began
+    table = histories[["origin", "ds", "y"]].rename(columns={"y": "target"})
+    later = TimeSeriesDataFrame.from_data_frame(table, id_column="origin", timestamp_column="ds")
+    found = predictor.predict(later, random_seed=job["seed"], use_cache=False)["0.5"]  # MASE's own forecast
+    print(predictor.leaderboard().to_string(), flush=True)
+    values = found.rename("yhat").reset_index()
+    return _named(values.rename(columns={"item_id": "origin", "timestamp": "ds"})), fit_seconds
+
+
+def _how(method: str) -> dict[str, Any]:
+    if method == "patchtst":
+        return {"hyperparameters": {"PatchTST": {}}, "enable_ensemble": False}
+    return {"presets": method.removeprefix("autogluon_"), "excluded_model_types": PRETRAINED}
+
+
+if __name__ == "__main__":
+    np.random.seed(0)  # noqa: NPY002  the libraries' own
+    main()
