@@ -191,7 +191,7 @@ def test_failure_of_catboost_is_a_model_error(panel: Panel, monkeypatch: pytest.
 
 def test_loss_that_is_not_finite_is_a_model_error(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        CatBoostRegressor, "get_evals_result", lambda self: {"learn": {"RMSE": [float("nan")]}}
+        CatBoostRegressor, "get_evals_result", lambda self: {"learn": {"MAE": [float("nan")]}}
     )
     with pytest.raises(ModelError, match="not finite"):
         trainer().fit(panel, panel.train_end, FitPlan())
