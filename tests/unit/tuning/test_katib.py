@@ -121,8 +121,9 @@ def put(kmock: KubernetesEmulator, *trials: dict[str, Any]) -> None:
 
 
 async def until(seen: Callable[[], Any]) -> None:
-    while not seen():
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(60):  # a test that fails is to end
+        while not seen():
+            await asyncio.sleep(0.01)
 
 
 def exists(kmock: KubernetesEmulator) -> bool:
