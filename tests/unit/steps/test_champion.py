@@ -137,7 +137,7 @@ def test_champion_that_memorised_its_rows_gains_nothing_by_it(
     panel = Panel.load(after / "panel")
     settings = CatBoostSettings(iterations=150, depth=6, learning_rate=0.5, l2_leaf_reg=0.1)
     fitted, log = make_trainer("catboost", settings).fit(
-        panel, panel.ends, FitPlan(replay={"iterations": 150, "differences": [24]})
+        panel, panel.ends, FitPlan(replay={"members": [{"iterations": 150, "differences": [24]}]})
     )
     shutil.rmtree(memorised / "final")
     write_model(memorised / "final", fitted, read_card(before / "judged").model_copy(update={"log": log}))
