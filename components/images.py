@@ -10,6 +10,7 @@ TAG = version("kubecast")
 BASE = f"kubecast-base:{TAG}"
 ARIMA = f"kubecast-arima:{TAG}"
 TENSORFLOW = f"kubecast-tensorflow:{TAG}"
+TENSORFLOW_GPU = f"kubecast-tensorflow-gpu:{TAG}"  # in its place, where a task asks for an accelerator
 CATBOOST = f"kubecast-catboost:{TAG}"
 SERVING = f"kubecast-serving:{TAG}"
 

@@ -42,7 +42,7 @@ def configure(
         cluster: See ``cluster.yaml``.
         model_name: For the label ``kubecast/model``.
     """
-    task.set_container_image(image_of(task.container_spec.image, cluster))
+    task.set_container_image(image_of(task.container_spec.image, asked, cluster))
     _resources(task, asked)
     _placement(task, asked)
     retries = cluster.retries
@@ -87,7 +87,7 @@ def trial_pod(image: str, asked: TaskSettings, settings: AllSettings) -> TrialPo
     """
     cluster = settings.cluster
     return TrialPod(
-        image=image_of(image, cluster),
+        image=image_of(image, asked, cluster),
         task=asked,
         run_as_user=cluster.run_as_user,
         run_as_group=cluster.run_as_group,
@@ -109,8 +109,13 @@ def _labels(cluster: ClusterSettings, model_name: str) -> dict[str, str]:
     }
 
 
-def image_of(image: str, cluster: ClusterSettings) -> str:
-    """The reference that the cluster pulls: by name from ``images``, else below ``image_repository``."""
+def image_of(image: str, asked: TaskSettings, cluster: ClusterSettings) -> str:
+    """The reference that the cluster pulls: by name from ``images``, else below ``image_repository``.
+
+    A task that asks for an accelerator gets TensorFlow with CUDA.
+    """
+    if asked.accelerator and image == images.TENSORFLOW:
+        image = images.TENSORFLOW_GPU
     name = image.partition(":")[0]
     if name in cluster.images:
         return cluster.images[name]

@@ -118,6 +118,17 @@ class Tasks(Settings):
     notify_failure: SmallTask = SmallTask()
     batch_forecast: TaskSettings = TaskSettings()
 
+    @model_validator(mode="after")
+    def _accelerators_are_used(self) -> Self:
+        for name in type(self).model_fields:
+            asked: TaskSettings = getattr(self, name)
+            if asked.accelerator and not isinstance(asked, AcceleratedTask):
+                raise ValueError(
+                    f"{name} asks for an accelerator, which its image would not use; allowed: train_lstm,"
+                    " train_transformer"
+                )
+        return self
+
 
 class Retries(Settings):
     """How often a task that fails is tried again: not one that fails on its model, which exits 0."""

@@ -56,8 +56,7 @@ def test_extras_are_pinned_by_name() -> None:
 def test_components_name_images_that_are_built() -> None:
     named = {image for name, image in vars(images).items() if name.isupper() and name != "TAG"}
     built = {f"kubecast-{folder}:{PROJECT['version']}" for folder in FOLDERS}
-    assert built - named == {f"kubecast-tensorflow-gpu:{PROJECT['version']}"}  # takes tensorflow's place
-    assert named <= built
+    assert named == built
 
 
 def test_make_builds_every_image() -> None:

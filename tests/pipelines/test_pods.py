@@ -1,5 +1,6 @@
 """What the compiled pipelines ask of a cluster: the executors, and the document of the platform."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -113,11 +114,33 @@ def test_images_come_from_the_repository_or_by_digest(both: Any) -> None:
         )
 
 
+NETWORKS = {f"exec-train-{kind}{final}" for kind in ("lstm", "transformer") for final in ("", "-2")}
+
+
+@pytest.mark.parametrize(("gpu", "image"), [("true", "tensorflow-gpu"), ("false", "tensorflow")])
+def test_image_of_networks_is_the_one_for_the_accelerator_that_they_ask_for(
+    tmp_path: Path, gpu: str, image: str
+) -> None:
+    found = containers(compiled(tmp_path, f"cluster.gpu={gpu}")[0])
+    images = {name: each["image"].rpartition("/")[2].partition(":")[0] for name, each in found.items()}
+    networks = {name for name, each in images.items() if each.startswith("kubecast-tensorflow")}
+    assert networks == NETWORKS
+    assert {images[name] for name in networks} == {f"kubecast-{image}"}
+
+
+def test_digest_of_the_image_for_accelerators_is_taken_by_its_own_name(tmp_path: Path) -> None:
+    cpu, gpu = (f"registry.example.com/{kind}@sha256:{'0' * 64}" for kind in ("cpu", "gpu"))
+    names = json.dumps({"kubecast-tensorflow": cpu, "kubecast-tensorflow-gpu": gpu})
+    none = "cluster.tasks.train_transformer.accelerator=null"
+    found = containers(compiled(tmp_path, f"cluster.images={names}", none)[0])
+    assert found["exec-train-lstm"]["image"] == gpu
+    assert found["exec-train-transformer"]["image"] == cpu
+
+
 def test_trainers_of_networks_get_their_accelerator_and_their_nodes(tmp_path: Path) -> None:
     spec, pods = compiled(tmp_path)
     asking = {name for name, found in containers(spec).items() if "accelerator" in found["resources"]}
-    networks = {f"exec-train-{kind}{final}" for kind in ("lstm", "transformer") for final in ("", "-2")}
-    assert asking == networks
+    assert asking == NETWORKS
     for name in ("exec-train-lstm", "exec-train-lstm-2"):
         pod = pods[name]
         assert pod["nodeSelector"]["labels"] == {"nvidia.com/gpu.product": "NVIDIA-A10"}

@@ -159,14 +159,17 @@ def test_trials_of_katib_have_the_image_and_the_resources_of_their_model(tmp_pat
 
     trainer = executor(spec, "train-lstm")[1]
     found = pod("tune-lstm-katib")
-    assert found["image"] == trainer["image"] == f"registry.example.com/team/kubecast-tensorflow:{images.TAG}"
+    gpu = f"registry.example.com/team/kubecast-tensorflow-gpu:{images.TAG}"
+    assert found["image"] == trainer["image"] == executor(spec, "tune-lstm")[1]["image"] == gpu
     assert found["task"]["accelerator"] == {"type": "nvidia.com/gpu", "count": 1}
     assert found["task"]["memory_limit"] == "16Gi"
     assert (found["service_account"], found["region"]) == ("kubecast-trial", "eu-west-1")
     assert found["labels"]["app.kubernetes.io/name"] == "kubecast"
     assert "kubecast-serving" in pod("tune-ensemble-katib")["image"]
+    assert pod("tune-ensemble-katib")["task"]["accelerator"] is None
     spec, _ = compiled(tmp_path, *given, "cluster.gpu=false")
     assert pod("tune-lstm-katib")["task"]["accelerator"] is None
+    assert pod("tune-lstm-katib")["image"] == executor(spec, "tune-lstm")[1]["image"] == images.TENSORFLOW
 
 
 def test_katib_without_a_cluster_is_refused_with_a_hint(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ def test_one_key_of_a_task_keeps_its_others() -> None:
         ("cluster.tasks.train_prophet={}", "unknown key cluster.tasks.train_prophet"),
         ("cluster.tasks.train_lstm.memory_limit=16G", "cluster.tasks.train_lstm.memory_limit"),
         ("cluster.tasks.train_lstm.cpu_limit=two", "cluster.tasks.train_lstm.cpu_limit"),
+        ("cluster.tasks.tune_ensemble.accelerator={}", "tune_ensemble asks for an accelerator.*not use"),
         ("cluster.run_as_user=0", "cluster.run_as_user"),
         ("cluster.labels={Team One: x}", "cluster.labels"),
         ("cluster.images={kubecast-base: 'ghcr.io/team/base'}", "cluster.images"),
