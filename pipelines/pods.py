@@ -7,13 +7,21 @@ from kfp import kubernetes
 from kfp.dsl.pipeline_context import Pipeline
 
 from components import images
-from kubecast.cluster import Affinity, ClusterSettings, SecretVariables, TaskSettings, TrialPod
+from kubecast.cluster import (
+    ACCELERATORS_VARIABLE,
+    Affinity,
+    ClusterSettings,
+    SecretVariables,
+    TaskSettings,
+    TrialPod,
+)
 from kubecast.config import AllSettings
 from kubecast.logs import RUN_VARIABLE, TASK_VARIABLE
 from kubecast.steps.notify import URL_VARIABLE
 
 MAX_LABEL = 63
 TASK_LABEL = "kubecast/task"
+ACCELERATORS_ANNOTATION = "kubecast/accelerators"
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  a volume of the pod's own
 
 
@@ -130,6 +138,10 @@ def _resources(task: Any, asked: TaskSettings) -> None:
     if asked.accelerator:
         task.set_accelerator_type(asked.accelerator.type)
         task.set_accelerator_limit(asked.accelerator.count)
+        # The container cannot see what it asked for; its own variables would replace those of a local runner.
+        kubernetes.add_pod_annotation(task, ACCELERATORS_ANNOTATION, str(asked.accelerator.count))
+        told = f"metadata.annotations['{ACCELERATORS_ANNOTATION}']"
+        kubernetes.use_field_path_as_env(task, ACCELERATORS_VARIABLE, told)
     if asked.shared_memory:
         # A container's own /dev/shm has 64 MB.
         kubernetes.empty_dir_mount(

@@ -18,6 +18,9 @@ Image = Annotated[
     str, Field(pattern=r"^[a-z0-9][A-Za-z0-9._/-]*(:[0-9]+/[A-Za-z0-9._/-]+)?[:@][A-Za-z0-9._:-]+$")
 ]
 
+ACCELERATORS_VARIABLE = "KUBECAST_ACCELERATORS"
+"""Of a task's pod: how many accelerators it asked for; not set where it asked for none."""
+
 
 class Accelerator(Settings):
     """What a task needs beside processors, as the node's device plugin calls it."""

@@ -88,7 +88,7 @@ def test_every_pod_knows_its_run_and_its_task_under_the_dashboards_name(both: An
         "KUBECAST_TASK": "metadata.labels['kubecast/task']",
     }
     for pod in pods.values():
-        assert {each["name"]: each["fieldPath"] for each in pod["fieldPathAsEnv"]} == found
+        assert found.items() <= {each["name"]: each["fieldPath"] for each in pod["fieldPathAsEnv"]}.items()
     components = spec["components"]
     names = {
         components[task["componentRef"]["name"]]["executorLabel"]: task["taskInfo"]["name"]
@@ -152,6 +152,16 @@ def test_trainers_of_networks_get_their_accelerator_and_their_nodes(tmp_path: Pa
             "Memory",
             "2Gi",
         )
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_pod_is_told_how_many_accelerators_it_asked_for(tmp_path: Path, count: int) -> None:
+    _, pods = compiled(tmp_path, f"cluster.tasks.train_lstm.accelerator.count={count}")
+    told = {"name": "KUBECAST_ACCELERATORS", "fieldPath": "metadata.annotations['kubecast/accelerators']"}
+    assert {name for name, pod in pods.items() if told in pod["fieldPathAsEnv"]} == NETWORKS
+    assert pods["exec-train-lstm"]["podMetadata"]["annotations"] == {"kubecast/accelerators": str(count)}
+    _, pods = compiled(tmp_path, "cluster.gpu=false")
+    assert "accelerators" not in str(pods).lower()
 
 
 def test_all_required_affinities_are_one_term(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from kubecast.cluster import ACCELERATORS_VARIABLE
 from kubecast.config import NeuralSettings
 from kubecast.errors import IntegrityError, ModelError
 from kubecast.models.base import FitLog, FitPlan
@@ -178,11 +179,14 @@ class Replay(BaseModel):
 
 
 def _warn_without_gpu() -> None:
-    """Say so where TensorFlow could train on a GPU and sees none: a pod without it would just be slow."""
-    if tf.sysconfig.get_build_info()["is_cuda_build"] and not tf.config.list_physical_devices("GPU"):
+    """Say so where the pod asked for a GPU and TensorFlow sees none: it would just be slow."""
+    asked = os.environ.get(ACCELERATORS_VARIABLE, "0")
+    if asked not in ("", "0") and not tf.config.list_physical_devices("GPU"):
         _LOG.warning(
-            "this TensorFlow is built for GPUs and sees none: training on processors; on a cluster, look at"
-            " the task's accelerator in cluster.yaml and at the node's driver"
+            "the pod asked for a GPU (%s) and TensorFlow sees none: training on processors; either the image"
+            " (%s) is not kubecast-tensorflow-gpu, or the node's driver is missing or too old for it",
+            asked,
+            os.environ.get("KUBECAST_IMAGE", "unknown"),
         )
 
 

@@ -20,7 +20,7 @@ from kubeflow_katib_api import models
 from kubernetes import client, config, watch
 from kubernetes.client import ApiException
 
-from kubecast.cluster import Affinity, TrialPod
+from kubecast.cluster import ACCELERATORS_VARIABLE, Affinity, TrialPod
 from kubecast.config import OptimizationSettings
 from kubecast.errors import TuningError
 from kubecast.logs import RUN_VARIABLE
@@ -149,6 +149,7 @@ def job(plan: Plan, labels: Mapping[str, str]) -> dict[str, Any]:
             # Katib and Kubernetes put something in the place of ${…} and $(…).
             {"name": VARIABLE, "value": json.dumps(plan.trial).replace("$", "\\u0024")},
             {"name": RUN_VARIABLE, "value": plan.run},
+            *_accelerators(pod),
             *_secrets(pod),
         ],
         "resources": resources,
@@ -185,6 +186,11 @@ def job(plan: Plan, labels: Mapping[str, str]) -> dict[str, Any]:
             "template": template,
         },
     }
+
+
+def _accelerators(pod: TrialPod) -> list[dict[str, str]]:
+    asked = pod.task.accelerator
+    return [{"name": ACCELERATORS_VARIABLE, "value": str(asked.count)}] if asked else []
 
 
 def _secrets(pod: TrialPod) -> list[dict[str, Any]]:

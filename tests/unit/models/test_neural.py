@@ -353,14 +353,40 @@ def test_altered_files_are_refused(panel: Panel, tmp_path: Path) -> None:
         LstmForecaster.load(tmp_path)
 
 
-@pytest.mark.parametrize(("built_for_gpus", "warned"), [(True, 1), (False, 0)])
-def test_a_build_for_gpus_that_sees_none_says_so(
-    panel: Panel,
+@pytest.mark.parametrize("cuda", [True, False], ids=["built-for-gpus", "built-for-processors"])
+@pytest.mark.parametrize(("asked", "warned"), [("1", 1), ("0", 0), ("", 0), (None, 0)])
+def test_pod_that_asked_for_a_gpu_and_sees_none_says_so_whatever_its_build(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-    built_for_gpus: bool,
+    cuda: bool,
+    asked: str | None,
     warned: int,
 ) -> None:
-    monkeypatch.setattr("tensorflow.sysconfig.get_build_info", lambda: {"is_cuda_build": built_for_gpus})
+    monkeypatch.setattr("tensorflow.sysconfig.get_build_info", lambda: {"is_cuda_build": cuda})
+    monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda kind: [])
+    monkeypatch.setenv("KUBECAST_IMAGE", "kubecast-tensorflow:1")
+    monkeypatch.delenv("KUBECAST_ACCELERATORS", raising=False)
+    if asked is not None:
+        monkeypatch.setenv("KUBECAST_ACCELERATORS", asked)
+    neural._warn_without_gpu()
+    found = [record.message for record in caplog.records if "sees none" in record.message]
+    assert len(found) == warned
+    assert all("image (kubecast-tensorflow:1)" in text and "driver" in text for text in found)
+
+
+def test_pod_that_asked_for_a_gpu_and_sees_one_says_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda kind: ["gpu"])
+    monkeypatch.setenv("KUBECAST_ACCELERATORS", "1")
+    neural._warn_without_gpu()
+    assert not caplog.records
+
+
+def test_every_fit_asks_whether_its_gpu_is_there(
+    panel: Panel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda kind: [])
+    monkeypatch.setenv("KUBECAST_ACCELERATORS", "1")
     fit(panel, epochs=1)
-    assert len([record for record in caplog.records if "sees none" in record.message]) == warned
+    assert [record.levelname for record in caplog.records if "sees none" in record.message] == ["WARNING"]

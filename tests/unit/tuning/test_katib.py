@@ -705,6 +705,7 @@ def test_trials_pod_is_that_of_the_trainer_and_restricted() -> None:
     secret = {"name": "AWS_ACCESS_KEY_ID", "valueFrom": {"secretKeyRef": {"name": "store", "key": "access"}}}
     assert secret in container["env"]
     assert {"name": "KUBECAST_RUN_ID", "value": plan().run} in container["env"]
+    assert {"name": "KUBECAST_ACCELERATORS", "value": "1"} in container["env"]
 
 
 def test_affinity_of_the_trainer_is_kept() -> None:
