@@ -1,6 +1,9 @@
 #!/bin/sh
 # Build images: images/build.sh NAME ...
 #
+# Each gets two tags: version and revision, which is what is pushed; and the version alone, which moves from build
+# to build and is for this machine only.
+#
 # BASE_IMAGE   the image to build on, by tag or digest
 # PIP_CONF     pip's configuration, such as a private index, by default PIP_CONFIG_FILE's; kept in no image
 # CA_BUNDLE    the certificates that pip trusts, by default PIP_CERT's; kept in no image

@@ -32,7 +32,9 @@ for image in "$@"; do
         *) "$engine" push --digestfile "$pushed/$image" "$name:$tag" >&2 ;;
     esac
 done
-echo "images: # $tag"
+echo "image_repository: $registry"
+echo "image_tag: $tag"
+echo "images: # by digest, which no later push can change; the two lines above do without"
 for image in "$@"; do
     echo "  kubecast-$image: $registry/kubecast-$image@$(cat "$pushed/$image")"
 done

@@ -112,7 +112,7 @@ def _labels(cluster: ClusterSettings, model_name: str) -> dict[str, str]:
     return {
         "app.kubernetes.io/name": "kubecast",
         "kubecast/model": label_of(model_name),
-        "kubecast/version": images.TAG,
+        "kubecast/version": cluster.image_tag or images.TAG,
         **cluster.labels,
     }
 
@@ -124,10 +124,11 @@ def image_of(image: str, asked: TaskSettings, cluster: ClusterSettings) -> str:
     """
     if asked.accelerator and image == images.TENSORFLOW:
         image = images.TENSORFLOW_GPU
-    name = image.partition(":")[0]
+    name, _, tag = image.partition(":")
     if name in cluster.images:
         return cluster.images[name]
-    return f"{cluster.image_repository}/{image}" if cluster.image_repository else image
+    named = f"{name}:{cluster.image_tag or tag}"
+    return f"{cluster.image_repository}/{named}" if cluster.image_repository else named
 
 
 def _resources(task: Any, asked: TaskSettings) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from kubecast.schedules import ConnectionSettings, Schedules
 from kubecast.settings import PositiveFloat, PositiveInt, Settings
@@ -14,9 +14,21 @@ ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])
 LabelKey = Annotated[str, Field(pattern=rf"^([a-z0-9]([a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_NAME}$")]
 LabelValue = Annotated[str, Field(pattern=rf"^({_NAME})?$")]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+def _fixed(name: str) -> str:
+    if name == "latest" or name.endswith(":latest"):
+        raise ValueError(f"{name} moves; allowed: a tag that never does, or a digest")
+    return name
+
+
 Image = Annotated[
-    str, Field(pattern=r"^[a-z0-9][A-Za-z0-9._/-]*(:[0-9]+/[A-Za-z0-9._/-]+)?[:@][A-Za-z0-9._:-]+$")
+    str,
+    Field(pattern=r"^[a-z0-9][A-Za-z0-9._/-]*(:[0-9]+/[A-Za-z0-9._/-]+)?[:@][A-Za-z0-9._:-]+$"),
+    AfterValidator(_fixed),
 ]
+ImageTag = Annotated[LabelValue, AfterValidator(_fixed)]
+"""A tag that the label ``kubecast/version`` can hold too."""
 
 ACCELERATORS_VARIABLE = "KUBECAST_ACCELERATORS"
 """Of a task's pod: how many accelerators it asked for; not set where it asked for none."""
@@ -189,6 +201,9 @@ class ClusterSettings(Settings):
     image_repository: str = Field(
         default="", pattern=r"^([a-z0-9][A-Za-z0-9.:/_-]*[a-z0-9])?$", description="e.g. ghcr.io/team"
     )
+    image_tag: ImageTag = Field(
+        default="", description="e.g. 0.1.0-0123456789ab; default: the version, as built on this machine"
+    )
     images: dict[str, Image] = Field(
         default={}, description="whole reference by image name, e.g. with a digest"
     )
@@ -204,6 +219,15 @@ class ClusterSettings(Settings):
     notices: NoticeSettings | None = Field(default=None, description="none: nobody is told")
     connection: ConnectionSettings = ConnectionSettings()
     schedules: Schedules = Field(default=[])
+
+    @model_validator(mode="after")
+    def _repository_has_a_tag(self) -> Self:
+        if self.image_repository and not self.image_tag:
+            raise ValueError(
+                f"image_repository {self.image_repository} without image_tag; allowed: both, as `make push`"
+                " prints them"
+            )
+        return self
 
     def of(self, component: str) -> TaskSettings:
         """What a component's tasks ask for; neither accelerator nor its nodes where ``gpu`` is false."""

@@ -19,7 +19,6 @@ import pandas as pd
 import pytest
 import yaml
 
-from components import images
 from kubecast.cluster import ClusterSettings
 from kubecast.models.artifact import read_status
 from kubecast.registry import Registry
@@ -39,6 +38,7 @@ FRAMEWORKS = {
 }
 FRAMEWORKS["serving"] = tuple(name for names in FRAMEWORKS.values() for name in names)
 IMAGES = ["base", *FRAMEWORKS]
+TAG = subprocess.check_output(["images/tag.sh"], text=True).strip()
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,8 @@ def run(
 
     def run(mode: str, overrides: tuple[str, ...] = (), **arguments: Any) -> Finished:
         compiled, outputs = folder / f"{mode}.yaml", folder / f"{mode}.json"
-        settings = ("cluster.image_repository=localhost", f"pipeline.models={json.dumps(MODELS)}", *overrides)
+        named = ("cluster.image_repository=localhost", f"cluster.image_tag={TAG}", "cluster.gpu=false")
+        settings = (*named, f"pipeline.models={json.dumps(MODELS)}", *overrides)
         call(
             *(KUBECAST, "compile", "--config", "configs/quick", "--output", str(compiled)),
             *("--mode", mode),
@@ -144,7 +145,7 @@ def trained(run: Callable[..., Finished], data: str) -> Finished:
 def test_training_publishes_a_version_with_every_model(trained: Finished) -> None:
     version = Registry.open("s3://kubecast/registry").resolve(trained.outputs["version"])
     assert version.aliases == ("champion",)
-    assert version.metadata["image"].startswith(images.BASE)
+    assert version.metadata["image"] == f"kubecast-base:{TAG}"
     board = json.loads((Path(trained.outputs["evaluation"]) / "leaderboard.json").read_text())
     judged = {row["model"] for row in board["leaderboard"] if row["part"] == "test"}
     assert judged >= {*MODELS, "ensemble", "seasonal_naive_336"}
@@ -217,7 +218,7 @@ def test_push_tells_the_digest_that_a_cluster_pulls(image_registry: ImageRegistr
         text=True,
         check=True,
     )
-    call("podman", "untag", f"localhost/kubecast-base:{images.TAG}", f"{name}:e2e")
+    call("podman", "untag", f"localhost/kubecast-base:{TAG}", f"{name}:e2e")
     reference = ClusterSettings.model_validate(yaml.safe_load(done.stdout)).images["kubecast-base"]
     assert re.fullmatch(rf"{name}@sha256:[0-9a-f]{{64}}", reference)
     # Into a storage of its own, where no layer is yet.
@@ -234,7 +235,7 @@ class TestImage:
 
     @pytest.fixture
     def name(self, image: str) -> str:
-        return f"localhost/kubecast-{image}:{images.TAG}"
+        return f"localhost/kubecast-{image}:{TAG}"
 
     def test_user_is_not_root_and_has_a_home_to_write_to(self, podman: Podman, name: str) -> None:
         words = (

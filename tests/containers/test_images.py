@@ -1,5 +1,6 @@
 """Images agree with what names them, and are built by whichever engine works."""
 
+import json
 import os
 import re
 import runpy
@@ -8,12 +9,15 @@ import subprocess
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from components import images
 from kubecast.cluster import ClusterSettings
+from kubecast.config import load_settings
+from pipelines.compiling import compile_pipeline
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = sorted(path.parent.name for path in (ROOT / "images").glob("*/requirements.txt"))
@@ -225,6 +229,53 @@ def test_push_prints_digests_for_the_settings_of_the_cluster(
     assert settings.images == {
         f"kubecast-{name}": f"ghcr.io/team/kubecast-{name}@{DIGEST}" for name in ("base", "tensorflow-gpu")
     }
+
+
+@pytest.mark.parametrize("by_digest", [False, True], ids=["by-tag", "by-digest"])
+def test_pipeline_that_is_compiled_with_what_push_prints_names_what_was_pushed(
+    engines: Callable[..., None], tmp_path: Path, by_digest: bool
+) -> None:
+    engines(podman=True)
+    printed = yaml.safe_load(script("push.sh", "ghcr.io/team", "", *FOLDERS).stdout)
+    pushed = {line.split()[-1] for line in told(tmp_path) if line.startswith("podman push")}
+    assert len(pushed) == len(FOLDERS)
+    if by_digest:
+        pushed = {f"{name.rpartition(':')[0]}@{DIGEST}" for name in pushed}
+    else:
+        del printed["images"]
+    for gpu, unused in ((True, {"tensorflow"}), (False, {"tensorflow-gpu"})):
+        used = references(tmp_path, {**printed, "gpu": gpu})
+        assert used <= pushed
+        assert {
+            name
+            for name in FOLDERS
+            if not any(f"kubecast-{name}{at}" in each for at in ":@" for each in used)
+        } == unused
+
+
+def references(folder: Path, cluster: dict[str, Any]) -> set[str]:
+    """Every image of the compiled training pipeline."""
+    given = [f"cluster.{key}={json.dumps(value)}" for key, value in cluster.items()]
+    settings = load_settings(ROOT / "configs", ["training.horizon=48", *given])
+    spec = next(yaml.safe_load_all(compile_pipeline(settings, folder / "p.yaml").read_text()))
+    return {each["container"]["image"] for each in spec["deploymentSpec"]["executors"].values()}
+
+
+@pytest.mark.parametrize("how_to", ["first-run", "build-the-images"])
+def test_how_to_names_images_as_push_does(engines: Callable[..., None], tmp_path: Path, how_to: str) -> None:
+    engines(podman=True)
+    text = (ROOT / f"docs/how-to/{how_to}.md").read_text()
+    block = re.search(r"^ *image_repository: (\S+)\n *image_tag: (\S+)$", text, re.MULTILINE)
+    assert block is not None
+    printed = yaml.safe_load(script("push.sh", block[1], "", *FOLDERS).stdout)
+    assert printed["image_repository"] == block[1]
+    revision = r"-([0-9a-f]{12}(-dirty)?|unknown)"
+    assert re.fullmatch(PROJECT["version"] + revision, printed["image_tag"])
+    assert re.fullmatch(PROJECT["version"] + revision, block[2])
+    named = {"image_repository": block[1], "image_tag": block[2]}
+    script("push.sh", *named.values(), *FOLDERS)
+    pushed = {line.split()[-1] for line in told(tmp_path) if line.startswith("podman push")}
+    assert references(tmp_path, named) <= pushed
 
 
 def test_push_that_docker_refuses_is_an_error(engines: Callable[..., None], tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What the compiled pipelines ask of a cluster: the executors, and the document of the platform."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ SET = [
     "training.horizon=48",
     "training.model_name=demand",
     "cluster.image_repository=registry.example.com:5000/team",
+    "cluster.image_tag=1.2-abc",
     "cluster.images={kubecast-base: 'registry.example.com/base@sha256:" + "0" * 64 + "'}",
     "cluster.image_pull_secrets=[pull]",
     "cluster.labels={cost-center: '12'}",
@@ -106,12 +108,10 @@ def test_secrets_come_by_reference_alone(both: Any) -> None:
     assert not [found for found in containers(spec).values() if "env" in found]
 
 
-def test_images_come_from_the_repository_or_by_digest(both: Any) -> None:
+def test_images_come_from_the_repository_with_their_tag_or_by_digest(both: Any) -> None:
     for found in containers(both[0]).values():
-        name = found["image"]
-        assert name.startswith(
-            ("registry.example.com:5000/team/kubecast-", "registry.example.com/base@sha256:")
-        )
+        tagged = r"registry\.example\.com:5000/team/kubecast-[a-z-]+:1\.2-abc"
+        assert re.fullmatch(tagged + r"|registry\.example\.com/base@sha256:0{64}", found["image"])
 
 
 NETWORKS = {f"exec-train-{kind}{final}" for kind in ("lstm", "transformer") for final in ("", "-2")}

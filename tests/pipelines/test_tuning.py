@@ -149,7 +149,8 @@ def test_katib_searches_before_the_task_that_runs_the_best_again(tmp_path: Path)
 
 def test_trials_of_katib_have_the_image_and_the_resources_of_their_model(tmp_path: Path) -> None:
     given = ["pipeline.tuning.models=[lstm, ensemble]", "pipeline.tuning.tuner=katib"]
-    own = ["cluster.image_repository=registry.example.com/team", "cluster.katib.region=eu-west-1"]
+    own = ["cluster.image_repository=registry.example.com/team", "cluster.image_tag=1.2-abc"]
+    own += ["cluster.katib.region=eu-west-1"]
     spec, _ = compiled(tmp_path, *given, *own)
 
     def pod(name: str) -> dict[str, Any]:
@@ -159,12 +160,13 @@ def test_trials_of_katib_have_the_image_and_the_resources_of_their_model(tmp_pat
 
     trainer = executor(spec, "train-lstm")[1]
     found = pod("tune-lstm-katib")
-    gpu = f"registry.example.com/team/kubecast-tensorflow-gpu:{images.TAG}"
+    gpu = "registry.example.com/team/kubecast-tensorflow-gpu:1.2-abc"
     assert found["image"] == trainer["image"] == executor(spec, "tune-lstm")[1]["image"] == gpu
     assert found["task"]["accelerator"] == {"type": "nvidia.com/gpu", "count": 1}
     assert found["task"]["memory_limit"] == "16Gi"
     assert (found["service_account"], found["region"]) == ("kubecast-trial", "eu-west-1")
     assert found["labels"]["app.kubernetes.io/name"] == "kubecast"
+    assert found["labels"]["kubecast/version"] == "1.2-abc"
     assert "kubecast-serving" in pod("tune-ensemble-katib")["image"]
     assert pod("tune-ensemble-katib")["task"]["accelerator"] is None
     spec, _ = compiled(tmp_path, *given, "cluster.gpu=false")
