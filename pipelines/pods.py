@@ -110,10 +110,10 @@ def trial_pod(image: str, asked: TaskSettings, settings: AllSettings) -> TrialPo
 
 def _labels(cluster: ClusterSettings, model_name: str) -> dict[str, str]:
     return {
+        **cluster.labels,
         "app.kubernetes.io/name": "kubecast",
         "kubecast/model": label_of(model_name),
         "kubecast/version": cluster.image_tag or images.TAG,
-        **cluster.labels,
     }
 
 

@@ -30,6 +30,25 @@ Image = Annotated[
 ImageTag = Annotated[LabelValue, AfterValidator(_fixed)]
 """A tag that the label ``kubecast/version`` can hold too."""
 
+ImageName = Literal[
+    "kubecast-base",
+    "kubecast-arima",
+    "kubecast-tensorflow",
+    "kubecast-tensorflow-gpu",
+    "kubecast-catboost",
+    "kubecast-serving",
+]
+
+
+def _not_our_own(labels: dict[str, str]) -> dict[str, str]:
+    for key in labels:
+        if key == "app.kubernetes.io/name" or key.startswith("kubecast/"):
+            raise ValueError(
+                f"{key} is kubecast's own; allowed: any but kubecast/* and app.kubernetes.io/name"
+            )
+    return labels
+
+
 ACCELERATORS_VARIABLE = "KUBECAST_ACCELERATORS"
 """Of a task's pod: how many accelerators it asked for; not set where it asked for none."""
 
@@ -204,14 +223,14 @@ class ClusterSettings(Settings):
     image_tag: ImageTag = Field(
         default="", description="e.g. 0.1.0-0123456789ab; default: the version, as built on this machine"
     )
-    images: dict[str, Image] = Field(
+    images: dict[ImageName, Image] = Field(
         default={}, description="whole reference by image name, e.g. with a digest"
     )
     image_pull_secrets: list[ObjectName] = Field(default=[])
     gpu: bool = Field(default=True, description="false: no task asks for an accelerator")
     run_as_user: PositiveInt = 1000
     run_as_group: Annotated[int, Field(ge=0)] = 0
-    labels: dict[LabelKey, LabelValue] = Field(default={})
+    labels: Annotated[dict[LabelKey, LabelValue], AfterValidator(_not_our_own)] = Field(default={})
     secrets: list[SecretVariables] = Field(default=[])
     retries: Retries = Retries()
     tasks: Tasks = Tasks()

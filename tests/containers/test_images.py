@@ -9,13 +9,13 @@ import subprocess
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
 from components import images
-from kubecast.cluster import ClusterSettings
+from kubecast.cluster import ClusterSettings, ImageName
 from kubecast.config import load_settings
 from pipelines.compiling import compile_pipeline
 
@@ -61,6 +61,10 @@ def test_components_name_images_that_are_built() -> None:
     named = {image for name, image in vars(images).items() if name.isupper() and name != "TAG"}
     built = {f"kubecast-{folder}:{PROJECT['version']}" for folder in FOLDERS}
     assert named == built
+
+
+def test_settings_name_the_images_that_are_built() -> None:
+    assert sorted(get_args(ImageName)) == [f"kubecast-{folder}" for folder in FOLDERS]
 
 
 def test_make_builds_every_image() -> None:
