@@ -1,10 +1,14 @@
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from kubecast.cluster import ClusterSettings
 from kubecast.config import load_settings
 from kubecast.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_networks_ask_for_an_accelerator_and_nothing_else_does() -> None:
@@ -74,6 +78,19 @@ def test_one_key_of_a_task_keeps_its_others() -> None:
 def test_what_no_cluster_would_take_is_refused(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_settings(None, [override])
+
+
+def test_what_the_file_shows_as_comments_is_valid_and_fits_the_manifests() -> None:
+    text = (ROOT / "configs/cluster.yaml").read_text()
+    shown = yaml.safe_load(re.sub(r"^  # ", "  ", text, flags=re.MULTILINE))["cluster"]
+    cluster = ClusterSettings.model_validate(shown)
+    assert [(each.name, each.mode) for each in cluster.schedules] == [
+        ("nightly-retrain", "retrain"),
+        ("weekly-tune", "tune"),
+    ]
+    account, *_ = yaml.safe_load_all((ROOT / "manifests/base/pipeline-account.yaml").read_text())
+    assert account["kind"] == "ServiceAccount"
+    assert cluster.connection.service_account == account["metadata"]["name"]
 
 
 def test_references_by_tag_digest_and_port_are_taken(tmp_path: Path) -> None:
