@@ -3,7 +3,9 @@
 All of it goes to the logger ``kubecast``. Lines of other libraries, and of KFP's executor, are theirs.
 """
 
+import atexit
 import functools
+import gc
 import json
 import logging
 import os
@@ -63,7 +65,7 @@ def bind(**fields: str) -> None:
 
 
 def step(function: Callable[P, T]) -> Callable[P, T]:
-    """Make a function a step: its lines are formatted, and what it binds ends with it.
+    """Make a function a step: its lines are formatted, what it binds ends with it, and so does its process.
 
     An application that has set up logging keeps its own; only KFP's executor does it for nobody but itself.
     """
@@ -72,6 +74,9 @@ def step(function: Callable[P, T]) -> Callable[P, T]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
         if _left_to_us():
             configure()
+        if _by_executor():
+            # Python would look through all that frameworks hold once more as it ends, for up to seconds.
+            atexit.register(gc.freeze)
         context = copy_context()
         try:
             return context.run(function, *args, **kwargs)
@@ -83,12 +88,15 @@ def step(function: Callable[P, T]) -> Callable[P, T]:
     return wrapped
 
 
-def _left_to_us() -> bool:
+def _by_executor() -> bool:
     main = getattr(sys.modules["__main__"], "__spec__", None)
-    by_executor = main is not None and main.name == _EXECUTOR
+    return main is not None and main.name == _EXECUTOR
+
+
+def _left_to_us() -> bool:
     theirs = [each for each in logging.getLogger("kubecast").handlers if not isinstance(each, _StandardError)]
     set_up = bool(theirs) or logging.getLogger().hasHandlers()
-    return by_executor or FORMAT_VARIABLE in os.environ or not set_up
+    return _by_executor() or FORMAT_VARIABLE in os.environ or not set_up
 
 
 def _in_json() -> bool:

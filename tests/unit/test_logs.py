@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from kubecast import logs
 from kubecast.errors import ConfigError
 from kubecast.logs import bind, configure, step
 from kubecast.steps.progress import tell_progress
@@ -295,3 +296,13 @@ def test_step_of_a_program_that_has_set_up_nothing_is_heard(variables: dict[str,
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | variables
     )
     assert done.stderr.startswith(expected)
+
+
+def test_a_task_ends_without_a_last_collection_of_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
+    registered: list[object] = []
+    monkeypatch.setattr(logs, "_left_to_us", lambda: False)
+    monkeypatch.setattr(logs.atexit, "register", registered.append)
+    for by_executor in (False, True):
+        monkeypatch.setattr(logs, "_by_executor", lambda here=by_executor: here)
+        logs.step(lambda: None)()
+    assert registered == [logs.gc.freeze]
