@@ -277,10 +277,10 @@ _Found = tuple[tuple[int, int, int], tuple[int, int, int], bool, list[float], li
 
 
 def _seasonal_difference(values: Floats, search: Search) -> int:
-    from pmdarima.arima import nsdiffs
-
     if search.period == 1:
         return 0
+    from pmdarima.arima import nsdiffs
+
     return int(nsdiffs(values, m=search.period, max_D=1, test=search.settings.seasonal_test))
 
 
