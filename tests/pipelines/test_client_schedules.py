@@ -11,11 +11,11 @@ import kfp_server_api
 import pytest
 
 from kubecast.config import load_settings
-from kubecast.errors import ClusterConflict, ClusterError, ConfigError
+from kubecast.errors import ClusterConflict, ClusterError, ClusterUnreachable, ConfigError
 from pipelines.cluster.scheduling import ATTEMPTS, Scheduler, Wanted, prepare
 from pipelines.cluster.submitting import Place, ensure_place, reference
 
-from ..kfp_api import NOW, KfpApi, Request
+from ..kfp_api import NOW, Failure, KfpApi, Request
 from .cluster_fixtures import client, folder_with, invoke, told
 
 NIGHTLY = """\
@@ -231,6 +231,24 @@ def test_what_was_cut_off_is_completed(api: KfpApi, place: Place) -> None:
     assert states(api) == [("nightly", "0 0 3 * * *", "ENABLED")]
 
 
+def test_create_whose_answer_is_lost_is_completed_by_applying_again(api: KfpApi, place: Place) -> None:
+    api.failures.append(Failure("POST /recurringruns$", None, times=1, done=True))
+    with pytest.raises(ClusterUnreachable, match="may have been done all the same"):
+        Scheduler(client(api, timeout=0.5)).apply(wanted(), place)
+    assert [state[2] for state in states(api)] == ["DISABLED"]
+    assert Scheduler(client(api)).apply(wanted(), place) == "enabled"
+    assert states(api) == [("nightly", "0 0 2 * * *", "ENABLED")]
+
+
+def test_schedule_on_a_later_page_is_found_by_its_name(api: KfpApi, place: Place) -> None:
+    scheduler = Scheduler(client(api))
+    for number in range(5):
+        scheduler.apply(dataclasses.replace(wanted(), name=f"schedule-{number}"), place)
+    last = dataclasses.replace(wanted(), name="schedule-4")
+    assert scheduler.apply(last, place) == "unchanged"
+    assert len(api.recurring) == 5
+
+
 def test_recurring_runs_of_others_are_left_alone(api: KfpApi, place: Place) -> None:
     scheduler = Scheduler(client(api))
     scheduler.apply(wanted(), place)
@@ -422,8 +440,13 @@ def test_description_says_what_it_is_made_of(api: KfpApi, place: Place) -> None:
     assert mark == {"generation": 1, "sha256": wanted().digest, "spec": dict(wanted().spec)}
 
 
-@pytest.mark.parametrize("status", [401, 403, 409, 500])
-@pytest.mark.parametrize("line", ["GET /recurringruns", "POST /recurringruns$", "DELETE", ":enable"])
+STEPS = ["GET /recurringruns", "POST /recurringruns$", "DELETE", ":enable"]
+ERRORS = [(line, status) for line in STEPS for status in (401, 403, 409, 500)]
+# What is not found when it is deleted or enabled is gone, which is no error.
+ERRORS += [(line, 404) for line in STEPS[:2]]
+
+
+@pytest.mark.parametrize(("line", "status"), ERRORS)
 def test_error_at_any_step_leaves_a_schedule_that_is_there(
     api: KfpApi, place: Place, line: str, status: int
 ) -> None:
