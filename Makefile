@@ -115,10 +115,12 @@ push: ## Push the images that were built: make push REGISTRY=ghcr.io/team [TAG=0
 sbom: .venv-sbom/.installed ## List what each image holds, as CycloneDX: output/sbom/
 	mkdir -p $(OUTPUT)/sbom
 	for image in $(IMAGES); do \
+		sed "s/^name = \"kubecast\"/name = \"kubecast-$$image\"/" pyproject.toml > $(OUTPUT)/sbom/pyproject.toml; \
 		cat images/$$image/requirements.txt images/executor.txt | .venv-sbom/bin/cyclonedx-py requirements - \
-			--pyproject pyproject.toml --mc-type application --output-reproducible \
+			--pyproject $(OUTPUT)/sbom/pyproject.toml --mc-type application --output-reproducible \
 			--output-file $(OUTPUT)/sbom/kubecast-$$image.json || exit; \
 	done
+	rm $(OUTPUT)/sbom/pyproject.toml
 
 .venv-sbom/.installed: requirements/sbom.txt | python
 	$(PYTHON) -m venv --clear .venv-sbom

@@ -16,6 +16,7 @@ ca_bundle=${CA_BUNDLE:-${PIP_CERT:-}}
 engine=$(images/engine.sh)
 tag=$(images/tag.sh)
 version=${tag%%-*}
+built=""
 
 for image in "$@"; do
     if [ ! -f "images/$image/requirements.txt" ]; then
@@ -40,5 +41,11 @@ for image in "$@"; do
     fi
     echo "kubecast-$image:$tag ($engine)"
     # shellcheck disable=SC2086 # BUILD_FLAGS holds several words
+    started=$(date +%s)
     "$engine" build ${BUILD_FLAGS:-} "$@" .
+    seconds=$(($(date +%s) - started))
+    size=$("$engine" images --format '{{.Size}}' "kubecast-$image:$tag")
+    built="${built}kubecast-$image:$tag: built in $seconds s, $size
+"
 done
+printf %s "$built"

@@ -229,6 +229,17 @@ def test_push_tells_the_digest_that_a_cluster_pulls(image_registry: ImageRegistr
     assert told.split() == [USER, reference.partition("@")[2]]
 
 
+def test_bill_of_materials_is_of_its_image(tmp_path: Path) -> None:
+    call("make", "sbom", f"OUTPUT={tmp_path}")
+    found = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "sbom").iterdir()}
+    assert sorted(found) == sorted(
+        f"kubecast-{path.parent.name}" for path in Path("images").glob("*/requirements.txt")
+    )
+    for name, bill in found.items():
+        assert bill["metadata"]["component"]["name"] == name
+        assert "pandas" in {each["name"] for each in bill["components"]}
+
+
 @pytest.mark.parametrize("image", IMAGES)
 class TestImage:
     """What holds of every image, by its own account."""

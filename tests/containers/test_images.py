@@ -27,6 +27,7 @@ DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 PUSHES = f"""\
 case "$1 $2" in
 "push --digestfile") printf {DIGEST} >"$3" ;;
+"images --format") echo "81.5 MB" ;;
 "push "*) echo "1.2.3-abc: digest: {DIGEST} size: 1570" ;;
 esac
 """
@@ -109,7 +110,7 @@ def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
     """Make the container engines of this machine: each takes down what it was told, or does not work."""
     tools = tmp_path / "bin"
     tools.mkdir()
-    for tool in ("cat", "dirname", "git", "mktemp", "rm", "sed", "sh", "tee"):
+    for tool in ("cat", "date", "dirname", "git", "mktemp", "rm", "sed", "sh", "tee"):
         found = shutil.which(tool)
         assert found is not None
         (tools / tool).symlink_to(found)
@@ -139,7 +140,9 @@ def script(name: str, *words: str) -> "subprocess.CompletedProcess[str]":
 
 
 def told(tmp_path: Path) -> list[str]:
-    return [line for line in (tmp_path / "told").read_text().splitlines() if not line.endswith(" info")]
+    """What an engine was told to make; not what it was asked."""
+    lines = (tmp_path / "told").read_text().splitlines()
+    return [line for line in lines if line.split()[1] not in ("info", "images")]
 
 
 @pytest.mark.parametrize(
@@ -191,6 +194,16 @@ def test_tags_are_the_version_alone_and_with_the_revision(
     tags = [re.findall(r"--tag (\S+)", line) for line in told(tmp_path)]
     assert [found[0] for found in tags] == [images.ARIMA, images.BASE]
     assert all(re.fullmatch(rf"{first}-[0-9a-z-]+", second) for first, second in tags)
+
+
+@pytest.mark.parametrize("engine", ["docker", "podman", "buildah"])
+def test_build_ends_with_how_long_each_image_took_and_how_large_it_is(
+    engines: Callable[..., None], engine: str
+) -> None:
+    engines(**{engine: True})
+    *_, first, second = script("build.sh", "arima", "base").stdout.splitlines()
+    assert re.fullmatch(r"kubecast-arima:\S+: built in [0-9]+ s, 81\.5 MB", first)
+    assert re.fullmatch(r"kubecast-base:\S+: built in [0-9]+ s, 81\.5 MB", second)
 
 
 def test_private_index_is_handed_over_as_secrets(
