@@ -180,7 +180,16 @@ def job(plan: Plan, labels: Mapping[str, str]) -> dict[str, Any]:
         "apiVersion": "batch/v1",
         "kind": "Job",
         "spec": {
-            "backoffLimit": 0,
+            "backoffLimit": 0,  # a trial that fails by itself says something of its settings
+            # One whose node was drained or reclaimed does not, and is begun again.
+            "podFailurePolicy": {
+                "rules": [
+                    {
+                        "action": "Ignore",
+                        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+                    }
+                ]
+            },
             # Its clock counts waiting for a node and for the image too; the trial's own limit ends it before.
             "activeDeadlineSeconds": task.timeout + plan.optimization.timeout,
             "template": template,

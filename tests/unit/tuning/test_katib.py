@@ -675,6 +675,14 @@ def test_experiment_is_bounded_and_can_be_found() -> None:
     assert spec["objective"]["metricStrategies"] == [{"name": "objective", "value": "latest"}]
 
 
+def test_trial_that_loses_its_node_is_begun_again() -> None:
+    job = experiment(plan())["spec"]["trialTemplate"]["trialSpec"]["spec"]
+    [rule] = job["podFailurePolicy"]["rules"]
+    assert rule["action"] == "Ignore"
+    assert rule["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
+    assert job["template"]["spec"]["restartPolicy"] == "Never"  # Kubernetes asks for it beside such a policy
+
+
 def test_trials_own_limit_ends_it_before_its_job_does() -> None:
     made = plan(timeout=9000)
     job = experiment(made)["spec"]["trialTemplate"]["trialSpec"]
