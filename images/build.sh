@@ -40,11 +40,11 @@ for image in "$@"; do
         set -- "$@" --secret "id=ca.crt,src=$ca_bundle" --build-arg PIP_CERT=/run/secrets/ca.crt
     fi
     echo "kubecast-$image:$tag ($engine)"
-    # shellcheck disable=SC2086 # BUILD_FLAGS holds several words
     started=$(date +%s)
+    # shellcheck disable=SC2086 # BUILD_FLAGS holds several words
     "$engine" build ${BUILD_FLAGS:-} "$@" .
     seconds=$(($(date +%s) - started))
-    size=$("$engine" images --format '{{.Size}}' "kubecast-$image:$tag")
+    size=$("$engine" images --format '{{.Size}}' "kubecast-$image:$tag" | sed -n 1p)
     built="${built}kubecast-$image:$tag: built in $seconds s, $size
 "
 done
