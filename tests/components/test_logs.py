@@ -24,7 +24,13 @@ POD = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBECAST_RUN_ID": "6c1d", "KUBECA
 
 def execute(panel: Path, folder: Path, settings: str) -> subprocess.CompletedProcess[str]:
     """Run train_catboost as a pod does."""
-    outputs = {"model": "Model", "forecasts": "Dataset", "metrics": "Metrics", "report": "HTML"}
+    outputs = {
+        "model": "Model",
+        "forecasts": "Dataset",
+        "metrics": "Metrics",
+        "report": "HTML",
+        "summary": "Markdown",
+    }
     given = {
         "inputs": {
             "parameterValues": {"settings": settings, "seed": 1, "on_failure": "stop"},
