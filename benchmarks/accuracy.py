@@ -176,7 +176,7 @@ def _run_once(task: Task, method: str, seed: int, given: argparse.Namespace) -> 
     before = os.times()
     found, seconds = forecast(task, method, seed, folder, given)
     after = os.times()
-    used = after.children_user + after.children_system - before.children_user - before.children_system
+    used = sum(after[2:4]) - sum(before[2:4])  # of child processes
     told = {"data": task.name, "method": method, "seed": seed, "seconds": round(seconds, 1)}
     # The first tells where another program had the processors.
     told |= {"processor_seconds": round(used, 1), "limit": given.limit}
@@ -184,6 +184,8 @@ def _run_once(task: Task, method: str, seed: int, given: argparse.Namespace) -> 
     partial = file.with_suffix(".partial")
     partial.write_text(json.dumps(told))
     partial.replace(file)
+    if (folder / "log").exists():
+        (folder / "log").replace(file.with_suffix(".log"))
     shutil.rmtree(folder)
 
 

@@ -77,7 +77,6 @@ def _autogluon(
         freq=job["frequency"],
         eval_metric="MASE",
         eval_metric_seasonal_period=job["seasons"][0],
-        quantile_levels=[0.5],
         path=job["folder"],
         verbosity=2,
     )
