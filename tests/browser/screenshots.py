@@ -24,4 +24,4 @@ def main(pages: Path, pictures: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    main(*(Path(word).resolve() for word in sys.argv[1:]))
