@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-PRETRAINED = ["Chronos", "Chronos2", "Toto"]
+PRETRAINED = ["Chronos", "Chronos2", "Toto", "Toto2"]
 NEWEST = 3_000  # rows of an origin's history that MSTL + AutoARIMA, which is fitted at each, sees
 
 
