@@ -12,14 +12,13 @@ Errors are divided by the mean absolute seasonal difference of the rows before t
 
 kubecast is one `kubecast run` of a settings folder, all of it within the limit, from the start of the process
 to the published version, whose production bundle then forecasts. AutoGluon gets the same limit, the metric
-that is scored, and no pretrained weights. Each result is kept as JSON in output/bench/accuracy, so that a
-benchmark that is stopped goes on where it was.
+that is scored, and no pretrained weights. Each result is kept as JSON in output/benchmarks/accuracy, so that
+a benchmark that is stopped goes on where it was.
 """
 
 import argparse
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -27,7 +26,6 @@ import tempfile
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +33,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-ROOT = Path(__file__).parents[1]
-SHARED = ROOT.parent / "shared" / "data"
-OUTPUT = ROOT / "output" / "bench" / "accuracy"
+from benchmarks.measure import DATA, ROOT
+from benchmarks.report import FOLDER, Bar, Results, Table
+
+OUTPUT = FOLDER / "accuracy"
+PACKAGES = ("catboost", "tensorflow-cpu")
+PEER_PACKAGES = ("autogluon.timeseries", "statsforecast", "torch")
 PEERS = {  # by name, whether its forecasts depend on the seed
     "autogluon_medium_quality": True,
     "autogluon_high_quality": True,
@@ -45,6 +46,8 @@ PEERS = {  # by name, whether its forecasts depend on the seed
     "mstl_arima": False,
     "seasonal_naive": False,
 }
+LIMITS = {("m4", "48"): 0.75, ("etth1", "24"): 0.555, ("etth1", "96"): 0.82}  # of the mean MASE
+OF_THE_BEST = {("demand", "48"): 0.9}  # the same, as a share of the best peer's
 RESAMPLES = 10_000
 BLOCK = 4  # neighbouring origins that are drawn together
 
@@ -133,7 +136,7 @@ def _demand(_: Path) -> Task:
 def main() -> None:
     """Run what is missing, then print and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--shared", type=Path, default=SHARED, help="folder of ETTh1.csv and the M4 files")
+    parser.add_argument("--shared", type=Path, default=DATA, help="folder of ETTh1.csv and the M4 files")
     parser.add_argument("--data", nargs="+", default=["m4", "etth1", "demand"])
     parser.add_argument("--methods", nargs="+", default=["kubecast", *PEERS])
     parser.add_argument("--config", type=Path, default=ROOT / "configs" / "balanced")
@@ -149,10 +152,9 @@ def main() -> None:
                 if seed == 1 or PEERS.get(method, True):
                     _run_once(task, method, seed, given)
     results = {name: _results(name, given) for name in given.data}
-    text = "\n".join([_heading(given), *(_table(tasks[name], found) for name, found in results.items())])
-    (OUTPUT / "accuracy.md").write_text(text)
-    (OUTPUT / "accuracy.json").write_text(json.dumps(results, indent=1))
-    print(text)
+    tables = [table for name, found in results.items() for table in _tables(tasks[name], found)]
+    bars = [bar for name, found in results.items() for bar in _bars(tasks[name], found)]
+    Results.of("accuracy", _title(given), tables, bars, PACKAGES, _peer_versions(given.peers)).save()
 
 
 def _file(data: str, method: str, seed: int, config: Path) -> Path:
@@ -303,45 +305,68 @@ def _results(data: str, given: argparse.Namespace) -> dict[str, list[dict[str, A
     return found
 
 
-def _heading(given: argparse.Namespace) -> str:
-    return "\n".join(
-        [
-            f"# Accuracy, {datetime.now(UTC):%Y-%m-%d}",
-            "",
-            f"MASE, lower is better; {given.seeds} seeds; {given.limit} s of wall time on processors"
-            f" {given.cores} of {os.cpu_count()} ({platform.processor() or platform.machine()},"
-            f" {platform.system()}, Python {platform.python_version()}); kubecast {version('kubecast')} with"
-            f" configs/{given.config.name}. The difference is kubecast's error less the peer's, with a paired"
-            f" bootstrap's 95 % interval over series, or over blocks of {BLOCK} neighbouring origins.",
-        ]
+def _title(given: argparse.Namespace) -> str:
+    where = f"{given.limit} s on processors {given.cores}"
+    return f"Accuracy: configs/{given.config.name}, {given.seeds} seeds, {where}"
+
+
+def _peer_versions(python: Path) -> dict[str, str]:
+    if not python.exists():
+        return {}
+    numbers = f"{{name: m.version(name) for name in {PEER_PACKAGES}}}"
+    told = f"import importlib.metadata as m, json; print(json.dumps({numbers}))"
+    found = subprocess.run([python, "-c", told], capture_output=True, check=True, text=True)  # noqa: S603
+    return dict(json.loads(found.stdout))
+
+
+def _tables(task: Task, results: dict[str, list[dict[str, Any]]]) -> list[Table]:
+    """One for each number of leading steps."""
+    unit = f"blocks of {BLOCK} neighbouring origins" if task.stride else "series"
+    note = (
+        "MASE, lower is better: mean over the seeds, lowest and highest. The difference is kubecast's less"
+        f" the peer's, with a paired bootstrap's 95 % interval over {unit}."
     )
-
-
-def _table(task: Task, results: dict[str, list[dict[str, Any]]]) -> str:
-    own = results.get("kubecast", [])
-    lines = [f"\n## {task.name}: {len(task.origins)} origins, {task.rows['unique_id'].nunique()} series\n"]
+    size = f"{len(task.origins)} origins, {task.rows['unique_id'].nunique()} series"
+    tables = []
     for leads in map(str, task.leads):
-        lines += [
-            f"| method, {leads} steps | MASE (seeds) | s (of processors) | difference (95 %) | |",
-            "|---|---|---|---|---|",
+        rows = [_row(task, method, results, leads) for method, found in results.items() if found]
+        tables.append(Table(title=f"{task.name}, {leads} steps: {size}", rows=rows, note=note))
+    return tables
+
+
+def _row(task: Task, method: str, results: dict[str, list[dict[str, Any]]], leads: str) -> dict[str, Any]:
+    own, found = results.get("kubecast", []), results[method]
+    means = _means(found, leads)
+    shown = f"{np.mean(means):.4f} ({min(means):.4f} to {max(means):.4f})"
+    row = {"method": method, "seeds": len(found), "MASE": shown, "s (of processors)": _seconds(found)}
+    if not own or method == "kubecast":
+        return row | {"difference (95 %)": "", "kubecast is": ""}
+    difference = _by_unit(own, leads) - _by_unit(found, leads)
+    low, high = _interval(difference, BLOCK if task.stride else 1)
+    verdict = "better" if high < 0 else "worse" if low > 0 else "not shown to differ"
+    shown = f"{difference.mean():+.4f} ({low:+.4f} to {high:+.4f})"
+    return row | {"difference (95 %)": shown, "kubecast is": verdict}
+
+
+def _bars(task: Task, results: dict[str, list[dict[str, Any]]]) -> list[Bar]:
+    own = results.get("kubecast", [])
+    bars = []
+    for leads in map(str, task.leads) if own else []:
+        key, value = (task.name, leads), float(np.mean(_means(own, leads)))
+        peers = [
+            float(np.mean(_means(found, leads))) for name, found in results.items() if name in PEERS and found
         ]
-        for method, found in results.items():
-            if found:
-                lines.append(_row(task, method, found, own, leads))
-        lines.append("")
-    return "\n".join(lines)
+        if key in LIMITS:
+            bars.append(Bar(what=f"MASE on {task.name}, {leads} steps", value=value, most=LIMITS[key]))
+        if key in OF_THE_BEST and peers:
+            what = f"MASE on {task.name}, {leads} steps, by the best peer's"
+            bars.append(Bar(what=what, value=value / min(peers), most=OF_THE_BEST[key]))
+    return bars
 
 
-def _row(task: Task, method: str, found: list[dict[str, Any]], own: list[dict[str, Any]], leads: str) -> str:
-    means = [float(np.mean(each["errors"][leads])) for each in found]
-    shown = f"{np.mean(means):.4f} ({min(means):.4f}-{max(means):.4f})"
-    cells = [method, shown, _seconds(found), "", ""]
-    if own and method != "kubecast":
-        difference = _by_unit(own, leads) - _by_unit(found, leads)
-        low, high = _interval(difference, BLOCK if task.stride else 1)
-        cells[3] = f"{difference.mean():+.4f} ({low:+.4f} to {high:+.4f})"
-        cells[4] = "better than it" if high < 0 else "worse than it" if low > 0 else "no difference shown"
-    return f"| {' | '.join(cells)} |"
+def _means(found: list[dict[str, Any]], leads: str) -> list[float]:
+    """By seed."""
+    return [float(np.mean(each["errors"][leads])) for each in found]
 
 
 def _seconds(found: list[dict[str, Any]]) -> str:
