@@ -183,7 +183,9 @@ def _long_seasons(given: argparse.Namespace) -> tuple[list[Table], list[Bar]]:
         row: dict[str, Any] = {"season": season}
         for side in ("kubecast, with its profile", "kubecast, seasonal", "statsforecast, exact", "pmdarima"):
             found = _side(given, side, f"season-{season}", timeout=given.time_limit + 15)
-            done = found.found["seconds"][0] if found.status == 0 else given.time_limit
+            if found.status:
+                raise RuntimeError(f"{side}, season {season}: exit status {found.status}")
+            done = given.time_limit if found.status is None else found.found["seconds"][0]
             in_time = done < given.time_limit
             row[side] = f"{done:.2g} s" if in_time else f"over {given.time_limit:g} s"
             late += side.startswith("kubecast, with") and not in_time
@@ -293,7 +295,7 @@ def _kubecast(**settings: Any) -> Callable[[Job], Fit]:
         taken = time.perf_counter() - began
         if log.stopped == "time_limit":
             return Fit(np.zeros((len(case.origins), case.steps)), job.limit, None)
-        recipe = forecaster.models["series"].recipe
+        recipe = forecaster.models["series"][0].recipe
         found = forecaster.forecast(panel, _cutoffs(frame.iloc[case.origins])) if case.origins else {}
         values = np.asarray(found["arima"] if case.origins else []).reshape(len(case.origins), case.steps)
         return Fit(values, taken, [*recipe.order, int(recipe.constant)])
@@ -304,8 +306,8 @@ def _kubecast(**settings: Any) -> Callable[[Job], Fit]:
 def _replay(order: list[int] | None) -> dict[str, Any] | None:
     if order is None:
         return None
-    told = {"order": order[:3], "seasonal": [0, 0, 0], "constant": bool(order[3]) and order[1] < 2}
-    return {"orders": {"series": told}}
+    told = {"order": order[:3], "seasonal": [0, 0, 0], "seasons": []}
+    return {"orders": {"series": [told | {"constant": bool(order[3]) and order[1] < 2}]}}
 
 
 def _cutoffs(frame: Any) -> Any:
