@@ -140,8 +140,13 @@ def _fit_models(task: Task, search: Search) -> list[SeriesModel]:
 
 
 def _fit_trial(task: Task, trial: "_Trial", search: Search) -> SeriesModel:
-    engine: Engine | None = "burg" if search.engine == "burg" else None
-    return _estimate(task, trial.recipe, search, engine, trial.difference)
+    if search.engine == "burg":
+        return _estimate(task, trial.recipe, search, "burg")
+    model = _estimate(task, trial.recipe, search, None, trial.difference)
+    # A long autoregression may hold a trend by a root so near 1 that no searched orders may have it.
+    if trial.difference is None or _error(task, model, search) <= CLEARLY * trial.error:
+        return model
+    return _estimate(task, trial.recipe, search, None)
 
 
 class _Trial(NamedTuple):
@@ -215,7 +220,8 @@ def _backtest(task: Task, recipe: Recipe, search: Search) -> float:
 def _error(task: Task, model: SeriesModel, search: Search) -> float:
     """Mean absolute error over the horizon in the newer half of the rows; infinite where there is none."""
     size, horizon = len(task.y), search.horizon
-    first, last = max(size // 2, model.recipe.start + MIN_ROWS), size - 1 - horizon
+    first = max(size // 2, model.recipe.start + MIN_ROWS, model.needed)
+    last = size - 1 - horizon
     if first > last:
         return float("inf")
     ends = np.unique(np.linspace(first, last, BACKTESTS).astype(np.int64))

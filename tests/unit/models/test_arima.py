@@ -18,6 +18,7 @@ from statsmodels.tsa.statespace.sarimax import SARIMAX
 from kubecast.config import ArimaSettings
 from kubecast.errors import ConfigError, DataError, ModelError
 from kubecast.models import arima as module
+from kubecast.models import arima_series
 from kubecast.models.arima import ArimaForecaster, ArimaTrainer
 from kubecast.models.arima_filter import (
     Arima,
@@ -28,6 +29,7 @@ from kubecast.models.arima_filter import (
     regress,
     season_profile,
 )
+from kubecast.models.arima_series import SeriesModel, forecast_series
 from kubecast.models.base import FitPlan
 from kubecast.models.seasonal_naive import seasonal_naive
 from kubecast.panel import Cutoffs, Panel
@@ -196,6 +198,32 @@ def test_a_drift_goes_on(make_panel: MakePanel) -> None:
     assert forecaster.models["s0"][0].recipe.constant
     found = forecaster.forecast(panel, panel.part("test"))["arima"].to_numpy()
     assert errors(panel, found, panel.part("test")) < 5
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_drift_goes_on_beside_a_season(make_panel: MakePanel, seed: int) -> None:
+    rows, t = hourly(series=1, rows=800), np.arange(800)
+    noise = np.random.default_rng(seed).normal(0, 0.5, 800)
+    rows["y"] = 0.1 * t + 8 * np.sin(2 * np.pi * t / 24) + noise
+    panel = make_panel(rows, horizon=48)
+    found = train(panel, engine="css", max_order=[5, 1, 5]).forecast(panel, panel.part("test"))["arima"]
+    assert errors(panel, found.to_numpy(), panel.part("test")) < 1
+
+
+def test_backtests_begin_where_the_model_has_its_rows(
+    make_panel: MakePanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = []
+
+    def told(model: SeriesModel, y: Any, x: Any, x_future: Any, ends: Any) -> Any:
+        begun.append(ends.min() - model.needed)
+        return forecast_series(model, y, x, x_future, ends)
+
+    monkeypatch.setattr(arima_series, "forecast_series", told)
+    panel = make_panel(hourly(series=1, rows=500), season_lengths=[24, 168])
+    train(panel, engine="burg", max_order=[168, 1, 0], averaged=3)
+    assert begun
+    assert min(begun) >= 0
 
 
 @pytest.mark.parametrize("engine", ["css", "pmdarima", "statsforecast"])
