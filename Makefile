@@ -59,7 +59,7 @@ screenshots: run ## Make the pictures of the documentation from the pages of `ma
 fuzz: setup ## Kill writers and the server of a registry at random moments; under 10 minutes
 	$(BIN)/python -m tests.fuzz.fuzz $(ARGS)
 
-bench: setup ## Measure everything with one seed, and write docs/benchmarks.md; under 90 minutes on 2 cores
+bench: setup ## Measure everything with one seed, and write docs/benchmarks.md
 	$(MAKE) bench-accuracy bench-arima bench-neural bench-panel bench-overhead bench-registry
 	$(BIN)/python -m benchmarks.report
 

@@ -48,7 +48,6 @@ def run(
     command: Sequence[str],
     cores: int = 2,
     timeout: float | None = None,
-    check: bool = True,
     **environment: str,
 ) -> Run:
     """Run a command on the first cores that there are.
@@ -57,7 +56,6 @@ def run(
         command: Program and arguments.
         cores: How many; every library gets as many threads.
         timeout: Seconds after which it is killed.
-        check: Raise where it fails.
         environment: On top of this process's own.
     """
     chosen = sorted(os.sched_getaffinity(0))[:cores]
@@ -77,7 +75,7 @@ def run(
         seconds = time.perf_counter() - started
         output.seek(0)
         text = output.read()
-    if check and status:
+    if status:
         raise RuntimeError(f"{' '.join(command)[:300]} failed with status {status}")
     return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / MEGABYTE, status, text)
 

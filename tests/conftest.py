@@ -79,7 +79,7 @@ def callers_without_their_source() -> Iterator[None]:
         ][1:]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kfp.dsl.pipeline_task.inspect.stack", stack)
+        patch.setattr(inspect, "stack", stack)
         yield
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from benchmarks.accuracy import Task
 SIZE, HELD_OUT, HORIZON = 60, 20, 4
 
 
-def task(stride: int = 4, name: str = "demand") -> Task:
+def task(stride: int = 4) -> Task:
     """Two daily series with a week's season, the second ten times the first."""
     ds = pd.date_range("2024-01-01", periods=SIZE, freq="D")
     y = np.arange(SIZE) % 7 + np.arange(SIZE) / 10
@@ -27,16 +28,16 @@ def task(stride: int = 4, name: str = "demand") -> Task:
         ignore_index=True,
     )
     train = rows[rows["ds"] < ds[SIZE - HELD_OUT]]
-    return Task(name, rows, train, "D", [7], HORIZON, [2, 4], stride)
+    return Task("demand", rows, train, "D", [7], HORIZON, [2, 4], stride)
 
 
-def forecasts(task: Task, error: float) -> pd.DataFrame:
+def forecasts(given: Task, error: float) -> pd.DataFrame:
     """The truth, off by so many scales at the first lead and by twice as many at each later one."""
-    table = task.origins.merge(task.rows, on="unique_id")
+    table = given.origins.merge(given.rows, on="unique_id")
     table = table[table["ds"] > table["cutoff"]].copy()
     lead = table.groupby(["unique_id", "cutoff"]).cumcount()
-    off = table["unique_id"].map(task.scales) * np.where(lead == 0, error, 2 * error)
-    return table[lead < task.horizon].assign(yhat=table["y"] + off).drop(columns="y")
+    off = table["unique_id"].map(given.scales) * np.where(lead == 0, error, 2 * error)
+    return table[lead < given.horizon].assign(yhat=table["y"] + off).drop(columns="y")
 
 
 def kept(errors: list[float], seconds: float = 10.0) -> dict[str, Any]:
@@ -61,8 +62,7 @@ def test_errors_are_in_scales_of_the_training_rows_and_by_leading_steps() -> Non
     np.testing.assert_allclose(found["2"], 0.75)
     np.testing.assert_allclose(found["4"], 0.875)
     later = given.rows.assign(y=given.rows["y"].where(given.rows["ds"].isin(given.train["ds"]), 1e6))
-    scales = Task("demand", later, given.train, "D", [7], HORIZON, [2, 4], 4).scales
-    pd.testing.assert_series_equal(scales, given.scales)
+    pd.testing.assert_series_equal(replace(given, rows=later).scales, given.scales)
 
 
 def test_a_forecast_that_is_missing_is_no_score() -> None:
@@ -106,7 +106,7 @@ def test_seconds_over_the_limit_are_marked() -> None:
 
 
 def test_bars_are_of_the_mean_and_of_the_best_peer() -> None:
-    given = Task("demand", task().rows, task().train, "D", [7], 48, [48], 24)
+    given = replace(task(), horizon=48, leads=[48])
 
     def scored(*errors: float) -> list[dict[str, Any]]:
         return [kept([error]) | {"errors": {"48": [error]}} for error in errors]
@@ -115,8 +115,7 @@ def test_bars_are_of_the_mean_and_of_the_best_peer() -> None:
     (bar,) = accuracy._bars(given, own | {"mstl_arima": scored(0.625), "patchtst": scored(0.8)})
     assert (bar.value, bar.most, bar.met) == (pytest.approx(0.8), 0.9, True)
     assert accuracy._bars(given, own) == []  # nothing to compare with
-    m4 = Task("m4", given.rows, given.train, "D", [7], 48, [48], 0)
-    assert [bar.value for bar in accuracy._bars(m4, own)] == [0.5]
+    assert [bar.value for bar in accuracy._bars(replace(given, name="m4"), own)] == [0.5]
 
 
 def test_a_result_that_is_there_is_not_measured_again(

@@ -15,7 +15,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def save(value: float | None) -> None:
+def save(value: float) -> None:
     bar = Bar(what="times the speed", value=value, least=10)
     Results.of("arima", "ARIMA", [Table(title="Speed", rows=[{"rows": 5, "s": 0.123456}])], [bar]).save()
 

@@ -30,7 +30,7 @@ SMOOTHINGS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)  # of one season
 BOTH = ((0.1, 0.3, 0.6), (0.1, 0.3, 0.6, 0.9))  # of a longer season, and of a shorter one in what that leaves
 SHARPNESS = 6  # power of the inverse errors that profiles are averaged by
 ROWS_PER_ORDER = 4  # fewer rows for each weight of a long autoregression would be fitted to noise
-CLEARLY = 1.1  # times better than with another differencing: the search of orders then has no test of it
+CLEARLY = 1.1  # times better or worse: whether a search of orders takes a trial's differencing, and keeps it
 BACKTESTS = 48  # origins that a profile is chosen by, in the last half of the training rows
 
 Engine = Literal["css", "pmdarima", "statsforecast", "burg"]
