@@ -278,6 +278,10 @@ class NeuralSettings(ModelSettings):
     patch_length: PositiveInt = Field(default=1, description="neighbouring steps read as one token")
     dropout_rate: Rate = 0.2
     normalization: Literal["instance", "series", "none"] = "instance"
+    difference: PositiveInt | Literal["season"] | None = Field(
+        default=None,
+        description="lag that the network sees the target differenced by; season: the shortest season length",
+    )
     residual: Literal["none", "last", "season"] = Field(
         default="last", description="what the network's output is added to"
     )
@@ -356,7 +360,7 @@ class CatBoostSettings(ModelSettings):
     averaged: Annotated[int, Field(ge=1, le=100)] = Field(
         default=1,
         description="models whose forecasts are averaged, each with a seed and, where differences are auto,"
-        " differences of its own; the better on the newest training rows, the heavier",
+        " differences of its own: 1, the season lengths, and sets of these; the better, the heavier",
     )
     lags: list[PositiveInt] | None = Field(
         default=None, min_length=1, description="default: 1 to 24, each season length and the next"

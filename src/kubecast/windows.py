@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 from kubecast.config import NeuralSettings
 from kubecast.errors import DataError, ModelError
@@ -39,6 +39,8 @@ class WindowSpec(BaseModel):
             (``instance``), its series' (``series``; a series unseen at fit gets ``instance``), or nothing.
         residual: What the scaled output is added to: the centre, the last value, or the value one longest
             season before.
+        difference: Lag that a series is differenced by before windows are read; 0: none. A forecast is added
+            to the newest known value a multiple of the lag before its step.
         future: Mean and standard deviation of each known-future covariate.
         past: The same for each past-only covariate.
         numbers: The same for each numeric static covariate.
@@ -55,6 +57,7 @@ class WindowSpec(BaseModel):
     season_lengths: list[int]
     normalization: Literal["instance", "series", "none"]
     residual: Literal["none", "last", "season"]
+    difference: NonNegativeInt = 0
     future: dict[str, Moments] = {}
     past: dict[str, Moments] = {}
     numbers: dict[str, Moments] = {}
@@ -65,7 +68,7 @@ class WindowSpec(BaseModel):
     @property
     def history(self) -> int:
         """Rows up to an origin without which it has no window."""
-        return max(self.sequence_length, self.season)
+        return max(self.sequence_length, self.season) + self.difference
 
     @property
     def season(self) -> int:
@@ -110,7 +113,7 @@ class Inputs(NamedTuple):
     """What a network sees of each window.
 
     Attributes:
-        target: Normalised; (windows, steps).
+        target: Differenced and normalised; (windows, steps).
         extra: Its change over the residual's season, 0 before there is one; whether it was observed; the
             known-future and the past-only covariates; (windows, steps, channels).
         context: Calendar phase of the origin, then the static covariates; (windows, width).
@@ -164,7 +167,7 @@ class Windows:
         spec.check(panel)
         frame = panel.frame
         self.spec = spec
-        self._y = panel.filled
+        self._level, self._y = panel.filled, _differenced(panel, spec.difference)
         self._observed = frame["observed"].to_numpy(dtype=bool)
         self._ds = frame["ds"].to_numpy(dtype="datetime64[ns]")
         self._codes, self._starts = panel.codes, panel.starts
@@ -193,7 +196,8 @@ class Windows:
         centre, scale = self._scaling(rows, values)
         divisor = np.where(scale > 0, scale, 1.0)
         before = steps - self.spec.season
-        change = np.where(before >= self._starts[self._codes[rows]][:, None], values - self._y[before], 0.0)
+        first = self._starts[self._codes[rows]][:, None] + self.spec.difference
+        change = np.where(before >= first, values - self._y[before], 0.0)
         own = np.stack([change / divisor, self._observed[steps]], axis=2).astype(np.float32)
         known = self._future[self._after(rows)] if ahead is None else _standardized(ahead, self.spec.future)
         inputs = Inputs(
@@ -213,7 +217,7 @@ class Windows:
         after = self._after(rows)
         scored = self._observed[after] & (batch.scale > 0)
         limit = MAX_TARGET / self.spec.target_scale if self.spec.normalization == "instance" else np.inf
-        ratio = (self._y[after] - batch.base) / np.where(batch.scale > 0, batch.scale, 1.0)
+        ratio = (self._level[after] - batch.base) / np.where(batch.scale > 0, batch.scale, 1.0)
         outputs = np.where(scored, np.clip(ratio, -limit, limit), 0.0)
         return outputs.astype(np.float32), scored.astype(np.float32)
 
@@ -233,9 +237,14 @@ class Windows:
 
     def _base(self, rows: Rows, centre: Doubles) -> Doubles:
         if self.spec.residual == "none":
-            return np.repeat(centre, self.spec.horizon, axis=1)
-        season = self.spec.season
-        return np.asarray(self._y[rows[:, None] + 1 - season + np.arange(self.spec.horizon) % season])
+            base = np.repeat(centre, self.spec.horizon, axis=1)
+        else:
+            base = self._ago(self._y, rows, self.spec.season)
+        return base + self._ago(self._level, rows, self.spec.difference) if self.spec.difference else base
+
+    def _ago(self, values: Doubles, rows: Rows, lag: int) -> Doubles:
+        """The newest known value a multiple of ``lag`` before each step ahead."""
+        return np.asarray(values[rows[:, None] + 1 - lag + np.arange(self.spec.horizon) % lag])
 
     def _phases(self, rows: Rows) -> Floats:
         elapsed = (self._ds[rows] - _EPOCH).astype(np.int64)
@@ -261,7 +270,9 @@ def fit_spec(panel: Panel, until: Cutoffs, settings: NeuralSettings) -> WindowSp
     rows = panel.frame.iloc[np.concatenate(visible)]
     static = panel.static[panel.static["unique_id"].isin(until.frame["unique_id"])]
     numeric = [name for name in panel.spec.static if pd.api.types.is_numeric_dtype(panel.static[name])]
-    series = zip(until.frame["unique_id"], (panel.filled[rows] for rows in visible), strict=True)
+    lag = _difference(settings, panel.spec)
+    values = _differenced(panel, lag)
+    series = zip(until.frame["unique_id"], (values[rows[lag:]] for rows in visible), strict=True)
     return WindowSpec(
         sequence_length=sequence_length(settings, panel.spec),
         horizon=panel.spec.horizon,
@@ -269,6 +280,7 @@ def fit_spec(panel: Panel, until: Cutoffs, settings: NeuralSettings) -> WindowSp
         season_lengths=panel.spec.season_lengths,
         normalization=settings.normalization,
         residual=settings.residual,
+        difference=lag,
         future={name: _moments(rows[name]) for name in panel.spec.future},
         past={name: _moments(rows[name]) for name in panel.spec.past},
         numbers={name: _moments(static[name]) for name in numeric},
@@ -277,7 +289,7 @@ def fit_spec(panel: Panel, until: Cutoffs, settings: NeuralSettings) -> WindowSp
             for name in panel.spec.static
             if name not in numeric
         },
-        series={str(name): (float(y.mean()), float(y.std())) for name, y in series}
+        series={str(name): (float(y.mean()), float(y.std())) for name, y in series if len(y)}
         if settings.normalization == "series"
         else {},
     )
@@ -357,6 +369,22 @@ def _static(panel: Panel, spec: WindowSpec) -> Floats:
         texts = table[name].astype(str).to_numpy()
         columns.append((texts[:, None] == np.array(levels, dtype=object)).astype(np.float32))
     return np.concatenate(columns, axis=1)
+
+
+def _difference(settings: NeuralSettings, spec: PanelSpec) -> int:
+    if settings.difference != "season":
+        return settings.difference or 0
+    return spec.season_lengths[0] if spec.season_lengths[0] > 1 else 0
+
+
+def _differenced(panel: Panel, lag: int) -> Doubles:
+    """The series' values less those of ``lag`` steps before; what has none before it is 0."""
+    if not lag:
+        return panel.filled
+    values = np.zeros_like(panel.filled)
+    values[lag:] = panel.filled[lag:] - panel.filled[:-lag]
+    position = np.arange(len(values)) - panel.starts[panel.codes]
+    return np.where(position >= lag, values, 0.0)
 
 
 def _series_moments(panel: Panel, spec: WindowSpec) -> Doubles | None:

@@ -25,11 +25,13 @@ def first_row(panel: Panel, series: int, step: int) -> np.ndarray:
 
 @pytest.mark.parametrize("residual", ["none", "last", "season"])
 @pytest.mark.parametrize("normalization", ["instance", "series", "none"])
-def test_perfect_outputs_give_the_targets_back(panel: Panel, residual: str, normalization: str) -> None:
-    spec = spec_of(panel, residual=residual, normalization=normalization).model_copy(
-        update={"target_scale": 2.5}
-    )
-    windows, rows = Windows(panel, spec), np.array([60, 100, 500])
+@pytest.mark.parametrize("difference", [None, "season", 4])
+def test_perfect_outputs_give_the_targets_back(
+    panel: Panel, residual: str, normalization: str, difference: int | str | None
+) -> None:
+    changes = {"residual": residual, "normalization": normalization, "difference": difference}
+    spec = spec_of(panel, **changes).model_copy(update={"target_scale": 2.5})
+    windows, rows = Windows(panel, spec), np.array([75, 100, 500])
     batch = windows.batch(rows)
     outputs, weights = windows.targets(rows, batch)
     actual = panel.frame["y"].to_numpy()[rows[:, None] + np.arange(1, 7)]
@@ -79,6 +81,37 @@ def test_season_residual_shows_the_change_over_a_season_once_there_is_one(panel:
     y = panel.frame["y"].to_numpy()[panel.starts[1] :]
     scale = y[3:51].std()
     np.testing.assert_allclose(change[21:], (y[24:51] - y[0:27]) / scale, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("residual", ["none", "last", "season"])
+def test_a_differenced_series_is_seen_as_its_changes(panel: Panel, residual: str) -> None:
+    spec = spec_of(panel, residual=residual, difference="season", normalization="none")
+    assert (spec.difference, spec.history) == (24, 48 + 24)
+    batch = Windows(panel, spec).batch(first_row(panel, 1, 100))
+    y = panel.frame["y"].to_numpy()[panel.starts[1] :]
+    np.testing.assert_allclose(
+        batch.inputs.target[0], (y[53:101] - y[29:77]).astype(np.float32), rtol=1e-4, atol=1e-5
+    )
+    change = {"none": 0.0, "last": y[100] - y[76], "season": y[77:83] - y[53:59]}[residual]
+    np.testing.assert_allclose(batch.base[0], y[77:83] + change)
+
+
+def test_a_lag_shorter_than_the_horizon_repeats_the_newest_known_values(panel: Panel) -> None:
+    spec = spec_of(panel, residual="none", difference=4, normalization="none")
+    base = Windows(panel, spec).batch(first_row(panel, 0, 100)).base[0]
+    y = panel.frame["y"].to_numpy()
+    np.testing.assert_allclose(base, y[[97, 98, 99, 100, 97, 98]])
+
+
+def test_no_season_is_no_difference(make_panel: Callable[..., Panel]) -> None:
+    panel = make_panel(hourly(series=1), season_lengths=[1])
+    assert spec_of(panel, difference="season").difference == 0
+
+
+def test_series_moments_are_those_of_the_changes(panel: Panel) -> None:
+    spec = spec_of(panel, difference=24, normalization="series")
+    y = panel.frame.loc[panel.frame["unique_id"] == "s1", "y"].to_numpy()
+    assert spec.series["s1"] == pytest.approx(((y[24:] - y[:-24]).mean(), (y[24:] - y[:-24]).std()))
 
 
 def test_unobserved_targets_have_no_weight_and_gaps_are_marked(make_panel: Callable[..., Panel]) -> None:
@@ -134,7 +167,10 @@ def test_too_short_series_are_named_with_the_rows_needed(panel: Panel, hold_out:
     assert short == {"s2": f"30 rows up to the cut-off, {least} needed to fit to it"}
 
 
-def test_rows_after_the_cutoff_are_not_learnt_from(make_panel: Callable[..., Panel]) -> None:
+@pytest.mark.parametrize("difference", [None, "season"])
+def test_rows_after_the_cutoff_are_not_learnt_from(
+    make_panel: Callable[..., Panel], difference: str | None
+) -> None:
     rows = hourly(covariates=True)
     cut = pd.Timestamp("2024-01-14T23:00")
     specs = []
@@ -144,7 +180,7 @@ def test_rows_after_the_cutoff_are_not_learnt_from(make_panel: Callable[..., Pan
         changed.loc[late, ["y", "visitors", "promotion"]] *= factor
         panel = make_panel(changed, data=WITH_COVARIATES)
         until = Cutoffs(pd.DataFrame({"unique_id": panel.ids, "cutoff": cut}))
-        specs.append(spec_of(panel, until, normalization="series"))
+        specs.append(spec_of(panel, until, normalization="series", difference=difference))
     assert specs[0] == specs[1]
 
 

@@ -29,6 +29,7 @@ from kubecast.errors import ConfigError, DataError, ModelError
 from kubecast.models.arima_filter import Arima, Floats, Ints, fourier
 from kubecast.models.arima_series import (
     MIN_ROWS,
+    Engine,
     Recipe,
     Search,
     SeriesModel,
@@ -74,7 +75,8 @@ class ArimaTrainer:
         seasons = [m for m in panel.spec.season_lengths if m > 1]
         _check(self.settings, seasons)
         tasks, reasons = self._tasks(panel, until, _recipes(plan.replay))
-        found = _fit_all(tasks, self._search(panel), deadline, plan.report)
+        search = self._search(panel, tasks, plan.replay)
+        found = _fit_all(tasks, search, deadline, plan.report)
         models = {key: outcome for key, outcome in found.items() if isinstance(outcome, list)}
         reasons |= {key: outcome for key, outcome in found.items() if isinstance(outcome, str)}
         late = [task.unique_id for task in tasks if task.unique_id not in found]
@@ -93,7 +95,7 @@ class ArimaTrainer:
         )
         log = FitLog(
             stopped="time_limit" if late else "converged" if plan.replay is None else "replayed",
-            replay=_replay(models) if plan.replay is None else plan.replay,
+            replay=plan.replay if plan.replay is not None and not late else _replay(models, search.engine),
             seconds=time.monotonic() - began,
             fallbacks=dict(sorted(reasons.items())),
         )
@@ -103,17 +105,18 @@ class ArimaTrainer:
     def _fourier_terms(self) -> int:
         return self.settings.fourier_terms if self.settings.deseasonalize == "fourier" else 0
 
-    def _search(self, panel: Panel) -> Search:
+    def _search(self, panel: Panel, tasks: list[Task], replay: Mapping[str, JsonValue] | None) -> Search:
         settings, seasons = self.settings, panel.spec.season_lengths
         period = seasons[0] if settings.seasonal else 1
-        engine = settings.engine
+        engine = (replay or {}).get("engine", settings.engine)
         if engine == "auto":
-            engine = "css" if np.diff(panel.starts).max(initial=0) > SHORT else "statsforecast"
+            longest = max((len(task.y) for task in tasks), default=0)
+            engine = "css" if longest > SHORT else "statsforecast"
         profiled = settings.deseasonalize == "profile" or (
             settings.deseasonalize == "auto" and not settings.seasonal
         )
         profiles = [m for m in seasons if m > 1] if profiled else []
-        return Search(settings, engine, period, profiles, panel.spec.horizon)
+        return Search(settings, cast(Engine, engine), period, profiles, panel.spec.horizon)
 
     def _tasks(
         self, panel: Panel, until: Cutoffs, recipes: Mapping[str, list[Recipe]] | None
@@ -293,9 +296,9 @@ def _recipe(fields: Mapping[str, Any]) -> Recipe:
     return Recipe(**{**fields, **tuples})
 
 
-def _replay(models: Mapping[str, list[SeriesModel]]) -> dict[str, JsonValue]:
+def _replay(models: Mapping[str, list[SeriesModel]], engine: str) -> dict[str, JsonValue]:
     orders = {key: [asdict(model.recipe) for model in each] for key, each in sorted(models.items())}
-    return cast(dict[str, JsonValue], json.loads(json.dumps({"orders": orders})))
+    return cast(dict[str, JsonValue], json.loads(json.dumps({"engine": engine, "orders": orders})))
 
 
 def _note_dropped(models: Mapping[str, list[SeriesModel]], covariates: list[str], name: str) -> None:

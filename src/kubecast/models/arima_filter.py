@@ -4,8 +4,9 @@ A series is ``profile + X beta + eta``, where ``eta`` is an ARIMA. Its residuals
 over the whole history; the forecast from an origin is a linear recursion over the last values and residuals.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,22 @@ Ints = NDArray[np.int64]
 Smoothed = tuple[int, float]  # a season length and its smoothing
 
 
+class SeasonPart(NamedTuple):
+    """One season length's share of a profile.
+
+    Attributes:
+        length: In steps.
+        smoothing: Weight of the newest cycle, at least that of a plain mean.
+        start: The first row that it takes.
+        after: What the seasons up to each row lead to expect of its phase; shape of the values.
+    """
+
+    length: int
+    smoothing: float
+    start: int
+    after: Floats
+
+
 @dataclass(frozen=True)
 class Profile:
     """A causal season profile of one or several columns: the sum of those of several season lengths.
@@ -25,19 +42,41 @@ class Profile:
     Attributes:
         before: What the earlier seasons lead to expect of each row; shape of the values.
         start: The first row with a whole season of each kind before it; earlier rows are taken as they are.
-        parts: By season length, what the seasons up to each row lead to expect of its phase.
+        parts: The longest season first.
     """
 
     before: Floats
     start: int
-    parts: list[tuple[int, Floats]]
+    parts: list[SeasonPart]
 
-    def ahead(self, ends: Ints, horizon: int) -> Floats:
-        """Shape (origins, horizon, ...): what each origin, and no later row, leads to expect."""
-        found = np.zeros((len(ends), horizon, *self.before.shape[1:]))
-        for length, after in self.parts:
-            found += after[ends[:, None] + 1 - length + np.arange(horizon) % length]
-        return found
+    def values_ahead(self, ends: Ints, remainder: Floats) -> Floats:
+        """Put the profile on a forecast of what it leaves; both of shape (origins, horizon, ...).
+
+        No row after an origin is seen: where the horizon is longer than a season, the profile goes on from
+        the forecast, so that a drift that the remainder holds is carried on.
+        """
+        return remainder + self._expected(ends, remainder, lambda given, expected: expected + given)
+
+    def remainder_ahead(self, ends: Ints, values: Floats) -> Floats:
+        """Take the profile from values that are known ahead of each origin; shape (origins, horizon, ...)."""
+        return values - self._expected(ends, values, lambda given, _: given)
+
+    def _expected(self, ends: Ints, given: Floats, value_of: Callable[[Floats, Floats], Floats]) -> Floats:
+        expected = np.zeros_like(given)
+        paths = [
+            np.concatenate([part.after[ends[:, None] + np.arange(1 - part.length, 1)], expected], axis=1)
+            for part in self.parts
+        ]
+        for step in range(given.shape[1]):
+            season_ago = [path[:, step] for path in paths]
+            expected[:, step] = np.sum(season_ago, axis=0)
+            rest = value_of(given[:, step], expected[:, step])
+            for part, path, before in zip(self.parts, paths, season_ago, strict=True):
+                weight = _weight((ends + 1 + step - part.start) // part.length, part.smoothing)
+                weight = weight.reshape(-1, *[1] * (before.ndim - 1))
+                path[:, part.length + step] = before + weight * (rest - before)
+                rest = rest - before
+        return expected
 
 
 def season_profile(values: Floats, seasons: Sequence[Smoothed]) -> Profile:
@@ -55,8 +94,8 @@ def season_profile(values: Floats, seasons: Sequence[Smoothed]) -> Profile:
     for length, smoothing in seasons:
         before, after = rest.copy(), rest.copy()
         before[start:], after[start:] = _smooth(rest[start:], length, smoothing)
+        parts.append(SeasonPart(length, smoothing, start, after))
         expected, rest, start = expected + before, rest - before, start + length
-        parts.append((length, after))
     return Profile(expected, start, parts)
 
 
@@ -67,9 +106,14 @@ def _smooth(values: Floats, length: int, smoothing: float) -> tuple[Floats, Floa
         rows = slice(first, first + length)
         count = len(values[rows])
         before[rows] = after[first - length : first - length + count]
-        weight = max(smoothing, 1 / (number + 1))
+        weight = _weight(number, smoothing)
         after[rows] = before[rows] + weight * (values[rows] - before[rows])
     return before, after
+
+
+def _weight(cycle: Any, smoothing: float) -> Any:
+    """Of the newest cycle, the first of which is number 0."""
+    return np.maximum(smoothing, 1 / (cycle + 1))
 
 
 def differenced(values: Floats, differences: tuple[int, int], period: int) -> Floats:

@@ -2,7 +2,7 @@
 
 import itertools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, cast
 
@@ -24,11 +24,12 @@ from kubecast.models.arima_filter import (
     regress,
     season_profile,
 )
+from kubecast.models.averaging import inverse_error_weights
 
 MIN_ROWS = 20  # fewer do not tell one order from another
 SMOOTHINGS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)  # of one season
+SHARPNESS = 6  # power of the inverse errors that profiles are weighed by
 BOTH = ((0.1, 0.3, 0.6), (0.1, 0.3, 0.6, 0.9))  # of a longer season, and of a shorter one in what that leaves
-SHARPNESS = 6  # power of the inverse errors that profiles are averaged by
 ROWS_PER_ORDER = 4  # fewer rows for each weight of a long autoregression would be fitted to noise
 CLEARLY = 1.1  # times better or worse: whether a search of orders takes a trial's differencing, and keeps it
 BACKTESTS = 48  # origins that a profile is chosen by, in the last half of the training rows
@@ -116,27 +117,36 @@ def fit_series(task: Task, search: Search) -> tuple[str, list[SeriesModel] | str
     Returns:
         Its name, and its models, whose weights sum to 1, or the reason why there is none.
     """
-    try:
-        # Of trial orders that the search then leaves: what matters of them is the error, if there is one.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            models = _fit_models(task, search)
-    except Exception as error:  # whatever the libraries raise on one series, the others go on
-        return task.unique_id, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    for model in models:
-        if (
-            not model.arima.is_stable()
-            or not np.isfinite([*model.beta, *model.arima.ar, *model.arima.ma]).all()
-        ):
-            recipe = model.recipe
-            return task.unique_id, f"no stable parameters for order {recipe.order} {recipe.seasonal}"
-    return task.unique_id, [replace(model, anchor=task.anchor) for model in models]
+    # Of trial orders that the search then leaves: what matters of them is the error, if there is one.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = _fit_models(task, search)
+    models = [model for model in found if isinstance(model, SeriesModel)]
+    if not models:
+        return task.unique_id, next(reason for reason in found if isinstance(reason, str))
+    total = sum(model.recipe.weight for model in models)
+    return task.unique_id, [
+        replace(model, recipe=replace(model.recipe, weight=model.recipe.weight / total), anchor=task.anchor)
+        for model in models
+    ]
 
 
-def _fit_models(task: Task, search: Search) -> list[SeriesModel]:
+def _fit_models(task: Task, search: Search) -> list[SeriesModel | str]:
+    """Every model of the series, or the reason why it could not be fitted."""
     if task.recipes is not None:
-        return [_estimate(task, recipe, search, search.engine) for recipe in task.recipes]
-    return [_fit_trial(task, trial, search) for trial in _best_trials(task, search)]
+        return [_attempt(_estimate, task, recipe, search, search.engine) for recipe in task.recipes]
+    return [_attempt(_fit_trial, task, trial, search) for trial in _best_trials(task, search)]
+
+
+def _attempt(fit: Callable[..., SeriesModel], *arguments: Any) -> SeriesModel | str:
+    try:
+        model = fit(*arguments)
+    except Exception as error:  # whatever the libraries raise on one series, the others go on
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    parameters = [*model.beta, *model.arima.ar, *model.arima.ma]
+    if model.arima.is_stable() and np.isfinite(parameters).all():
+        return model
+    return f"no stable parameters for order {model.recipe.order} {model.recipe.seasonal}"
 
 
 def _fit_trial(task: Task, trial: "_Trial", search: Search) -> SeriesModel:
@@ -176,12 +186,11 @@ def _best_trials(task: Task, search: Search) -> list[_Trial]:
     best = best[: search.settings.averaged]
     if not best:  # nothing could be compared
         return [_Trial(np.inf, _trial_recipe((), min(search.settings.max_order[1], 1), task, search))]
-    floor = best[0].error or 1.0
-    weights = np.array([(floor / (trial.error or floor)) ** SHARPNESS for trial in best])
-    shares = (weights / weights.sum()).tolist()
+    shares = inverse_error_weights([trial.error for trial in best], SHARPNESS).tolist()
     return [
         trial._replace(recipe=replace(trial.recipe, weight=share))
         for trial, share in zip(best, shares, strict=True)
+        if share > 0
     ]
 
 
@@ -283,7 +292,7 @@ _Found = tuple[tuple[int, int, int], tuple[int, int, int], bool, list[float], li
 
 
 def _seasonal_difference(values: Floats, search: Search) -> int:
-    if search.period == 1:
+    if search.period == 1 or len(values) < 2 * search.period:  # the tests fail on fewer
         return 0
     from pmdarima.arima import nsdiffs
 
@@ -419,7 +428,7 @@ def forecast_series(model: SeriesModel, y: Floats, x: Floats, x_future: Floats, 
     profile = season_profile(y, recipe.seasons)
     x_profile = season_profile(x[:, model.columns], recipe.seasons)
     design = (x[:, model.columns] - x_profile.before)[profile.start :]
-    future = x_future[:, :, model.columns] - x_profile.ahead(ends, horizon)
+    future = x_profile.remainder_ahead(ends, x_future[:, :, model.columns])
     local = ends - profile.start
     if recipe.constant:
         constants = constant_column(len(y) - profile.start + horizon, arima)
@@ -428,5 +437,4 @@ def forecast_series(model: SeriesModel, y: Floats, x: Floats, x_future: Floats, 
         future = np.concatenate([ahead[:, :, None], future], axis=2)
     beta = np.asarray(model.beta)
     remainder = (y - profile.before)[profile.start :] - design @ beta
-    ahead = arima.forecast(remainder, local, horizon) + profile.ahead(ends, horizon)
-    return np.asarray(ahead + future @ beta)
+    return profile.values_ahead(ends, arima.forecast(remainder, local, horizon) + future @ beta)

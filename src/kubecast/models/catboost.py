@@ -8,6 +8,7 @@ A fit takes seconds to minutes, so one that was interrupted starts again: ``FitP
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from kubecast.config import CatBoostSettings
 from kubecast.errors import IntegrityError, ModelError
 from kubecast.features import FeatureSpec, design, recursive_forecast, row_scales, training_features, usable
+from kubecast.models.averaging import inverse_error_weights
 from kubecast.models.base import FitLog, FitPlan
 from kubecast.models.seasonal_naive import forecast_frame, seasonal_naive
 from kubecast.panel import Cutoffs, Panel
@@ -30,8 +32,9 @@ REPORT_EVERY = 10  # iterations
 SAVING = 0.5  # seconds before the deadline that are left for saving
 TAIL = 10  # the tail that stops a fit early is one row in so many
 CHOICE_ORIGINS, CHOICE_SERIES = 100, 100  # from which naive forecasts are compared
-BACKTESTS = 4  # origins of each series in the tail, more where there are few, that models are weighed by
-SHARPNESS = 4  # power of the inverse errors that they are weighed by
+BACKTESTS = 4  # origins of each series, more where there are few, that models are weighed by
+SHARPNESS = 12  # power of the inverse errors that they are weighed by
+EARLY, EARLY_TREES = 0.7, 200  # share of the rows, and trees, of the fits that are judged from there on
 OD_PVAL = 0.001  # without one CatBoost's IncToDec detector is off
 
 
@@ -198,8 +201,9 @@ class CatBoostTrainer:
     def fit(self, panel: Panel, until: Cutoffs, plan: FitPlan) -> tuple[CatBoostForecaster, FitLog]:
         """See ``Trainer.fit``.
 
-        The last max(horizon, 10 %) steps of each series before ``until`` stop the fit early, and weigh the
-        models where there are several. ``FitLog.replay`` holds each one's number of trees, differences and
+        The last max(horizon, 10 %) steps of each series before ``until`` stop the fit early. Several models
+        are weighed by their forecasts of these steps, and by those of 200 trees fitted to the first 70 % of the
+        rows. ``FitLog.replay`` holds each one's number of trees, differences and
         weight; ``FitLog.curves`` are those of the heaviest.
 
         Raises:
@@ -209,17 +213,19 @@ class CatBoostTrainer:
         recipes = self._recipes(panel, until) if plan.replay is None else _read_replay(plan.replay).members
         fitted = self._fit_all(panel, until, plan, recipes)
         members = [each.member for each in fitted]
-        if plan.replay is None:
-            members = _weighed(members, panel, until)
+        if plan.replay is None and len(members) > 1 and not fitted[-1].late:
+            members = self._weigh(members, recipes, panel, until, plan)
         heaviest = int(np.argmax([member.weight for member in members]))
         trees = int(members[heaviest].model.tree_count_)
         log = FitLog(
             stopped=self._stopped(plan, fitted, heaviest),
-            replay=plan.replay or _Replay(members=[_recipe(member) for member in members]).model_dump(),
+            replay=plan.replay
+            if plan.replay is not None and not fitted[-1].late
+            else _Replay(members=[_recipe(member) for member in members]).model_dump(),
             curves=fitted[heaviest].curves,
             best=trees - 1,
             seconds=time.monotonic() - started,
-            fallbacks=_fallbacks(panel, until, members[heaviest].spec),
+            fallbacks=_fallbacks(panel, until, [member.spec for member in members]),
         )
         return CatBoostForecaster(members, self.name), log
 
@@ -244,6 +250,33 @@ class CatBoostTrainer:
             replace(each, member=replace(each.member, weight=each.member.weight / total)) for each in fitted
         ]
 
+    def _weigh(
+        self, members: list[Member], recipes: list[_Recipe], panel: Panel, until: Cutoffs, plan: FitPlan
+    ) -> list[Member]:
+        """Weigh models by the errors of their forecasts, and of those of small ones fitted to earlier rows.
+
+        The tail alone is a few days of a single series: too little to tell which differences suit it.
+        """
+        errors = _errors(members, panel, _tail_origins(panel, until, self.settings.max_rows))
+        early = _share(panel, until, EARLY)
+        quiet = FitPlan(seed=plan.seed, deadline=plan.deadline)
+        small = [
+            recipe.model_copy(update={"iterations": min(EARLY_TREES, recipe.iterations)})
+            for recipe in recipes
+        ]
+        try:
+            fitted = self._fit_all(panel, early, quiet, small)
+        except ModelError:  # the earlier rows are too few
+            fitted = []
+        if len(fitted) == len(members) and not fitted[-1].late:
+            errors += _errors([each.member for each in fitted], panel, _later_origins(panel, early, until))
+        if not np.isfinite(errors).all():
+            return members
+        return [
+            replace(member, weight=float(weight))
+            for member, weight in zip(members, inverse_error_weights(errors, SHARPNESS), strict=True)
+        ]
+
     def _stopped(self, plan: FitPlan, fitted: list[_Fitted], heaviest: int) -> str:
         if fitted[-1].late:
             return "time_limit"
@@ -258,7 +291,7 @@ class CatBoostTrainer:
         spec = design(panel, until, self.settings, recipe.differences)
         features, target, rows = training_features(panel, until, spec, self.settings.max_rows)
         tail = plan.replay is None
-        held_out = _in_tail(panel, until, rows) & tail
+        held_out = _in_tail(panel, until, rows, self.settings.max_rows) & tail
         if held_out.all():
             raise ModelError(_too_short(panel, until, spec, tail))
         done = number * self.settings.iterations  # progress is over all models
@@ -308,9 +341,9 @@ _PASSED = {
 def candidate_differences(panel: Panel, until: Cutoffs, settings: CatBoostSettings) -> list[list[int]]:
     """The settings' differences, else lags by how much their naive forecasts before ``until`` err.
 
-    Candidates are 1 and the season lengths that nine series in ten hold twice. Naive errors of the whole
-    history do not depend on the seed. To take the one whose fit forecasts a held-out tail best did, and its
-    choices forecast worse.
+    Candidates are 1 and the season lengths that nine series in ten hold twice, and after them two and more of
+    these lags together. Naive errors of the whole history do not depend on the seed. To take the one whose
+    fit forecasts a held-out tail best did, and its choices forecast worse.
     """
     if settings.differences != "auto":
         return [[] if settings.differences == "none" else settings.differences]
@@ -318,44 +351,50 @@ def candidate_differences(panel: Panel, until: Cutoffs, settings: CatBoostSettin
     typical = float(np.quantile(length, 0.1)) if len(length) else 0.0
     seasons = [m for m in panel.spec.season_lengths if m > 1 and 2 * m + panel.spec.horizon <= typical]
     lags = sorted([1, *seasons], key=lambda lag: _naive_error(panel, until, lag))
-    return [[lag] for lag in lags]
+    several = [list(some) for count in range(2, len(lags) + 1) for some in combinations(lags, count)]
+    together = [some for some in several if 2 * sum(some) + panel.spec.horizon <= typical]
+    return [*([lag] for lag in lags), *together]
 
 
-def _weighed(members: list[Member], panel: Panel, until: Cutoffs) -> list[Member]:
-    """Weigh models by their forecasts over the horizon from a few origins in the tail."""
-    origins = _tail_origins(panel, until)
-    if len(members) == 1 or not len(origins):
-        return members
+def _errors(members: list[Member], panel: Panel, origins: Cutoffs) -> NDArray[np.float64]:
+    """Each model's mean absolute scaled error over the horizon; NaN where there is no target."""
     rows = panel.rows_of(origins)
     steps, y = np.arange(1, panel.spec.horizon + 1), panel.frame["y"].to_numpy(dtype=np.float64)
     scale = row_scales(panel, [panel.spec.season_lengths[0]])[rows][:, None]
-    errors = [
-        np.nanmean(
-            np.abs(member.forecast(panel, origins) - y[rows[:, None] + steps])
-            / np.where(scale > 0, scale, np.nan)
-        )
-        for member in members
-    ]
-    weights = np.maximum(errors, np.finfo(float).tiny) ** -float(SHARPNESS)
-    if not np.isfinite(weights).all() or not weights.sum() > 0:
-        return members
-    return [
-        replace(member, weight=float(weight))
-        for member, weight in zip(members, weights / weights.sum(), strict=True)
-    ]
+    targets = y[rows[:, None] + steps] / np.where(scale > 0, scale, np.nan)
+    if np.isnan(targets).all():
+        return np.full(len(members), np.nan)
+    forecasts = [member.forecast(panel, origins) / np.where(scale > 0, scale, 1.0) for member in members]
+    return np.array([np.nanmean(np.abs(values - targets)) for values in forecasts])
 
 
-def _tail_origins(panel: Panel, until: Cutoffs) -> Cutoffs:
+def _share(panel: Panel, until: Cutoffs, share: float) -> Cutoffs:
+    """Cut-offs after so much of each series' rows."""
+    ends, length = _lengths(panel, until)
+    kept = np.maximum((share * length).astype(np.int64), 1)
+    return Cutoffs.of(panel.frame.iloc[ends - length + kept], "ds")
+
+
+def _tail_origins(panel: Panel, until: Cutoffs, max_rows: int) -> Cutoffs:
     """Origins of some series whose horizon lies in the tail."""
     ends, length = _lengths(panel, until)
-    span = np.maximum(panel.spec.horizon, length // TAIL) - panel.spec.horizon
+    span = np.maximum(_tail(panel, length, max_rows) - panel.spec.horizon, 0)
+    return _origins(panel, np.maximum(ends - panel.spec.horizon - span, ends - length + 1), ends)
+
+
+def _later_origins(panel: Panel, early: Cutoffs, until: Cutoffs) -> Cutoffs:
+    """Origins of some series from one cut-off on, whose horizon ends by another."""
+    return _origins(panel, panel.rows_of(early), panel.rows_of(until))
+
+
+def _origins(panel: Panel, first: NDArray[np.int64], ends: NDArray[np.int64]) -> Cutoffs:
+    """Evenly spread rows of some series, from ``first`` until a horizon before ``ends``."""
     some = _spread(len(ends), CHOICE_SERIES)
     each = max(BACKTESTS, CHOICE_ORIGINS // max(len(some), 1))
     at = [np.empty(0, dtype=np.int64)]
-    for end, steps, rows in zip(ends[some], span[some], length[some], strict=True):
-        if rows > panel.spec.horizon:
-            last = end - panel.spec.horizon
-            at.append(np.unique(np.linspace(last - steps, last, each).astype(np.int64)))
+    for begin, end in zip(first[some], ends[some] - panel.spec.horizon, strict=True):
+        if begin <= end:
+            at.append(np.unique(np.linspace(begin, end, each).astype(np.int64)))
     return Cutoffs.of(panel.frame.iloc[np.concatenate(at)], "ds")
 
 
@@ -415,10 +454,17 @@ def _lengths(panel: Panel, until: Cutoffs) -> tuple[NDArray[np.int64], NDArray[n
     return ends, ends - panel.starts[panel.codes[ends]] + 1
 
 
-def _in_tail(panel: Panel, until: Cutoffs, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _tail(panel: Panel, length: NDArray[np.int64], max_rows: int) -> NDArray[np.int64]:
+    """Steps of each series that are held out: the horizon or a tenth, of few rows kept at most half."""
+    kept = np.minimum(length, max(max_rows // max(len(length), 1), 1))
+    horizon = np.where(kept < length, np.minimum(panel.spec.horizon, kept // 2), panel.spec.horizon)
+    return np.asarray(np.maximum(horizon, kept // TAIL))
+
+
+def _in_tail(panel: Panel, until: Cutoffs, rows: NDArray[np.int64], max_rows: int) -> NDArray[np.bool_]:
     ends, length = _lengths(panel, until)
     first = np.zeros(len(panel.ids), dtype=np.int64)
-    first[panel.codes[ends]] = ends - np.maximum(panel.spec.horizon, length // TAIL) + 1
+    first[panel.codes[ends]] = ends - _tail(panel, length, max_rows) + 1
     return np.asarray(rows >= first[panel.codes[rows]])
 
 
@@ -432,9 +478,10 @@ def _too_short(panel: Panel, until: Cutoffs, spec: FeatureSpec, tail: bool) -> s
     )
 
 
-def _fallbacks(panel: Panel, until: Cutoffs, spec: FeatureSpec) -> dict[str, str]:
-    use = usable(panel, until, spec)
-    reason = f"constant, or fewer than {spec.needed} rows: seasonal naive"
+def _fallbacks(panel: Panel, until: Cutoffs, specs: list[FeatureSpec]) -> dict[str, str]:
+    """The series that no model can forecast."""
+    use = np.any([usable(panel, until, spec) for spec in specs], axis=0)
+    reason = f"constant, or fewer than {min(spec.needed for spec in specs)} rows: seasonal naive"
     return {str(name): reason for name in until.frame["unique_id"].to_numpy()[~use]}
 
 

@@ -2,7 +2,7 @@
 
 Weights are judged cross-fitted: the forecasts of one block of origins are combined with weights from the
 others, less the origins whose targets overlap it. So is the choice of a single member, and a stack that is
-worse than that by more than a standard error over the blocks is not used.
+worse than that by more than chance gives over the blocks is not used.
 """
 
 import logging
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from scipy import special
 
 from kubecast.backtest import series_scales
 from kubecast.config import EnsembleSettings
@@ -51,11 +52,12 @@ class StackRecipe(BaseModel):
         scales: By series; None for one that never varied, whose quantiles equal its point forecast.
         season_length: MASE's m, for the scales of series that were not there.
         best_member: The one with the smallest MASE on the validation part.
-        loss: Cross-fitted MASE of the stack on the validation part.
+        loss: Cross-fitted MASE of the stack on the validation part, with the best of five shrinkages.
         loss_best_member: The same of the member that is the best of the other blocks.
         loss_alone: The same of each member alone.
         loss_without: The same of a stack without that member; none for the only one.
-        block_weights: By validation block, the weights that its forecasts were combined with.
+        block_weights: By validation block, the stack's weights that its forecasts were combined with, also
+            where ``best_member`` is used.
         notes: What had to be done differently, in sentences.
     """
 
@@ -322,17 +324,21 @@ def _cross_loss(data: _Scaled, blocks: Mapping[int, _Fold], weights: Mapping[int
     return data.take(held).loss(combined[held])
 
 
-def _standard_error(
-    data: _Scaled, blocks: Mapping[int, _Fold], some: Mapping[int, Weights], others: Mapping[int, Weights]
-) -> float:
-    """Of the mean over blocks of the difference in loss between two ways to weigh; 0 of a single block."""
-    differences = [
-        _cross_loss(data, {block: fold}, some) - _cross_loss(data, {block: fold}, others)
-        for block, fold in blocks.items()
-    ]
-    if len(differences) < 2:
-        return 0.0
-    return float(np.std(differences, ddof=1) / np.sqrt(len(differences)))
+def _block_losses(data: _Scaled, blocks: Mapping[int, _Fold], weights: Mapping[int, Weights]) -> Floats:
+    """The loss of each block that has scored rows, in their order."""
+    held = {block: fold for block, fold in blocks.items() if fold.held.any()}
+    return np.array([_cross_loss(data, {block: fold}, weights) for block, fold in held.items()])
+
+
+def _standard_error(differences: Floats) -> float:
+    """Of their mean; 0 of a single one."""
+    return float(np.std(differences, ddof=1) / np.sqrt(len(differences))) if len(differences) > 1 else 0.0
+
+
+def _largest_by_chance(differences: Floats) -> float:
+    """What a mean of differences whose expectation is 0 stays below in 95 % of cases, by Student's t."""
+    least = max(len(differences) - 1, 1)
+    return float(special.stdtrit(least, 0.95)) * _standard_error(differences)
 
 
 def _combined(table: pd.DataFrame, weights: Mapping[str, float]) -> Floats:
@@ -454,13 +460,15 @@ def _choose(
     single = _cross_weights(data, blocks, "best") if held_out else {}
     rival = _cross_loss(data, blocks, single) if held_out else alone[best]
     # Blocks are few: a member ahead by no more than chance gives is not expected to stay ahead of its stack.
-    doubt = _standard_error(data, blocks, stacked, single) if held_out else 0.0
+    doubt = float("inf")
+    if held_out:
+        doubt = _largest_by_chance(_block_losses(data, blocks, stacked) - _block_losses(data, blocks, single))
     without = _losses_without(data, blocks, method, rounds, shrinkage)
     weights = _shrunk(data, _fit(data, method, rounds), shrinkage)
     if loss - doubt >= rival:
         notes.append(
             f"the stack's MASE on held-out blocks is {loss:.4g}, that of the best member of the other blocks"
-            f" {rival:.4g}, the difference's standard error {doubt:.2g}: {best} alone is used"
+            f" {rival:.4g}, and chance gives differences of up to {doubt:.2g}: {best} alone is used"
         )
         method, shrinkage, combined = "best_member", 0.0, validation[best]
         weights = {name: float(name == best) for name in names}
@@ -468,16 +476,26 @@ def _choose(
 
 
 def _choose_shrinkage(data: _Scaled, blocks: Mapping[int, _Fold], method: str, rounds: int) -> float:
-    """The shrinkage with the smallest loss on held-out blocks; of equal ones the largest."""
+    """The largest shrinkage that is not worse than the best on held-out blocks by more than a standard error.
+
+    Equal weights owe nothing to the blocks that were seen, so that the next ones are as likely to like them.
+
+    Source: the one-standard-error rule of Breiman et al. (1984), "Classification and regression trees".
+    """
     if method not in ("greedy", "nnls"):
         return 0.0
     others = {block: data.take(fold.others) for block, fold in blocks.items()}
     fitted = {block: _fit(rows, method, rounds) for block, rows in others.items()}
     losses = {}
-    for shrinkage in reversed(SHRINKAGES):
+    for shrinkage in SHRINKAGES:
         shrunk = {block: _shrunk(others[block], weights, shrinkage) for block, weights in fitted.items()}
-        losses[shrinkage] = _cross_loss(data, blocks, shrunk)
-    return min(losses, key=losses.__getitem__)
+        losses[shrinkage] = _block_losses(data, blocks, shrunk)
+    best = min(losses.values(), key=np.mean)
+    return max(
+        shrinkage
+        for shrinkage, found in losses.items()
+        if np.mean(found - best) <= _standard_error(found - best)
+    )
 
 
 def _notes_on_blocks(validation: pd.DataFrame, by_block: Mapping[int, Weights]) -> list[str]:

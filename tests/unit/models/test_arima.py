@@ -53,14 +53,26 @@ def test_season_profile_is_causal_and_smooths_each_phase() -> None:
     values = np.array([1.0, 10.0, 3.0, 20.0, 8.0, 30.0])
     profile = season_profile(values, [(2, 0.5)])
     np.testing.assert_array_equal(profile.before, [1, 10, 1, 10, 2, 15])
-    np.testing.assert_array_equal(profile.ahead(np.array([3]), 3), [[2, 15, 2]])
+    flat = np.zeros((1, 3))
+    np.testing.assert_array_equal(profile.values_ahead(np.array([3]), flat), [[2, 15, 2]])
 
 
 def test_season_profile_without_smoothing_is_the_mean_so_far() -> None:
     values = np.random.default_rng(0).normal(size=(40, 2))
     profile = season_profile(values, [(4, 0.0)])
-    np.testing.assert_allclose(profile.parts[0][1][-1], values[3::4].mean(axis=0))
+    np.testing.assert_allclose(profile.parts[0].after[-1], values[3::4].mean(axis=0))
     np.testing.assert_allclose(season_profile(values, [(4, 1.0)]).before[4:], values[:-4])
+
+
+@pytest.mark.parametrize("seasons", [[(4, 0.3)], [(12, 0.0), (4, 0.6)], []])
+def test_season_profile_ahead_is_what_the_later_rows_would_give(seasons: list[tuple[int, float]]) -> None:
+    values = np.random.default_rng(1).normal(size=60).cumsum()
+    profile = season_profile(values, seasons)
+    ends, ahead = np.array([30, 37]), np.arange(1, 21)
+    later = values[ends[:, None] + ahead]
+    remainder = (values - profile.before)[ends[:, None] + ahead]
+    np.testing.assert_allclose(profile.remainder_ahead(ends, later), remainder)
+    np.testing.assert_allclose(profile.values_ahead(ends, remainder), later)
 
 
 @pytest.mark.parametrize(
@@ -208,6 +220,20 @@ def test_a_drift_goes_on_beside_a_season(make_panel: MakePanel, seed: int) -> No
     panel = make_panel(rows, horizon=48)
     found = train(panel, engine="css", max_order=[5, 1, 5]).forecast(panel, panel.part("test"))["arima"]
     assert errors(panel, found.to_numpy(), panel.part("test")) < 1
+
+
+@pytest.mark.parametrize("smoothing", [0.2, 0.5, 1.0])
+def test_a_drift_goes_on_over_several_seasons(
+    smoothing: float, monkeypatch: pytest.MonkeyPatch, make_panel: MakePanel
+) -> None:
+    monkeypatch.setattr(arima_series, "SMOOTHINGS", (smoothing,))
+    rows, t = hourly(series=1, rows=600), np.arange(600)
+    rows["y"] = 0.5 * t + 8 * np.sin(2 * np.pi * t / 24)
+    panel = make_panel(rows, horizon=72)
+    found = train(panel, engine="burg", max_order=[4, 1, 0], deseasonalize="profile").forecast(
+        panel, panel.part("test")
+    )
+    assert errors(panel, found["arima"].to_numpy(), panel.part("test")) < 1
 
 
 def test_backtests_begin_where_the_model_has_its_rows(
@@ -378,6 +404,37 @@ def test_a_series_that_fails_does_not_take_the_others_with_it(
     assert log.fallbacks["s0"].startswith(reasons[fault])
 
 
+def test_a_model_that_fails_leaves_its_weight_to_the_others(
+    panel: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ArimaSettings(engine="burg", max_order=[30, 1, 0], averaged=3)
+    trainer = ArimaTrainer(settings, "arima")
+    _, log = trainer.fit(panel, panel.train_end, FitPlan())
+    refit = arima_series._refit
+    failed = log.replay["orders"]["s0"][0]["seasons"]
+
+    def failing(values: Any, recipe: Any, *how: Any) -> Arima:
+        if [list(season) for season in recipe.seasons] == failed:
+            raise ArithmeticError("no fit")
+        return refit(values, recipe, *how)
+
+    monkeypatch.setattr(arima_series, "_refit", failing)
+    forecaster, _ = trainer.fit(panel, panel.train_end, FitPlan(replay=log.replay))
+    weights = [model.recipe.weight for model in forecaster.models["s0"]]
+    assert 0 < len(weights) < 3
+    assert sum(weights) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("rows", [20, 30, 47])
+def test_fewer_rows_than_two_seasons_are_not_differenced_by_it(make_panel: MakePanel, rows: int) -> None:
+    panel = make_panel(hourly(series=1, rows=400))
+    early = panel.frame.groupby("unique_id").nth(rows - 1)[["unique_id", "ds"]]
+    trainer = ArimaTrainer(ArimaSettings(engine="css", max_order=[1, 1, 1], seasonal=True), "arima")
+    forecaster, log = trainer.fit(panel, Cutoffs.of(early, "ds"), FitPlan())
+    assert not log.fallbacks
+    assert forecaster.models["s0"][0].recipe.seasonal[1] == 0
+
+
 def test_no_series_fitted_is_a_model_error(make_panel: MakePanel) -> None:
     rows = hourly(series=2)
     rows.loc[rows["unique_id"] == "s0", "y"] = 3.0
@@ -478,5 +535,10 @@ def test_settings_that_do_not_fit_the_season_are_refused(
     ],
 )
 def test_auto_engine(make_panel: MakePanel, rows: int, settings: dict[str, Any], engine: str) -> None:
-    panel = make_panel(hourly(series=2, rows=rows))
-    assert ArimaTrainer(ArimaSettings(**settings), "arima")._search(panel).engine == engine
+    panel = make_panel(hourly(series=2, rows=rows + 40))
+    early = panel.frame.groupby("unique_id").nth(rows - 1)[["unique_id", "ds"]]
+    trainer = ArimaTrainer(ArimaSettings(max_order=[1, 1, 1], **settings), "arima")
+    _, log = trainer.fit(panel, Cutoffs.of(early, "ds"), FitPlan())
+    assert log.replay["engine"] == engine
+    _, again = trainer.fit(panel, panel.ends, FitPlan(replay=log.replay))
+    assert again.replay == log.replay

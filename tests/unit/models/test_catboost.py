@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from catboost import CatBoostError, CatBoostRegressor
 
 from kubecast.config import CatBoostSettings
 from kubecast.errors import IntegrityError, ModelError
+from kubecast.models import catboost as module
 from kubecast.models.base import FitPlan
 from kubecast.models.catboost import CatBoostForecaster, CatBoostTrainer
 from kubecast.models.seasonal_naive import seasonal_naive
@@ -236,7 +238,7 @@ def test_gap_in_the_history_does_not_spoil_the_choice_of_differences(
 def test_averaged_models_differ_in_differences_and_are_replayed_with_their_weights(panel: Panel) -> None:
     several = trainer(differences="auto", averaged=4)
     forecaster, log = several.fit(panel, panel.train_end, FitPlan(seed=3))
-    assert [member.spec.differences for member in forecaster.members] == [[24], [1], [24], [1]]
+    assert [member.spec.differences for member in forecaster.members] == [[24], [1], [24, 1], [24]]
     assert [member.model.get_params()["random_seed"] for member in forecaster.members] == [3, 4, 5, 6]
     weights = [member.weight for member in forecaster.members]
     assert sum(weights) == pytest.approx(1)
@@ -244,6 +246,45 @@ def test_averaged_models_differ_in_differences_and_are_replayed_with_their_weigh
     again, replayed = several.fit(panel, panel.ends, FitPlan(seed=3, replay=log.replay))
     assert replayed.replay == log.replay
     assert [member.weight for member in again.members] == pytest.approx(weights)
+
+
+def test_models_are_weighed_by_more_than_the_tail(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = []
+
+    def told(members: list[Any], panel: Panel, origins: Cutoffs) -> np.ndarray:
+        judged.append(origins.frame["cutoff"])
+        return np.arange(1.0, 1.0 + len(members))
+
+    monkeypatch.setattr(module, "_errors", told)
+    forecaster, _ = trainer(differences="auto", averaged=2).fit(panel, panel.train_end, FitPlan())
+    tail, later = judged
+    end = panel.train_end.frame["cutoff"].max() - pd.Timedelta(hours=panel.spec.horizon)
+    assert tail.max() == later.max() == end
+    assert later.min() < tail.min()
+    assert [member.weight for member in forecaster.members] == pytest.approx([4096 / 4097, 1 / 4097])
+
+
+def test_rows_too_few_for_an_earlier_fit_weigh_by_the_tail(panel: Panel) -> None:
+    early = panel.frame.groupby("unique_id").nth(62)[["unique_id", "ds"]]
+    several = trainer(differences="auto", averaged=2)
+    forecaster, log = several.fit(panel, Cutoffs.of(early, "ds"), FitPlan())
+    assert len({member.weight for member in forecaster.members}) == 2
+    assert log.stopped != "time_limit"
+
+
+def test_few_rows_of_each_of_many_series_are_still_split(panel: Panel) -> None:
+    horizon, series = panel.spec.horizon, len(panel.ids)
+    forecaster, log = trainer(max_rows=series * horizon).fit(panel, panel.train_end, FitPlan())
+    assert not log.fallbacks
+    assert np.isfinite(forecaster.forecast(panel, panel.part("test"))["catboost"]).all()
+
+
+def test_a_late_replay_tells_what_it_fitted(panel: Panel) -> None:
+    several = trainer(averaged=3)
+    _, log = several.fit(panel, panel.train_end, FitPlan())
+    forecaster, late = several.fit(panel, panel.ends, FitPlan(replay=log.replay, deadline=time.monotonic()))
+    assert late.stopped == "time_limit"
+    assert len(late.replay["members"]) == len(forecaster.members) == 1
 
 
 def test_deadline_leaves_out_models_that_were_not_begun(panel: Panel) -> None:

@@ -153,12 +153,13 @@ def test_blocks_that_all_overlap_are_combined_equally_and_named() -> None:
     recipe, found = stacked(table)
     assert recipe.method == "equal"
     assert recipe.block_weights == {}
-    assert "nothing is held out" in recipe.notes[0]
+    (note,) = recipe.notes
+    assert "nothing is held out" in note
     np.testing.assert_allclose(found[ENSEMBLE], found[["a", "b", "c"]].mean(axis=1))
 
 
 def test_one_block_alone_is_combined_equally_and_named() -> None:
-    recipe, found = stacked(forecasts({"a": 1.0, "b": 1.0, "c": 1.0}, blocks=1))
+    recipe, found = stacked(forecasts({"a": 0.1, "b": 1.0, "c": 1.0}, blocks=1))
     assert recipe.weights == pytest.approx({"a": 1 / 3, "b": 1 / 3, "c": 1 / 3})
     assert "nothing is held out" in recipe.notes[0]
     assert np.isfinite(found[["q0.1", "q0.9"]]).all(axis=None)
@@ -194,10 +195,11 @@ def test_stack_no_better_than_its_best_member_is_that_member() -> None:
     pd.testing.assert_series_equal(table[ENSEMBLE], table["a"], check_names=False)
 
 
-@pytest.mark.parametrize(("seed", "method"), [(9, "greedy"), (4, "best_member")])
-def test_stack_is_left_for_a_member_that_is_better_by_more_than_chance(seed: int, method: str) -> None:
-    table = forecasts({"a": 1.0, "b": 2.2, "c": 2.4}, series=1, blocks=4, origins=2, seed=seed)
-    recipe, _ = stacked(table)
+@pytest.mark.parametrize(("error", "method"), [(2.8, "equal"), (4.0, "best_member")])
+def test_stack_is_left_for_a_member_that_is_better_by_more_than_chance(error: float, method: str) -> None:
+    table = forecasts({"a": 1.0, "b": error, "c": error}, series=1, blocks=4, origins=3, seed=0)
+    settings = GREEDY.model_copy(update={"method": "equal"})
+    recipe, _ = stacked(table, settings)
     assert recipe.loss > recipe.loss_best_member
     assert recipe.method == method
 
@@ -210,6 +212,19 @@ def test_weights_of_equally_good_members_are_shrunk_to_equal_ones() -> None:
     assert sum(recipe.weights.values()) == pytest.approx(1)
     better_half = sorted(recipe.loss_alone, key=recipe.loss_alone.__getitem__)[:3]
     assert min(recipe.weights[name] for name in better_half) >= recipe.shrinkage / 3
+
+
+def test_shrinkage_that_costs_less_than_a_standard_error_is_taken() -> None:
+    table = forecasts({"a": 1.0, "b": 1.15}, series=1, blocks=5, origins=4, seed=0)
+    recipe, _ = stacked(table, kinds={"a": "catboost", "b": "lstm"})
+    losses = {}
+    for shrinkage in (0.0, 0.25, 0.5, 0.75, 1.0):
+        combined, _ = cross_fit(
+            table[table["part"] == "validation"], scales(table), ["a", "b"], "greedy", 50, shrinkage
+        )
+        held = table.loc[combined.index]
+        losses[shrinkage] = float((held["y"] - combined).abs().mean())
+    assert min(losses, key=losses.__getitem__) < recipe.shrinkage
 
 
 def test_weights_of_a_clear_mixture_are_not_shrunk() -> None:

@@ -27,6 +27,8 @@ SETTINGS: dict[str, ModelSettings] = {
         dff=16,
         epochs=2,
         batch_size=64,
+        difference="season",
+        linear_skip=True,
     ),
     "catboost": CatBoostSettings(iterations=20, depth=3, averaged=2),
 }
