@@ -48,7 +48,7 @@ def run(
     command: Sequence[str],
     cores: int = 2,
     timeout: float | None = None,
-    **environment: str,
+    log: Path | None = None,
 ) -> Run:
     """Run a command on the first cores that there are.
 
@@ -56,27 +56,37 @@ def run(
         command: Program and arguments.
         cores: How many; every library gets as many threads.
         timeout: Seconds after which it is killed.
-        environment: On top of this process's own.
+        log: File that gets both of its outputs; default: standard output is kept, the other shown.
+
+    Raises:
+        RuntimeError: It failed.
     """
     chosen = sorted(os.sched_getaffinity(0))[:cores]
-    given = {**os.environ, **dict.fromkeys(THREADS, str(len(chosen))), **environment}
+    given = {**os.environ, **dict.fromkeys(THREADS, str(len(chosen)))}
     given.pop("PYTHONDONTWRITEBYTECODE", None)  # imports would be compiled again each time
-    with tempfile.TemporaryFile("w+") as output:
+    with log.open("w+") if log else tempfile.TemporaryFile("w+") as output:
         started = time.perf_counter()
         process = subprocess.Popen(  # noqa: S603  the benchmark's own
             command,
             stdout=output,
+            stderr=subprocess.STDOUT if log else None,
             env=given,
             cwd=ROOT,
             start_new_session=True,
             preexec_fn=lambda: os.sched_setaffinity(0, chosen),
         )
-        status, usage = _wait(process, None if timeout is None else started + timeout)
+        try:
+            status, usage = _wait(process, None if timeout is None else started + timeout)
+        except BaseException:  # such as an interrupt, which a session of its own does not get
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
         seconds = time.perf_counter() - started
         output.seek(0)
         text = output.read()
     if status:
-        raise RuntimeError(f"{' '.join(command)[:300]} failed with status {status}")
+        last = f": {text.strip()[-500:]}" if log else ""
+        raise RuntimeError(f"{' '.join(command)[:300]} failed with status {status}{last}")
     return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / MEGABYTE, status, text)
 
 

@@ -86,6 +86,7 @@ def _speed(given: argparse.Namespace) -> tuple[Table, list[Bar], str]:
                 | {"kubecast by PyTorch": ratio}
                 | {f"{side}, CPU by wall": _busy(found) for side, found in runs.items()}
                 | {f"{side}, peak MB": max(each.peak for each in found) for side, found in runs.items()}
+                | {f"{side}, weights": found[0].found["weights"] for side, found in runs.items()}
             )
             version = runs["PyTorch"][0].found["torch"]
             if batch == 128:
@@ -173,8 +174,10 @@ def _train(network: str, sizes: list[int], batch: int, updates: int, seed: int) 
     # A replay judges nothing between the epochs, so that what lies between two reports is one epoch.
     replay = {"updates_per_epoch": updates, "learning_rates": [1e-3] * (EPOCHS + 1)}
     panel = _panel(ROWS)
-    make_trainer(network, settings).fit(panel, panel.ends, FitPlan(seed=seed, replay=replay, report=report))
-    return {"seconds": np.diff(times).tolist(), "cpu": np.diff(busy).tolist()}
+    plan = FitPlan(seed=seed, replay=replay, report=report)
+    fitted, _ = make_trainer(network, settings).fit(panel, panel.ends, plan)
+    weights = fitted.network.count_params()
+    return {"seconds": np.diff(times).tolist(), "cpu": np.diff(busy).tolist(), "weights": weights}
 
 
 def _input_memory(window: int) -> dict[str, float]:

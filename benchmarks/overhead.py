@@ -54,7 +54,7 @@ def main() -> None:
     """Measure, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--runs", type=int, default=1, help="of the whole pipeline")
+    parser.add_argument("--runs", type=int, default=3, help="of the whole pipeline")
     given = parser.parse_args()
     tables: list[Table] = []
     bars: list[Bar] = []

@@ -43,6 +43,7 @@ class Transformer(nn.Module):
         self.project = nn.Linear(width, model)
         self.register_buffer("position", torch.randn(length, model) * 0.02)
         layer = nn.TransformerEncoderLayer(model, heads, inner, dropout, batch_first=True, norm_first=True)
+        layer.dropout = nn.Identity()  # between the inner layers, where kubecast has none
         norm = nn.LayerNorm(model, eps=1e-6)
         self.encoder = nn.TransformerEncoder(layer, layers, norm, enable_nested_tensor=False)
         self.dropout = nn.Dropout(dropout)

@@ -196,11 +196,10 @@ def _page(found: Sequence[Results]) -> str:
     head = (
         "# Benchmarks\n\n"
         "Written by `make bench` from what each target measured; `output/benchmarks/` has the same as JSON.\n"
-        "Both sides of a comparison run in turn, several times, each in a process of its own on the same"
-        " cores.\n"
-        "Ratios are medians over the repeats, each of the two sides of one repeat; in brackets lowest and"
-        " highest.\n"
-        "Seconds depend on the machine; compare ratios.\n\n"
+        "Each side of a comparison runs in a process of its own on the same cores. Where something is"
+        " repeated, the\nsides take turns, a figure is the median with lowest and highest in brackets, and a"
+        " ratio is the median of\nthe ratios of each repeat. Seconds depend on the machine; compare"
+        " ratios.\n\n"
     )
     return head + "\n".join(result.markdown() for result in found)
 

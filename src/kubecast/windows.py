@@ -232,8 +232,9 @@ class Windows:
             series = self._moments[self._codes[rows]]
             own = np.where(np.isnan(series), own, series)
         centre, scale = own[:, :1], own[:, 1:]
-        # Below this the spread is rounding: the window is constant.
-        return centre, np.where(scale > 1e-9 * np.abs(centre), scale, 0.0)
+        # Below this the spread is rounding: the window, or its change, is constant.
+        size = np.maximum(np.abs(centre), np.abs(self._level[rows])[:, None])
+        return centre, np.where(scale > 1e-9 * size, scale, 0.0)
 
     def _base(self, rows: Rows, centre: Doubles) -> Doubles:
         if self.spec.residual == "none":
@@ -374,7 +375,7 @@ def _static(panel: Panel, spec: WindowSpec) -> Floats:
 def _difference(settings: NeuralSettings, spec: PanelSpec) -> int:
     if settings.difference != "season":
         return settings.difference or 0
-    return spec.season_lengths[0] if spec.season_lengths[0] > 1 else 0
+    return min((season for season in spec.season_lengths if season > 1), default=0)
 
 
 def _differenced(panel: Panel, lag: int) -> Doubles:

@@ -41,7 +41,7 @@ def forecasts(given: Task, error: float) -> pd.DataFrame:
 
 
 def kept(errors: list[float], seconds: float = 10.0) -> dict[str, Any]:
-    return {"seconds": seconds, "processor_seconds": 5.0, "limit": 300, "errors": {"2": errors, "4": errors}}
+    return {"seconds": seconds, "cpu": 5.0, "limit": 300, "errors": {"2": errors, "4": errors}}
 
 
 def test_origins_are_strides_from_the_last_training_row_with_a_whole_horizon() -> None:
@@ -101,8 +101,8 @@ def test_neighbouring_origins_are_drawn_together() -> None:
 
 
 def test_seconds_over_the_limit_are_marked() -> None:
-    assert accuracy._seconds([kept([1.0]), kept([1.0], 301.0)]) == "301 (5), over 300"
-    assert accuracy._seconds([kept([1.0])]) == "10 (5)"
+    assert accuracy._seconds([kept([1.0]), kept([1.0], 301.0)]) == "301, over 300"
+    assert accuracy._seconds([kept([1.0])]) == "10"
 
 
 def test_bars_are_of_the_mean_and_of_the_best_peer() -> None:
@@ -112,10 +112,13 @@ def test_bars_are_of_the_mean_and_of_the_best_peer() -> None:
         return [kept([error]) | {"errors": {"48": [error]}} for error in errors]
 
     own = {"kubecast": scored(0.4, 0.6)}
-    (bar,) = accuracy._bars(given, own | {"mstl_arima": scored(0.625), "patchtst": scored(0.8)})
+    peers = {name: scored(0.8) for name in accuracy.PEERS} | {"mstl_arima": scored(0.625)}
+    time, bar = accuracy._bars(given, own | peers)
+    assert (time.value, time.most) == (10.0, 300)
     assert (bar.value, bar.most, bar.met) == (pytest.approx(0.8), 0.9, True)
-    assert accuracy._bars(given, own) == []  # nothing to compare with
-    assert [bar.value for bar in accuracy._bars(replace(given, name="m4"), own)] == [0.5]
+    _, unknown = accuracy._bars(given, own | {"patchtst": scored(0.8)})
+    assert (unknown.value, unknown.met) == (None, False)  # the best of some is not the best
+    assert [bar.value for bar in accuracy._bars(replace(given, name="m4"), own)] == [10.0, 0.5]
 
 
 def test_a_result_that_is_there_is_not_measured_again(
@@ -123,7 +126,7 @@ def test_a_result_that_is_there_is_not_measured_again(
 ) -> None:
     monkeypatch.setattr(accuracy, "OUTPUT", tmp_path)
     given = argparse.Namespace(
-        config=Path("configs/balanced"), cores="0,1", limit=300, seeds=2, methods=["seasonal_naive"]
+        config=Path("configs/balanced"), cores=2, limit=300, seeds=2, methods=["seasonal_naive"]
     )
     accuracy._run_once(task(), "seasonal_naive", 1, given)
     (file,) = tmp_path.iterdir()
@@ -135,3 +138,24 @@ def test_a_result_that_is_there_is_not_measured_again(
     assert capsys.readouterr().out == ""
     assert accuracy._results("demand", given)["seasonal_naive"] == [first | {"seconds": 123.0}]
     assert set(first["errors"]) == {"2", "4"}
+
+    other = replace(task(), rows=task().rows.assign(y=lambda rows: rows["y"] + rows.index % 3))
+    accuracy._run_once(other, "seasonal_naive", 1, given)
+    assert "seasonal_naive seed 1" in capsys.readouterr().out
+    assert accuracy._results("demand", given)["seasonal_naive"][0]["seconds"] == 0.0
+
+
+def test_a_result_rests_on_settings_and_cores(tmp_path: Path) -> None:
+    config = tmp_path / "own"
+    config.mkdir()
+    (config / "arima.yaml").write_text("arima: {}")
+    given = argparse.Namespace(config=config, cores=2, limit=300)
+    first = accuracy._digest(task(), "kubecast", given)
+    assert accuracy._digest(task(), "kubecast", given) == first
+    assert (
+        accuracy._digest(task(), "kubecast", argparse.Namespace(config=config, cores=1, limit=300)) != first
+    )
+    of_peer = accuracy._digest(task(), "patchtst", given)
+    (config / "arima.yaml").write_text("arima: {averaged: 2}")
+    assert accuracy._digest(task(), "kubecast", given) != first
+    assert accuracy._digest(task(), "patchtst", given) == of_peer

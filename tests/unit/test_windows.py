@@ -9,7 +9,7 @@ import pytest
 from kubecast.config import LstmSettings
 from kubecast.errors import DataError, ModelError
 from kubecast.panel import Cutoffs, Panel
-from kubecast.windows import Windows, WindowSpec, fit_spec, sequence_length, window_origins
+from kubecast.windows import Windows, WindowSpec, _difference, fit_spec, sequence_length, window_origins
 from tests.conftest import WITH_COVARIATES, hourly
 
 SETTINGS = LstmSettings(sequence_length=48, residual="season")
@@ -101,6 +101,23 @@ def test_a_lag_shorter_than_the_horizon_repeats_the_newest_known_values(panel: P
     base = Windows(panel, spec).batch(first_row(panel, 0, 100)).base[0]
     y = panel.frame["y"].to_numpy()
     np.testing.assert_allclose(base, y[[97, 98, 99, 100, 97, 98]])
+
+
+def test_the_change_of_a_periodic_series_is_constant(make_panel: Callable[..., Panel]) -> None:
+    rows = hourly(series=1)
+    rows["y"] = 100 + 30 * np.sin(2 * np.pi * np.arange(len(rows)) / 24)
+    panel = make_panel(rows)
+    windows = Windows(panel, spec_of(panel, difference="season"))
+    batch = windows.batch(np.array([200]))
+    assert not windows.targets(np.array([200]), batch)[1].any()
+    np.testing.assert_allclose(batch.forecasts(np.ones((1, 6), np.float32))[0], rows["y"][201:207], rtol=1e-9)
+
+
+def test_the_shortest_season_is_the_lag_in_any_order(panel: Panel) -> None:
+    settings = SETTINGS.model_copy(update={"difference": "season"})
+    for seasons in ([168, 24], [1, 24], [24, 168]):
+        spec = panel.spec.model_copy(update={"season_lengths": seasons})
+        assert _difference(settings, spec) == 24
 
 
 def test_no_season_is_no_difference(make_panel: Callable[..., Panel]) -> None:

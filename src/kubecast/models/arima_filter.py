@@ -62,19 +62,22 @@ class Profile:
         return values - self._expected(ends, values, lambda given, _: given)
 
     def _expected(self, ends: Ints, given: Floats, value_of: Callable[[Floats, Floats], Floats]) -> Floats:
-        expected = np.zeros_like(given)
+        expected, horizon = np.zeros_like(given), given.shape[1]
+        steps = np.arange(horizon)
+        # What each part expects at a step; from the second cycle on, of what the first led it to.
         paths = [
-            np.concatenate([part.after[ends[:, None] + np.arange(1 - part.length, 1)], expected], axis=1)
+            np.asarray(part.after[ends[:, None] + 1 - part.length + steps % part.length])
             for part in self.parts
         ]
-        for step in range(given.shape[1]):
+        for step in range(horizon):
             season_ago = [path[:, step] for path in paths]
             expected[:, step] = np.sum(season_ago, axis=0)
             rest = value_of(given[:, step], expected[:, step])
             for part, path, before in zip(self.parts, paths, season_ago, strict=True):
-                weight = _weight((ends + 1 + step - part.start) // part.length, part.smoothing)
-                weight = weight.reshape(-1, *[1] * (before.ndim - 1))
-                path[:, part.length + step] = before + weight * (rest - before)
+                if step + part.length < horizon:
+                    weight = _weight((ends + 1 + step - part.start) // part.length, part.smoothing)
+                    weight = weight.reshape(-1, *[1] * (before.ndim - 1))
+                    path[:, step + part.length] = before + weight * (rest - before)
                 rest = rest - before
         return expected
 

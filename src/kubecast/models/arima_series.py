@@ -4,12 +4,13 @@ import itertools
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kubecast.config import ArimaSettings
+from kubecast.errors import ModelError
 from kubecast.models.arima_css import Limits, Orders, count_differences, fit_css, search_css
 from kubecast.models.arima_filter import (
     Arima,
@@ -34,6 +35,7 @@ ROWS_PER_ORDER = 4  # fewer rows for each weight of a long autoregression would 
 CLEARLY = 1.1  # times better or worse: whether a search of orders takes a trial's differencing, and keeps it
 BACKTESTS = 48  # origins that a profile is chosen by, in the last half of the training rows
 
+T = TypeVar("T")
 Engine = Literal["css", "pmdarima", "statsforecast", "burg"]
 
 
@@ -134,22 +136,39 @@ def fit_series(task: Task, search: Search) -> tuple[str, list[SeriesModel] | str
 def _fit_models(task: Task, search: Search) -> list[SeriesModel | str]:
     """Every model of the series, or the reason why it could not be fitted."""
     if task.recipes is not None:
-        return [_attempt(_estimate, task, recipe, search, search.engine) for recipe in task.recipes]
-    return [_attempt(_fit_trial, task, trial, search) for trial in _best_trials(task, search)]
+        return [_attempt(_fit_recipe, task, recipe, search) for recipe in task.recipes]
+    trials = _attempt(_best_trials, task, search)
+    if isinstance(trials, str):
+        return [trials]
+    return [_attempt(_fit_trial, task, trial, search) for trial in trials]
 
 
-def _attempt(fit: Callable[..., SeriesModel], *arguments: Any) -> SeriesModel | str:
+def _attempt(step: Callable[..., T], *arguments: Any) -> T | str:
+    """What a step finds, or the reason why it fails: whatever the libraries raise, the others go on."""
     try:
-        model = fit(*arguments)
-    except Exception as error:  # whatever the libraries raise on one series, the others go on
+        return step(*arguments)
+    except ModelError as error:
+        return str(error)
+    except Exception as error:
         return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    parameters = [*model.beta, *model.arima.ar, *model.arima.ma]
-    if model.arima.is_stable() and np.isfinite(parameters).all():
-        return model
-    return f"no stable parameters for order {model.recipe.order} {model.recipe.seasonal}"
+
+
+def _checked(model: SeriesModel) -> SeriesModel:
+    finite = np.isfinite([*model.beta, *model.arima.ar, *model.arima.ma]).all()
+    if not finite or not model.arima.is_stable():
+        raise ModelError(f"no stable parameters for order {model.recipe.order} {model.recipe.seasonal}")
+    return model
+
+
+def _fit_recipe(task: Task, recipe: Recipe, search: Search) -> SeriesModel:
+    return _checked(_estimate(task, recipe, search, search.engine))
 
 
 def _fit_trial(task: Task, trial: "_Trial", search: Search) -> SeriesModel:
+    return _checked(_search_trial(task, trial, search))
+
+
+def _search_trial(task: Task, trial: "_Trial", search: Search) -> SeriesModel:
     if search.engine == "burg":
         return _estimate(task, trial.recipe, search, "burg")
     model = _estimate(task, trial.recipe, search, None, trial.difference)

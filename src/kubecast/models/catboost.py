@@ -5,8 +5,9 @@ Several may be averaged, each with differences and a seed of its own.
 A fit takes seconds to minutes, so one that was interrupted starts again: ``FitPlan.checkpoint`` is not used.
 """
 
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -25,6 +26,8 @@ from kubecast.models.averaging import inverse_error_weights
 from kubecast.models.base import FitLog, FitPlan
 from kubecast.models.seasonal_naive import forecast_frame, seasonal_naive
 from kubecast.panel import Cutoffs, Panel
+
+_LOG = logging.getLogger(__name__)
 
 SPEC_FILE = "catboost.json"
 LARGEST_FILE = 4 << 30
@@ -83,11 +86,11 @@ class Member:
     weight: float = 1.0
 
     def forecast(self, panel: Panel, origins: Cutoffs) -> NDArray[np.float64]:
-        """Shape (origins, horizon); short and constant histories get the seasonal naive forecast."""
-        values = seasonal_naive(panel, origins, self.spec.season_lengths[0])
+        """Shape (origins, horizon); NaN from short and constant histories."""
+        values = np.full((len(origins), panel.spec.horizon), np.nan)
         use = usable(panel, origins, self.spec)
         found = recursive_forecast(panel, Cutoffs(origins.frame[use]), self.spec, self.model)
-        values[use] = np.where(np.isfinite(found), found, values[use])
+        values[use] = np.where(np.isfinite(found).all(axis=1, keepdims=True), found, np.nan)
         return values
 
 
@@ -104,9 +107,20 @@ class CatBoostForecaster:
     name: str
 
     def forecast(self, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
-        """See ``Forecaster.forecast``; short and constant histories get the seasonal naive forecast."""
-        total = sum(member.weight * member.forecast(panel, origins) for member in self.members)
-        return forecast_frame(panel, origins, np.asarray(total), self.name)
+        """See ``Forecaster.forecast``.
+
+        Where a history is too short for some of the models the others forecast, and the seasonal naive where
+        it is too short for all, or constant.
+        """
+        values = seasonal_naive(panel, origins, self.members[0].spec.season_lengths[0])
+        total, weight = np.zeros_like(values), np.zeros((len(origins), 1))
+        for member in self.members:
+            found = member.forecast(panel, origins)
+            use = np.isfinite(found).all(axis=1)
+            total[use] += member.weight * found[use]
+            weight[use] += member.weight
+        values = np.where(weight > 0, total / np.where(weight > 0, weight, 1.0), values)
+        return forecast_frame(panel, origins, values, self.name)
 
     def importance(self) -> dict[str, float]:
         """By feature, how much the prediction changes where it does, in percent of all features."""
@@ -201,10 +215,10 @@ class CatBoostTrainer:
     def fit(self, panel: Panel, until: Cutoffs, plan: FitPlan) -> tuple[CatBoostForecaster, FitLog]:
         """See ``Trainer.fit``.
 
-        The last max(horizon, 10 %) steps of each series before ``until`` stop the fit early. Several models
-        are weighed by their forecasts of these steps, and by those of 200 trees fitted to the first 70 % of the
-        rows. ``FitLog.replay`` holds each one's number of trees, differences and
-        weight; ``FitLog.curves`` are those of the heaviest.
+        The last max(horizon, 10 %) steps of each series before ``until``, of few rows kept at most half, stop
+        the fit early. Several models are weighed by their forecasts of these steps, and by those of 200 trees
+        fitted to the first 70 % of the rows. ``FitLog.replay`` holds each one's number of trees, differences
+        and weight; ``FitLog.curves`` are those of the heaviest.
 
         Raises:
             ModelError: No series has enough rows, or CatBoost fails.
@@ -212,17 +226,20 @@ class CatBoostTrainer:
         started = time.monotonic()
         recipes = self._recipes(panel, until) if plan.replay is None else _read_replay(plan.replay).members
         fitted = self._fit_all(panel, until, plan, recipes)
+        late = fitted[-1].late
+        if late and len(fitted) > 1:
+            fitted = fitted[:-1]  # of a few trees
+        if plan.replay is None and len(fitted) > 1:
+            fitted = self._weigh(fitted, panel, until, plan, late)
+        fitted = _sharing(fitted)
+        heaviest = max(fitted, key=lambda each: each.member.weight)
         members = [each.member for each in fitted]
-        if plan.replay is None and len(members) > 1 and not fitted[-1].late:
-            members = self._weigh(members, recipes, panel, until, plan)
-        heaviest = int(np.argmax([member.weight for member in members]))
-        trees = int(members[heaviest].model.tree_count_)
+        trees = int(heaviest.member.model.tree_count_)
+        repeated = plan.replay is not None and not late
         log = FitLog(
-            stopped=self._stopped(plan, fitted, heaviest),
-            replay=plan.replay
-            if plan.replay is not None and not fitted[-1].late
-            else _Replay(members=[_recipe(member) for member in members]).model_dump(),
-            curves=fitted[heaviest].curves,
+            stopped="time_limit" if late else self._stopped(plan, heaviest),
+            replay=plan.replay if repeated else _Replay(members=list(map(_recipe, members))).model_dump(),
+            curves=heaviest.curves,
             best=trees - 1,
             seconds=time.monotonic() - started,
             fallbacks=_fallbacks(panel, until, [member.spec for member in members]),
@@ -239,50 +256,73 @@ class CatBoostTrainer:
         ]
 
     def _fit_all(self, panel: Panel, until: Cutoffs, plan: FitPlan, recipes: list[_Recipe]) -> list[_Fitted]:
-        """Fit one model after the other; those that the deadline leaves no time for are left out."""
+        """Fit one model after the other; those that the rows or the deadline do not suffice for are left out.
+
+        Raises:
+            ModelError: None is left.
+        """
         fitted: list[_Fitted] = []
+        refused: ModelError | None = None
         for number, recipe in enumerate(recipes):
             if fitted and fitted[-1].late:
                 break
-            fitted.append(self._fit_once(panel, until, plan, recipe, number, len(recipes)))
-        total = sum(each.member.weight for each in fitted)
-        return [
-            replace(each, member=replace(each.member, weight=each.member.weight / total)) for each in fitted
-        ]
+            try:
+                fitted.append(self._fit_once(panel, until, plan, recipe, number, len(recipes)))
+            except ModelError as error:
+                _LOG.warning("%s: no model of differences %s: %s", self.name, recipe.differences, error)
+                refused = refused or error
+        if refused is not None and not fitted:
+            raise refused
+        return fitted
 
     def _weigh(
-        self, members: list[Member], recipes: list[_Recipe], panel: Panel, until: Cutoffs, plan: FitPlan
-    ) -> list[Member]:
+        self, fitted: list[_Fitted], panel: Panel, until: Cutoffs, plan: FitPlan, late: bool
+    ) -> list[_Fitted]:
         """Weigh models by the errors of their forecasts, and of those of small ones fitted to earlier rows.
 
         The tail alone is a few days of a single series: too little to tell which differences suit it.
         """
-        errors = _errors(members, panel, _tail_origins(panel, until, self.settings.max_rows))
-        early = _share(panel, until, EARLY)
-        quiet = FitPlan(seed=plan.seed, deadline=plan.deadline)
-        small = [
-            recipe.model_copy(update={"iterations": min(EARLY_TREES, recipe.iterations)})
-            for recipe in recipes
-        ]
-        try:
-            fitted = self._fit_all(panel, early, quiet, small)
-        except ModelError:  # the earlier rows are too few
-            fitted = []
-        if len(fitted) == len(members) and not fitted[-1].late:
-            errors += _errors([each.member for each in fitted], panel, _later_origins(panel, early, until))
-        if not np.isfinite(errors).all():
-            return members
+        began = time.monotonic()
+        origins = _tail_origins(panel, until, fitted[0].member.spec, self.settings.max_rows)
+        errors = [_relative(_errors([each.member for each in fitted], panel, origins))]
+        taken = time.monotonic() - began
+        if not late:
+            early = _share(panel, until, EARLY)
+            small = self._fit_small(fitted, panel, early, plan)
+            if _time_left(plan) > taken:
+                errors.append(_relative(_errors(small, panel, _later_origins(panel, early, until))))
+        judged = pd.DataFrame(errors).mean()  # of what there is
+        if judged.isna().any():
+            return fitted
+        weights = inverse_error_weights(judged.to_numpy(), SHARPNESS)
         return [
-            replace(member, weight=float(weight))
-            for member, weight in zip(members, inverse_error_weights(errors, SHARPNESS), strict=True)
+            replace(each, member=replace(each.member, weight=float(weight)))
+            for each, weight in zip(fitted, weights, strict=True)
         ]
 
-    def _stopped(self, plan: FitPlan, fitted: list[_Fitted], heaviest: int) -> str:
-        if fitted[-1].late:
-            return "time_limit"
+    def _fit_small(
+        self, fitted: list[_Fitted], panel: Panel, early: Cutoffs, plan: FitPlan
+    ) -> list[Member | None]:
+        """A quick model of each one's differences on earlier rows; None where they, or time, are short."""
+        quiet = FitPlan(seed=plan.seed, deadline=plan.deadline)
+        found: list[Member | None] = []
+        for number, each in enumerate(fitted):
+            trees = min(EARLY_TREES, self.settings.iterations)
+            recipe = _Recipe(iterations=trees, differences=each.member.spec.differences)
+            try:
+                small = self._fit_once(panel, early, quiet, recipe, number, len(fitted))
+            except ModelError:
+                found.append(None)
+                continue
+            if small.late:  # a comparison of some alone would favour them
+                return [None] * len(fitted)
+            found.append(small.member)
+        return found
+
+    def _stopped(self, plan: FitPlan, heaviest: _Fitted) -> str:
         if plan.replay is not None:
             return "replayed"
-        grown = len(fitted[heaviest].curves["train"])
+        grown = len(heaviest.curves["train"])
         return "early_stopping" if grown < self.settings.iterations else "max_iterations"
 
     def _fit_once(
@@ -291,7 +331,7 @@ class CatBoostTrainer:
         spec = design(panel, until, self.settings, recipe.differences)
         features, target, rows = training_features(panel, until, spec, self.settings.max_rows)
         tail = plan.replay is None
-        held_out = _in_tail(panel, until, rows, self.settings.max_rows) & tail
+        held_out = _in_tail(panel, until, rows, spec, self.settings.max_rows) & tail
         if held_out.all():
             raise ModelError(_too_short(panel, until, spec, tail))
         done = number * self.settings.iterations  # progress is over all models
@@ -356,16 +396,37 @@ def candidate_differences(panel: Panel, until: Cutoffs, settings: CatBoostSettin
     return [*([lag] for lag in lags), *together]
 
 
-def _errors(members: list[Member], panel: Panel, origins: Cutoffs) -> NDArray[np.float64]:
-    """Each model's mean absolute scaled error over the horizon; NaN where there is no target."""
+def _sharing(fitted: list[_Fitted]) -> list[_Fitted]:
+    """Those with weight, which then sums to 1; of none, all alike."""
+    total = sum(each.member.weight for each in fitted)
+    some = [each for each in fitted if each.member.weight > 0] or fitted
+    return [
+        replace(
+            each, member=replace(each.member, weight=each.member.weight / total if total else 1 / len(some))
+        )
+        for each in some
+    ]
+
+
+def _errors(members: Sequence[Member | None], panel: Panel, origins: Cutoffs) -> NDArray[np.float64]:
+    """Each model's mean absolute scaled error over the horizon; NaN where there is none."""
     rows = panel.rows_of(origins)
     steps, y = np.arange(1, panel.spec.horizon + 1), panel.frame["y"].to_numpy(dtype=np.float64)
     scale = row_scales(panel, [panel.spec.season_lengths[0]])[rows][:, None]
-    targets = y[rows[:, None] + steps] / np.where(scale > 0, scale, np.nan)
-    if np.isnan(targets).all():
-        return np.full(len(members), np.nan)
-    forecasts = [member.forecast(panel, origins) / np.where(scale > 0, scale, 1.0) for member in members]
-    return np.array([np.nanmean(np.abs(values - targets)) for values in forecasts])
+    scale = np.where(scale > 0, scale, np.nan)
+    naive = seasonal_naive(panel, origins, panel.spec.season_lengths[0])
+    found = []
+    for member in members:
+        values = naive if member is None else member.forecast(panel, origins)
+        errors = np.abs(np.where(np.isfinite(values), values, naive) - y[rows[:, None] + steps]) / scale
+        found.append(float("nan") if member is None or np.isnan(errors).all() else float(np.nanmean(errors)))
+    return np.array(found)
+
+
+def _relative(errors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """By the smallest of them."""
+    smallest = np.nanmin(errors) if np.isfinite(errors).any() else np.nan
+    return errors / smallest if smallest > 0 else errors
 
 
 def _share(panel: Panel, until: Cutoffs, share: float) -> Cutoffs:
@@ -375,11 +436,11 @@ def _share(panel: Panel, until: Cutoffs, share: float) -> Cutoffs:
     return Cutoffs.of(panel.frame.iloc[ends - length + kept], "ds")
 
 
-def _tail_origins(panel: Panel, until: Cutoffs, max_rows: int) -> Cutoffs:
+def _tail_origins(panel: Panel, until: Cutoffs, spec: FeatureSpec, max_rows: int) -> Cutoffs:
     """Origins of some series whose horizon lies in the tail."""
     ends, length = _lengths(panel, until)
-    span = np.maximum(_tail(panel, length, max_rows) - panel.spec.horizon, 0)
-    return _origins(panel, np.maximum(ends - panel.spec.horizon - span, ends - length + 1), ends)
+    tail = _tail(panel, length, spec, max_rows)
+    return _origins(panel, np.maximum(ends - tail, ends - length + 1), ends)
 
 
 def _later_origins(panel: Panel, early: Cutoffs, until: Cutoffs) -> Cutoffs:
@@ -444,6 +505,10 @@ def _read_replay(replay: dict[str, Any]) -> _Replay:
         ) from error
 
 
+def _time_left(plan: FitPlan) -> float:
+    return float("inf") if plan.deadline is None else plan.deadline - SAVING - time.monotonic()
+
+
 def _stop_at(plan: FitPlan) -> float | None:
     return None if plan.deadline is None else plan.deadline - SAVING
 
@@ -454,17 +519,20 @@ def _lengths(panel: Panel, until: Cutoffs) -> tuple[NDArray[np.int64], NDArray[n
     return ends, ends - panel.starts[panel.codes[ends]] + 1
 
 
-def _tail(panel: Panel, length: NDArray[np.int64], max_rows: int) -> NDArray[np.int64]:
+def _tail(panel: Panel, length: NDArray[np.int64], spec: FeatureSpec, max_rows: int) -> NDArray[np.int64]:
     """Steps of each series that are held out: the horizon or a tenth, of few rows kept at most half."""
-    kept = np.minimum(length, max(max_rows // max(len(length), 1), 1))
+    series = max(int((length > spec.needed).sum()), 1)  # that share the rows
+    kept = np.minimum(length, max(max_rows // series, 1))
     horizon = np.where(kept < length, np.minimum(panel.spec.horizon, kept // 2), panel.spec.horizon)
     return np.asarray(np.maximum(horizon, kept // TAIL))
 
 
-def _in_tail(panel: Panel, until: Cutoffs, rows: NDArray[np.int64], max_rows: int) -> NDArray[np.bool_]:
+def _in_tail(
+    panel: Panel, until: Cutoffs, rows: NDArray[np.int64], spec: FeatureSpec, max_rows: int
+) -> NDArray[np.bool_]:
     ends, length = _lengths(panel, until)
     first = np.zeros(len(panel.ids), dtype=np.int64)
-    first[panel.codes[ends]] = ends - _tail(panel, length, max_rows) + 1
+    first[panel.codes[ends]] = ends - _tail(panel, length, spec, max_rows) + 1
     return np.asarray(rows >= first[panel.codes[rows]])
 
 

@@ -30,6 +30,7 @@ from kubecast.panel import KEYS, Cutoffs, Panel
 _LOG = logging.getLogger(__name__)
 
 SHRINKAGES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of fitted weights towards equal ones of the better half
+MOST_DOUBT = 0.1  # of a member's loss: two or three blocks would excuse nearly any stack
 MAX_ROWS = 50_000  # of a fit of weights: drawn at random from more, since a dozen weights need no more
 SEASONAL_NAIVE = "seasonal_naive"
 
@@ -52,7 +53,7 @@ class StackRecipe(BaseModel):
         scales: By series; None for one that never varied, whose quantiles equal its point forecast.
         season_length: MASE's m, for the scales of series that were not there.
         best_member: The one with the smallest MASE on the validation part.
-        loss: Cross-fitted MASE of the stack on the validation part, with the best of five shrinkages.
+        loss: Cross-fitted MASE of the stack on the validation part, with the shrinkage that was chosen there.
         loss_best_member: The same of the member that is the best of the other blocks.
         loss_alone: The same of each member alone.
         loss_without: The same of a stack without that member; none for the only one.
@@ -337,8 +338,8 @@ def _standard_error(differences: Floats) -> float:
 
 def _largest_by_chance(differences: Floats) -> float:
     """What a mean of differences whose expectation is 0 stays below in 95 % of cases, by Student's t."""
-    least = max(len(differences) - 1, 1)
-    return float(special.stdtrit(least, 0.95)) * _standard_error(differences)
+    freedom = max(len(differences) - 1, 1)
+    return float(special.stdtrit(freedom, 0.95)) * _standard_error(differences)
 
 
 def _combined(table: pd.DataFrame, weights: Mapping[str, float]) -> Floats:
@@ -446,7 +447,7 @@ def _choose(
     best = min(alone, key=alone.__getitem__)
     every = _scored(folds(validation), validation, series)
     # A block that nothing was held out for says nothing of weights, nor of a choice.
-    blocks = {block: fold for block, fold in every.items() if fold.others.any()}
+    blocks = {block: fold for block, fold in every.items() if fold.others.any() and fold.held.any()}
     held_out = bool(blocks)
     blocks = blocks or every
     method: Method = settings.method if held_out else "equal"
@@ -454,7 +455,7 @@ def _choose(
     shrinkage = _choose_shrinkage(data, blocks, method, rounds)
     combined, by_block = cross_fit(validation, series, names, method, rounds, shrinkage)
     notes = _notes_on_blocks(validation, by_block)
-    stacked = by_block or _cross_weights(data, blocks, method)
+    stacked = by_block if held_out else _cross_weights(data, blocks, method)
     loss = _cross_loss(data, blocks, stacked)
     # The smallest loss of several on the same rows flatters: the choice is cross-fitted as the weights are.
     single = _cross_weights(data, blocks, "best") if held_out else {}
@@ -462,13 +463,14 @@ def _choose(
     # Blocks are few: a member ahead by no more than chance gives is not expected to stay ahead of its stack.
     doubt = float("inf")
     if held_out:
-        doubt = _largest_by_chance(_block_losses(data, blocks, stacked) - _block_losses(data, blocks, single))
+        differences = _block_losses(data, blocks, stacked) - _block_losses(data, blocks, single)
+        doubt = min(_largest_by_chance(differences), MOST_DOUBT * rival)
     without = _losses_without(data, blocks, method, rounds, shrinkage)
     weights = _shrunk(data, _fit(data, method, rounds), shrinkage)
     if loss - doubt >= rival:
         notes.append(
             f"the stack's MASE on held-out blocks is {loss:.4g}, that of the best member of the other blocks"
-            f" {rival:.4g}, and chance gives differences of up to {doubt:.2g}: {best} alone is used"
+            f" {rival:.4g}, better by more than the {doubt:.2g} that is left to chance: {best} alone is used"
         )
         method, shrinkage, combined = "best_member", 0.0, validation[best]
         weights = {name: float(name == best) for name in names}

@@ -1,8 +1,9 @@
 """CatBoost: what is its own; what every model must do is in test_every_model."""
 
+import dataclasses
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -251,7 +252,7 @@ def test_averaged_models_differ_in_differences_and_are_replayed_with_their_weigh
 def test_models_are_weighed_by_more_than_the_tail(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
     judged = []
 
-    def told(members: list[Any], panel: Panel, origins: Cutoffs) -> np.ndarray:
+    def told(members: Sequence[Any], panel: Panel, origins: Cutoffs) -> np.ndarray:
         judged.append(origins.frame["cutoff"])
         return np.arange(1.0, 1.0 + len(members))
 
@@ -277,6 +278,67 @@ def test_few_rows_of_each_of_many_series_are_still_split(panel: Panel) -> None:
     forecaster, log = trainer(max_rows=series * horizon).fit(panel, panel.train_end, FitPlan())
     assert not log.fallbacks
     assert np.isfinite(forecaster.forecast(panel, panel.part("test"))["catboost"]).all()
+
+
+def test_a_short_series_is_forecast_by_the_models_that_can(make_panel: Callable[..., Panel]) -> None:
+    rows = hourly(series=2, rows=400)
+    rows = rows[(rows["unique_id"] != "s1") | (rows.groupby("unique_id").cumcount() >= 330)]
+    panel = make_panel(rows)
+    members = [{"iterations": 5, "differences": lags, "weight": 0.5} for lags in ([1], [24, 24])]
+    forecaster, log = trainer().fit(panel, panel.ends, FitPlan(replay={"members": members}))
+    assert not log.fallbacks
+    alone = forecaster.members[0].forecast(panel, panel.ends)
+    found = forecaster.forecast(panel, panel.ends)["catboost"].to_numpy().reshape(alone.shape)
+    np.testing.assert_allclose(found[1], alone[1])
+    assert not np.allclose(found[0], alone[0])
+
+
+def test_a_model_that_the_rows_do_not_suffice_for_is_left_out(panel: Panel) -> None:
+    early = panel.frame.groupby("unique_id").nth(62)[["unique_id", "ds"]]
+    members = [{"iterations": 5, "differences": lags, "weight": 0.5} for lags in ([24, 24], [1])]
+    forecaster, _ = trainer().fit(panel, Cutoffs.of(early, "ds"), FitPlan(replay={"members": members}))
+    assert [(member.spec.differences, member.weight) for member in forecaster.members] == [([1], 1.0)]
+
+
+def test_models_without_weight_are_not_kept(panel: Panel) -> None:
+    members = [
+        {"iterations": 5, "differences": [lag], "weight": weight} for lag, weight in ((24, 0.0), (1, 1.0))
+    ]
+    forecaster, _ = trainer().fit(panel, panel.ends, FitPlan(replay={"members": members}))
+    assert [member.spec.differences for member in forecaster.members] == [[1]]
+    late, _ = trainer().fit(
+        panel, panel.ends, FitPlan(replay={"members": members}, deadline=time.monotonic())
+    )
+    assert [member.weight for member in late.members] == [1.0]
+
+
+def test_a_model_of_a_few_trees_is_left_out_at_the_deadline(
+    panel: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit_once = CatBoostTrainer._fit_once
+    calls = []
+
+    def late_at_last(self: Any, *how: Any) -> Any:
+        fitted = fit_once(self, *how)
+        calls.append(1)
+        return dataclasses.replace(fitted, late=len(calls) == 3)
+
+    monkeypatch.setattr(CatBoostTrainer, "_fit_once", late_at_last)
+    forecaster, log = trainer(differences="auto", averaged=4).fit(panel, panel.train_end, FitPlan())
+    assert log.stopped == "time_limit"
+    assert len(calls) == 3
+    assert len({member.weight for member in forecaster.members}) == len(forecaster.members) == 2
+
+
+def test_the_tail_is_a_tenth_of_the_rows_that_are_kept(make_panel: Callable[..., Panel]) -> None:
+    panel = make_panel(hourly(series=1, rows=400))
+    spec = module.design(panel, panel.ends, CatBoostSettings(), [24])
+    lengths = np.array([400, 30, 30, 30, 30])  # the short ones are not fitted to and take no share
+    assert module._tail(panel, lengths, spec, 200).tolist() == [20, 6, 6, 6, 6]
+    assert len(module._tail_origins(panel, panel.ends, spec, 200))
+    assert not len(
+        module._tail_origins(panel, panel.ends, spec, 8)
+    )  # a tail below the horizon judges nothing
 
 
 def test_a_late_replay_tells_what_it_fitted(panel: Panel) -> None:

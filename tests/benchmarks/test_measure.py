@@ -1,0 +1,46 @@
+"""How the benchmarks run a side."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from benchmarks import measure
+from benchmarks.measure import run
+
+PYTHON = [sys.executable, "-c"]
+
+
+def test_what_a_process_printed_and_took() -> None:
+    found = run([*PYTHON, "import os; print('x'); print(len(os.sched_getaffinity(0)))"], cores=1)
+    assert (found.status, found.found) == (0, 1)
+    assert found.cpu > 0
+    assert found.peak > 1
+
+
+def test_a_log_holds_both_outputs_and_a_failure_its_end(tmp_path: Path) -> None:
+    script = "import sys; print('first'); print('last words', file=sys.stderr); sys.exit(3)"
+    with pytest.raises(RuntimeError, match=r"(?s)failed with status 3: .*last words"):
+        run([*PYTHON, script], cores=1, log=tmp_path / "log")
+    assert set((tmp_path / "log").read_text().split("\n")) == {"first", "last words", ""}
+
+
+def test_a_process_that_is_late_is_killed() -> None:
+    assert run(["sleep", "60"], timeout=0.1).status is None
+
+
+def test_an_interrupt_ends_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pids = []
+
+    def interrupted(process: Any, end: float | None) -> Any:
+        pids.append(process.pid)
+        time.sleep(0.05)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(measure, "_wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(["sleep", "60"])
+    assert not psutil.pid_exists(pids[0])
