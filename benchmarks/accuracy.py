@@ -157,7 +157,13 @@ def main() -> None:
     results = {name: _results(name, given) for name in given.data}
     tables = [table for name, found in results.items() for table in _tables(tasks[name], found)]
     bars = [bar for name, found in results.items() for bar in _bars(tasks[name], found)]
-    Results.of("accuracy", _title(given), tables, bars, PACKAGES, _peer_versions(given.peers)).save()
+    raw = [_rounded(each) for found in results.values() for kept in found.values() for each in kept]
+    Results.of("accuracy", _title(given), tables, bars, PACKAGES, _peer_versions(given.peers), raw).save()
+
+
+def _rounded(result: dict[str, Any]) -> dict[str, Any]:
+    errors = {leads: [round(error, 5) for error in each] for leads, each in result["errors"].items()}
+    return result | {"errors": errors}
 
 
 def _file(data: str, method: str, seed: int, config: Path) -> Path:

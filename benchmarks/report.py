@@ -1,6 +1,7 @@
 """The tables of the benchmarks: each target writes its own, `make bench` joins them in docs/benchmarks.md."""
 
 import argparse
+import json
 import platform
 import sys
 from collections.abc import Sequence
@@ -116,6 +117,7 @@ class Results(BaseModel):
         bars: In order.
         versions: By package.
         machine: Where and when.
+        raw: What the tables were computed from, where they do not show it.
     """
 
     name: str
@@ -124,6 +126,7 @@ class Results(BaseModel):
     bars: list[Bar] = []
     versions: dict[str, str]
     machine: Machine
+    raw: list[dict[str, Any]] = []
 
     @classmethod
     def of(
@@ -134,6 +137,7 @@ class Results(BaseModel):
         bars: Sequence[Bar] = (),
         packages: Sequence[str] = (),
         peers: dict[str, str] | None = None,
+        raw: Sequence[dict[str, Any]] = (),
     ) -> Self:
         """Measured here and now.
 
@@ -144,9 +148,10 @@ class Results(BaseModel):
             bars: In order.
             packages: Whose versions count; kubecast's is always told.
             peers: Versions of packages in another environment.
+            raw: What the tables were computed from.
         """
         versions = {package: version(package) for package in ("kubecast", *packages)} | (peers or {})
-        told = {"tables": list(tables), "bars": list(bars), "versions": versions}
+        told = {"tables": list(tables), "bars": list(bars), "versions": versions, "raw": list(raw)}
         return cls(name=name, title=title, machine=Machine.this(), **told)
 
     def markdown(self) -> str:
@@ -186,6 +191,8 @@ def main() -> None:
     if not found:
         sys.exit(f"error: nothing in {FOLDER}; allowed: run a target such as make bench-overhead first")
     given.output.write_text(_page(found))
+    parts = [result.model_dump(mode="json") for result in found]
+    given.output.with_suffix(".json").write_text(json.dumps(parts, separators=(",", ":")) + "\n")
     missed = [f"{result.name}: {bar.what}" for result in found for bar in result.bars if not bar.met]
     print(f"written    {given.output}  {len(found)} of {len(ORDER)} parts, {len(missed)} bars not met")
     if given.check and missed:
@@ -195,7 +202,8 @@ def main() -> None:
 def _page(found: Sequence[Results]) -> str:
     head = (
         "# Benchmarks\n\n"
-        "Written by `make bench` from what each target measured; `output/benchmarks/` has the same as JSON.\n"
+        "Written by `make bench` from what each target measured; `benchmarks.json` beside it has the same, and"
+        " the errors\nof each origin and seed.\n"
         "Each side of a comparison runs in a process of its own on the same cores. Where something is"
         " repeated, the\nsides take turns, a figure is the median with lowest and highest in brackets, and a"
         " ratio is the median of\nthe ratios of each repeat. Seconds depend on the machine; compare"

@@ -76,10 +76,14 @@ class WindowSpec(BaseModel):
         return max(self.season_lengths) if self.residual == "season" else 1
 
     @property
+    def phases(self) -> int:
+        """How many columns of the context tell the calendar phase; they are its first."""
+        return 2 * sum(_harmonics(season) for season in self.season_lengths)
+
+    @property
     def shapes(self) -> "Inputs":
         """The shapes of the inputs, without the batch axis."""
-        phases = 2 * sum(_harmonics(season) for season in self.season_lengths)
-        context = phases + len(self.numbers) + sum(map(len, self.levels.values()))
+        context = self.phases + len(self.numbers) + sum(map(len, self.levels.values()))
         return Inputs(
             (self.sequence_length,),
             (self.sequence_length, 2 + len(self.future) + len(self.past)),

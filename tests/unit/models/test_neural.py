@@ -264,6 +264,19 @@ def test_linear_skip_alone_continues_a_linear_recurrence(make_panel: Callable[..
     assert log.replay["penalty"] == pytest.approx(1e-5)
 
 
+@pytest.mark.parametrize(
+    ("changes", "shown"), [({}, True), ({"difference": 1}, False), ({"sequence_length": 30}, False)]
+)
+def test_linear_skip_sees_phases_where_the_window_does_not_show_them(
+    panel: Panel, changes: dict[str, Any], shown: bool
+) -> None:
+    forecaster, _ = fit(panel, linear_skip=True, time_limit=1e-3, **changes)
+    weights = forecaster.network.get_layer("linear_skip").get_weights()[0]
+    first = forecaster.spec.sequence_length
+    assert weights[:first].any()
+    assert weights[first : first + forecaster.spec.phases].any() == shown
+
+
 def test_ridge_of_each_step_uses_the_rows_where_it_is_observed() -> None:
     random = np.random.default_rng(0)
     x = random.normal(size=(200, 3)).astype(np.float32)
