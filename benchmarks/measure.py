@@ -119,7 +119,12 @@ def median_ratio(values: Sequence[float], base: Sequence[float]) -> float:
     return statistics.median(value / other for value, other in zip(values, base, strict=True))
 
 
+def figure(value: float, digits: int = 3) -> str:
+    """So many significant digits, without an exponent for thousands."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.{digits}g}"
+
+
 def spread(values: Sequence[float], digits: int = 3) -> str:
     """Median, lowest and highest."""
-    shown = [f"{value:.{digits}g}" for value in (statistics.median(values), min(values), max(values))]
+    shown = [figure(value, digits) for value in (statistics.median(values), min(values), max(values))]
     return f"{shown[0]} ({shown[1]} to {shown[2]})" if len(values) > 1 else shown[0]

@@ -13,7 +13,7 @@ from typing import Any, Self
 import psutil
 from pydantic import BaseModel
 
-from benchmarks.measure import ROOT
+from benchmarks.measure import ROOT, figure
 
 FOLDER = ROOT / "output" / "benchmarks"
 ORDER = ("accuracy", "arima", "neural", "panel", "overhead", "registry")
@@ -202,8 +202,8 @@ def main() -> None:
 def _page(found: Sequence[Results]) -> str:
     head = (
         "# Benchmarks\n\n"
-        "Written by `make bench` from what each target measured; `benchmarks.json` beside it has the same, and"
-        " the errors\nof each origin and seed.\n"
+        "Written by `make bench` from what each target measured; `benchmarks.json` beside it has the same,"
+        " with the errors\nof each origin and seed.\n"
         "Each side of a comparison runs in a process of its own on the same cores. Where something is"
         " repeated, the\nsides take turns, a figure is the median with lowest and highest in brackets, and a"
         " ratio is the median of\nthe ratios of each repeat. Seconds depend on the machine; compare"
@@ -215,7 +215,7 @@ def _page(found: Sequence[Results]) -> str:
 def _text(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return figure(value) if isinstance(value, float) else str(value)
 
 
 def _processor() -> str:

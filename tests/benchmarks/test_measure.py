@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from benchmarks import measure
-from benchmarks.measure import run
+from benchmarks.measure import figure, run, spread
 
 PYTHON = [sys.executable, "-c"]
 
@@ -44,3 +44,8 @@ def test_an_interrupt_ends_the_process(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(KeyboardInterrupt):
         run(["sleep", "60"])
     assert not psutil.pid_exists(pids[0])
+
+
+def test_figures_have_three_digits_and_thousands_no_exponent() -> None:
+    assert [figure(value) for value in (0.123456, 12.34, 18_936.4, 0.0)] == ["0.123", "12.3", "18,936", "0"]
+    assert spread([1500.0, 1400.4, 2000.0]) == "1,500 (1,400 to 2,000)"

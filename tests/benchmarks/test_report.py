@@ -1,5 +1,6 @@
 """How what the benchmarks measured becomes docs/benchmarks.md."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -17,7 +18,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def save(value: float) -> None:
     bar = Bar(what="times the speed", value=value, least=10)
-    Results.of("arima", "ARIMA", [Table(title="Speed", rows=[{"rows": 5, "s": 0.123456}])], [bar]).save()
+    table = Table(title="Speed", rows=[{"rows": 5, "s": 0.123456}])
+    Results.of("arima", "ARIMA", [table], [bar], raw=[{"errors": [0.5]}]).save()
 
 
 @pytest.mark.parametrize(
@@ -43,6 +45,9 @@ def test_the_page_joins_what_was_measured(folder: Path, monkeypatch: pytest.Monk
     assert "## ARIMA" in text
     assert "| times the speed | at least 10 | 12 | yes |" in text
     assert "| 5 | 0.123 |" in text
+    (part,) = json.loads((folder / "benchmarks.json").read_text())
+    assert part["tables"][0]["rows"] == [{"rows": 5, "s": 0.123456}]
+    assert part["raw"] == [{"errors": [0.5]}]
 
 
 def test_a_bar_that_is_missed_is_told(
