@@ -212,6 +212,14 @@ def _digest(task: Task, method: str, given: argparse.Namespace) -> str:
 Forecast = tuple[pd.DataFrame, float, Run | None]  # the forecasts, seconds of the fit, the process
 
 
+def _whole(command: list[str], folder: Path, given: argparse.Namespace) -> Run:
+    """Run one method's process to its end, its output in ``log``."""
+    found = run(command, given.cores, PATIENCE * given.limit, folder / "log")
+    if found.status is None:
+        raise RuntimeError(f"{folder.name}: not done after {PATIENCE} times the limit")
+    return found
+
+
 def _kubecast(task: Task, method: str, seed: int, folder: Path, given: argparse.Namespace) -> Forecast:
     from kubecast.bundle import Bundle
     from kubecast.registry import Registry
@@ -220,7 +228,7 @@ def _kubecast(task: Task, method: str, seed: int, folder: Path, given: argparse.
     command += ["--config", str(given.config), "--output", str(folder / "run"), "--freq", task.frequency]
     command += ["--horizon", str(task.horizon), "--season-length", ",".join(map(str, task.seasons))]
     command += ["--set", f"training.seed={seed}"]
-    whole = run(command, given.cores, PATIENCE * given.limit, folder / "log")
+    whole = _whole(command, folder, given)
     store = Registry.open(str(folder / "run" / "registry"))
     published = store.resolve("forecaster@latest")
     bundle = Bundle.load(store.fetch(published, "production", folder / "bundle"))
@@ -249,9 +257,7 @@ def _peer(task: Task, method: str, seed: int, folder: Path, given: argparse.Name
     (folder / "job.json").write_text(json.dumps(job))
     script = str(Path(__file__).with_name("accuracy_peers.py"))
     command = [str(given.peers), script, str(folder / "job.json")]
-    whole = run(command, given.cores, PATIENCE * given.limit, folder / "log")
-    if whole.status is None:
-        raise RuntimeError(f"{task.name}, {method}: not done after {PATIENCE} times the limit")
+    whole = _whole(command, folder, given)
     seconds = json.loads((folder / "found.json").read_text())["fit_seconds"]
     return pd.read_csv(folder / "found.csv", parse_dates=["cutoff", "ds"]), seconds, whole
 
@@ -353,12 +359,12 @@ def _row(task: Task, method: str, results: dict[str, list[dict[str, Any]]], lead
 
 def _bars(task: Task, results: dict[str, list[dict[str, Any]]]) -> list[Bar]:
     own = results.get("kubecast", [])
-    bars = []
-    if own:
-        longest = max(own, key=lambda each: float(each["seconds"]))
-        what = f"seconds of a whole run on {task.name}"
-        bars.append(Bar(what=what, value=longest["seconds"], most=longest["limit"]))
-    for leads in map(str, task.leads) if own else []:
+    if not own:
+        return []
+    longest = _longest(own)
+    what = f"seconds of a whole run on {task.name}"
+    bars = [Bar(what=what, value=longest["seconds"], most=longest["limit"])]
+    for leads in map(str, task.leads):
         key, value = (task.name, leads), float(np.mean(_means(own, leads)))
         peers = [
             float(np.mean(_means(found, leads))) for name, found in results.items() if name in PEERS and found
@@ -377,9 +383,14 @@ def _means(found: list[dict[str, Any]], leads: str) -> list[float]:
     return [float(np.mean(each["errors"][leads])) for each in found]
 
 
+def _longest(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """The seed whose fit took longest."""
+    return max(found, key=lambda each: float(each["seconds"]))
+
+
 def _seconds(found: list[dict[str, Any]]) -> str:
     """The longest of the seeds; a longer one than allowed is marked."""
-    longest = max(found, key=lambda each: float(each["seconds"]))
+    longest = _longest(found)
     shown = f"{longest['seconds']:.0f}"
     return f"{shown}, over {longest['limit']}" if longest["seconds"] > longest["limit"] else shown
 

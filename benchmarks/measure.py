@@ -44,6 +44,11 @@ class Run:
         return json.loads(self.output.strip().rsplit("\n", 1)[-1])
 
 
+def first_cores(count: int) -> list[int]:
+    """The first of the cores that this process may use."""
+    return sorted(os.sched_getaffinity(0))[:count]
+
+
 def run(
     command: Sequence[str],
     cores: int = 2,
@@ -61,7 +66,7 @@ def run(
     Raises:
         RuntimeError: It failed.
     """
-    chosen = sorted(os.sched_getaffinity(0))[:cores]
+    chosen = first_cores(cores)
     given = {**os.environ, **dict.fromkeys(THREADS, str(len(chosen)))}
     given.pop("PYTHONDONTWRITEBYTECODE", None)  # imports would be compiled again each time
     with log.open("w+") if log else tempfile.TemporaryFile("w+") as output:

@@ -62,7 +62,7 @@ def _results(measured: dict[int, dict[str, Run]]) -> Results:
     stages = [stage for stage in STAGES if stage != "data"]
     rows = [_row(stage, {count: runs[stage] for count, runs in measured.items()}) for stage in stages]
     total = {count: sum(runs[stage].found["cpu"] for stage in stages) for count, runs in measured.items()}
-    exponent = _exponent(total)
+    growth = _growth(total)
     peak = max(measured[largest][stage].peak for stage in stages)
     rows.append(
         {
@@ -70,12 +70,11 @@ def _results(measured: dict[int, dict[str, Run]]) -> Results:
             "wall s": sum(measured[largest][stage].seconds for stage in stages),
             "peak MB": peak,
         }
-        | {f"CPU s, {count} series": value for count, value in total.items()}
-        | {"exponent": exponent, "of the two largest": _exponent(_largest_two(total))}
+        | growth
     )
     bars = [
         Bar(what=f"peak memory of {largest} series, MB", value=peak, most=LIMIT_MB),
-        Bar(what="exponent of the cost of these stages", value=exponent, most=1.05),
+        Bar(what="exponent of the cost of these stages", value=growth["exponent"], most=1.05),
     ]
     note = (
         f"{ROWS} hourly rows of each series, horizon {HORIZON}, seasons {SEASONS}, `configs/quick` with"
@@ -90,15 +89,14 @@ def _results(measured: dict[int, dict[str, Run]]) -> Results:
 def _row(stage: str, runs: dict[int, Run]) -> dict[str, Any]:
     largest = runs[max(runs)]
     cost = {count: run.found["cpu"] for count, run in runs.items()}
-    return (
-        {"stage": stage, "wall s": largest.seconds, "peak MB": largest.peak}
-        | {f"CPU s, {count} series": value for count, value in cost.items()}
-        | {"exponent": _exponent(cost), "of the two largest": _exponent(_largest_two(cost))}
-    )
+    return {"stage": stage, "wall s": largest.seconds, "peak MB": largest.peak} | _growth(cost)
 
 
-def _largest_two(cost: dict[int, float]) -> dict[int, float]:
-    return {count: cost[count] for count in sorted(cost)[-2:]}
+def _growth(cost: dict[int, float]) -> dict[str, float | None]:
+    """Processor time by number of series, and the exponents of its growth."""
+    two = {count: cost[count] for count in sorted(cost)[-2:]}
+    shown: dict[str, float | None] = {f"CPU s, {count} series": value for count, value in cost.items()}
+    return shown | {"exponent": _exponent(cost), "of the two largest": _exponent(two)}
 
 
 def _exponent(cost: dict[int, float]) -> float | None:

@@ -17,7 +17,7 @@ from typing import Protocol
 import boto3
 import s3fs
 
-from benchmarks.measure import median_ratio, spread
+from benchmarks.measure import first_cores, median_ratio, spread
 from benchmarks.report import Results, Table
 from kubecast.registry.manifest import CHUNK_BYTES
 from kubecast.registry.object_store import ObjectStore
@@ -107,7 +107,7 @@ def main() -> None:
     options.add_argument("--large", type=int, default=200, help="megabytes of the large file (default 200)")
     options.add_argument("--repeats", type=int, default=5, help="rounds in which every client takes its turn")
     chosen = options.parse_args()
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])  # of the server too, which is started here
+    os.sched_setaffinity(0, first_cores(2))  # of the server too, which is started here
     with Seaweed() as server, tempfile.TemporaryDirectory() as scratch:
         server.create_bucket(BUCKET)
         os.environ.update(server.environment())

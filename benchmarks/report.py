@@ -164,7 +164,7 @@ class Results(BaseModel):
                     "bar": bar.what,
                     "limit": bar.limit,
                     "measured": bar.value,
-                    "met": "yes" if bar.met else "no",
+                    "met": bar.verdict,
                 }
                 for bar in self.bars
             ]

@@ -133,7 +133,7 @@ def row_scales(panel: Panel, differences: list[int]) -> Floats:
     values = panel.filled
     rows = np.arange(len(values))
     for lag in differences or [1]:
-        values = values - _before(panel, values, rows, lag)
+        values = values - panel.before(values, rows, lag)
     change = pd.Series(np.abs(values))
     known = change.notna()
     total = change.fillna(0.0).groupby(panel.codes).cumsum()
@@ -161,11 +161,11 @@ def training_features(
     kept = max(max_rows // max(len(until), 1), 1)
     rows = _last_rows(panel, until, kept + spec.reach)
     frame = pd.DataFrame({"id": panel.codes[rows], "ds": rows, "y": panel.filled[rows]})
-    lagged = {name: _before(panel, values, rows, lag) for name, values, lag in _covariates(panel, spec)}
+    lagged = {name: panel.before(values, rows, lag) for name, values, lag in _covariates(panel, spec)}
     frame = frame.assign(**_calendar(panel.frame["ds"].iloc[rows], spec), **lagged)
     made = _preprocess(make_mlforecast(spec), frame, panel, spec)
     rows = made["ds"].to_numpy(dtype=np.int64)
-    scale = _before(panel, row_scales(panel, spec.differences), rows, 1)
+    scale = panel.before(row_scales(panel, spec.differences), rows, 1)
     wanted = np.isin(rows, _last_rows(panel, until, kept)) & panel.frame["observed"].to_numpy()[rows]
     wanted &= (rows - panel.starts[panel.codes[rows]] >= spec.needed) & (scale > 0)
     made = made[wanted].reset_index(drop=True)
@@ -256,12 +256,6 @@ def _last_rows(panel: Panel, cutoffs: Cutoffs, last: int) -> Rows:
     return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
 
-def _before(panel: Panel, values: Floats, rows: Rows, lag: Rows | int) -> Floats:
-    """``values`` at ``lag`` rows before ``rows``; NaN before a series begins."""
-    at = rows - lag
-    return np.asarray(np.where(at >= panel.starts[panel.codes[rows]], values[np.maximum(at, 0)], np.nan))
-
-
 def _covariates(panel: Panel, spec: FeatureSpec) -> list[tuple[str, Floats, int]]:
     """Each covariate feature: its name, the covariate's values, its lag."""
     wanted = [(name, lag) for name in spec.future for lag in (0, *spec.differences)]
@@ -278,7 +272,7 @@ def _future(panel: Panel, origins: Cutoffs, spec: FeatureSpec) -> pd.DataFrame:
     columns["ds"] = np.tile(leads, len(origins))
     columns |= _calendar(ahead["ds"], spec)
     for feature, values, lag in _covariates(panel, spec):
-        found = _before(panel, values, ends, np.maximum(lag - leads, 0)[None, :])
+        found = panel.before(values, ends, np.maximum(lag - leads, 0)[None, :])
         if lag < spec.horizon:  # a known-future covariate: the other lags reach back behind the origin
             known = ahead[feature.rsplit(":", 1)[0]].to_numpy(dtype=np.float64).reshape(shape)
             found[:, lag:] = known[:, : spec.horizon - lag]

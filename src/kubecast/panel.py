@@ -209,6 +209,13 @@ class Panel:
         times, at = np.unique(self.frame["ds"].to_numpy(dtype="datetime64[ns]"), return_inverse=True)
         return times, self.codes * (len(times) + 1) + at
 
+    def before(
+        self, values: NDArray[np.float64], rows: NDArray[np.int64], lag: NDArray[np.int64] | int
+    ) -> NDArray[np.float64]:
+        """Of one value for each row of ``frame``, those ``lag`` rows before; NaN before a series begins."""
+        at = rows - lag
+        return np.asarray(np.where(at >= self.starts[self.codes[rows]], values[np.maximum(at, 0)], np.nan))
+
     def history(self, cutoffs: Cutoffs, last: int | None = None) -> pd.DataFrame:
         """Every row up to each cut-off, and nothing after it.
 

@@ -276,8 +276,6 @@ def fit_spec(panel: Panel, until: Cutoffs, settings: NeuralSettings) -> WindowSp
     static = panel.static[panel.static["unique_id"].isin(until.frame["unique_id"])]
     numeric = [name for name in panel.spec.static if pd.api.types.is_numeric_dtype(panel.static[name])]
     lag = _difference(settings, panel.spec)
-    values = _differenced(panel, lag)
-    series = zip(until.frame["unique_id"], (values[rows[lag:]] for rows in visible), strict=True)
     return WindowSpec(
         sequence_length=sequence_length(settings, panel.spec),
         horizon=panel.spec.horizon,
@@ -294,9 +292,7 @@ def fit_spec(panel: Panel, until: Cutoffs, settings: NeuralSettings) -> WindowSp
             for name in panel.spec.static
             if name not in numeric
         },
-        series={str(name): (float(y.mean()), float(y.std())) for name, y in series if len(y)}
-        if settings.normalization == "series"
-        else {},
+        series=_own_moments(panel, until, visible, lag) if settings.normalization == "series" else {},
     )
 
 
@@ -386,10 +382,15 @@ def _differenced(panel: Panel, lag: int) -> Doubles:
     """The series' values less those of ``lag`` steps before; what has none before it is 0."""
     if not lag:
         return panel.filled
-    values = np.zeros_like(panel.filled)
-    values[lag:] = panel.filled[lag:] - panel.filled[:-lag]
-    position = np.arange(len(values)) - panel.starts[panel.codes]
-    return np.where(position >= lag, values, 0.0)
+    before = panel.before(panel.filled, np.arange(len(panel.filled)), lag)
+    return np.where(np.isnan(before), 0.0, panel.filled - before)
+
+
+def _own_moments(panel: Panel, until: Cutoffs, visible: list[Rows], lag: int) -> dict[str, Moments]:
+    """By series, of its differenced target on the rows that may be seen."""
+    values = _differenced(panel, lag)
+    changes = zip(until.frame["unique_id"], (values[rows[lag:]] for rows in visible), strict=True)
+    return {str(name): (float(y.mean()), float(y.std())) for name, y in changes if len(y)}
 
 
 def _series_moments(panel: Panel, spec: WindowSpec) -> Doubles | None:

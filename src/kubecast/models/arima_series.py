@@ -29,8 +29,8 @@ from kubecast.models.averaging import inverse_error_weights
 
 MIN_ROWS = 20  # fewer do not tell one order from another
 SMOOTHINGS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)  # of one season
-SHARPNESS = 6  # power of the inverse errors that profiles are weighed by
 BOTH = ((0.1, 0.3, 0.6), (0.1, 0.3, 0.6, 0.9))  # of a longer season, and of a shorter one in what that leaves
+SHARPNESS = 6  # power of the inverse errors that profiles are weighed by
 ROWS_PER_ORDER = 4  # fewer rows for each weight of a long autoregression would be fitted to noise
 CLEARLY = 1.1  # times better or worse: whether a search of orders takes a trial's differencing, and keeps it
 BACKTESTS = 48  # origins that a profile is chosen by, in the last half of the training rows

@@ -305,9 +305,9 @@ class CatBoostTrainer:
     ) -> list[Member | None]:
         """A quick model of each one's differences on earlier rows; None where they, or time, are short."""
         quiet = FitPlan(seed=plan.seed, deadline=plan.deadline)
+        trees = min(EARLY_TREES, self.settings.iterations)
         found: list[Member | None] = []
         for number, each in enumerate(fitted):
-            trees = min(EARLY_TREES, self.settings.iterations)
             recipe = _Recipe(iterations=trees, differences=each.member.spec.differences)
             try:
                 small = self._fit_once(panel, early, quiet, recipe, number, len(fitted))
@@ -440,18 +440,21 @@ def _tail_origins(panel: Panel, until: Cutoffs, spec: FeatureSpec, max_rows: int
     """Origins of some series whose horizon lies in the tail."""
     ends, length = _lengths(panel, until)
     tail = _tail(panel, length, spec, max_rows)
-    return _origins(panel, np.maximum(ends - tail, ends - length + 1), ends)
+    return _origins(panel, np.maximum(ends - tail, ends - length + 1), ends, BACKTESTS)
 
 
 def _later_origins(panel: Panel, early: Cutoffs, until: Cutoffs) -> Cutoffs:
     """Origins of some series from one cut-off on, whose horizon ends by another."""
-    return _origins(panel, panel.rows_of(early), panel.rows_of(until))
+    return _origins(panel, panel.rows_of(early), panel.rows_of(until), BACKTESTS)
 
 
-def _origins(panel: Panel, first: NDArray[np.int64], ends: NDArray[np.int64]) -> Cutoffs:
-    """Evenly spread rows of some series, from ``first`` until a horizon before ``ends``."""
+def _origins(panel: Panel, first: NDArray[np.int64], ends: NDArray[np.int64], least: int) -> Cutoffs:
+    """Evenly spread rows of some series, from ``first`` until a horizon before ``ends``.
+
+    There are ``CHOICE_ORIGINS`` in all, or ``least`` of each series where that is more.
+    """
     some = _spread(len(ends), CHOICE_SERIES)
-    each = max(BACKTESTS, CHOICE_ORIGINS // max(len(some), 1))
+    each = max(least, CHOICE_ORIGINS // max(len(some), 1))
     at = [np.empty(0, dtype=np.int64)]
     for begin, end in zip(first[some], ends[some] - panel.spec.horizon, strict=True):
         if begin <= end:
@@ -484,15 +487,8 @@ def _naive_error(panel: Panel, until: Cutoffs, lag: int) -> float:
 def _past_origins(panel: Panel, until: Cutoffs) -> Cutoffs:
     """Origins whose horizon ends by ``until``, evenly spread over the history and the series."""
     ends, length = _lengths(panel, until)
-    some = _spread(len(ends), CHOICE_SERIES)
-    back = max(panel.spec.season_lengths)
-    at = [np.empty(0, dtype=np.int64)]
-    for end, rows in zip(ends[some], length[some], strict=True):
-        first, last = end - rows + min(back, rows), end - panel.spec.horizon
-        at.append(
-            np.unique(np.linspace(first, last, CHOICE_ORIGINS).astype(np.int64))[: max(last - first + 1, 0)]
-        )
-    return Cutoffs.of(panel.frame.iloc[np.concatenate(at)], "ds")
+    first = ends - length + np.minimum(max(panel.spec.season_lengths), length)
+    return _origins(panel, first, ends, CHOICE_ORIGINS)
 
 
 def _read_replay(replay: dict[str, Any]) -> _Replay:
@@ -505,12 +501,13 @@ def _read_replay(replay: dict[str, Any]) -> _Replay:
         ) from error
 
 
-def _time_left(plan: FitPlan) -> float:
-    return float("inf") if plan.deadline is None else plan.deadline - SAVING - time.monotonic()
-
-
 def _stop_at(plan: FitPlan) -> float | None:
     return None if plan.deadline is None else plan.deadline - SAVING
+
+
+def _time_left(plan: FitPlan) -> float:
+    stop = _stop_at(plan)
+    return float("inf") if stop is None else stop - time.monotonic()
 
 
 def _lengths(panel: Panel, until: Cutoffs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
