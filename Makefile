@@ -38,7 +38,7 @@ run: setup ## Train, judge and publish on half-hourly electricity demand, on thi
 		--horizon 48 --freq 30min --season-length 48,336 --output $(OUTPUT)/demand
 
 test: setup ## Run the whole test suite with its coverage floor
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term $(ARGS)
 
 e2e: setup ## Build the images on a Debian base and run the pipelines in them, in containers; as root
 	tests/containers/prepare.sh base arima catboost tensorflow serving
