@@ -133,7 +133,7 @@ def row_scales(panel: Panel, differences: list[int]) -> Floats:
     values = panel.filled
     rows = np.arange(len(values))
     for lag in differences or [1]:
-        values = values - panel.before(values, rows, lag)
+        values = values - panel.lagged(values, rows, lag)
     change = pd.Series(np.abs(values))
     known = change.notna()
     total = change.fillna(0.0).groupby(panel.codes).cumsum()
@@ -155,19 +155,19 @@ def training_features(
     Returns:
         Features of shape (rows, features), differenced and scaled targets, the rows' positions in the panel.
     """
-    until = Cutoffs(until.frame[_lengths(panel, panel.rows_of(until)) > spec.needed])
+    until = Cutoffs(until.frame[panel.lengths(panel.rows_of(until)) > spec.needed])
     if not len(until):
         return pd.DataFrame(), np.empty(0), np.empty(0, dtype=np.int64)
     kept = max(max_rows // max(len(until), 1), 1)
     rows = _last_rows(panel, until, kept + spec.reach)
     frame = pd.DataFrame({"id": panel.codes[rows], "ds": rows, "y": panel.filled[rows]})
-    lagged = {name: panel.before(values, rows, lag) for name, values, lag in _covariates(panel, spec)}
+    lagged = {name: panel.lagged(values, rows, lag) for name, values, lag in _covariates(panel, spec)}
     frame = frame.assign(**_calendar(panel.frame["ds"].iloc[rows], spec), **lagged)
     made = _preprocess(make_mlforecast(spec), frame, panel, spec)
     rows = made["ds"].to_numpy(dtype=np.int64)
-    scale = panel.before(row_scales(panel, spec.differences), rows, 1)
+    scale = panel.lagged(row_scales(panel, spec.differences), rows, 1)
     wanted = np.isin(rows, _last_rows(panel, until, kept)) & panel.frame["observed"].to_numpy()[rows]
-    wanted &= (rows - panel.starts[panel.codes[rows]] >= spec.needed) & (scale > 0)
+    wanted &= (panel.lengths(rows) > spec.needed) & (scale > 0)
     made = made[wanted].reset_index(drop=True)
     scaled = made.columns.difference(["id", "ds", *spec.dynamic, *spec.statics])
     made[scaled] = made[scaled].to_numpy() / scale[wanted, None]
@@ -178,9 +178,7 @@ def training_features(
 def usable(panel: Panel, origins: Cutoffs, spec: FeatureSpec) -> NDArray[np.bool_]:
     """Which origins have enough history, not all of it constant; shape (origins,)."""
     ends = panel.rows_of(origins)
-    return np.asarray(
-        (_lengths(panel, ends) >= spec.needed) & (row_scales(panel, spec.differences)[ends] > 0)
-    )
+    return np.asarray((panel.lengths(ends) >= spec.needed) & (row_scales(panel, spec.differences)[ends] > 0))
 
 
 def recursive_forecast(panel: Panel, origins: Cutoffs, spec: FeatureSpec, model: Any) -> Floats:
@@ -202,7 +200,7 @@ def recursive_forecast(panel: Panel, origins: Cutoffs, spec: FeatureSpec, model:
 def _forecast_chunk(panel: Panel, origins: Cutoffs, spec: FeatureSpec, model: Any, scales: Floats) -> Floats:
     ends = panel.rows_of(origins)
     scale = scales[ends]
-    lengths = np.minimum(_lengths(panel, ends), spec.reach)
+    lengths = np.minimum(panel.lengths(ends), spec.reach)
     number = np.repeat(np.arange(len(ends)), lengths)
     rows = _last_rows(panel, origins, spec.reach)
     history = pd.DataFrame(
@@ -244,14 +242,10 @@ def _preprocess(
     return made
 
 
-def _lengths(panel: Panel, ends: Rows) -> Rows:
-    return np.asarray(ends - panel.starts[panel.codes[ends]] + 1)
-
-
 def _last_rows(panel: Panel, cutoffs: Cutoffs, last: int) -> Rows:
     """Positions of each cut-off's newest rows, at most ``last``, oldest first, in the cut-offs' order."""
     ends = panel.rows_of(cutoffs)
-    lengths = np.minimum(_lengths(panel, ends), last)
+    lengths = np.minimum(panel.lengths(ends), last)
     parts = [np.arange(end - n + 1, end + 1) for end, n in zip(ends, lengths, strict=True)]
     return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
@@ -272,7 +266,7 @@ def _future(panel: Panel, origins: Cutoffs, spec: FeatureSpec) -> pd.DataFrame:
     columns["ds"] = np.tile(leads, len(origins))
     columns |= _calendar(ahead["ds"], spec)
     for feature, values, lag in _covariates(panel, spec):
-        found = panel.before(values, ends, np.maximum(lag - leads, 0)[None, :])
+        found = panel.lagged(values, ends, np.maximum(lag - leads, 0)[None, :])
         if lag < spec.horizon:  # a known-future covariate: the other lags reach back behind the origin
             known = ahead[feature.rsplit(":", 1)[0]].to_numpy(dtype=np.float64).reshape(shape)
             found[:, lag:] = known[:, : spec.horizon - lag]

@@ -209,10 +209,20 @@ class Panel:
         times, at = np.unique(self.frame["ds"].to_numpy(dtype="datetime64[ns]"), return_inverse=True)
         return times, self.codes * (len(times) + 1) + at
 
-    def before(
+    def lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many rows the series of each of these has up to it."""
+        return np.asarray(rows - self.starts[self.codes[rows]] + 1)
+
+    def lagged(
         self, values: NDArray[np.float64], rows: NDArray[np.int64], lag: NDArray[np.int64] | int
     ) -> NDArray[np.float64]:
-        """Of one value for each row of ``frame``, those ``lag`` rows before; NaN before a series begins."""
+        """The values ``lag`` rows before these rows; NaN before a series begins.
+
+        Args:
+            values: One for each row of ``frame``.
+            rows: Positions in ``frame``.
+            lag: In rows, at least 0; of each row, or of all.
+        """
         at = rows - lag
         return np.asarray(np.where(at >= self.starts[self.codes[rows]], values[np.maximum(at, 0)], np.nan))
 
@@ -227,7 +237,7 @@ class Panel:
             ``unique_id``, ``cutoff`` and the other columns of ``frame``, in the order of ``cutoffs``.
         """
         ends = self.rows_of(cutoffs)
-        lengths = ends - self.starts[self.codes[ends]] + 1
+        lengths = self.lengths(ends)
         if last is not None:
             lengths = np.minimum(lengths, last)
         rows = _ranges(ends - lengths + 1, lengths)

@@ -30,7 +30,7 @@ class Weighed(FiniteJson):
     """The ensemble.
 
     Attributes:
-        method: How the weights were fitted; ``best_member``: the stack was not better than that one alone.
+        method: How the weights were fitted; ``best_member``: that one alone, as ``notes`` tell.
         shrinkage: Share of equal weights of the better half of the members.
         mase: Of the ensemble on the validation part, cross-fitted.
         mase_stack: The same of the stack, whether it is used or not.

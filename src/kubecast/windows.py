@@ -76,14 +76,14 @@ class WindowSpec(BaseModel):
         return max(self.season_lengths) if self.residual == "season" else 1
 
     @property
-    def phases(self) -> int:
+    def phase_columns(self) -> int:
         """How many columns of the context tell the calendar phase; they are its first."""
         return 2 * sum(_harmonics(season) for season in self.season_lengths)
 
     @property
     def shapes(self) -> "Inputs":
         """The shapes of the inputs, without the batch axis."""
-        context = self.phases + len(self.numbers) + sum(map(len, self.levels.values()))
+        context = self.phase_columns + len(self.numbers) + sum(map(len, self.levels.values()))
         return Inputs(
             (self.sequence_length,),
             (self.sequence_length, 2 + len(self.future) + len(self.past)),
@@ -382,7 +382,7 @@ def _differenced(panel: Panel, lag: int) -> Doubles:
     """The series' values less those of ``lag`` steps before; what has none before it is 0."""
     if not lag:
         return panel.filled
-    before = panel.before(panel.filled, np.arange(len(panel.filled)), lag)
+    before = panel.lagged(panel.filled, np.arange(len(panel.filled)), lag)
     return np.where(np.isnan(before), 0.0, panel.filled - before)
 
 

@@ -63,6 +63,15 @@ def test_order_of_the_cutoffs_is_kept(gappy: Panel) -> None:
         pd.testing.assert_frame_equal(Cutoffs.of(found).frame, origins.frame)
 
 
+def test_lagged_values_are_those_of_the_same_series(gappy: Panel) -> None:
+    rows, series = np.arange(len(gappy.frame)), gappy.frame.groupby("unique_id")
+    for lag in (0, 1, 24):
+        found = gappy.lagged(gappy.filled, rows, lag)
+        expected = pd.Series(gappy.filled).groupby(gappy.codes).shift(lag)
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(gappy.lengths(rows), series.cumcount() + 1)
+
+
 def test_altering_later_rows_never_changes_earlier_filled_values(gappy: Panel) -> None:
     for row in np.random.default_rng(0).choice(len(gappy.frame), 10):
         changed = gappy.frame.copy()

@@ -34,9 +34,11 @@ LARGEST_FILE = 4 << 30
 REPORT_EVERY = 10  # iterations
 SAVING = 0.5  # seconds before the deadline that are left for saving
 TAIL = 10  # the tail that stops a fit early is one row in so many
-CHOICE_ORIGINS, CHOICE_SERIES = 100, 100  # from which naive forecasts are compared
-BACKTESTS = 4  # origins of each series, more where there are few, that models are weighed by
+MOST_SERIES = 100  # that are forecast to choose differences, or to weigh models
+NAIVE_ORIGINS = 100  # of each series, from which naive forecasts are compared
+BACKTESTS, FEWEST_BACKTESTS = 4, 100  # of each series, and of all together, that models are weighed by
 SHARPNESS = 12  # power of the inverse errors that they are weighed by
+WEIGHING = 0.1  # of the time until the deadline: kept for that
 EARLY, EARLY_TREES = 0.7, 200  # share of the rows, and trees, of the fits that are judged from there on
 OD_PVAL = 0.001  # without one CatBoost's IncToDec detector is off
 
@@ -225,12 +227,13 @@ class CatBoostTrainer:
         """
         started = time.monotonic()
         recipes = self._recipes(panel, until) if plan.replay is None else _read_replay(plan.replay).members
-        fitted = self._fit_all(panel, until, plan, recipes)
+        weighed = plan.replay is None and len(recipes) > 1
+        fitted = self._fit_all(panel, until, _leaving_time(plan) if weighed else plan, recipes)
         late = fitted[-1].late
         if late and len(fitted) > 1:
             fitted = fitted[:-1]  # of a few trees
-        if plan.replay is None and len(fitted) > 1:
-            fitted = self._weigh(fitted, panel, until, plan, late)
+        if weighed and len(fitted) > 1:
+            fitted = self._weigh(fitted, panel, until, plan)
         fitted = _sharing(fitted)
         heaviest = max(fitted, key=lambda each: each.member.weight)
         members = [each.member for each in fitted]
@@ -275,9 +278,7 @@ class CatBoostTrainer:
             raise refused
         return fitted
 
-    def _weigh(
-        self, fitted: list[_Fitted], panel: Panel, until: Cutoffs, plan: FitPlan, late: bool
-    ) -> list[_Fitted]:
+    def _weigh(self, fitted: list[_Fitted], panel: Panel, until: Cutoffs, plan: FitPlan) -> list[_Fitted]:
         """Weigh models by the errors of their forecasts, and of those of small ones fitted to earlier rows.
 
         The tail alone is a few days of a single series: too little to tell which differences suit it.
@@ -286,11 +287,10 @@ class CatBoostTrainer:
         origins = _tail_origins(panel, until, fitted[0].member.spec, self.settings.max_rows)
         errors = [_relative(_errors([each.member for each in fitted], panel, origins))]
         taken = time.monotonic() - began
-        if not late:
-            early = _share(panel, until, EARLY)
-            small = self._fit_small(fitted, panel, early, plan)
-            if _time_left(plan) > taken:
-                errors.append(_relative(_errors(small, panel, _later_origins(panel, early, until))))
+        early = _share(panel, until, EARLY)
+        small = self._fit_small(fitted, panel, early, plan)
+        if small and _time_left(plan) > taken:
+            errors.append(_relative(_errors(small, panel, _later_origins(panel, early, until))))
         judged = pd.DataFrame(errors).mean()  # of what there is
         if judged.isna().any():
             return fitted
@@ -300,22 +300,22 @@ class CatBoostTrainer:
             for each, weight in zip(fitted, weights, strict=True)
         ]
 
-    def _fit_small(
-        self, fitted: list[_Fitted], panel: Panel, early: Cutoffs, plan: FitPlan
-    ) -> list[Member | None]:
-        """A quick model of each one's differences on earlier rows; None where they, or time, are short."""
+    def _fit_small(self, fitted: list[_Fitted], panel: Panel, early: Cutoffs, plan: FitPlan) -> list[Member]:
+        """A quick model of each one's differences on earlier rows; none where rows or time are short for one.
+
+        A comparison of some alone would favour them.
+        """
         quiet = FitPlan(seed=plan.seed, deadline=plan.deadline)
         trees = min(EARLY_TREES, self.settings.iterations)
-        found: list[Member | None] = []
+        found: list[Member] = []
         for number, each in enumerate(fitted):
             recipe = _Recipe(iterations=trees, differences=each.member.spec.differences)
             try:
                 small = self._fit_once(panel, early, quiet, recipe, number, len(fitted))
             except ModelError:
-                found.append(None)
-                continue
-            if small.late:  # a comparison of some alone would favour them
-                return [None] * len(fitted)
+                return []
+            if small.late:
+                return []
             found.append(small.member)
         return found
 
@@ -408,8 +408,8 @@ def _sharing(fitted: list[_Fitted]) -> list[_Fitted]:
     ]
 
 
-def _errors(members: Sequence[Member | None], panel: Panel, origins: Cutoffs) -> NDArray[np.float64]:
-    """Each model's mean absolute scaled error over the horizon; NaN where there is none."""
+def _errors(members: Sequence[Member], panel: Panel, origins: Cutoffs) -> NDArray[np.float64]:
+    """Each model's mean absolute scaled error over the horizon; NaN where none is scored."""
     rows = panel.rows_of(origins)
     steps, y = np.arange(1, panel.spec.horizon + 1), panel.frame["y"].to_numpy(dtype=np.float64)
     scale = row_scales(panel, [panel.spec.season_lengths[0]])[rows][:, None]
@@ -417,9 +417,9 @@ def _errors(members: Sequence[Member | None], panel: Panel, origins: Cutoffs) ->
     naive = seasonal_naive(panel, origins, panel.spec.season_lengths[0])
     found = []
     for member in members:
-        values = naive if member is None else member.forecast(panel, origins)
+        values = member.forecast(panel, origins)
         errors = np.abs(np.where(np.isfinite(values), values, naive) - y[rows[:, None] + steps]) / scale
-        found.append(float("nan") if member is None or np.isnan(errors).all() else float(np.nanmean(errors)))
+        found.append(float("nan") if np.isnan(errors).all() else float(np.nanmean(errors)))
     return np.array(found)
 
 
@@ -440,21 +440,23 @@ def _tail_origins(panel: Panel, until: Cutoffs, spec: FeatureSpec, max_rows: int
     """Origins of some series whose horizon lies in the tail."""
     ends, length = _lengths(panel, until)
     tail = _tail(panel, length, spec, max_rows)
-    return _origins(panel, np.maximum(ends - tail, ends - length + 1), ends, BACKTESTS)
+    return _backtests(panel, np.maximum(ends - tail, ends - length + 1), ends)
 
 
 def _later_origins(panel: Panel, early: Cutoffs, until: Cutoffs) -> Cutoffs:
     """Origins of some series from one cut-off on, whose horizon ends by another."""
-    return _origins(panel, panel.rows_of(early), panel.rows_of(until), BACKTESTS)
+    return _backtests(panel, panel.rows_of(early), panel.rows_of(until))
 
 
-def _origins(panel: Panel, first: NDArray[np.int64], ends: NDArray[np.int64], least: int) -> Cutoffs:
-    """Evenly spread rows of some series, from ``first`` until a horizon before ``ends``.
+def _backtests(panel: Panel, first: NDArray[np.int64], ends: NDArray[np.int64]) -> Cutoffs:
+    """As many origins as models are weighed by."""
+    series = max(min(len(ends), MOST_SERIES), 1)
+    return _origins(panel, first, ends, max(BACKTESTS, FEWEST_BACKTESTS // series))
 
-    There are ``CHOICE_ORIGINS`` in all, or ``least`` of each series where that is more.
-    """
-    some = _spread(len(ends), CHOICE_SERIES)
-    each = max(least, CHOICE_ORIGINS // max(len(some), 1))
+
+def _origins(panel: Panel, first: NDArray[np.int64], ends: NDArray[np.int64], each: int) -> Cutoffs:
+    """Evenly spread rows of some series, at most ``each``, from ``first`` until a horizon before ``ends``."""
+    some = _spread(len(ends), MOST_SERIES)
     at = [np.empty(0, dtype=np.int64)]
     for begin, end in zip(first[some], ends[some] - panel.spec.horizon, strict=True):
         if begin <= end:
@@ -488,7 +490,7 @@ def _past_origins(panel: Panel, until: Cutoffs) -> Cutoffs:
     """Origins whose horizon ends by ``until``, evenly spread over the history and the series."""
     ends, length = _lengths(panel, until)
     first = ends - length + np.minimum(max(panel.spec.season_lengths), length)
-    return _origins(panel, first, ends, CHOICE_ORIGINS)
+    return _origins(panel, first, ends, NAIVE_ORIGINS)
 
 
 def _read_replay(replay: dict[str, Any]) -> _Replay:
@@ -505,6 +507,13 @@ def _stop_at(plan: FitPlan) -> float | None:
     return None if plan.deadline is None else plan.deadline - SAVING
 
 
+def _leaving_time(plan: FitPlan) -> FitPlan:
+    """The same, less the time that models are weighed in."""
+    if plan.deadline is None:
+        return plan
+    return replace(plan, deadline=plan.deadline - WEIGHING * max(_time_left(plan), 0.0))
+
+
 def _time_left(plan: FitPlan) -> float:
     stop = _stop_at(plan)
     return float("inf") if stop is None else stop - time.monotonic()
@@ -513,7 +522,7 @@ def _time_left(plan: FitPlan) -> float:
 def _lengths(panel: Panel, until: Cutoffs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The row that each series ends on, and its number of rows up to there."""
     ends = panel.rows_of(until)
-    return ends, ends - panel.starts[panel.codes[ends]] + 1
+    return ends, panel.lengths(ends)
 
 
 def _tail(panel: Panel, length: NDArray[np.int64], spec: FeatureSpec, max_rows: int) -> NDArray[np.int64]:

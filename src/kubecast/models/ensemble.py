@@ -2,10 +2,11 @@
 
 Weights are judged cross-fitted: the forecasts of one block of origins are combined with weights from the
 others, less the origins whose targets overlap it. So is the choice of a single member, and a stack that is
-worse than that by more than chance gives over the blocks is not used.
+worse than that by more than chance gives over the blocks, or by a tenth, is not used.
 """
 
 import logging
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ class StackRecipe(BaseModel):
     """How members become an ensemble, with what it was judged on.
 
     Attributes:
-        method: How the weights were fitted; ``best_member``: the stack was not better than that one alone.
+        method: How the weights were fitted; ``best_member``: that one alone, as ``notes`` tell.
         shrinkage: Share of equal weights of the better half of the members in the weights.
         weights: By member; a member with weight 0 is not needed to forecast.
         members: Kind by member.
@@ -457,24 +458,36 @@ def _choose(
     notes = _notes_on_blocks(validation, by_block)
     stacked = by_block if held_out else _cross_weights(data, blocks, method)
     loss = _cross_loss(data, blocks, stacked)
-    # The smallest loss of several on the same rows flatters: the choice is cross-fitted as the weights are.
-    single = _cross_weights(data, blocks, "best") if held_out else {}
-    rival = _cross_loss(data, blocks, single) if held_out else alone[best]
-    # Blocks are few: a member ahead by no more than chance gives is not expected to stay ahead of its stack.
-    doubt = float("inf")
-    if held_out:
-        differences = _block_losses(data, blocks, stacked) - _block_losses(data, blocks, single)
-        doubt = min(_largest_by_chance(differences), MOST_DOUBT * rival)
+    rival, doubt = _rival(data, blocks, stacked) if held_out else (alone[best], np.inf)
     without = _losses_without(data, blocks, method, rounds, shrinkage)
     weights = _shrunk(data, _fit(data, method, rounds), shrinkage)
     if loss - doubt >= rival:
-        notes.append(
-            f"the stack's MASE on held-out blocks is {loss:.4g}, that of the best member of the other blocks"
-            f" {rival:.4g}, better by more than the {doubt:.2g} that is left to chance: {best} alone is used"
-        )
+        notes.append(_why_alone(best, loss, rival, doubt))
         method, shrinkage, combined = "best_member", 0.0, validation[best]
         weights = {name: float(name == best) for name in names}
     return _Choice(method, shrinkage, weights, combined, best, loss, rival, alone, without, by_block, notes)
+
+
+def _rival(data: _Scaled, blocks: Mapping[int, _Fold], stacked: Mapping[int, Weights]) -> tuple[float, float]:
+    """The loss of the member that is best on the other blocks, and how far above it a stack may be.
+
+    The smallest loss of several on the same rows flatters: the choice is cross-fitted as the weights are. And
+    blocks are few: a member that is ahead by chance is not expected to stay ahead of its stack.
+    """
+    single = _cross_weights(data, blocks, "best")
+    loss = _cross_loss(data, blocks, single)
+    differences = _block_losses(data, blocks, stacked) - _block_losses(data, blocks, single)
+    return loss, min(_largest_by_chance(differences), MOST_DOUBT * loss)
+
+
+def _why_alone(best: str, loss: float, rival: float, doubt: float) -> str:
+    if math.isclose(loss, rival):
+        return f"on held-out blocks the stack's MASE is its best member's, {rival:.4g}: {best} alone is used"
+    limit = "a tenth" if doubt == MOST_DOUBT * rival else "chance gives"
+    return (
+        f"the stack's MASE on held-out blocks is {loss:.4g}, that of the best member of the other blocks"
+        f" {rival:.4g}, which is better by more than {limit}, {doubt:.2g}: {best} alone is used"
+    )
 
 
 def _choose_shrinkage(data: _Scaled, blocks: Mapping[int, _Fold], method: str, rounds: int) -> float:

@@ -316,7 +316,8 @@ def _target_scale(windows: Windows, rows: Rows) -> float:
 def _fit_skip(network: Any, windows: Windows, train: Rows, penalty: float | None) -> float:
     """Set the linear skip to a ridge regression of the targets on the window, the context and what is ahead.
 
-    A window longer than every season shows the calendar phase by itself, and is regressed on without it.
+    A window that shows how a horizon's length moved over the longest season needs no calendar phase, and is
+    regressed on without it.
 
     Args:
         network: Holds the layer ``linear_skip``.
@@ -331,20 +332,21 @@ def _fit_skip(network: Any, windows: Windows, train: Rows, penalty: float | None
     Source: Toner & Darlow (2024), "An analysis of linear time series forecasting models".
     """
     x, y, weights = _regression(windows, _sample(train, SAMPLE))
-    seen = _seen(windows.spec, x.shape[1])
-    if penalty is None:
-        penalty = _best_penalty(x[:, seen], y, weights, gap=windows.spec.horizon)
+    columns = _skip_columns(windows.spec, x.shape[1])
     coefficients = np.zeros((x.shape[1], y.shape[1]), dtype=np.float32)
-    (coefficients[seen],) = _ridge(x[:, seen], y, weights, (penalty,))
+    x = x[:, columns]
+    if penalty is None:
+        penalty = _best_penalty(x, y, weights, gap=windows.spec.horizon)
+    (coefficients[columns],) = _ridge(x, y, weights, (penalty,))
     network.get_layer("linear_skip").set_weights([coefficients[:-1], coefficients[-1]])
     return penalty
 
 
-def _seen(spec: WindowSpec, columns: int) -> NDArray[np.int64]:
+def _skip_columns(spec: WindowSpec, count: int) -> NDArray[np.int64]:
     """Positions of the columns that the linear skip is fitted to."""
-    kept = np.ones(columns, dtype=bool)
-    if spec.sequence_length + spec.difference > max(spec.season_lengths):
-        kept[spec.sequence_length : spec.sequence_length + spec.phases] = False
+    kept = np.ones(count, dtype=bool)
+    if spec.sequence_length + spec.difference >= max(spec.season_lengths) + spec.horizon:
+        kept[spec.sequence_length : spec.sequence_length + spec.phase_columns] = False
     return np.flatnonzero(kept)
 
 

@@ -52,8 +52,7 @@ def seasonal_naive(panel: Panel, origins: Cutoffs, season_length: int) -> NDArra
         Shape (origins, horizon).
     """
     ends = panel.rows_of(origins)
-    length = ends - panel.starts[panel.codes[ends]] + 1
-    season = np.where(length >= season_length, season_length, 1)[:, None]
+    season = np.where(panel.lengths(ends) >= season_length, season_length, 1)[:, None]
     step = np.arange(panel.spec.horizon)[None, :]
     return np.asarray(panel.filled[ends[:, None] - season + 1 + step % season])
 

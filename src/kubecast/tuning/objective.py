@@ -90,7 +90,7 @@ def training_folds(panel: Panel, count: int) -> list[Fold]:
     """
     series = panel.series[panel.series["route"] == "model"]
     ends = panel.rows_of(Cutoffs.of(series, "train_end"))
-    lengths = ends - panel.starts[panel.codes[ends]] + 1
+    lengths = panel.lengths(ends)
     horizon, season = panel.spec.horizon, panel.spec.season_lengths[0]
     needed = 2 * horizon + season + 1  # a fit's rows, its tail, and as many as a model's own least
     typical = int(np.median(lengths)) if len(lengths) else 0

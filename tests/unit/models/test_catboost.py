@@ -15,6 +15,7 @@ from catboost import CatBoostError, CatBoostRegressor
 from kubecast.config import CatBoostSettings
 from kubecast.errors import IntegrityError, ModelError
 from kubecast.models import catboost as module
+from kubecast.models.averaging import inverse_error_weights
 from kubecast.models.base import FitPlan
 from kubecast.models.catboost import CatBoostForecaster, CatBoostTrainer
 from kubecast.models.seasonal_naive import seasonal_naive
@@ -273,6 +274,48 @@ def test_rows_too_few_for_an_earlier_fit_weigh_by_the_tail(panel: Panel) -> None
     assert log.stopped != "time_limit"
 
 
+def test_where_an_earlier_fit_of_one_is_refused_all_are_weighed_by_the_tail(
+    panel: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit_once, errors, judged = CatBoostTrainer._fit_once, module._errors, []
+
+    def refused_early(self: Any, panel: Panel, until: Cutoffs, *how: Any) -> Any:
+        fitted = fit_once(self, panel, until, *how)
+        early = (until.frame["cutoff"] < panel.train_end.frame["cutoff"]).all()
+        if early and fitted.member.spec.differences == [1]:
+            raise ModelError("refused")
+        return fitted
+
+    def told(members: Sequence[Any], *where: Any) -> np.ndarray:
+        judged.append(errors(members, *where))
+        return judged[-1]
+
+    monkeypatch.setattr(CatBoostTrainer, "_fit_once", refused_early)
+    monkeypatch.setattr(module, "_errors", told)
+    forecaster, _ = trainer(differences="auto", averaged=2).fit(panel, panel.train_end, FitPlan())
+    (tail,) = judged
+    expected = inverse_error_weights(tail, module.SHARPNESS)
+    assert [member.weight for member in forecaster.members] == pytest.approx(expected)
+
+
+def test_a_tenth_of_the_time_is_left_for_weighing(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit_once, stops = CatBoostTrainer._fit_once, []
+
+    def told(self: Any, panel: Panel, until: Cutoffs, plan: FitPlan, *how: Any) -> Any:
+        stops.append(plan.deadline)
+        return fit_once(self, panel, until, plan, *how)
+
+    monkeypatch.setattr(CatBoostTrainer, "_fit_once", told)
+    began = time.monotonic()
+    plan = FitPlan(deadline=began + 1000)
+    trainer(differences="auto", averaged=2).fit(panel, panel.train_end, plan)
+    trainer().fit(panel, panel.train_end, plan)
+    full, early, alone = stops[:2], stops[2:4], stops[4:]
+    assert full == [pytest.approx(began + 900, abs=10)] * 2
+    assert early == [plan.deadline] * 2
+    assert alone == [plan.deadline]
+
+
 def test_few_rows_of_each_of_many_series_are_still_split(panel: Panel) -> None:
     horizon, series = panel.spec.horizon, len(panel.ids)
     forecaster, log = trainer(max_rows=series * horizon).fit(panel, panel.train_end, FitPlan())
@@ -326,7 +369,7 @@ def test_a_model_of_a_few_trees_is_left_out_at_the_deadline(
     monkeypatch.setattr(CatBoostTrainer, "_fit_once", late_at_last)
     forecaster, log = trainer(differences="auto", averaged=4).fit(panel, panel.train_end, FitPlan())
     assert log.stopped == "time_limit"
-    assert len(calls) == 3
+    assert len(calls) == 3 + 2  # small models of those two are fitted in the time that is left for it
     assert len({member.weight for member in forecaster.members}) == len(forecaster.members) == 2
 
 

@@ -265,16 +265,26 @@ def test_linear_skip_alone_continues_a_linear_recurrence(make_panel: Callable[..
 
 
 @pytest.mark.parametrize(
-    ("changes", "shown"), [({}, True), ({"difference": 1}, False), ({"sequence_length": 30}, False)]
+    ("changes", "needed"),
+    [
+        ({}, True),
+        ({"sequence_length": 24 + 5, "patch_length": 1}, True),
+        ({"sequence_length": 24 + 6, "patch_length": 1}, False),
+        ({"difference": 6}, False),
+    ],
 )
-def test_linear_skip_sees_phases_where_the_window_does_not_show_them(
-    panel: Panel, changes: dict[str, Any], shown: bool
+def test_linear_skip_sees_phases_where_the_window_does_not_show_a_horizon_of_them(
+    covariate_panel: Panel, changes: dict[str, Any], needed: bool
 ) -> None:
-    forecaster, _ = fit(panel, linear_skip=True, time_limit=1e-3, **changes)
-    weights = forecaster.network.get_layer("linear_skip").get_weights()[0]
+    assert (max(covariate_panel.spec.season_lengths), covariate_panel.spec.horizon) == (24, 6)
+    forecaster, _ = fit(covariate_panel, linear_skip=True, time_limit=1e-3, **changes)
+    weights, bias = forecaster.network.get_layer("linear_skip").get_weights()
     first = forecaster.spec.sequence_length
+    after = first + forecaster.spec.phase_columns
     assert weights[:first].any()
-    assert weights[first : first + forecaster.spec.phases].any() == shown
+    assert weights[first:after].any() == needed
+    assert weights[after:].any(axis=1).all()
+    assert bias.any()
 
 
 def test_ridge_of_each_step_uses_the_rows_where_it_is_observed() -> None:
