@@ -71,9 +71,9 @@ def main() -> None:
 
 def _fail(message: str, status: int) -> NoReturn:
     if _state["verbose"]:
-        traceback.print_exc()
+        print(logs.masked(traceback.format_exc()), end="", file=sys.stderr)
     if message:  # none where a command without arguments has shown its help
-        print(f"error: {' '.join(message.split())}", file=sys.stderr)
+        print(f"error: {' '.join(logs.masked(message).split())}", file=sys.stderr)
     sys.exit(status)
 
 
@@ -304,18 +304,12 @@ def _settings(
     models: str = "",
 ) -> "AllSettings":
     """Every settings file, with the command's own options on top."""
-    from kubecast.config import load_settings
+    from kubecast.config import load_settings, with_scalars
 
-    given = list(overrides or [])
-    if horizon is not None:
-        given.append(f"training.horizon={horizon}")
-    if frequency:
-        given.append(f"training.frequency={json.dumps(frequency)}")
-    if season_lengths:
-        given.append(f"training.season_lengths=[{season_lengths.strip('[]')}]")
-    if models:
-        given.append(f"pipeline.models=[{models}]")
-    return load_settings(config, given)
+    chosen = [f"pipeline.models=[{models}]"] if models else []
+    settings = load_settings(config, [*(overrides or []), *chosen])
+    training = with_scalars(settings.training, horizon, frequency, season_lengths, where="options")
+    return settings.model_copy(update={"training": training})
 
 
 def _rows(location: str, max_bytes: int) -> "pd.DataFrame":

@@ -725,26 +725,31 @@ PARAMETERS = tuple(name for name in SECTIONS if name not in {"pipeline", "cluste
 
 def with_scalars(
     training: TrainingSettings,
-    horizon: int,
+    horizon: int | None = None,
     frequency: str = "",
     season_lengths: str = "",
     model_name: str = "",
+    where: str = "parameters",
 ) -> TrainingSettings:
     """Put the scalar parameters, where given, over the training settings.
 
     Args:
         training: From its file.
-        horizon: In steps.
+        horizon: In steps; None keeps the file's.
         frequency: A pandas offset alias; empty keeps the file's.
         season_lengths: Comma-separated, with or without brackets; empty keeps the file's.
         model_name: Empty keeps the file's.
+        where: They come from, for messages.
+
+    Raises:
+        ConfigError: One is wrong.
     """
     try:
-        texts = season_lengths.strip("[] ")
-        lengths = [int(text) for text in texts.split(",")] if texts else None
+        texts = season_lengths.strip("[] ").split(",")
+        lengths = [int(text) for text in texts if text.strip()] if season_lengths else None
     except ValueError as error:
         raise ConfigError(
-            f"season_lengths {season_lengths!r}: allowed: whole numbers with commas, e.g. 48,336"
+            f"{where}: season_lengths {season_lengths!r}; allowed: whole numbers with commas, e.g. 48,336"
         ) from error
     given = {
         "horizon": horizon,
@@ -753,4 +758,4 @@ def with_scalars(
         "model_name": model_name or None,
     }
     changed = {key: value for key, value in given.items() if value is not None}
-    return validate(TrainingSettings, {**training.model_dump(), **changed}, "parameters", "training")
+    return validate(TrainingSettings, {**training.model_dump(), **changed}, where, "training")

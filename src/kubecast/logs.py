@@ -130,8 +130,8 @@ class _Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line, and under it the trace of an error."""
         level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        line = level + " ".join(_masked(record.getMessage()).split())
-        return f"{line}\n{_masked(self.formatException(record.exc_info))}" if record.exc_info else line
+        line = level + " ".join(masked(record.getMessage()).split())
+        return f"{line}\n{masked(self.formatException(record.exc_info))}" if record.exc_info else line
 
 
 class _Json(logging.Formatter):
@@ -148,16 +148,17 @@ class _Json(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": _masked(record.getMessage()),
+            "message": masked(record.getMessage()),
         }
         known = {**self._pod, **_bound.get(), **vars(record)}
         told |= {field: known[field] for field in FIELDS if field in known}
         if record.exc_info:
-            told["exception"] = _masked(self.formatException(record.exc_info))
+            told["exception"] = masked(self.formatException(record.exc_info))
         return json.dumps(told, default=str)
 
 
-def _masked(text: str) -> str:
+def masked(text: str) -> str:
+    """The text without what may be a secret in a URL: user, password and query."""
     for pattern, mask in _SECRETS.items():
         text = pattern.sub(mask, text)
     return text

@@ -98,6 +98,8 @@ def test_backtest_is_refused_before_what_the_version_has_seen(finished: Any, fol
         (["--data", "nowhere.csv"], 2, "nowhere.csv"),
         (["--horizon", "300"], 2, "horizon 300"),
         (["--registry", "ftp://host/models"], 2, "registry ftp://"),
+        (["--registry", "file://me:s3cret@host/x"], 2, "registry 'file://***@host/x'"),
+        (["--season-length", "day"], 2, "season_lengths 'day'; allowed: whole numbers"),
     ],
 )
 def test_wrong_input_is_one_line_and_status_2(

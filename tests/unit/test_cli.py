@@ -179,11 +179,15 @@ def test_version_that_is_not_champion_is_told_why(promote: bool, said: str) -> N
 
 
 def test_verbose_adds_the_trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sys, "argv", ["kubecast", "--verbose", "validate"])
+    monkeypatch.setitem(cli._state, "verbose", False)
+    words = ["models", "list", "--registry", "file://me:s3cret@host/x"]
+    monkeypatch.setattr(sys, "argv", ["kubecast", "--verbose", *words])
     with pytest.raises(SystemExit):
         cli.main()
-    assert "Traceback" in capsys.readouterr().err
-    monkeypatch.setitem(cli._state, "verbose", False)
+    told = capsys.readouterr().err
+    assert "Traceback" in told
+    assert told.count("file://***@host/x") == 2
+    assert "s3cret" not in told
 
 
 def test_report_is_rendered_again_from_a_folder_and_from_a_version(tmp_path: Path) -> None:

@@ -268,5 +268,8 @@ def test_scalar_parameters_come_before_the_file() -> None:
     assert (changed.frequency, changed.season_lengths, changed.model_name) == ("h", [24, 168], "b")
     with pytest.raises(ConfigError, match="allowed: whole numbers with commas"):
         with_scalars(training, 4, season_lengths="day")
-    with pytest.raises(ConfigError, match=r"training.horizon: .* found 0"):
+    with pytest.raises(ConfigError, match=r"parameters: training.horizon: .* found 0"):
         with_scalars(training, 0)
+    assert with_scalars(training, season_lengths="24,").season_lengths == [24]
+    with pytest.raises(ConfigError, match=r"options: training.season_lengths: "):
+        with_scalars(training, season_lengths="[]", where="options")
