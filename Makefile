@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUTPUT ?= output
 SEEDS ?= 1
+FOLDER = $(if $(BENCH_DATA),--folder $(BENCH_DATA))
 
 # Each has an extra in pyproject.toml, but for base, and its requirements in images/<name>/.
 IMAGES ?= base arima catboost tensorflow tensorflow-gpu serving
@@ -59,12 +60,12 @@ screenshots: run ## Make the pictures of the documentation from the pages of `ma
 fuzz: setup ## Kill writers and the server of a registry at random moments; under 10 minutes
 	$(BIN)/python -m tests.fuzz.fuzz $(ARGS)
 
-bench: setup ## Measure everything with one seed, and write docs/benchmarks.md
+bench: setup ## Measure all but tuning with one seed, on BENCH_DATA=FOLDER, and write docs/benchmarks.md and .json
 	$(MAKE) bench-accuracy bench-arima bench-neural bench-panel bench-overhead bench-registry
 	$(BIN)/python -m benchmarks.report
 
 bench-arima: setup ## Compare ARIMA with pmdarima: speed, error, memory, long seasons
-	$(BIN)/python -m benchmarks.arima $(ARGS)
+	$(BIN)/python -m benchmarks.arima $(FOLDER) $(ARGS)
 
 bench-neural: setup .venv-peers/.installed ## Compare the networks with plain PyTorch: windows a second, memory
 	$(BIN)/python -m benchmarks.neural --torch .venv-peers/bin/python $(ARGS)
@@ -76,10 +77,10 @@ bench-overhead: setup ## Measure the command, a compile, a run outside its tasks
 	$(BIN)/python -m benchmarks.overhead $(ARGS)
 
 bench-tuning: setup ## Compare tuned with untuned models on demand and hourly series of M4
-	$(BIN)/python -m benchmarks.tuning $(ARGS)
+	$(BIN)/python -m benchmarks.tuning $(FOLDER) $(ARGS)
 
 bench-accuracy: setup .venv-peers/.installed ## Compare accuracy with AutoGluon and others in the same time: SEEDS=5 for the final table
-	$(BIN)/python -m benchmarks.accuracy --seeds $(SEEDS) $(ARGS)
+	$(BIN)/python -m benchmarks.accuracy --seeds $(SEEDS) $(FOLDER) $(ARGS)
 
 .venv-peers/.installed: requirements/peers.txt | python
 	$(PYTHON) -m venv --clear .venv-peers

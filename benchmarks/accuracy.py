@@ -14,8 +14,8 @@ held-out ones.
 kubecast is one `kubecast run` of a settings folder, all of it within the limit, from the start of the process
 to the published version, whose production bundle then forecasts. AutoGluon gets the same limit, the metric
 that is scored, and no pretrained weights. Each result is kept as JSON in output/benchmarks/accuracy, so that
-a benchmark that is stopped goes on where it was; one of other code, settings, rows or cores is measured
-again.
+a benchmark that is stopped goes on where it was; one of a method whose code or settings have changed, of
+other rows or of other cores, is measured again.
 """
 
 import argparse
@@ -35,7 +35,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks.measure import DATA, ROOT, Run, run
+from benchmarks.measure import DATA, ROOT, Run, data_file, run
 from benchmarks.report import FOLDER, Bar, Results, Table
 
 OUTPUT = FOLDER / "accuracy"
@@ -102,13 +102,14 @@ class Task:
 # --- data ---------------------------------------------------------------------------------------------
 
 
-def load_task(name: str, shared: Path) -> Task:
+def load_task(name: str, folder: Path) -> Task:
     """Read a data set and cut it."""
-    return {"m4": _m4, "etth1": _etth1, "demand": _demand}[name](shared)
+    return {"m4": _m4, "etth1": _etth1, "demand": _demand}[name](folder)
 
 
-def _m4(shared: Path) -> Task:
-    train, test = (pd.read_csv(shared / f"m4_hourly_100_{part}.csv") for part in ("train", "test"))
+def _m4(folder: Path) -> Task:
+    files = [data_file(folder, f"m4_hourly_100_{part}.csv") for part in ("train", "test")]
+    train, test = map(pd.read_csv, files)
     rows = pd.concat([train, test]).sort_values(["unique_id", "step"], ignore_index=True)
     # M4 tells no dates: every series starts at the same hour.
     rows["ds"] = pd.Timestamp("2015-07-01") + pd.to_timedelta(rows["step"] - 1, unit="h")
@@ -118,8 +119,8 @@ def _m4(shared: Path) -> Task:
     return Task("m4", rows, rows[seen], "h", [24, 168], 48, [48], 0)
 
 
-def _etth1(shared: Path) -> Task:
-    table = pd.read_csv(shared / "ETTh1.csv", parse_dates=["date"])
+def _etth1(folder: Path) -> Task:
+    table = pd.read_csv(data_file(folder, "ETTh1.csv"), parse_dates=["date"])
     rows = pd.DataFrame({"unique_id": "OT", "ds": table["date"], "y": table["OT"]})
     return Task("etth1", rows, rows[: int(0.9 * len(rows))], "h", [24, 168], 96, [24, 96], 24)
 
@@ -139,7 +140,7 @@ def _demand(_: Path) -> Task:
 def main() -> None:
     """Run what is missing, then print and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--shared", type=Path, default=DATA, help="folder of ETTh1.csv and the M4 files")
+    parser.add_argument("--folder", type=Path, default=DATA, help="of ETTh1.csv and m4_hourly_100_*.csv")
     parser.add_argument("--data", nargs="+", default=["m4", "etth1", "demand"])
     parser.add_argument("--methods", nargs="+", default=["kubecast", *PEERS])
     parser.add_argument("--config", type=Path, default=ROOT / "configs" / "balanced")
@@ -148,7 +149,7 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=2, help="processors that everything is pinned to")
     parser.add_argument("--peers", type=Path, default=ROOT / ".venv-peers" / "bin" / "python")
     given = parser.parse_args()
-    tasks = {name: load_task(name, given.shared) for name in given.data}
+    tasks = {name: load_task(name, given.folder) for name in given.data}
     for seed in range(1, given.seeds + 1):
         for task in tasks.values():
             for method in given.methods:
@@ -198,10 +199,11 @@ def _run_once(task: Task, method: str, seed: int, given: argparse.Namespace) -> 
 
 
 def _digest(task: Task, method: str, given: argparse.Namespace) -> str:
-    """Of all that a result rests on, as far as it is in files here."""
-    own = [*sorted((ROOT / "src").rglob("*.py")), *sorted(given.config.rglob("*.yaml"))]
+    """Of what a method's forecasts rest on, as far as it is in files here."""
+    code = [file for folder in ("src", "pipelines", "components") for file in (ROOT / folder).rglob("*.py")]
+    own = [*sorted(code), *sorted(given.config.rglob("*.yaml"))]
     peers = [ROOT / "requirements" / "peers.txt", Path(__file__).with_name("accuracy_peers.py")]
-    files = {"kubecast": own, "seasonal_naive": []}.get(method, peers)
+    files = {"kubecast": own, "seasonal_naive": [Path(__file__)]}.get(method, peers)
     told = hashlib.sha256(f"{given.limit} {given.cores} {task.horizon} {task.stride} {task.seasons}".encode())
     told.update(task.rows.to_csv(index=False).encode() + str(len(task.train)).encode())
     for file in files:
@@ -212,7 +214,7 @@ def _digest(task: Task, method: str, given: argparse.Namespace) -> str:
 Forecast = tuple[pd.DataFrame, float, Run | None]  # the forecasts, seconds of the fit, the process
 
 
-def _whole(command: list[str], folder: Path, given: argparse.Namespace) -> Run:
+def _run_whole(command: list[str], folder: Path, given: argparse.Namespace) -> Run:
     """Run one method's process to its end, its output in ``log``."""
     found = run(command, given.cores, PATIENCE * given.limit, folder / "log")
     if found.status is None:
@@ -228,7 +230,7 @@ def _kubecast(task: Task, method: str, seed: int, folder: Path, given: argparse.
     command += ["--config", str(given.config), "--output", str(folder / "run"), "--freq", task.frequency]
     command += ["--horizon", str(task.horizon), "--season-length", ",".join(map(str, task.seasons))]
     command += ["--set", f"training.seed={seed}"]
-    whole = _whole(command, folder, given)
+    whole = _run_whole(command, folder, given)
     store = Registry.open(str(folder / "run" / "registry"))
     published = store.resolve("forecaster@latest")
     bundle = Bundle.load(store.fetch(published, "production", folder / "bundle"))
@@ -257,7 +259,7 @@ def _peer(task: Task, method: str, seed: int, folder: Path, given: argparse.Name
     (folder / "job.json").write_text(json.dumps(job))
     script = str(Path(__file__).with_name("accuracy_peers.py"))
     command = [str(given.peers), script, str(folder / "job.json")]
-    whole = _whole(command, folder, given)
+    whole = _run_whole(command, folder, given)
     seconds = json.loads((folder / "found.json").read_text())["fit_seconds"]
     return pd.read_csv(folder / "found.csv", parse_dates=["cutoff", "ds"]), seconds, whole
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.measure import DATA, Run, in_turn, median_ratio, run, spread
+from benchmarks.measure import DATA, Run, data_file, in_turn, median_ratio, run, spread
 from benchmarks.report import Bar, Results, Table
 
 SEASON = 24
@@ -83,7 +83,7 @@ class Fit(NamedTuple):
 def main() -> None:
     """Measure, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=DATA, help="folder of ETTh1.csv and m4_hourly_100_*.csv")
+    parser.add_argument("--folder", type=Path, default=DATA, help="of ETTh1.csv and m4_hourly_100_*.csv")
     parser.add_argument("--series", type=int, default=30, help="of M4")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--time-limit", type=float, default=30, help="seconds for a long season")
@@ -109,7 +109,7 @@ def main() -> None:
 
 
 def _side(given: argparse.Namespace, side: str, case: str, **options: Any) -> Run:
-    told = {"side": side, "case": case, "data": given.data, "series": given.series} | options
+    told = {"side": side, "case": case, "folder": given.folder, "series": given.series} | options
     told = {"time-limit": given.time_limit} | told
     timeout = told.pop("timeout", None)
     arguments = [str(text) for name, value in told.items() for text in (f"--{name}", value)]
@@ -211,7 +211,7 @@ def _long_seasons(given: argparse.Namespace) -> tuple[list[Table], list[Bar]]:
 
 def _fit_all(given: argparse.Namespace) -> dict[str, Any]:
     seconds, errors, orders = [], [], []
-    cases = list(_cases(given.case, given.data, given.series))
+    cases = list(_cases(given.case, given.folder, given.series))
     told = json.loads(given.orders.read_text()) if given.orders else [None] * len(cases)
     noise = np.random.default_rng(0).normal(size=200).cumsum()
     SIDES[given.side](Job(Case(noise, len(noise), [], ETT_STEPS), 0, given.time_limit, told[0]))  # not timed
@@ -228,7 +228,7 @@ def _season(case: str) -> int:
     return int(case.split("-")[1]) if case.startswith("season") else 0
 
 
-def _cases(case: str, data: Path, series: int) -> Iterator[Case]:
+def _cases(case: str, folder: Path, series: int) -> Iterator[Case]:
     import pandas as pd
 
     name, _, number = case.partition("-")
@@ -236,13 +236,14 @@ def _cases(case: str, data: Path, series: int) -> Iterator[Case]:
         y = np.random.default_rng(0).normal(size=int(number)).cumsum()
         yield Case(y, len(y), [], ETT_STEPS)
     elif name == "etth1":
-        y = pd.read_csv(data / "ETTh1.csv")["OT"].to_numpy(dtype=np.float64)
+        y = pd.read_csv(data_file(folder, "ETTh1.csv"))["OT"].to_numpy(dtype=np.float64)
         cut = round((1 - ETT_TEST) * len(y))
         first = cut - int(number)
         origins = np.arange(int(number) - 1, len(y) - first - ETT_STEPS, 24)
         yield Case(y[first:], int(number), origins.tolist(), ETT_STEPS)
     else:
-        parts = [pd.read_csv(data / f"m4_hourly_100_{part}.csv") for part in ("train", "test")]
+        files = [data_file(folder, f"m4_hourly_100_{part}.csv") for part in ("train", "test")]
+        parts = map(pd.read_csv, files)
         trains, tests = (
             {key: rows["y"] for key, rows in part.groupby("unique_id", sort=False)} for part in parts
         )

@@ -5,6 +5,7 @@ import os
 import signal
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_
 MEGABYTE = 1 << 20
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
+"""Default folder of the data sets that CONTRIBUTING.md names."""
 
 T = TypeVar("T")
 
@@ -124,9 +126,22 @@ def median_ratio(values: Sequence[float], base: Sequence[float]) -> float:
     return statistics.median(value / other for value, other in zip(values, base, strict=True))
 
 
+def data_file(folder: Path, name: str) -> Path:
+    """A file of the benchmarks' data.
+
+    Raises:
+        SystemExit: It is not there.
+    """
+    path = folder / name
+    if not path.is_file():
+        sys.exit(f"error: {path}: no such file; allowed: a folder that holds it, see CONTRIBUTING.md")
+    return path
+
+
 def figure(value: float, digits: int = 3) -> str:
     """So many significant digits, without an exponent for thousands."""
-    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.{digits}g}"
+    rounded = float(f"{value:.{digits}g}")
+    return f"{value:,.0f}" if 1000 <= abs(rounded) < 1e9 else f"{value:.{digits}g}"
 
 
 def spread(values: Sequence[float], digits: int = 3) -> str:

@@ -1,4 +1,7 @@
-"""The tables of the benchmarks: each target writes its own, `make bench` joins them in docs/benchmarks.md."""
+"""The tables of the benchmarks: each target writes its own, `make bench` joins them.
+
+What is joined is docs/benchmarks.md and, to be read by programs, docs/benchmarks.json.
+"""
 
 import argparse
 import json
@@ -203,7 +206,7 @@ def _page(found: Sequence[Results]) -> str:
     head = (
         "# Benchmarks\n\n"
         "Written by `make bench` from what each target measured; `benchmarks.json` beside it has the same,"
-        " with the errors\nof each origin and seed.\n"
+        " and of the\naccuracy the errors of each origin and seed.\n"
         "Each side of a comparison runs in a process of its own on the same cores. Where something is"
         " repeated, the\nsides take turns, a figure is the median with lowest and highest in brackets, and a"
         " ratio is the median of\nthe ratios of each repeat. Seconds depend on the machine; compare"
@@ -215,7 +218,7 @@ def _page(found: Sequence[Results]) -> str:
 def _text(value: Any) -> str:
     if value is None:
         return ""
-    return figure(value) if isinstance(value, float) else str(value)
+    return figure(value) if isinstance(value, int | float) else str(value)
 
 
 def _processor() -> str:

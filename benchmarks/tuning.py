@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.measure import DATA, ROOT, data_file
 from kubecast.config import AllSettings, load_settings
 from kubecast.panel import Cutoffs, Panel
 from kubecast.sample import write_sample
@@ -25,8 +26,7 @@ from kubecast.steps.train import PRODUCTION, train_model
 from kubecast.steps.tune import Request, tune_model
 from kubecast.tuning.study import Outcome
 
-CONFIGS = Path(__file__).parents[1] / "configs" / "quick"
-M4 = Path(__file__).parents[2] / "shared" / "data" / "m4_hourly_100_train.csv"
+CONFIGS = ROOT / "configs" / "quick"
 SERIES = 20
 RESAMPLES = 4_000
 
@@ -34,7 +34,7 @@ RESAMPLES = 4_000
 def main() -> None:
     """Tune, train and print one table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--m4", type=Path, default=M4, help="hourly series of M4: unique_id, step, y")
+    parser.add_argument("--folder", type=Path, default=DATA, help="of m4_hourly_100_train.csv")
     parser.add_argument("--data", nargs="+", default=["demand", "m4"], choices=["demand", "m4"])
     parser.add_argument("--models", nargs="+", default=["lstm", "catboost"])
     parser.add_argument("--trials", type=int, default=30)
@@ -46,21 +46,21 @@ def main() -> None:
         "| data | model | part | untuned MASE (spread) | tuned MASE (spread) | change (95 %) | trials | s |"
     )
     print("|---|---|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as output:
         for name in given.data:
             settings = load_settings(CONFIGS, [f"training.optimization.n_trials={given.trials}", *given.set])
-            panel = _prepare(name, given.m4, settings, Path(folder))
+            panel = _prepare(name, given.folder, settings, Path(output))
             for kind in given.models:
                 _compare(name, kind, settings, panel, range(100, 100 + given.seeds), given.search_seed)
 
 
-def _prepare(name: str, m4: Path, settings: AllSettings, folder: Path) -> Path:
-    data, panel = folder / f"{name}.csv", folder / name
+def _prepare(name: str, folder: Path, settings: AllSettings, output: Path) -> Path:
+    data, panel = output / f"{name}.csv", output / name
     if name == "demand":
         write_sample(data)
         frequency, seasons = "30min", "48,336"
     else:
-        rows = pd.read_csv(m4)
+        rows = pd.read_csv(data_file(folder, "m4_hourly_100_train.csv"))
         rows = rows[rows["unique_id"].isin(rows["unique_id"].unique()[:SERIES])]
         ds = pd.Timestamp("2015-07-01") + pd.to_timedelta(rows["step"], unit="h")
         rows.assign(ds=ds)[["unique_id", "ds", "y"]].to_csv(data, index=False)

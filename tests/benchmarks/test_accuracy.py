@@ -159,3 +159,13 @@ def test_a_result_rests_on_settings_and_cores(tmp_path: Path) -> None:
     (config / "arima.yaml").write_text("arima: {averaged: 2}")
     assert accuracy._digest(task(), "kubecast", given) != first
     assert accuracy._digest(task(), "patchtst", given) == of_peer
+
+
+@pytest.mark.parametrize("folder", ["src", "pipelines", "components"])
+def test_a_result_rests_on_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    monkeypatch.setattr(accuracy, "ROOT", tmp_path)
+    given = argparse.Namespace(config=tmp_path / "configs", cores=2, limit=300)
+    first = accuracy._digest(task(), "kubecast", given)
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "own.py").write_text("x = 1")
+    assert accuracy._digest(task(), "kubecast", given) != first

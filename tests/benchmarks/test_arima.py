@@ -1,9 +1,14 @@
 """That the ARIMA benchmark's own sides fit what they are given."""
 
+import json
+from argparse import Namespace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from benchmarks.arima import SIDES, Case, Job
+from benchmarks import arima
+from benchmarks.arima import SIDES, Case, Fit, Job
 
 
 @pytest.mark.parametrize("order", [None, [1, 1, 1, 0]])
@@ -26,3 +31,24 @@ def test_a_season_with_its_profile_is_fitted() -> None:
     found = SIDES["kubecast, with its profile"](Job(Case(y, 280, [], 6), 24, 30.0, None))
 
     assert found.order is not None
+
+
+@pytest.mark.parametrize("order", [None, [1, 1, 1, 0]])
+def test_a_fit_of_other_rows_comes_before_those_that_are_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: list[int] | None
+) -> None:
+    jobs = []
+
+    def told(job: Job) -> Fit:
+        jobs.append(job)
+        return Fit(np.empty((0, 24)), float(len(jobs)), order)
+
+    monkeypatch.setitem(SIDES, "kubecast", told)
+    orders = tmp_path / "orders.json"
+    orders.write_text(json.dumps([order]))
+    options = {"side": "kubecast", "case": "noise-60", "folder": tmp_path, "series": 1, "time_limit": 30.0}
+    found = arima._fit_all(Namespace(**options, orders=orders if order else None))
+    assert found == {"seconds": [2.0], "mase": [None], "orders": [order]}
+    warm, timed = jobs
+    assert [job.order for job in jobs] == [order, order]
+    assert (warm.case.fitted, timed.case.fitted) == (200, 60)

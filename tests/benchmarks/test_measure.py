@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from benchmarks import measure
-from benchmarks.measure import figure, run, spread
+from benchmarks.measure import data_file, figure, run, spread
 
 PYTHON = [sys.executable, "-c"]
 
@@ -47,5 +47,13 @@ def test_an_interrupt_ends_the_process(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_figures_have_three_digits_and_thousands_no_exponent() -> None:
-    assert [figure(value) for value in (0.123456, 12.34, 18_936.4, 0.0)] == ["0.123", "12.3", "18,936", "0"]
+    shown = {0.123456: "0.123", 12.34: "12.3", 999.4: "999", 999.7: "1,000", 18_936.4: "18,936", 0.0: "0"}
+    assert {value: figure(value) for value in shown} == shown
     assert spread([1500.0, 1400.4, 2000.0]) == "1,500 (1,400 to 2,000)"
+
+
+def test_data_that_is_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").touch()
+    assert data_file(tmp_path, "a.csv") == tmp_path / "a.csv"
+    with pytest.raises(SystemExit, match=r"error: .*/b\.csv: no such file; allowed: a folder that holds it"):
+        data_file(tmp_path, "b.csv")
