@@ -127,7 +127,7 @@ POSTGRES = {
     "postgres": ingress({"matchLabels": DATABASE}, ([{"podSelector": RUNS}], tcp(5432))),
 }
 SEAWEEDFS = {
-    "object-store": egress(WITH_STORE, ([{"podSelector": {"matchLabels": SERVER}}], tcp(8333))),
+    "object-store": egress(WITH_STORE, OUTSIDE, ([{"podSelector": {"matchLabels": SERVER}}], tcp(8333))),
     "seaweedfs": ingress(
         {"matchLabels": SERVER},
         ([{"podSelector": {}}, elsewhere("kubeflow", "app", "ml-pipeline-ui")], tcp(8333)),
@@ -135,7 +135,9 @@ SEAWEEDFS = {
 }
 KFP_STORE = {
     "multi-user": egress(OWN_PODS, OUTSIDE, ([elsewhere("kubeflow", "app", "seaweedfs")], tcp(8333))),
-    "standalone": egress(OWN_PODS, ([{"podSelector": {"matchLabels": {"app": "seaweedfs"}}}], tcp(8333))),
+    "standalone": egress(
+        OWN_PODS, OUTSIDE, ([{"podSelector": {"matchLabels": {"app": "seaweedfs"}}}], tcp(8333))
+    ),
 }
 POLICIES = {
     "dev": EVERYWHERE | SEARCH | POSTGRES | SEAWEEDFS,
