@@ -35,7 +35,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks.measure import DATA, ROOT, Run, data_file, run
+from benchmarks.measure import DATA, M4, ROOT, Run, data_file, run
 from benchmarks.report import FOLDER, Bar, Results, Table
 
 OUTPUT = FOLDER / "accuracy"
@@ -108,8 +108,7 @@ def load_task(name: str, folder: Path) -> Task:
 
 
 def _m4(folder: Path) -> Task:
-    files = [data_file(folder, f"m4_hourly_100_{part}.csv") for part in ("train", "test")]
-    train, test = map(pd.read_csv, files)
+    train, test = (pd.read_csv(data_file(folder, name)) for name in M4)
     rows = pd.concat([train, test]).sort_values(["unique_id", "step"], ignore_index=True)
     # M4 tells no dates: every series starts at the same hour.
     rows["ds"] = pd.Timestamp("2015-07-01") + pd.to_timedelta(rows["step"] - 1, unit="h")

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.measure import DATA, Run, data_file, in_turn, median_ratio, run, spread
+from benchmarks.measure import DATA, M4, Run, data_file, in_turn, median_ratio, run, spread
 from benchmarks.report import Bar, Results, Table
 
 SEASON = 24
@@ -242,8 +242,7 @@ def _cases(case: str, folder: Path, series: int) -> Iterator[Case]:
         origins = np.arange(int(number) - 1, len(y) - first - ETT_STEPS, 24)
         yield Case(y[first:], int(number), origins.tolist(), ETT_STEPS)
     else:
-        files = [data_file(folder, f"m4_hourly_100_{part}.csv") for part in ("train", "test")]
-        parts = map(pd.read_csv, files)
+        parts = [pd.read_csv(data_file(folder, file)) for file in M4]
         trains, tests = (
             {key: rows["y"] for key, rows in part.groupby("unique_id", sort=False)} for part in parts
         )

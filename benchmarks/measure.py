@@ -18,6 +18,7 @@ MEGABYTE = 1 << 20
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
 """Default folder of the data sets that CONTRIBUTING.md names."""
+M4 = ("m4_hourly_100_train.csv", "m4_hourly_100_test.csv")
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.measure import DATA, ROOT, data_file
+from benchmarks.measure import DATA, M4, ROOT, data_file
 from kubecast.config import AllSettings, load_settings
 from kubecast.panel import Cutoffs, Panel
 from kubecast.sample import write_sample
@@ -60,7 +60,7 @@ def _prepare(name: str, folder: Path, settings: AllSettings, output: Path) -> Pa
         write_sample(data)
         frequency, seasons = "30min", "48,336"
     else:
-        rows = pd.read_csv(data_file(folder, "m4_hourly_100_train.csv"))
+        rows = pd.read_csv(data_file(folder, M4[0]))
         rows = rows[rows["unique_id"].isin(rows["unique_id"].unique()[:SERIES])]
         ds = pd.Timestamp("2015-07-01") + pd.to_timedelta(rows["step"], unit="h")
         rows.assign(ds=ds)[["unique_id", "ds", "y"]].to_csv(data, index=False)
