@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pandas.tseries.offsets import Tick
+from pyarrow.fs import LocalFileSystem
 from pydantic import BaseModel, ConfigDict
 
 from kubecast.errors import DataError
@@ -351,11 +352,20 @@ class Panel:
 
 
 def _read_table(directory: Path, name: str) -> pd.DataFrame:
-    frame = pd.read_parquet(directory / f"{name}.parquet", page_checksum_verification=True)
+    frame = read_parquet(directory / f"{name}.parquet", page_checksum_verification=True)
     lacking = _COLUMNS[name] - set(frame.columns)
     if lacking:
         raise ValueError(f"{name}.parquet lacks {', '.join(sorted(lacking))}")
     return frame
+
+
+def read_parquet(path: Path, **options: Any) -> pd.DataFrame:
+    """As pandas reads a file, but opened by Arrow.
+
+    Of one that Python opened, Arrow's threads may let go as late as when the process ends, which then aborts
+    (https://github.com/apache/arrow/issues/50482).
+    """
+    return pd.read_parquet(path, filesystem=LocalFileSystem(), **options)
 
 
 def steps_after(cutoffs: "pd.Series[Any]", steps: int, frequency: str) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from kubecast.bundle import Bundle
 from kubecast.errors import IntegrityError, KubecastError, ModelError, StoreError
 from kubecast.logs import step
-from kubecast.panel import KEYS, Cutoffs, Panel, PanelSpec
+from kubecast.panel import KEYS, Cutoffs, Panel, PanelSpec, read_parquet
 from kubecast.promotion import Champion
 from kubecast.registry import Registry
 from kubecast.stability import EarlierVersion, earlier_versions
@@ -91,7 +91,7 @@ def read_champion(forecasts: Path, status: Path) -> Champion | None:
     found = _read_status(status)
     if not found.champion:
         return None
-    return Champion(found.champion, found.not_comparable, pd.read_parquet(forecasts))
+    return Champion(found.champion, found.not_comparable, read_parquet(forecasts))
 
 
 def read_earlier(status: Path) -> list[EarlierVersion]:

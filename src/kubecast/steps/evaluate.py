@@ -7,7 +7,7 @@ import pandas as pd
 
 from kubecast.evaluation import evaluate
 from kubecast.logs import step
-from kubecast.panel import Panel
+from kubecast.panel import Panel, read_parquet
 from kubecast.reports import render_report
 from kubecast.steps.champion import read_champion, read_earlier
 from kubecast.steps.prepare import read_training
@@ -49,7 +49,7 @@ def evaluate_models(
     """
     panel = Panel.load(panel_dir)
     recipe = read_recipe(ensemble_dir)
-    table = pd.read_parquet(forecasts)
+    table = read_parquet(forecasts)
     training = read_training(panel_dir)
     rival = read_champion(*champion) if champion else None
     evaluation = evaluate(

@@ -19,7 +19,7 @@ from kubecast.evaluation import LEADERBOARD, Evaluation
 from kubecast.logs import step
 from kubecast.models.artifact import Status, package_versions, read_card, read_status
 from kubecast.models.ensemble import StackRecipe, combine, own_scales
-from kubecast.panel import KEYS, Panel
+from kubecast.panel import KEYS, Panel, read_parquet
 from kubecast.promotion import Decision
 from kubecast.registry import CHAMPION, Registry, Version
 from kubecast.steps.prepare import published_under, read_training
@@ -145,7 +145,7 @@ def production_forecast(
     """Combine the members' forecasts from every series' end; without rows where covariates are not known."""
     table = with_naive(panel.grid(panel.ends), panel, panel.ends)
     for paths in members.values():
-        found = pd.read_parquet(paths.forecasts)
+        found = read_parquet(paths.forecasts)
         found = found[found["part"] == PRODUCTION].drop(columns=["part", "block"])
         table = table.merge(found, on=KEYS)
     return combine(recipe, table, own_scales(recipe, panel, panel.ends)).drop(columns="cutoff")

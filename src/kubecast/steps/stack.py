@@ -12,7 +12,7 @@ from kubecast.logs import step
 from kubecast.models.artifact import read_card, read_status
 from kubecast.models.base import FitLog
 from kubecast.models.ensemble import StackRecipe, stack
-from kubecast.panel import KEYS, Cutoffs, Panel
+from kubecast.panel import KEYS, Cutoffs, Panel, read_parquet
 from kubecast.reports.stacking import render_stacking
 from kubecast.steps.train import PRODUCTION
 from kubecast.weighing import Weighed, weighed
@@ -95,5 +95,5 @@ def read_logs(ensemble_dir: Path) -> dict[str, FitLog]:
 
 
 def _judged(file: Path) -> pd.DataFrame:
-    table = pd.read_parquet(file)
+    table = read_parquet(file)
     return table[table["part"] != PRODUCTION]
