@@ -737,7 +737,7 @@ def with_scalars(
         training: From its file.
         horizon: In steps; None keeps the file's.
         frequency: A pandas offset alias; empty keeps the file's.
-        season_lengths: Comma-separated, with or without brackets; empty keeps the file's.
+        season_lengths: Comma-separated, with or without brackets; blank keeps the file's.
         model_name: Empty keeps the file's.
         where: They come from, for messages.
 
@@ -745,8 +745,8 @@ def with_scalars(
         ConfigError: One is wrong.
     """
     try:
-        texts = season_lengths.strip("[] ").split(",")
-        lengths = [int(text) for text in texts if text.strip()] if season_lengths else None
+        text = season_lengths.strip("[] ").removesuffix(",")
+        lengths = [int(each) for each in text.split(",") if text] if season_lengths.strip() else None
     except ValueError as error:
         raise ConfigError(
             f"{where}: season_lengths {season_lengths!r}; allowed: whole numbers with commas, e.g. 48,336"

@@ -271,5 +271,8 @@ def test_scalar_parameters_come_before_the_file() -> None:
     with pytest.raises(ConfigError, match=r"parameters: training.horizon: .* found 0"):
         with_scalars(training, 0)
     assert with_scalars(training, season_lengths="24,").season_lengths == [24]
+    assert with_scalars(training, season_lengths=" ").season_lengths == training.season_lengths
+    with pytest.raises(ConfigError, match="allowed: whole numbers with commas"):
+        with_scalars(training, season_lengths="24,,168")
     with pytest.raises(ConfigError, match=r"options: training.season_lengths: "):
         with_scalars(training, season_lengths="[]", where="options")

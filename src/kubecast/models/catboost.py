@@ -309,6 +309,8 @@ class CatBoostTrainer:
         trees = min(EARLY_TREES, self.settings.iterations)
         found: list[Member] = []
         for number, each in enumerate(fitted):
+            if _time_left(plan) <= 0:  # CatBoost looks at the clock only after its first tree
+                return []
             recipe = _Recipe(iterations=trees, differences=each.member.spec.differences)
             try:
                 small = self._fit_once(panel, early, quiet, recipe, number, len(fitted))

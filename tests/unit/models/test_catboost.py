@@ -316,6 +316,21 @@ def test_a_tenth_of_the_time_is_left_for_weighing(panel: Panel, monkeypatch: pyt
     assert alone == [plan.deadline]
 
 
+def test_no_small_model_is_begun_when_the_time_is_up(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit_once, ends = CatBoostTrainer._fit_once, []
+
+    def told(self: Any, panel: Panel, until: Cutoffs, *how: Any) -> Any:
+        ends.append(until)
+        return fit_once(self, panel, until, *how)
+
+    monkeypatch.setattr(CatBoostTrainer, "_fit_once", told)
+    monkeypatch.setattr(module, "_time_left", lambda plan: 0.0)
+    trainer(differences="auto", averaged=2).fit(panel, panel.train_end, FitPlan())
+    assert [until is panel.train_end or until.frame.equals(panel.train_end.frame) for until in ends] == [
+        True
+    ] * 2
+
+
 def test_few_rows_of_each_of_many_series_are_still_split(panel: Panel) -> None:
     horizon, series = panel.spec.horizon, len(panel.ids)
     forecaster, log = trainer(max_rows=series * horizon).fit(panel, panel.train_end, FitPlan())
