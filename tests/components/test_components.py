@@ -2,11 +2,13 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kfp import dsl
+from kfp.dsl.types import artifact_types
 
 from components.data_processing.prepare_data import prepare_data
 from components.data_processing.resolve_inputs import resolve_inputs
@@ -21,8 +23,10 @@ from components.training.train_transformer import train_transformer
 from kubecast.config import AllSettings
 from kubecast.registry import Registry
 from tests.conftest import hourly, small_settings
+from tests.launcher import Launcher
 from tests.unit.models.test_every_model import SETTINGS
 
+RECORDINGS = Path(__file__).parents[1] / "recordings"
 TRAINERS = {
     "arima": train_arima,
     "lstm": train_lstm,
@@ -32,14 +36,22 @@ TRAINERS = {
 
 
 @pytest.fixture(scope="module")
-def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Every artifact of a run with all four models, by ``task.output``."""
+def launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(artifact_types, "_MINIO_LOCAL_MOUNT_PREFIX", artifact_types._MINIO_LOCAL_MOUNT_PREFIX)
+        yield Launcher(tmp_path_factory.mktemp("launcher"))
+
+
+@pytest.fixture(scope="module")
+def artifacts(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Every output of a run with all four models, by ``task_output``."""
     folder = tmp_path_factory.mktemp("artifacts")
     made: dict[str, Any] = {"folder": folder}
 
-    def new(key: str, kind: type[dsl.Artifact]) -> Any:
-        made[key] = kind(name=key, uri=str(folder / key))
-        return made[key]
+    def run(component: Any, task: str, **given: Any) -> dict[str, Any]:
+        outputs = launcher.run(component, task, **given)
+        made.update({f"{task}_{name}": each for name, each in outputs.items()})
+        return outputs
 
     hourly().to_csv(folder / "data.csv", index=False)
     texts = {
@@ -48,52 +60,75 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "ensemble": AllSettings().ensemble,
     }
     settings = {f"{name}_settings": section.model_dump_json() for name, section in texts.items()}
-    data = str(folder / "data.csv")
+    shape = {"data": str(folder / "data.csv"), "horizon": 6, "frequency": "h", "season_lengths": "24"}
     published = {"registry": str(folder / "registry"), "model_name": "demand"}
-    resolved = resolve_inputs.python_func(
-        data, "", "train", horizon=6, frequency="h", season_lengths="24", seed=1, **published, **settings,
+    resolved = run(
+        resolve_inputs, "resolved", **shape, as_of="", mode="train", seed=1, **published, **settings,
         pipeline_settings="{}",
         search_settings="{}",
     )  # fmt: skip
-    digest, as_of, champion, inputs_digest, *texts_in_order, champion_settings = resolved
-    prepare_data.python_func(
-        data, digest, as_of, 6, "h", "24", **settings,
-        panel=new("panel", dsl.Dataset), data_report=new("data_report", dsl.Markdown),
-    )  # fmt: skip
-    assert texts_in_order == [settings[f"{kind}_settings"] for kind in (*TRAINERS, "ensemble")]
-    assert champion_settings == "{}"
+    assert {key: resolved[key] for key in settings if key != "training_settings"} == {
+        key: text for key, text in settings.items() if key != "training_settings"
+    }
+    assert resolved["champion_settings"] == "{}"
+    inputs = {"inputs_digest": resolved["inputs_digest"]}
+    panel = run(prepare_data, "prepared", **shape, digest=resolved["digest"], as_of="", **settings)["panel"]
     members: dict[str, Any] = {}
     versions: dict[str, Any] = {}
     for kind, train in TRAINERS.items():
-        outputs = {"model": dsl.Model, "forecasts": dsl.Dataset, "metrics": dsl.Metrics, "report": dsl.HTML}
-        outputs |= {"summary": dsl.Markdown}
-        first = {name: new(f"{kind}_{name}", cls) for name, cls in outputs.items()}
-        final = {name: new(f"{kind}_final_{name}", cls) for name, cls in outputs.items()}
-        common = made["panel"], settings[f"{kind}_settings"], 1, "stop"
-        train.python_func(*common, **first)
-        train.python_func(*common, **final, fitted=first["model"])
+        common = {"panel": panel, "settings": settings[f"{kind}_settings"], "seed": 1, "on_failure": "stop"}
+        first = run(train, kind, **common)
+        final = run(train, f"{kind}_final", **common, fitted=first["model"])
         members |= {f"{kind}_model": first["model"], f"{kind}_forecasts": first["forecasts"]}
         versions |= {f"{kind}_judged": first["model"], f"{kind}_final": final["model"]}
         versions |= {f"{kind}_forecasts": final["forecasts"]}
-    stack_ensemble.python_func(
-        made["panel"], settings["ensemble_settings"],
-        new("ensemble", dsl.Model), new("forecasts", dsl.Dataset),
-        new("ensemble_metrics", dsl.Metrics), new("ensemble_report", dsl.HTML), **members,
+    stacked = run(stack_ensemble, "stacked", panel=panel, settings=settings["ensemble_settings"], **members)
+    champion = run(
+        forecast_champion, "champion", panel=panel, champion=resolved["champion"], **published, **inputs
+    )
+    evaluated = run(
+        evaluate_models, "evaluated", panel=panel, ensemble=stacked["ensemble"],
+        forecasts=stacked["forecasts"], champion_forecasts=champion["forecasts"],
+        champion_status=champion["status"],
     )  # fmt: skip
-    forecast_champion.python_func(
-        made["panel"], champion, **published, inputs_digest=inputs_digest,
-        forecasts=new("champion_forecasts", dsl.Dataset), status=new("champion_status", dsl.Artifact),
-    )  # fmt: skip
-    evaluate_models.python_func(
-        made["panel"], made["ensemble"], made["forecasts"], made["champion_forecasts"],
-        made["champion_status"], new("evaluation", dsl.Artifact),
-        new("report", dsl.HTML), new("summary", dsl.Markdown), new("metrics", dsl.Metrics),
-    )  # fmt: skip
-    made["version"] = register_model.python_func(
-        made["panel"], made["ensemble"], made["evaluation"], made["report"],
-        **published, inputs_digest=inputs_digest, forecast=new("forecast", dsl.Dataset), **versions,
+    run(
+        register_model, "registered", panel=panel, ensemble=stacked["ensemble"],
+        evaluation=evaluated["evaluation"], report=evaluated["report"], **published, **inputs, **versions,
     )  # fmt: skip
     return made
+
+
+def test_executor_input_has_the_form_of_the_recorded_one(
+    launcher: Launcher, artifacts: dict[str, Any]
+) -> None:
+    recorded = json.loads((RECORDINGS / "executor-input-stack-ensemble.json").read_text())
+    del recorded["outputs"]["artifacts"]["executor-logs"]  # the launcher's own
+    mine = next(each for each in launcher.inputs if "arima_model" in each["inputs"].get("artifacts", {}))
+    for name, each in recorded["inputs"]["artifacts"].items():
+        if not name.startswith(("lstm", "transformer")):
+            assert _shape(mine["inputs"]["artifacts"][name]) == _shape(each)
+    assert _shape(mine["inputs"]["parameterValues"]) == _shape(recorded["inputs"]["parameterValues"])
+    assert _shape(mine["outputs"]) == _shape(recorded["outputs"])
+
+
+def _shape(value: Any) -> Any:
+    """Keys, types and what is the same in every run."""
+    if isinstance(value, dict):
+        return {key: each if key == "type" else _shape(each) for key, each in value.items()}
+    return [_shape(each) for each in value] if isinstance(value, list) else type(value)
+
+
+def test_an_ensemble_of_one_model_needs_no_other(launcher: Launcher, artifacts: dict[str, Any]) -> None:
+    found = launcher.run(
+        stack_ensemble, panel=artifacts["prepared_panel"], settings="{}",
+        catboost_model=artifacts["catboost_model"], catboost_forecasts=artifacts["catboost_forecasts"],
+    )  # fmt: skip
+    assert sorted(launcher.inputs[-1]["inputs"]["artifacts"]) == [
+        "catboost_forecasts",
+        "catboost_model",
+        "panel",
+    ]
+    assert set(found) == {"ensemble", "forecasts", "metrics", "report"}
 
 
 def test_every_output_exists(artifacts: dict[str, Any]) -> None:
@@ -106,15 +141,15 @@ def test_every_output_exists(artifacts: dict[str, Any]) -> None:
 
 
 def test_scalars_reach_the_dashboard_and_are_finite(artifacts: dict[str, Any]) -> None:
-    for name in ("metrics", "ensemble_metrics", *(f"{kind}_metrics" for kind in TRAINERS)):
+    for name in ("evaluated_metrics", "stacked_metrics", *(f"{kind}_metrics" for kind in TRAINERS)):
         found = artifacts[name].metadata
         assert found == json.loads(Path(artifacts[name].path).read_text())
         assert found
-    assert {"mase", "skill", "coverage_80"} <= set(artifacts["metrics"].metadata)
+    assert {"mase", "skill", "coverage_80"} <= set(artifacts["evaluated_metrics"].metadata)
 
 
 def test_summary_is_the_leaderboard(artifacts: dict[str, Any]) -> None:
-    text = Path(artifacts["summary"].path).read_text()
+    text = Path(artifacts["evaluated_summary"].path).read_text()
     assert "| ensemble |" in text
     assert "| seasonal_naive_24 |" in text
 
@@ -127,7 +162,7 @@ def test_trainers_tell_how_their_fit_ended(artifacts: dict[str, Any]) -> None:
 
 
 def test_version_is_published_under_the_given_name(artifacts: dict[str, Any]) -> None:
-    version = Registry.open(str(artifacts["folder"] / "registry")).resolve(artifacts["version"])
+    version = Registry.open(str(artifacts["folder"] / "registry")).resolve(artifacts["registered_Output"])
     assert version.name == "demand"
     assert set(version.metadata["seeds"]) == set(TRAINERS)
 
@@ -138,3 +173,10 @@ def test_body_is_wiring(component: Any) -> None:
 
     body = inspect.getsource(component.python_func).split('"""')[2]
     assert len(body.strip().splitlines()) <= 20
+
+
+def test_no_component_has_an_optional_artifact_that_the_executor_cannot_make() -> None:
+    """Without a schema title the executor calls the annotation, which a `typing.Union` is not."""
+    files = list((Path(__file__).parents[2] / "components").rglob("*.py"))
+    assert files
+    assert not [path.parent.name for path in files if "Optional[dsl.Input" in path.read_text()]

@@ -1,7 +1,5 @@
 """Publishes one version: the ensemble as judged and for production."""
 
-from typing import Optional
-
 from kfp import dsl
 
 from components import images
@@ -17,18 +15,18 @@ def register_model(
     model_name: str,
     inputs_digest: str,
     forecast: dsl.Output[dsl.Dataset],
-    arima_judged: Optional[dsl.Input[dsl.Model]] = None,
-    arima_final: Optional[dsl.Input[dsl.Model]] = None,
-    arima_forecasts: Optional[dsl.Input[dsl.Dataset]] = None,
-    lstm_judged: Optional[dsl.Input[dsl.Model]] = None,
-    lstm_final: Optional[dsl.Input[dsl.Model]] = None,
-    lstm_forecasts: Optional[dsl.Input[dsl.Dataset]] = None,
-    transformer_judged: Optional[dsl.Input[dsl.Model]] = None,
-    transformer_final: Optional[dsl.Input[dsl.Model]] = None,
-    transformer_forecasts: Optional[dsl.Input[dsl.Dataset]] = None,
-    catboost_judged: Optional[dsl.Input[dsl.Model]] = None,
-    catboost_final: Optional[dsl.Input[dsl.Model]] = None,
-    catboost_forecasts: Optional[dsl.Input[dsl.Dataset]] = None,
+    arima_judged: dsl.Input[dsl.Model] = None,
+    arima_final: dsl.Input[dsl.Model] = None,
+    arima_forecasts: dsl.Input[dsl.Dataset] = None,
+    lstm_judged: dsl.Input[dsl.Model] = None,
+    lstm_final: dsl.Input[dsl.Model] = None,
+    lstm_forecasts: dsl.Input[dsl.Dataset] = None,
+    transformer_judged: dsl.Input[dsl.Model] = None,
+    transformer_final: dsl.Input[dsl.Model] = None,
+    transformer_forecasts: dsl.Input[dsl.Dataset] = None,
+    catboost_judged: dsl.Input[dsl.Model] = None,
+    catboost_final: dsl.Input[dsl.Model] = None,
+    catboost_forecasts: dsl.Input[dsl.Dataset] = None,
 ) -> str:
     """Publish always; move the alias champion only when the decision says so.
 

@@ -1,7 +1,5 @@
 """Weighs the models on rolling origins of the validation part."""
 
-from typing import Optional
-
 from kfp import dsl
 
 from components import images
@@ -15,14 +13,14 @@ def stack_ensemble(
     forecasts: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
-    arima_model: Optional[dsl.Input[dsl.Model]] = None,
-    arima_forecasts: Optional[dsl.Input[dsl.Dataset]] = None,
-    lstm_model: Optional[dsl.Input[dsl.Model]] = None,
-    lstm_forecasts: Optional[dsl.Input[dsl.Dataset]] = None,
-    transformer_model: Optional[dsl.Input[dsl.Model]] = None,
-    transformer_forecasts: Optional[dsl.Input[dsl.Dataset]] = None,
-    catboost_model: Optional[dsl.Input[dsl.Model]] = None,
-    catboost_forecasts: Optional[dsl.Input[dsl.Dataset]] = None,
+    arima_model: dsl.Input[dsl.Model] = None,
+    arima_forecasts: dsl.Input[dsl.Dataset] = None,
+    lstm_model: dsl.Input[dsl.Model] = None,
+    lstm_forecasts: dsl.Input[dsl.Dataset] = None,
+    transformer_model: dsl.Input[dsl.Model] = None,
+    transformer_forecasts: dsl.Input[dsl.Dataset] = None,
+    catboost_model: dsl.Input[dsl.Model] = None,
+    catboost_forecasts: dsl.Input[dsl.Dataset] = None,
 ) -> None:
     """Fit weights and quantiles, cross-fitted over blocks of origins; a model that failed is named.
 

@@ -1,7 +1,5 @@
 """Trains CatBoost, or with ``fitted`` repeats that fit on all rows."""
 
-from typing import Optional
-
 from kfp import dsl
 
 from components import images
@@ -18,7 +16,7 @@ def train_catboost(
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
     summary: dsl.Output[dsl.Markdown],
-    fitted: Optional[dsl.Input[dsl.Model]] = None,
+    fitted: dsl.Input[dsl.Model] = None,
 ) -> None:
     """Fit CatBoost and forecast from every origin.
 

@@ -1,0 +1,131 @@
+"""Components run by KFP's own executor, from an input as the launcher of a cluster writes it.
+
+The form is that of `recordings/executor-input-stack-ensemble.json`: an input artifact has no schema title,
+its name is a number, its metadata tells of the store, and an optional input that is not given has no entry.
+KFP's local runner fills in the schema title, so it cannot stand for a cluster here.
+"""
+
+import importlib.util
+import itertools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kfp import dsl
+from kfp.dsl.executor import Executor
+from kfp.dsl.types import artifact_types
+
+STORE = {
+    "Provider": "minio",
+    "Params": {
+        "accessKeyKey": "accesskey",
+        "disableSSL": "true",
+        "endpoint": "seaweedfs.kubeflow:9000",
+        "fromEnv": "false",
+        "maxRetries": "5",
+        "region": "minio",
+        "secretKeyKey": "secretkey",
+        "secretName": "mlpipeline-minio-artifact",
+    },
+}
+ROOT = "minio://mlpipeline/v2/artifacts/kubecast-training/03b14d38-0c52-4102-9174-19851c4952a2"
+
+
+class Launcher:
+    """Runs components one after another; their artifacts lie in a folder, as in a pod below /minio.
+
+    Attributes:
+        inputs: The executor input of each task, in order.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.inputs: list[dict[str, Any]] = []
+        self._folder = folder
+        self._numbers = itertools.count(1)
+        artifact_types._MINIO_LOCAL_MOUNT_PREFIX = f"{folder}/minio/"  # no setting of KFP moves it
+
+    def run(self, component: Any, task: str = "", **given: Any) -> dict[str, Any]:
+        """Run a component; artifacts among the arguments are its input artifacts, None is no argument.
+
+        Returns:
+            Its outputs by name: artifacts, with the metadata that it gave them, and values.
+        """
+        [executor] = component.pipeline_spec.deployment_spec["executors"].values()
+        [spec] = component.pipeline_spec.components.values()
+        task = task or component.name
+        where = f"{ROOT}/{task}/{next(self._numbers)}"
+        artifacts = {name: value for name, value in given.items() if isinstance(value, dsl.Artifact)}
+        values = {name: value for name, value in given.items() if name not in artifacts and value is not None}
+        told = {
+            "inputs": _present(
+                artifacts={name: {"artifacts": [_input(each)]} for name, each in artifacts.items()},
+                parameterValues=values,
+            ),
+            "outputs": _present(
+                artifacts={
+                    name: {"artifacts": [_output(name, definition, where)]}
+                    for name, definition in spec.output_definitions.artifacts.items()
+                },
+                parameters={
+                    name: {"outputFile": f"{self._folder}/outputs/{next(self._numbers)}/{name}"}
+                    for name in spec.output_definitions.parameters
+                },
+            )
+            | {"outputFile": f"{self._local(where)}/output_metadata.json"},
+        }
+        self.inputs.append(told)
+        function = self._function(executor["container"])
+        Executor(executor_input=told, function_to_execute=function).execute()
+        return self._outputs(json.loads(Path(told["outputs"]["outputFile"]).read_text()))
+
+    def artifact(self, kind: type[dsl.Artifact], path: Path) -> Any:
+        """What an earlier task would have left there."""
+        uri = f"{ROOT}/{next(self._numbers)}"
+        local = Path(self._local(uri))
+        local.parent.mkdir(parents=True, exist_ok=True)
+        local.symlink_to(path)
+        return kind(name=path.name, uri=uri)
+
+    def _function(self, container: Mapping[str, Any]) -> Any:
+        """The function of the source that is in the compiled file."""
+        path = self._folder / f"component_{next(self._numbers)}.py"
+        path.write_text(container["command"][-1])
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return getattr(module, container["args"][-1])
+
+    def _outputs(self, told: dict[str, Any]) -> dict[str, Any]:
+        found = dict(told.get("parameterValues", {}))
+        for name, artifacts in told.get("artifacts", {}).items():
+            [each] = artifacts["artifacts"]
+            found[name] = dsl.Artifact(name=name, uri=each["uri"], metadata=each["metadata"])
+        return found
+
+    def _local(self, uri: str) -> str:
+        return uri.replace("minio://", f"{self._folder}/minio/")
+
+
+def _present(**parts: dict[str, Any]) -> dict[str, Any]:
+    return {name: part for name, part in parts.items() if part}
+
+
+def _input(artifact: dsl.Artifact) -> dict[str, Any]:
+    return {
+        "name": "76",
+        "type": {"instanceSchema": ""},
+        "uri": artifact.uri,
+        "metadata": {"display_name": artifact.name, "store_session_info": json.dumps(STORE)},
+    }
+
+
+def _output(name: str, definition: Any, where: str) -> dict[str, Any]:
+    kind = definition.artifact_type
+    return {
+        "name": name,
+        "type": {"schemaTitle": kind.schema_title, "schemaVersion": kind.schema_version},
+        "uri": f"{where}/{name}",
+    }
