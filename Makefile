@@ -14,7 +14,7 @@ UV_COMPILE := .venv-lock/bin/uv pip compile --upgrade --generate-hashes --python
 .DEFAULT_GOAL := help
 .PHONY: help setup python run test e2e images push sbom bench bench-accuracy bench-arima bench-neural \
 	bench-panel bench-overhead bench-registry bench-tuning test-database test-browser screenshots fuzz lint format \
-	manifests-check compile lock clean
+	manifests-check compile submit schedule lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -130,6 +130,13 @@ sbom: .venv-sbom/.installed ## List what each image holds, as CycloneDX: output/
 
 compile: setup ## Compile the pipeline for a cluster: output/pipeline.yaml
 	$(BIN)/kubecast compile --config configs --output $(OUTPUT)/pipeline.yaml
+
+submit: setup ## Run on a cluster: make submit CONFIG=demand DATA=s3://demand/demand.csv [MODE=train] [ARGS=--wait]
+	$(BIN)/kubecast submit $(if $(CONFIG),--config "$(CONFIG)") --mode $(or $(MODE),train) \
+		$(if $(DATA),--param "data=$(DATA)") $(ARGS)
+
+schedule: setup ## Keep the schedules of cluster.yaml on a cluster: make schedule CONFIG=demand [ARGS=--dry-run]
+	$(BIN)/kubecast schedule apply $(if $(CONFIG),--config "$(CONFIG)") $(ARGS)
 
 lock: ## Resolve the dependencies again and pin them by hash
 	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/python -m pip install --quiet uv

@@ -23,6 +23,7 @@ from benchmarks.report import Bar, Results, Table
 
 ROWS = 1_000  # of each series
 HORIZON, SEASONS, FREQUENCY = 24, "24,168", "h"
+TASK = {"horizon": HORIZON, "frequency": FREQUENCY, "season_lengths": f"[{SEASONS}]"}
 WINDOWS = 16  # of each series in the one epoch of the LSTM
 LIMIT_MB = 8 * 1024
 MEMBERS = ("catboost", "lstm")
@@ -134,17 +135,17 @@ def _settings(series: int) -> Any:
     from kubecast.config import load_settings
 
     windows = f"lstm.windows_per_epoch={WINDOWS * series}"
-    return load_settings(ROOT / "configs" / "quick", ["lstm.epochs=1", windows])
+    task = [f"training.{key}={value}" for key, value in TASK.items()]
+    return load_settings(ROOT / "configs" / "quick", ["lstm.epochs=1", windows, *task])
 
 
 def _prepare(folder: Path, series: int, seed: int) -> None:
     from kubecast.steps.prepare import prepare_data
+    from kubecast.steps.run_settings import RunSettings
 
-    settings, data = _settings(series), folder / "data.parquet"
-    names = ("training", "arima", "lstm", "transformer", "catboost", "ensemble")
-    texts = {name: getattr(settings, name).model_dump_json() for name in names}
+    data = folder / "data.parquet"
     digest = hashlib.sha256(data.read_bytes()).hexdigest()
-    prepare_data(str(data), digest, "", HORIZON, FREQUENCY, SEASONS, texts, folder / "panel")
+    prepare_data(str(data), digest, "", RunSettings.of(_settings(series)).text(), folder / "panel")
 
 
 def _features(folder: Path, series: int, seed: int) -> dict[str, Any]:
@@ -178,13 +179,13 @@ def _fit(kind: str) -> Callable[[Path, int, int], dict[str, Any]]:
 
 def _forecast(kind: str) -> Callable[[Path, int, int], dict[str, Any]]:
     def forecast(folder: Path, series: int, seed: int) -> dict[str, Any]:
-        from kubecast.models.artifact import load_model
+        from kubecast.models.artifact import FORECASTS, load_model
         from kubecast.panel import Cutoffs, Panel
 
         panel = Panel.load(folder / "panel")
         table = load_model(folder / kind).forecast(panel, Cutoffs.of(panel.origins))
         table = table.merge(panel.origins, on=["unique_id", "cutoff"])
-        table.to_parquet(folder / f"{kind}.parquet", index=False)
+        table.to_parquet(folder / kind / FORECASTS, index=False)
         return {"rows": len(table)}
 
     return forecast
@@ -194,13 +195,9 @@ def _evaluate(folder: Path, series: int, seed: int) -> None:
     from kubecast.steps.evaluate import evaluate_models
     from kubecast.steps.stack import stack_ensemble
 
-    members = {kind: (folder / kind, folder / f"{kind}.parquet") for kind in MEMBERS}
-    settings = _settings(series).ensemble.model_dump_json()
-    table = folder / "backtest.parquet"
-    stack_ensemble(folder / "panel", members, settings, folder / "ensemble", table)
-    evaluate_models(
-        folder / "panel", folder / "ensemble", table, folder / "evaluation", folder / "report.html"
-    )
+    stack_ensemble(folder / "panel", {kind: folder / kind for kind in MEMBERS}, "", folder / "ensemble")
+    outputs = folder / "leaderboard.json", folder / "report.html"
+    evaluate_models(folder / "panel", folder / "ensemble", *outputs)
 
 
 STAGES: dict[str, Callable[[Path, int, int], dict[str, Any] | None]] = {

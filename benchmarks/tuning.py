@@ -19,14 +19,21 @@ import pandas as pd
 
 from benchmarks.measure import DATA, M4, ROOT, data_file
 from kubecast.config import AllSettings, load_settings
+from kubecast.models.artifact import FORECASTS
 from kubecast.panel import Cutoffs, Panel
 from kubecast.sample import write_sample
 from kubecast.steps.prepare import prepare_data
+from kubecast.steps.run_settings import RunSettings
 from kubecast.steps.train import PRODUCTION, train_model
 from kubecast.steps.tune import Request, tune_model
 from kubecast.tuning.study import Outcome
 
 CONFIGS = ROOT / "configs" / "quick"
+TASKS = {
+    "demand": ["training.frequency=30min", "training.season_lengths=[48,336]", "training.horizon=48"],
+    "m4": ["training.frequency=h", "training.season_lengths=[24,168]", "training.horizon=48"],
+}
+STOP = ["pipeline.on_trainer_failure=stop"]
 SERIES = 20
 RESAMPLES = 4_000
 
@@ -48,7 +55,8 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as output:
         for name in given.data:
-            settings = load_settings(CONFIGS, [f"training.optimization.n_trials={given.trials}", *given.set])
+            trials = f"training.optimization.n_trials={given.trials}"
+            settings = load_settings(CONFIGS, [*TASKS[name], *STOP, trials, *given.set])
             panel = _prepare(name, given.folder, settings, Path(output))
             for kind in given.models:
                 _compare(name, kind, settings, panel, range(100, 100 + given.seeds), given.search_seed)
@@ -58,17 +66,13 @@ def _prepare(name: str, folder: Path, settings: AllSettings, output: Path) -> Pa
     data, panel = output / f"{name}.csv", output / name
     if name == "demand":
         write_sample(data)
-        frequency, seasons = "30min", "48,336"
     else:
         rows = pd.read_csv(data_file(folder, M4[0]))
         rows = rows[rows["unique_id"].isin(rows["unique_id"].unique()[:SERIES])]
         ds = pd.Timestamp("2015-07-01") + pd.to_timedelta(rows["step"], unit="h")
         rows.assign(ds=ds)[["unique_id", "ds", "y"]].to_csv(data, index=False)
-        frequency, seasons = "h", "24,168"
-    names = ("training", "arima", "lstm", "transformer", "catboost", "ensemble")
-    texts = {section: getattr(settings, section).model_dump_json() for section in names}
     digest = hashlib.sha256(data.read_bytes()).hexdigest()
-    prepare_data(str(data), digest, "", 48, frequency, seasons, texts, panel)
+    prepare_data(str(data), digest, "", RunSettings.of(settings).text(), panel)
     return panel
 
 
@@ -88,7 +92,7 @@ def _compare(
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         pages = Path(folder) / "trials.csv", Path(folder) / "report.html"
-        chosen, outcome = tune_model(request, 1, "stop", *pages)
+        chosen, outcome = tune_model(request, 1, *pages)
     seconds = time.monotonic() - began
     panel = Panel.load(panel_dir)
     errors = {
@@ -102,10 +106,11 @@ def _compare(
 
 def _errors(kind: str, panel_dir: Path, panel: Panel, text: str, seed: int) -> pd.DataFrame:
     """The scaled error of each origin, with the piece of time that it is in."""
+    RunSettings.read(panel_dir).model_copy(update={"seed": seed}).write(panel_dir)
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "forecasts.parquet"
-        train_model(kind, panel_dir, text, seed, "stop", Path(folder) / "model", file)
-        table = pd.read_parquet(file)
+        model = Path(folder) / "model"
+        train_model(kind, panel_dir, model, text)
+        table = pd.read_parquet(model / FORECASTS)
     table = table[table["part"] != PRODUCTION]
     targets = panel.targets(Cutoffs.of(panel.origins))
     table = table.merge(targets, on=["unique_id", "cutoff", "ds"])

@@ -1,6 +1,6 @@
 """The pipeline that forecasts new data with a published ensemble."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from kfp import dsl
 
@@ -8,13 +8,6 @@ from components.deployment.batch_forecast import batch_forecast
 from kubecast.config import AllSettings
 from pipelines.notices import Notices
 from pipelines.pods import configure_all
-
-
-class Forecast(NamedTuple):
-    """What the pipeline returns."""
-
-    batch: str
-    forecasts: dsl.Dataset
 
 
 def batch_pipeline(settings: AllSettings, on_cluster: bool) -> Any:
@@ -29,7 +22,7 @@ def batch_pipeline(settings: AllSettings, on_cluster: bool) -> Any:
         horizon: int = 0,
         future: str = "",
         as_of: str = "",
-    ) -> Forecast:
+    ) -> None:
         """One task, never cached: data, champion and covariates may have changed."""
         with notices.of_failure():
             task: Any = batch_forecast(
@@ -44,11 +37,6 @@ def batch_pipeline(settings: AllSettings, on_cluster: bool) -> Any:
             task.set_caching_options(False)
         if on_cluster:
             configure_all(settings)
-        if notices.nested:
-            return None  # type: ignore[return-value]  # see below
-        return Forecast(batch=task.outputs["Output"], forecasts=task.outputs["forecasts"])
 
-    if notices.nested:  # KFP lets no output out of an exit handler
-        del pipeline.__annotations__["return"]
     described = "Forecasts new data with a published model."
     return dsl.pipeline(name="kubecast-batch-forecast", description=described)(pipeline)

@@ -12,18 +12,21 @@ from kubecast.settings import Settings
 from pipelines.batch import batch_pipeline
 from pipelines.training import training_pipeline
 
-MAX_BYTES = 256 * 1024  # what the cluster's workflow objects hold
+MAX_BYTES = 256 * 1024  # twice of it is in a Workflow's specification, which Argo never packs
 
 
 def parameters_of(settings: AllSettings) -> dict[str, Any]:
     """The training pipeline parameters that a configuration folder fixes.
 
-    Each settings file but ``pipeline.yaml`` is one JSON string, so that it can be read and overridden in the
-    dashboard.
+    Each settings file but ``pipeline.yaml`` is one JSON string of what is not the default, so that it can be
+    read and overridden in the dashboard.
     """
     training = settings.training
     sections: dict[str, Settings] = {name: getattr(settings, name) for name in PARAMETERS}
-    texts = {f"{name}_settings": section.model_dump_json() for name, section in sections.items()}
+    texts = {
+        f"{name}_settings": section.model_dump_json(exclude_defaults=True)
+        for name, section in sections.items()
+    }
     scalars = {
         "horizon": training.horizon,
         "frequency": training.frequency,

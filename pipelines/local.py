@@ -13,17 +13,17 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
-
-import yaml
 
 from kubecast import errors
 from kubecast.cleaning import required_horizon
 from kubecast.config import AllSettings, ModelKind
 from kubecast.errors import KubecastError
 from kubecast.logs import FORMAT_VARIABLE
+from kubecast.models.artifact import FORECASTS
 from kubecast.registry import Registry
 from kubecast.tuning.spaces import SearchSettings
 from pipelines.compiling import compile_pipeline
@@ -35,17 +35,20 @@ _PROGRESS = re.compile(r"^\s*progress (\S+) (\d+)/(\d+)")
 _WARNING = re.compile(r"^\s*warning: (.+)$")
 
 
+Outputs = dict[str, dict[str, Any]]
+"""What each task of a run made, by its name and the output's: parameters as they are, artifacts as paths."""
+
 RESULTS = {
-    "leaderboard.json": ("evaluation", "leaderboard.json"),
-    "report.html": ("report", ""),
-    "ensemble.html": ("ensemble_report", ""),
-    "forecasts.parquet": ("forecast", ""),
-    "backtest.parquet": ("backtest", ""),
-    **{f"training-{kind}.html": (f"training_{kind}", "") for kind in get_args(ModelKind)},
-    **{f"tuning-{kind}.html": (f"tuning_{kind}", "") for kind in SearchSettings.model_fields},
-    **{f"trials-{kind}.csv": (f"trials_{kind}", "") for kind in SearchSettings.model_fields},
+    "leaderboard.json": ("evaluate-models", "evaluation", ""),
+    "report.html": ("evaluate-models", "report", ""),
+    "ensemble.html": ("stack-ensemble", "report", ""),
+    "forecasts.parquet": ("register-model", "forecast", ""),
+    "backtest.parquet": ("stack-ensemble", "ensemble", FORECASTS),
+    **{f"training-{kind}.html": (f"train-{kind}", "report", "") for kind in get_args(ModelKind)},
+    **{f"tuning-{kind}.html": (f"tune-{kind}", "report", "") for kind in SearchSettings.model_fields},
+    **{f"trials-{kind}.csv": (f"tune-{kind}", "trials", "") for kind in SearchSettings.model_fields},
 }
-"""What a person reads: its name, and the pipeline's output that it is, or is inside; some runs lack some."""
+"""What a person reads: its name, and the task, its output and the file in that; some runs lack some."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def run_compiled(
     *,
     caching: bool,
     tell: Callable[[Progress], None],
-) -> dict[str, str]:
+) -> Outputs:
     """Run a compiled pipeline and wait for it.
 
     Args:
@@ -85,7 +88,7 @@ def run_compiled(
         tell: Called with each event.
 
     Returns:
-        The pipeline's outputs: parameters as they are, artifacts as paths.
+        What each task made, those that took their outputs from an earlier run included.
 
     Raises:
         KubecastError: A task failed; the error is the task's own where it is one of kubecast's.
@@ -112,19 +115,12 @@ def run_compiled(
             env=_environment(),
         ) as process,
     ):
-        failure = _follow(process, file, _renamed(tell, compiled))
+        failure = _follow(process, file, tell)
     if process.returncode:
         raise failure or KubecastError(f"the run failed with status {process.returncode}; its log is {log}")
     found = json.loads(outputs.read_text())
     assert isinstance(found, dict)  # noqa: S101  written below
     return found
-
-
-def _renamed(tell: Callable[[Progress], None], compiled: Path) -> Callable[[Progress], None]:
-    """Tell of tasks under the names that the dashboard shows, e.g. final-lstm for train-lstm-2."""
-    tasks = yaml.safe_load(compiled.read_text())["root"]["dag"]["tasks"]
-    names = {key: task["taskInfo"]["name"] for key, task in tasks.items()}
-    return lambda event: tell(replace(event, task=names.get(event.task, event.task)))
 
 
 def _environment() -> dict[str, str]:
@@ -200,9 +196,32 @@ def main(arguments: list[str] | None = None) -> None:
     warnings.filterwarnings("ignore", module=r"kfp\.local")
     runner = local.SubprocessRunner(use_venv=False)
     local.init(runner=runner, pipeline_root=job["root"], enable_caching=job["caching"])
-    task = load_component_from_file(job["compiled"])(**job["arguments"])
-    found = {name: getattr(value, "path", value) for name, value in task.outputs.items()}
-    given.outputs.write_text(json.dumps(found))
+    with task_outputs() as outputs:
+        load_component_from_file(job["compiled"])(**job["arguments"])
+    given.outputs.write_text(json.dumps(outputs))
+
+
+@contextmanager
+def task_outputs() -> Iterator[Outputs]:
+    """Collect what the tasks make that KFP's local runner runs, or takes from its cache, meanwhile.
+
+    It tells of a pipeline's own outputs alone, and what is made inside a graph is none of them.
+    """
+    from kfp.local.orchestrator import task_executor
+
+    collected: Outputs = {}
+    execute = task_executor.execute_single_task
+
+    def remember(task_name: str, **given: Any) -> Any:
+        outputs, status = execute(task_name=task_name, **given)
+        collected[task_name] = {name: getattr(value, "path", value) for name, value in outputs.items()}
+        return outputs, status
+
+    task_executor.execute_single_task = remember
+    try:
+        yield collected
+    finally:
+        task_executor.execute_single_task = execute
 
 
 @dataclass(frozen=True)
@@ -255,15 +274,16 @@ def run_locally(
         (output / name).unlink(missing_ok=True)
     compiled = compile_pipeline(settings, output / "pipeline.yaml", mode, on_cluster=False)
     outputs = run_compiled(compiled, arguments, output, caching=caching, tell=tell)
-    version = store.resolve(outputs["version"])  # a cached task may name one that is gone
+    published = outputs["register-model"]["Output"]
+    version = store.resolve(published)  # a cached task may name one that is gone
     _collect(outputs, output)
-    return Result(outputs["version"], target, version.aliases)
+    return Result(published, target, version.aliases)
 
 
-def _collect(outputs: Mapping[str, str], output: Path) -> None:
+def _collect(outputs: Outputs, output: Path) -> None:
     """Copy what a person reads to the top of the output folder."""
-    for name, (key, inside) in RESULTS.items():
-        if key in outputs and (source := Path(outputs[key]) / inside).exists():
+    for name, (task, key, inside) in RESULTS.items():
+        if task in outputs and (source := Path(outputs[task][key]) / inside).exists():
             shutil.copyfile(source, output / name)
 
 

@@ -28,7 +28,6 @@ class Notices:
         check_address(dashboard, "cluster.connection.dashboard")
         self._arguments = {
             "run": dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
-            "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER,  # replaced only where it is the whole argument
             "dashboard": dashboard,
             "style": settings.style if settings else "",
         }

@@ -7,15 +7,17 @@ from kfp import kubernetes
 from kfp.dsl.pipeline_context import Pipeline
 
 from components import images
+from kubecast import retrying
 from kubecast.cluster import (
-    ACCELERATORS_VARIABLE,
     Affinity,
     ClusterSettings,
+    SearchVariables,
     SecretVariables,
     TaskSettings,
     TrialPod,
 )
 from kubecast.config import AllSettings
+from kubecast.environment import ACCELERATORS_VARIABLE, WORKFLOW_VARIABLE
 from kubecast.logs import RUN_VARIABLE, TASK_VARIABLE
 from kubecast.steps.notify import URL_VARIABLE
 
@@ -26,13 +28,15 @@ SHARED_MEMORY = "/dev/shm"  # noqa: S108  a volume of the pod's own
 
 
 def configure_all(settings: AllSettings, asked: Mapping[str, TaskSettings] | None = None) -> None:
-    """Configure every task of the pipeline that is being compiled; the last call in its function.
+    """Configure every task of the graph that is being compiled; the last call in its function.
 
     Args:
         settings: Settings files.
         asked: By task, where it is not what ``cluster.yaml`` says of the component.
     """
     for task in Pipeline.get_default_pipeline().tasks.values():
+        if task.container_spec is None:  # a graph, which configures its own tasks
+            continue
         component = task.component_spec.name.replace("-", "_")
         found = (asked or {}).get(task.name) or settings.cluster.of(component)
         configure(task, component, found, settings.cluster, settings.training.model_name)
@@ -41,7 +45,7 @@ def configure_all(settings: AllSettings, asked: Mapping[str, TaskSettings] | Non
 def configure(
     task: Any, component: str, asked: TaskSettings, cluster: ClusterSettings, model_name: str
 ) -> None:
-    """Set image, resources, placement, retries, deadline, security context, secrets and labels of one task.
+    """Set image, resources, placement, retries, deadline, security context, variables and labels of one task.
 
     Args:
         task: Of KFP.
@@ -58,13 +62,18 @@ def configure(
         num_retries=retries.attempts,
         backoff_duration=f"{retries.backoff_seconds}s",
         backoff_factor=retries.backoff_factor,
-        backoff_max_duration=f"{retries.backoff_max_seconds}s",
+        backoff_max_duration=f"{retries.longest(asked.timeout)}s",
     )
     kubernetes.set_timeout(task, asked.timeout)
     kubernetes.set_security_context(
         task, run_as_user=cluster.run_as_user, run_as_group=cluster.run_as_group, run_as_non_root=True
     )
-    for secret in cluster.secrets:
+    named = task._task_spec.display_name or task.name
+    own = {TASK_VARIABLE: named, retrying.VARIABLE: str(retries.seconds)}
+    searching = cluster.tuning if component.startswith("tune_") else SearchVariables()
+    for name, value in (own | cluster.environment | searching.environment).items():
+        task.set_env_variable(name, value)
+    for secret in [*cluster.secrets, *searching.secrets]:
         _secret(task, secret)
     if cluster.notices and component.startswith("notify_"):
         # Optional: a task whose Secret is missing would never start, nor would the run end.
@@ -74,9 +83,12 @@ def configure(
         kubernetes.set_image_pull_secrets(task, cluster.image_pull_secrets)
     for key, value in _labels(cluster, model_name).items():
         kubernetes.add_pod_label(task, key, value)
-    kubernetes.add_pod_label(task, TASK_LABEL, task._task_spec.display_name or task.name)
+    kubernetes.add_pod_label(task, TASK_LABEL, named)
     # Read from the pod's labels: an argument with the run would keep the task from being cached.
-    for variable, label in {RUN_VARIABLE: "pipeline/runid", TASK_VARIABLE: TASK_LABEL}.items():
+    variables = {RUN_VARIABLE: "pipeline/runid"}
+    if component.startswith("notify_") or component.endswith("_katib"):
+        variables[WORKFLOW_VARIABLE] = "workflows.argoproj.io/workflow"  # which it reads
+    for variable, label in variables.items():
         kubernetes.use_field_path_as_env(task, variable, f"metadata.labels['{label}']")
 
 
@@ -100,11 +112,13 @@ def trial_pod(image: str, asked: TaskSettings, settings: AllSettings) -> TrialPo
         run_as_user=cluster.run_as_user,
         run_as_group=cluster.run_as_group,
         labels=_labels(cluster, settings.training.model_name),
+        environment=cluster.environment | {retrying.VARIABLE: str(cluster.retries.seconds)},
         secrets=cluster.secrets,
         image_pull_secrets=cluster.image_pull_secrets,
         service_account=cluster.katib.service_account,
         endpoint=cluster.katib.endpoint,
         region=cluster.katib.region,
+        early_stopping=cluster.katib.early_stopping,
     )
 
 

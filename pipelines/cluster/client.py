@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,21 @@ _KINDS: dict[int, tuple[type[ClusterError], str]] = {
 }
 
 
+@dataclass(frozen=True)
+class Health:
+    """What Kubeflow Pipelines says of itself to anybody.
+
+    Attributes:
+        version: E.g. 2.17.0; empty where it names none.
+        multi_user: Whether every call names a namespace; None where it does not say.
+        ready: Whether its API server answers: its dashboard may answer alone.
+    """
+
+    version: str
+    multi_user: bool | None
+    ready: bool
+
+
 class Client:
     """Kubeflow Pipelines, asked through the API that is generated from its definition.
 
@@ -47,7 +63,22 @@ class Client:
         self._experiments = kfp_server_api.ExperimentServiceApi(self._api)
         self._runs = kfp_server_api.RunServiceApi(self._api)
         self._recurring = kfp_server_api.RecurringRunServiceApi(self._api)
+        self._healthz = kfp_server_api.HealthzServiceApi(self._api)
         self._scope = {"namespace": connection.namespace} if connection.namespace else {}
+
+    def health(self) -> Health:
+        """Its version, and whether it has several users.
+
+        The API server and the dashboard, which answers in its place, name the same things differently.
+        """
+        self._call("health", self._healthz.healthz_service_get_healthz)
+        answer = _object(self._api.last_response.data) or {}
+        multi_user = answer.get("multi_user", answer.get("apiServerMultiUser"))
+        return Health(
+            version=str(answer.get("tag_name") or answer.get("apiServerTagName") or ""),
+            multi_user=multi_user if isinstance(multi_user, bool) else None,
+            ready=answer.get("apiServerReady") is not False,
+        )
 
     def find_pipeline(self, name: str) -> str | None:
         """The id of a pipeline, or None."""
@@ -101,6 +132,34 @@ class Client:
             pipeline_version_id=reference.pipeline_version_id,
         )
         return found.pipeline_spec
+
+    def pipeline_name(self, pipeline_id: str) -> str:
+        """The name of a pipeline."""
+        found = self._call(
+            f"pipeline {pipeline_id}",
+            self._pipelines.pipeline_service_get_pipeline,
+            pipeline_id=pipeline_id,
+        )
+        return str(found.display_name)
+
+    def version_name(self, pipeline_id: str, version_id: str) -> str:
+        """The name of a pipeline's version."""
+        found = self._call(
+            f"pipeline version {version_id}",
+            self._pipelines.pipeline_service_get_pipeline_version,
+            pipeline_id=pipeline_id,
+            pipeline_version_id=version_id,
+        )
+        return str(found.display_name)
+
+    def experiment_name(self, experiment_id: str) -> str:
+        """The name of an experiment."""
+        found = self._call(
+            f"experiment {experiment_id}",
+            self._experiments.experiment_service_get_experiment,
+            experiment_id=experiment_id,
+        )
+        return str(found.display_name)
 
     def find_experiment(self, name: str) -> str | None:
         """The id of an experiment, or None."""

@@ -1,78 +1,125 @@
-"""A run's tasks, as Kubeflow Pipelines tells of them, and waiting for its end."""
+"""A run at one moment, from the best source that one may read, and waiting for its end."""
 
+import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from kubecast.errors import ClusterUnreachable
+from kubecast.errors import ClusterError, ClusterUnreachable, KubecastError
+from kubecast.logs import masked
+from kubecast.schedules import ConnectionSettings
+from pipelines.cluster import kfp_tasks, tasks
 from pipelines.cluster.client import Client
+from pipelines.cluster.defaults import KFP_NAMESPACE
+from pipelines.cluster.evidence import Evidence, Reader
+from pipelines.cluster.graph import Graph, GraphTask, Node, Path
+from pipelines.cluster.kept_logs import SHOWN, headline, read_kept, tail
+from pipelines.cluster.kubernetes import Kubernetes
+from pipelines.cluster.tasks import ENDED, LOST, Observation, Run, Task
 
-ENDED = frozenset({"SUCCEEDED", "SKIPPED", "FAILED", "CANCELED"})
 SUCCEEDED = "SUCCEEDED"
 INTERVAL = 5.0  # seconds between two questions
 PATIENCE = 10  # polls in a row without an answer, as while a forwarded port is set up again
 
-_NEVER = datetime.max.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class Task:
-    """One task of a run.
-
-    Attributes:
-        name: As the dashboard shows it.
-        state: PENDING until its driver starts.
-        seconds: Since it started, to now or to its end; None before.
-        error: One line; empty where it did not fail or the API does not say why.
-    """
-
-    name: str
-    state: str
-    seconds: float | None
-    error: str
+_READ = 4 * SHOWN  # lines of a log, of which many may be the launcher's
+_KFP = "kubeflow-pipelines"
+_BLIND = (
+    "Kubeflow Pipelines alone knows no pod and not why a task failed, and it stops following the tasks of a"
+    " run whose workflow is larger than 1 MiB"
+)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """A run at one moment; ``error`` is one line, empty where it did not fail."""
+    """A run at one moment.
+
+    Attributes:
+        run_id: Of Kubeflow Pipelines.
+        name: Of the run.
+        state: Of the run.
+        error: Why it failed or does not start as a whole, in one line; empty where that is not so.
+        tasks: Each graph followed by its own tasks.
+        source: Of the tasks' states: ``workflow``, ``pods`` (where a task has none, Kubeflow Pipelines), or
+            ``kubeflow-pipelines``.
+        note: What that source cannot know, and what would tell more; empty where nothing is missing.
+        command: What finds the pods that failed, where no task is known to have failed; else empty.
+    """
 
     run_id: str
     name: str
     state: str
     error: str
     tasks: tuple[Task, ...]
+    source: str = _KFP
+    note: str = ""
+    command: str = ""
 
     @property
     def ended(self) -> bool:
         """Whether no task will start any more."""
         return self.state in ENDED
 
+    @property
+    def failed(self) -> list[Task]:
+        """The tasks that failed, as far as it is known which; graphs whose tasks did are left out."""
+        return [task for task in self.tasks if task.state == "FAILED" and task.command]
+
+    @property
+    def stuck(self) -> list[Task]:
+        """The tasks whose pods do not start, and that say why."""
+        return [task for task in self.tasks if task.state == "PENDING" and task.reason]
+
 
 class Follower:
     """Asks for a run again and again.
 
     Args:
-        client: Of the cluster.
+        client: Of Kubeflow Pipelines.
+        reader: Of the cluster; None: there is none, and ``blind`` says why.
+        blind: Why there is no reader, in one line.
+        namespace: Of the run, for commands, where it is not found.
+        context: Of the kubeconfig, for commands; empty for the current one.
         interval: Seconds between two questions; default: INTERVAL.
     """
 
-    def __init__(self, client: Client, interval: float | None = None):
+    def __init__(
+        self,
+        client: Client,
+        reader: Reader | None = None,
+        blind: str = "",
+        namespace: str = KFP_NAMESPACE,
+        context: str = "",
+        interval: float | None = None,
+    ):
         self._client = client
+        self._reader = reader
+        self._blind = blind
+        self._namespace = namespace
+        self._context = context
         self._interval = INTERVAL if interval is None else interval
-        self._specs: dict[str, Mapping[str, Any]] = {}
+        self._graphs: dict[str, Graph] = {}
+        self._store_answers = True
+        self._logs: dict[str, tuple[str, ...]] = {}  # of pods that failed, which does not change
 
     def look(self, run_id: str) -> Progress:
         """The run as it is now."""
         run = self._client.run(run_id)
-        if run_id not in self._specs:
-            self._specs[run_id] = run.pipeline_spec or self._client.spec(run.pipeline_version_reference)
+        if run_id not in self._graphs:
+            spec: Mapping[str, Any] = run.pipeline_spec or self._client.spec(run.pipeline_version_reference)
+            self._graphs[run_id] = Graph(spec)
+        graph = self._graphs[run_id]
+        whole = Run(run.state or "PENDING", kfp_tasks.moment(run.finished_at))
+        evidence = self._reader.look(run_id, graph, whole.ended) if self._reader else Evidence()
         details = (run.run_details.task_details if run.run_details else None) or []
-        state = run.state or "PENDING"
-        end = _time(run.finished_at) if state in ENDED else None
-        tasks = _tasks(_labels(self._specs[run_id]), details, end or datetime.now(UTC))
-        return Progress(run_id, run.display_name or run_id, state, _message(run), tasks)
+        seen = _merged(graph, tasks.observe(kfp_tasks.nodes(graph, details)), evidence)
+        error = kfp_tasks.message_of(run) or masked(evidence.message or _reason(seen.get(())))
+        seen = tasks.complete(graph, seen, whole, evidence.source == "workflow")
+        last = (whole.end if whole.ended else None) or datetime.now(UTC)
+        found = tuple(self._task(run_id, task, seen, last, evidence) for task in tasks.ordered(graph, seen))
+        progress = Progress(run_id, run.display_name or run_id, whole.state, error, found)
+        return self._explained(progress, evidence)
 
     def wait(self, run_id: str, show: Callable[[Progress], None]) -> Progress:
         """Ask until the run has ended.
@@ -99,72 +146,100 @@ class Follower:
                     return progress
             time.sleep(self._interval)
 
+    def _task(
+        self,
+        run_id: str,
+        task: GraphTask,
+        every: Mapping[Path, Observation],
+        last: datetime,
+        evidence: Evidence,
+    ) -> Task:
+        seen = every[task.path]
+        culprit = seen.culprit
+        found = Task(
+            task.name,
+            task.graphs,
+            seen.state,
+            tasks.seconds_of(seen, last),
+            masked(seen.reason),
+            culprit.pod if culprit and seen.state != SUCCEEDED else "",
+        )
+        driver = culprit if culprit and culprit.role == "driver" else None
+        if seen.state == "PENDING" and found.pod and seen.reason:
+            return replace(found, command=self._kubectl(evidence, f"describe pod {found.pod}"))
+        if seen.state != "FAILED" or seen.reason == LOST or (task.is_graph and driver is None):
+            return found
+        chosen = (
+            found.pod if driver and found.pod else f"-l pipeline/runid={run_id},kubecast/task={task.name}"
+        )
+        command = self._kubectl(evidence, f"logs {chosen} -c main --tail={SHOWN}")
+        if culprit is None:
+            return replace(found, command=command)
+        log, uri = self._log(evidence.namespace, culprit), _uri(culprit)
+        return replace(found, reason=headline(log) or found.reason, log=log, log_uri=uri, command=command)
 
-def _labels(spec: Mapping[str, Any]) -> dict[str, str]:
-    """Every task of the graph by its key, with the name that the dashboard shows; inner graphs too."""
-    spec = spec.get("pipeline_spec", spec)  # beside it, where the file has them, what a cluster alone reads
-    graphs = [spec["root"], *spec.get("components", {}).values()]
-    found = [graph["dag"]["tasks"] for graph in graphs if "dag" in graph]
-    return {key: task["taskInfo"]["name"] for tasks in found for key, task in tasks.items()}
+    def _log(self, namespace: str, culprit: Node) -> tuple[str, ...]:
+        if culprit.pod not in self._logs:
+            text = self._reader.log(namespace, culprit.pod, _READ) if self._reader and culprit.pod else None
+            lines = tail(self._kept(culprit) if text is None else text)
+            if not lines:
+                return ()
+            self._logs[culprit.pod] = lines
+        return self._logs[culprit.pod]
+
+    def _kept(self, culprit: Node) -> str:
+        """The log in the store; empty where that holds none, or did not answer once."""
+        if culprit.logs_uri and self._store_answers:
+            try:
+                return read_kept(culprit.logs_uri, culprit.attempt or 0)
+            except KubecastError:
+                self._store_answers = False
+        return ""
+
+    def _explained(self, progress: Progress, evidence: Evidence) -> Progress:
+        """With its source, what that cannot know, and where to look when no task is known to have failed."""
+        missing = self._reader.note(evidence) if self._reader else self._blind
+        notes = [missing] if evidence.source else [_BLIND, missing]
+        command = ""
+        if progress.state == "FAILED" and not progress.failed:
+            chosen = f"-l pipeline/runid={progress.run_id} --field-selector=status.phase=Failed"
+            command = self._kubectl(evidence, f"get pods {chosen} -L kubecast/task")
+        return replace(
+            progress,
+            source=evidence.source or _KFP,
+            note="; ".join(note for note in notes if note),
+            command=command,
+        )
+
+    def _kubectl(self, evidence: Evidence, words: str) -> str:
+        context = f" --context {shlex.quote(self._context)}" if self._context else ""
+        return f"kubectl{context} -n {evidence.namespace or self._namespace} {words}"
 
 
-def _tasks(labels: Mapping[str, str], details: list[Any], last: datetime) -> tuple[Task, ...]:
-    """The graph's tasks: those that started in that order, then those that did not."""
-    nodes: dict[str, list[Any]] = {key: [] for key in labels}
-    for key, detail in _owned(labels, details):
-        nodes[key].append(detail)
-    rows = [(_start(found) or _NEVER, _task(labels[key], key, found, last)) for key, found in nodes.items()]
-    rows.sort(key=lambda row: (row[0], row[1].name))
-    return tuple(task for _, task in rows)
+def follower(client: Client, connection: ConnectionSettings, interval: float | None = None) -> Follower:
+    """What follows runs of a cluster, by Kubernetes too where that can be reached."""
+    context, profile = connection.context or "", connection.namespace
+    try:
+        cluster = Kubernetes.connect(connection.context)
+    except ClusterError as error:
+        return Follower(client, None, str(error), profile or KFP_NAMESPACE, context, interval)
+    namespaces = [profile] if profile else [cluster.namespace, KFP_NAMESPACE]
+    return Follower(client, Reader(cluster, namespaces), "", namespaces[-1], context, interval)
 
 
-def _owned(labels: Mapping[str, str], details: list[Any]) -> Iterator[tuple[str, Any]]:
-    """Each node of the workflow with the task that it works for.
-
-    A task has a node of its own name, one for its driver, and, below the former, one for each attempt.
-    """
-    names = {label: key for key, label in labels.items()}
-    names |= {form: key for key in labels for form in (key, _driver(key))}
-    parents = {child.task_id: detail for detail in details for child in detail.child_tasks or []}
-    by_id = {detail.task_id: detail for detail in details}
-    for detail in details:
-        node, seen = detail, set()
-        while node and node.display_name not in names and node.task_id not in seen:
-            seen.add(node.task_id)
-            node = by_id.get(node.parent_task_id) or parents.get(node.task_id)
-        if node and node.display_name in names:
-            yield names[node.display_name], detail
+def _merged(graph: Graph, kfp: dict[Path, Observation], evidence: Evidence) -> dict[Path, Observation]:
+    """What the best source says of each task, and the next one where that says nothing."""
+    if evidence.source == "workflow":
+        return tasks.observe(evidence.nodes)
+    if evidence.source == "pods":
+        return tasks.derive_graphs(graph, kfp | tasks.observe(evidence.nodes))
+    return kfp
 
 
-def _task(label: str, key: str, nodes: list[Any], last: datetime) -> Task:
-    named = {node.display_name: node for node in nodes}
-    own, driver = named.get(key) or named.get(label), named.get(_driver(key))
-    state = "PENDING"
-    if own:
-        state = own.state or state
-    elif driver:
-        state = driver.state if driver.state == "FAILED" else "RUNNING"
-    start = _start(nodes)
-    end = (_time(own.end_time) if own else None) or last
-    error = next((text for node in nodes if (text := _message(node))), "") if state == "FAILED" else ""
-    return Task(label, state, max(0.0, (end - start).total_seconds()) if start else None, error)
+def _reason(root: Observation | None) -> str:
+    return root.reason if root else ""
 
 
-def _driver(key: str) -> str:
-    return f"{key}-driver"
-
-
-def _start(nodes: list[Any]) -> datetime | None:
-    return min((start for node in nodes if (start := _time(node.start_time))), default=None)
-
-
-def _time(value: datetime | None) -> datetime | None:
-    """A moment of the API, which says 1970 or the year 1 of what has not been yet."""
-    return value if value and value.year > 1970 else None
-
-
-def _message(told: Any) -> str:
-    """Why a run or task failed, from itself or from the last state that says so."""
-    errors = [told.error, *(status.error for status in reversed(told.state_history or []))]
-    texts = (error.message for error in errors if error and error.message)
-    return " ".join(next(texts, "").split())
+def _uri(culprit: Node) -> str:
+    """Where the launcher of KFP 2.17 keeps the log of this attempt."""
+    return f"{culprit.logs_uri}-{culprit.attempt or 0}" if culprit.logs_uri else ""

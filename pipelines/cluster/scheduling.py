@@ -5,12 +5,15 @@ replaced: the new recurring run is made disabled, the old one is deleted while t
 on, and the new one is enabled. Of those of one name the newest counts, by the generation in its description
 and then by its time and id. Whoever applies ends by deleting all but the newest that is there, so that two
 people applying at once end with one schedule.
+
+The description holds the generation and a digest alone, as its column has 255 characters in MySQL; all else
+is read from the recurring run itself.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,18 +23,19 @@ import kfp_server_api
 from kubecast.config import AllSettings
 from kubecast.errors import ClusterConflict, ClusterNotFound, ConfigError
 from kubecast.schedules import ScheduleSettings, six_fields
+from kubecast.steps.schedule_time import SCHEDULED
 from pipelines.cluster.client import Client
+from pipelines.cluster.defaults import PROFILE_ACCOUNT, SINGLE_USER_ACCOUNT
 from pipelines.cluster.parameters import check_values
 from pipelines.cluster.submitting import Compiled, Place, compile_mode, experiment_of, reference
-
-DUE = "[[ScheduledTime.2006-01-02T15:04:05Z]]"
-"""What Kubeflow Pipelines replaces by the time, in UTC, for which it makes a run, in the layout of Go."""
 
 Action = Literal["created", "replaced", "unchanged", "enabled", "disabled", "overtaken"]
 
 ATTEMPTS = 5
 
-_MARK = re.compile(r"kubecast (?P<told>\{.*\})\s*$", re.ASCII)
+_MARK = re.compile(
+    r"kubecast generation=(?P<generation>[0-9]{1,9}) sha256=(?P<digest>[0-9a-f]{64})", re.ASCII
+)
 
 
 @dataclass(frozen=True)
@@ -62,13 +66,11 @@ class Schedule:
         recurring: The ``V2beta1RecurringRun``.
         generation: One more than that of the one it replaced.
         digest: Of the spec that it was made from.
-        spec: That spec.
     """
 
     recurring: Any
     generation: int
     digest: str
-    spec: Mapping[str, Any]
 
     @property
     def name(self) -> str:
@@ -110,10 +112,10 @@ def want(
         ConfigError: A parameter is not one of the pipeline's.
     """
     where = f"schedule {settings.name}: parameters"
-    asked = settings.parameters if settings.mode == "score" else {"as_of": DUE, **settings.parameters}
+    asked = settings.parameters if settings.mode == "score" else {"as_of": SCHEDULED, **settings.parameters}
     spec = {
         "cron": six_fields(settings.cron),
-        "mode": settings.mode,
+        "pipeline": compiled.name,
         "version": compiled.version,
         "parameters": check_values(asked, compiled.spec, where),
         "max_concurrency": settings.max_concurrency,
@@ -156,6 +158,7 @@ class Scheduler:
 
     def __init__(self, client: Client):
         self._client = client
+        self._names: dict[tuple[str, ...], str] = {}
 
     def schedules(self, name: str | None = None) -> list[Schedule]:
         """Those that ``apply`` made, oldest first; several of one name while it is being replaced."""
@@ -165,6 +168,24 @@ class Scheduler:
     def current(self) -> dict[str, Schedule]:
         """The newest of each name, by name."""
         return {each.name: each for each in self.schedules()}
+
+    def spec_of(self, schedule: Schedule) -> dict[str, Any]:
+        """What a schedule does, in the form of ``Wanted.spec``, by the recurring run's own fields."""
+        recurring = schedule.recurring
+        version = recurring.pipeline_version_reference
+        cron = recurring.trigger.cron_schedule
+        return {
+            "cron": cron.cron if cron else None,
+            "pipeline": self._name(self._client.pipeline_name, version.pipeline_id),
+            "version": self._name(
+                self._client.version_name, version.pipeline_id, version.pipeline_version_id
+            ),
+            "parameters": (recurring.runtime_config and recurring.runtime_config.parameters) or {},
+            "max_concurrency": int(recurring.max_concurrency),
+            "no_catchup": bool(recurring.no_catchup),
+            "experiment": self._name(self._client.experiment_name, recurring.experiment_id),
+            "service_account": recurring.service_account,
+        }
 
     def preview(self, wanted: Wanted) -> Action:
         """What ``apply`` would do; nothing is changed."""
@@ -207,8 +228,31 @@ class Scheduler:
         changes = []
         for each in wanted:
             now = current.pop(each.name, None)
-            changes += _changes(each, now) if now else [Change(each.name, "", None, "new")]
+            changes += self._changes(each, now) if now else [Change(each.name, "", None, "new")]
         return [*changes, *(Change(name, "", "not in the file", None) for name in current)]
+
+    def _changes(self, wanted: Wanted, now: Schedule) -> list[Change]:
+        lines = []
+        if now.digest != wanted.digest:
+            spec = self.spec_of(now)
+            lines = [
+                Change(wanted.name, key, spec[key], value)
+                for key, value in sorted(wanted.spec.items())
+                if value != spec[key]
+                and not (value is None and spec[key] in (SINGLE_USER_ACCOUNT, PROFILE_ACCOUNT))
+            ]
+        if now.enabled != wanted.enabled:
+            lines.append(Change(wanted.name, "enabled", now.enabled, wanted.enabled))
+        return lines
+
+    def _name(self, find: Callable[..., str], *ids: str) -> str:
+        """The name of what has these ids, asked for once; the last id where it was deleted."""
+        if ids not in self._names:
+            try:
+                self._names[ids] = find(*ids)
+            except ClusterNotFound:
+                self._names[ids] = ids[-1]
+        return self._names[ids]
 
     def _named(self, name: str) -> list[Schedule]:
         if found := self.schedules(name):
@@ -241,10 +285,9 @@ def _switched(enabled: bool) -> Action:
 def _recurring_run(wanted: Wanted, place: Place, generation: int) -> Any:
     """The API's form, not enabled yet."""
     spec = wanted.spec
-    mark = {"generation": generation, "spec": spec, "sha256": wanted.digest}
     return kfp_server_api.V2beta1RecurringRun(
         display_name=wanted.name,
-        description=f"Kept by `kubecast schedule apply`. kubecast {json.dumps(mark, sort_keys=True)}",
+        description=f"kubecast generation={generation} sha256={wanted.digest}",
         experiment_id=place.experiment_id,
         pipeline_version_reference=reference(place),
         runtime_config=kfp_server_api.V2beta1RuntimeConfig(parameters=spec["parameters"]),
@@ -260,18 +303,5 @@ def _recurring_run(wanted: Wanted, place: Place, generation: int) -> Any:
 
 def _parse(recurring: Any) -> Schedule | None:
     """None for a recurring run that ``apply`` did not make."""
-    found = _MARK.search(recurring.description or "")
-    try:
-        told = json.loads(found["told"]) if found else {}
-        return Schedule(recurring, int(told["generation"]), told["sha256"], dict(told["spec"]))
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def _changes(wanted: Wanted, now: Schedule) -> list[Change]:
-    keys = sorted(wanted.spec.keys() | now.spec.keys())
-    changed = [key for key in keys if wanted.spec.get(key) != now.spec.get(key)]
-    lines = [Change(wanted.name, key, now.spec.get(key), wanted.spec.get(key)) for key in changed]
-    if now.enabled != wanted.enabled:
-        lines.append(Change(wanted.name, "enabled", now.enabled, wanted.enabled))
-    return lines
+    mark = _MARK.fullmatch(recurring.description or "")
+    return Schedule(recurring, int(mark["generation"]), mark["digest"]) if mark else None

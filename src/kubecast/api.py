@@ -2,19 +2,21 @@
 
 import hashlib
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from kubecast.bundle import Bundle
-from kubecast.config import PARAMETERS, AllSettings, load_settings
+from kubecast.config import AllSettings, load_settings
 from kubecast.errors import ConfigError, DataError
-from kubecast.evaluation import Evaluation
+from kubecast.evaluation import LEADERBOARD, Evaluation
 from kubecast.steps.evaluate import evaluate_models
 from kubecast.steps.prepare import prepare_data
-from kubecast.steps.register import MemberPaths, Run, assemble
+from kubecast.steps.register import Run, assemble
+from kubecast.steps.run_settings import THE_RUNS, RunSettings, SearchPlan
 from kubecast.steps.stack import stack_ensemble
 from kubecast.steps.train import train_model
 from kubecast.steps.tune import Request, tune_model
@@ -96,7 +98,6 @@ def fit(
 
 
 def _run(df: pd.DataFrame, settings: AllSettings, folder: Path) -> Fitted:
-    texts = {name: getattr(settings, name).model_dump_json() for name in PARAMETERS}
     data, panel = folder / "data.parquet", folder / "panel"
     try:
         df.to_parquet(data, index=False)
@@ -104,22 +105,19 @@ def _run(df: pd.DataFrame, settings: AllSettings, folder: Path) -> Fitted:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"df: {reason}; allowed: columns of one type each, each name once") from error
     digest = hashlib.sha256(data.read_bytes()).hexdigest()
-    training = settings.training
     try:
-        prepare_data(str(data), digest, "", training.horizon or 0, "", "", texts, panel)
+        prepare_data(str(data), digest, "", RunSettings.of(settings).text(), panel)
     except DataError as error:
         raise DataError(str(error).replace(str(data), "df")) from error
-    for kind in settings.pipeline.models:
-        texts[kind] = _tuned(kind, settings, panel, texts, folder)
-    members: dict[str, MemberPaths] = {
-        kind: _train(kind, settings, panel, texts[kind], folder / kind) for kind in settings.pipeline.models
-    }
-    judged = {kind: (paths.judged, folder / kind / "judged.parquet") for kind, paths in members.items()}
-    ensemble, forecasts, evaluation = folder / "ensemble", folder / "forecasts.parquet", folder / "evaluation"
-    texts["ensemble"] = _tuned("ensemble", settings, panel, texts, folder)
-    stack_ensemble(panel, judged, texts["ensemble"], ensemble, forecasts)
-    evaluate_models(panel, ensemble, forecasts, evaluation, folder / "report.html")
-    usable = {kind: paths for kind, paths in members.items() if (paths.judged / "model.json").exists()}
+    kinds: list[str] = [*settings.pipeline.models]
+    searched = {kind: _searched(kind, settings, panel, {}, folder) for kind in kinds}
+    judged = {kind: _fit(kind, panel, folder / kind, settings=searched[kind]) for kind in kinds}
+    ensemble, evaluation = folder / "ensemble", folder / LEADERBOARD
+    stack_ensemble(panel, judged, _searched("ensemble", settings, panel, searched, folder), ensemble)
+    evaluate_models(panel, ensemble, evaluation, folder / "report.html")
+    usable = {kind: path for kind, path in judged.items() if (path / "model.json").exists()}
+    if settings.pipeline.final_fit:
+        usable = {kind: _fit(kind, panel, folder / f"{kind}-final", fitted=usable[kind]) for kind in usable}
     assemble(folder / "bundle", Run.load(panel, ensemble), usable)
     return Fitted(
         Evaluation.read(evaluation),
@@ -128,37 +126,24 @@ def _run(df: pd.DataFrame, settings: AllSettings, folder: Path) -> Fitted:
     )
 
 
-def _tuned(kind: str, settings: AllSettings, panel: Path, texts: dict[str, str], folder: Path) -> str:
-    """JSON of the settings to train with: found by a search, where ``pipeline.tuning`` asks for it."""
+def _searched(
+    kind: str, settings: AllSettings, panel: Path, searched: Mapping[str, str], folder: Path
+) -> str:
+    """JSON of the settings that a search finds; empty where ``pipeline.tuning`` asks for none."""
     tuning, space = settings.pipeline.tuning, settings.search.of(kind)
     if kind not in settings.pipeline.tuned or not space:
-        return texts[kind]
+        return ""
     if tuning.tuner == "katib":
         raise ConfigError(
             "pipeline.tuning.tuner katib: its trials are pods of a cluster; allowed here: optuna"
         )
     check_space(kind, getattr(settings, kind), space)
-    request = Request(
-        kind=kind,
-        panel_dir=panel,
-        settings=texts[kind],
-        champion="{}",
-        search=texts["search"],
-        tuning=tuning.model_dump_json(),
-        seed=settings.training.seed,
-        members={name: texts[name] for name in settings.pipeline.models} if kind == "ensemble" else {},
-    )
+    members = {each: searched[each] or THE_RUNS for each in searched}
+    request = Request.of(kind, panel, SearchPlan.of(settings).text(), members)
     pages = folder / f"trials-{kind}.csv", folder / f"tuning-{kind}.html"
-    return tune_model(request, tuning.workers, settings.pipeline.on_trainer_failure, *pages)[0]
+    return tune_model(request, tuning.workers, *pages)[0]
 
 
-def _train(kind: str, settings: AllSettings, panel: Path, text: str, folder: Path) -> MemberPaths:
-    """Fit one model as it is judged, then, if ``final_fit``, on all rows."""
-    seed, on_failure = settings.training.seed, settings.pipeline.on_trainer_failure
-    judged = folder / "judged"
-    train_model(kind, panel, text, seed, on_failure, judged, folder / "judged.parquet")
-    if not settings.pipeline.final_fit:
-        return MemberPaths(judged, judged, folder / "judged.parquet")
-    final = folder / "final"
-    train_model(kind, panel, text, seed, on_failure, final, folder / "final.parquet", fitted=judged)
-    return MemberPaths(judged, final, folder / "final.parquet")
+def _fit(kind: str, panel: Path, model: Path, **given: Any) -> Path:
+    train_model(kind, panel, model, **given)
+    return model

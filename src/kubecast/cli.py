@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
-from kubecast import cluster_cli, logs, models_cli
+from kubecast import cluster_cli, doctor_cli, logs, models_cli
 from kubecast.cluster_cli import ConfigDir, Overrides
 from kubecast.errors import ConfigError, KubecastError
 from kubecast.models_cli import RegistryUrl
@@ -34,6 +34,7 @@ app = typer.Typer(
 )
 app.add_typer(models_cli.app, name="models")
 app.add_typer(cluster_cli.app)
+app.add_typer(doctor_cli.app)
 
 _state = {"verbose": False}
 
@@ -262,7 +263,7 @@ def report(
         evaluation = Evaluation.parse(store.read_file(version, LEADERBOARD), f"{label}/{LEADERBOARD}")
         target = output or Path(f"{version.name}-{version.id}.html")
     else:
-        evaluation = Evaluation.read(Path(source))
+        evaluation = Evaluation.read(Path(source) / LEADERBOARD)
         target = output or Path(source) / "report.html"
     _write_whole(target, lambda partial: partial.write_text(render_report(evaluation), "utf-8"))
     print(f"report     {target}")

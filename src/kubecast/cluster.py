@@ -1,11 +1,14 @@
 """``cluster.yaml``: what each task asks of a cluster, decided when the pipeline is compiled."""
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from kubecast.environment import Environment, Variable
+from kubecast.gpu_nodes import GpuLabels, node_selector
 from kubecast.schedules import ConnectionSettings, Schedules
-from kubecast.settings import PositiveFloat, PositiveInt, Settings
+from kubecast.settings import PositiveInt, Settings
 
 _NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 Cpu = Annotated[str, Field(pattern=r"^([0-9]+m|[0-9]+(\.[0-9]{1,3})?)$")]
@@ -13,7 +16,6 @@ Memory = Annotated[str, Field(pattern=r"^[0-9]+(Ki|Mi|Gi|Ti)$")]
 ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
 LabelKey = Annotated[str, Field(pattern=rf"^([a-z0-9]([a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_NAME}$")]
 LabelValue = Annotated[str, Field(pattern=rf"^({_NAME})?$")]
-Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
 def _fixed(name: str) -> str:
@@ -49,8 +51,7 @@ def _not_our_own(labels: dict[str, str]) -> dict[str, str]:
     return labels
 
 
-ACCELERATORS_VARIABLE = "KUBECAST_ACCELERATORS"
-"""Of a task's pod: how many accelerators it asked for; not set where it asked for none."""
+_DAY = 86400
 
 
 class Accelerator(Settings):
@@ -106,7 +107,9 @@ class TaskSettings(Settings):
     timeout: PositiveInt = Field(default=3600, description="seconds; the deadline of one attempt")
     accelerator: Accelerator | None = None
     shared_memory: Memory | None = Field(default=None, description="size of /dev/shm, kept in memory")
-    node_selector: dict[LabelKey, LabelValue] = Field(default={})
+    node_selector: dict[LabelKey, LabelValue] = Field(
+        default={}, description="default of a task with an accelerator: gpu_nodes"
+    )
     tolerations: list[Toleration] = Field(default=[])
     affinity: list[Affinity] = Field(default=[])
 
@@ -165,12 +168,36 @@ class Tasks(Settings):
 
 
 class Retries(Settings):
-    """How often a task that fails is tried again: not one that fails on its model, which exits 0."""
+    """How long a task waits for a store or a database to come back, and how often a lost pod is replaced."""
 
-    attempts: Annotated[int, Field(ge=0, le=10)] = 2
-    backoff_seconds: PositiveInt = 30
-    backoff_factor: PositiveFloat = 2.0
-    backoff_max_seconds: PositiveInt = 600
+    removed: ClassVar[Mapping[str, str]] = {
+        "backoff_max_seconds": "Argo counts it from the start of the first attempt, so it is computed from"
+        " each task's timeout"
+    }
+
+    seconds: Annotated[int, Field(ge=0, le=3000)] = Field(
+        default=600, description="that a task may wait for faults to pass, in all"
+    )
+    attempts: Annotated[int, Field(ge=0, le=10)] = Field(
+        default=2, description="to replace a task whose pod was lost or whose process failed"
+    )
+    backoff_seconds: PositiveInt = Field(default=30, description="before the first of them")
+    backoff_factor: PositiveInt = Field(default=2, description="of each pause to the one before")
+
+    @model_validator(mode="after")
+    def _pauses_end(self) -> Self:
+        if self.pauses > _DAY:
+            raise ValueError(f"pauses of {self.pauses} seconds in all; allowed: up to {_DAY}")
+        return self
+
+    @property
+    def pauses(self) -> int:
+        """Seconds between all attempts."""
+        return sum(self.backoff_seconds * int(self.backoff_factor**number) for number in range(self.attempts))
+
+    def longest(self, timeout: int) -> int:
+        """Seconds from the start of a task's first attempt to the deadline of its last."""
+        return (self.attempts + 1) * timeout + self.pauses
 
 
 class SecretVariables(Settings):
@@ -191,27 +218,40 @@ class NoticeSettings(Settings):
     events: list[Literal["success", "failure"]] = Field(default=["success", "failure"], min_length=1)
 
 
-class KatibSettings(Settings):
-    """What the pods of Katib's trials have of their own: no launcher of Kubeflow Pipelines is in them."""
+class SearchVariables(Settings):
+    """Variables of the tasks that search alone, such as the address of the database that they share."""
 
-    service_account: ObjectName = "kubecast-trial"
+    environment: Environment = Field(default={}, description="plain variables; no secrets")
+    secrets: list[SecretVariables] = Field(default=[], description="variables from the keys of a Secret")
+
+
+class KatibSettings(Settings):
+    """Of searches by Katib; no launcher of Kubeflow Pipelines is in the pods of its trials."""
+
+    early_stopping: Literal["none", "median"] = Field(
+        default="none",
+        description="median: Katib's rule medianstop, in a container that Pod Security restricted refuses",
+    )
+    service_account: ObjectName = Field(default="kubecast-trial", description="of the trials' pods")
     endpoint: str = Field(default="", description="of the store that artifacts are in; default: its own")
     region: str = Field(default="", description="of that store")
 
 
 class TrialPod(Settings):
-    """What a trial's pod is given; made of ``cluster.yaml`` when the pipeline is compiled."""
+    """What a trial's pod is given, and what ends a trial early; from ``cluster.yaml``, as it is compiled."""
 
     image: Image
     task: TaskSettings
     run_as_user: PositiveInt
     run_as_group: Annotated[int, Field(ge=0)]
     labels: dict[LabelKey, LabelValue]
+    environment: dict[Variable, str] = Field(default={})
     secrets: list[SecretVariables]
     image_pull_secrets: list[ObjectName]
     service_account: ObjectName
     endpoint: str
     region: str
+    early_stopping: Literal["none", "median"] = "none"
 
 
 class ClusterSettings(Settings):
@@ -228,10 +268,18 @@ class ClusterSettings(Settings):
     )
     image_pull_secrets: list[ObjectName] = Field(default=[])
     gpu: bool = Field(default=True, description="false: no task asks for an accelerator")
+    gpu_nodes: GpuLabels | Annotated[dict[LabelKey, LabelValue], Field(min_length=1)] = Field(
+        default="operator", description="labels of GPU nodes, by what puts them there, or labels themselves"
+    )
+    gpu_scale_from_zero: bool = Field(
+        default=False, description="true: an autoscaler makes GPU nodes once pods wait for them"
+    )
     run_as_user: PositiveInt = 1000
     run_as_group: Annotated[int, Field(ge=0)] = 0
     labels: Annotated[dict[LabelKey, LabelValue], AfterValidator(_not_our_own)] = Field(default={})
-    secrets: list[SecretVariables] = Field(default=[])
+    environment: Environment = Field(default={}, description="plain variables of every task; no secrets")
+    secrets: list[SecretVariables] = Field(default=[], description="variables from the keys of a Secret")
+    tuning: SearchVariables = SearchVariables()
     retries: Retries = Retries()
     tasks: Tasks = Tasks()
     katib: KatibSettings = KatibSettings()
@@ -248,11 +296,39 @@ class ClusterSettings(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _each_variable_once(self) -> Self:
+        plain = self.environment | self.tuning.environment
+        for each in [*self.secrets, *self.tuning.secrets]:
+            for name in sorted(plain.keys() & each.variables.keys()):
+                raise ValueError(
+                    f"{name} is in environment and in secrets, from {each.secret}; allowed: in one of them"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _faults_pass_before_deadlines(self) -> Self:
+        for name in Tasks.model_fields:
+            timeout = getattr(self.tasks, name).timeout
+            if self.retries.seconds >= timeout:
+                raise ValueError(
+                    f"retries.seconds {self.retries.seconds}, tasks.{name}.timeout {timeout}; allowed: a"
+                    " timeout that is longer than what the task may wait for faults to pass"
+                )
+        return self
+
     def of(self, component: str) -> TaskSettings:
-        """What a component's tasks ask for; neither accelerator nor its nodes where ``gpu`` is false."""
+        """What a component's tasks ask for.
+
+        A task with an accelerator that names no nodes of its own gets those of ``gpu_nodes``; where ``gpu``
+        is false it has neither accelerator nor nodes.
+        """
         asked: TaskSettings = getattr(self.tasks, component)
-        if self.gpu or asked.accelerator is None:
+        if asked.accelerator is None:
             return asked
+        if self.gpu:
+            own = "node_selector" in asked.model_fields_set
+            return asked if own else asked.model_copy(update={"node_selector": node_selector(self.gpu_nodes)})
         nothing: dict[str, Any] = {
             "accelerator": None,
             "node_selector": {},

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipelines.cluster.client import Client
     from pipelines.cluster.following import Progress
     from pipelines.cluster.scheduling import Change, Scheduler
+    from pipelines.cluster.submitting import Place
 
 INTERRUPTED = 130  # as a shell tells it
 
@@ -45,6 +46,12 @@ Host = Annotated[
 Namespace = Annotated[
     str, typer.Option(envvar="KUBECAST_KFP_NAMESPACE", help="Profile, where Kubeflow has several users.")
 ]
+Context = Annotated[
+    str,
+    typer.Option(
+        help="Of the kubeconfig, by which the cluster is read; default: cluster.connection.context."
+    ),
+]
 TokenFile = Annotated[str, typer.Option(envvar="KUBECAST_KFP_TOKEN_FILE", help="File of a bearer token.")]
 ServiceAccount = Annotated[
     str, typer.Option(help="Of the runs' pods; default: cluster.connection.service_account.")
@@ -61,7 +68,7 @@ def submit(
     params: Annotated[
         list[str] | None,
         typer.Option(
-            "--param", help="NAME=VALUE of the pipeline, e.g. data=s3://b/demand.csv; may be repeated."
+            "--param", help="NAME=VALUE of the pipeline, e.g. data=s3://demand/demand.csv; may be repeated."
         ),
     ] = None,
     mode: Annotated[
@@ -73,6 +80,7 @@ def submit(
     namespace: Namespace = "",
     token_file: TokenFile = "",
     service_account: ServiceAccount = "",
+    context: Context = "",
     wait: Annotated[
         bool, typer.Option("--wait", help="Until the run ends; exit status 1 unless it succeeds.")
     ] = False,
@@ -84,15 +92,19 @@ def submit(
     The pipeline, its version (named by a hash of the compiled file) and the experiment are made where there
     are none yet.
     """
+    from pipelines.cluster import preflight
     from pipelines.cluster.parameters import read_assignments
     from pipelines.cluster.submitting import compile_mode, ensure_place, experiment_of, find_place
     from pipelines.cluster.submitting import submit as start
 
-    settings = _settings(config, overrides, host, namespace, token_file, service_account)
+    settings = connected_settings(config, overrides, host, namespace, token_file, service_account, context)
     experiment = experiment_of(settings)
     with tempfile.TemporaryDirectory() as folder:
         compiled = compile_mode(settings, mode, Path(folder))
         parameters = read_assignments(params or [], compiled.spec)
+        preflight.check_name(name)
+        preflight.check_run(settings, compiled, parameters, "--param ")
+        preflight.check_cluster(settings, [mode])
         client = _client(settings)
         told = {"pipeline": compiled.name, "version": compiled.version, "experiment": experiment}
         run_name = name or f"{mode}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
@@ -104,7 +116,7 @@ def submit(
     told |= {"run": run_id, "link": client.run_link(run_id)}
     if not as_json:
         _tell(told)
-    ended = _follow(client, run_id, quiet=as_json) if wait else None
+    ended = _follow(settings, client, run_id, quiet=as_json) if wait else None
     if as_json:
         print_json(told | (_progress(ended) if ended else {}))
     if ended:
@@ -118,21 +130,24 @@ def status(
     host: Host = "",
     namespace: Namespace = "",
     token_file: TokenFile = "",
+    context: Context = "",
     as_json: Json = False,
 ) -> None:
-    """Show a run's tasks: their states, how long they took, and why they failed."""
-    from kubecast.run_view import COLUMNS, rows
-    from pipelines.cluster.following import Follower
+    """Show a run's tasks: their states, how long they took, and why they failed or do not start.
 
-    client = _client(_settings(config, None, host, namespace, token_file))
-    found = Follower(client).look(run)
+    Read are, as far as you may, the run's Workflow, its pods and events, and what Kubeflow Pipelines says.
+    """
+    from kubecast.run_view import COLUMNS, details, rows
+    from pipelines.cluster.following import follower
+
+    settings = connected_settings(config, None, host, namespace, token_file, context=context)
+    client = _client(settings)
+    found = follower(client, settings.cluster.connection).look(run)
     if as_json:
         print_json(_progress(found) | {"link": client.run_link(run)})
         return
     print_table(f"{found.name}  {found.state}", COLUMNS, rows(found))
-    if found.error:
-        print(f"error      {found.error}")
-    print(f"link       {client.run_link(run)}")
+    print("\n".join([*details(found), f"source     {found.source}", f"link       {client.run_link(run)}"]))
 
 
 @schedules.command()
@@ -144,6 +159,7 @@ def apply(
     namespace: Namespace = "",
     token_file: TokenFile = "",
     service_account: ServiceAccount = "",
+    context: Context = "",
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -152,21 +168,33 @@ def apply(
     One that changed is replaced, while the runs that it started go on. Schedules that are not in the file are
     left alone. Exit status 1 when somebody else applied another version at the same time.
     """
+    from pipelines.cluster import preflight
+    from pipelines.cluster.orphans import remove_orphans
     from pipelines.cluster.scheduling import Scheduler, prepare
     from pipelines.cluster.submitting import ensure_place
 
-    settings = _settings(config, overrides, host, namespace, token_file, service_account)
+    settings = connected_settings(config, overrides, host, namespace, token_file, service_account, context)
+    connection = settings.cluster.connection
     with tempfile.TemporaryDirectory() as folder:
-        prepared = prepare(settings, names or [], Path(folder), settings.cluster.connection.service_account)
+        prepared = prepare(settings, names or [], Path(folder), connection.service_account)
+        for wanted, compiled in prepared:
+            where = f"schedule {wanted.name}: parameters."
+            preflight.check_run(settings, compiled, wanted.spec["parameters"], where)
+        modes = {each.mode for each in settings.cluster.schedules if not names or each.name in names}
+        preflight.check_cluster(settings, modes)
         client = _client(settings)
         scheduler = Scheduler(client)
         done: dict[str, str] = {}
+        places: dict[str, Place] = {}
         for wanted, compiled in prepared:
             if dry_run:
                 done[wanted.name] = scheduler.preview(wanted)
             else:
-                place = ensure_place(client, compiled, wanted.spec["experiment"])
-                done[wanted.name] = scheduler.apply(wanted, place)
+                places[wanted.name] = ensure_place(client, compiled, wanted.spec["experiment"])
+                done[wanted.name] = scheduler.apply(wanted, places[wanted.name])
+    look = "created" in done.values()
+    for line in remove_orphans(client, places, connection.context, look) if places else ():
+        print(line, file=sys.stderr)
     if as_json:
         print_json(done)
     for name, action in {} if as_json else done.items():
@@ -191,7 +219,7 @@ def diff(
 
     from pipelines.cluster.scheduling import prepare
 
-    settings = _settings(config, overrides, host, namespace, token_file, service_account)
+    settings = connected_settings(config, overrides, host, namespace, token_file, service_account)
     with tempfile.TemporaryDirectory() as folder:
         prepared = prepare(settings, names or [], Path(folder), settings.cluster.connection.service_account)
     changes = _scheduler(settings).diff([wanted for wanted, _ in prepared])
@@ -213,15 +241,15 @@ def list_schedules(
     as_json: Json = False,
 ) -> None:
     """List the schedules that `apply` made."""
-    found = _scheduler(_settings(config, None, host, namespace, token_file)).current()
+    scheduler = _scheduler(connected_settings(config, None, host, namespace, token_file))
     told = [
-        {"schedule": name, "enabled": each.enabled, **each.spec, "id": each.id}
-        for name, each in sorted(found.items())
+        {"schedule": name, "enabled": each.enabled, **scheduler.spec_of(each), "id": each.id}
+        for name, each in sorted(scheduler.current().items())
     ]
     if as_json:
         print_json(told)
         return
-    columns = ["schedule", "enabled", "cron", "mode", "version"]
+    columns = ["schedule", "enabled", "cron", "pipeline", "version"]
     print_table("Schedules", columns, [[row.get(column) for column in columns] for row in told])
 
 
@@ -234,7 +262,7 @@ def pause(
     token_file: TokenFile = "",
 ) -> None:
     """Let a schedule start no runs until it is resumed or, with `enabled: true`, applied."""
-    _scheduler(_settings(config, None, host, namespace, token_file)).switch(name, enabled=False)
+    _scheduler(connected_settings(config, None, host, namespace, token_file)).switch(name, enabled=False)
     print(f"paused     {name}")
 
 
@@ -247,7 +275,7 @@ def resume(
     token_file: TokenFile = "",
 ) -> None:
     """Let a paused schedule start runs again."""
-    _scheduler(_settings(config, None, host, namespace, token_file)).switch(name, enabled=True)
+    _scheduler(connected_settings(config, None, host, namespace, token_file)).switch(name, enabled=True)
     print(f"resumed    {name}")
 
 
@@ -260,17 +288,18 @@ def delete(
     token_file: TokenFile = "",
 ) -> None:
     """Delete a schedule; the runs that it started go on."""
-    _scheduler(_settings(config, None, host, namespace, token_file)).delete(name)
+    _scheduler(connected_settings(config, None, host, namespace, token_file)).delete(name)
     print(f"deleted    {name}")
 
 
-def _settings(
+def connected_settings(
     config: Path | None,
     overrides: list[str] | None,
     host: str,
     namespace: str,
     token_file: str,
     service_account: str = "",
+    context: str = "",
 ) -> "AllSettings":
     """The settings files, with the options that say how the cluster is reached on top."""
     from kubecast.config import load_settings, validate
@@ -282,6 +311,7 @@ def _settings(
         "namespace": namespace,
         "token_file": token_file,
         "service_account": service_account,
+        "context": context,
     }
     given = {key: value for key, value in options.items() if value}
     merged = settings.cluster.connection.model_dump() | given
@@ -324,13 +354,13 @@ def _tell_plan(
     print(f"run        {run_name}  would be created, with {parameters or 'the default parameters'}")
 
 
-def _follow(client: "Client", run_id: str, quiet: bool) -> "Progress":
+def _follow(settings: "AllSettings", client: "Client", run_id: str, quiet: bool) -> "Progress":
     from kubecast.run_view import shown
-    from pipelines.cluster.following import Follower
+    from pipelines.cluster.following import follower
 
     try:
         with shown(quiet) as show:
-            return Follower(client).wait(run_id, show)
+            return follower(client, settings.cluster.connection).wait(run_id, show)
     except KeyboardInterrupt:
         print(f"the run goes on; kubecast status {run_id} shows it", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
@@ -344,15 +374,15 @@ def _progress(progress: "Progress") -> dict[str, Any]:
 
 
 def _end(ended: "Progress") -> None:
+    from kubecast.run_view import details, summary
     from pipelines.cluster.following import SUCCEEDED
 
-    if ended.state != SUCCEEDED:
-        failed = [
-            f"{task.name}: {task.error or task.state}" for task in ended.tasks if task.state == "FAILED"
-        ]
-        why = "; ".join([ended.error, *failed] if ended.error else failed)
-        raise ClusterError(f"run {ended.run_id} ended as {ended.state}{': ' if why else ''}{why}")
-    print("state      SUCCEEDED", file=sys.stderr)
+    if ended.state == SUCCEEDED:
+        print("state      SUCCEEDED", file=sys.stderr)
+        return
+    print("\n".join(details(ended)), file=sys.stderr)
+    why = summary(ended)
+    raise ClusterError(f"run {ended.run_id} ended as {ended.state}{': ' if why else ''}{why}")
 
 
 def _row(change: "Change") -> list[Any]:

@@ -105,7 +105,9 @@ class OptimizationSettings(Settings):
     timeout: PositiveInt = Field(
         default=3600, description="seconds, after which no trial is begun, and of one trial of a model"
     )
-    pruner: Literal["median", "hyperband", "none"] = "median"
+    pruner: Literal["median", "hyperband", "none"] = Field(
+        default="median", description="Optuna's; Katib's is cluster.katib.early_stopping"
+    )
     patience: PositiveInt | None = Field(
         default=None, description="trials without a better one after which none is begun"
     )
@@ -559,7 +561,7 @@ def _check_keys(model: type[BaseModel], data: Mapping[str, Any], where: str, pre
         path = f"{prefix}.{key}" if prefix else str(key)
         field = model.model_fields.get(key) if isinstance(key, str) else None
         if field is None:
-            raise ConfigError(f"{where}: unknown key {path}; {_nearest(str(key), model.model_fields)}")
+            raise ConfigError(f"{where}: {_unknown(model, str(key), path)}")
         for nested in (field.annotation, *get_args(field.annotation)):
             if isinstance(nested, type) and issubclass(nested, BaseModel):
                 for inner, part in _mappings(value, path):
@@ -572,6 +574,13 @@ def _mappings(value: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield path, value
     for number, item in enumerate(value if isinstance(value, list) else []):
         yield from _mappings(item, f"{path}.{number}")
+
+
+def _unknown(model: type[BaseModel], key: str, path: str) -> str:
+    removed = model.removed if issubclass(model, Settings) else {}
+    if key in removed:
+        return f"{path} is no setting any more: {removed[key]}; allowed: without it"
+    return f"unknown key {path}; {_nearest(key, model.model_fields)}"
 
 
 def _nearest(key: str, known: Iterable[str]) -> str:

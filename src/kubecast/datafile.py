@@ -14,7 +14,6 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
-import obstore
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
@@ -134,11 +133,7 @@ def _stored(location: str, max_bytes: int) -> Iterator[bytes]:
     if {"?", "#"} & set(name):
         raise DataError(f"{bucket.url}/…: a URL with a query or a fragment; allowed: one without")
     try:
-        with bucket.translated(unquote(name)):
-            found = obstore.get(bucket.client, unquote(name))
-            _check_size(found.meta["size"], location, max_bytes)
-            for chunk in found.stream(min_chunk_size=CHUNK_BYTES):
-                yield bytes(chunk)
+        yield from bucket.stream(unquote(name), lambda size: _check_size(size, location, max_bytes))
     except NotFound as error:
         raise DataError(f"{location}: no such file") from error
 

@@ -7,23 +7,26 @@
     │   └── InvalidName           a model name, version or alias that is not allowed
     ├── ModelError                one model could not be fitted; the others go on
     ├── TuningError               a search cannot go on: its database or Katib fails
+    │   └── TuningUnavailable     *
     ├── RegistryError             reading from or publishing to the registry
     │   ├── NotFound              no such model, version or alias (exit status 2)
     │   ├── IntegrityError        a stored file is missing, foreign or altered
     │   ├── Conflict              another writer won; nothing was overwritten
     │   └── StoreError            the store underneath
-    │       ├── StoreUnreachable
-    │       ├── StoreTimeout
+    │       ├── StoreUnreachable  *
+    │       ├── StoreTimeout      *
+    │       ├── StoreBusy         *
     │       ├── StoreForbidden
     │       ├── BucketNotFound
     │       ├── StoreFull
     │       └── StoreUnsafe       the store ignores conditional writes
-    └── ClusterError              Kubeflow Pipelines refuses or fails
+    └── ClusterError              Kubeflow Pipelines or Kubernetes refuses or fails
         ├── ClusterUnreachable    no answer, or none in time
         ├── ClusterForbidden      it does not know who asks, or does not allow it
         ├── ClusterNotFound       no such run, schedule or pipeline (exit status 2)
         └── ClusterConflict       somebody else made or changed it first
 
+* is Unavailable too: a fault that may pass, which `kubecast.retrying` tries again.
 A message is one line: what was found, where (file, row, key), and what is allowed.
 """
 
@@ -32,6 +35,13 @@ class KubecastError(Exception):
     """Root of every error raised on purpose; ``exit_status`` is what the command exits with."""
 
     exit_status = 1
+
+
+class Unavailable(KubecastError):
+    """It does not work now and may work later; everything else is not tried again.
+
+    No address, connection refused or broken, no answer in time, an answer of 429, 500, 502, 503 or 504.
+    """
 
 
 class InputError(KubecastError):
@@ -60,6 +70,10 @@ class TuningError(KubecastError):
     """A search for better settings cannot go on: its database or Katib fails."""
 
 
+class TuningUnavailable(TuningError, Unavailable):
+    """The database of a study, or the API server with Katib, cannot be used now."""
+
+
 class RegistryError(KubecastError):
     """The registry cannot do what was asked."""
 
@@ -82,12 +96,16 @@ class StoreError(RegistryError):
     """The object store underneath failed."""
 
 
-class StoreUnreachable(StoreError):
+class StoreUnreachable(StoreError, Unavailable):
     """The store does not answer at its address."""
 
 
-class StoreTimeout(StoreError):
+class StoreTimeout(StoreError, Unavailable):
     """The store answered too slowly."""
+
+
+class StoreBusy(StoreError, Unavailable):
+    """The store answers that it cannot do it now."""
 
 
 class StoreForbidden(StoreError):
@@ -107,19 +125,23 @@ class StoreUnsafe(StoreError):
 
 
 class ClusterError(KubecastError):
-    """Kubeflow Pipelines cannot do what was asked."""
+    """Kubeflow Pipelines or Kubernetes cannot do what was asked."""
 
 
 class ClusterUnreachable(ClusterError):
-    """Kubeflow Pipelines does not answer at its address, or not in time."""
+    """Kubeflow Pipelines or Kubernetes does not answer at its address, or not in time."""
+
+
+class ClusterUnavailable(ClusterUnreachable, Unavailable):
+    """The API server of Kubernetes cannot answer a task now."""
 
 
 class ClusterForbidden(ClusterError):
-    """Kubeflow Pipelines does not know who asks, or does not allow it."""
+    """Kubeflow Pipelines or Kubernetes does not know who asks, or does not allow it."""
 
 
 class ClusterNotFound(ClusterError):
-    """Kubeflow Pipelines has no such run, schedule or pipeline."""
+    """Kubeflow Pipelines or Kubernetes has no such run, schedule, pipeline or object."""
 
     exit_status = 2
 

@@ -146,23 +146,24 @@ class Evaluation(FiniteJson):
     paired: Paired
     decision: Decision
 
-    def write(self, folder: Path) -> None:
-        """Write ``leaderboard.json``."""
-        (folder / LEADERBOARD).write_text(self.model_dump_json(indent=1), "utf-8")
+    def write(self, path: Path) -> None:
+        """Write it as JSON."""
+        path.write_text(self.model_dump_json(indent=1), "utf-8")
 
     @classmethod
-    def read(cls, folder: Path) -> Self:
+    def read(cls, path: Path) -> Self:
         """Read what ``write`` wrote.
 
         Raises:
             InputError: There is no such file.
             IntegrityError: It is not what this version of kubecast writes.
         """
-        path = folder / LEADERBOARD
         try:
             return cls.parse(path.read_bytes(), str(path))
         except FileNotFoundError as error:
-            raise InputError(f"{folder} has no {LEADERBOARD}; allowed: the output folder of a run") from error
+            raise InputError(
+                f"{path.parent} has no {path.name}; allowed: the output folder of a run"
+            ) from error
 
     @classmethod
     def parse(cls, text: bytes, source: str) -> Self:
@@ -198,34 +199,10 @@ class Evaluation(FiniteJson):
             figures |= {"champion_mase": comparison.champion_mase, "champion_gain": comparison.gain}
         return {name: value for name, value in figures.items() if value is not None}
 
-    def markdown(self) -> str:
-        """The leaderboard of the test part as a table."""
-        columns = ["model", "mase", "skill", *self.scoring]
-        lines = [
-            f"MASE with m = {self.season_length}; skill against {self.best_naive or 'no seasonal naive'}",
-            "",
-            f"| {' | '.join(columns)} |",
-            f"|{'---|' * len(columns)}",
-        ]
-        for row in self.leaderboard:
-            if row.part == "test":
-                lines.append(f"| {' | '.join(_text(getattr(row, column)) for column in columns)} |")
-        passed = "passed" if self.decision.promote else "not passed"
-        told = [
-            f"**Promotion checks {passed}**: {'; '.join(self.decision.reasons)}",
-            "",
-            f"Comparison: {self.decision.compared}",
-        ]
-        return "\n".join([*lines, "", *told, ""])
-
 
 def _ranked(rows: Sequence[SeriesRow], model: str) -> list[SeriesRow]:
     scored = [row for row in rows if (row.part, row.model) == ("test", model) and row.mase is not None]
     return sorted(scored, key=lambda row: (row.mase, row.unique_id))
-
-
-def _text(value: Any) -> str:
-    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def evaluate(

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
 from kubecast.errors import ConfigError
+from kubecast.retrying import Budget, spending
 
 FORMAT_VARIABLE = "KUBECAST_LOG_FORMAT"
 RUN_VARIABLE = "KUBECAST_RUN_ID"  # of a task's pod: the run that it is of
@@ -67,6 +68,8 @@ def bind(**fields: str) -> None:
 def step(function: Callable[P, T]) -> Callable[P, T]:
     """Make a function a step: its lines are formatted, what it binds ends with it, and so does its process.
 
+    All that it tries again spends from one budget: see ``kubecast.retrying``.
+
     An application that has set up logging keeps its own; only KFP's executor does it for nobody but itself.
     """
 
@@ -77,7 +80,8 @@ def step(function: Callable[P, T]) -> Callable[P, T]:
         if _by_executor():
             # Python would look through all that frameworks hold once more as it ends, for up to seconds.
             atexit.register(gc.freeze)
-        context = copy_context()
+        with spending(Budget.from_environment()):
+            context = copy_context()
         try:
             return context.run(function, *args, **kwargs)
         except Exception as error:

@@ -1,6 +1,7 @@
 """A run on a cluster, shown while it goes on: a table in a terminal, plain lines in a log."""
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -10,18 +11,44 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-COLUMNS = ["task", "state", "duration", "error"]
+COLUMNS = ["task", "state", "duration", "reason"]
+LOG_LINES = 15  # of a task that failed; JSON has all that were read
 _STYLES = {"SUCCEEDED": "green", "RUNNING": "cyan", "FAILED": "red", "CANCELED": "red"}
 
 
 def rows(progress: Any) -> list[list[str]]:
-    """A row of ``COLUMNS`` for each task of a run (``name``, ``state``, ``seconds``, ``error``)."""
-    return [[task.name, task.state, duration(task.seconds), task.error] for task in progress.tasks]
+    """A row of ``COLUMNS`` for each task of a run, those of a graph indented below it."""
+    return [
+        ["  " * len(task.graphs) + task.name, task.state, duration(task.seconds), task.reason]
+        for task in progress.tasks
+    ]
 
 
 def duration(seconds: float | None) -> str:
     """Hours, minutes and seconds; a dash where there are none."""
     return "-" if seconds is None else str(timedelta(seconds=int(seconds)))
+
+
+def details(progress: Any) -> list[str]:
+    """Lines on what failed or does not start: the task, its pod, its last words, and where to read on."""
+    found: list[str] = []
+    for word, tasks in (("failed", progress.failed), ("waits", progress.stuck)):
+        for task in tasks:
+            pairs = {word: _full_name(task), "reason": task.reason, "pod": task.pod, "more": task.command}
+            pairs["log kept"] = "" if task.log else task.log_uri
+            found += ["", *_pairs(pairs)]
+            found += [f"    {line}" for line in task.log[-LOG_LINES:]]
+    return (
+        found
+        + [""] * bool(found)
+        + _pairs({"error": progress.error, "more": progress.command, "note": progress.note})
+    )
+
+
+def summary(progress: Any) -> str:
+    """Why a run did not succeed, in one line."""
+    failed = [f"{task.name}: {task.reason or task.state}" for task in progress.failed]
+    return "; ".join([progress.error, *failed] if progress.error else failed)
 
 
 @contextlib.contextmanager
@@ -32,7 +59,7 @@ def shown(quiet: bool = False) -> Iterator[Callable[[Any], None]]:
         quiet: Show nothing.
 
     Yields:
-        What to call with the run whenever it may have changed (``name``, ``state``, ``tasks``).
+        What to call with the run whenever it may have changed (``name``, ``state``, ``error``, ``tasks``).
     """
     console = Console(stderr=True, quiet=quiet)
     if not console.is_terminal:
@@ -43,21 +70,39 @@ def shown(quiet: bool = False) -> Iterator[Callable[[Any], None]]:
 
 
 def _lines(console: Console) -> Callable[[Any], None]:
-    known: dict[str, str] = {}
+    known: dict[tuple[str, ...], tuple[str, bool]] = {}
+
+    def show_once(key: tuple[str, ...], state: str, name: str, reason: str) -> None:
+        if known.get(key, ("PENDING", False)) != (state, bool(reason)):  # reasons may take turns
+            why = f"  {reason}" if reason else ""
+            console.print(f"{state:<9} {name}{why}", highlight=False, markup=False, soft_wrap=True)
+        known[key] = state, bool(reason)
 
     def show(progress: Any) -> None:
+        names = Counter(task.name for task in progress.tasks)
         for task in progress.tasks:
-            if known.get(task.name, "PENDING") != task.state:
-                console.print(f"{task.state:<9} {task.name}", highlight=False, markup=False)
-            known[task.name] = task.state
+            name = task.name if names[task.name] == 1 else _full_name(task)
+            reason = task.reason if task.state in ("PENDING", "FAILED") else ""
+            show_once((*task.graphs, task.name), task.state, name, reason)
+        if not progress.ended:
+            show_once((), "PENDING", progress.name, progress.error)
 
     return show
 
 
 def _table(progress: Any) -> Table:
     table = Table(title=Text(f"{progress.name}  {progress.state}"), title_justify="left")
+    table.caption, table.caption_justify = Text(progress.error), "left"
     for column in COLUMNS:
         table.add_column(column, justify="right" if column == "duration" else "left", overflow="fold")
-    for name, state, taken, error in rows(progress):
-        table.add_row(Text(name), Text(state, style=_STYLES.get(state, "")), taken, Text(error))
+    for name, state, taken, reason in rows(progress):
+        table.add_row(Text(name), Text(state, style=_STYLES.get(state, "")), taken, Text(reason))
     return table
+
+
+def _full_name(task: Any) -> str:
+    return " / ".join([*task.graphs, task.name])
+
+
+def _pairs(pairs: dict[str, str]) -> list[str]:
+    return [f"{key:<10} {value}" for key, value in pairs.items() if value]

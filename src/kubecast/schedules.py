@@ -25,6 +25,8 @@ _FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
     ("month", 1, 12, {name: number for number, name in enumerate(_MONTHS, 1)}),
     ("day of the week", 0, 6, {name: number for number, name in enumerate(_DAYS)}),
 )
+_MAX_CRON = 255  # characters of the column that holds it
+_MAX_EXPERIMENT = 128  # bytes, likewise
 _HTTP = re.compile(r"https?://[^\s/]+(/\S*)?", re.ASCII)
 _PART = re.compile(r"(?:[*?]|(?P<first>[a-z0-9]+)(?:-(?P<last>[a-z0-9]+))?)(?:/(?P<step>[0-9]+))?", re.ASCII)
 
@@ -36,7 +38,7 @@ def six_fields(cron: str) -> str:
         cron: Five fields (minute first, as in a crontab; second 0 is put before them) or six.
 
     Raises:
-        ValueError: It has another number of fields, or one of them is not understood there.
+        ValueError: It has another number of fields, one of them is not understood there, or it is too long.
     """
     fields = cron.split()
     if len(fields) == 5:
@@ -44,6 +46,10 @@ def six_fields(cron: str) -> str:
     if len(fields) != 6:
         raise ValueError(
             f"cron {cron!r} has {len(fields)} fields; allowed: 5, minute first, or 6, second first"
+        )
+    if len(" ".join(fields)) > _MAX_CRON:
+        raise ValueError(
+            f"cron has {len(cron)} characters; allowed: {_MAX_CRON} with six fields, e.g. by ranges"
         )
     for field, (name, low, high, names) in zip(fields, _FIELDS, strict=True):
         if not all(_is_part(part, low, high, names) for part in field.lower().split(",")):
@@ -67,6 +73,12 @@ def _is_part(part: str, low: int, high: int, names: dict[str, int]) -> bool:
 def _checked_cron(cron: str) -> str:
     six_fields(cron)
     return cron
+
+
+def _group(name: str) -> str:
+    if len(name.encode()) > _MAX_EXPERIMENT:
+        raise ValueError(f"{name[:20]}… has {len(name.encode())} bytes; allowed: {_MAX_EXPERIMENT}")
+    return name
 
 
 def _address(text: str) -> str:
@@ -104,15 +116,20 @@ class ConnectionSettings(Settings):
     namespace: KubernetesName | None = Field(
         default=None, description="the profile, where Kubeflow has several users"
     )
-    experiment: str | None = Field(
+    experiment: Annotated[str, AfterValidator(_group)] | None = Field(
         default=None, min_length=1, description="groups runs; default: training.model_name"
     )
     service_account: KubernetesName | None = Field(
-        default=None, description="of the run's pods; default: the cluster's"
+        default=None, description="of the run's pods; default: Kubeflow's, which Profiles have"
     )
     token_file: str | None = Field(default=None, description="read again for each request")
     ca_file: str | None = Field(default=None, description="PEM certificates that sign the host's")
     timeout: PositiveFloat = Field(default=30.0, description="seconds that one request may take")
+    context: str | None = Field(
+        default=None,
+        min_length=1,
+        description="of the kubeconfig, to read pods; default: the current one, or the pod's cluster",
+    )
 
 
 class ScheduleSettings(Settings):

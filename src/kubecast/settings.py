@@ -1,6 +1,7 @@
 """What the models of every settings file share."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,5 +13,8 @@ PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 class Settings(BaseModel):
     """Base of every settings model: strict types, no unknown keys, immutable."""
+
+    removed: ClassVar[Mapping[str, str]] = {}
+    """Keys of earlier versions, and why they are none any more."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

@@ -1,7 +1,6 @@
 """What components tell in a pod: run as the launcher runs them, by KFP's executor in a process of its own."""
 
 import importlib
-import inspect
 import json
 import os
 import re
@@ -14,6 +13,7 @@ import pytest
 
 from components.training.train_catboost import train_catboost
 from kubecast.panel import Panel
+from kubecast.steps.run_settings import RunSettings, section
 from tests.conftest import small_settings
 from tests.unit.models.test_every_model import SETTINGS
 
@@ -23,41 +23,55 @@ POD = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBECAST_RUN_ID": "6c1d", "KUBECA
 
 
 def execute(panel: Path, folder: Path, settings: str) -> subprocess.CompletedProcess[str]:
-    """Run train_catboost as a pod does."""
-    outputs = {
-        "model": "Model",
-        "forecasts": "Dataset",
-        "metrics": "Metrics",
-        "report": "HTML",
-        "summary": "Markdown",
-    }
+    """Run train_catboost as a pod does: by the command of the compiled file."""
+    outputs = {"model": "Model", "metrics": "Metrics", "report": "HTML"}
     given = {
         "inputs": {
-            "parameterValues": {"settings": settings, "seed": 1, "on_failure": "stop"},
-            "artifacts": {"panel": _artifact("panel", "Dataset", panel)},
+            "parameterValues": {"settings": settings},
+            "artifacts": {"panel": {"artifacts": [_input("panel", panel)]}},
         },
         "outputs": {
-            "artifacts": {name: _artifact(name, kind, folder / name) for name, kind in outputs.items()},
+            "artifacts": {
+                name: {
+                    "artifacts": [
+                        {
+                            "name": name,
+                            "type": {"schemaTitle": f"system.{kind}", "schemaVersion": "0.0.1"},
+                            "uri": str(folder / name),
+                        }
+                    ]
+                }
+                for name, kind in outputs.items()
+            },
             "outputFile": str(folder / "outputs.json"),
         },
     }
-    module = Path(inspect.getfile(train_catboost.python_func))
-    words = ["--component_module_path", str(module), "--function_to_execute", "train_catboost"]
-    command = [sys.executable, "-m", "kfp.dsl.executor_main", *words, "--executor_input", json.dumps(given)]
+    [executor] = train_catboost.pipeline_spec.deployment_spec["executors"].values()
+    container = executor["container"]
+    words = [json.dumps(given) if word == "{{$}}" else word for word in container["args"]]
     environment = {key: value for key, value in os.environ.items() if key != "KUBECAST_LOG_FORMAT"}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment | POD)
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    return subprocess.run(
+        [*container["command"], *words], capture_output=True, text=True, check=False, env=environment | POD
+    )
 
 
-def _artifact(name: str, kind: str, path: Path) -> dict[str, Any]:
-    found = {"name": name, "type": {"schemaTitle": f"system.{kind}"}, "uri": str(path), "metadata": {}}
-    return {"artifacts": [found]}
+def _input(name: str, path: Path) -> dict[str, Any]:
+    """As `tests.launcher` has it, of an artifact that lies where the launcher has put it."""
+    return {
+        "name": "9",
+        "type": {"instanceSchema": ""},
+        "uri": str(path),
+        "metadata": {"display_name": name},
+    }
 
 
 @pytest.fixture
 def panel_dir(panel: Panel, tmp_path: Path) -> Path:
     panel.save(tmp_path / "panel")
     training = small_settings(checkpoint_url="s3://nowhere/checkpoints")
-    (tmp_path / "panel" / "settings.json").write_text(training.model_dump_json())
+    models: dict[str, Any] = {"catboost": section(SETTINGS["catboost"])}
+    RunSettings(training=training, models=models, seed=1, on_failure="stop").write(tmp_path / "panel")
     return tmp_path / "panel"
 
 
@@ -67,7 +81,7 @@ def test_component_in_a_pod_tells_all_in_json_and_leaves_the_executors_lines_alo
     for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}.get(name, "s3cret"))
     monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
-    done = execute(panel_dir, tmp_path / "out", SETTINGS["catboost"].model_dump_json())
+    done = execute(panel_dir, tmp_path / "out", "")
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stderr.splitlines()]
     common = {"run": "6c1d", "task": "train-catboost", "model": "catboost"}

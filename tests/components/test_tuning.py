@@ -14,18 +14,22 @@ from kubernetes import client
 
 from components.training.choose_settings import choose_settings
 from components.training.tune_katib import tune_katib
+from components.training.tune_optuna import tune_optuna
 from components.training.tune_worker import tune_worker
-from kubecast.config import load_settings
+from kubecast.config import TuningSettings, load_settings
 from kubecast.errors import ConfigError
 from kubecast.steps import tune_katib as step
-from kubecast.tuning import katib
-from kubecast.tuning.spaces import SearchSettings
+from kubecast.steps.run_settings import RunSettings, SearchPlan, section
+from kubecast.tuning.katib import client as katib_client
+from kubecast.tuning.katib import waiting
 from pipelines.pods import trial_pod
 from tests.conftest import hourly
+from tests.launcher import Launcher
 from tests.unit.steps.test_steps import prepare
 from tests.unit.steps.test_tune import BASE, SPACE
 
 EXPERIMENTS, TRIALS = (resource("kubeflow.org", "v1beta1", plural) for plural in ("experiments", "trials"))
+WORKFLOWS = resource("argoproj.io", "v1alpha1", "workflows")
 
 
 class Served:
@@ -41,6 +45,8 @@ class Served:
         async with KubernetesEmulator() as self.kmock, Server(self.kmock):
             for known in (EXPERIMENTS, TRIALS, resource("", "v1", "pods"), resource("", "v1", "events")):
                 self.kmock.resources[known] = {"namespaced": True}
+            owner = {"metadata": {"name": "kubecast-training-jhjfm", "uid": "008f565b"}}
+            self.kmock.objects[WORKFLOWS, "team-a", "kubecast-training-jhjfm"] = owner
             self.url = str(self.kmock.url).rstrip("/")
             self.ready.set()
             await self.done.wait()
@@ -54,7 +60,7 @@ class Served:
         """Let it end with two trials as soon as it is there, as Katib would."""
 
         async def end() -> str:
-            while not (names := [name for _, _, name in self.kmock.objects]):
+            while not (names := [name for kind, _, name in self.kmock.objects if kind == EXPERIMENTS]):
                 await asyncio.sleep(0.01)
             for number, depth in enumerate(("3", "4"), 1):
                 values = [{"name": "depth", "value": depth}, {"name": "learning_rate", "value": "0.3"}]
@@ -76,8 +82,8 @@ class Served:
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
-    monkeypatch.setattr(katib, "PAUSE", 0.01)
-    monkeypatch.setattr(katib, "WATCHING", 1)
+    monkeypatch.setattr(katib_client, "PAUSE", 0.01)
+    monkeypatch.setattr(waiting, "WATCHING", 1)
     server = Served()
     configuration = client.Configuration(host=server.url)
     monkeypatch.setattr(step, "connect", lambda: (client.ApiClient(configuration), "team-a"))
@@ -86,54 +92,62 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
 
 
 @pytest.fixture
-def given(tmp_path: Path) -> dict[str, Any]:
+def given(launcher: Launcher, tmp_path: Path) -> dict[str, Any]:
+    """A panel whose run searches CatBoost's settings by Katib, and what is searched."""
     panel = prepare(hourly(), tmp_path / "data", optimization={"n_trials": 2, "folds": 2})
-    return {
-        "panel": dsl.Dataset(name="panel", uri=str(panel)),
-        "kind": "catboost",
-        "settings": BASE.model_dump_json(),
-        "champion_settings": "{}",
-        "search": SearchSettings(catboost=SPACE).model_dump_json(),
-        "tuning": json.dumps({"tuner": "katib", "workers": 2}),
-        "seed": 1,
-    }
+    run = RunSettings.read(panel)
+    run.model_copy(update={"models": {**run.models, "catboost": section(BASE)}}).write(panel)
+    search = searching(tuner="katib", workers=2)
+    return {"panel": launcher.artifact(dsl.Dataset, panel), "kind": "catboost", "search": search}
+
+
+def searching(**tuning: Any) -> str:
+    return SearchPlan(tuning=TuningSettings(**tuning), spaces={"catboost": SPACE}).text()
 
 
 def test_katibs_trials_become_settings_a_table_and_a_page(
-    served: Served, given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    served: Served, launcher: Launcher, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBECAST_RUN_ID", "6c1d0d3e-run")
+    monkeypatch.setenv("KUBECAST_WORKFLOW", "kubecast-training-jhjfm")
     settings = load_settings(None, ["cluster.katib.endpoint=http://store:9000"])
     pod = trial_pod("kubecast-catboost:1", settings.cluster.of("train_catboost"), settings)
-    found = dsl.Dataset(name="found", uri=str(tmp_path / "found.json"))
     served.end_the_experiment()
-    tune_katib.python_func(**given, trial_pod=pod.model_dump_json(), trials=found)
+    searched = launcher.run(tune_katib, **given, trial_pod=pod.model_dump_json())
     name = served.ended.result(5)
     assert name.startswith("kubecast-catboost-")
     assert len(name) <= 40
     made = served.kmock.objects[EXPERIMENTS, "team-a", name].raw
     assert made["metadata"]["labels"]["kubecast/run"] == "6c1d0d3e-run"
+    [owner] = made["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"], owner["uid"]) == ("Workflow", "kubecast-training-jhjfm", "008f565b")
     container = made["spec"]["trialTemplate"]["trialSpec"]["spec"]["template"]["spec"]["containers"][0]
     variable = json.loads(container["env"][0]["value"])
     assert variable["panel"] == given["panel"].uri
     assert variable["store"] == {"endpoint": "http://store:9000", "region": ""}
-    assert variable["settings"] == json.loads(given["settings"])
+    assert variable["settings"] == BASE.model_dump(mode="json")
+    assert {"name": "KUBECAST_RETRY_SECONDS", "value": "600"} in container["env"]
 
-    outputs = {
-        "trials": dsl.Dataset(name="trials", uri=str(tmp_path / "trials.csv")),
-        "metrics": dsl.Metrics(name="metrics", uri=str(tmp_path / "metrics.json")),
-        "report": dsl.HTML(name="report", uri=str(tmp_path / "report.html")),
-    }
-    chosen = choose_settings.python_func(**given, found=found, on_failure="stop", **outputs)
-    assert json.loads(chosen)["depth"] in (BASE.depth, 3)
-    assert len((tmp_path / "trials.csv").read_text().splitlines()) == 3
-    assert outputs["metrics"].metadata["best_error"] == pytest.approx(0.1)
-    assert json.loads((tmp_path / "metrics.json").read_text()) == outputs["metrics"].metadata
-    assert "Katib, 2 workers" in (tmp_path / "report.html").read_text()
+    chosen = launcher.run(choose_settings, **given, found=searched["trials"])
+    assert json.loads(chosen["Output"])["depth"] in (BASE.depth, 3)
+    assert len(Path(chosen["trials"].path).read_text().splitlines()) == 3
+    assert chosen["metrics"].metadata["best_error"] == pytest.approx(0.1)
+    assert json.loads(Path(chosen["metrics"].path).read_text()) == chosen["metrics"].metadata
+    assert "Katib, 2 workers" in Path(chosen["report"].path).read_text()
 
 
-def test_worker_needs_the_database(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_optuna_searches_what_the_run_says(launcher: Launcher, given: dict[str, Any]) -> None:
+    given["search"] = searching()
+    found = launcher.run(tune_optuna, **given, processes=1)
+    assert json.loads(found["Output"])["iterations"] == BASE.iterations
+    assert len(Path(found["trials"].path).read_text().splitlines()) == 3
+    assert "Tuning of catboost" in Path(found["report"].path).read_text()
+
+
+def test_worker_needs_the_database(
+    launcher: Launcher, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("KUBECAST_OPTUNA_URL", raising=False)
-    tuning = '{"tuner": "optuna", "storage": "database", "workers": 2}'
+    given["search"] = searching(tuner="optuna", storage="database", workers=2)
     with pytest.raises(ConfigError, match="KUBECAST_OPTUNA_URL is not set"):
-        tune_worker.python_func(**{**given, "tuning": tuning}, worker=1)
+        launcher.run(tune_worker, **given, worker=1)

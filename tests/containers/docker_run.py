@@ -1,19 +1,42 @@
-"""Runs a compiled pipeline through `kfp.local.DockerRunner`, in a process of its own: it changes `print`."""
+"""Runs a compiled pipeline through `kfp.local.DockerRunner`, in a process of its own: it changes `print`.
+
+Tasks get the executor input that the launcher of a cluster writes, in place of the local runner's.
+"""
 
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from kfp import local
+from google.protobuf import json_format
+from kfp import dsl, local
 from kfp.components import load_component_from_file
+from kfp.local import executor_input_utils
+
+from pipelines.local import task_outputs
+from tests.launcher import as_launcher_writes
 
 
 def main(compiled: str, arguments: dict[str, Any], root: str, runner: dict[str, Any], outputs: str) -> None:
     local.init(runner=local.DockerRunner(**runner), pipeline_root=root)
-    task = load_component_from_file(compiled)(**arguments)
-    found = {name: getattr(value, "path", value) for name, value in task.outputs.items()}
-    Path(outputs).write_text(json.dumps(found))
+    construct = executor_input_utils.construct_executor_input
+    executor_input_utils.construct_executor_input = lambda **given: _rewritten(construct(**given))
+    with task_outputs() as made:
+        load_component_from_file(compiled)(**arguments)
+    Path(outputs).write_text(json.dumps(made))
+
+
+def _rewritten(message: Any) -> Any:
+    told = as_launcher_writes(json_format.MessageToDict(message))
+    values = told.get("inputs", {}).get("parameterValues", {})
+    for name, value in values.items():
+        if (
+            value == dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER
+        ):  # of a run that is started by hand: its own
+            values[name] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    message.Clear()
+    return json_format.ParseDict(told, message)
 
 
 if __name__ == "__main__":

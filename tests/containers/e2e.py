@@ -22,6 +22,7 @@ import yaml
 from kubecast.cluster import ClusterSettings
 from kubecast.models.artifact import read_status
 from kubecast.registry import Registry
+from kubecast.registry.object_store import ObjectStore
 from kubecast.sample import write_sample
 from tests.containers.image_registry import ImageRegistry
 from tests.containers.podman import Podman
@@ -48,11 +49,10 @@ def podman() -> Iterator[Podman]:
 
 
 @pytest.fixture(scope="module")
-def store(seaweed: Seaweed) -> Iterator[dict[str, str]]:
-    """The variables that an S3 client needs, here and in every container."""
-    seaweed.create_bucket("kubecast")
-    variables = seaweed.environment("writer")
-    with pytest.MonkeyPatch.context() as patch:
+def store() -> Iterator[dict[str, str]]:
+    """The overlay's own store: the variables that an S3 client needs, here and in every container."""
+    with Seaweed(as_shipped=True) as server, pytest.MonkeyPatch.context() as patch:
+        variables = server.environment()
         for name, value in variables.items():
             patch.setenv(name, value)
         yield variables
@@ -71,7 +71,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass(frozen=True)
 class Finished:
-    outputs: dict[str, str]
+    outputs: dict[str, dict[str, Any]]
     log: str
 
 
@@ -124,9 +124,12 @@ def call(*words: str, **variables: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def data(root: Path) -> str:
-    write_sample(root / "demand.csv")
-    return str(root / "demand.csv")
+def data(store: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The sample in a bucket, as the how-to puts it there; the first file makes the bucket."""
+    sample = tmp_path_factory.mktemp("data") / "demand.csv"
+    write_sample(sample)
+    ObjectStore("s3://kubecast").write("demand.csv", [sample.read_bytes()])
+    return "s3://kubecast/demand.csv"
 
 
 @pytest.fixture(scope="module")
@@ -143,10 +146,10 @@ def trained(run: Callable[..., Finished], data: str) -> Finished:
 
 
 def test_training_publishes_a_version_with_every_model(trained: Finished) -> None:
-    version = Registry.open("s3://kubecast/registry").resolve(trained.outputs["version"])
+    version = Registry.open("s3://kubecast/registry").resolve(trained.outputs["register-model"]["Output"])
     assert version.aliases == ("champion",)
     assert version.metadata["image"] == f"kubecast-base:{TAG}"
-    board = json.loads((Path(trained.outputs["evaluation"]) / "leaderboard.json").read_text())
+    board = json.loads(Path(trained.outputs["evaluate-models"]["evaluation"]).read_text())
     judged = {row["model"] for row in board["leaderboard"] if row["part"] == "test"}
     assert judged >= {*MODELS, "ensemble", "seasonal_naive_336"}
 
@@ -164,7 +167,7 @@ def test_each_task_runs_in_its_own_image(trained: Finished) -> None:
 
 
 def test_tasks_write_as_the_images_user(trained: Finished, root: Path) -> None:
-    written = [path for path in root.rglob("*") if path.is_file() and path.name != "demand.csv"]
+    written = [path for path in root.rglob("*") if path.is_file()]
     assert written
     assert {(path.stat().st_uid, path.stat().st_gid) for path in written} == {(1000, 0)}
 
@@ -179,10 +182,9 @@ def test_batch_forecast_in_the_serving_image_equals_the_production_forecast(
         model="forecaster",
         destination="s3://kubecast/batches",
     )
-    found = pd.read_parquet(batch.outputs["forecasts"])
-    pd.testing.assert_frame_equal(
-        found, pd.read_parquet(trained.outputs["forecast"]), check_dtype=False, rtol=1e-5, atol=1e-5
-    )
+    found = pd.read_parquet(batch.outputs["batch-forecast"]["forecasts"])
+    published = pd.read_parquet(trained.outputs["register-model"]["forecast"])
+    pd.testing.assert_frame_equal(found, published, check_dtype=False, rtol=1e-5, atol=1e-5)
 
 
 def test_searches_run_in_the_images_of_their_models(run: Callable[..., Finished], data: str) -> None:
@@ -198,8 +200,8 @@ def test_searches_run_in_the_images_of_their_models(run: Callable[..., Finished]
     used = Counter(re.findall(r"Found image 'localhost/kubecast-([a-z]+):", tuned.log))
     assert used == Counter(base=5, serving=2, catboost=3)  # searched, as judged, and for production
     for kind in ("catboost", "ensemble"):
-        assert len(pd.read_csv(tuned.outputs[f"trials_{kind}"])) == 2
-        assert f"Tuning of {kind}" in Path(tuned.outputs[f"tuning_{kind}"]).read_text()
+        assert len(pd.read_csv(tuned.outputs[f"tune-{kind}"]["trials"])) == 2
+        assert f"Tuning of {kind}" in Path(tuned.outputs[f"tune-{kind}"]["report"]).read_text()
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,8 @@
-"""Studies in a real PostgreSQL, which Debian's package brings: `make test-database`, as root."""
+"""Studies in a real PostgreSQL, which Debian's package brings: `make test-database`, as root.
+
+User, database and the variables that tasks open it by are those of `manifests/components/optuna-postgres` and
+`configs/clusters/dev.yaml`.
+"""
 
 import shutil
 import signal
@@ -8,16 +12,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import optuna
 import pytest
+import yaml
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from kubecast import retrying
+from kubecast.errors import TuningError
 from kubecast.steps.tune import Request, run_worker, tune_model
 from kubecast.tuning import study as studies
+from kubecast.tuning.database import connect
+from tests.clock import Clock
 from tests.conftest import hourly
 from tests.unit.steps.test_steps import prepare
 from tests.unit.steps.test_tune import asked
@@ -27,12 +37,22 @@ TRIALS = 24
 WORKER = (
     "from kubecast.steps import tune; from kubecast.tuning import study; study.HEARTBEAT = 1; tune.main()"
 )
+ROOT = Path(__file__).parents[2]
+MANIFEST = ROOT / "manifests/components/optuna-postgres/postgres.yaml"
 BINARIES = max(Path("/usr/lib/postgresql").glob("*/bin"))
 
 
+@dataclass
+class Server:
+    """PostgreSQL, as the user postgres, with an empty database at `url`."""
+
+    url: str
+    start: Callable[[], object]
+    stop: Callable[[], object]
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of an empty database of a server that runs as the user postgres."""
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("postgresql")
     folder.chmod(0o755)
     for parent in (folder.parent, folder.parent.parent):
@@ -41,7 +61,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     shutil.chown(folder, "postgres")
     as_postgres = ["runuser", "-u", "postgres", "--"]
     data = folder / "data"
-    how = ["--auth=scram-sha-256", f"--pwfile={folder / 'password'}", "--username=kubecast"]
+    user, database, variables = shipped()
+    how = ["--auth=scram-sha-256", f"--pwfile={folder / 'password'}", f"--username={user}"]
     run = partial(subprocess.run, check=True, stdout=subprocess.DEVNULL)
     run([*as_postgres, BINARIES / "initdb", "-D", data, *how])
     with socket.socket() as free:
@@ -49,15 +70,42 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         port = free.getsockname()[1]
     options = f"-p {port} -h 127.0.0.1 -k {folder} -F"
     control = [*as_postgres, BINARIES / "pg_ctl", "-D", data, "-w"]
-    run([*control, "-o", options, "-l", folder / "log", "start"])
-    yield f"postgresql://kubecast:secret@127.0.0.1:{port}/postgres"
-    run([*control, "-m", "immediate", "stop"])
+    start = partial(run, [*control, "-o", options, "-l", folder / "log", "start"])
+    stop = partial(run, [*control, "-m", "immediate", "stop"])
+    start()
+    with pytest.MonkeyPatch.context() as environment:
+        (password,) = variables.keys() - {studies.URL_VARIABLE}
+        environment.setenv(password, "secret")
+        run([BINARIES / "createdb", "-h", "127.0.0.1", "-p", str(port), "-U", user, database])
+        url = variables[studies.URL_VARIABLE].replace("@kubecast-postgres/", f"@127.0.0.1:{port}/")
+        yield Server(url, start, stop)
+    stop()
+
+
+@pytest.fixture
+def server(postgres: Server) -> str:
+    """The URL of its database."""
+    return postgres.url
+
+
+def shipped() -> tuple[str, str, dict[str, str]]:
+    """User and database that the manifest makes, and the variables of tasks of the overlay `dev`."""
+    items = yaml.safe_load_all(MANIFEST.read_text())
+    (server,) = (item for item in items if item["kind"] == "StatefulSet")
+    (container,) = server["spec"]["template"]["spec"]["containers"]
+    made = {variable["name"]: variable["value"] for variable in container["env"]}
+    cluster = yaml.safe_load((ROOT / "configs/clusters/dev.yaml").read_text())["cluster"]
+    searching = cluster["tuning"]
+    secrets = {each["secret"]: each["variables"] for each in searching["secrets"]}
+    url = {studies.URL_VARIABLE: searching["environment"][studies.URL_VARIABLE]}
+    return made["POSTGRES_USER"], made["POSTGRES_DB"], url | secrets["kubecast-postgres"]
 
 
 @pytest.fixture
 def request_(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Request:
     monkeypatch.setenv(studies.URL_VARIABLE, server)
     monkeypatch.setattr(studies, "HEARTBEAT", 1)
+    monkeypatch.setenv(retrying.VARIABLE, "600")
     panel = prepare(
         hourly(), tmp_path / "tuned", optimization={"n_trials": TRIALS, "folds": 2, "pruner": "none"}
     )
@@ -114,7 +162,7 @@ def test_every_trial_of_killed_workers_is_accounted_for(
     assert [worker.wait() for worker in killed] == [-signal.SIGKILL] * 2
 
     paths = tmp_path / "trials.csv", tmp_path / "report.html"
-    _, outcome = tune_model(request_, 1, "stop", *paths)
+    _, outcome = tune_model(request_, 1, *paths)
     trials = tried(request_, server)
     again = {number for trial in trials for number in trial.system_attrs.get("retry_history", [])}
     lost = [trial for trial in trials if trial.number in again]
@@ -130,6 +178,50 @@ def test_every_trial_of_killed_workers_is_accounted_for(
     assert f"Study <code>kubecast-catboost-{request_.key()[:16]}</code>" in page
     assert "optuna-dashboard" in page
     assert "secret" not in page
+
+
+def test_search_goes_on_when_the_database_has_restarted(
+    request_: Request, postgres: Server, tmp_path: Path
+) -> None:
+    request = request_.model_copy(update={"seed": 9})
+    workers = [started(request) for _ in range(2)]
+    for _ in range(2):
+        count = len(tried(request, postgres.url))
+        wait_for(lambda count=count: len(tried(request, postgres.url)) >= count + 2)  # type: ignore[misc]
+        postgres.stop()  # in the middle of trials; "immediate" is how a killed server ends
+        time.sleep(3)  # over several signs of life
+        postgres.start()
+    assert [worker.wait() for worker in workers] == [0, 0]
+    _, outcome = tune_model(request, 1, tmp_path / "trials.csv", tmp_path / "report.html")
+    assert outcome.trials["complete"] >= TRIALS - 2  # one that lost its sign of life may be tried again
+    assert not [trial for trial in tried(request, postgres.url) if trial.state == TrialState.RUNNING]
+
+
+def test_server_that_is_away_at_first_is_waited_for_and_a_wrong_password_is_not(
+    postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgres.url.replace("postgresql:", "postgresql+psycopg:")
+    postgres.stop()
+    clock = Clock(during=lambda number: postgres.start() and None if number == 2 else None)
+    with retrying.spending(clock.budget(600)):
+        storage = connect(url, "database", 20)
+    assert len(clock.pauses) == 2
+    postgres.stop()
+    clock = Clock(during=lambda number: postgres.start() and None if number == 2 else None)
+    with retrying.spending(clock.budget(600)):
+        storage.get_all_studies()
+    assert len(clock.pauses) == 2
+    storage.remove_session()
+    storage.engine.dispose()
+    clock = Clock()
+    for password, wrong in (("secret", f"{url.rpartition('/')[0]}/none"), ("wrong", url)):
+        monkeypatch.setenv("PGPASSWORD", password)
+        with (
+            retrying.spending(clock.budget(600)),
+            pytest.raises(TuningError, match=r"^database cannot be used: OperationalError$"),
+        ):
+            connect(wrong, "database", 20)
+    assert not clock.pauses
 
 
 def test_workers_that_begin_at_once_share_one_study(request_: Request, server: str, tmp_path: Path) -> None:
@@ -150,7 +242,7 @@ def test_processes_of_one_task_share_the_processors(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     request = request_.model_copy(update={"seed": 8})
-    _, outcome = tune_model(request, 2, "stop", tmp_path / "trials.csv", tmp_path / "report.html")
+    _, outcome = tune_model(request, 2, tmp_path / "trials.csv", tmp_path / "report.html")
     assert TRIALS <= sum(outcome.trials.values()) < TRIALS + 2
     told = capfd.readouterr().err + caplog.text  # of the processes, and of this one
     assert told.count(" complete ") == outcome.trials["complete"] >= TRIALS

@@ -53,9 +53,9 @@ def test_a_run_publishes_to_a_bucket_and_forecasts_come_from_it(s3_url: str, tmp
     }
     outputs = run_compiled(compiled, arguments, tmp_path / "batch", caching=False, tell=lambda _: None)
     batch = read_batch(f"{s3_url}/batches", "forecaster")
-    assert (batch.batch, batch.model) == (outputs["batch"], version)
+    assert (batch.batch, batch.model) == (outputs["batch-forecast"]["Output"], version)
     [content] = open_store(f"{s3_url}/batches").stream(f"forecaster/{batch.path}")
-    assert content == Path(outputs["forecasts"]).read_bytes()
+    assert content == Path(outputs["batch-forecast"]["forecasts"]).read_bytes()
 
 
 def test_a_checkpoint_in_a_bucket_is_found_by_the_next_attempt(s3_url: str) -> None:

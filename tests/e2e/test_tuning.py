@@ -36,7 +36,7 @@ def test_tuning_finds_settings_that_are_trained_published_and_taken_up_by_the_ne
         return json.loads(done.stdout), executed(tmp_path, "out")
 
     told, ran = run("tune")
-    assert "tune-optuna" in ran
+    assert "tune-catboost" in ran
     trials = pd.read_csv(tmp_path / "out" / "trials-catboost.csv")
     assert len(trials) == 4
     assert "Tuning of catboost" in (tmp_path / "out" / "tuning-catboost.html").read_text()
@@ -51,7 +51,7 @@ def test_tuning_finds_settings_that_are_trained_published_and_taken_up_by_the_ne
     again, ran = run("tune")
     assert (again["version"], ran) == (told["version"], ["resolve-inputs"])
     retrained, ran = run("retrain")
-    assert "tune-optuna" not in ran
+    assert "tune-catboost" not in ran
     shown = kubecast(
         "models", "show", retrained["version"], "--registry", str(tmp_path / "out" / "registry"), "--json"
     )

@@ -30,7 +30,15 @@ NAMESPACES = {
     "store-keys": "kubecast",
 }
 SHARED = {"multi-user", "standalone"}  # whose namespace others own and use too
+# What Kubeflow Pipelines makes in its own namespace and in Profiles, by Secret and key.
+OF_KFP = {("mlpipeline-minio-artifact", "accesskey"), ("mlpipeline-minio-artifact", "secretkey")}
 OWN_PODS = {"matchLabels": {"app.kubernetes.io/name": "kubecast"}}
+
+KFP_EDIT = {
+    "apiGroup": "rbac.authorization.k8s.io",
+    "kind": "ClusterRole",
+    "name": "kubeflow-pipelines-edit",
+}
 
 Object = dict[str, Any]
 
@@ -277,13 +285,31 @@ def test_rights_end_at_the_namespace_and_name_what_they_give(overlay: str) -> No
         for rule in role["rules"]:
             assert "*" not in rule["apiGroups"] + rule["resources"] + rule["verbs"]
             if {"secrets", "configmaps"} & set(rule["resources"]):
-                assert rule["verbs"] == ["get"]
+                ours = rule.get("resourceNames") == ["kubecast-heartbeats"]
+                assert rule["verbs"] == (["patch"] if ours else ["get"])
                 assert rule["resourceNames"]
     for binding in of_kind(overlay, "RoleBinding"):
+        subjects = [(subject["name"], subject["namespace"]) for subject in binding["subjects"]]
+        if binding["metadata"]["name"] == "kubecast-submitter":
+            assert subjects == [("kubecast-submitter", NAMESPACES[overlay])]
+            assert binding["roleRef"] == KFP_EDIT
+            continue
         assert binding["roleRef"]["kind"] == "Role"
         assert binding["roleRef"]["name"] in {role["metadata"]["name"] for role in roles}
-        assert [subject["name"] for subject in binding["subjects"]] == ["kubecast-pipeline"]
-        assert [subject["namespace"] for subject in binding["subjects"]] == [NAMESPACES[overlay]]
+        assert subjects == [("kubecast-pipeline", NAMESPACES[overlay])]
+
+
+def test_runs_may_read_their_workflow_and_nothing_else_of_argo(overlay: str) -> None:
+    rules = named(overlay, "Role", "kubecast-pipeline")["rules"]
+    argo = {rule["resources"][0]: rule["verbs"] for rule in rules if rule["apiGroups"] == ["argoproj.io"]}
+    assert argo == {"workflows": ["get"], "workflowtaskresults": ["create", "patch"]}
+
+
+def test_a_ci_job_submits_by_an_account_of_its_own_where_pipelines_has_users(overlay: str) -> None:
+    accounts = [item["metadata"]["name"] for item in of_kind(overlay, "ServiceAccount")]
+    bindings = [item["metadata"]["name"] for item in of_kind(overlay, "RoleBinding")]
+    several_users = overlay != "standalone"
+    assert ("kubecast-submitter" in accounts) is ("kubecast-submitter" in bindings) is several_users
 
 
 def test_katib_gets_the_rights_that_its_client_uses(overlay: str) -> None:
@@ -293,11 +319,23 @@ def test_katib_gets_the_rights_that_its_client_uses(overlay: str) -> None:
         for resource in rule["resources"]
     }
     assert given == {
-        "experiments": ["create", "delete", "get", "list", "watch"],
+        "experiments": ["create", "delete", "get", "list", "patch", "watch"],
         "trials": ["get", "list", "watch"],
+        "suggestions": ["get"],
         "pods": ["list"],
         "events": ["list"],
+        "workflows": ["get"],
+        "configmaps": ["patch"],
     }
+
+
+def test_a_viewer_reads_runs_and_no_secret_and_is_nobody_yet(overlay: str) -> None:
+    rules = named(overlay, "Role", "kubecast-viewer")["rules"]
+    assert all(sorted(rule["verbs"]) == ["get", "list", "watch"] for rule in rules)
+    resources = {resource for rule in rules for resource in rule["resources"]}
+    assert resources == {"workflows", "pods", "pods/log", "events"}
+    bound = [item["roleRef"]["name"] for item in of_kind(overlay, "RoleBinding")]
+    assert "kubecast-viewer" not in bound
 
 
 def test_only_the_pods_of_a_run_hold_a_token(overlay: str) -> None:
@@ -321,7 +359,13 @@ def test_policies_in_a_shared_namespace_hold_for_own_pods_alone(overlay: str) ->
 
 def test_a_shared_namespace_keeps_its_owners_settings_and_room(overlay: str) -> None:
     kinds = {"Namespace", "ConfigMap", "ResourceQuota", "LimitRange"}
-    assert {item["kind"] for item in of_kind(overlay, *kinds)} == (set() if overlay in SHARED else kinds)
+    found = [item for item in of_kind(overlay, *kinds) if item["metadata"]["name"] != "kubecast-heartbeats"]
+    assert {item["kind"] for item in found} == (set() if overlay in SHARED else kinds)
+
+
+def test_every_overlay_has_the_heartbeats_that_trials_read(overlay: str) -> None:
+    heartbeats = named(overlay, "ConfigMap", "kubecast-heartbeats")
+    assert "data" not in heartbeats  # what is applied once more leaves those of searches that go on
 
 
 def test_a_quota_has_a_limit_range_beside_it(overlay: str) -> None:
@@ -334,7 +378,7 @@ def test_a_quota_has_a_limit_range_beside_it(overlay: str) -> None:
 
 
 def test_the_launcher_may_read_the_secret_that_it_is_told_of(overlay: str) -> None:
-    for settings in of_kind(overlay, "ConfigMap"):
+    for settings in (item for item in of_kind(overlay, "ConfigMap") if "providers" in item.get("data", {})):
         provider = yaml.safe_load(settings["data"]["providers"])["s3"]["default"]
         credentials = provider["credentials"]
         assert credentials["fromEnv"] is (overlay == "production")
@@ -346,3 +390,69 @@ def test_the_launcher_may_read_the_secret_that_it_is_told_of(overlay: str) -> No
             )
             assert credentials["secretRef"]["secretName"] in rule["resourceNames"]
         assert settings["data"]["defaultPipelineRoot"].startswith("s3://")
+
+
+def test_argo_archives_no_log_where_the_store_of_pipelines_has_no_keys(overlay: str) -> None:
+    found = [
+        item for item in of_kind(overlay, "ConfigMap") if item["metadata"]["name"] == "artifact-repositories"
+    ]
+    assert len(found) == (0 if overlay in SHARED else 1)
+    for item in found:
+        (key,) = item["data"]
+        chosen = item["metadata"]["annotations"]["workflows.argoproj.io/default-artifact-repository"]
+        assert chosen == key
+        assert yaml.safe_load(item["data"][key]) == {"archiveLogs": False}
+
+
+def settings_of(overlay: str) -> Object:
+    """The settings file for an overlay; nothing for one of the tests."""
+    path = ROOT / "configs" / "clusters" / f"{overlay}.yaml"
+    assert path.exists() is (ROOT / "manifests" / "overlays" / overlay).exists()
+    return dict(yaml.safe_load(path.read_text(encoding="utf-8"))["cluster"]) if path.exists() else {}
+
+
+def secrets_of_pods(overlay: str) -> set[tuple[str, str]]:
+    """Secret and key, of each that a server of the overlay reads."""
+    variables = [variable for each in containers(overlay) for variable in each.get("env", [])]
+    references = [variable["valueFrom"]["secretKeyRef"] for variable in variables if "valueFrom" in variable]
+    volumes = [volume["secret"] for pod in pods(overlay) for volume in pod["volumes"] if "secret" in volume]
+    return {(found["name"], found["key"]) for found in references} | {
+        (found["secretName"], item["key"]) for found in volumes for item in found["items"]
+    }
+
+
+def test_settings_of_an_overlay_name_its_account_and_secrets(overlay: str) -> None:
+    if not (settings := settings_of(overlay)):
+        return
+    accounts = {item["metadata"]["name"] for item in of_kind(overlay, "ServiceAccount")}
+    assert settings["connection"]["service_account"] in accounts
+    assert settings["connection"].get("namespace", "kubeflow") == NAMESPACES[overlay]
+    secrets = settings.get("secrets", []) + settings.get("tuning", {}).get("secrets", [])
+    named = {(each["secret"], key) for each in secrets for key in each["variables"].values()}
+    assert named == (OF_KFP if overlay in SHARED else secrets_of_pods(overlay))
+
+
+def test_settings_of_an_overlay_name_the_store_that_its_launcher_writes_to(overlay: str) -> None:
+    environment = settings_of(overlay).get("environment", {})
+    if "AWS_ENDPOINT_URL" not in environment:
+        return
+    providers = named(overlay, "ConfigMap", "kfp-launcher")["data"]["providers"]
+    launcher = yaml.safe_load(providers)["s3"]["default"]
+    assert environment["AWS_ENDPOINT_URL"] == f"http://{launcher['endpoint']}"
+    assert (environment["AWS_ALLOW_HTTP"], environment["AWS_REGION"]) == ("true", launcher["region"])
+    name, _, port = launcher["endpoint"].partition(":")
+    assert [each["port"] for each in named(overlay, "Service", name)["spec"]["ports"]] == [int(port)]
+
+
+def test_settings_of_an_overlay_name_its_database(overlay: str) -> None:
+    environment = settings_of(overlay).get("tuning", {}).get("environment", {})
+    if "KUBECAST_OPTUNA_URL" not in environment:
+        return
+    (container,) = named(overlay, "StatefulSet", "kubecast-postgres")["spec"]["template"]["spec"][
+        "containers"
+    ]
+    made = {variable["name"]: variable["value"] for variable in container["env"]}
+    url = f"postgresql://{made['POSTGRES_USER']}@kubecast-postgres/{made['POSTGRES_DB']}"
+    assert environment["KUBECAST_OPTUNA_URL"] == url
+    ports = named(overlay, "Service", "kubecast-postgres")["spec"]["ports"]
+    assert [each["port"] for each in ports] == [5432]

@@ -14,7 +14,9 @@ from pipelines.cluster.connection import connect
 
 from ..kfp_api import KfpApi
 
-SMALL = ["pipeline.models=[catboost]", "training.horizon=6"]
+IMAGES = ["cluster.image_repository=ghcr.io/team", "cluster.image_tag=0.1.0-0123456789ab"]
+REGISTRY = "training.model_registry.path=s3://demand/registry"
+SMALL = ["pipeline.models=[catboost]", "training.horizon=6", REGISTRY, *IMAGES]
 SET = [word for text in SMALL for word in ("--set", text)]
 
 
@@ -41,7 +43,10 @@ def folder_with(folder: Path, schedules: str, connection: str = "{}") -> Path:
     """A configuration folder with these schedules, and the smallest pipeline."""
     folder.mkdir(exist_ok=True)
     (folder / "pipeline.yaml").write_text("pipeline:\n  models: [catboost]\n")
-    (folder / "training.yaml").write_text("training:\n  model_name: demand\n  horizon: 6\n")
-    (folder / "cluster.yaml").write_text(f"cluster:\n  connection: {connection}\n  schedules:\n{schedules}")
+    training = "model_name: demand\n  horizon: 6\n  model_registry: {path: s3://demand/registry}\n"
+    (folder / "training.yaml").write_text(f"training:\n  {training}")
+    images = "image_repository: ghcr.io/team\n  image_tag: 0.1.0-0123456789ab\n"
+    cluster = f"  {images}  connection: {connection}\n  schedules:\n{schedules}"
+    (folder / "cluster.yaml").write_text(f"cluster:\n{cluster}")
     load_settings(folder)
     return folder

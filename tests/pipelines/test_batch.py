@@ -57,10 +57,10 @@ def test_it_forecasts_new_data_with_the_champion(tmp_path: Path) -> None:
     }
     outputs = run_compiled(compiled, arguments, tmp_path / "out", caching=False, tell=lambda _: None)
     batch = read_batch(str(tmp_path / "batches"), "forecaster")
-    assert outputs["batch"] == batch.batch
+    assert outputs["batch-forecast"]["Output"] == batch.batch
     assert batch.model == (published / "published").read_text()
     stored = pd.read_parquet(tmp_path / "batches" / "forecaster" / batch.path)
-    pd.testing.assert_frame_equal(stored, pd.read_parquet(outputs["forecasts"]))
+    pd.testing.assert_frame_equal(stored, pd.read_parquet(outputs["batch-forecast"]["forecasts"]))
 
 
 def test_run_that_fails_tells_so(tmp_path: Path, webhook: Webhook) -> None:

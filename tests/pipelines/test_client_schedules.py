@@ -1,7 +1,6 @@
 """`kubecast schedule`, against a real HTTP server."""
 
 import dataclasses
-import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,25 +14,32 @@ from kubecast.errors import ClusterConflict, ClusterError, ClusterUnreachable, C
 from pipelines.cluster.scheduling import ATTEMPTS, Scheduler, Wanted, prepare
 from pipelines.cluster.submitting import Place, ensure_place, reference
 
-from ..kfp_api import NOW, Failure, KfpApi, Request
+from ..kfp_api import NOW, Failure, KfpApi
+from ..kfp_http import Request
 from .cluster_fixtures import client, folder_with, invoke, told
 
 NIGHTLY = """\
     - name: nightly-retrain
       cron: "0 2 * * *"
       mode: retrain
-      parameters: {data: "s3://b/demand.csv", horizon: 12}
+      parameters: {data: "s3://demand/demand.csv", horizon: 12}
 """
 SCORE = """\
     - name: hourly-score
       cron: "0 30 * * * *"
       mode: score
-      parameters: {data: "s3://b/new.csv", destination: "s3://b/out"}
+      parameters: {data: "s3://demand/new.csv", destination: "s3://demand/out"}
       max_concurrency: 3
       no_catchup: false
       enabled: false
 """
-ANY_FILE = Path(__file__).parents[2] / "configs" / "pipeline.yaml"
+PIPELINE = """\
+pipelineInfo: {name: p}
+schemaVersion: 2.1.0
+root:
+  inputDefinitions:
+    parameters: {horizon: {parameterType: NUMBER_INTEGER, isOptional: true}}
+"""
 SPEC = {"cron": "0 0 2 * * *", "parameters": {}, "max_concurrency": 1, "no_catchup": True}
 
 
@@ -44,16 +50,18 @@ def api() -> Iterator[KfpApi]:
 
 
 @pytest.fixture
-def place(api: KfpApi) -> Place:
+def place(api: KfpApi, tmp_path: Path) -> Place:
     """A pipeline, a version and an experiment that are there."""
     there = client(api)
     pipeline = there.create_pipeline("p")
-    version = there.upload_version(pipeline, "v", ANY_FILE)
+    compiled = tmp_path / "p.yaml"
+    compiled.write_text(PIPELINE)
+    version = there.upload_version(pipeline, "v", compiled)
     return Place(pipeline, version, there.create_experiment("e"))
 
 
 def wanted(enabled: bool = True, **changes: Any) -> Wanted:
-    more = {"mode": "retrain", "version": "v", "experiment": "e", "service_account": None}
+    more = {"pipeline": "p", "version": "v", "experiment": "e", "service_account": None}
     return Wanted("nightly", {**SPEC, **more, **changes}, enabled)
 
 
@@ -74,8 +82,8 @@ def test_apply_makes_what_the_file_says(api: KfpApi, tmp_path: Path) -> None:
     nightly, score = api.recurring.values()
     assert nightly.trigger.cron_schedule.cron == "0 0 2 * * *"
     assert nightly.runtime_config.parameters == {
-        "as_of": "[[ScheduledTime.2006-01-02T15:04:05Z]]",
-        "data": "s3://b/demand.csv",
+        "as_of": "scheduled",
+        "data": "s3://demand/demand.csv",
         "horizon": 12,
     }
     assert "as_of" not in score.runtime_config.parameters  # it would make every batch another one
@@ -159,7 +167,7 @@ def _run(place: Place, recurring: str) -> Any:
     "changes",
     [
         {"cron": "0 0 3 * * *"},
-        {"mode": "score"},
+        {"pipeline": "q"},
         {"version": "w"},
         {"parameters": {"horizon": 1}},
         {"max_concurrency": 2},
@@ -326,9 +334,7 @@ def test_one_who_is_overtaken_is_told(api: KfpApi, tmp_path: Path) -> None:
             Scheduler(client(api)).apply(other, place)
 
     api.before = before
-    (tmp_path / "configs" / "cluster.yaml").write_text(
-        f"cluster:\n  schedules:\n{NIGHTLY.replace('0 2', '0 4')}"
-    )
+    folder(tmp_path, NIGHTLY.replace("0 2", "0 4"))
     found = invoke("schedule", "apply", "--config", where, "--host", api.host)
     assert states(api) == [("nightly-retrain", "0 0 5 * * *", "ENABLED")]
     assert (found.stdout, found.return_value) == ("overtaken  nightly-retrain\n", 1)
@@ -425,19 +431,60 @@ def test_list_reads_every_page(api: KfpApi, place: Place) -> None:
         scheduler.apply(dataclasses.replace(wanted(), name=f"schedule-{number}"), place)
     found = told("schedule", "list", "--host", api.host)
     assert [each["schedule"] for each in found] == [f"schedule-{number}" for number in range(5)]
-    assert (
-        found[0].items()
-        >= {"cron": "0 0 2 * * *", "mode": "retrain", "version": "v", "enabled": True}.items()
-    )
     printed = invoke("schedule", "list", "--host", api.host).stdout
-    assert all(text in printed for text in ("schedule-4", "0 0 2 * * *", "retrain"))
+    assert all(text in printed for text in ("schedule-4", "0 0 2 * * *", "p", "v"))
+    assert api.lines("GET").count("GET /pipelines/ID") == 2  # once for each command
 
 
-def test_description_says_what_it_is_made_of(api: KfpApi, place: Place) -> None:
+def test_list_tells_what_the_recurring_run_itself_says(api: KfpApi, place: Place) -> None:
+    Scheduler(client(api)).apply(wanted(parameters={"horizon": 12}, no_catchup=False), place)
+    assert told("schedule", "list", "--host", api.host) == [
+        {
+            "schedule": "nightly",
+            "enabled": True,
+            "cron": "0 0 2 * * *",
+            "pipeline": "p",
+            "version": "v",
+            "parameters": {"horizon": 12},
+            "max_concurrency": 1,
+            "no_catchup": False,
+            "experiment": "e",
+            "service_account": "pipeline-runner",
+            "id": next(iter(api.recurring)),
+        }
+    ]
+
+
+def test_list_tells_the_id_of_what_was_deleted(api: KfpApi, place: Place) -> None:
+    Scheduler(client(api)).apply(wanted(), place)
+    api.fail("GET /pipelines/", 404, "gone")
+    (found,) = told("schedule", "list", "--host", api.host)
+    assert (found["pipeline"], found["version"]) == (place.pipeline_id, place.version_id)
+
+
+def test_account_that_the_cluster_fills_in_is_no_change(api: KfpApi, place: Place) -> None:
+    scheduler = Scheduler(client(api))
+    scheduler.apply(wanted(), place)
+    changes = scheduler.diff([wanted(cron="0 0 3 * * *")])
+    assert [change.key for change in changes] == ["cron"]
+
+
+def test_description_fits_its_column(api: KfpApi, place: Place) -> None:
+    scheduler = Scheduler(client(api))
+    scheduler.apply(wanted(parameters={"horizon": 12}), place)
+    (made,) = api.recurring.values()
+    assert made.description == f"kubecast generation=1 sha256={scheduler.schedules()[0].digest}"
+    assert len(made.description) < 100
+
+
+def test_description_that_is_too_long_is_refused_as_by_mysql(api: KfpApi, place: Place) -> None:
     Scheduler(client(api)).apply(wanted(), place)
     (made,) = api.recurring.values()
-    mark = json.loads(made.description.partition(" kubecast ")[2])
-    assert mark == {"generation": 1, "sha256": wanted().digest, "spec": dict(wanted().spec)}
+    made.description, made.recurring_run_id = "x" * 256, None
+    with pytest.raises(ClusterError, match=r"500 .*Data too long for column 'Description' at row 1"):
+        client(api).create_recurring_run(made)
+    assert len(api.recurring) == 1
+    assert len(api.scheduled_workflows) == 2
 
 
 STEPS = ["GET /recurringruns", "POST /recurringruns$", "DELETE", ":enable"]

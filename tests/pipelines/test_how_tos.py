@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from kubecast.config import load_settings
+from kubecast.registry.object_store import ObjectStore
 from pipelines.cluster import following
 from tests.seaweed import Seaweed
 
@@ -19,6 +22,7 @@ from .cluster_fixtures import invoke
 from .test_client_submit import SUCCEEDS
 
 ROOT = Path(__file__).parents[2]
+BEARER = "abc"
 KUBECAST = ".venv/bin/kubecast "
 ON_A_CLUSTER = ("kubectl ", "export ", "make ")
 
@@ -27,9 +31,13 @@ Follow = Callable[[str], list[str]]
 
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[KfpApi]:
+    """KFP for several users, as the overlay `dev` has it: without token and namespace it answers nothing."""
     with KfpApi() as server:
         server.script = SUCCEEDS
+        server.health["multi_user"] = True
+        server.namespaces, server.token = {"kubecast"}, BEARER
         monkeypatch.setenv("KUBECAST_KFP_HOST", server.host)
+        monkeypatch.setenv("KUBECAST_KFP_TOKEN", BEARER)
         monkeypatch.setattr(following, "INTERVAL", 0.0)
         yield server
 
@@ -37,7 +45,8 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[KfpApi]:
 @pytest.fixture
 def follow(api: KfpApi, seaweed: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Follow:
     """Do what a how-to says, in a new folder, and return what its commands print."""
-    seaweed.create_bucket("demand")
+    for bucket in ("demand", "mlpipeline"):
+        seaweed.create_bucket(bucket)
     for name, value in seaweed.environment("writer").items():
         monkeypatch.setenv(name, value)
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
@@ -59,12 +68,17 @@ def follow(api: KfpApi, seaweed: Seaweed, tmp_path: Path, monkeypatch: pytest.Mo
 
 def do(line: str, runs: list[str]) -> str:
     if line.startswith(KUBECAST):
-        words = [runs[-1] if word == "RUN" else word for word in shlex.split(line)[1:]]
+        words = [runs[-1] if word == "RUN" else word for word in shlex.split(line, comments=True)[1:]]
         found = invoke(*words)
-        assert not found.exit_code, line
+        assert not found.exit_code, found.output
+        assert not found.return_value, found.output
         return found.output
     if not line.startswith(ON_A_CLUSTER):
-        subprocess.run(shlex.split(line), check=True)
+        words = [
+            sys.executable if word == ".venv/bin/python" else word
+            for word in shlex.split(line, comments=True)
+        ]
+        subprocess.run(words, check=True)
     return ""
 
 
@@ -88,6 +102,12 @@ def merge(found: dict[str, Any], changes: dict[str, Any]) -> None:
 
 def test_first_run(follow: Follow, api: KfpApi) -> None:
     printed = "".join(follow("first-run"))
+    assert "ok         store: s3://demand/registry takes, returns and deletes an object" in printed
+    settings = load_settings(Path("demand"))
+    assert settings.cluster.environment["AWS_ENDPOINT_URL"] == "http://kubecast-seaweedfs:8333"
+    assert settings.cluster.connection.namespace == "kubecast"
+    for url, name in [("s3://demand", "demand.csv"), ("s3://mlpipeline", "kubecast/demand.csv")]:
+        assert ObjectStore(url).read(name)[0] == Path("demand.csv").read_bytes()
     trained, scored = api.runs.values()
     assert trained.service_account == "kubecast-pipeline"
     assert trained.runtime_config.parameters == {"data": "s3://demand/demand.csv"}
@@ -103,11 +123,18 @@ def test_first_run(follow: Follow, api: KfpApi) -> None:
 def test_gpu_nodes(follow: Follow) -> None:
     follow("gpu-nodes")
     _, platform = yaml.safe_load_all(Path("pipeline.yaml").read_text())
-    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    assert executors["exec-train-lstm"]["nodeSelector"]["labels"] == {
-        "cloud.google.com/gke-accelerator": "nvidia-tesla-t4"
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values()
+    pods = {pod["podMetadata"]["labels"]["kubecast/task"]: pod for pod in executors}
+    labels = {task: pod["nodeSelector"]["labels"] for task, pod in pods.items() if "nodeSelector" in pod}
+    lstm = {"cloud.google.com/gke-accelerator": "nvidia-tesla-t4"}
+    transformer = {"cloud.google.com/gke-gpu": "true"}
+    assert labels == {
+        "train-lstm": lstm,
+        "final-lstm": lstm,
+        "train-transformer": transformer,
+        "final-transformer": transformer,
     }
-    assert executors["exec-train-lstm"]["tolerations"]
+    assert pods["train-lstm"]["tolerations"]
 
 
 def test_nightly_run(follow: Follow, api: KfpApi) -> None:

@@ -27,7 +27,7 @@ SETTINGS = [
 ]
 
 
-@images.component(base_image=images.BASE)
+@dsl.component(base_image=images.BASE, install_kfp_package=False)  # its source, which is in no image
 def work(word: str, page: dsl.Output[dsl.HTML]) -> str:
     """Do what the word says."""
     from pathlib import Path
@@ -47,12 +47,16 @@ def work(word: str, page: dsl.Output[dsl.HTML]) -> str:
     return word.upper()
 
 
+@dsl.pipeline(name="inner")
+def inner(word: str) -> str:
+    """Work."""
+    return work(word=word).outputs["Output"]
+
+
 @dsl.pipeline(name="small")
 def small(word: str) -> str:
-    """Work under another name."""
-    done = work(word=word)
-    done.set_display_name("shown")
-    return done.outputs["Output"]
+    """Work inside a graph of its own."""
+    return inner(word=word).outputs["Output"]
 
 
 @pytest.fixture(scope="module")
@@ -115,16 +119,26 @@ def test_other_lines_are_no_error_of_kubecast(line: str) -> None:
     assert _error(line) is None
 
 
-def test_pipeline_returns_its_outputs_and_tells_its_tasks(compiled: Path, tmp_path: Path) -> None:
+def test_run_returns_what_tasks_made_and_tells_of_them(compiled: Path, tmp_path: Path) -> None:
     told: list[Progress] = []
     found = run_compiled(compiled, {"word": "fine"}, tmp_path, caching=False, tell=told.append)
-    assert found == {"Output": "FINE"}
+    assert found["work"]["Output"] == "FINE"
+    assert Path(found["work"]["page"]).read_text() == "fine"
     assert told == [
-        Progress("shown", "started"),
+        Progress("work", "started"),
         Progress("steps", "running", 1, 2),
-        Progress("shown", "finished"),
+        Progress("work", "finished"),
     ]
     assert "Executing task" in (tmp_path / "run.log").read_text()
+
+
+def test_outputs_of_tasks_that_were_run_before_are_found_again(compiled: Path, tmp_path: Path) -> None:
+    runs = [
+        run_compiled(compiled, {"word": "fine"}, tmp_path, caching=True, tell=lambda event: None)
+        for _ in range(2)
+    ]
+    assert runs[0] == runs[1]
+    assert len(list((tmp_path / "artifacts").glob("small-*/work"))) == 1
 
 
 @pytest.mark.parametrize("asked", ["json", "plain"])
@@ -138,7 +152,7 @@ def test_warning_of_a_step_reaches_who_runs_it_once_under_the_tasks_name(
     run_compiled(compiled, {"word": "warned"}, tmp_path, caching=False, tell=told.append)
     message = "no notice was sent: KUBECAST_NOTICE_URL holds no URL; allowed: https://…"
     assert [event for event in told if event.state == "warning"] == [
-        Progress("shown", "warning", message=message)
+        Progress("work", "warning", message=message)
     ]
     assert (tmp_path / "run.log").read_text().count(message) == 1
 
@@ -177,7 +191,7 @@ def test_child_writes_parameters_as_they_are(
     monkeypatch.setattr(builtins, "print", print)  # KFP's runner replaces it
     job = {"compiled": str(compiled), "arguments": {"word": "a"}, "root": str(tmp_path), "caching": False}
     main([json.dumps(job), str(tmp_path / "outputs.json")])
-    assert json.loads((tmp_path / "outputs.json").read_text()) == {"Output": "A"}
+    assert json.loads((tmp_path / "outputs.json").read_text())["work"]["Output"] == "A"
 
 
 def test_only_what_was_made_is_copied(tmp_path: Path) -> None:
@@ -185,8 +199,8 @@ def test_only_what_was_made_is_copied(tmp_path: Path) -> None:
     made.mkdir()
     output.mkdir()
     (made / "page").write_text("new")
-    outputs = {name: str(made / "none") for name in ("forecast", "backtest", "evaluation")}
-    _collect({**outputs, "report": str(made / "page")}, output)
+    evaluated = {"evaluation": str(made / "none"), "report": str(made / "page")}
+    _collect({"evaluate-models": evaluated, "register-model": {"forecast": str(made / "none")}}, output)
     assert {path.name: path.read_text() for path in output.iterdir()} == {"report.html": "new"}
 
 

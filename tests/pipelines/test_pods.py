@@ -12,7 +12,7 @@ from kubecast.config import load_settings
 from kubecast.errors import ConfigError
 from kubecast.schedules import Mode
 from pipelines.compiling import compile_pipeline
-from pipelines.pods import SHARED_MEMORY, label_of
+from pipelines.pods import SHARED_MEMORY, label_of, trial_pod
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SET = [
@@ -72,14 +72,27 @@ def test_every_executor_has_requests_and_limits(both: Any) -> None:
 def test_every_executor_is_retried_with_backoff_and_has_a_deadline(both: Any) -> None:
     spec, pods = both
     assert set(tasks(spec)) == set(pods) == set(containers(spec))
-    for task in tasks(spec).values():
+    for name, task in tasks(spec).items():
         assert task["retryPolicy"] == {
             "maxRetryCount": 2,
             "backoffDuration": "30s",
-            "backoffFactor": 2.0,
-            "backoffMaxDuration": "600s",
+            "backoffFactor": 2.0,  # Argo refuses 2.5
+            "backoffMaxDuration": f"{3 * int(pods[name]['activeDeadlineSeconds']) + 30 + 60}s",
         }
-    assert all(int(pod["activeDeadlineSeconds"]) > 0 for pod in pods.values())
+
+
+def test_no_pause_or_deadline_of_a_retry_forbids_the_next(tmp_path: Path) -> None:
+    retries = ["cluster.retries={attempts: 3, backoff_seconds: 10, backoff_factor: 3}"]
+    spec, _ = compiled(tmp_path, *retries, "cluster.tasks.train_lstm.timeout=1000")
+    policy = tasks(spec)["exec-train-lstm"]["retryPolicy"]
+    assert policy["backoffMaxDuration"] == f"{4 * 1000 + 10 + 30 + 90}s"
+    none, _ = compiled(tmp_path, "cluster.retries.attempts=0", "cluster.tasks.train_lstm.timeout=1000")
+    assert tasks(none)["exec-train-lstm"]["retryPolicy"]["backoffMaxDuration"] == "1000s"
+
+
+def test_every_pod_is_told_how_long_it_may_wait_for_a_fault_to_pass(tmp_path: Path) -> None:
+    for found in containers(compiled(tmp_path, "cluster.retries.seconds=7")[0]).values():
+        assert {"name": "KUBECAST_RETRY_SECONDS", "value": "7"} in found["env"]
 
 
 def test_every_pod_runs_as_a_numeric_user_that_is_not_root(both: Any) -> None:
@@ -101,14 +114,12 @@ def test_every_pod_is_labelled_and_pulls_with_the_secret(both: Any) -> None:
 
 def test_every_pod_knows_its_run_and_its_task_under_the_dashboards_name(both: Any) -> None:
     spec, pods = both
-    found = {
-        "KUBECAST_RUN_ID": "metadata.labels['pipeline/runid']",
-        "KUBECAST_TASK": "metadata.labels['kubecast/task']",
-    }
-    for pod in pods.values():
-        assert found.items() <= {each["name"]: each["fieldPath"] for each in pod["fieldPathAsEnv"]}.items()
+    run = {"name": "KUBECAST_RUN_ID", "fieldPath": "metadata.labels['pipeline/runid']"}
+    assert all(run in pod["fieldPathAsEnv"] for pod in pods.values())
     names = {label: task["taskInfo"]["name"] for label, task in tasks(spec).items()}
     assert {label: pod["podMetadata"]["labels"]["kubecast/task"] for label, pod in pods.items()} == names
+    for label, found in containers(spec).items():
+        assert {"name": "KUBECAST_TASK", "value": names[label]} in found["env"]
 
 
 def test_secrets_come_by_reference_alone(both: Any) -> None:
@@ -118,7 +129,8 @@ def test_secrets_come_by_reference_alone(both: Any) -> None:
         assert [each["secretName"] for each in more] == (["hook"] if "notify" in name else [])
         assert secret["secretName"] == "object-store"
         assert secret["keyToEnv"] == [{"secretKey": "access", "envVar": "AWS_ACCESS_KEY_ID"}]
-    assert not [found for found in containers(spec).values() if "env" in found]
+    plain = {each["name"] for found in containers(spec).values() for each in found["env"]}
+    assert plain == {"KUBECAST_TASK", "KUBECAST_RETRY_SECONDS"}
 
 
 def test_images_come_from_the_repository_with_their_tag_or_by_digest(both: Any) -> None:
@@ -127,7 +139,7 @@ def test_images_come_from_the_repository_with_their_tag_or_by_digest(both: Any) 
         assert re.fullmatch(tagged + r"|registry\.example\.com/base@sha256:0{64}", found["image"])
 
 
-NETWORKS = {f"exec-train-{kind}{final}" for kind in ("lstm", "transformer") for final in ("", "-2")}
+NETWORKS = {f"exec-{stage}-{kind}" for kind in ("lstm", "transformer") for stage in ("train", "final")}
 
 
 @pytest.mark.parametrize(("gpu", "image"), [("true", "tensorflow-gpu"), ("false", "tensorflow")])
@@ -154,7 +166,7 @@ def test_trainers_of_networks_get_their_accelerator_and_their_nodes(tmp_path: Pa
     spec, pods = compiled(tmp_path)
     asking = {name for name, found in containers(spec).items() if "accelerator" in found["resources"]}
     assert asking == NETWORKS
-    for name in ("exec-train-lstm", "exec-train-lstm-2"):
+    for name in ("exec-train-lstm", "exec-final-lstm"):
         pod = pods[name]
         assert pod["nodeSelector"]["labels"] == {"nvidia.com/gpu.product": "NVIDIA-A10"}
         assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
@@ -167,12 +179,66 @@ def test_trainers_of_networks_get_their_accelerator_and_their_nodes(tmp_path: Pa
         )
 
 
+def selectors(folder: Path, *overrides: str, mode: Mode = "tune") -> dict[str, dict[str, str]]:
+    """The node selector of every executor that has one, by the name of its task."""
+    path = compile_pipeline(
+        load_settings(CONFIGS, ["training.horizon=48", *overrides]), folder / "p.yaml", mode
+    )
+    _, platform = yaml.safe_load_all(path.read_text())
+    pods = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values()
+    found = {pod["podMetadata"]["labels"]["kubecast/task"]: pod.get("nodeSelector") for pod in pods}
+    return {task: selector["labels"] for task, selector in found.items() if selector}
+
+
+GPU_TASKS = {f"{step}-{kind}" for step in ("train", "final", "tune") for kind in ("lstm", "transformer")}
+
+
+@pytest.mark.parametrize(
+    ("override", "labels"),
+    [
+        (None, {"nvidia.com/gpu.present": "true"}),
+        ("cluster.gpu_nodes=gke", {"cloud.google.com/gke-gpu": "true"}),
+        ("cluster.gpu_nodes={pool: a10}", {"pool": "a10"}),
+    ],
+)
+def test_every_task_of_a_network_selects_gpu_nodes_by_default(
+    tmp_path: Path, override: str | None, labels: dict[str, str]
+) -> None:
+    found = selectors(tmp_path, *([override] if override else []))
+    assert found == dict.fromkeys(GPU_TASKS, labels)
+
+
+def test_a_tasks_own_node_selector_holds_for_its_search_and_its_final_fit(tmp_path: Path) -> None:
+    found = selectors(tmp_path, "cluster.tasks.train_lstm.node_selector={pool: a10}")
+    own = {task for task, labels in found.items() if labels == {"pool": "a10"}}
+    assert own == {task for task in GPU_TASKS if task.endswith("lstm")}
+
+
+@pytest.mark.parametrize("override", ["cluster.gpu_nodes=none", "cluster.gpu=false"])
+def test_no_nodes_are_selected_where_none_is_to_be(tmp_path: Path, override: str) -> None:
+    assert selectors(tmp_path, override) == {}
+
+
+@pytest.mark.parametrize(("gpu", "labels"), [("true", {"nvidia.com/gpu.present": "true"}), ("false", {})])
+def test_trials_of_katib_select_the_nodes_that_the_training_does(
+    tmp_path: Path, gpu: str, labels: dict[str, str]
+) -> None:
+    settings = load_settings(CONFIGS, ["training.horizon=48", f"cluster.gpu={gpu}"])
+    pod = trial_pod("kubecast-tensorflow:1", settings.cluster.of("train_lstm"), settings)
+    assert pod.task.node_selector == labels
+    over = ["pipeline.tuning.tuner=katib", f"cluster.gpu={gpu}"]
+    assert set(selectors(tmp_path, *over)) <= GPU_TASKS
+    compiled_in = (tmp_path / "p.yaml").read_text()
+    assert ('"node_selector":{"nvidia.com/gpu.present":"true"}' in compiled_in) == bool(labels)
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_pod_is_told_how_many_accelerators_it_asked_for(tmp_path: Path, count: int) -> None:
     _, pods = compiled(tmp_path, f"cluster.tasks.train_lstm.accelerator.count={count}")
     told = {"name": "KUBECAST_ACCELERATORS", "fieldPath": "metadata.annotations['kubecast/accelerators']"}
     assert {name for name, pod in pods.items() if told in pod["fieldPathAsEnv"]} == NETWORKS
-    assert pods["exec-train-lstm"]["podMetadata"]["annotations"] == {"kubecast/accelerators": str(count)}
+    annotations = pods["exec-train-lstm"]["podMetadata"]["annotations"]
+    assert annotations["kubecast/accelerators"] == str(count)
     _, pods = compiled(tmp_path, "cluster.gpu=false")
     assert "accelerators" not in str(pods).lower()
 
@@ -233,7 +299,6 @@ def test_success_is_told_by_an_ordinary_last_task(tmp_path: Path) -> None:
     assert set(tasks["notify-success"]["dependentTasks"]) == {"evaluate-models", "register-model"}
     assert not [name for name, task in tasks.items() if "notify-success" in task.get("dependentTasks", [])]
     assert "exit-handler" not in str(spec)
-    assert "outputDefinitions" in spec["root"]
     assert [name for name, pod in pods.items() if "KUBECAST_NOTICE_URL" in str(pod)] == [
         "exec-notify-success"
     ]
@@ -242,15 +307,16 @@ def test_success_is_told_by_an_ordinary_last_task(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["train", "score"])
 def test_failure_is_told_by_the_exit_handler_which_lacks_nothing(tmp_path: Path, mode: Mode) -> None:
     spec, pods = told(mode, "cluster.notices.events=[failure]", folder=tmp_path)
-    tasks = spec["root"]["dag"]["tasks"]
-    assert set(tasks) == {"exit-handler-1", "notify-failure"}
-    handler = tasks["notify-failure"]
+    root = spec["root"]["dag"]["tasks"]
+    assert set(root) == {"exit-handler-1", "notify-failure"}
+    handler = root["notify-failure"]
     assert handler["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
     given = {name: told.get("runtimeValue") for name, told in handler["inputs"]["parameters"].items()}
-    assert given["run_id"] == {"constant": "{{$.pipeline_job_uuid}}"}  # whole, or it is not replaced
+    read = {each["name"]: each["fieldPath"] for each in pods["exec-notify-failure"]["fieldPathAsEnv"]}
+    assert read["KUBECAST_WORKFLOW"] == "metadata.labels['workflows.argoproj.io/workflow']"
     assert given["dashboard"] == {"constant": "https://kf.example.com/pipeline"}
-    inside = spec["components"]["comp-exit-handler-1"]["dag"]["tasks"].values()
-    assert {task["retryPolicy"]["maxRetryCount"] for task in [handler, *inside]} == {2}
+    inside = {label: task["retryPolicy"]["maxRetryCount"] for label, task in tasks(spec).items()}
+    assert inside == dict.fromkeys(containers(spec), 2)
     assert {task.get("cachingOptions", {}).get("enableCache", False) for task in [handler]} == {False}
     secrets = [name for name, pod in pods.items() if "KUBECAST_NOTICE_URL" in str(pod)]
     assert secrets == ["exec-notify-failure"]

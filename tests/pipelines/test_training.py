@@ -10,9 +10,17 @@ from typing import Any
 import pytest
 import yaml
 
-from kubecast.config import AllSettings, PipelineSettings, TrainingSettings, load_settings
+from kubecast.config import (
+    SECTIONS,
+    AllSettings,
+    PipelineSettings,
+    TrainingSettings,
+    load_settings,
+    parse_settings,
+)
 from kubecast.errors import ConfigError
 from pipelines.compiling import MAX_BYTES, compile_pipeline
+from tests.pipelines.graphs import graphs, named, upstream
 
 KINDS = ["arima", "lstm", "transformer", "catboost"]
 QUICK = Path(__file__).parents[2] / "configs" / "quick"
@@ -33,42 +41,32 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return compiled(tmp_path_factory.mktemp("compiled"))
 
 
-def tasks(spec: dict[str, Any]) -> dict[str, Any]:
-    found = spec["root"]["dag"]["tasks"]
-    assert isinstance(found, dict)
-    return found
-
-
-def named(spec: dict[str, Any]) -> dict[str, Any]:
-    """Tasks by the name that the dashboard shows."""
-    return {task["taskInfo"]["name"]: task for task in tasks(spec).values()}
-
-
-def upstream(spec: dict[str, Any], task: dict[str, Any]) -> set[str]:
-    names = {key: value["taskInfo"]["name"] for key, value in tasks(spec).items()}
-    return {names[key] for key in task.get("dependentTasks", [])}
-
-
 def test_graph_is_the_one_of_the_design(spec: dict[str, Any]) -> None:
-    found = {name: upstream(spec, task) for name, task in named(spec).items()}
-    trained = {f"train-{kind}" for kind in KINDS}
+    found = {name: upstream(spec, name) for name in named(spec)}
     assert found == {
         "resolve-inputs": set(),
         "prepare-data": {"resolve-inputs"},
-        **{f"train-{kind}": {"resolve-inputs", "prepare-data"} for kind in KINDS},
-        "stack-ensemble": {"resolve-inputs", "prepare-data", *trained},
+        "train": {"resolve-inputs", "prepare-data"},
+        **{f"train-{kind}": set() for kind in KINDS},
+        "stack-ensemble": {"prepare-data", "train"},
         "forecast-champion": {"resolve-inputs", "prepare-data"},
         "evaluate-models": {"prepare-data", "stack-ensemble", "forecast-champion"},
-        **{f"final-{kind}": {"resolve-inputs", "prepare-data", f"train-{kind}"} for kind in KINDS},
+        "final-fit": {"resolve-inputs", "prepare-data", "train"},
+        **{f"final-{kind}": set() for kind in KINDS},
         "register-model": {
             "resolve-inputs",
             "prepare-data",
             "stack-ensemble",
             "evaluate-models",
-            *trained,
-            *(f"final-{kind}" for kind in KINDS),
+            "final-fit",
         },
     }
+
+
+def test_key_of_every_task_is_its_name(spec: dict[str, Any]) -> None:
+    """KFP's API tells of tasks by their keys."""
+    keys = [key for graph in graphs(spec) for key in graph["tasks"]]
+    assert sorted(keys) == sorted(named(spec))
 
 
 def test_parameters_and_their_defaults(spec: dict[str, Any]) -> None:
@@ -89,22 +87,23 @@ def test_parameters_and_their_defaults(spec: dict[str, Any]) -> None:
     assert found["horizon"] == {"defaultValue": 48.0, "parameterType": "NUMBER_INTEGER"}
     assert found["season_lengths"]["defaultValue"] == "48,336"
     assert found["registry"]["defaultValue"] == "/app/models"
-    for name in sections:
-        text = found[f"{name}_settings"]["defaultValue"]
-        assert json.loads(text) == json.loads(
-            getattr(
-                AllSettings(training=TrainingSettings(horizon=48, season_lengths=[48, 336])), name
-            ).model_dump_json()
-        )
+    texts = {name: json.loads(found[f"{name}_settings"]["defaultValue"]) for name in sections}
+    assert texts.pop("training") == {"horizon": 48, "season_lengths": [48, 336]}
+    assert list(texts.values()) == [{}] * len(texts)
 
 
-def test_each_trainer_reads_its_own_settings_alone(spec: dict[str, Any]) -> None:
+def test_parameters_hold_what_is_not_the_default_and_mean_the_same(tmp_path: Path) -> None:
+    settings = load_settings(QUICK)
+    path = compile_pipeline(settings, tmp_path / "quick.yaml")
+    found = next(yaml.safe_load_all(path.read_text()))["root"]["inputDefinitions"]["parameters"]
     for kind in KINDS:
-        read = named(spec)[f"train-{kind}"]["inputs"]["parameters"]
-        inputs = {value.get("componentInputParameter") for value in read.values()} - {None}
-        assert inputs == {"seed"}
-        made = [value["taskOutputParameter"] for value in read.values() if "taskOutputParameter" in value]
-        assert made == [{"outputParameterKey": f"{kind}_settings", "producerTask": "resolve-inputs"}]
+        text = found[f"{kind}_settings"]["defaultValue"]
+        assert parse_settings(SECTIONS[kind], text, kind) == getattr(settings, kind)
+
+
+def test_trainers_read_their_settings_beside_the_panel(spec: dict[str, Any]) -> None:
+    for kind in KINDS:
+        assert set(named(spec)[f"train-{kind}"]["inputs"]) == {"artifacts"}
 
 
 def test_retraining_differs_only_in_what_resolve_inputs_is_told(tmp_path: Path) -> None:
@@ -125,13 +124,13 @@ def test_every_executor_runs_a_baked_image_and_installs_nothing(spec: dict[str, 
         "resolve-inputs": "kubecast-base",
         "prepare-data": "kubecast-base",
         "train-arima": "kubecast-arima",
-        "train-arima-2": "kubecast-arima",
+        "final-arima": "kubecast-arima",
         "train-lstm": "kubecast-tensorflow-gpu",
-        "train-lstm-2": "kubecast-tensorflow-gpu",
+        "final-lstm": "kubecast-tensorflow-gpu",
         "train-transformer": "kubecast-tensorflow-gpu",
-        "train-transformer-2": "kubecast-tensorflow-gpu",
+        "final-transformer": "kubecast-tensorflow-gpu",
         "train-catboost": "kubecast-catboost",
-        "train-catboost-2": "kubecast-catboost",
+        "final-catboost": "kubecast-catboost",
         "stack-ensemble": "kubecast-base",
         "forecast-champion": "kubecast-serving",
         "evaluate-models": "kubecast-base",
@@ -142,7 +141,8 @@ def test_every_executor_runs_a_baked_image_and_installs_nothing(spec: dict[str, 
 
 
 def test_only_resolve_inputs_is_never_cached(spec: dict[str, Any]) -> None:
-    uncached = {name for name, task in named(spec).items() if not task["cachingOptions"].get("enableCache")}
+    tasks = named(spec).items()
+    uncached = {name for name, task in tasks if not task["cachingOptions"].get("enableCache")}
     assert uncached == {"resolve-inputs"}
 
 
@@ -171,14 +171,14 @@ def test_file_fits_a_cluster(spec: dict[str, Any], tmp_path: Path) -> None:
 
 def test_fewer_models_make_fewer_tasks(tmp_path: Path) -> None:
     found = set(named(compiled(tmp_path, models=["catboost"])))
-    fitted = {name for name in found if name.startswith(("train", "final"))}
+    fitted = {name for name in found if name.startswith(("train-", "final-"))} - {"final-fit"}
     assert fitted == {"train-catboost", "final-catboost"}
 
 
 def test_without_final_fit_the_judged_models_are_registered(tmp_path: Path) -> None:
     found = compiled(tmp_path, models=["arima"], final_fit=False)
-    inputs = named(found)["register-model"]["inputs"]["artifacts"]
-    assert inputs["arima_final"] == inputs["arima_judged"]
+    published = named(found)["register-model"]["inputs"]["artifacts"]["arima"]
+    assert published == named(found)["stack-ensemble"]["inputs"]["artifacts"]["arima"]
     assert not [name for name in named(found) if name.startswith("final")]
 
 

@@ -14,6 +14,7 @@ from kubecast.schedules import Mode
 from pipelines.compiling import compile_pipeline
 from pipelines.local import run_locally
 from tests.e2e.runs import kubecast
+from tests.pipelines.graphs import named, upstream
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 DATABASE = ["pipeline.tuning.storage=database", "pipeline.tuning.workers=3"]
@@ -27,15 +28,6 @@ def compiled(
     spec, *platform = yaml.safe_load_all(path.read_text())
     pods = platform[0]["platforms"]["kubernetes"]["deploymentSpec"]["executors"] if platform else {}
     return spec, pods
-
-
-def named(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {task["taskInfo"]["name"]: task for task in spec["root"]["dag"]["tasks"].values()}
-
-
-def upstream(spec: dict[str, Any], name: str) -> set[str]:
-    names = {key: task["taskInfo"]["name"] for key, task in spec["root"]["dag"]["tasks"].items()}
-    return {names[key] for key in named(spec)[name].get("dependentTasks", [])}
 
 
 def searches(spec: dict[str, Any]) -> list[str]:
@@ -52,23 +44,25 @@ def test_every_model_is_tuned_between_preparation_and_training(tmp_path: Path) -
     kinds = ["arima", "catboost", "lstm", "transformer"]
     assert searches(spec) == [f"tune-{kind}" for kind in kinds]
     for kind in kinds:
-        assert upstream(spec, f"tune-{kind}") == {"resolve-inputs", "prepare-data"}
-        assert upstream(spec, f"train-{kind}") == {"prepare-data", f"tune-{kind}"}
-        for stage in ("train", "final"):
-            settings = named(spec)[f"{stage}-{kind}"]["inputs"]["parameters"]["settings"]
-            tuner = settings["taskOutputParameter"]["producerTask"]
-            assert spec["root"]["dag"]["tasks"][tuner]["taskInfo"]["name"] == f"tune-{kind}"
+        assert upstream(spec, f"tune-{kind}") == set()  # within the graph train, which waits for the panel
+        assert upstream(spec, f"train-{kind}") == {f"tune-{kind}"}
+        settings = named(spec)[f"train-{kind}"]["inputs"]["parameters"]["settings"]
+        assert settings["taskOutputParameter"]["producerTask"] == f"tune-{kind}"
+        assert set(named(spec)[f"final-{kind}"]["inputs"]["parameters"]) == {"kind"}
 
 
 def test_chosen_models_and_the_ensemble_are_tuned(tmp_path: Path) -> None:
     spec, _ = compiled(tmp_path, "pipeline.tuning.models=[lstm, ensemble]")
     assert searches(spec) == ["tune-ensemble", "tune-lstm"]
-    assert upstream(spec, "tune-ensemble") == {"resolve-inputs", "prepare-data", "tune-lstm"}
-    assert "tune-ensemble" in upstream(spec, "stack-ensemble")
+    assert upstream(spec, "tune-ensemble") == {"tune-lstm"}
     given = named(spec)["tune-ensemble"]["inputs"]["parameters"]
-    made = {kind: given[f"{kind}_settings"]["taskOutputParameter"] for kind in ("arima", "lstm")}
-    assert made["arima"] == {"outputParameterKey": "arima_settings", "producerTask": "resolve-inputs"}
-    assert spec["root"]["dag"]["tasks"][made["lstm"]["producerTask"]]["taskInfo"]["name"] == "tune-lstm"
+    told = {name: value for name, value in given.items() if name.endswith("_settings")}
+    assert told.pop("lstm_settings")["taskOutputParameter"]["producerTask"] == "tune-lstm"
+    assert all(value == {"runtimeValue": {"constant": "{}"}} for value in told.values())  # the files' own
+    weighed = named(spec)["stack-ensemble"]["inputs"]["parameters"]["settings"]["taskOutputParameter"]
+    assert weighed == {"outputParameterKey": "ensemble_settings", "producerTask": "train"}
+    made = spec["components"]["comp-train"]["dag"]["outputs"]["parameters"]["ensemble_settings"]
+    assert made["valueFromParameter"]["producerSubtask"] == "tune-ensemble"
 
 
 @pytest.mark.parametrize(
@@ -115,8 +109,8 @@ def test_workers_of_a_cluster_are_tasks_before_the_one_that_collects(tmp_path: P
     workers = [f"tune-lstm-{number}" for number in (1, 2, 3)]
     assert searches(spec) == ["tune-lstm", *workers]
     for worker in workers:
-        assert upstream(spec, worker) == {"resolve-inputs", "prepare-data"}
-    assert upstream(spec, "tune-lstm") == {"resolve-inputs", "prepare-data", *workers}
+        assert upstream(spec, worker) == set()
+    assert upstream(spec, "tune-lstm") == set(workers)
     numbers = [named(spec)[w]["inputs"]["parameters"]["worker"]["runtimeValue"]["constant"] for w in workers]
     assert numbers == [1.0, 2.0, 3.0]
     assert named(spec)["tune-lstm"]["inputs"]["parameters"]["processes"]["runtimeValue"]["constant"] == 1.0
@@ -144,13 +138,20 @@ def test_katib_searches_before_the_task_that_runs_the_best_again(tmp_path: Path)
     assert executor(spec, "tune-lstm")[1]["image"] == executor(spec, "train-lstm")[1]["image"]
     run = {"name": "KUBECAST_RUN_ID", "fieldPath": "metadata.labels['pipeline/runid']"}
     assert run in pods[label]["fieldPathAsEnv"]
+    workflow = {
+        "name": "KUBECAST_WORKFLOW",
+        "fieldPath": "metadata.labels['workflows.argoproj.io/workflow']",
+    }
+    knowing = {name for name, pod in pods.items() if workflow in pod["fieldPathAsEnv"]}
+    assert label in knowing
+    assert all("katib" in name for name in knowing)
     assert int(pods[label]["activeDeadlineSeconds"]) == 900 + 3600
 
 
 def test_trials_of_katib_have_the_image_and_the_resources_of_their_model(tmp_path: Path) -> None:
     given = ["pipeline.tuning.models=[lstm, ensemble]", "pipeline.tuning.tuner=katib"]
     own = ["cluster.image_repository=registry.example.com/team", "cluster.image_tag=1.2-abc"]
-    own += ["cluster.katib.region=eu-west-1"]
+    own += ["cluster.katib.region=eu-west-1", "cluster.katib.early_stopping=median"]
     spec, _ = compiled(tmp_path, *given, *own)
 
     def pod(name: str) -> dict[str, Any]:
@@ -165,12 +166,14 @@ def test_trials_of_katib_have_the_image_and_the_resources_of_their_model(tmp_pat
     assert found["task"]["accelerator"] == {"type": "nvidia.com/gpu", "count": 1}
     assert found["task"]["memory_limit"] == "16Gi"
     assert (found["service_account"], found["region"]) == ("kubecast-trial", "eu-west-1")
+    assert found["early_stopping"] == "median"
     assert found["labels"]["app.kubernetes.io/name"] == "kubecast"
     assert found["labels"]["kubecast/version"] == "1.2-abc"
     assert "kubecast-serving" in pod("tune-ensemble-katib")["image"]
     assert pod("tune-ensemble-katib")["task"]["accelerator"] is None
     spec, _ = compiled(tmp_path, *given, "cluster.gpu=false")
     assert pod("tune-lstm-katib")["task"]["accelerator"] is None
+    assert pod("tune-lstm-katib")["early_stopping"] == "none"  # whatever Optuna's pruner is
     assert pod("tune-lstm-katib")["image"] == executor(spec, "tune-lstm")[1]["image"] == images.TENSORFLOW
 
 
@@ -209,10 +212,3 @@ def test_space_that_a_model_does_not_allow_is_refused_before_anything_is_compile
     with pytest.raises(ConfigError, match=r"search\.lstm\.dropout_rate: .*less than 1, found 1\.5"):
         compiled(tmp_path, "search.lstm.dropout_rate.high=1.5")
     compiled(tmp_path, "search.lstm.dropout_rate.high=1.5", mode="train")
-
-
-def test_pipeline_returns_the_page_and_the_trials_of_each_search(tmp_path: Path) -> None:
-    spec, _ = compiled(tmp_path, "pipeline.tuning.models=[lstm]")
-    found = set(spec["root"]["outputDefinitions"]["artifacts"])
-    assert {"tuning_lstm", "trials_lstm", "report"} <= found
-    assert "tuning_lstm" not in compiled(tmp_path, mode="train")[0]["root"]["outputDefinitions"]["artifacts"]

@@ -195,7 +195,7 @@ def test_report_is_rendered_again_from_a_folder_and_from_a_version(tmp_path: Pat
     folder = tmp_path / "run"
     (folder / "evaluated").mkdir(parents=True)
     (folder / "evaluated" / "file").write_text("a version has a part")
-    found.write(folder)
+    found.write(folder / "leaderboard.json")
     assert invoke("report", str(folder)).exit_code == 0
     assert (folder / "report.html").read_text("utf-8") == page
     version = Registry.open(str(tmp_path / "registry")).publish("demand", folder, {})

@@ -1,3 +1,4 @@
+import json
 import re
 from pathlib import Path
 
@@ -33,6 +34,39 @@ def test_a_task_that_asks_for_none_keeps_its_nodes_without_accelerators() -> Non
     assert load_settings(None, overrides).cluster.of("train_catboost").node_selector == {"pool": "big"}
 
 
+@pytest.mark.parametrize(
+    ("gpu_nodes", "labels"),
+    [
+        ("operator", {"nvidia.com/gpu.present": "true"}),
+        ("gke", {"cloud.google.com/gke-gpu": "true"}),
+        ("eks", {"eks.amazonaws.com/instance-gpu-manufacturer": "nvidia"}),
+        ("aks", {"kubernetes.azure.com/accelerator": "nvidia"}),
+        ("none", {}),
+        ("{pool: gpu, zone: a}", {"pool": "gpu", "zone": "a"}),
+    ],
+)
+def test_tasks_with_an_accelerator_get_the_labels_of_gpu_nodes(
+    gpu_nodes: str, labels: dict[str, str]
+) -> None:
+    cluster = load_settings(None, [f"cluster.gpu_nodes={gpu_nodes}"]).cluster
+    for name in type(cluster.tasks).model_fields:
+        expected = labels if name in ("train_lstm", "train_transformer") else {}
+        assert cluster.of(name).node_selector == expected, name
+
+
+@pytest.mark.parametrize("own", [{"pool": "a10"}, {}])
+def test_nodes_that_a_task_names_itself_win_no_labels_at_all_too(own: dict[str, str]) -> None:
+    override = f"cluster.tasks.train_lstm.node_selector={json.dumps(own)}"
+    cluster = load_settings(None, [override, "cluster.gpu_nodes=aks"]).cluster
+    assert cluster.of("train_lstm").node_selector == own
+    assert cluster.of("train_transformer").node_selector == {"kubernetes.azure.com/accelerator": "nvidia"}
+
+
+def test_a_network_on_processors_runs_on_any_node() -> None:
+    cluster = load_settings(None, ["cluster.tasks.train_lstm.accelerator=null"]).cluster
+    assert cluster.of("train_lstm").node_selector == {}
+
+
 def test_one_key_of_a_task_keeps_its_others() -> None:
     asked = load_settings(None, ["cluster.tasks.train_lstm.memory_limit=32Gi"]).cluster.of("train_lstm")
     assert asked.memory_limit == "32Gi"
@@ -48,6 +82,13 @@ def test_one_key_of_a_task_keeps_its_others() -> None:
         ("cluster.tasks.train_lstm.cpu_limit=two", "cluster.tasks.train_lstm.cpu_limit"),
         ("cluster.tasks.tune_ensemble.accelerator={}", "tune_ensemble asks for an accelerator.*not use"),
         ("cluster.run_as_user=0", "cluster.run_as_user"),
+        ("cluster.retries.backoff_factor=1.5", "cluster.retries.backoff_factor: .*valid integer, found 1.5"),
+        ("cluster.retries.backoff_max_seconds=600", "is no setting any more: .*each task's timeout; allowed"),
+        (
+            "cluster.retries={attempts: 10, backoff_factor: 10}",
+            "pauses of 33333333330 .*allowed: up to 86400",
+        ),
+        ("cluster.retries.seconds=3601", "cluster.retries.seconds: .*less than or equal to 3000"),
         ("cluster.labels={Team One: x}", "cluster.labels"),
         ("cluster.labels={kubecast/model: x}", "kubecast/model is kubecast's own; allowed: any but"),
         ("cluster.labels={app.kubernetes.io/name: x}", "app.kubernetes.io/name is kubecast's own"),
@@ -60,6 +101,9 @@ def test_one_key_of_a_task_keeps_its_others() -> None:
         ("cluster.images={kubecast-base: 'ghcr.io/team/base:latest'}", "base:latest moves; allowed: a tag"),
         ("cluster.secrets=[{secret: store, variables: {}}]", "cluster.secrets.0.variables"),
         ("cluster.secrets=[{secret: store, value: hunter2}]", "cluster.secrets"),
+        ("cluster.gpu_nodes=gcp", "'operator', 'gke', 'eks', 'aks' or 'none'"),
+        ("cluster.gpu_nodes={}", "cluster.gpu_nodes"),
+        ("cluster.gpu_nodes={pool: 1}", "cluster.gpu_nodes"),
         ("cluster.tasks.train_lstm.tolerations=[{key: a, value: b}]", "no effect with operator Exists"),
         (
             "cluster.tasks.train_lstm.affinity=[{key: zone}]",

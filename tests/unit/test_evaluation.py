@@ -132,16 +132,11 @@ def test_order_of_rows_does_not_matter_between_origins(found: Evaluation, table:
     assert again.row("bad", "test").mase == pytest.approx(found.row("bad", "test").mase)
 
 
-def test_summary_and_markdown_show_the_test_part(found: Evaluation) -> None:
+def test_summary_shows_the_test_part(found: Evaluation) -> None:
     summary = found.summary()
     assert summary["mase"] == found.row(ENSEMBLE, "test").mase
     assert summary["coverage_80"] == found.row(ENSEMBLE, "test").coverage["80"]
     assert all(np.isfinite(value) for value in summary.values())
-    text = found.markdown()
-    assert "m = 24" in text
-    assert text.count("\n| ") == 6
-    assert "**Promotion checks passed**: every check is passed" in text
-    assert "Comparison: none, as there is no champion from other data or settings" in text
 
 
 def test_unobserved_test_part_is_none_with_the_reason(table: pd.DataFrame) -> None:

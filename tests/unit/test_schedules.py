@@ -47,6 +47,7 @@ def test_five_fields_get_the_second_that_kubeflow_reads_first(cron: str, six: st
         ("*/0 2 * * *", "'*/0' is no minute"),
         ("1, 2 * * *", "'1,' is no minute"),
         ("0 2 jan * *", "'jan' is no day of the month"),
+        (",".join(["59"] * 90) + " * * * *", "cron has 277 characters; allowed: 255"),
     ],
 )
 def test_cron_that_kubeflow_would_read_otherwise_is_refused(cron: str, why: str) -> None:
@@ -76,6 +77,12 @@ def test_schedule_that_cannot_be_is_refused(changes: dict[str, Any], why: str) -
 def test_schedule_runs_once_at_a_time_and_makes_up_for_nothing_unless_told() -> None:
     found = schedule()
     assert (found.max_concurrency, found.no_catchup, found.enabled, found.mode) == (1, True, True, "retrain")
+
+
+def test_experiment_that_no_column_holds_is_refused() -> None:
+    assert validate(ConnectionSettings, {"experiment": "é" * 64}, "f").experiment == "é" * 64
+    with pytest.raises(ConfigError, match=r"connection\.experiment: .*… has 130 bytes; allowed: 128"):
+        validate(ConnectionSettings, {"experiment": "é" * 65}, "cluster.yaml", "connection")
 
 
 def test_address_loses_its_last_slash() -> None:

@@ -9,6 +9,7 @@ from components import images
 def resolve_inputs(
     data: str,
     as_of: str,
+    scheduled: str,
     mode: str,
     registry: str,
     model_name: str,
@@ -31,19 +32,16 @@ def resolve_inputs(
         ("as_of", str),
         ("champion", str),
         ("inputs_digest", str),
-        ("arima_settings", str),
-        ("lstm_settings", str),
-        ("transformer_settings", str),
-        ("catboost_settings", str),
-        ("ensemble_settings", str),
-        ("champion_settings", str),
+        ("settings", str),
+        ("search", str),
     ],
 ):
     """Fix the data's digest, the newest row at or before ``as_of``, the champion and the settings.
 
     Args:
         data: Path or URL of the data file.
-        as_of: ISO date or time after which rows are not seen; empty for none.
+        as_of: ISO date or time after which rows are not seen, or scheduled; empty for none.
+        scheduled: The time that a schedule started the run for; empty where there is no cluster.
         mode: train, tune, or retrain: with the champion's settings.
         registry: Path or URL.
         model_name: Empty: from the settings.
@@ -61,7 +59,9 @@ def resolve_inputs(
         search_settings: JSON of the search spaces; where nothing is tuned, {}.
 
     Returns:
-        What every later task depends on, and a digest of all that the run is made of but the champion.
+        What every later task depends on, and a digest of all that the run is made of but the champion;
+        ``settings`` is the JSON of every section, for prepare_data, which keeps it beside the panel;
+        ``search`` what the tasks that search are told besides.
     """
     from kubecast.steps.prepare import resolve_inputs
 
@@ -79,7 +79,6 @@ def resolve_inputs(
         "pipeline_settings": pipeline_settings,
         "search_settings": search_settings,
     }
-    found = resolve_inputs(data, as_of, mode, registry, model_name, parameters)
+    found = resolve_inputs(data, as_of, mode, registry, model_name, parameters, scheduled)
     fixed = found.digest, found.as_of, found.champion, found.inputs_digest
-    kinds = "arima", "lstm", "transformer", "catboost", "ensemble"
-    return *fixed, *(found.settings[kind] for kind in kinds), found.champion_settings
+    return *fixed, found.settings, found.search

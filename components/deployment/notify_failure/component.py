@@ -9,19 +9,17 @@ from components import images
 def notify_failure(
     status: dsl.PipelineTaskFinalStatus,
     run: str,
-    run_id: str,
     dashboard: str,
     style: str,
 ) -> None:
-    """Send the error to the webhook, if the run did not succeed; the task succeeds whatever happens.
+    """Send what failed to the webhook, if the run did not succeed; the task succeeds whatever happens.
 
     Args:
         status: Of the run.
-        run: Its name.
-        run_id: Its id.
+        run: Its name; empty in a scheduled run.
         dashboard: Address of the dashboard; empty: not known.
         style: webhook or slack.
     """
-    from kubecast.steps.notify import link_to, notify_failure
+    from kubecast.steps.notify import notify_failure
 
-    notify_failure(status.state, status.error_message, run, link_to(dashboard, run_id), style)
+    notify_failure(status.state, status.error_message or "", run, dashboard, style)

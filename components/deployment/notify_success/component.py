@@ -7,10 +7,9 @@ from components import images
 
 @images.component(base_image=images.BASE)
 def notify_success(
-    evaluation: dsl.Input[dsl.Artifact],
+    evaluation: dsl.Input[dsl.Metrics],
     version: str,
     run: str,
-    run_id: str,
     dashboard: str,
     style: str,
 ) -> None:
@@ -19,13 +18,12 @@ def notify_success(
     Args:
         evaluation: From evaluate_models.
         version: From register_model.
-        run: The run's name.
-        run_id: Its id.
+        run: The run's name; empty in a scheduled run.
         dashboard: Address of the dashboard; empty: not known.
         style: webhook or slack.
     """
     from pathlib import Path
 
-    from kubecast.steps.notify import link_to, notify_success
+    from kubecast.steps.notify import notify_success
 
-    notify_success(Path(evaluation.path), version, run, link_to(dashboard, run_id), style)
+    notify_success(Path(evaluation.path), version, run, dashboard, style)

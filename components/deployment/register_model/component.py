@@ -9,24 +9,15 @@ from components import images
 def register_model(
     panel: dsl.Input[dsl.Dataset],
     ensemble: dsl.Input[dsl.Model],
-    evaluation: dsl.Input[dsl.Artifact],
-    report: dsl.Input[dsl.HTML],
+    evaluation: dsl.Input[dsl.Metrics],
     registry: str,
     model_name: str,
     inputs_digest: str,
     forecast: dsl.Output[dsl.Dataset],
-    arima_judged: dsl.Input[dsl.Model] = None,
-    arima_final: dsl.Input[dsl.Model] = None,
-    arima_forecasts: dsl.Input[dsl.Dataset] = None,
-    lstm_judged: dsl.Input[dsl.Model] = None,
-    lstm_final: dsl.Input[dsl.Model] = None,
-    lstm_forecasts: dsl.Input[dsl.Dataset] = None,
-    transformer_judged: dsl.Input[dsl.Model] = None,
-    transformer_final: dsl.Input[dsl.Model] = None,
-    transformer_forecasts: dsl.Input[dsl.Dataset] = None,
-    catboost_judged: dsl.Input[dsl.Model] = None,
-    catboost_final: dsl.Input[dsl.Model] = None,
-    catboost_forecasts: dsl.Input[dsl.Dataset] = None,
+    arima: dsl.Input[dsl.Model] = None,
+    lstm: dsl.Input[dsl.Model] = None,
+    transformer: dsl.Input[dsl.Model] = None,
+    catboost: dsl.Input[dsl.Model] = None,
 ) -> str:
     """Publish always; move the alias champion only when the decision says so.
 
@@ -34,38 +25,23 @@ def register_model(
         panel: From prepare_data.
         ensemble: From stack_ensemble.
         evaluation: From evaluate_models.
-        report: From evaluate_models.
         registry: Path or URL.
         model_name: Empty: from the settings.
         inputs_digest: From resolve_inputs.
         forecast: The production forecast, from the end of every series.
-        arima_judged: From train_arima.
-        arima_final: The model to publish for production.
-        arima_forecasts: Its forecasts.
-        lstm_judged: From train_lstm.
-        lstm_final: The model to publish for production.
-        lstm_forecasts: Its forecasts.
-        transformer_judged: From train_transformer.
-        transformer_final: The model to publish for production.
-        transformer_forecasts: Its forecasts.
-        catboost_judged: From train_catboost.
-        catboost_final: The model to publish for production.
-        catboost_forecasts: Its forecasts.
+        arima: From final_fit, with the judged model inside; where there is no final fit, from train_arima.
+        lstm: As arima.
+        transformer: As arima.
+        catboost: As arima.
 
     Returns:
         ``NAME@VERSION``.
     """
     from pathlib import Path
 
-    from kubecast.steps.register import MemberPaths, register_model
+    from kubecast.steps.register import register_model
 
-    members = {
-        "arima": (arima_judged, arima_final, arima_forecasts),
-        "lstm": (lstm_judged, lstm_final, lstm_forecasts),
-        "transformer": (transformer_judged, transformer_final, transformer_forecasts),
-        "catboost": (catboost_judged, catboost_final, catboost_forecasts),
-    }
-    given = {name: [Path(part.path) for part in parts if part] for name, parts in members.items()}
-    paths = {name: MemberPaths(*found) for name, found in given.items() if found}
-    inputs = Path(panel.path), Path(ensemble.path), Path(evaluation.path), Path(report.path)
-    return register_model(*inputs, paths, registry, model_name, inputs_digest, Path(forecast.path))
+    models = {"arima": arima, "lstm": lstm, "transformer": transformer, "catboost": catboost}
+    members = {kind: Path(model.path) for kind, model in models.items() if model}
+    inputs = Path(panel.path), Path(ensemble.path), Path(evaluation.path)
+    return register_model(*inputs, members, registry, model_name, inputs_digest, Path(forecast.path))

@@ -8,27 +8,26 @@ from components import images
 @images.component(base_image=images.SERVING)
 def forecast_champion(
     panel: dsl.Input[dsl.Dataset],
-    champion: str,
+    version: str,
     registry: str,
     model_name: str,
     inputs_digest: str,
-    forecasts: dsl.Output[dsl.Dataset],
-    status: dsl.Output[dsl.Artifact],
+    champion: dsl.Output[dsl.Dataset],
 ) -> None:
     """Forecast from the test origins that the champion has not seen beyond; nothing where there is none.
 
     Args:
         panel: From prepare_data.
-        champion: Version id, from resolve_inputs; empty for none.
+        version: The champion's id, from resolve_inputs; empty for none.
         registry: Path or URL.
         model_name: Empty: from the settings.
         inputs_digest: From resolve_inputs; versions of the run itself are not earlier ones.
-        forecasts: Its forecasts and quantiles; no rows where it is not comparable.
-        status: status.json: why it is not comparable, and what earlier versions scored.
+        champion: Its forecasts and quantiles, no rows where it is not comparable; why it is not; and what
+            earlier versions scored.
     """
     from pathlib import Path
 
     from kubecast.steps.champion import forecast_champion
 
-    outputs = Path(forecasts.path), Path(status.path)
-    forecast_champion(Path(panel.path), champion, registry, model_name, inputs_digest, *outputs)
+    told = version, registry, model_name, inputs_digest
+    forecast_champion(Path(panel.path), *told, Path(champion.path))

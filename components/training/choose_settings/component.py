@@ -10,12 +10,7 @@ def choose_settings(
     panel: dsl.Input[dsl.Dataset],
     found: dsl.Input[dsl.Dataset],
     kind: str,
-    settings: str,
-    champion_settings: str,
     search: str,
-    tuning: str,
-    seed: int,
-    on_failure: str,
     trials: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
@@ -30,19 +25,14 @@ def choose_settings(
         panel: From prepare_data.
         found: From tune_katib.
         kind: arima, lstm, transformer, catboost or ensemble.
-        settings: JSON of its settings file.
-        champion_settings: JSON of the champion's settings by kind.
-        search: JSON of the search spaces.
-        tuning: JSON of pipeline.tuning.
-        seed: Of every random choice.
-        on_failure: continue or stop, where no trial succeeded.
+        search: From resolve_inputs.
         trials: CSV of every trial.
         metrics: Errors of the best trial and of the settings file, and the number of trials.
         report: History, importance, parallel coordinates and slices.
-        arima_settings: JSON of the member's settings, for the ensemble.
-        lstm_settings: JSON of the member's settings, for the ensemble.
-        transformer_settings: JSON of the member's settings, for the ensemble.
-        catboost_settings: JSON of the member's settings, for the ensemble.
+        arima_settings: For the ensemble: JSON of what a search found, {} for the run's; empty: not in it.
+        lstm_settings: As arima_settings.
+        transformer_settings: As arima_settings.
+        catboost_settings: As arima_settings.
 
     Returns:
         JSON of the settings to train with.
@@ -52,22 +42,14 @@ def choose_settings(
     from kubecast.steps.metrics import log_metrics
     from kubecast.steps.tune import Request, choose_settings, outcome_metrics
 
-    request = Request(
-        kind=kind,
-        panel_dir=Path(panel.path),
-        settings=settings,
-        champion=champion_settings,
-        search=search,
-        tuning=tuning,
-        seed=seed,
-        members={
-            "arima": arima_settings,
-            "lstm": lstm_settings,
-            "transformer": transformer_settings,
-            "catboost": catboost_settings,
-        },
-    )
+    members = {
+        "arima": arima_settings,
+        "lstm": lstm_settings,
+        "transformer": transformer_settings,
+        "catboost": catboost_settings,
+    }
+    request = Request.of(kind, Path(panel.path), search, members)
     paths = Path(found.path), Path(trials.path), Path(report.path)
-    chosen, outcome = choose_settings(request, on_failure, *paths)
+    chosen, outcome = choose_settings(request, *paths)
     log_metrics(metrics, outcome_metrics(outcome))
     return chosen

@@ -9,11 +9,7 @@ from components import images
 def tune_katib(
     panel: dsl.Input[dsl.Dataset],
     kind: str,
-    settings: str,
-    champion_settings: str,
     search: str,
-    tuning: str,
-    seed: int,
     trial_pod: str,
     trials: dsl.Output[dsl.Dataset],
     arima_settings: str = "",
@@ -26,36 +22,24 @@ def tune_katib(
     Args:
         panel: From prepare_data.
         kind: arima, lstm, transformer, catboost or ensemble.
-        settings: JSON of its settings file.
-        champion_settings: JSON of the champion's settings by kind; Katib cannot be asked to try them.
-        search: JSON of the search spaces.
-        tuning: JSON of pipeline.tuning.
-        seed: Of every trial.
+        search: From resolve_inputs.
         trial_pod: JSON of what a trial's pod is given.
         trials: JSON of every trial.
-        arima_settings: JSON of the member's settings, for the ensemble.
-        lstm_settings: JSON of the member's settings, for the ensemble.
-        transformer_settings: JSON of the member's settings, for the ensemble.
-        catboost_settings: JSON of the member's settings, for the ensemble.
+        arima_settings: For the ensemble: JSON of what a search found, {} for the run's; empty: not in it.
+        lstm_settings: As arima_settings.
+        transformer_settings: As arima_settings.
+        catboost_settings: As arima_settings.
     """
     from pathlib import Path
 
     from kubecast.steps.tune import Request
     from kubecast.steps.tune_katib import tune_katib
 
-    request = Request(
-        kind=kind,
-        panel_dir=Path(panel.path),
-        settings=settings,
-        champion=champion_settings,
-        search=search,
-        tuning=tuning,
-        seed=seed,
-        members={
-            "arima": arima_settings,
-            "lstm": lstm_settings,
-            "transformer": transformer_settings,
-            "catboost": catboost_settings,
-        },
-    )
+    members = {
+        "arima": arima_settings,
+        "lstm": lstm_settings,
+        "transformer": transformer_settings,
+        "catboost": catboost_settings,
+    }
+    request = Request.of(kind, Path(panel.path), search, members)
     tune_katib(request, panel.uri, trial_pod, Path(trials.path))

@@ -9,13 +9,8 @@ from components import images
 def tune_optuna(
     panel: dsl.Input[dsl.Dataset],
     kind: str,
-    settings: str,
-    champion_settings: str,
     search: str,
-    tuning: str,
-    seed: int,
     processes: int,
-    on_failure: str,
     trials: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
@@ -29,20 +24,15 @@ def tune_optuna(
     Args:
         panel: From prepare_data.
         kind: arima, lstm, transformer, catboost or ensemble.
-        settings: JSON of its settings file.
-        champion_settings: JSON of the champion's settings by kind.
-        search: JSON of the search spaces.
-        tuning: JSON of pipeline.tuning.
-        seed: Of every random choice.
+        search: From resolve_inputs.
         processes: That search in this task.
-        on_failure: continue or stop, where no trial succeeds.
         trials: CSV of every trial.
         metrics: Errors of the best trial and of the settings file, and the number of trials.
         report: History, importance, parallel coordinates and slices.
-        arima_settings: JSON of the member's settings, for the ensemble.
-        lstm_settings: JSON of the member's settings, for the ensemble.
-        transformer_settings: JSON of the member's settings, for the ensemble.
-        catboost_settings: JSON of the member's settings, for the ensemble.
+        arima_settings: For the ensemble: JSON of what a search found, {} for the run's; empty: not in it.
+        lstm_settings: As arima_settings.
+        transformer_settings: As arima_settings.
+        catboost_settings: As arima_settings.
 
     Returns:
         JSON of the settings to train with.
@@ -52,21 +42,13 @@ def tune_optuna(
     from kubecast.steps.metrics import log_metrics
     from kubecast.steps.tune import Request, outcome_metrics, tune_model
 
-    request = Request(
-        kind=kind,
-        panel_dir=Path(panel.path),
-        settings=settings,
-        champion=champion_settings,
-        search=search,
-        tuning=tuning,
-        seed=seed,
-        members={
-            "arima": arima_settings,
-            "lstm": lstm_settings,
-            "transformer": transformer_settings,
-            "catboost": catboost_settings,
-        },
-    )
-    chosen, outcome = tune_model(request, processes, on_failure, Path(trials.path), Path(report.path))
+    members = {
+        "arima": arima_settings,
+        "lstm": lstm_settings,
+        "transformer": transformer_settings,
+        "catboost": catboost_settings,
+    }
+    request = Request.of(kind, Path(panel.path), search, members)
+    chosen, outcome = tune_model(request, processes, Path(trials.path), Path(report.path))
     log_metrics(metrics, outcome_metrics(outcome))
     return chosen

@@ -9,11 +9,7 @@ from components import images
 def tune_worker(
     panel: dsl.Input[dsl.Dataset],
     kind: str,
-    settings: str,
-    champion_settings: str,
     search: str,
-    tuning: str,
-    seed: int,
     worker: int,
     arima_settings: str = "",
     lstm_settings: str = "",
@@ -25,16 +21,12 @@ def tune_worker(
     Args:
         panel: From prepare_data.
         kind: arima, lstm, transformer, catboost or ensemble.
-        settings: JSON of its settings file.
-        champion_settings: JSON of the champion's settings by kind.
-        search: JSON of the search spaces.
-        tuning: JSON of pipeline.tuning.
-        seed: Of every random choice.
+        search: From resolve_inputs.
         worker: Its number, by which KFP tells it from the others.
-        arima_settings: JSON of the member's settings, for the ensemble.
-        lstm_settings: JSON of the member's settings, for the ensemble.
-        transformer_settings: JSON of the member's settings, for the ensemble.
-        catboost_settings: JSON of the member's settings, for the ensemble.
+        arima_settings: For the ensemble: JSON of what a search found, {} for the run's; empty: not in it.
+        lstm_settings: As arima_settings.
+        transformer_settings: As arima_settings.
+        catboost_settings: As arima_settings.
 
     Returns:
         The study's name.
@@ -43,19 +35,11 @@ def tune_worker(
 
     from kubecast.steps.tune import Request, run_worker
 
-    request = Request(
-        kind=kind,
-        panel_dir=Path(panel.path),
-        settings=settings,
-        champion=champion_settings,
-        search=search,
-        tuning=tuning,
-        seed=seed,
-        members={
-            "arima": arima_settings,
-            "lstm": lstm_settings,
-            "transformer": transformer_settings,
-            "catboost": catboost_settings,
-        },
-    )
+    members = {
+        "arima": arima_settings,
+        "lstm": lstm_settings,
+        "transformer": transformer_settings,
+        "catboost": catboost_settings,
+    }
+    request = Request.of(kind, Path(panel.path), search, members)
     return run_worker(request)

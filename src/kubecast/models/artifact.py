@@ -3,8 +3,11 @@
 model.json       ModelCard
 status.json      Status
 forecaster/      what the forecaster's own ``save`` wrote; absent for a model that failed
+forecasts.parquet  from the origins that it is judged at, and from the end of each series
+judged/          of a final fit: the model that it repeats, without its forecasts
 """
 
+import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -14,6 +17,9 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from kubecast.errors import IntegrityError
 from kubecast.models import load_forecaster
 from kubecast.models.base import FitLog, Forecaster
+
+FORECASTS = "forecasts.parquet"
+JUDGED = "judged"
 
 _PACKAGES = [
     "kubecast",
@@ -97,6 +103,17 @@ def write_status(directory: Path, status: Status) -> None:
     """Write the status alone, as for a model that failed."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "status.json").write_text(status.model_dump_json(indent=1))
+
+
+def keep_judged(directory: Path, judged: Path) -> None:
+    """Put the model as it was judged into the directory of its final fit."""
+    shutil.copytree(judged, directory / JUDGED, ignore=shutil.ignore_patterns(FORECASTS))
+
+
+def judged_model(directory: Path) -> Path:
+    """The model as it was judged: inside its final fit, or, where there is none, the model itself."""
+    inside = directory / JUDGED
+    return inside if inside.exists() else directory
 
 
 def read_status(directory: Path) -> Status:

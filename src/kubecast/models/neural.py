@@ -25,8 +25,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kubecast.cluster import ACCELERATORS_VARIABLE
 from kubecast.config import NeuralSettings
+from kubecast.environment import ACCELERATORS_VARIABLE
 from kubecast.errors import IntegrityError, ModelError
 from kubecast.models.base import FitLog, FitPlan
 from kubecast.models.keras_file import check_archive

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -195,6 +196,17 @@ def read_chunks(file: Path) -> Iterator[bytes]:
     with file.open("rb") as stream:
         while chunk := stream.read(CHUNK_BYTES):
             yield chunk
+
+
+@dataclass(frozen=True)
+class Reread:
+    """The parts of a file, read from its start again by each that goes through them."""
+
+    read: Callable[[], Iterator[bytes]]
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Begin."""
+        return self.read()
 
 
 def verified(chunks: Iterable[bytes], entry: FileEntry, where: str) -> Iterator[bytes]:

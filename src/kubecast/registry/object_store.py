@@ -5,14 +5,13 @@ Who may use a bucket is in the environment, never in its URL: `docs/registry-sto
 
 import os
 import re
-import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -25,6 +24,7 @@ from kubecast.errors import (
     Conflict,
     NotFound,
     RegistryError,
+    StoreBusy,
     StoreError,
     StoreForbidden,
     StoreFull,
@@ -33,18 +33,24 @@ from kubecast.errors import (
     StoreUnsafe,
 )
 from kubecast.registry.manifest import CHUNK_BYTES
+from kubecast.registry.transfers import Download, Upload
+from kubecast.retrying import retry
 
 SCHEMES = ("s3", "gs", "az", "minio")
+T = TypeVar("T")
 
 _ALLOWED = "SCHEME://BUCKET[/PREFIX] with the keys in the environment; SCHEME one of " + ", ".join(SCHEMES)
 _URL = re.compile(r"(s3|gs|az|minio)://([A-Za-z0-9][A-Za-z0-9._-]{2,62})(?:/([^?#]*))?")
 _MINIO_ENDPOINT = "http://seaweedfs.kubeflow:9000"  # of Kubeflow Pipelines, which gives minio:// no address
+_FORWARD = (
+    "; outside the cluster: `kubectl --namespace kubeflow port-forward service/seaweedfs 9000` and"
+    " KUBECAST_MINIO_ENDPOINT=http://localhost:9000"
+)
 _AWS_HEADERS = (
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
     *("AWS_REGION", "AWS_DEFAULT_REGION"),
 )
 _REQUEST_LIMIT = timedelta(hours=1)  # of a large file, as long as its bytes keep coming
-_PARALLEL_PARTS = 4
 
 # The first pattern that an error of obstore shows tells what happened. Its words are the only typed thing:
 # a store that is down, slow or full is the same GenericError.
@@ -58,8 +64,14 @@ _MEANINGS: tuple[tuple[str, type[RegistryError], str], ...] = (
         "does not allow this to these credentials",
     ),
     (r"<Code>NotImplemented|status: 501", StoreUnsafe, "knows no conditional writes; allowed: one that does"),
+    (r"invalid peer certificate|InvalidContentType", StoreError, "cannot be trusted: its TLS is not valid"),
     (r"kind: Timeout", StoreTimeout, "did not answer in time"),
     (r"kind: (Connect|Request|Interrupted)|body error", StoreUnreachable, "cannot be reached"),
+    (
+        r"status: (429|500|502|503|504)|<Code>(SlowDown|InternalError|RequestTimeout|ServiceUnavailable)",
+        StoreBusy,
+        "cannot do it now",
+    ),
 )
 _CAUSES = (
     r'ConnectError\(\s*"[^"]*",[\s\S]*?(?:message|error): "([^"]+)"',
@@ -71,19 +83,19 @@ _CAUSES = (
 
 @dataclass(frozen=True)
 class Deadlines:
-    """How long to wait for a store, and how often to ask again.
+    """How long to wait for a store, and how often obstore asks again within one try of ``retry``.
 
     Attributes:
         connect: For a connection.
         answer: For an answer to a request with up to 8 MB, and for each next part of a file that is read.
-        repeat: No request is repeated later than this after its first try.
-        tries: How often a request is repeated at most.
+        repeat: obstore repeats no request later than this after its first try.
+        tries: How often it repeats one at most.
     """
 
     connect: timedelta = timedelta(seconds=5)
     answer: timedelta = timedelta(seconds=60)
     repeat: timedelta = timedelta(seconds=60)
-    tries: int = 5
+    tries: int = 2
 
     @property
     def options(self) -> dict[str, Any]:
@@ -124,13 +136,35 @@ class Bucket:
         except (BaseError, ValueError) as error:
             raise ConfigError(f"{self.url}: {str(error).partition(chr(10))[0]}") from error
 
-    @contextmanager
-    def translated(self, path: str) -> Iterator[None]:
-        """Raise what obstore raises about `path` as a `RegistryError` in one line."""
+    def ask(self, path: str, action: Callable[[], T]) -> T:
+        """Do something to `path` that may be done again, while the store is unavailable.
+
+        Raises:
+            RegistryError: In one line, whatever obstore raises.
+        """
+        return retry(lambda: self.ask_once(path, action))
+
+    def ask_once(self, path: str, action: Callable[[], T]) -> T:
+        """As ``ask``, but never again."""
         try:
-            yield
+            return action()
         except (BaseError, OSError) as error:
             raise self._meaning(error, f"{self.url}/{path}") from error
+
+    def stream(self, path: str, check_size: Callable[[int], None] = lambda size: None) -> Iterator[bytes]:
+        """Read a file in parts; a download that breaks goes on where it broke.
+
+        Args:
+            path: Of the file.
+            check_size: Called with its size before anything is read.
+
+        Raises:
+            NotFound: There is none.
+            Conflict: It broke, and another file has taken its place.
+        """
+        download = Download(self.client, path, check_size)
+        while chunk := self.ask(path, download.read):
+            yield chunk
 
     def _meaning(self, error: Exception, where: str) -> RegistryError:
         if isinstance(error, AlreadyExistsError | PreconditionError):
@@ -143,7 +177,13 @@ class Bucket:
         cause = next((f": {found[1].strip()}" for found in causes if found), "")
         repeated = re.search(r"after (\d+) retries", text)
         tries = f", after {int(repeated[1]) + 1} tries" if repeated else ""
-        return kind(f"{where}: object store {self.endpoint} (bucket {self._name}) {what}{cause}{tries}")
+        told = f"{where}: object store {self.endpoint} (bucket {self._name}) {what}{cause}{tries}"
+        return kind(told + (_FORWARD if self._is_out_of_reach(kind) else ""))
+
+    def _is_out_of_reach(self, kind: type[RegistryError]) -> bool:
+        """Whether this is a store inside a cluster, asked for from outside."""
+        outside = "KUBERNETES_SERVICE_HOST" not in os.environ
+        return outside and kind is StoreUnreachable and self.url.startswith("minio:")
 
 
 class ObjectStore:
@@ -167,41 +207,49 @@ class ObjectStore:
 
     def folders(self, path: str = "") -> list[str]:
         """List the names of the folders directly below `path`; empty when there is no such folder."""
-        with self._bucket.translated(path):
-            found = obstore.list_with_delimiter(self._client, path)["common_prefixes"]
-        return [folder.rpartition("/")[2] for folder in found]
+        found = self._bucket.ask(path, lambda: obstore.list_with_delimiter(self._client, path))
+        return [folder.rpartition("/")[2] for folder in found["common_prefixes"]]
 
     def sizes(self, folder: str, after: str = "") -> dict[str, int]:
         """List the files below a folder with their sizes, those alone whose path sorts after `after`."""
-        with self._bucket.translated(folder):
+
+        def listed() -> dict[str, int]:
             pages = obstore.list(self._client, folder, offset=after or None, chunk_size=1000)
             return {found["path"]: found["size"] for page in pages for found in page}
 
+        return self._bucket.ask(folder, listed)
+
     def stream(self, path: str) -> Iterator[bytes]:
         """Read a file in parts; NotFound when there is none."""
-        with self._bucket.translated(path):
-            for chunk in obstore.get(self._client, path).stream(min_chunk_size=CHUNK_BYTES):
-                yield bytes(chunk)
+        return self._bucket.stream(path)
 
     def read(self, path: str) -> tuple[bytes, str]:
         """Read a small file and its tag, both of one answer; NotFound when there is none."""
-        with self._bucket.translated(path):
+
+        def got() -> tuple[bytes, str]:
             found = obstore.get(self._client, path)
             meta: Mapping[str, Any] = found.meta
             return bytes(found.bytes()), str(meta[self._bucket.tag_name])
 
+        return self._bucket.ask(path, got)
+
     def write(self, path: str, chunks: Iterable[bytes]) -> None:
         """Write a new file, in parts of 8 MB at once; Conflict if there is another of this path.
 
-        A file that holds the same bytes already counts as written: the client repeats a request whose answer
-        was lost.
+        A file that holds the same bytes already counts as written: a request is repeated if its answer was
+        lost.
+        A large file that comes from an iterator is tried once, since that cannot begin again.
         """
         parts = iter(chunks)
         start = b""
         for part in parts:
             start += part
             if len(start) > CHUNK_BYTES:
-                self._write_large(path, chain([start], parts))
+                if parts is chunks:
+                    upload = Upload(self._client, path, chain([start], parts))
+                    self._bucket.ask_once(path, upload.attempt)
+                else:
+                    self._bucket.ask(path, Upload(self._client, path, chunks).attempt)
                 return
         try:
             self._put(path, start, None)
@@ -230,29 +278,16 @@ class ObjectStore:
         self._delete(path, [path])
 
     def _delete(self, where: str, paths: list[str]) -> None:
-        with self._bucket.translated(where), suppress(FileNotFoundError):  # as GCS and Azure say
-            obstore.delete(self._client, paths)
+        def delete() -> None:
+            with suppress(FileNotFoundError):  # as GCS and Azure say
+                obstore.delete(self._client, paths)
 
-    def _write_large(self, path: str, parts: Iterator[bytes]) -> None:
-        """Upload in parts, which knows no condition: that nobody else writes this path is asked before."""
-        with self._bucket.translated(path):
-            with suppress(FileNotFoundError):
-                obstore.head(self._client, path)
-                raise Conflict(f"{self.url}/{path}: another writer was faster")
-            obstore.put(self._client, path, parts, chunk_size=CHUNK_BYTES, max_concurrency=_PARALLEL_PARTS)
+        self._bucket.ask(where, delete)
 
     def _put(self, path: str, data: bytes, expected: str | None) -> None:
-        """Write under a condition. obstore repeats this itself but after a timeout."""
+        """Write under a condition."""
         mode: Any = "create" if expected is None else {self._bucket.tag_name: expected}
-        give_up = time.monotonic() + self._bucket.deadlines.repeat.total_seconds()
-        while True:
-            try:
-                with self._bucket.translated(path):
-                    obstore.put(self._client, path, data, mode=mode, use_multipart=False)
-                return
-            except StoreTimeout:
-                if time.monotonic() > give_up:
-                    raise
+        self._bucket.ask(path, lambda: obstore.put(self._client, path, data, mode=mode, use_multipart=False))
 
     def _prove(self) -> None:
         """Create twice and swap twice, and see the second refused."""
@@ -279,6 +314,15 @@ class ObjectStore:
         except Conflict:
             return True
         return False
+
+
+def check_url(url: str) -> None:
+    """Refuse what is no URL of a bucket, or of a file or folder in it.
+
+    Raises:
+        ConfigError: A URL that may hold a secret is not shown.
+    """
+    _parse(url)
 
 
 def _parse(url: str) -> tuple[str, str, str]:

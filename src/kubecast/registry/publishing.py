@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from kubecast.registry.manifest import (
     FileEntry,
     Manifest,
     Refs,
+    Reread,
     check_metadata,
     draft,
     idempotency_key,
@@ -108,7 +110,7 @@ def _upload(records: Records, bundle: Path, manifest: Manifest, deadline: _Deadl
     folder = records.data_path(manifest.version)
     try:
         for path, entry in manifest.files.items():
-            records.write(manifest.version, path, _bundled(bundle / path, entry))
+            records.write(manifest.version, path, Reread(partial(_bundled, bundle / path, entry)))
             deadline.check(records.where(folder))
     except Conflict:
         raise  # the folder is another writer's

@@ -39,7 +39,10 @@ class Store(Protocol):
         ...
 
     def write(self, path: str, chunks: Iterable[bytes]) -> None:
-        """Write a new file in parts; it is durable on return, and partial after an error."""
+        """Write a new file in parts; it is durable on return, and partial after an error.
+
+        Parts that can be gone through again, as no iterator can, are written again after a fault that passed.
+        """
         ...
 
     def swap(self, path: str, data: bytes, expected: str | None) -> None:

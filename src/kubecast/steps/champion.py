@@ -12,11 +12,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from kubecast.bundle import Bundle
 from kubecast.errors import IntegrityError, KubecastError, ModelError, StoreError
 from kubecast.logs import step
+from kubecast.models.artifact import FORECASTS
 from kubecast.panel import KEYS, Cutoffs, Panel, PanelSpec, read_parquet
 from kubecast.promotion import Champion
 from kubecast.registry import Registry
 from kubecast.stability import EarlierVersion, earlier_versions
-from kubecast.steps.prepare import published_under, read_training
+from kubecast.steps.prepare import published_under
+from kubecast.steps.run_settings import RunSettings
+
+STATUS = "status.json"
 
 _LOG = logging.getLogger(__name__)
 _EMPTY = pd.DataFrame({"unique_id": [], "cutoff": [], "ds": [], "seen_until": [], "yhat": []})
@@ -45,8 +49,7 @@ def forecast_champion(
     registry: str,
     model_name: str,
     inputs_digest: str,
-    forecasts: Path,
-    status: Path,
+    champion_dir: Path,
 ) -> ChampionStatus:
     """Forecast with the champion as it was judged, never as it is in production.
 
@@ -58,15 +61,15 @@ def forecast_champion(
         registry: Path or URL; empty: from the settings.
         model_name: Empty: from the settings.
         inputs_digest: From ``resolve_inputs``: versions of the run itself are not earlier ones.
-        forecasts: Parquet: ``unique_id``, ``cutoff``, ``ds``, ``seen_until``, ``yhat`` and the quantiles;
-            without rows where the champion is not comparable.
-        status: JSON: ``ChampionStatus``.
+        champion_dir: Gets ``status.json``, a ``ChampionStatus``, and ``forecasts.parquet``: ``unique_id``,
+            ``cutoff``, ``ds``, ``seen_until``, ``yhat`` and the quantiles, without rows where the champion is
+            not comparable.
 
     Raises:
         KubecastError: The store, the disk or an input failed; the step can be repeated.
     """
     panel = Panel.load(panel_dir)
-    store, name = published_under(read_training(panel_dir), registry, model_name)
+    store, name = published_under(RunSettings.read(panel_dir).training, registry, model_name)
     # What is published at this moment is shown, and nothing else depends on it.
     earlier = earlier_versions(store, name, panel.spec, champion, inputs_digest)
     reason, table = "", _EMPTY
@@ -79,24 +82,23 @@ def forecast_champion(
             reason = str(error)
             _LOG.warning("not comparable with the champion %s: %s", champion, error)
     found = ChampionStatus(champion=champion, not_comparable=reason, earlier=earlier)
-    forecasts.parent.mkdir(parents=True, exist_ok=True)
-    table.to_parquet(forecasts, index=False)
-    status.parent.mkdir(parents=True, exist_ok=True)
-    status.write_text(found.model_dump_json(indent=1))
+    champion_dir.mkdir(parents=True)
+    table.to_parquet(champion_dir / FORECASTS, index=False)
+    (champion_dir / STATUS).write_text(found.model_dump_json(indent=1))
     return found
 
 
-def read_champion(forecasts: Path, status: Path) -> Champion | None:
+def read_champion(champion_dir: Path) -> Champion | None:
     """Read what ``forecast_champion`` wrote; None: there is no champion."""
-    found = _read_status(status)
+    found = _read_status(champion_dir / STATUS)
     if not found.champion:
         return None
-    return Champion(found.champion, found.not_comparable, read_parquet(forecasts))
+    return Champion(found.champion, found.not_comparable, read_parquet(champion_dir / FORECASTS))
 
 
-def read_earlier(status: Path) -> list[EarlierVersion]:
+def read_earlier(champion_dir: Path) -> list[EarlierVersion]:
     """The versions that ``forecast_champion`` found, oldest first."""
-    return _read_status(status).earlier
+    return _read_status(champion_dir / STATUS).earlier
 
 
 def _read_status(status: Path) -> ChampionStatus:

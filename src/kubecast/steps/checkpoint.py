@@ -13,11 +13,12 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from kubecast.errors import NotFound, RegistryError
-from kubecast.registry.manifest import read_chunks
+from kubecast.registry.manifest import Reread, read_chunks
 from kubecast.registry.store import Store, open_store
 
 MAX_AGE = timedelta(days=14)  # of a fit that nobody came back to
@@ -94,7 +95,7 @@ class _Kept:
         before = list(self._store.sizes(self._key))
         digest = hashlib.sha256(self._file.read_bytes()).hexdigest()[:16]
         path = f"{self._key}/{datetime.now(UTC).strftime(_TIME)}-{digest}"
-        self._store.write(path, read_chunks(self._file))
+        self._store.write(path, Reread(partial(read_chunks, self._file)))
         for old in before:
             self._store.remove(old)
 

@@ -1,30 +1,18 @@
 """evaluate_models: the leaderboard, the report and the decision; reads tables only."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from kubecast.evaluation import evaluate
 from kubecast.logs import step
+from kubecast.models.artifact import FORECASTS
 from kubecast.panel import Panel, read_parquet
 from kubecast.reports import render_report
 from kubecast.steps.champion import read_champion, read_earlier
-from kubecast.steps.prepare import read_training
+from kubecast.steps.run_settings import RunSettings
 from kubecast.steps.stack import read_logs, read_recipe
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What the dashboard shows.
-
-    Attributes:
-        markdown: The leaderboard of the test part.
-        metrics: The ensemble's figures on the test part; finite.
-    """
-
-    markdown: str
-    metrics: dict[str, float]
+from kubecast.weighing import weighed
 
 
 @step
@@ -32,27 +20,28 @@ class Judged:
 def evaluate_models(
     panel_dir: Path,
     ensemble_dir: Path,
-    forecasts: Path,
-    evaluation_dir: Path,
+    evaluation: Path,
     report: Path,
-    champion: tuple[Path, Path] | None = None,
-) -> Judged:
+    champion: Path | None = None,
+) -> dict[str, float]:
     """Judge every member and the ensemble, and decide whether it may become the champion.
 
     Args:
         panel_dir: From ``prepare_data``.
         ensemble_dir: From ``stack_ensemble``.
-        forecasts: From ``stack_ensemble``.
-        evaluation_dir: Gets ``leaderboard.json``.
+        evaluation: Gets the leaderboard as JSON.
         report: Gets one self-contained HTML page.
-        champion: Forecasts and status from ``forecast_champion``; None: there is no champion.
+        champion: From ``forecast_champion``; None: there is no champion.
+
+    Returns:
+        The ensemble's figures on the test part, its weights and its error on the validation part; finite.
     """
     panel = Panel.load(panel_dir)
     recipe = read_recipe(ensemble_dir)
-    table = read_parquet(forecasts)
-    training = read_training(panel_dir)
-    rival = read_champion(*champion) if champion else None
-    evaluation = evaluate(
+    table = read_parquet(ensemble_dir / FORECASTS)
+    training = RunSettings.read(panel_dir).training
+    rival = read_champion(champion) if champion else None
+    judged = evaluate(
         table,
         panel,
         recipe,
@@ -60,10 +49,10 @@ def evaluate_models(
         training.promotion,
         rival,
         fits=read_logs(ensemble_dir),
-        earlier=read_earlier(champion[1]) if champion else [],
+        earlier=read_earlier(champion) if champion else [],
     )
-    evaluation_dir.mkdir(parents=True, exist_ok=True)
-    evaluation.write(evaluation_dir)
-    report.parent.mkdir(parents=True, exist_ok=True)
-    report.write_text(render_report(evaluation), "utf-8")
-    return Judged(evaluation.markdown(), evaluation.summary())
+    for path in (evaluation, report):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    judged.write(evaluation)
+    report.write_text(render_report(judged), "utf-8")
+    return judged.summary() | weighed(recipe).figures()

@@ -8,23 +8,29 @@ import json
 import logging
 import os
 import re
-import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from pydantic import BaseModel
 
-from kubecast.logs import step
+from kubecast.environment import WORKFLOW_VARIABLE
+from kubecast.errors import ClusterError, KubecastError, Unavailable
+from kubecast.logs import RUN_VARIABLE, step
+from kubecast.retrying import PASSING, Budget, retry, spending
+from kubecast.workflow import outcome_of, read_own_workflow
 
 URL_VARIABLE = "KUBECAST_NOTICE_URL"
 TIMEOUT = 10.0  # seconds of one try
-PAUSES = (1.0, 5.0)  # seconds before the second and third try
+PATIENCE = 60.0  # seconds to try at most: a run does not end before
 ROWS = 10  # of the leaderboard
 SUCCEEDED = {"SUCCEEDED", "COMPLETE", "CACHED", "SKIPPED"}  # what versions of Kubeflow Pipelines call it
+FAILED = {"FAILED", "CANCELED", "CANCELLED", "CANCELING", "ERROR"}
 INSIDE = re.compile(r".+\.svc(\.cluster\.local)?|localhost|127\.0\.0\.1")  # may be asked without TLS
+
+Event = Literal["success", "failure", "unknown"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -41,18 +47,18 @@ class Notice(BaseModel):
     """What a webhook gets as JSON.
 
     Attributes:
-        event: What happened.
-        run: Its name.
-        link: To the run; empty: not known.
+        event: What happened; ``unknown``: the run has ended, and nothing tells how.
+        run: Its name, or what else it is known by.
+        link: To the run; empty: the dashboard's address is not known.
         version: ``NAME@VERSION`` that was published; empty after a failure.
         promoted: Whether the gate let it become the champion; another run may have been faster.
         reasons: Why not.
         leaderboard: Best first.
-        error: Why the run failed.
+        error: Why the run failed, or what is not known.
     """
 
     schema_version: Literal[1] = 1
-    event: Literal["success", "failure"]
+    event: Event
     run: str
     link: str
     version: str = ""
@@ -66,6 +72,8 @@ class Notice(BaseModel):
         run = f"<{self.link}|{_escaped(self.run)}>" if self.link else _escaped(self.run)
         if self.event == "failure":
             return f":x: {run} failed: {_escaped(self.error)}"
+        if self.event == "unknown":
+            return f":grey_question: {run} has ended, and it is not known how: {_escaped(self.error)}"
         gate = "passed the gate" if self.promoted else f"not promoted: {_escaped('; '.join(self.reasons))}"
         rows = [f"{'model':24} {'MASE':>8} {'skill':>8}"]
         rows += [f"{row.model:24} {_figure(row.mase)} {_figure(row.skill)}" for row in self.leaderboard]
@@ -73,31 +81,41 @@ class Notice(BaseModel):
         return f":white_check_mark: {run} published {_escaped(self.version)} ({gate})\n```{table}```"
 
 
-def link_to(dashboard: str, run_id: str) -> str:
-    """The page of a run; empty where the dashboard is not known."""
-    return f"{dashboard}/#/runs/details/{run_id}" if dashboard else ""
+class _Run(NamedTuple):
+    """What a notice calls the run, and where it leads."""
+
+    name: str
+    link: str
+
+    @classmethod
+    def of(cls, name: str, dashboard: str) -> "_Run":
+        """Runs of a schedule have no name of their own: they are called by their Workflow, or their id."""
+        run_id = os.environ.get(RUN_VARIABLE, "")
+        known = name or os.environ.get(WORKFLOW_VARIABLE, "") or f"run {run_id}".strip()
+        return cls(known, f"{dashboard}/#/runs/details/{run_id}" if dashboard and run_id else "")
 
 
 @step
-def notify_success(evaluation_dir: Path, version: str, run: str, link: str, style: str) -> None:
+def notify_success(evaluation: Path, version: str, run: str, dashboard: str, style: str) -> None:
     """Tell of a published version.
 
     Args:
-        evaluation_dir: From ``evaluate_models``.
+        evaluation: From ``evaluate_models``.
         version: ``NAME@VERSION``.
-        run: The run's name.
-        link: To the run; empty: not known.
+        run: The run's name; empty in a scheduled run.
+        dashboard: Its address; empty: not known.
         style: ``webhook`` or ``slack``.
     """
     from kubecast.evaluation import Evaluation  # pandas with it, which a compile does not need
 
+    known = _Run.of(run, dashboard)
     try:
-        found = Evaluation.read(evaluation_dir)
+        found = Evaluation.read(evaluation)
         board = [row for row in found.leaderboard if row.part == "test"][:ROWS]
         notice = Notice(
             event="success",
-            run=run,
-            link=link,
+            run=known.name,
+            link=known.link,
             version=version,
             promoted=found.decision.promote,
             reasons=found.decision.reasons,
@@ -110,20 +128,48 @@ def notify_success(evaluation_dir: Path, version: str, run: str, link: str, styl
 
 
 @step
-def notify_failure(state: str, error: str, run: str, link: str, style: str) -> None:
-    """Tell of a run that has not succeeded.
+def notify_failure(state: str, error: str, run: str, dashboard: str, style: str) -> None:
+    """Tell of a run that has not succeeded, and of one of which nothing tells how it ended.
+
+    Kubeflow Pipelines sets the state by its launchers alone: where the last tasks were cached, or a pod was
+    killed, it says RUNNING of a run that has ended. The run's Workflow knows.
 
     Args:
         state: Of the run, as Kubeflow Pipelines calls it.
-        error: Its message; may be empty.
-        run: Its name.
-        link: To the run; empty: not known.
+        error: Its message; empty on most versions.
+        run: Its name; empty in a scheduled run.
+        dashboard: Its address; empty: not known.
         style: ``webhook`` or ``slack``.
     """
     if state in SUCCEEDED:
         _LOG.info("the run succeeded: nothing to tell")
         return
-    _send(Notice(event="failure", run=run, link=link, error=error or f"it ended as {state}"), style)
+    event, reason = _end_of(state, error)
+    if event == "success":
+        _LOG.info("the run succeeded, though Kubeflow Pipelines calls it %s: nothing to tell", state)
+        return
+    known = _Run.of(run, dashboard)
+    _send(Notice(event=event, run=known.name, link=known.link, error=reason), style)
+
+
+def _end_of(state: str, error: str) -> tuple[Event, str]:
+    """How the run ended, and why: by its Workflow, else by what Kubeflow Pipelines says."""
+    told = error or f"it ended as {state}"
+    workflow = os.environ.get(WORKFLOW_VARIABLE, "")
+    outcome = None
+    try:
+        with spending(Budget.from_environment(at_most=PATIENCE)):
+            outcome = outcome_of(read_own_workflow(workflow)) if workflow else None
+    except ClusterError as lost:
+        _LOG.warning("%s", lost)
+    except Exception as lost:  # a notice never fails a run
+        _LOG.warning("Workflow %s cannot be read: %s", workflow, type(lost).__name__)
+    if outcome is None:
+        unclear = f"Kubeflow Pipelines says {state}, and the run's Workflow cannot be read"
+        return ("failure", told) if state in FAILED else ("unknown", unclear)
+    if outcome.succeeded:
+        return "success", ""
+    return "failure", outcome.reason or told
 
 
 class _NoRedirect(HTTPRedirectHandler):
@@ -136,7 +182,10 @@ class _NoRedirect(HTTPRedirectHandler):
 def _send(notice: Notice, style: str) -> None:
     text = json.dumps({"text": notice.text()}) if style == "slack" else notice.model_dump_json()
     try:
-        failure = _post(os.environ.get(URL_VARIABLE, "").strip(), text.encode())
+        with spending(Budget.from_environment(at_most=PATIENCE)):
+            failure = _post(os.environ.get(URL_VARIABLE, "").strip(), text.encode())
+    except KubecastError as error:
+        failure = str(error)
     except Exception as error:
         failure = type(error).__name__
     if failure:
@@ -146,27 +195,28 @@ def _send(notice: Notice, style: str) -> None:
 
 
 def _post(url: str, body: bytes) -> str:
-    """Post, a few times if need be; return why it failed, or nothing."""
+    """Post, more than once if need be; return why it was refused, or nothing."""
     host = urlsplit(url).hostname or ""
     if not host or not url.startswith(("https://", "http://")):
         return f"{URL_VARIABLE} holds no URL; allowed: https://…"
     if url.startswith("http://") and not INSIDE.fullmatch(host):
         return f"{URL_VARIABLE} holds an http:// URL; allowed outside the cluster: https://"
     request = Request(url, body, {"Content-Type": "application/json"}, method="POST")  # noqa: S310  checked
-    failure = ""
-    for pause in (0.0, *PAUSES):
-        time.sleep(pause)
-        try:
-            with build_opener(_NoRedirect).open(request, timeout=TIMEOUT):
-                return ""
-        except HTTPError as error:
-            failure = f"the webhook answers {error.code}"
-            error.close()
-            if error.code < 500 and error.code != 429:
-                return failure
-        except (URLError, TimeoutError, OSError) as error:
-            failure = f"the webhook does not answer ({type(getattr(error, 'reason', error)).__name__})"
-    return failure
+    return retry(lambda: _post_once(request))
+
+
+def _post_once(request: Request) -> str:
+    try:
+        with build_opener(_NoRedirect).open(request, timeout=TIMEOUT):
+            return ""
+    except HTTPError as error:
+        error.close()
+        if error.code in PASSING:
+            raise Unavailable(f"the webhook answers {error.code}") from None
+        return f"the webhook answers {error.code}"
+    except (URLError, TimeoutError, OSError) as error:
+        reason = type(getattr(error, "reason", error)).__name__
+        raise Unavailable(f"the webhook does not answer ({reason})") from None
 
 
 def _figure(value: float | None) -> str:

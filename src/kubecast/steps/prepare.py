@@ -28,8 +28,12 @@ from kubecast.errors import ConfigError, RegistryError, StoreError
 from kubecast.logs import step
 from kubecast.panel import Panel
 from kubecast.registry import CHAMPION, Registry
+from kubecast.steps.run_settings import RunSettings, SearchPlan, section
+from kubecast.steps.schedule_time import resolve_as_of
 from kubecast.timestamps import parse_time
 from kubecast.tuning.spaces import SearchSettings, check_space
+
+SCALARS = ("horizon", "frequency", "season_lengths")  # parameters that go over the training settings
 
 _LOG = logging.getLogger(__name__)
 
@@ -43,39 +47,42 @@ class Resolved:
         as_of: The moment after which rows are not seen, in UTC; empty for none.
         champion: The version to judge against; empty for none.
         inputs_digest: SHA-256 of everything that the run is a function of, but the champion.
-        settings: JSON of the settings of each model, by its kind, and of the ensemble, before any search.
-        champion_settings: JSON of the champion's settings by kind, where models are tuned, to be tried;
-            else ``{}``.
+        settings: JSON of the ``RunSettings``.
+        search: JSON of the ``SearchPlan``; empty where nothing is tuned.
     """
 
     digest: str
     as_of: str
     champion: str
     inputs_digest: str
-    settings: dict[str, str]
-    champion_settings: str
+    settings: str
+    search: str
 
 
 @step
 def resolve_inputs(
-    data: str, as_of: str, mode: str, registry: str, model_name: str, parameters: Mapping[str, Any]
+    data: str,
+    as_of: str,
+    mode: str,
+    registry: str,
+    model_name: str,
+    parameters: Mapping[str, Any],
+    scheduled: str = "",
 ) -> Resolved:
     """Read what can change, so that every later task is a function of its inputs.
 
     Args:
         data: Path or URL of the data file.
-        as_of: ISO date or time; empty for none. It is brought down to the newest row at or before it, so that
-            a scheduled run on unchanged data is the same run.
+        as_of: ISO date or time, or ``scheduled``; empty for none. It is brought down to the newest row at or
+            before it, so that a scheduled run on unchanged data is the same run.
         mode: ``retrain``: with the champion's settings, where it has them; else ``train``.
         registry: Path or URL; empty: from the settings.
         model_name: Empty: from the settings.
         parameters: Every other parameter of the run; ``training_settings`` is the JSON of ``training.yaml``.
+        scheduled: The time that a schedule started the run for; see ``resolve_as_of``.
     """
-    text = str(parameters["training_settings"])
-    settings = parse_settings(TrainingSettings, text, "training_settings")
-    if as_of.startswith("[["):  # not every cluster replaces it (kubeflow/pipelines issue 12494)
-        _LOG.warning("this cluster has not replaced as_of %s; all rows are seen", as_of)
-        as_of = ""
+    settings = _training(parameters)
+    as_of = resolve_as_of(as_of, scheduled)
     if as_of:
         file = read_data(data, settings.data.max_bytes)
         digest = file.digest
@@ -97,7 +104,38 @@ def resolve_inputs(
     rival = _judged_against(champion, inputs)
     tuned = _tuned(parameters, texts)
     tried = _champion(store, name, rival) if tuned and rival else _Champion()
-    return Resolved(digest, moment, rival, inputs, texts, _settings_by_kind(tried, tuned))
+    run = RunSettings(
+        training=settings,
+        models={
+            kind: section(parse_settings(SECTIONS[kind], text, f"{kind}_settings"))
+            for kind, text in texts.items()
+        },
+        seed=parameters["seed"],
+        on_failure=_pipeline(parameters).on_trainer_failure,
+    )
+    return Resolved(digest, moment, rival, inputs, run.text(), _search(parameters, tuned, tried))
+
+
+def _search(parameters: Mapping[str, Any], tuned: list[str], tried: "_Champion") -> str:
+    if not tuned:
+        return ""
+    search = parse_settings(SearchSettings, str(parameters["search_settings"]), "search_settings")
+    return SearchPlan(
+        tuning=_pipeline(parameters).tuning,
+        spaces=search.model_dump(mode="json", include=set(tuned)),
+        champion=_settings_by_kind(tried, tuned),
+    ).text()
+
+
+def _training(parameters: Mapping[str, Any]) -> TrainingSettings:
+    text = str(parameters["training_settings"])
+    settings = parse_settings(TrainingSettings, text, "training_settings")
+    scalars = {key: parameters[key] for key in SCALARS if key in parameters}
+    return with_scalars(settings, **scalars)
+
+
+def _pipeline(parameters: Mapping[str, Any]) -> PipelineSettings:
+    return parse_settings(PipelineSettings, str(parameters["pipeline_settings"]), "pipeline_settings")
 
 
 class _Champion(NamedTuple):
@@ -120,7 +158,7 @@ def _champion(store: Registry, name: str, version: str) -> _Champion:
 
 def _tuned(parameters: Mapping[str, Any], texts: Mapping[str, str]) -> list[str]:
     """What is tuned; its search space is checked here, before anything is trained."""
-    settings = parse_settings(PipelineSettings, str(parameters["pipeline_settings"]), "pipeline_settings")
+    settings = _pipeline(parameters)
     if not settings.tuned:
         return []
     search = parse_settings(SearchSettings, str(parameters["search_settings"]), "search_settings")
@@ -129,12 +167,12 @@ def _tuned(parameters: Mapping[str, Any], texts: Mapping[str, str]) -> list[str]
     return settings.tuned
 
 
-def _settings_by_kind(champion: _Champion, kinds: Iterable[str]) -> str:
+def _settings_by_kind(champion: _Champion, kinds: Iterable[str]) -> dict[str, Any]:
     found = {}
     for kind in kinds:
         with suppress(ConfigError):  # there is no champion, or it has no such member
             found[kind] = json.loads(_settings_of(champion, kind))
-    return json.dumps(found, sort_keys=True)
+    return found
 
 
 def _judged_against(champion: _Champion, inputs: str) -> str:
@@ -151,7 +189,7 @@ def _judged_against(champion: _Champion, inputs: str) -> str:
 
 def _model_settings(parameters: Mapping[str, Any], champion: _Champion | None) -> dict[str, str]:
     """Each model's settings: the champion's, or where there are none, the parameters'."""
-    settings = parse_settings(PipelineSettings, str(parameters["pipeline_settings"]), "pipeline_settings")
+    settings = _pipeline(parameters)
     texts = {kind: str(parameters[f"{kind}_settings"]) for kind in (*get_args(ModelKind), "ensemble")}
     # One text for equal settings, so that tasks are cached however they were written.
     found = {
@@ -197,45 +235,23 @@ def published_under(settings: TrainingSettings, registry: str, model_name: str) 
 
 
 @step
-def prepare_data(
-    data: str,
-    digest: str,
-    as_of: str,
-    horizon: int,
-    frequency: str,
-    season_lengths: str,
-    settings: dict[str, str],
-    panel_dir: Path,
-) -> Panel:
-    """Check every setting and the data, and write the panel, before anything is trained.
+def prepare_data(data: str, digest: str, as_of: str, settings: str, panel_dir: Path) -> Panel:
+    """Check the data, and write the panel with the run's settings beside it.
 
     Args:
         data: Path or URL of the data file.
         digest: What the bytes must hash to.
         as_of: From ``resolve_inputs``.
-        horizon: In steps.
-        frequency: A pandas offset alias; empty: from the settings, else from the data.
-        season_lengths: In steps, with commas; empty: from the settings, else from the frequency.
-        settings: JSON of each settings file, by its name.
-        panel_dir: Where the panel goes, with ``settings.json``, the training settings that it was made under.
+        settings: JSON of the ``RunSettings``.
+        panel_dir: Where the panel goes.
     """
-    sections = {
-        name: parse_settings(SECTIONS[name], text, f"{name}_settings") for name, text in settings.items()
-    }
-    training = sections["training"]
-    assert isinstance(training, TrainingSettings)  # noqa: S101  SECTIONS says so
-    training = with_scalars(training, horizon, frequency, season_lengths)
-    file = read_data(data, training.data.max_bytes, expected_digest=digest)
+    run = RunSettings.parse(settings)
+    file = read_data(data, run.training.data.max_bytes, expected_digest=digest)
     moment: pd.Timestamp | None = parse_time(as_of, "as_of") if as_of else None
-    panel = build_panel(file.rows, training, digest=file.digest, as_of=moment)
+    panel = build_panel(file.rows, run.training, digest=file.digest, as_of=moment)
     panel.save(panel_dir)
-    (panel_dir / "settings.json").write_text(training.model_dump_json(indent=1))
+    run.write(panel_dir)
     return panel
-
-
-def read_training(panel_dir: Path) -> TrainingSettings:
-    """The training settings that the panel was made under."""
-    return TrainingSettings.model_validate_json((panel_dir / "settings.json").read_bytes())
 
 
 def describe(panel: Panel) -> str:

@@ -17,30 +17,18 @@ from kubecast.config import EnsembleSettings, TrainingSettings
 from kubecast.errors import Conflict
 from kubecast.evaluation import LEADERBOARD, Evaluation
 from kubecast.logs import step
-from kubecast.models.artifact import Status, package_versions, read_card, read_status
+from kubecast.models.artifact import FORECASTS, Status, judged_model, package_versions, read_card, read_status
 from kubecast.models.ensemble import StackRecipe, combine, own_scales
 from kubecast.panel import KEYS, Panel, read_parquet
 from kubecast.promotion import Decision
 from kubecast.registry import CHAMPION, Registry, Version
-from kubecast.steps.prepare import published_under, read_training
+from kubecast.reports import render_report
+from kubecast.steps.prepare import published_under
+from kubecast.steps.run_settings import RunSettings
 from kubecast.steps.stack import read_recipe, read_settings
 from kubecast.steps.train import PRODUCTION
 
 _LOG = logging.getLogger(__name__)
-
-
-class MemberPaths(NamedTuple):
-    """Where one trained model's artifacts are.
-
-    Attributes:
-        judged: The model as judged.
-        final: The model to publish for production; the same where there is no final fit.
-        forecasts: Of ``final``.
-    """
-
-    judged: Path
-    final: Path
-    forecasts: Path
 
 
 class Run(NamedTuple):
@@ -62,16 +50,15 @@ class Run(NamedTuple):
     def load(cls, panel_dir: Path, ensemble_dir: Path) -> "Run":
         """Read them."""
         recipe, settings = read_recipe(ensemble_dir), read_settings(ensemble_dir)
-        return cls(Panel.load(panel_dir), read_training(panel_dir), recipe, settings)
+        return cls(Panel.load(panel_dir), RunSettings.read(panel_dir).training, recipe, settings)
 
 
 @step
 def register_model(
     panel_dir: Path,
     ensemble_dir: Path,
-    evaluation_dir: Path,
-    report: Path,
-    members: Mapping[str, MemberPaths],
+    evaluation: Path,
+    members: Mapping[str, Path],
     registry: str,
     model_name: str,
     inputs_digest: str,
@@ -82,9 +69,8 @@ def register_model(
     Args:
         panel_dir: From ``prepare_data``.
         ensemble_dir: From ``stack_ensemble``.
-        evaluation_dir: From ``evaluate_models``.
-        report: From ``evaluate_models``.
-        members: Each trained model's artifacts, by its name.
+        evaluation: From ``evaluate_models``.
+        members: Each model by its name: its final fit, or where there is none the model as it was judged.
         registry: Path or URL; empty: from the settings.
         model_name: Empty: from the settings.
         inputs_digest: From ``resolve_inputs``: a version that the same run made is known by it.
@@ -96,24 +82,24 @@ def register_model(
     run = Run.load(panel_dir, ensemble_dir)
     failed = {
         name: status
-        for name, paths in members.items()
-        if (status := read_status(paths.judged)).state == "failed"
+        for name, path in members.items()
+        if (status := read_status(judged_model(path))).state == "failed"
     }
-    usable = {name: paths for name, paths in members.items() if name not in failed}
-    evaluation = Evaluation.read(evaluation_dir)
+    usable = {name: path for name, path in members.items() if name not in failed}
+    judged = Evaluation.read(evaluation)
     store, name = published_under(run.training, registry, model_name)
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder)
         assemble(bundle, run, usable).to_parquet(forecast, index=False)
-        shutil.copyfile(report, bundle / "report.html")
-        shutil.copyfile(evaluation_dir / LEADERBOARD, bundle / LEADERBOARD)
-        described = metadata(run, evaluation, usable, failed) | {"inputs_digest": inputs_digest}
+        (bundle / "report.html").write_text(render_report(judged), "utf-8")
+        shutil.copyfile(evaluation, bundle / LEADERBOARD)
+        described = metadata(run, judged, usable, failed) | {"inputs_digest": inputs_digest}
         version = store.publish(name, bundle, described, run.training.model_registry.max_versions)
-    promote(store, version, evaluation.decision)
+    promote(store, version, judged.decision)
     return f"{version.name}@{version.id}"
 
 
-def assemble(bundle: Path, run: Run, members: Mapping[str, MemberPaths]) -> pd.DataFrame:
+def assemble(bundle: Path, run: Run, members: Mapping[str, Path]) -> pd.DataFrame:
     """Write ``evaluated/``, ``production/`` and, where covariates allow it, ``production_forecast.parquet``.
 
     Returns:
@@ -123,8 +109,8 @@ def assemble(bundle: Path, run: Run, members: Mapping[str, MemberPaths]) -> pd.D
     ends = panel.ends.frame.set_index("unique_id")["cutoff"]
     # Weights were chosen on the validation part, so the judged ensemble has seen that.
     chosen = panel.series.set_index("unique_id")["validation_end"].fillna(ends)
-    evaluated = {name: paths.judged / "forecaster" for name, paths in members.items()}
-    final = {name: paths.final / "forecaster" for name, paths in members.items()}
+    evaluated = {name: judged_model(path) / "forecaster" for name, path in members.items()}
+    final = {name: path / "forecaster" for name, path in members.items()}
     for part, stacked, files, until in (
         ("evaluated", recipe.as_judged(), evaluated, chosen),
         ("production", recipe, final, ends),
@@ -139,13 +125,11 @@ def assemble(bundle: Path, run: Run, members: Mapping[str, MemberPaths]) -> pd.D
     return table
 
 
-def production_forecast(
-    panel: Panel, recipe: StackRecipe, members: Mapping[str, MemberPaths]
-) -> pd.DataFrame:
+def production_forecast(panel: Panel, recipe: StackRecipe, members: Mapping[str, Path]) -> pd.DataFrame:
     """Combine the members' forecasts from every series' end; without rows where covariates are not known."""
     table = with_naive(panel.grid(panel.ends), panel, panel.ends)
-    for paths in members.values():
-        found = read_parquet(paths.forecasts)
+    for path in members.values():
+        found = read_parquet(path / FORECASTS)
         found = found[found["part"] == PRODUCTION].drop(columns=["part", "block"])
         table = table.merge(found, on=KEYS)
     return combine(recipe, table, own_scales(recipe, panel, panel.ends)).drop(columns="cutoff")
@@ -177,11 +161,11 @@ def promote(store: Registry, version: Version, decision: Decision) -> None:
 
 
 def metadata(
-    run: Run, evaluation: Evaluation, members: Mapping[str, MemberPaths], failed: Mapping[str, Status]
+    run: Run, evaluation: Evaluation, members: Mapping[str, Path], failed: Mapping[str, Status]
 ) -> dict[str, Any]:
     """Where the version came from and what it scored; of failed models, what the next retraining takes."""
     panel, training, *_ = run
-    cards = {name: read_card(paths.judged) for name, paths in members.items()}
+    cards = {name: read_card(judged_model(path)) for name, path in members.items()}
     settings = {
         "training": training.model_dump(mode="json"),
         **{name: status.settings for name, status in failed.items() if status.settings},
@@ -200,7 +184,7 @@ def metadata(
         "horizon": panel.spec.horizon,
         "season_lengths": list(panel.spec.season_lengths),
         "final_fit": {
-            name: read_status(paths.final).model_dump(exclude={"settings"}) for name, paths in members.items()
+            name: read_status(path).model_dump(exclude={"settings"}) for name, path in members.items()
         },
         "decision": evaluation.decision.model_dump(mode="json"),
         "test": evaluation.summary(),

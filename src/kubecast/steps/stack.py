@@ -9,11 +9,12 @@ import pandas as pd
 from kubecast.bundle import naive_members, with_naive
 from kubecast.config import EnsembleSettings, parse_settings
 from kubecast.logs import step
-from kubecast.models.artifact import read_card, read_status
+from kubecast.models.artifact import FORECASTS, read_card, read_status
 from kubecast.models.base import FitLog
 from kubecast.models.ensemble import StackRecipe, stack
 from kubecast.panel import KEYS, Cutoffs, Panel, read_parquet
 from kubecast.reports.stacking import render_stacking
+from kubecast.steps.run_settings import RunSettings
 from kubecast.steps.train import PRODUCTION
 from kubecast.weighing import Weighed, weighed
 
@@ -24,41 +25,47 @@ _LOG = logging.getLogger(__name__)
 @pd.option_context("mode.copy_on_write", True)  # the table of a large panel is gigabytes
 def stack_ensemble(
     panel_dir: Path,
-    members: Mapping[str, tuple[Path, Path]],
+    members: Mapping[str, Path],
     settings: str,
     ensemble_dir: Path,
-    forecasts: Path,
     report: Path | None = None,
 ) -> Weighed:
     """Weigh the members and seasonal naive; name the members that failed.
 
     Args:
         panel_dir: From ``prepare_data``.
-        members: Model directory and forecasts file of each trained model, by its name.
-        settings: JSON of ``ensemble.yaml``.
-        ensemble_dir: Gets ``recipe.json``, ``settings.json`` and ``logs/<name>.json``.
-        forecasts: Parquet: every member, the ensemble and its quantiles beside the targets.
+        members: Model directory of each trained model, by its name.
+        settings: JSON of ``ensemble.yaml``, where a search found it; empty: the run's.
+        ensemble_dir: Gets ``recipe.json``, ``settings.json``, ``logs/<name>.json`` and
+            ``forecasts.parquet``: every member, the ensemble and its quantiles beside the targets.
         report: Gets an HTML page on the weights.
     """
     panel = Panel.load(panel_dir)
-    parsed = parse_settings(EnsembleSettings, settings, "ensemble_settings")
-    states = {name: read_status(model) for name, (model, _) in members.items()}
+    parsed = (
+        parse_settings(EnsembleSettings, settings, "ensemble_settings")
+        if settings
+        else RunSettings.read(panel_dir).of_kind("ensemble")
+    )
+    assert isinstance(parsed, EnsembleSettings)  # noqa: S101  its section
+    states = {name: read_status(model) for name, model in members.items()}
     missing = {name: status.reason for name, status in states.items() if status.state == "failed"}
     table = judged_table(panel)
     kinds = {}
     (ensemble_dir / "logs").mkdir(parents=True)
-    for name, (model, file) in members.items():
+    for name, model in members.items():
         if name in missing:
             continue
         card = read_card(model)
-        table = table.merge(_judged(file)[[*KEYS, card.name]], on=KEYS, how="left", validate="one_to_one")
+        table = table.merge(
+            _judged(model / FORECASTS)[[*KEYS, card.name]], on=KEYS, how="left", validate="one_to_one"
+        )
         kinds[card.name] = card.kind
         (ensemble_dir / "logs" / f"{card.name}.json").write_text(card.log.model_dump_json())
     kinds |= {member.name: "seasonal_naive" for member in naive_members(panel.spec)}
     recipe, stacked = stack(table, panel.series, parsed, kinds, missing, panel.spec.season_lengths[0])
     (ensemble_dir / "recipe.json").write_text(recipe.model_dump_json(indent=1))
     (ensemble_dir / "settings.json").write_text(parsed.model_dump_json())
-    stacked.to_parquet(forecasts, index=False)
+    stacked.to_parquet(ensemble_dir / FORECASTS, index=False)
     for note in recipe.notes:
         _LOG.warning("ensemble: %s", note)
     for name, reason in missing.items():

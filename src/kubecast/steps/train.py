@@ -12,14 +12,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from kubecast.config import SECTIONS, ModelSettings, parse_settings
-from kubecast.convergence import convergence
+from kubecast.config import SECTIONS, ModelSettings, parse_settings, validate
 from kubecast.errors import ModelError
 from kubecast.logs import bind, step
 from kubecast.models import make_trainer
 from kubecast.models.artifact import (
+    FORECASTS,
     ModelCard,
     Status,
+    keep_judged,
     load_model,
     package_versions,
     read_card,
@@ -31,8 +32,8 @@ from kubecast.models.base import FitLog, FitPlan, Forecaster, deadline_after
 from kubecast.panel import Cutoffs, Panel
 from kubecast.reports.training import Fitted, render_training, render_unexplained
 from kubecast.steps.checkpoint import checkpoints
-from kubecast.steps.prepare import read_training
 from kubecast.steps.progress import reporter
+from kubecast.steps.run_settings import RunSettings
 from kubecast.usage import Usage, watched
 
 PRODUCTION = "production"  # the part of forecasts from each series' last row
@@ -44,11 +45,8 @@ _LOG = logging.getLogger(__name__)
 def train_model(
     kind: str,
     panel_dir: Path,
-    settings: str,
-    seed: int,
-    on_failure: str,
     model_dir: Path,
-    forecasts: Path,
+    settings: str = "",
     fitted: Path | None = None,
     report: Path | None = None,
 ) -> Status:
@@ -56,39 +54,54 @@ def train_model(
 
     Args:
         kind: Key of ``kubecast.models``.
-        panel_dir: From ``prepare_data``.
-        settings: JSON of the model's settings file.
-        seed: Of every random choice.
-        on_failure: ``continue``: a model that cannot be fitted writes its reason and the run goes on.
-        model_dir: Where the model goes.
-        forecasts: Parquet: ``unique_id``, ``cutoff``, ``ds``, ``part``, ``block``, ``<name>``.
+        panel_dir: From ``prepare_data``, with the run's settings.
+        model_dir: Where the model goes, and ``forecasts.parquet``: ``unique_id``, ``cutoff``, ``ds``,
+            ``part``, ``block``, ``<name>``.
+        settings: JSON of the model's settings, where a search found them; empty: the run's, or those that
+            ``fitted`` was fitted with.
         fitted: The same model as judged: its fit is then replayed on all rows, for production.
         report: Gets an HTML page on the fit.
 
     Raises:
-        ModelError: The model cannot be fitted, and ``on_failure`` is ``stop``.
+        ModelError: The model cannot be fitted, and the run's ``on_failure`` is ``stop``; else its reason is
+            written, and the run goes on.
     """
     bind(model=kind)
     panel = Panel.load(panel_dir)
-    parsed = parse_settings(SECTIONS[kind], settings, f"{kind}_settings")
-    assert isinstance(parsed, ModelSettings)  # noqa: S101  SECTIONS says so
+    run = RunSettings.read(panel_dir)
+    parsed = _settings(kind, run, settings, fitted)
     series = frozenset(panel.series.loc[panel.series["route"] == "model", "unique_id"])
     task = f"{'train' if fitted is None else 'final'}_{kind}"
     progress = reporter(task, _rounds(parsed, len(series)))
-    key = _fit_key(panel_dir, task, settings, seed, fitted)
-    url = read_training(panel_dir).checkpoint_url
+    key = _fit_key(panel_dir, task, parsed, run, fitted)
+    url = run.training.checkpoint_url
     with checkpoints(url, key, progress) as (checkpoint, keep):
         with watched() as usage:
-            fit = _Fit(kind, panel, parsed, seed, series, checkpoint, keep)
-            done = fit.first(model_dir, on_failure) if fitted is None else fit.final(model_dir, fitted)
+            fit = _Fit(kind, panel, parsed, run.seed, series, checkpoint, keep)
+            done = fit.first(model_dir, run.on_failure) if fitted is None else fit.final(model_dir, fitted)
         status, table = done.status, done.table
-        forecasts.parent.mkdir(parents=True, exist_ok=True)
-        table.to_parquet(forecasts, index=False)
+        table.to_parquet(model_dir / FORECASTS, index=False)
+        if fitted is not None:
+            keep_judged(model_dir, fitted)
         if report is not None:  # before the checkpoint goes, after the last sample
-            page = _page(task.replace("_", "-"), done, panel, seed, fitted is not None, usage)
+            page = _page(task.replace("_", "-"), done, panel, run.seed, fitted is not None, usage)
             report.write_text(page, "utf-8")
     _LOG.info("%s: %s", kind, ": ".join(filter(None, [status.state, status.reason])))
     return status
+
+
+def _settings(kind: str, run: RunSettings, searched: str, fitted: Path | None) -> ModelSettings:
+    """What the model is to be fitted with; a final fit with what the model was fitted with."""
+    if fitted is not None:
+        status = read_status(fitted)
+        told = status.settings if status.state == "failed" else read_card(fitted).settings
+        found = validate(SECTIONS[kind], told, f"{kind} settings of {fitted}")
+    elif searched:
+        found = parse_settings(SECTIONS[kind], searched, f"{kind}_settings")
+    else:
+        found = run.of_kind(kind)
+    assert isinstance(found, ModelSettings)  # noqa: S101  SECTIONS says so
+    return found
 
 
 def _page(title: str, done: "_Done", panel: Panel, seed: int, final: bool, usage: Usage) -> str:
@@ -105,10 +118,12 @@ def _rounds(settings: ModelSettings, series: int) -> int:
     return int(getattr(settings, "epochs", getattr(settings, "iterations", series)))
 
 
-def _fit_key(panel_dir: Path, task: str, settings: str, seed: int, fitted: Path | None) -> str:
+def _fit_key(
+    panel_dir: Path, task: str, settings: ModelSettings, run: RunSettings, fitted: Path | None
+) -> str:
     """Everything that the fit is a function of, for its checkpoint."""
-    told = [task, settings, seed, version("kubecast")]
-    told += [(panel_dir / name).read_text() for name in ("panel.json", "settings.json")]
+    told = [task, settings.model_dump_json(), run.seed, version("kubecast")]
+    told += [(panel_dir / "panel.json").read_text(), run.training.model_dump_json()]
     if fitted is not None and read_status(fitted).state != "failed":
         told.append(read_card(fitted).log.replay)
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
@@ -236,24 +251,3 @@ def fit_metrics(model_dir: Path) -> dict[str, float]:
     if log.best is not None:
         figures["best_step"] = float(log.best)
     return figures
-
-
-def fit_summary(model_dir: Path) -> str:
-    """The verdict on a fit as Markdown, for the dashboard."""
-    status = read_status(model_dir)
-    if status.state == "failed":
-        return f"**Not fitted**: {status.reason}\n"
-    log = read_card(model_dir).log
-    ended = convergence(log)
-    lines = [f"**{ended.verdict.capitalize()}**: {ended.reason}.", ""]
-    if status.reason:
-        lines += [f"{status.reason}; these are the files of the model as it was judged.", ""]
-    lines += [f"- {log.seconds:.4g} seconds"]
-    lines += [
-        f"- {label} loss: {values[-1]:.4g} at the end" for label, values in log.curves.items() if values
-    ]
-    if log.best is not None:
-        lines += [f"- best step: {log.best}"]
-    if log.fallbacks:
-        lines += [f"- series with a fallback: {len(log.fallbacks)}"]
-    return "\n".join([*lines, ""])

@@ -8,11 +8,12 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Self
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
@@ -30,8 +31,8 @@ from kubecast.models.base import ignore
 from kubecast.panel import Panel
 from kubecast.reports.tuning import render_tuning
 from kubecast.steps.checkpoint import checkpoints
-from kubecast.steps.prepare import read_training
 from kubecast.steps.progress import tell_progress
+from kubecast.steps.run_settings import THE_RUNS, RunSettings, SearchPlan
 from kubecast.tuning.ensemble import make_objective
 from kubecast.tuning.objective import Objective
 from kubecast.tuning.spaces import SearchSettings
@@ -65,25 +66,50 @@ class Request(BaseModel):
     seed: int
     members: dict[str, str] = {}
 
+    @classmethod
+    def of(cls, kind: str, panel_dir: Path, search: str, members: Mapping[str, str]) -> Self:
+        """A request with the run's settings, which are kept beside the panel.
+
+        Args:
+            kind: Of the model, or ``ensemble``.
+            panel_dir: From ``prepare_data``.
+            search: JSON of the ``SearchPlan``.
+            members: For the ensemble, of each model that is in it: JSON of the settings that a search found,
+                or ``{}`` where the run's are taken.
+        """
+        run, plan = RunSettings.read(panel_dir), SearchPlan.parse(search)
+        return cls(
+            kind=kind,
+            panel_dir=panel_dir,
+            settings=run.of_kind(kind).model_dump_json(),
+            champion=json.dumps(plan.champion),
+            search=json.dumps(plan.spaces),
+            tuning=plan.tuning.model_dump_json(),
+            seed=run.seed,
+            members={
+                name: run.of_kind(name).model_dump_json() if found == THE_RUNS else found
+                for name, found in members.items()
+                if found
+            },
+        )
+
     def key(self) -> str:
         """Everything that the search is a function of, for its name and its checkpoint."""
         told = self.model_dump(mode="json", exclude={"panel_dir", "tuning"}) | {
             "kubecast": version("kubecast")
         }
-        told["panel"] = [(self.panel_dir / name).read_text() for name in ("panel.json", "settings.json")]
+        training = RunSettings.read(self.panel_dir).training
+        told["panel"] = [(self.panel_dir / "panel.json").read_text(), training.model_dump_json()]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 @step
-def tune_model(
-    request: Request, processes: int, on_failure: str, trials: Path, report: Path
-) -> tuple[str, Outcome]:
+def tune_model(request: Request, processes: int, trials: Path, report: Path) -> tuple[str, Outcome]:
     """Search, run the best again with new seeds, and choose between it and the settings file.
 
     Args:
         request: What is tuned.
         processes: That search on this machine; more than one need a database.
-        on_failure: ``continue``: where no trial succeeds, the settings stay as they are.
         trials: CSV of every trial.
         report: HTML page.
 
@@ -91,7 +117,8 @@ def tune_model(
         JSON of the settings to train with, and what was found.
 
     Raises:
-        ModelError: No trial succeeded, and ``on_failure`` is ``stop``.
+        ModelError: No trial succeeded, and the run's ``on_failure`` is ``stop``; else the settings stay as
+            they are.
         TuningError: The database fails.
     """
     bind(model=request.kind)
@@ -101,9 +128,9 @@ def tune_model(
             if processes > 1:
                 _run_workers(request, processes)
             study.wait(tell)
-            return _judge(request, study, on_failure, trials, report, tell)
+            return _judge(request, study, trials, report, tell)
     except ModelError as error:
-        return _unchanged(request, None, error, on_failure, trials, report)
+        return _unchanged(request, None, error, trials, report)
 
 
 @step
@@ -127,14 +154,11 @@ def run_worker(request: Request) -> str:
 
 
 @step
-def choose_settings(
-    request: Request, on_failure: str, found: Path, trials: Path, report: Path
-) -> tuple[str, Outcome]:
+def choose_settings(request: Request, found: Path, trials: Path, report: Path) -> tuple[str, Outcome]:
     """As ``tune_model``, from the trials of a Katib experiment.
 
     Args:
         request: What was tuned.
-        on_failure: See ``tune_model``.
         found: JSON: of each trial ``parameters`` (texts), ``error``, ``state`` and ``reason``.
         trials: CSV of every trial.
         report: HTML page.
@@ -147,15 +171,14 @@ def choose_settings(
             if not study.optuna.trials:
                 for trial in json.loads(text):
                     study.add(trial["parameters"], trial["state"], trial["error"], trial["reason"])
-            return _judge(request, study, on_failure, trials, report, tell)
+            return _judge(request, study, trials, report, tell)
     except ModelError as error:
-        return _unchanged(request, None, error, on_failure, trials, report)
+        return _unchanged(request, None, error, trials, report)
 
 
 def _judge(
     request: Request,
     study: Study,
-    on_failure: str,
     trials: Path,
     report: Path,
     tell: Callable[[int], None] = ignore,
@@ -164,15 +187,15 @@ def _judge(
     try:
         outcome = study.outcome(tell)
     except ModelError as error:
-        return _unchanged(request, study, error, on_failure, trials, report)
+        return _unchanged(request, study, error, trials, report)
     return _write(request, outcome, study, trials, report)
 
 
 def _unchanged(
-    request: Request, study: Study | None, error: ModelError, on_failure: str, trials: Path, report: Path
+    request: Request, study: Study | None, error: ModelError, trials: Path, report: Path
 ) -> tuple[str, Outcome]:
     """Keep the settings as they are, where nothing better can be found; there may not even be a study."""
-    if on_failure == "stop":
+    if RunSettings.read(request.panel_dir).on_failure == "stop":
         raise error
     outcome = Outcome(kind=request.kind, study=study.name if study else "", reason=str(error))
     return _write(request, outcome, study, trials, report)
@@ -230,7 +253,7 @@ def _journaled(
 ) -> Iterator[tuple[Study, Callable[[int], None]]]:
     """A study in a file that is kept as the checkpoint ``key``, and what keeps it."""
     objective = _objective(request)
-    url = read_training(request.panel_dir).checkpoint_url
+    url = RunSettings.read(request.panel_dir).training.checkpoint_url
     with checkpoints(url, key, tell) as (file, keep), TemporaryDirectory() as folder:
         study = Study(_search(request), objective, journal(file or Path(folder) / "journal"), name)
         yield study, lambda done: keep(done, math.nan)
@@ -262,7 +285,7 @@ def _tuning(request: Request) -> TuningSettings:
 
 
 def _optimization(request: Request) -> OptimizationSettings:
-    return read_training(request.panel_dir).optimization
+    return RunSettings.read(request.panel_dir).training.optimization
 
 
 def _objective(request: Request) -> Objective:

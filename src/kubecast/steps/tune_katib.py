@@ -11,11 +11,12 @@ from typing import Any
 
 from kubecast.cluster import TrialPod
 from kubecast.config import TuningSettings, parse_settings
+from kubecast.environment import WORKFLOW_VARIABLE
 from kubecast.errors import ModelError
 from kubecast.logs import RUN_VARIABLE, bind, step
 from kubecast.panel import Panel
-from kubecast.steps.prepare import read_training
 from kubecast.steps.progress import tell_progress
+from kubecast.steps.run_settings import RunSettings
 from kubecast.steps.tune import Request
 from kubecast.tuning.katib import Plan, Running, connect, deleted_when_stopped
 from kubecast.tuning.objective import training_folds
@@ -59,7 +60,7 @@ def _search(kind: str, plan: Plan) -> list[dict[str, Any]]:
 
 
 def _plan(request: Request, panel_url: str, pod: TrialPod) -> Plan:
-    optimization = read_training(request.panel_dir).optimization
+    optimization = RunSettings.read(request.panel_dir).training.optimization
     space = parse_settings(SearchSettings, request.search, "search_settings").of(request.kind)
     run = re.sub(r"[^A-Za-z0-9._-]", "-", os.environ.get(RUN_VARIABLE, ""))[:63].strip("._-") or "local"
     trial = {
@@ -76,4 +77,5 @@ def _plan(request: Request, panel_url: str, pod: TrialPod) -> Plan:
     # Katib makes names of pods and Services from it, which have 63 characters at most.
     key = hashlib.sha256(f"{run} {request.key()}".encode()).hexdigest()[:16]
     workers = parse_settings(TuningSettings, request.tuning, "tuning").workers
-    return Plan(f"kubecast-{request.kind}-{key}", run, space, optimization, workers, trial, pod)
+    name, workflow = f"kubecast-{request.kind}-{key}", os.environ.get(WORKFLOW_VARIABLE, "")
+    return Plan(name, run, space, optimization, workers, trial, pod, workflow)

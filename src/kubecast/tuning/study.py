@@ -19,25 +19,24 @@ from typing import Any
 import numpy as np
 import optuna
 import pandas as pd
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field, JsonValue
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError
 
 from kubecast.comparison import FiniteJson
 from kubecast.config import OptimizationSettings
-from kubecast.errors import ConfigError, ModelError, TuningError
+from kubecast.errors import ConfigError, ModelError
 from kubecast.models.base import ignore
 from kubecast.settings import Settings
+from kubecast.tuning.database import connect, database_errors
 from kubecast.tuning.objective import Objective, Report
 from kubecast.tuning.spaces import Space, parameters_of, parse_parameters, with_parameters
 
 URL_VARIABLE = "KUBECAST_OPTUNA_URL"
 HEARTBEAT = 20  # seconds between a worker's signs of life; after three without one its trial is tried again
-RETRIES = 3  # of a trial whose worker was killed
-CONNECTING = (1, 2, 4, 8)  # seconds between tries to reach the database
 _LOG = logging.getLogger(__name__)
 _DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
@@ -133,38 +132,13 @@ def database() -> Iterator[BaseStorage]:
     except (ArgumentError, KeyError, ValueError):
         raise ConfigError(f"{URL_VARIABLE} is not the URL of a known database; allowed: {allowed}") from None
     url = parsed.set(drivername=driver).render_as_string(hide_password=False)
-    storage = _connect(url, f"database {parsed.database} at {parsed.host}")
-    with _database_errors():
+    storage = connect(url, f"database {parsed.database} at {parsed.host}", HEARTBEAT)
+    with database_errors():
         try:
             yield storage
         finally:
             storage.remove_session()
             storage.engine.dispose()
-
-
-def _connect(url: str, where: str) -> RDBStorage:
-    for pause in (*CONNECTING, None):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                return RDBStorage(
-                    url,
-                    engine_kwargs={"pool_pre_ping": True},
-                    heartbeat_interval=HEARTBEAT,
-                    grace_period=3 * HEARTBEAT,
-                    heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(RETRIES),
-                )
-        except (RuntimeError, TypeError) as error:  # of its tables, and of what its driver takes
-            raise TuningError(
-                f"{where} cannot be used: {type(error).__name__}; allowed: one that is empty or of Optuna"
-                f" {optuna.__version__} (optuna storage upgrade), with parameters that its driver knows"
-            ) from None
-        # Also where two workers create its tables at the same time.
-        except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-            if pause is None:
-                raise TuningError(f"{where} cannot be used: {type(error).__name__}") from None
-            time.sleep(pause)
-    raise AssertionError("unreachable")
 
 
 # --- searching ----------------------------------------------------------------------------------------
@@ -476,12 +450,3 @@ def _told(failure: Exception) -> str:
 
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-@contextmanager
-def _database_errors() -> Iterator[None]:
-    try:
-        yield
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        # Its text may hold the URL.
-        raise TuningError(f"the study's database fails: {type(error).__name__}") from None

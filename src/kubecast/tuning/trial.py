@@ -6,8 +6,9 @@ is in the environment variable ``KUBECAST_TRIAL``, since its pod has no launcher
 
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,12 +16,13 @@ from typing import Any
 from pydantic import Field, JsonValue
 
 from kubecast.config import SECTIONS, parse_settings, validate
-from kubecast.errors import ConfigError, DataError, ModelError
+from kubecast.errors import ConfigError, DataError, ModelError, TuningError
 from kubecast.logs import bind, step
 from kubecast.panel import Panel
 from kubecast.registry.store import open_store
 from kubecast.settings import PositiveFloat, Settings
 from kubecast.tuning.ensemble import make_objective
+from kubecast.tuning.heartbeat import ending_without, format_time, utc_now
 from kubecast.tuning.objective import Objective
 from kubecast.tuning.spaces import Space, parse_parameters, with_parameters
 
@@ -58,17 +60,27 @@ class Trial(Settings):
         default={}, description="settings by kind; for the ensemble"
     )
     store: ObjectStore = ObjectStore()
+    heartbeat: str = Field(
+        default="", description="file with the time at which somebody last waited for it; default: none"
+    )
+    until: PositiveFloat | None = Field(
+        default=None, description="when its search ends, in seconds since 1970; default: no end but the limit"
+    )
 
 
 @step
-def run_trial(words: Iterable[str]) -> float:
+def run_trial(words: Iterable[str], now: Callable[[], datetime] = utc_now) -> float:
     """Score one set of parameters, printing ``objective=`` after every epoch and block.
+
+    Its fits end with the search, and the process itself where nobody waits for the search any more.
 
     Args:
         words: ``NAME=VALUE``, one for each parameter of the space.
+        now: Tells the time, with its zone.
 
     Raises:
         ConfigError: A word or the variable is wrong.
+        TuningError: The search is over, or nobody waits for it.
         ModelError: The model cannot be fitted, or its error is not finite.
     """
     trial = parse_settings(Trial, os.environ.get(VARIABLE, ""), VARIABLE)
@@ -78,13 +90,29 @@ def run_trial(words: Iterable[str]) -> float:
     base = validate(SECTIONS[trial.kind], trial.settings, f"{VARIABLE}: settings")
     settings = with_parameters(base, trial.search, parse_parameters(trial.search, _parameters(words)))
     trial.store.export()
-    with _local(trial.panel) as folder:
-        objective = _objective(trial, Panel.load(folder), base)
-    error = objective.error(settings, trial.seed, lambda _, value: _tell(value))
+    with ending_without(Path(trial.heartbeat) if trial.heartbeat else None, now):
+        error = _error(trial, base, settings, now)
     if not math.isfinite(error):
         raise ModelError(f"{trial.kind}: the error is {error}; allowed: a finite number")
     _tell(error)
     return error
+
+
+def _error(trial: Trial, base: Settings, settings: Settings, now: Callable[[], datetime]) -> float:
+    with _local(trial.panel) as folder:
+        objective = _objective(trial, Panel.load(folder), base, _limit(trial, now()))
+    return objective.error(settings, trial.seed, lambda _, value: _tell(value))
+
+
+def _limit(trial: Trial, now: datetime) -> float:
+    """Seconds that its fits may take: no more than the search has left."""
+    if trial.until is None:
+        return trial.limit
+    left = trial.until - now.timestamp()
+    if left <= 0:
+        end = format_time(datetime.fromtimestamp(trial.until, UTC))
+        raise TuningError(f"the search of this trial ended at {end}: training.optimization.timeout")
+    return min(trial.limit, left)
 
 
 def _tell(value: float) -> None:
@@ -103,12 +131,12 @@ def _parameters(words: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _objective(trial: Trial, panel: Panel, base: Settings) -> Objective:
+def _objective(trial: Trial, panel: Panel, base: Settings, limit: float) -> Objective:
     members: dict[str, Any] = {
         kind: validate(SECTIONS[kind], settings, f"{VARIABLE}: members.{kind}")
         for kind, settings in trial.members.items()
     }
-    return make_objective(panel, trial.kind, base, members, trial.folds, trial.limit)
+    return make_objective(panel, trial.kind, base, members, trial.folds, limit)
 
 
 @contextmanager

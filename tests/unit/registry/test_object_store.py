@@ -16,6 +16,7 @@ from kubecast.errors import (
     DataError,
     NotFound,
     RegistryError,
+    StoreBusy,
     StoreError,
     StoreForbidden,
     StoreFull,
@@ -206,7 +207,9 @@ def answering(status: int, code: str) -> Iterator[str]:
         (501, "NotImplemented", StoreUnsafe, "knows no conditional writes"),
         (401, "Expired", StoreForbidden, "does not allow this"),
         (400, "ExpiredToken", StoreForbidden, "does not allow this to these credentials: ExpiredToken"),
-        (503, "SlowDown", StoreError, "failed: SlowDown, after 2 tries"),
+        (503, "SlowDown", StoreBusy, "cannot do it now: SlowDown, after 2 tries"),
+        (429, "TooManyRequests", StoreBusy, "cannot do it now"),
+        (400, "RequestTimeout", StoreBusy, "cannot do it now"),
         (400, "Strange", StoreError, "failed: Strange"),
     ],
 )

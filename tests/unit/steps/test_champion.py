@@ -27,7 +27,7 @@ from kubecast.errors import (
 )
 from kubecast.evaluation import Evaluation
 from kubecast.models import make_trainer
-from kubecast.models.artifact import read_card, write_model
+from kubecast.models.artifact import FORECASTS, keep_judged, read_card, write_model
 from kubecast.models.base import FitPlan
 from kubecast.panel import Cutoffs, Panel
 from kubecast.promotion import Decision
@@ -35,13 +35,15 @@ from kubecast.registry import Registry
 from kubecast.registry.local_store import LocalStore
 from kubecast.steps.champion import forecast_champion, forecast_unseen, read_champion, read_earlier
 from kubecast.steps.prepare import Resolved, resolve_inputs
-from kubecast.steps.register import MemberPaths
+from kubecast.steps.run_settings import RUN, RunSettings, SearchPlan
 from kubecast.steps.stack import stack_ensemble
 from kubecast.steps.train import train_model
 from tests.conftest import hourly
 from tests.unit.steps.test_steps import (
     CATBOOST,
+    another,
     broken,
+    panel_with,
     prepare,
     publish,
     register,
@@ -52,6 +54,8 @@ from tests.unit.steps.test_steps import (
 )
 
 KEYS = ["unique_id", "cutoff", "ds"]
+LSTM = LstmSettings(hidden_units=[7]).model_dump_json()
+FILE = {"catboost_settings": "{}"}  # a settings file other than the one that the champion was trained with
 YESTERDAY = pd.Timestamp("2024-01-15T12:00")  # of the 400 hours from 2024-01-01, the last 47 come after it
 
 
@@ -87,16 +91,15 @@ def loaded(registry: Path, part: str, into: Path) -> Bundle:
     return Bundle.load(store.fetch(store.resolve("forecaster@champion"), part, into))
 
 
-def ask(panel: Path, registry: Path, into: Path, champion: str | None = None) -> tuple[Path, Path]:
-    """Run the step; its outputs are what ``register`` takes."""
-    outputs = into / "champion.parquet", into / "status.json"
+def ask(panel: Path, registry: Path, into: Path, champion: str | None = None, name: str = "champion") -> Path:
+    """Run the step; its output is what ``register`` takes."""
     asked = champion_of(registry) if champion is None else champion
-    forecast_champion(panel, asked, str(registry), "", "", *outputs)
-    return outputs
+    forecast_champion(panel, asked, str(registry), "", "", into / name)
+    return into / name
 
 
-def reason(outputs: tuple[Path, Path]) -> str:
-    found = read_champion(*outputs)
+def reason(output: Path) -> str:
+    found = read_champion(output)
     assert found is not None
     assert found.forecasts.empty == bool(found.not_comparable)
     return found.not_comparable
@@ -114,9 +117,9 @@ def decision_of(registry: Path, reference: str) -> Decision:
 
 
 def test_champion_is_scored_as_it_was_judged(before: Path, tmp_path: Path) -> None:
-    found = read_champion(*ask(before / "panel", before / "registry", tmp_path))
+    found = read_champion(ask(before / "panel", before / "registry", tmp_path))
     assert found is not None
-    judged = pd.read_parquet(before / "backtest.parquet")
+    judged = pd.read_parquet(before / "ensemble" / FORECASTS)
     judged = judged[judged["part"] == "test"].rename(columns={"ensemble": "yhat"})
     columns = [name for name in found.forecasts if name != "seen_until"]
     pd.testing.assert_frame_equal(
@@ -141,6 +144,8 @@ def test_champion_that_memorised_its_rows_gains_nothing_by_it(
     )
     shutil.rmtree(memorised / "final")
     write_model(memorised / "final", fitted, read_card(before / "judged").model_copy(update={"log": log}))
+    keep_judged(memorised / "final", before / "judged")
+    shutil.copyfile(before / "final" / FORECASTS, memorised / "final" / FORECASTS)
     registry = tmp_path / "registry"
     register(memorised, registry=registry)
     register(before, registry=tmp_path / "honest")
@@ -149,7 +154,8 @@ def test_champion_that_memorised_its_rows_gains_nothing_by_it(
         panel, panel.part("test")
     )
     found, honest = (
-        read_champion(*ask(after / "panel", path, tmp_path)) for path in (registry, tmp_path / "honest")
+        read_champion(ask(after / "panel", path, tmp_path, name=f"by-{path.name}"))
+        for path in (registry, tmp_path / "honest")
     )
     assert found is not None
     assert honest is not None
@@ -167,7 +173,7 @@ def test_targets_after_an_origin_change_no_forecast_from_it(before: Path, tmp_pa
         if name == "altered":
             rows.loc[rows["ds"] > origin, "y"] = rows.loc[rows["ds"] > origin, "y"] * 3 + 1e3
             prepare(rows, tmp_path / name)
-        found = read_champion(*ask(tmp_path / name / "panel", before / "registry", tmp_path))
+        found = read_champion(ask(tmp_path / name / "panel", before / "registry", tmp_path / name))
         assert found is not None
         tables.append(found.forecasts)
     first, second = (table[table["cutoff"] == origin].reset_index(drop=True) for table in tables)
@@ -180,7 +186,7 @@ def test_origins_that_the_champion_has_seen_beyond_are_left_out(before: Path, tm
     own = Panel.load(before / "panel").part("test").frame["cutoff"]
     late = prepare(older(), tmp_path / "late", data={"min_samples": 1, "val_ratio": 0.1, "test_ratio": 0.2})
     panel = Panel.load(late)
-    found = read_champion(*ask(late, before / "registry", tmp_path))
+    found = read_champion(ask(late, before / "registry", tmp_path))
     assert found is not None
     assert panel.part("test").frame["cutoff"].min() < own.min()
     assert found.forecasts["cutoff"].min() >= own.min()
@@ -238,9 +244,9 @@ def test_changed_horizon_publishes_and_leaves_the_champion(
     panel = Panel.load(folder / "panel")
     champion = champion_of(registry)
     replace(panel, spec=panel.spec.model_copy(update={"horizon": 4})).save(tmp_path / "shorter")
-    shutil.copyfile(folder / "panel" / "settings.json", tmp_path / "shorter" / "settings.json")
-    outputs = ask(tmp_path / "shorter", registry, tmp_path)
-    decision = decision_of(registry, register(folder, outputs, registry))
+    shutil.copyfile(folder / "panel" / RUN, tmp_path / "shorter" / RUN)
+    output = ask(tmp_path / "shorter", registry, tmp_path)
+    decision = decision_of(registry, register(folder, output, registry))
     assert champion_of(registry) == champion
     assert decision.champion == champion
     assert decision.not_comparable == "its horizon: 6, this version's: 4"
@@ -311,7 +317,7 @@ def test_store_that_fails_fails_the_step_so_that_it_is_repeated(
     fail(registry)
     with pytest.raises(StoreError):
         ask(after / "panel", registry, tmp_path, champion)
-    assert not (tmp_path / "status.json").exists()
+    assert not (tmp_path / "champion").exists()
 
 
 def test_full_disk_fails_the_step_so_that_it_is_repeated(registry: Path, after: Path, tmp_path: Path) -> None:
@@ -322,29 +328,29 @@ def test_full_disk_fails_the_step_so_that_it_is_repeated(registry: Path, after: 
             ask(after / "panel", registry, tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert not (tmp_path / "status.json").exists()
+    assert not (tmp_path / "champion").exists()
 
 
 def test_panel_that_cannot_be_read_is_no_fault_of_the_champion(registry: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not a panel"):
         ask(tmp_path / "nowhere", registry, tmp_path)
-    assert not (tmp_path / "status.json").exists()
+    assert not (tmp_path / "champion").exists()
 
 
 def test_no_champion_and_nothing_published(after: Path, tmp_path: Path) -> None:
-    outputs = ask(after / "panel", tmp_path / "none", tmp_path, champion="")
-    assert pd.read_parquet(outputs[0]).empty
-    assert read_champion(*outputs) is None
-    assert read_earlier(outputs[1]) == []
+    output = ask(after / "panel", tmp_path / "none", tmp_path, champion="")
+    assert pd.read_parquet(output / FORECASTS).empty
+    assert read_champion(output) is None
+    assert read_earlier(output) == []
     assert not (tmp_path / "none").exists()
 
 
 def test_earlier_versions_are_told_with_their_own_figures(
     registry: Path, after: Path, tmp_path: Path
 ) -> None:
-    outputs = ask(after / "panel", registry, tmp_path)
+    output = ask(after / "panel", registry, tmp_path)
     version = Registry.open(str(registry)).resolve("forecaster")
-    (found,) = read_earlier(outputs[1])
+    (found,) = read_earlier(output)
     assert (found.version, found.champion) == (version.id, True)
     test = version.metadata["test"]
     assert isinstance(test, dict)
@@ -357,7 +363,7 @@ def test_status_of_another_shape_is_an_integrity_error(tmp_path: Path, content: 
     if content is not None:
         (tmp_path / "status.json").write_text(content)
     with pytest.raises(IntegrityError, match=r"status\.json: not a champion's status") as caught:
-        read_champion(tmp_path / "none.parquet", tmp_path / "status.json")
+        read_champion(tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -379,8 +385,7 @@ def test_newer_fit_of_the_same_recipe_becomes_champion(registry: Path, after: Pa
 
 
 def _leaderboard(folder: Path) -> Any:
-    text = (folder / "evaluation" / "leaderboard.json").read_bytes()
-    return Evaluation.model_validate_json(text).leaderboard
+    return Evaluation.read(folder / "leaderboard.json").leaderboard
 
 
 def test_version_equal_to_the_champion_is_not_made_to_lose(before: Path, tmp_path: Path) -> None:
@@ -402,9 +407,8 @@ def test_two_runs_that_end_together_leave_one_champion_and_two_honest_decisions(
     champion = champion_of(registry)
     folders = [Path(shutil.copytree(after, tmp_path / name)) for name in ("left", "right")]
     for folder in folders:
-        outputs = ask(folder / "panel", registry, folder)
-        register(folder, outputs, tmp_path / "elsewhere")
-        (folder / "report.html").write_text(folder.name)  # else both would be one version
+        register(folder, ask(folder / "panel", registry, folder), tmp_path / "elsewhere")
+    another(folders[1])  # else both would be one version
     with ThreadPoolExecutor(2) as pool:
         published = list(pool.map(lambda folder: publish(folder, registry, folder.name), folders))
     decisions = [decision_of(registry, reference) for reference in published]
@@ -437,12 +441,12 @@ def test_promotion_that_other_writers_hold_up_fails_the_step_so_that_it_is_repea
         swap(store, path, data, expected)
 
     swap, champion = LocalStore.swap, champion_of(registry)
-    outputs = ask(after / "panel", registry, tmp_path)
+    output = ask(after / "panel", registry, tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(LocalStore, "swap", lose)
         patch.setattr("time.sleep", lambda seconds: None)
         with pytest.raises(Conflict, match="too many writers at once"):
-            register(after, outputs, registry)
+            register(after, output, registry)
     assert champion_of(registry) == champion
     assert publish(after, registry) == f"forecaster@{champion_of(registry)}"
     assert champion_of(registry) != champion
@@ -485,9 +489,12 @@ def test_retraining_takes_the_champions_settings_of_what_it_holds(
     registry: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     hourly().to_csv(tmp_path / "data.csv", index=False)
-    files, champions = resolved_inputs(tmp_path), resolved_inputs(tmp_path, mode="retrain")
-    assert champions.settings == {**files.settings, "catboost": CATBOOST}
-    assert files.settings["catboost"] != CATBOOST
+    files = resolved_inputs(tmp_path, parameters=FILE)
+    champions = resolved_inputs(tmp_path, mode="retrain", parameters=FILE)
+    told, kept = RunSettings.parse(champions.settings), RunSettings.parse(files.settings)
+    assert told.of_kind("catboost").model_dump_json() == CATBOOST
+    assert kept.of_kind("catboost") == CatBoostSettings()
+    assert told == kept.model_copy(update={"models": {**kept.models, "catboost": told.models["catboost"]}})
     assert champions.inputs_digest != files.inputs_digest
     assert champions.champion == files.champion == champion_of(registry)
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
@@ -518,7 +525,8 @@ def test_retraining_without_a_champion_takes_the_files_values_and_says_so(
 def resolved_for_tuning(folder: Path, search: str = "{}") -> Resolved:
     tuning = {"tuner": "optuna", "models": ["catboost", "ensemble"]}
     pipeline = PipelineSettings.model_validate({"models": ["catboost"], "tuning": tuning})
-    parameters = {f"{name}_settings": text for name, text in texts().items()}
+    parameters: dict[str, Any] = {f"{name}_settings": text for name, text in texts().items()}
+    parameters |= {"seed": 1, **FILE}
     parameters |= {"pipeline_settings": pipeline.model_dump_json(), "search_settings": search}
     return resolve_inputs(str(folder / "data.csv"), "", "tune", str(folder / "registry"), "", parameters)
 
@@ -528,10 +536,10 @@ def test_search_is_told_the_champions_settings_and_again_after_its_own_version_t
 ) -> None:
     hourly().to_csv(tmp_path / "data.csv", index=False)
     told = resolved_for_tuning(tmp_path)
-    found = json.loads(told.champion_settings)
-    assert found == {"catboost": json.loads(CATBOOST), "ensemble": json.loads(texts()["ensemble"])}
-    assert told.settings["catboost"] == resolved_inputs(tmp_path).settings["catboost"]
-    assert resolved_inputs(tmp_path).champion_settings == "{}"
+    expected = {"catboost": json.loads(CATBOOST), "ensemble": json.loads(texts()["ensemble"])}
+    assert SearchPlan.parse(told.search).champion == expected
+    assert RunSettings.parse(told.settings).of_kind("catboost") == CatBoostSettings()
+    assert resolved_inputs(tmp_path).search == ""
     register(after, ask(after / "panel", registry, tmp_path), registry, told.inputs_digest)
     assert champion_of(registry) != told.champion
     assert resolved_for_tuning(tmp_path) == told
@@ -539,7 +547,7 @@ def test_search_is_told_the_champions_settings_and_again_after_its_own_version_t
 
 def test_search_without_a_champion_is_told_of_none(tmp_path: Path) -> None:
     hourly().to_csv(tmp_path / "data.csv", index=False)
-    assert resolved_for_tuning(tmp_path).champion_settings == "{}"
+    assert SearchPlan.parse(resolved_for_tuning(tmp_path).search).champion == {}
 
 
 def test_search_space_that_a_model_does_not_allow_is_refused_first_of_all(tmp_path: Path) -> None:
@@ -567,7 +575,8 @@ def test_champions_settings_that_cannot_be_used_are_named(
     bundle = store.fetch(champion, "production", tmp_path / "fetched").parent
     other = store.publish("forecaster", bundle, kept)
     store.set_alias("forecaster", "champion", other.id, expected=champion.id)
-    assert resolved_inputs(tmp_path, mode="retrain").settings == resolved_inputs(tmp_path).settings
+    found = [resolved_inputs(tmp_path, mode=mode, parameters=FILE).settings for mode in ("retrain", "train")]
+    assert found[0] == found[1]
     warning = caplog.text
     assert reason in warning
     assert other.id in warning
@@ -589,15 +598,6 @@ def test_champion_whose_manifest_cannot_be_read_is_told_all_the_same(
     assert resolved_inputs(tmp_path).champion == champion_of(registry)
 
 
-def test_schedules_time_that_a_cluster_has_not_replaced_is_told_and_not_used(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    hourly().to_csv(tmp_path / "data.csv", index=False)
-    macro = "[[ScheduledTime.2006-01-02T15:04:05Z]]"
-    assert resolved_inputs(tmp_path, macro) == resolved_inputs(tmp_path)
-    assert f"this cluster has not replaced as_of {macro}" in caplog.text
-
-
 def test_retraining_takes_up_a_model_that_failed_the_night_before_as_it_was(
     before: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -605,25 +605,28 @@ def test_retraining_takes_up_a_model_that_failed_the_night_before_as_it_was(
     for stale in ("registry", "ensemble"):
         shutil.rmtree(night / stale)
     broken(monkeypatch, ModelError("loss is NaN at epoch 3"))
-    lstm = LstmSettings(hidden_units=[7]).model_dump_json()
-    failed = tmp_path / "lstm", tmp_path / "lstm.parquet"
-    train_model("lstm", night / "panel", lstm, 1, "continue", *failed)
-    members = {"catboost": (night / "judged", night / "judged.parquet"), "lstm": failed}
-    stack_ensemble(
-        night / "panel", members, texts()["ensemble"], night / "ensemble", night / "backtest.parquet"
+    lstm = json.loads(LSTM)
+    settings = RunSettings.read(night / "panel").models
+    panel = panel_with(
+        night / "panel", tmp_path / "panel", on_failure="continue", models={**settings, "lstm": lstm}
     )
-    register(night, lstm=MemberPaths(failed[0], *failed))
-    assert retrained(night, "lstm", "{}") == lstm
+    train_model("lstm", panel, night / "lstm")
+    shutil.rmtree(night / "panel")
+    panel.rename(night / "panel")
+    members = {"catboost": night / "judged", "lstm": night / "lstm"}
+    stack_ensemble(night / "panel", members, "", night / "ensemble")
+    register(night, lstm=night / "lstm")
+    assert retrained(night, "lstm", "{}") == LSTM
 
 
 def retrained(folder: Path, kind: str, settings: str) -> str:
     """What a retraining of CatBoost and of a model whose file holds ``settings`` takes for that."""
-    parameters = {f"{name}_settings": text for name, text in texts().items()}
+    parameters: dict[str, Any] = {f"{name}_settings": text for name, text in texts().items()}
     models = list({"catboost", kind})
-    parameters["pipeline_settings"] = json.dumps({"models": models})
+    parameters |= {"seed": 1, "pipeline_settings": json.dumps({"models": models})}
     parameters |= {"search_settings": "{}", f"{kind}_settings": settings}
     found = resolve_inputs(str(folder / "data.csv"), "", "retrain", str(folder / "registry"), "", parameters)
-    return found.settings[kind]
+    return RunSettings.parse(found.settings).of_kind(kind).model_dump_json()
 
 
 def test_retraining_takes_what_speaks_of_the_machine_from_the_file(registry: Path, tmp_path: Path) -> None:
@@ -637,5 +640,5 @@ def test_retraining_tells_what_of_a_file_gives_way_to_the_champion(
     registry: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     hourly().to_csv(tmp_path / "data.csv", index=False)
-    resolved_inputs(tmp_path, mode="retrain")
+    resolved_inputs(tmp_path, mode="retrain", parameters=FILE)
     assert "iterations: 1000" in caplog.text

@@ -10,6 +10,7 @@ import pytest
 
 from kubecast.config import LstmSettings
 from kubecast.errors import ModelError
+from kubecast.models.artifact import FORECASTS
 from kubecast.registry.store import open_store
 from kubecast.steps import checkpoint as module
 from kubecast.steps.checkpoint import checkpoints
@@ -26,14 +27,13 @@ import sys
 from pathlib import Path
 from kubecast.steps.train import train_model
 panel, settings, folder, fitted = sys.argv[1:]
-train_model("lstm", Path(panel), settings, 1, "stop", Path(folder) / "model", Path(folder) / "f.parquet",
-            Path(fitted) if fitted else None)
+train_model("lstm", Path(panel), Path(folder) / "model", settings, Path(fitted) if fitted else None)
 """
 
 
 def train(panel: Path, folder: Path, fitted: Path | None = None) -> pd.DataFrame:
-    train_model("lstm", panel, LSTM, 1, "stop", folder / "model", folder / "f.parquet", fitted)
-    return pd.read_parquet(folder / "f.parquet")
+    train_model("lstm", panel, folder / "model", LSTM, fitted)
+    return pd.read_parquet(folder / "model" / FORECASTS)
 
 
 def train_until_killed(panel: Path, folder: Path, at: str, fitted: Path | None = None) -> None:
@@ -73,7 +73,7 @@ def test_a_killed_fit_goes_on_and_ends_like_one_that_was_not(
     told = caplog.text
     assert "goes on from the checkpoint of" in told
     assert f"progress train_lstm 3/{EPOCHS}" not in told
-    pd.testing.assert_frame_equal(found, pd.read_parquet(plain / "first" / "f.parquet"))
+    pd.testing.assert_frame_equal(found, pd.read_parquet(plain / "first" / "model" / FORECASTS))
     assert kept(tmp_path) == []
 
 
@@ -86,7 +86,7 @@ def test_a_killed_final_fit_goes_on_too(
     caplog.clear()
     found = train(panel, tmp_path / "again", fitted)
     assert "goes on from the checkpoint of" in caplog.text
-    pd.testing.assert_frame_equal(found, pd.read_parquet(plain / "final" / "f.parquet"))
+    pd.testing.assert_frame_equal(found, pd.read_parquet(plain / "final" / "model" / FORECASTS))
     assert kept(tmp_path) == []
 
 
@@ -94,15 +94,15 @@ def test_a_fit_whose_forecasts_cannot_be_written_is_not_lost(
     plain: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     panel = prepare(hourly(rows=300), tmp_path, checkpoint_url=str(tmp_path / "checkpoints"))
-    (tmp_path / "file").write_text("no folder")
-    with pytest.raises(OSError, match="file"):
-        train_model("lstm", panel, LSTM, 1, "stop", tmp_path / "model", tmp_path / "file" / "f.parquet")
+    (tmp_path / "model" / FORECASTS).mkdir(parents=True)
+    with pytest.raises(OSError, match=FORECASTS):
+        train_model("lstm", panel, tmp_path / "model", LSTM)
     caplog.clear()
     found = train(panel, tmp_path / "again")
     told = caplog.text
     assert "goes on from the checkpoint of" in told
     assert "progress train_lstm" not in told
-    pd.testing.assert_frame_equal(found, pd.read_parquet(plain / "first" / "f.parquet"))
+    pd.testing.assert_frame_equal(found, pd.read_parquet(plain / "first" / "model" / FORECASTS))
     assert kept(tmp_path) == []
 
 

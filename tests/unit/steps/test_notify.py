@@ -1,20 +1,28 @@
 """Notices: what a webhook gets, and that nothing that goes wrong with it fails a run."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from kubecast.environment import WORKFLOW_VARIABLE
+from kubecast.errors import ClusterError
+from kubecast.logs import RUN_VARIABLE
 from kubecast.steps import notify
 from kubecast.steps.notify import URL_VARIABLE, Notice, Row, notify_failure, notify_success
+from tests.clock import Clock
 from tests.conftest import hourly
 from tests.unit.steps.test_steps import run
+from tests.unit.test_workflow import HANDLER, WATCHED, node, watched, workflow
 
-LINK = "https://kf.example.com/#/runs/details/7"
+DASHBOARD = "https://kf.example.com"
+LINK = f"{DASHBOARD}/#/runs/details/7"
 
 
 class Webhook:
@@ -49,7 +57,8 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
     thread = threading.Thread(target=webhook.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     monkeypatch.setenv(URL_VARIABLE, webhook.url)
-    monkeypatch.setattr(notify, "PAUSES", (0.0, 0.0))
+    monkeypatch.setenv(RUN_VARIABLE, "7")
+    monkeypatch.delenv(WORKFLOW_VARIABLE, raising=False)
     yield webhook
     webhook.hangs.set()
     webhook.server.shutdown()
@@ -59,12 +68,12 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
 
 @pytest.fixture(scope="module")
 def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run(hourly(), tmp_path_factory.mktemp("notify") / "run") / "evaluation"
+    return run(hourly(), tmp_path_factory.mktemp("notify") / "run") / "leaderboard.json"
 
 
 def test_success_tells_the_leaderboard_that_was_published(webhook: Webhook, evaluation: Path) -> None:
-    notify_success(evaluation, "demand@1", "nightly", LINK, "webhook")
-    board = json.loads((evaluation / "leaderboard.json").read_text())
+    notify_success(evaluation, "demand@1", "nightly", DASHBOARD, "webhook")
+    board = json.loads(evaluation.read_text())
     (told,) = webhook.got
     assert (told["event"], told["run"], told["link"], told["version"]) == (
         "success",
@@ -78,7 +87,7 @@ def test_success_tells_the_leaderboard_that_was_published(webhook: Webhook, eval
 
 
 def test_slack_gets_text_with_the_link_and_the_table(webhook: Webhook, evaluation: Path) -> None:
-    notify_success(evaluation, "demand@1", "nightly", LINK, "slack")
+    notify_success(evaluation, "demand@1", "nightly", DASHBOARD, "slack")
     (told,) = webhook.got
     assert set(told) == {"text"}
     assert f"<{LINK}|nightly> published demand@1" in told["text"]
@@ -86,7 +95,7 @@ def test_slack_gets_text_with_the_link_and_the_table(webhook: Webhook, evaluatio
 
 
 def test_failure_tells_the_error_and_the_link(webhook: Webhook) -> None:
-    notify_failure("FAILED", "no such bucket", "nightly", LINK, "webhook")
+    notify_failure("FAILED", "no such bucket", "nightly", DASHBOARD, "webhook")
     notify_failure("CANCELLED", "", "nightly", "", "slack")
     first, second = webhook.got
     assert (first["event"], first["error"], first["link"]) == ("failure", "no such bucket", LINK)
@@ -94,8 +103,77 @@ def test_failure_tells_the_error_and_the_link(webhook: Webhook) -> None:
 
 
 def test_run_that_succeeded_has_no_failure_to_tell(webhook: Webhook) -> None:
-    notify_failure("SUCCEEDED", "", "nightly", LINK, "webhook")
+    notify_failure("SUCCEEDED", "", "nightly", DASHBOARD, "webhook")
     assert webhook.got == []
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The Workflow of the run, to be filled; empty: it cannot be read."""
+    found: dict[str, Any] = {}
+
+    def read_workflow(name: str) -> dict[str, Any]:
+        if not found:
+            raise ClusterError(f"Workflow {name} cannot be read: 403 Forbidden")
+        return found
+
+    monkeypatch.setenv(WORKFLOW_VARIABLE, "nightly-retrain-abcde-1-123")
+    monkeypatch.setattr(notify, "read_own_workflow", read_workflow)
+    return found
+
+
+def test_success_that_kubeflow_pipelines_calls_running_is_no_failure(
+    webhook: Webhook, read: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its last task was cached, so no launcher has set the state."""
+    read.update(workflow(*watched("Succeeded"), HANDLER))
+    notify_failure("RUNNING", "", "nightly", DASHBOARD, "webhook")
+    assert webhook.got == []
+    assert caplog.messages == [
+        "the run succeeded, though Kubeflow Pipelines calls it RUNNING: nothing to tell"
+    ]
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "FAILED"])
+def test_failure_names_the_task_that_failed(webhook: Webhook, read: dict[str, Any], state: str) -> None:
+    pod = node(
+        f"{WATCHED}(0).final-fit(0).final-lstm(0).executor(0)", "Pod", "Failed", "OOMKilled (exit code 137)"
+    )
+    read.update(workflow(*watched("Failed"), pod))
+    notify_failure(state, "", "nightly", DASHBOARD, "webhook")
+    (told,) = webhook.got
+    assert (told["event"], told["error"]) == ("failure", "final-lstm: OOMKilled (exit code 137)")
+
+
+def test_end_that_nothing_tells_is_said_to_be_unknown(webhook: Webhook, read: dict[str, Any]) -> None:
+    for style in ("webhook", "slack"):
+        notify_failure("RUNNING", "", "nightly", DASHBOARD, style)
+    first, second = webhook.got
+    assert (first["event"], first["link"]) == ("unknown", LINK)
+    assert first["error"] == "Kubeflow Pipelines says RUNNING, and the run's Workflow cannot be read"
+    assert second["text"].startswith(f":grey_question: <{LINK}|nightly> has ended, and it is not known how")
+
+
+def test_failure_that_kubeflow_pipelines_knows_needs_no_workflow(
+    webhook: Webhook, read: dict[str, Any]
+) -> None:
+    notify_failure("FAILED", "", "nightly", DASHBOARD, "webhook")
+    assert [(told["event"], told["error"]) for told in webhook.got] == [("failure", "it ended as FAILED")]
+
+
+def test_run_of_a_schedule_is_called_by_its_workflow_or_its_id(
+    webhook: Webhook, read: dict[str, Any], evaluation: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notify_failure("FAILED", "", "", "", "webhook")
+    notify_success(evaluation, "demand@1", "", DASHBOARD, "webhook")
+    monkeypatch.delenv(WORKFLOW_VARIABLE)
+    notify_failure("FAILED", "", "", "", "webhook")
+    assert [told["run"] for told in webhook.got] == [
+        "nightly-retrain-abcde-1-123",
+        "nightly-retrain-abcde-1-123",
+        "run 7",
+    ]
+    assert webhook.got[1]["link"] == LINK
 
 
 def test_text_from_outside_is_escaped() -> None:
@@ -114,10 +192,8 @@ def test_text_from_outside_is_escaped() -> None:
     ("answers", "tries", "told"),
     [
         ([500, 429, 200], 3, ("INFO", "a notice of failure was sent")),
-        ([503, 503, 503], 3, ("WARNING", "no notice was sent: the webhook answers 503")),
         ([404], 1, ("WARNING", "no notice was sent: the webhook answers 404")),
         ([302], 1, ("WARNING", "no notice was sent: the webhook answers 302")),
-        ([0], 3, ("WARNING", "no notice was sent: the webhook does not answer (TimeoutError)")),
     ],
 )
 def test_webhook_that_fails_is_asked_again_where_that_can_help(
@@ -128,11 +204,37 @@ def test_webhook_that_fails_is_asked_again_where_that_can_help(
     tries: int,
     told: tuple[str, str],
 ) -> None:
-    monkeypatch.setattr(notify, "TIMEOUT", 0.3)
+    monkeypatch.setattr(
+        notify, "Budget", SimpleNamespace(from_environment=lambda at_most: Clock().budget(60))
+    )
     webhook.answers = answers
     notify_failure("FAILED", "e", "r", "", "webhook")
     assert len(webhook.got) == tries
-    assert [(record.levelname, record.message) for record in caplog.records] == [told]
+    last = caplog.records[-1]
+    assert (last.levelname, last.message) == told
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        ([503] * 100, r"no notice was sent: the webhook answers 503; tried \d+ times in 60 s"),
+        ([0], r"no notice was sent: the webhook does not answer \(TimeoutError\); tried \d+ times in 60 s"),
+    ],
+)
+def test_webhook_that_stays_away_does_not_keep_the_run_for_long(
+    webhook: Webhook,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    answers: list[int],
+    told: str,
+) -> None:
+    monkeypatch.setattr(notify, "TIMEOUT", 0.1)
+    monkeypatch.setattr(
+        notify, "Budget", SimpleNamespace(from_environment=lambda at_most: Clock().budget(at_most))
+    )
+    webhook.answers = answers
+    notify_failure("FAILED", "e", "r", "", "webhook")
+    assert re.match(told, caplog.messages[-1])
 
 
 @pytest.mark.parametrize(
@@ -155,7 +257,6 @@ def test_url_that_cannot_be_used_is_told_without_it(
     monkeypatch.setenv(URL_VARIABLE, url) if "\x00" not in url else monkeypatch.setattr(
         notify.os, "environ", {URL_VARIABLE: url}
     )
-    monkeypatch.setattr(notify, "PAUSES", ())
     notify_failure("FAILED", "e", "r", "", "webhook")
     printed = caplog.text
     assert told in printed
@@ -165,7 +266,7 @@ def test_url_that_cannot_be_used_is_told_without_it(
 def test_evaluation_that_cannot_be_read_fails_nothing(
     webhook: Webhook, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    notify_success(tmp_path, "demand@1", "nightly", LINK, "webhook")
+    notify_success(tmp_path / "leaderboard.json", "demand@1", "nightly", DASHBOARD, "webhook")
     assert caplog.messages == ["no notice was sent: InputError"]
     assert webhook.got == []
 

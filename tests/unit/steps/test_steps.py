@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from kubecast.config import AllSettings, CatBoostSettings, PipelineSettings, Tra
 from kubecast.convergence import convergence
 from kubecast.errors import ConfigError, DataError, InputError, IntegrityError, ModelError
 from kubecast.models import make_trainer
-from kubecast.models.artifact import read_card, read_status
+from kubecast.models.artifact import FORECASTS, judged_model, read_card, read_status
 from kubecast.models.base import FitLog, Forecaster
 from kubecast.panel import Cutoffs, Panel
 from kubecast.registry import Registry
@@ -23,7 +24,8 @@ from kubecast.reports.training import REFUSED, REPEATED
 from kubecast.steps import train as training_step
 from kubecast.steps.evaluate import evaluate_models
 from kubecast.steps.prepare import Resolved, describe, prepare_data, resolve_inputs
-from kubecast.steps.register import MemberPaths, register_model
+from kubecast.steps.register import register_model
+from kubecast.steps.run_settings import RunSettings
 from kubecast.steps.stack import stack_ensemble
 from kubecast.steps.train import PRODUCTION, fit_metrics, train_model
 from tests.conftest import SMALL, WITH_COVARIATES, hourly
@@ -35,13 +37,18 @@ def texts(**changes: Any) -> dict[str, str]:
     training = TrainingSettings.model_validate({"season_lengths": [24], **SMALL, **changes})
     settings = AllSettings(training=training)
     names = ("training", "arima", "lstm", "transformer", "catboost", "ensemble")
-    return {name: getattr(settings, name).model_dump_json() for name in names}
+    return {name: getattr(settings, name).model_dump_json() for name in names} | {"catboost": CATBOOST}
 
 
 def resolved_inputs(folder: Path, as_of: str = "", mode: str = "train", **changes: Any) -> Resolved:
-    parameters = {f"{name}_settings": text for name, text in texts(**changes).items()}
-    parameters["pipeline_settings"] = PipelineSettings(models=["catboost"]).model_dump_json()
-    parameters["search_settings"] = "{}"
+    """As the pipeline's parameters make them; ``parameters`` go over them."""
+    run = {"on_trainer_failure": changes.pop("on_failure", "stop"), "models": ["catboost"]}
+    parameters: dict[str, Any] = {"seed": changes.pop("seed", 1)}
+    parameters |= {"horizon": 6, "frequency": "h", "season_lengths": "24"}
+    own = changes.pop("parameters", {})
+    parameters |= {f"{name}_settings": text for name, text in texts(**changes).items()}
+    parameters["pipeline_settings"] = PipelineSettings.model_validate(run).model_dump_json()
+    parameters |= {"search_settings": "{}", **own}
     return resolve_inputs(str(folder / "data.csv"), as_of, mode, str(folder / "registry"), "", parameters)
 
 
@@ -49,10 +56,15 @@ def prepare(rows: pd.DataFrame, folder: Path, **changes: Any) -> Path:
     folder.mkdir(exist_ok=True)
     rows.to_csv(folder / "data.csv", index=False)
     resolved = resolved_inputs(folder, **changes)
-    prepare_data(
-        str(folder / "data.csv"), resolved.digest, "", 6, "h", "24", texts(**changes), folder / "panel"
-    )
+    prepare_data(str(folder / "data.csv"), resolved.digest, "", resolved.settings, folder / "panel")
     return folder / "panel"
+
+
+def panel_with(panel: Path, into: Path, **changes: Any) -> Path:
+    """The panel with other settings of the run."""
+    shutil.copytree(panel, into)
+    RunSettings.read(into).model_copy(update=changes).write(into)
+    return into
 
 
 def run(rows: pd.DataFrame, folder: Path, **changes: Any) -> Path:
@@ -65,39 +77,39 @@ def run(rows: pd.DataFrame, folder: Path, **changes: Any) -> Path:
 def train(rows: pd.DataFrame, folder: Path, **changes: Any) -> Path:
     """Every step up to the ensemble."""
     panel = prepare(rows, folder, **changes)
-    train_model("catboost", panel, CATBOOST, 1, "stop", folder / "judged", folder / "judged.parquet")
-    train_model(
-        "catboost", panel, CATBOOST, 1, "stop", folder / "final", folder / "final.parquet", folder / "judged"
-    )
-    members = {"catboost": (folder / "judged", folder / "judged.parquet")}
-    stack_ensemble(panel, members, texts()["ensemble"], folder / "ensemble", folder / "backtest.parquet")
+    train_model("catboost", panel, folder / "judged")
+    train_model("catboost", panel, folder / "final", fitted=folder / "judged")
+    stack_ensemble(panel, {"catboost": folder / "judged"}, "", folder / "ensemble")
     return folder
 
 
 def register(
     folder: Path,
-    champion: tuple[Path, Path] | None = None,
+    champion: Path | None = None,
     registry: Path | None = None,
     inputs: str = "inputs",
-    **members: MemberPaths,
+    **members: Path,
 ) -> str:
     evaluate_models(
-        folder / "panel", folder / "ensemble", folder / "backtest.parquet", folder / "evaluation",
-        folder / "report.html", champion,
-    )  # fmt: skip
+        folder / "panel", folder / "ensemble", folder / "leaderboard.json", folder / "report.html", champion
+    )
     published = publish(folder, registry, inputs, **members)
     (folder / "published").write_text(published)
     return published
 
 
-def publish(
-    folder: Path, registry: Path | None = None, inputs: str = "inputs", **members: MemberPaths
-) -> str:
-    members["catboost"] = MemberPaths(folder / "judged", folder / "final", folder / "final.parquet")
+def publish(folder: Path, registry: Path | None = None, inputs: str = "inputs", **members: Path) -> str:
+    members["catboost"] = folder / "final"
     return register_model(
-        folder / "panel", folder / "ensemble", folder / "evaluation", folder / "report.html", members,
+        folder / "panel", folder / "ensemble", folder / "leaderboard.json", members,
         str(registry or folder / "registry"), "", inputs, folder / "forecast.parquet",
     )  # fmt: skip
+
+
+def another(folder: Path) -> None:
+    """Alter a byte, without which the same artifacts are the same version."""
+    with (folder / "leaderboard.json").open("a") as file:
+        file.write("\n")
 
 
 @pytest.fixture(scope="module")
@@ -127,15 +139,15 @@ def test_as_of_is_brought_down_to_the_newest_row(tmp_path: Path) -> None:
 
 def test_changed_bytes_are_refused(tmp_path: Path) -> None:
     hourly().to_csv(tmp_path / "data.csv", index=False)
+    settings = resolved_inputs(tmp_path).settings
     with pytest.raises(DataError, match="changed"):
-        prepare_data(str(tmp_path / "data.csv"), "0" * 64, "", 6, "", "", texts(), tmp_path / "panel")
+        prepare_data(str(tmp_path / "data.csv"), "0" * 64, "", settings, tmp_path / "panel")
 
 
 def test_every_settings_file_is_checked_before_anything_is_trained(tmp_path: Path) -> None:
     hourly().to_csv(tmp_path / "data.csv", index=False)
-    settings = {**texts(), "lstm": json.dumps({"epoch": 3})}
     with pytest.raises(ConfigError, match=r"lstm_settings: unknown key epoch; did you mean epochs\?"):
-        prepare_data(str(tmp_path / "data.csv"), "", "", 6, "", "", settings, tmp_path / "panel")
+        resolved_inputs(tmp_path, parameters={"lstm_settings": '{"epoch": 3}'})
 
 
 def test_data_report_escapes_names(tmp_path: Path) -> None:
@@ -148,11 +160,11 @@ def test_data_report_escapes_names(tmp_path: Path) -> None:
 
 def test_forecasts_cover_every_origin_and_the_end(done: Path) -> None:
     panel = Panel.load(done / "panel")
-    table = pd.read_parquet(done / "judged.parquet")
+    table = pd.read_parquet(done / "judged" / FORECASTS)
     counts = table[["unique_id", "cutoff", "part"]].drop_duplicates().groupby("part").size().to_dict()
     expected = panel.origins.groupby("part").size().to_dict()
     assert counts == {**expected, PRODUCTION: 3}
-    assert set(pd.read_parquet(done / "final.parquet")["part"]) == {PRODUCTION}
+    assert set(pd.read_parquet(done / "final" / FORECASTS)["part"]) == {PRODUCTION}
 
 
 def test_card_says_how_the_model_came_about(done: Path) -> None:
@@ -173,7 +185,7 @@ def test_altering_the_test_part_changes_no_model_weight_or_validation_forecast(
     late = rows["ds"] > panel.series["validation_end"].max()
     rows.loc[late, "y"] = rows.loc[late, "y"] * 2 + 50
     altered = run(rows, tmp_path / "run")
-    tables = [pd.read_parquet(folder / "backtest.parquet") for folder in (done, altered)]
+    tables = [pd.read_parquet(folder / "ensemble" / FORECASTS) for folder in (done, altered)]
     before, after = (table[table["part"] == "validation"].reset_index(drop=True) for table in tables)
     pd.testing.assert_frame_equal(before, after, check_exact=True)
     recipes = [json.loads((folder / "ensemble" / "recipe.json").read_text()) for folder in (done, altered)]
@@ -229,7 +241,7 @@ def test_backtest_starts_where_nothing_was_seen(done: Path, tmp_path: Path) -> N
 
 def test_backtest_equals_the_test_part_of_the_run(done: Path, tmp_path: Path) -> None:
     table = bundle(done, "evaluated", tmp_path).backtest(hourly(), stride=1)
-    judged = pd.read_parquet(done / "backtest.parquet")
+    judged = pd.read_parquet(done / "ensemble" / FORECASTS)
     judged = judged[judged["part"] == "test"].rename(columns={"ensemble": "judged"})
     joined = table.merge(judged[["unique_id", "cutoff", "ds", "judged"]], on=["unique_id", "cutoff", "ds"])
     assert len(joined) == len(judged)
@@ -263,7 +275,7 @@ def test_second_version_does_not_take_the_place_of_a_champion_it_was_not_compare
     folder = run(hourly(), tmp_path / "run")
     registry = Registry.open(str(folder / "registry"))
     champion = registry.aliases("forecaster")["champion"]
-    (folder / "report.html").write_text("another")
+    another(folder)
     publish(folder)
     assert registry.aliases("forecaster")["champion"] == champion
     assert len(registry.versions("forecaster")) == 2
@@ -276,6 +288,13 @@ def test_metadata_tells_where_the_version_came_from(done: Path) -> None:
         version.metadata
     )
     assert version.metadata["final_fit"] == {"catboost": {"state": "ok", "reason": ""}}
+
+
+def test_published_page_is_the_one_that_was_shown(done: Path) -> None:
+    store = Registry.open(str(done / "registry"))
+    version = store.resolve((done / "published").read_text())
+    assert store.read_file(version, "report.html") == (done / "report.html").read_bytes()
+    assert store.read_file(version, "leaderboard.json") == (done / "leaderboard.json").read_bytes()
 
 
 def test_no_published_file_is_a_pickle(done: Path) -> None:
@@ -369,32 +388,30 @@ def test_model_that_cannot_be_fitted_leaves_its_reason(
     done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception | None
 ) -> None:
     broken(monkeypatch, error)
-    paths = done / "panel", CATBOOST, 1, "continue", tmp_path / "model", tmp_path / "f.parquet"
+    panel = panel_with(done / "panel", tmp_path / "panel", on_failure="continue")
     page = tmp_path / "report.html"
-    status = train_model("catboost", *paths, report=page)
+    status = train_model("catboost", panel, tmp_path / "model", report=page)
     assert status.state == "failed"
     assert f"The model could not be fitted: {status.reason}" in page.read_text()
     assert ("NaN" if error else "is not finite") in status.reason
-    assert pd.read_parquet(tmp_path / "f.parquet").empty
+    assert pd.read_parquet(tmp_path / "model" / FORECASTS).empty
     assert fit_metrics(tmp_path / "model") == {}
-    final = train_model(
-        "catboost", *paths[:4], tmp_path / "final", tmp_path / "g.parquet", fitted=tmp_path / "model"
-    )
+    final = train_model("catboost", panel, tmp_path / "final", fitted=tmp_path / "model")
     assert final == status
+    assert read_status(judged_model(tmp_path / "final")) == status
     with pytest.raises(ModelError):
-        train_model("catboost", *paths[:3], "stop", *paths[4:])
+        train_model("catboost", done / "panel", tmp_path / "stopped")
 
 
 def test_page_on_a_fit_tells_its_end_and_what_it_rests_on(done: Path, tmp_path: Path) -> None:
-    paths = done / "panel", CATBOOST, 1, "stop"
     page = tmp_path / "judged.html"
-    train_model("catboost", *paths, tmp_path / "judged", tmp_path / "f.parquet", report=page)
+    train_model("catboost", done / "panel", tmp_path / "judged", report=page)
     text = page.read_text()
     ended = convergence(read_card(tmp_path / "judged").log)
     assert f"<strong>{ended.verdict.capitalize()}</strong>: {ended.reason}." in text
     assert "CatBoost&#39;s own figure" in text
     assert re.search(r"with child processes; [1-9]\d* sample", text)  # the last is taken at the fit's end
-    board = json.loads((done / "evaluation" / "leaderboard.json").read_text())
+    board = json.loads((done / "leaderboard.json").read_text())
     told = [row for row in board["by_series"] if (row["model"], row["part"]) == ("catboost", "test")]
     for row in told:
         assert f"{row['unique_id']}</h3>" in text
@@ -414,18 +431,16 @@ def test_page_that_cannot_be_made_costs_the_page_alone(
 
     monkeypatch.setattr(f"kubecast.steps.train.{failing}", fail)
     page = tmp_path / "page.html"
-    paths = done / "panel", CATBOOST, 1, "stop", tmp_path / "model", tmp_path / "f.parquet"
-    assert train_model("catboost", *paths, report=page).state == "ok"
+    assert train_model("catboost", done / "panel", tmp_path / "model", report=page).state == "ok"
     assert "RuntimeError: no &lt;font&gt;" in page.read_text()
     assert "no page on the fit: RuntimeError: no <font>" in caplog.messages
     assert (tmp_path / "model" / "model.json").exists()
-    assert (tmp_path / "f.parquet").exists()
+    assert (tmp_path / "model" / FORECASTS).exists()
 
 
 def test_page_on_a_final_fit_is_about_the_repetition(done: Path, tmp_path: Path) -> None:
-    page, fitted = tmp_path / "final.html", done / "judged"
-    paths = done / "panel", CATBOOST, 1, "stop", tmp_path / "final", tmp_path / "f.parquet"
-    train_model("catboost", *paths, fitted=fitted, report=page)
+    page = tmp_path / "final.html"
+    train_model("catboost", done / "panel", tmp_path / "final", fitted=done / "judged", report=page)
     text = page.read_text()
     assert "<h1>final-catboost</h1>" in text
     assert "<strong>Repeated</strong>: the judged fit was repeated on all rows" in text
@@ -436,37 +451,35 @@ def test_error_that_is_not_the_models_own_ends_the_task(
     done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken(monkeypatch, OSError("disk"))
+    panel = panel_with(done / "panel", tmp_path / "panel", on_failure="continue")
     with pytest.raises(OSError, match="disk"):
-        train_model(
-            "catboost", done / "panel", CATBOOST, 1, "continue", tmp_path / "m", tmp_path / "f.parquet"
-        )
+        train_model("catboost", panel, tmp_path / "m")
 
 
 def test_final_fit_that_is_not_finite_publishes_the_judged_model(
     done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken(monkeypatch, None)
-    status = train_model(
-        "catboost", done / "panel", CATBOOST, 1, "continue", tmp_path / "m", tmp_path / "f.parquet",
-        fitted=done / "judged", report=tmp_path / "page.html",
-    )  # fmt: skip
+    panel = panel_with(done / "panel", tmp_path / "panel", on_failure="continue")
+    page = tmp_path / "page.html"
+    status = train_model("catboost", panel, tmp_path / "m", fitted=done / "judged", report=page)
     assert status.state == "judged"
-    text = (tmp_path / "page.html").read_text()
+    text = page.read_text()
     assert REFUSED in text
     assert REPEATED not in text
     assert "final fit refused" in status.reason
     assert read_card(tmp_path / "m") == read_card(done / "judged")
-    judged = pd.read_parquet(done / "judged.parquet")
+    judged = pd.read_parquet(done / "judged" / FORECASTS)
     expected = judged.loc[judged["part"] == PRODUCTION, "catboost"].to_numpy()
-    np.testing.assert_array_equal(pd.read_parquet(tmp_path / "f.parquet")["catboost"], expected)
+    np.testing.assert_array_equal(pd.read_parquet(tmp_path / "m" / FORECASTS)["catboost"], expected)
 
 
 def test_too_few_models_end_the_run_naming_the_missing(done: Path, tmp_path: Path, monkeypatch: Any) -> None:
     broken(monkeypatch, ModelError("no convergence"))
-    train_model("catboost", done / "panel", CATBOOST, 1, "continue", tmp_path / "m", tmp_path / "f.parquet")
-    members = {"catboost": (tmp_path / "m", tmp_path / "f.parquet")}
+    panel = panel_with(done / "panel", tmp_path / "panel", on_failure="continue")
+    train_model("catboost", panel, tmp_path / "m")
     with pytest.raises(ModelError, match="catboost: no convergence"):
-        stack_ensemble(done / "panel", members, texts()["ensemble"], tmp_path / "e", tmp_path / "b.parquet")
+        stack_ensemble(panel, {"catboost": tmp_path / "m"}, "", tmp_path / "e")
 
 
 def test_artifact_of_another_shape_is_an_integrity_error(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from kubecast.errors import ConfigError, ModelError
 from kubecast.panel import Panel
 from kubecast.reports.tuning import render_tuning
 from kubecast.steps import tune
-from kubecast.steps.prepare import read_training
+from kubecast.steps.run_settings import THE_RUNS, RunSettings, SearchPlan
 from kubecast.steps.tune import Request, choose_settings, outcome_metrics, run_worker, tune_model
 from kubecast.steps.tune_katib import tune_katib
 from kubecast.tuning import objective
@@ -26,8 +26,8 @@ from kubecast.tuning.objective import ModelObjective
 from kubecast.tuning.spaces import SearchSettings
 from kubecast.tuning.study import Outcome
 from tests.conftest import hourly
-from tests.unit.steps.test_steps import prepare
-from tests.unit.tuning.test_katib import plan
+from tests.unit.steps.test_steps import panel_with, prepare
+from tests.unit.tuning.katib_cluster import plan
 from tests.unit.tuning.test_study import search
 
 BASE = CatBoostSettings(iterations=5, depth=2, learning_rate=0.05)
@@ -42,7 +42,7 @@ TUNE = """
 import sys
 from pathlib import Path
 from kubecast.steps.tune import Request, tune_model
-tune_model(Request.model_validate_json(sys.argv[1]), 1, "stop", Path(sys.argv[2]), Path(sys.argv[2]))
+tune_model(Request.model_validate_json(sys.argv[1]), 1, Path(sys.argv[2]), Path(sys.argv[2]))
 """
 
 
@@ -66,8 +66,8 @@ def asked(panel_dir: Path, **changes: Any) -> Request:
     return Request(**{**given, **changes})
 
 
-def tuned(request: Request, folder: Path, on_failure: str = "stop") -> Any:
-    return tune_model(request, 1, on_failure, folder / "trials.csv", folder / "report.html")
+def tuned(request: Request, folder: Path) -> Any:
+    return tune_model(request, 1, folder / "trials.csv", folder / "report.html")
 
 
 def test_search_leaves_settings_trials_and_a_page(panel_dir: Path, tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_killed_search_goes_on_from_its_checkpoint_and_ends_as_one_that_was_not(
 ) -> None:
     request = asked(panel_dir, seed=3)
     whole = tuned(request, tmp_path)
-    checkpoints = Path(read_training(panel_dir).checkpoint_url)
+    checkpoints = Path(RunSettings.read(panel_dir).training.checkpoint_url)
     command = [sys.executable, "-c", TUNE, request.model_dump_json(), str(tmp_path / "killed")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as worker:
         assert worker.stderr is not None
@@ -126,15 +126,17 @@ def test_search_that_finds_nothing_keeps_the_files_settings_or_stops(panel_dir: 
     Panel(flat.frame, flat.static, flat.spec, flat.series.assign(scale=float("nan")), flat.origins).save(
         broken
     )
-    (broken / "settings.json").write_text((panel_dir / "settings.json").read_text())
+    settings = RunSettings.read(panel_dir)
+    settings.write(broken)
     with pytest.raises(ModelError, match="no target of the training part counts"):
         tuned(asked(broken), tmp_path)
     katib = tmp_path / "found.json", tmp_path / "trials.csv", tmp_path / "report.html"
     katib[0].write_text("[]")
     with pytest.raises(ModelError, match="no target of the training part counts"):
-        choose_settings(asked(broken), "stop", *katib)
-    assert choose_settings(asked(broken), "continue", *katib)[0] == BASE.model_dump_json()
-    chosen, outcome = tuned(asked(broken), tmp_path, on_failure="continue")
+        choose_settings(asked(broken), *katib)
+    settings.model_copy(update={"on_failure": "continue"}).write(broken)
+    assert choose_settings(asked(broken), *katib)[0] == BASE.model_dump_json()
+    chosen, outcome = tuned(asked(broken), tmp_path)
     assert CatBoostSettings.model_validate_json(chosen) == BASE
     assert not outcome.accepted
     assert "no target" in outcome.reason
@@ -180,7 +182,7 @@ def test_trials_of_katib_are_judged_and_shown_alike(panel_dir: Path, tmp_path: P
     found.write_text(json.dumps(trials))
     tuning = json.dumps({"tuner": "katib", "workers": 2})
     paths = found, tmp_path / "trials.csv", tmp_path / "report.html"
-    chosen, outcome = choose_settings(asked(panel_dir, tuning=tuning), "stop", *paths)
+    chosen, outcome = choose_settings(asked(panel_dir, tuning=tuning), *paths)
     assert outcome.parameters == {"depth": 3, "learning_rate": 0.3}
     assert outcome.trials == {"complete": 1, "pruned": 0, "fail": 1}
     assert not outcome.reproducible
@@ -237,15 +239,15 @@ def test_second_runs_of_katibs_best_trial_are_not_repeated_by_the_next_attempt(
     monkeypatch.setattr(ModelObjective, "error", error)
     found(0.4)
     with pytest.raises(Killed):
-        choose_settings(request, "stop", *paths)
+        choose_settings(request, *paths)
     runs.clear()
-    _, outcome = choose_settings(request, "stop", *paths)
+    _, outcome = choose_settings(request, *paths)
     assert runs == [7]
     assert outcome.trials["complete"] == len(pd.read_csv(paths[1])) == 1
     runs.clear()
     found(0.3)  # of another experiment
     with pytest.raises(Killed):
-        choose_settings(request, "stop", *paths)
+        choose_settings(request, *paths)
     assert runs == [6, 7, 6]
 
 
@@ -278,7 +280,8 @@ def test_series_that_are_too_short_for_workers_are_told_by_the_task_that_collect
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, on_failure: str
 ) -> None:
     monkeypatch.setenv("KUBECAST_OPTUNA_URL", "postgresql://user@127.0.0.1:1/trials")
-    short = prepare(hourly(series=1, rows=60), tmp_path, optimization={"n_trials": 2, "folds": 2})
+    limits = {"n_trials": 2, "folds": 2}
+    short = prepare(hourly(series=1, rows=60), tmp_path, optimization=limits, on_failure=on_failure)
     request = asked(short, tuning='{"storage": "database", "workers": 2}')
     assert run_worker(request) == f"kubecast-catboost-{request.key()[:16]}"
     assert "tuning needs series with" in caplog.text
@@ -286,7 +289,7 @@ def test_series_that_are_too_short_for_workers_are_told_by_the_task_that_collect
         with pytest.raises(ModelError, match="tuning needs series with"):
             tuned(request, tmp_path)
     else:
-        assert tuned(request, tmp_path, on_failure)[0] == BASE.model_dump_json()
+        assert tuned(request, tmp_path)[0] == BASE.model_dump_json()
 
 
 def test_katib_is_not_asked_for_trials_that_cannot_succeed(
@@ -299,7 +302,26 @@ def test_katib_is_not_asked_for_trials_that_cannot_succeed(
     assert json.loads((tmp_path / "found.json").read_text()) == []
 
 
-def test_key_is_of_everything_that_a_search_depends_on(panel_dir: Path) -> None:
+def test_request_has_the_runs_settings_and_what_searches_found(panel_dir: Path, tmp_path: Path) -> None:
+    found = {"method": {"type": "categorical", "choices": ["greedy", "equal"]}}
+    tuning = TuningSettings(tuner="optuna", models=["ensemble"], workers=2, storage="database")
+    panel = panel_with(panel_dir, tmp_path / "panel", seed=7)
+    run = RunSettings.read(panel)
+    search = SearchPlan(tuning=tuning, spaces={"ensemble": found}, champion={"ensemble": {}}).text()
+    request = Request.of("ensemble", panel, search, {"catboost": BASE.model_dump_json(), "arima": ""})
+    assert request.members == {"catboost": BASE.model_dump_json()}
+    assert request.settings == run.of_kind("ensemble").model_dump_json()
+    assert json.loads(request.champion) == {"ensemble": {}}
+    assert TuningSettings.model_validate_json(request.tuning) == tuning
+    assert SearchSettings.model_validate_json(request.search) == SearchSettings(ensemble=found)
+    assert request.seed == 7
+    alone = Request.of("ensemble", panel, search, {"catboost": THE_RUNS, "lstm": ""})
+    assert alone.members == {"catboost": run.of_kind("catboost").model_dump_json()}
+    assert alone.key() != request.key()
+    assert Request.of("catboost", panel, search, {}).members == {}
+
+
+def test_key_is_of_everything_that_a_search_depends_on(panel_dir: Path, tmp_path: Path) -> None:
     keys = {
         asked(panel_dir).key(),
         asked(panel_dir, seed=9).key(),
@@ -310,6 +332,13 @@ def test_key_is_of_everything_that_a_search_depends_on(panel_dir: Path) -> None:
     }
     assert len(keys) == 6
     assert asked(panel_dir).key() == asked(panel_dir, tuning='{"workers": 1}').key()
+    run = RunSettings.read(panel_dir)
+    more = run.training.optimization.model_copy(update={"folds": 3})
+    training = run.training.model_copy(update={"optimization": more})
+    other = panel_with(panel_dir, tmp_path / "other", training=training)
+    assert asked(other).key() != asked(panel_dir).key()
+    same = panel_with(panel_dir, tmp_path / "same", on_failure="continue")
+    assert asked(same).key() == asked(panel_dir).key()
 
 
 def test_worker_without_a_database_is_refused(panel_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

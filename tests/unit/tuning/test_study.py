@@ -15,9 +15,10 @@ from kubecast.config import CatBoostSettings, LstmSettings, OptimizationSettings
 from kubecast.errors import ConfigError, ModelError, TuningError
 from kubecast.panel import Panel
 from kubecast.tuning import study as studies
+from kubecast.tuning.database import connect
 from kubecast.tuning.objective import ModelObjective, Report
 from kubecast.tuning.spaces import SearchSettings
-from kubecast.tuning.study import URL_VARIABLE, MedianAtStep, Search, Study, _connect, database, journal
+from kubecast.tuning.study import URL_VARIABLE, MedianAtStep, Search, Study, database, journal
 from tests.conftest import hourly
 
 DEPTHS = SearchSettings(
@@ -361,7 +362,6 @@ def test_database_url_that_cannot_be_used_is_refused_and_not_shown(
 
 def test_database_that_does_not_answer_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(URL_VARIABLE, "postgresql://user:secret@127.0.0.1:1/trials")
-    monkeypatch.setattr("kubecast.tuning.study.CONNECTING", (0,))
     with pytest.raises(TuningError, match=r"database trials at 127\.0\.0\.1 cannot be used") as raised:
         database().__enter__()
     assert "secret" not in str(raised.value)
@@ -467,7 +467,7 @@ def test_database_of_another_optuna_is_told(tmp_path: Path) -> None:
         connection.exec_driver_sql("update alembic_version set version_num = 'v2.6.0.a'")
     storage.engine.dispose()
     with pytest.raises(TuningError, match=r"database study cannot be used: .*optuna storage upgrade"):
-        _connect(url, "database study")
+        connect(url, "database study", studies.HEARTBEAT)
 
 
 @pytest.mark.parametrize(

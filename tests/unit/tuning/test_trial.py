@@ -6,14 +6,16 @@ import os
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kubecast.config import CatBoostSettings, LstmSettings
-from kubecast.errors import ConfigError, DataError, ModelError
+from kubecast.errors import ConfigError, DataError, ModelError, TuningError
 from kubecast.panel import Panel
+from kubecast.tuning.ensemble import make_objective
 from kubecast.tuning.objective import ModelObjective
 from kubecast.tuning.spaces import SearchSettings
 from kubecast.tuning.trial import ObjectStore, run_trial
@@ -26,6 +28,7 @@ SPACE = {
     "learning_rate": {"type": "float", "low": 0.001, "high": 0.5, "log": True},
 }
 WORDS = ["depth=3", "learning_rate=5e-2"]
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -88,6 +91,31 @@ def test_value_that_is_not_finite_is_not_told_and_fails(
         run_trial(WORDS)
     assert raised.value.exit_status != 0
     assert collected(capsys.readouterr().out) == [0.5]
+
+
+@pytest.mark.parametrize(
+    ("until", "limit"), [(None, 3600.0), (NOW.timestamp() + 90, 90.0), (NOW.timestamp() + 9000, 3600.0)]
+)
+def test_fits_end_with_their_search(
+    saved: Path, monkeypatch: pytest.MonkeyPatch, until: float | None, limit: float
+) -> None:
+    """Jobs are made of one template, so that only the trial itself knows what is left when it begins."""
+    monkeypatch.setenv("KUBECAST_TRIAL", told(str(saved), limit=3600, until=until))
+    limits: list[float] = []
+
+    def objective(panel: Any, kind: Any, base: Any, members: Any, folds: int, limit: float) -> Any:
+        limits.append(limit)
+        return make_objective(panel, kind, base, members, folds, limit)
+
+    monkeypatch.setattr("kubecast.tuning.trial.make_objective", objective)
+    run_trial(WORDS, lambda: NOW)
+    assert limits == [limit]
+
+
+def test_trial_of_a_search_that_is_over_is_not_begun(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECAST_TRIAL", told(str(saved), until=NOW.timestamp()))
+    with pytest.raises(TuningError, match=r"ended at 2026-01-01T00:00:00Z: training\.optimization\.timeout"):
+        run_trial(WORDS, lambda: NOW)
 
 
 def test_model_that_cannot_be_fitted_tells_nothing_and_fails(saved: Path) -> None:

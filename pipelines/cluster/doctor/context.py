@@ -1,0 +1,165 @@
+"""Where the checks look: the settings, Kubeflow Pipelines and the API server of Kubernetes."""
+
+from functools import cached_property
+from typing import Any
+
+from kubecast.config import AllSettings
+from kubecast.errors import ClusterError, ClusterForbidden, ClusterNotFound, ConfigError, KubecastError
+from pipelines.cluster.client import Client, Health
+from pipelines.cluster.connection import connect
+from pipelines.cluster.defaults import account_of, namespace_of
+from pipelines.cluster.doctor.findings import NotKnown
+from pipelines.cluster.kubernetes import Kubernetes
+
+_ROOTS = {"networkpolicies": "/apis/networking.k8s.io/v1"}  # others: the core's
+
+
+class Context:
+    """What every check is given.
+
+    Attributes:
+        settings: With the options that say how the cluster is reached on top.
+        namespace: Of the runs.
+    """
+
+    def __init__(
+        self, settings: AllSettings, kfp: Client | KubecastError, kubernetes: Kubernetes | ClusterError
+    ) -> None:
+        """Take what is reached or, in its place, why it is not."""
+        self.settings = settings
+        self.namespace = namespace_of(settings.cluster.connection)
+        self._kfp, self._kubernetes = kfp, kubernetes
+
+    @classmethod
+    def connect(cls, settings: AllSettings) -> "Context":
+        """Reach both, by the settings, the environment and the kubeconfig.
+
+        Raises:
+            ConfigError: How Kubeflow Pipelines is reached is set, and cannot be used.
+        """
+        connection = settings.cluster.connection
+        kfp: Client | KubecastError
+        kubernetes: Kubernetes | ClusterError
+        try:
+            kfp = Client(connect(connection))
+        except ConfigError as error:
+            if connection.host:
+                raise
+            kfp = error
+        try:
+            kubernetes = Kubernetes.connect(connection.context)
+            kubernetes.get("/version")
+        except ClusterError as error:
+            kubernetes = error
+        return cls(settings, kfp, kubernetes)
+
+    @property
+    def kfp(self) -> Client:
+        """Kubeflow Pipelines.
+
+        Raises:
+            KubecastError: There is no address, or it cannot be used.
+        """
+        if isinstance(self._kfp, KubecastError):
+            raise self._kfp
+        return self._kfp
+
+    @property
+    def kubernetes(self) -> Kubernetes:
+        """The API server of Kubernetes.
+
+        Raises:
+            NotKnown: It is not reached.
+        """
+        if isinstance(self._kubernetes, ClusterError):
+            raise NotKnown("the API server of Kubernetes is not reached")
+        return self._kubernetes
+
+    @property
+    def kubernetes_error(self) -> str:
+        """Why the API server of Kubernetes is not reached; empty where it is."""
+        return str(self._kubernetes) if isinstance(self._kubernetes, ClusterError) else ""
+
+    @cached_property
+    def answer(self) -> Health | KubecastError:
+        """What Kubeflow Pipelines says of itself, asked once, or why it says nothing."""
+        try:
+            return self.kfp.health()
+        except KubecastError as error:
+            return error
+
+    @property
+    def health(self) -> Health:
+        """What Kubeflow Pipelines says of itself.
+
+        Raises:
+            NotKnown: It is not reached.
+        """
+        if isinstance(self.answer, KubecastError):
+            raise NotKnown("Kubeflow Pipelines is not reached")
+        return self.answer
+
+    @property
+    def multi_user(self) -> bool | None:
+        """Whether Kubeflow Pipelines has several users; None where that is not known."""
+        return self.answer.multi_user if isinstance(self.answer, Health) else None
+
+    @property
+    def account(self) -> str:
+        """The service account of the runs' pods."""
+        return account_of(self.settings.cluster.connection, self.multi_user)
+
+    @cached_property
+    def namespace_labels(self) -> dict[str, str]:
+        """The labels of the namespace.
+
+        Raises:
+            NotKnown: There is no such namespace, or this user may not read it.
+        """
+        found = self.get("namespaces", self.namespace, namespace="")
+        if found is None:
+            raise NotKnown(f"there is no namespace {self.namespace}")
+        return dict(found["metadata"].get("labels") or {})
+
+    def get(self, resource: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
+        """An object, or None where there is none of that name.
+
+        Args:
+            resource: Its plural.
+            name: Its name.
+            namespace: Default: that of the runs; empty: it is in none.
+
+        Raises:
+            NotKnown: This user may not read it, or the API server does not answer.
+        """
+        place, option = self._place(namespace)
+        try:
+            return self.kubernetes.get(f"{_root(resource)}{place}/{resource}/{name}")
+        except ClusterNotFound:
+            return None
+        except ClusterForbidden as error:
+            raise NotKnown(str(error), _ask(f"kubectl{option} get {resource} {name}")) from None
+
+    def list(self, resource: str, namespace: str | None = None) -> list[dict[str, Any]]:
+        """Every object of a kind.
+
+        Raises:
+            NotKnown: This user may not list them, or the API server does not answer.
+        """
+        place, option = self._place(namespace)
+        try:
+            return self.kubernetes.list(f"{_root(resource)}{place}/{resource}")
+        except ClusterForbidden as error:
+            raise NotKnown(str(error), _ask(f"kubectl{option} get {resource}")) from None
+
+    def _place(self, namespace: str | None) -> tuple[str, str]:
+        name = self.namespace if namespace is None else namespace
+        return (f"/namespaces/{name}", f" --namespace {name}") if name else ("", "")
+
+
+def _root(resource: str) -> str:
+    return _ROOTS.get(resource, "/api/v1")
+
+
+def _ask(command: str) -> str:
+    return f"ask somebody who may: {command}"

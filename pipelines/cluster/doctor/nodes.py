@@ -1,0 +1,47 @@
+"""Checks of nodes for the tasks that ask for a GPU, and of the rights that ``kubecast status`` uses."""
+
+from pipelines.cluster.doctor.context import Context
+from pipelines.cluster.doctor.findings import Finding, missing, not_known, ok
+from pipelines.cluster.gpu import fitting, gpu_requests, why_no_node_fits
+
+RIGHTS = (
+    ("list", "workflows", "argoproj.io"),
+    ("list", "pods", ""),
+    ("get", "pods/log", ""),
+    ("list", "events", ""),
+)
+"""What ``kubecast status`` does: verb, resource and group."""
+
+
+def check_nodes(context: Context) -> Finding:
+    """A node has the labels and the accelerators that each trainer asks for."""
+    requests = gpu_requests(context.settings)
+    if not requests:
+        return ok("no task asks for a GPU")
+    nodes = context.list("nodes", namespace="")
+    problems = [problem for request in requests if (problem := why_no_node_fits(request, nodes))]
+    if problems and context.settings.cluster.gpu_scale_from_zero:
+        return not_known(
+            f"no node has {requests[0]} now; an autoscaler is to make one (cluster.gpu_scale_from_zero)"
+        )
+    if problems:
+        found, _, mend = problems[0].partition("; ")
+        return missing(found, mend)
+    shown = {str(request): len(fitting(request, nodes)) for request in requests}
+    return ok(", ".join(f"{count} node{'s' * (count > 1)} with {what}" for what, count in shown.items()))
+
+
+def check_rights(context: Context) -> Finding:
+    """This user may read why a run fails or waits."""
+    lacking = [
+        f"{verb} {resource}"
+        for verb, resource, group in RIGHTS
+        if not context.kubernetes.may(verb, resource, context.namespace, group)
+    ]
+    if lacking:
+        return missing(
+            f"you may not {', '.join(lacking)} in {context.namespace}: status would tell less of a failure",
+            f"kubectl --namespace {context.namespace} create rolebinding kubecast-viewers"
+            " --role=kubecast-viewer --user=NAME",
+        )
+    return ok(f"you may read workflows, pods, logs and events in {context.namespace}")

@@ -1,0 +1,208 @@
+"""Whether the namespace has room for each task, and for those that run side by side."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, get_args
+
+from kubernetes.utils.quantity import parse_quantity
+
+from kubecast.cluster import TaskSettings
+from kubecast.config import AllSettings, ModelKind
+from pipelines.cluster.doctor.context import Context
+from pipelines.cluster.doctor.findings import Finding, missing, not_known, ok
+
+_SHORT = {"cpu": "requests.cpu", "memory": "requests.memory"}
+_SIZED = ("requests.cpu", "limits.cpu", "requests.memory", "limits.memory")
+_UNITS = ((1024**4, "Ti"), (1024**3, "Gi"), (1024**2, "Mi"))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the pipeline asks for, by resource.
+
+    Attributes:
+        largest: Of one task, with the task's name.
+        together: Of all that run at one time, where they ask for the most.
+    """
+
+    largest: dict[str, tuple[Decimal, str]]
+    together: dict[str, Decimal]
+
+
+def check_quota(context: Context) -> Finding:
+    """No task is larger than what a quota allows; where all that run at one time are, they take turns."""
+    quotas = [each for each in context.list("resourcequotas") if not _scoped(each)]
+    if not quotas:
+        return ok("no quota")
+    sizes = _default_sizes(context.list("limitranges"))
+    asked = _asked(context.settings, sizes)
+    for quota in quotas:
+        if found := _unsized(quota, sizes, context.namespace):
+            return found
+    for check in (_too_large, _in_turns, _in_use):
+        for quota in quotas:
+            if found := check(quota, asked, context.namespace):
+                return found
+    requests = {name: size for name, size in asked.together.items() if name.startswith("requests.")}
+    told = ", ".join(f"{_show(size)} of {name}" for name, size in requests.items())
+    return ok(f"tasks that run side by side ask for {told}, which is free")
+
+
+def parallel_tasks(settings: AllSettings) -> list[list[TaskSettings]]:
+    """What runs at one time, at each moment at which the pipeline may ask for the most.
+
+    A model that is tuned is searched, then trained, beside the others; the ensemble is searched once all
+    models are, beside their trainers.
+    """
+    tuned, models = settings.pipeline.tuned, settings.pipeline.models
+    trainers = [settings.cluster.of(f"train_{kind}") for kind in models]
+    searching = [
+        task
+        for kind, trainer in zip(models, trainers, strict=True)
+        for task in (_search(settings, f"train_{kind}") if kind in tuned else [trainer])
+    ]
+    if "ensemble" in tuned:
+        return [searching, [*trainers, *_search(settings, "tune_ensemble")]]
+    return [searching]
+
+
+def every_task(settings: AllSettings) -> dict[str, TaskSettings]:
+    """Each task that a pipeline of these settings may have, by its name in ``cluster.tasks``."""
+    cluster, pipeline = settings.cluster, settings.pipeline
+    absent = {f"train_{kind}" for kind in get_args(ModelKind) if kind not in pipeline.models}
+    absent |= {"tune_katib"} if pipeline.tuning.tuner != "katib" else set()
+    absent |= {"tune_ensemble"} if "ensemble" not in pipeline.tuned else set()
+    absent |= {"notify_success", "notify_failure"} if not cluster.notices else set()
+    return {name: cluster.of(name) for name in type(cluster.tasks).model_fields if name not in absent}
+
+
+def _search(settings: AllSettings, trainer: str) -> list[TaskSettings]:
+    """The workers of a search, each as large as the trainer, and what waits for Katib's."""
+    tuning = settings.pipeline.tuning
+    waiting = [settings.cluster.of("tune_katib")] if tuning.tuner == "katib" else []
+    return [settings.cluster.of(trainer)] * tuning.workers + waiting
+
+
+def _asked(settings: AllSettings, sizes: Mapping[str, Decimal]) -> _Asked:
+    largest: dict[str, tuple[Decimal, str]] = {}
+    for name, task in every_task(settings).items():
+        for resource, size in _sum([task], sizes).items():
+            if size > largest.get(resource, (Decimal(0), ""))[0]:
+                largest[resource] = size, name
+    together: dict[str, Decimal] = {}
+    for tasks in parallel_tasks(settings):
+        for resource, size in _sum(tasks, sizes).items():
+            together[resource] = max(together.get(resource, Decimal(0)), size)
+    return _Asked(largest, together)
+
+
+def _unsized(quota: Mapping[str, Any], sizes: Mapping[str, Decimal], namespace: str) -> Finding | None:
+    """A quota refuses containers that declare nothing, and some of Kubeflow Pipelines and Argo do not."""
+    unsized = [name for name in _SIZED if name in _hard(quota) and name not in sizes]
+    if not unsized:
+        return None
+    return missing(
+        f"quota {_name(quota)} counts {unsized[0]}, and no LimitRange sizes the containers that declare none,"
+        " such as Argo's: their pods would be refused",
+        f"kubectl --namespace {namespace} apply --filename manifests/base/quota.yaml",
+    )
+
+
+def _too_large(quota: Mapping[str, Any], asked: _Asked, namespace: str) -> Finding | None:
+    """What is over a quota is no failure: Argo asks again until there is room, here for ever."""
+    for resource, limit in _hard(quota).items():
+        size, name = asked.largest.get(resource, (Decimal(0), ""))
+        if size > limit:
+            return missing(
+                f"{name} asks for {_show(size)} of {resource}, quota {_name(quota)} allows {_show(limit)}: it"
+                " would wait for ever",
+                f"kubectl --namespace {namespace} edit resourcequota {_name(quota)} (in a Profile, its"
+                f" resourceQuotaSpec); or set less in cluster.tasks.{name}",
+            )
+    return None
+
+
+def _in_turns(quota: Mapping[str, Any], asked: _Asked, namespace: str) -> Finding | None:
+    for resource, limit in _hard(quota).items():
+        size = asked.together.get(resource, Decimal(0))
+        if size > limit:
+            return ok(
+                f"tasks that run side by side ask for {_show(size)} of {resource}, quota {_name(quota)} in"
+                f" {namespace} allows {_show(limit)}: they take turns"
+            )
+    return None
+
+
+def _in_use(quota: Mapping[str, Any], asked: _Asked, namespace: str) -> Finding | None:
+    used = _quantities(quota.get("status", {}).get("used"))
+    for resource, limit in _hard(quota).items():
+        needed, free = asked.together.get(resource, Decimal(0)), limit - used.get(resource, Decimal(0))
+        if needed > free:
+            return not_known(
+                f"tasks that run side by side ask for {_show(needed)} of {resource}; {_show(free)} of quota"
+                f" {_name(quota)} is free now: they would wait for what runs",
+                f"kubectl --namespace {namespace} describe resourcequota {_name(quota)}",
+            )
+    return None
+
+
+def _sum(tasks: Iterable[TaskSettings], sizes: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """What a quota would count, Argo's container beside each task included."""
+    total: dict[str, Decimal] = {}
+    for task in tasks:
+        for name, size in (*_sizes(task).items(), *sizes.items()):
+            total[name] = total.get(name, Decimal(0)) + size
+    return total
+
+
+def _sizes(task: TaskSettings) -> dict[str, Decimal]:
+    sizes: dict[str, Decimal] = {
+        "requests.cpu": parse_quantity(task.cpu_request),
+        "limits.cpu": parse_quantity(task.cpu_limit),
+        "requests.memory": parse_quantity(task.memory_request),
+        "limits.memory": parse_quantity(task.memory_limit),
+        "pods": Decimal(1),
+    }
+    if task.accelerator:
+        sizes[f"requests.{task.accelerator.type}"] = Decimal(task.accelerator.count)
+    return sizes
+
+
+def _default_sizes(ranges: Iterable[Mapping[str, Any]]) -> dict[str, Decimal]:
+    """What a container that declares nothing is given."""
+    sizes: dict[str, Decimal] = {}
+    limits = (
+        limit for each in ranges for limit in each["spec"]["limits"] if limit.get("type") == "Container"
+    )
+    for limit in limits:
+        default = limit.get("default") or {}
+        requests = {**default, **(limit.get("defaultRequest") or {})}
+        sizes |= {f"requests.{name}": parse_quantity(size) for name, size in requests.items()}
+        sizes |= {f"limits.{name}": parse_quantity(size) for name, size in default.items()}
+    return sizes
+
+
+def _scoped(quota: Mapping[str, Any]) -> bool:
+    """Whether it counts some pods alone, such as those of a priority class."""
+    spec = quota.get("spec", {})
+    return bool(spec.get("scopes") or spec.get("scopeSelector"))
+
+
+def _name(quota: Mapping[str, Any]) -> str:
+    return str(quota["metadata"]["name"])
+
+
+def _hard(quota: Mapping[str, Any]) -> dict[str, Decimal]:
+    return _quantities(quota["spec"].get("hard"))
+
+
+def _quantities(values: Mapping[str, str] | None) -> dict[str, Decimal]:
+    return {_SHORT.get(name, name): parse_quantity(value) for name, value in (values or {}).items()}
+
+
+def _show(size: Decimal) -> str:
+    for unit, suffix in _UNITS:
+        if size >= unit:
+            return f"{float(size / unit):g}{suffix}"
+    return f"{float(size):g}"

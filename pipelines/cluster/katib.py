@@ -1,0 +1,125 @@
+"""Searches by Katib, seen from outside: what the cluster would refuse, and what was left behind."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from kubecast.config import AllSettings
+from kubecast.errors import ClusterError, ClusterNotFound, ConfigError
+from kubecast.tuning.heartbeat import ANNOTATION, RUN_LABEL, STALE_AFTER, is_stale, parse_time, utc_now
+from pipelines.cluster.defaults import LEVEL
+from pipelines.cluster.kubernetes import Kubernetes
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """An Experiment that goes on although nobody waits for it.
+
+    Attributes:
+        name: Of the Experiment.
+        namespace: Where it is.
+        run: That it was started by.
+        reason: How that is known.
+    """
+
+    name: str
+    namespace: str
+    run: str
+    reason: str
+
+    @property
+    def command(self) -> str:
+        """What removes it."""
+        return f"kubectl delete experiment {self.name} -n {self.namespace}"
+
+
+def refuse_early_stopping(settings: AllSettings, kubernetes: Kubernetes, namespace: str) -> None:
+    """Refuse Katib's early stopping where Pod Security would refuse its container.
+
+    Where the namespace may not be read, nothing is refused: the search itself then ends within a minute.
+
+    Args:
+        settings: As the run's mode has them.
+        kubernetes: The cluster.
+        namespace: Of the run.
+
+    Raises:
+        ConfigError: The namespace enforces ``restricted``.
+    """
+    if settings.pipeline.tuning.tuner != "katib" or settings.cluster.katib.early_stopping == "none":
+        return
+    labels: Mapping[str, str] = {}
+    with suppress(ClusterError):
+        labels = kubernetes.get(f"/api/v1/namespaces/{namespace}")["metadata"].get("labels") or {}
+    if labels.get(LEVEL) == "restricted":
+        raise ConfigError(
+            f"cluster.katib.early_stopping median: namespace {namespace} has the label {LEVEL}:"
+            " restricted, which refuses Katib's container early-stopping; allowed: none, with"
+            " --set cluster.katib.early_stopping=none, or a namespace that enforces baseline"
+        )
+
+
+def orphans(kubernetes: Kubernetes, namespace: str, now: Callable[[], datetime] = utc_now) -> list[Orphan]:
+    """The Experiments of kubecast that go on although nobody waits for them.
+
+    Args:
+        kubernetes: The cluster.
+        namespace: Of the runs.
+        now: Tells the time, with its zone.
+
+    Returns:
+        By name; none where the cluster has no Katib.
+
+    Raises:
+        ClusterError: They cannot be listed.
+    """
+    try:
+        experiments = kubernetes.list(f"/apis/kubeflow.org/v1beta1/namespaces/{namespace}/experiments")
+    except ClusterNotFound:
+        return []
+    left = [
+        Orphan(each["metadata"]["name"], namespace, each["metadata"]["labels"][RUN_LABEL], reason)
+        for each in experiments
+        if RUN_LABEL in (each["metadata"].get("labels") or {})
+        and not _is_over(each)
+        and (reason := _abandoned(each, now()) or _ownerless(each, kubernetes, namespace))
+    ]
+    return sorted(left, key=lambda orphan: orphan.name)
+
+
+def _is_over(experiment: Mapping[str, Any]) -> bool:
+    """Whether it has ended, or is being deleted."""
+    conditions = (experiment.get("status") or {}).get("conditions") or []
+    ended = any(each["type"] in ("Succeeded", "Failed") and each["status"] == "True" for each in conditions)
+    return ended or bool(experiment["metadata"].get("deletionTimestamp"))
+
+
+def _abandoned(experiment: Mapping[str, Any], now: datetime) -> str:
+    """Why nobody can be waiting for it; empty where somebody may be."""
+    metadata = experiment["metadata"]
+    annotation = (metadata.get("annotations") or {}).get(ANNOTATION, "")
+    last = parse_time(annotation) or parse_time(metadata.get("creationTimestamp") or "")
+    if last is None or not is_stale(last, now):
+        return ""
+    what = "last heartbeat" if annotation else "no heartbeat since its creation"
+    return (
+        f"{what} {last:%Y-%m-%d %H:%M} UTC, more than {STALE_AFTER.seconds // 60} minutes ago: its task has"
+        " ended, or may not patch experiments"
+    )
+
+
+def _ownerless(experiment: Mapping[str, Any], kubernetes: Kubernetes, namespace: str) -> str:
+    """Why its run is no more; empty where it is there, or may not be looked for."""
+    for owner in experiment["metadata"].get("ownerReferences") or []:
+        path = f"/apis/argoproj.io/v1alpha1/namespaces/{namespace}/workflows/{owner['name']}"
+        try:
+            found = kubernetes.get(path)["metadata"]["uid"]
+        except ClusterNotFound:
+            found = None
+        except ClusterError:
+            continue
+        if found != owner["uid"]:
+            return f"its Workflow {owner['name']} is gone"
+    return ""

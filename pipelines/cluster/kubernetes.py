@@ -1,0 +1,256 @@
+"""The few calls of the Kubernetes API that kubecast makes; plain JSON goes in and out."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import urllib3
+import yaml
+from kubernetes import client, config
+
+from kubecast.errors import ClusterError, ClusterForbidden, ClusterNotFound, ClusterUnreachable
+
+TIMEOUT = 10.0  # seconds that one request may take
+PAGE_SIZE = 500
+CONNECT_TIMEOUT = 3.0  # of them until the connection stands: a kubeconfig may name a cluster that is gone
+LONGEST_MESSAGE = 300
+NOT_ALLOWED = "not allowed to "  # begins what is said of a missing right, not of missing credentials
+POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+_PATH = re.compile(
+    r"/(?:api|apis/(?P<group>[^/]+))/[^/]+(?:/namespaces/(?P<namespace>[^/]+)(?=/))?"
+    r"/(?P<resource>[^/]+)(?:/(?P<name>[^/]+)(?:/(?P<subresource>[^/]+))?)?"
+)
+_VERBS = {"POST": "create", "DELETE": "delete", "PATCH": "patch", "PUT": "update"}
+
+
+class Kubernetes:
+    """The API server of a cluster, asked as the user of the kubeconfig, or as the pod's service account.
+
+    Every method raises a ``ClusterError`` of one line, with no credential in it:
+    ``ClusterForbidden`` names verb, resource and namespace; ``ClusterNotFound`` and ``ClusterUnreachable``
+    say what was asked for.
+
+    Args:
+        api: With address and credentials.
+        namespace: Where the caller works when it names none.
+        timeout: Seconds that one request may take.
+
+    Example:
+        >>> cluster = Kubernetes.connect()  # doctest: +SKIP
+        >>> cluster.list("/api/v1/namespaces/team-a/pods", labelSelector="a=b")  # doctest: +SKIP
+    """
+
+    def __init__(self, api: Any, namespace: str, timeout: float = TIMEOUT):
+        self.namespace = namespace
+        self._timeout = timeout
+        # Whoever asks has other sources, so that a server that is silent is not waited for.
+        api.configuration.retries = urllib3.Retry(connect=1, read=0, redirect=0, other=0, backoff_factor=0.1)
+        self._api = client.ApiClient(api.configuration)
+
+    @classmethod
+    def connect(cls, context: str | None = None, timeout: float = TIMEOUT) -> "Kubernetes":
+        """Reach the pod's own cluster or, elsewhere, that of the kubeconfig.
+
+        Args:
+            context: Of the kubeconfig; default: the pod's own cluster, else the current context.
+            timeout: Seconds that one request may take.
+
+        Raises:
+            ClusterUnreachable: There is neither, or it cannot be read.
+        """
+        configuration = client.Configuration()
+        if context is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+            namespace = _in_cluster(configuration)
+        else:
+            namespace = _from_kubeconfig(configuration, context)
+        return cls(client.ApiClient(configuration), namespace, timeout)
+
+    @property
+    def host(self) -> str:
+        """The address of the API server."""
+        return str(self._api.configuration.host)
+
+    def get(self, path: str, **query: Any) -> dict[str, Any]:
+        """One object, or one page of a list.
+
+        Args:
+            path: From the root, e.g. ``/api/v1/namespaces/team-a/pods/p-1``.
+            query: Parameters, e.g. ``labelSelector="a=b"``.
+        """
+        return self._json("GET", path, query)
+
+    def list(self, path: str, **query: Any) -> list[dict[str, Any]]:
+        """All items of a list, over its pages."""
+        items: list[dict[str, Any]] = []
+        query = {"limit": PAGE_SIZE, **query}
+        while True:
+            page = self._json("GET", path, query, verb="list")
+            items += page.get("items") or []
+            query["continue"] = page.get("metadata", {}).get("continue")
+            if not query["continue"]:
+                return items
+
+    def delete(self, path: str) -> None:
+        """Delete an object, if it is still there."""
+        with suppress(ClusterNotFound):
+            self._json("DELETE", path, {})
+
+    def logs(self, namespace: str, pod: str, container: str, tail: int) -> str:
+        """The last lines of a container's log."""
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
+        return self._text("GET", path, {"container": container, "tailLines": tail})
+
+    def may(
+        self, verb: str, resource: str, namespace: str, group: str = "", name: str = "", user: str = ""
+    ) -> bool:
+        """Whether the caller has a right (a ``SelfSubjectAccessReview``; everybody may ask), or another.
+
+        Args:
+            verb: E.g. ``get``.
+            resource: Its plural, with ``/`` and a subresource where there is one, e.g. ``pods/log``.
+            namespace: Empty for the whole cluster.
+            group: Of the resource; empty for the core.
+            name: One object; default: any.
+            user: Whose right in the namespace, e.g. ``system:serviceaccount:team-a:kubecast-pipeline``;
+                default: the caller's. Only an administrator of the namespace may ask for others.
+        """
+        resource, _, subresource = resource.partition("/")
+        attributes = {
+            "verb": verb,
+            "resource": resource,
+            "subresource": subresource,
+            "namespace": namespace,
+            "group": group,
+            "name": name,
+        }
+        spec = {"resourceAttributes": {key: value for key, value in attributes.items() if value}}
+        place, kind = "", "SelfSubjectAccessReview"
+        body: dict[str, Any] = {"apiVersion": "authorization.k8s.io/v1", "spec": spec}
+        if user:
+            place, kind = f"/namespaces/{namespace}", "LocalSubjectAccessReview"
+            body |= {"metadata": {"namespace": namespace}, "spec": {**spec, "user": user}}
+        path = f"/apis/authorization.k8s.io/v1{place}/{kind.lower()}s"
+        review = self._json("POST", path, {}, {**body, "kind": kind})
+        return bool(review.get("status", {}).get("allowed"))
+
+    def _json(
+        self, method: str, path: str, query: Mapping[str, Any], body: Any = None, verb: str = ""
+    ) -> dict[str, Any]:
+        text = self._text(method, path, query, body, verb)
+        try:
+            answer = json.loads(text)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise ClusterError(f"{_doing(method, path, verb)}: {self.host} is not the API of Kubernetes")
+        return answer
+
+    def _text(
+        self, method: str, path: str, query: Mapping[str, Any], body: Any = None, verb: str = ""
+    ) -> str:
+        doing = _doing(method, path, verb)
+        try:
+            answer, *_ = self._api.call_api(
+                path,
+                method,
+                query_params=[(key, value) for key, value in query.items() if value not in (None, "")],
+                header_params={"Accept": "application/json, */*"},
+                body=body,
+                auth_settings=["BearerToken"],
+                _preload_content=False,  # a log need not be UTF-8
+                _request_timeout=(min(CONNECT_TIMEOUT, self._timeout), self._timeout),
+            )
+            return str(answer.data.decode(errors="replace"))
+        except client.ApiException as error:
+            raise self._refusal(doing, error) from None  # its text holds headers
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._silence(doing, error) from None
+        except (config.ConfigException, ValueError) as error:
+            raise ClusterUnreachable(f"{doing} ({self.host}): {_one_line(str(error))}") from None
+
+    def _refusal(self, doing: str, error: Any) -> ClusterError:
+        if not error.status:  # what the client makes of a certificate
+            return self._silence(doing, urllib3.exceptions.SSLError())
+        said = _message(error.body)
+        if error.status == 401:
+            return ClusterForbidden(f"{doing}: {self.host} does not know who asks; log in to the cluster")
+        if error.status == 403:
+            return ClusterForbidden(f"{NOT_ALLOWED}{doing}{f': {said}' if said else ''}")
+        if error.status == 404:
+            return ClusterNotFound(f"{doing}: {said or 'not found'}")
+        if error.status in (429, 502, 503, 504):
+            return ClusterUnreachable(f"{doing} ({self.host}): {error.status} {said or error.reason or ''}")
+        return ClusterError(f"{doing} ({self.host}): {error.status} {said or error.reason or ''}")
+
+    def _silence(self, doing: str, error: Exception) -> ClusterUnreachable:
+        reason = getattr(error, "reason", None) or error
+        if isinstance(reason, urllib3.exceptions.NewConnectionError):
+            why = "cannot be reached"
+        elif isinstance(reason, urllib3.exceptions.TimeoutError):
+            why = f"no answer in {self._timeout:g} s"
+        elif isinstance(reason, urllib3.exceptions.SSLError):
+            why = "its certificate is not trusted, or it does not speak TLS"
+        else:
+            why = "the connection was lost, or its address cannot be read"
+        return ClusterUnreachable(f"{doing}: the API server of Kubernetes ({self.host}): {why}")
+
+
+def _in_cluster(configuration: Any) -> str:
+    """Fill in the pod's own cluster, and return the pod's namespace."""
+    try:
+        config.load_incluster_config(configuration)
+        return POD_NAMESPACE.read_text().strip()
+    except (config.ConfigException, OSError) as error:
+        raise ClusterUnreachable(
+            f"no API server of Kubernetes: this pod has no service account's token: {_one_line(str(error))}"
+        ) from None
+
+
+def _from_kubeconfig(configuration: Any, context: str | None) -> str:
+    """Fill in a context of the kubeconfig, and return its namespace."""
+    files = os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
+    try:
+        contexts, current = config.list_kube_config_contexts(files)
+        names = {each["name"]: each["context"] for each in contexts}
+        if context is not None and context not in names:
+            raise ClusterUnreachable(f"no context {context} in {files}; there: {', '.join(sorted(names))}")
+        config.load_kube_config(files, context, configuration)
+        found = names[context] if context is not None else current["context"]
+        return str(found.get("namespace") or "default")
+    except (config.ConfigException, OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        # The text of such an error may hold the file's content.
+        raise ClusterUnreachable(
+            f"no API server of Kubernetes: {files} is missing or cannot be used; allowed: a kubeconfig"
+            " that kubectl can use, or a pod with a service account"
+        ) from None
+
+
+def _doing(method: str, path: str, verb: str = "") -> str:
+    """What a request does, as the rules of a Role name it: ``list pods in namespace team-a``."""
+    found = _PATH.fullmatch(path)
+    if not found:
+        return f"{verb or _VERBS.get(method, 'get')} {path}"
+    resource = "/".join(part for part in (found["resource"], found["subresource"]) if part)
+    resource += f".{found['group']}" if found["group"] else ""
+    name = f" {found['name']}" if found["name"] else ""
+    place = f" in namespace {found['namespace']}" if found["namespace"] else ""
+    return f"{verb or _VERBS.get(method, 'get')} {resource}{name}{place}"
+
+
+def _message(body: Any) -> str:
+    """What a ``Status`` says; empty where the body is none."""
+    text = body.decode(errors="replace") if isinstance(body, bytes) else str(body or "")
+    try:
+        status = json.loads(text)
+    except ValueError:
+        return ""
+    return _one_line(str(status.get("message") or "")) if isinstance(status, dict) else ""
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:LONGEST_MESSAGE]

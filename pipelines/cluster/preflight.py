@@ -1,0 +1,183 @@
+"""What would fail on a cluster later, refused before anything is made there."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kubecast.cluster import ClusterSettings
+from kubecast.config import AllSettings
+from kubecast.errors import ClusterError, ClusterForbidden, ConfigError
+from kubecast.registry.object_store import check_url
+from kubecast.schedules import ConnectionSettings, Mode
+from pipelines.cluster.defaults import (
+    PIPELINE_ACCOUNT,
+    PROFILE_ACCOUNT,
+    account_of,
+    namespace_of,
+)
+from pipelines.cluster.gpu import check_gpu_nodes
+from pipelines.cluster.katib import refuse_early_stopping
+from pipelines.cluster.kubernetes import Kubernetes
+from pipelines.cluster.submitting import Compiled
+from pipelines.tuning import settings_of_mode
+
+LOCATIONS = ("data", "registry", "destination", "future")
+"""Parameters of the pipelines that name files or folders."""
+
+OPTIONAL = ("registry", "future")
+"""Those that may be empty."""
+
+_ALLOWED = "s3://, gs://, az:// or minio://BUCKET/PATH"
+
+MAX_RUN_NAME = 255  # characters of its column
+TIMEOUT = 5.0  # seconds; who cannot ask Kubernetes waits no longer for it
+
+
+def check_run(settings: AllSettings, compiled: Compiled, parameters: Mapping[str, Any], where: str) -> None:
+    """Refuse a run whose pods could not find their files, or could not start.
+
+    Args:
+        settings: Settings files.
+        compiled: The pipeline.
+        parameters: Over the defaults in the compiled file.
+        where: They come from, for messages, e.g. ``--param ``.
+
+    Raises:
+        ConfigError: In one line, with the cure.
+    """
+    _check_locations(settings, compiled, parameters, where)
+    _check_images(settings.cluster, compiled)
+
+
+def images_of(compiled: Compiled) -> list[str]:
+    """The images of a pipeline's tasks, by name."""
+    executors = compiled.spec["deploymentSpec"]["executors"].values()
+    return sorted({executor["container"]["image"] for executor in executors})
+
+
+def unnamed_images(cluster: ClusterSettings, images: Iterable[str]) -> list[str]:
+    """Those that the settings name no registry for, so that nodes would look on Docker Hub."""
+    return [image for image in images if "/" not in image and image.partition(":")[0] not in cluster.images]
+
+
+def check_name(name: str) -> None:
+    """Refuse the name of a run that Kubeflow Pipelines cannot hold.
+
+    Raises:
+        ConfigError: It is too long.
+    """
+    if len(name) > MAX_RUN_NAME:
+        raise ConfigError(f"--name {name[:20]}…: {len(name)} characters; allowed: {MAX_RUN_NAME}")
+
+
+def check_cluster(settings: AllSettings, modes: Iterable[Mode]) -> None:
+    """Refuse what the cluster could not run, as far as the caller may see it.
+
+    Args:
+        settings: Settings files.
+        modes: Of the runs.
+
+    Raises:
+        ConfigError: In one line, with the cure.
+    """
+    connection = settings.cluster.connection
+    kubernetes = _kubernetes(connection)
+    _check_account(connection, kubernetes)
+    if kubernetes is None:
+        return
+    namespace = namespace_of(connection)
+    for mode in modes:
+        if mode != "score":
+            check_gpu_nodes(settings, kubernetes)
+            refuse_early_stopping(settings_of_mode(settings, mode, on_cluster=True), kubernetes, namespace)
+
+
+def _kubernetes(connection: ConnectionSettings) -> Kubernetes | None:
+    """The API server; None where it, or the runs' namespace in it, cannot be seen.
+
+    A namespace that is not there means that the kubeconfig speaks of another cluster than that of Kubeflow
+    Pipelines.
+    """
+    try:
+        kubernetes = Kubernetes.connect(connection.context, TIMEOUT)
+        kubernetes.get(f"/api/v1/namespaces/{namespace_of(connection)}")
+    except ClusterForbidden:
+        return kubernetes
+    except ClusterError:
+        return None
+    return kubernetes
+
+
+def _check_account(connection: ConnectionSettings, kubernetes: Kubernetes | None) -> None:
+    """Refuse a service account that is not there, by Kubernetes where the caller may list them.
+
+    For a single user Kubeflow Pipelines brings an account of its own; for several each Profile has one, and
+    other namespaces have none.
+    """
+    namespace, named, account = namespace_of(connection), connection.service_account, account_of(connection)
+    host, there = _accounts(kubernetes, namespace)
+    if there and account not in there:
+        given = named or f"is not set; {account}, which is taken then,"
+        raise ConfigError(
+            f"cluster.connection.service_account {given} is not in namespace {namespace} of {host};"
+            f" allowed: {', '.join(sorted(there))}; the manifests make {PIPELINE_ACCOUNT}"
+        )
+    if not there and named is None and account == PROFILE_ACCOUNT:
+        raise ConfigError(
+            f"cluster.connection.service_account is not set, and whether namespace {namespace} has"
+            f" {account} cannot be seen; set {PIPELINE_ACCOUNT}, which the manifests make, or {account} in a"
+            " Profile"
+        )
+
+
+def _check_locations(
+    settings: AllSettings, compiled: Compiled, parameters: Mapping[str, Any], where: str
+) -> None:
+    declared = compiled.spec["root"]["inputDefinitions"]["parameters"]
+    places = {
+        f"{where}{name}": parameters[name]
+        for name in LOCATIONS
+        if name in parameters and (parameters[name] or name not in OPTIONAL)
+    }
+    if not parameters.get("registry"):
+        places["training.model_registry.path"] = settings.training.model_registry.path
+    if "destination" not in declared and settings.training.checkpoint_url:
+        places["training.checkpoint_url"] = settings.training.checkpoint_url
+    for key, location in places.items():
+        _check_location(key, str(location))
+
+
+def _check_location(key: str, location: str) -> None:
+    if not location:
+        raise ConfigError(f"{key}: is empty; allowed: {_ALLOWED}")
+    if "://" not in location or location.startswith("file:"):
+        raise ConfigError(
+            f"{key}: {location} is a path, and pods do not see this machine's files; allowed: {_ALLOWED}"
+        )
+    try:
+        check_url(location)
+    except ConfigError as error:
+        raise ConfigError(f"{key}: {error}") from error
+
+
+def _check_images(cluster: ClusterSettings, compiled: Compiled) -> None:
+    for image in unnamed_images(cluster, images_of(compiled)):
+        raise ConfigError(
+            f"cluster.image_repository is not set, so nodes would look for {image} on Docker Hub; set it and"
+            " image_tag as `make push` prints them, or cluster.images; `localhost` where the nodes have the"
+            " images already"
+        )
+
+
+def _accounts(kubernetes: Kubernetes | None, namespace: str) -> tuple[str, set[str]]:
+    """The API server's address, and the service accounts of a namespace; none where they cannot be seen.
+
+    Every namespace has ``default``: without it, this is another cluster than that of Kubeflow Pipelines.
+    """
+    if kubernetes is None:
+        return "", set()
+    try:
+        found = kubernetes.list(f"/api/v1/namespaces/{namespace}/serviceaccounts")
+    except ClusterError:
+        return "", set()
+    names = {each["metadata"]["name"] for each in found}
+    return kubernetes.host, names if "default" in names else set()

@@ -1,0 +1,49 @@
+"""``kubecast doctor``: what a cluster lacks for the runs of kubecast."""
+
+import logging
+from dataclasses import asdict
+
+import typer
+
+from kubecast import cluster_cli
+from kubecast.cluster_cli import ConfigDir, Host, Namespace, Overrides, ServiceAccount, TokenFile
+from kubecast.printing import Json, print_json
+
+app = typer.Typer()
+
+
+@app.command()
+def doctor(
+    config: ConfigDir = None,
+    overrides: Overrides = None,
+    host: Host = "",
+    namespace: Namespace = "",
+    token_file: TokenFile = "",
+    service_account: ServiceAccount = "",
+    context: cluster_cli.Context = "",
+    as_json: Json = False,
+) -> None:
+    """Look at a cluster and tell what the runs of these settings would lack there, and how to mend it.
+
+    It asks Kubeflow Pipelines, the API server of Kubernetes (with the rights of your kubeconfig) and the
+    store, where it puts one object and deletes it. Nothing else is changed. Each line is ok, missing, or not
+    known: what you may not read, or cannot reach from here. Exit status 1 where something is missing.
+    """
+    from pipelines.cluster.doctor import Context, examine
+
+    settings = cluster_cli.connected_settings(
+        config, overrides, host, namespace, token_file, service_account, context
+    )
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # of what it tries again
+    place = Context.connect(settings)
+    lines = []
+    for line in examine(place):
+        lines.append(line)
+        if not as_json:
+            print(f"{line.state:<9}  {line.check}: {line.found}", flush=True)
+        if line.mend and not as_json:
+            print(f"{'':<9}  -> {line.mend}", flush=True)
+    if as_json:
+        print_json({"namespace": place.namespace, "checks": [asdict(line) for line in lines]})
+    if any(line.state == "missing" for line in lines):
+        raise typer.Exit(1)

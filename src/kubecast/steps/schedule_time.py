@@ -1,0 +1,40 @@
+"""Up to which moment a run sees rows."""
+
+import logging
+
+_LOG = logging.getLogger(__name__)
+
+SCHEDULED = "scheduled"
+"""The ``as_of`` of a run that a schedule starts: the time that the run is for."""
+
+
+def resolve_as_of(as_of: str, scheduled: str) -> str:
+    """Tell the moment after which a run sees no rows.
+
+    A run that is started by hand is told its own creation in place of the time that it was scheduled for. So
+    that it sees all rows, a schedule asks for its time by ``as_of``.
+
+    Args:
+        as_of: The run's parameter: ISO date or time, ``scheduled``, or empty for none.
+        scheduled: What Kubeflow Pipelines puts in place of ``PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER``;
+            empty where there is no cluster.
+
+    Returns:
+        ISO date or time; empty: all rows are seen. They are, too, where a cluster does not know the
+        placeholder, and the log warns of it.
+
+    Example:
+        >>> resolve_as_of("scheduled", "2026-11-29T02:00:00Z")
+        '2026-11-29T02:00:00Z'
+        >>> resolve_as_of("", "2026-11-29T02:00:17Z")
+        ''
+    """
+    if as_of != SCHEDULED:
+        return as_of
+    if not scheduled or scheduled.startswith("{{"):
+        _LOG.warning(
+            "as_of %s: this cluster does not tell the time that a run is scheduled for; all rows are seen",
+            as_of,
+        )
+        return ""
+    return scheduled

@@ -1,0 +1,41 @@
+"""What `kubecast doctor` says of GPU nodes and of the rights that `kubecast status` uses."""
+
+from pipelines.cluster.doctor import nodes
+
+from ...kubernetes_api import KubernetesApi
+from ..test_gpu import AKS, node
+from .clusters import Examine, manifests
+
+
+def test_gpu_nodes_of_another_preset_and_none(examined: Examine, cluster: KubernetesApi) -> None:
+    cluster.add("/api/v1/nodes", node("b", AKS, 1))
+    line = examined()["GPU nodes"]
+    assert line.state == "missing"
+    assert "set cluster.gpu_nodes: aks" in line.mend
+    del cluster.objects["/api/v1/nodes/b"]
+    assert examined()["GPU nodes"].mend.startswith("set gpu: false")
+    cluster.add("/api/v1/nodes", node("b", AKS, 1))
+    assert examined("cluster.gpu_nodes=aks")["GPU nodes"].state == "ok"
+    assert examined("cluster.gpu_scale_from_zero=true")["GPU nodes"].state == "not known"
+    assert examined("cluster.gpu=false")["GPU nodes"].found == "no task asks for a GPU"
+
+
+def test_rights_that_status_needs(examined: Examine, cluster: KubernetesApi) -> None:
+    cluster.forbidden = ["list .*/workflows", "get .*/pods/any/log"]
+    line = examined()["rights for status"]
+    assert line.state == "missing"
+    assert "you may not list workflows, get pods/log in kubecast" in line.found
+    assert "--role=kubecast-viewer" in line.mend
+
+
+def test_rights_that_are_asked_for_are_those_of_the_manifests() -> None:
+    viewer = manifests("base/viewer.yaml")
+    rules = [rule for each in viewer if each["kind"] == "Role" for rule in each["rules"]]
+    for verb, resource, group in nodes.RIGHTS:
+        assert any(
+            group in rule["apiGroups"]
+            and resource in rule["resources"]
+            and verb in rule["verbs"]
+            and "resourceNames" not in rule
+            for rule in rules
+        ), (verb, resource)

@@ -1,0 +1,72 @@
+"""What `kubecast doctor` says of the store."""
+
+import os
+
+import pytest
+
+from .clusters import Examine
+
+
+def test_registry_on_the_pods_own_disk(examined: Examine) -> None:
+    line = examined("training.model_registry.path=/app/models")["store"]
+    assert (line.state, line.mend) == ("missing", "set training.model_registry.path: s3://BUCKET/registry")
+
+
+def test_bucket_that_is_not_there(examined: Examine) -> None:
+    line = examined("training.model_registry.path=s3://no-such-bucket/registry")["store"]
+    assert line.state == "missing"
+    assert line.mend.endswith("aws s3 mb s3://no-such-bucket")
+
+
+def test_store_that_refuses_the_keys(examined: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    line = examined()["store"]
+    assert line.state == "missing"
+    assert "rights to put, get, list and delete" in line.mend
+
+
+def test_no_keys_of_the_store_from_here_are_those_of_the_pods_secret(
+    examined: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without keys obstore asks the machine's metadata service, and finds none here."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1")
+    line = examined()["store"]
+    assert line.state == "not known"
+    assert "export AWS_SECRET_ACCESS_KEY=$(kubectl --namespace kubecast get secret kubecast-object-store" in (
+        line.mend
+    )
+
+
+def test_store_inside_the_cluster_is_not_known_from_here_with_the_port_forward(
+    examined: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KUBECAST_MINIO_ENDPOINT", raising=False)
+    line = examined("training.model_registry.path=minio://mlpipeline/private/kubecast")["store"]
+    assert line.state == "not known"
+    assert line.mend == (
+        "kubectl --namespace kubeflow port-forward service/seaweedfs 9000:9000 &"
+        " export KUBECAST_MINIO_ENDPOINT=http://localhost:9000"
+    )
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    line = examined("training.model_registry.path=minio://mlpipeline/private/kubecast")["store"]
+    assert line.state == "missing"
+
+
+def test_address_of_the_store_in_the_tasks_environment_is_that_of_here_where_here_names_none(
+    examined: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = (
+        "cluster.environment={AWS_ENDPOINT_URL: 'http://kubecast-seaweedfs:8333', AWS_ALLOW_HTTP: 'true'}"
+    )
+    assert examined(inside)["store"].state == "ok"
+    for name in ("AWS_ENDPOINT_URL", "AWS_ALLOW_HTTP"):
+        monkeypatch.delenv(name, raising=False)
+    line = examined(inside)["store"]
+    assert line.state == "not known"
+    assert line.mend == (
+        "kubectl --namespace kubecast port-forward service/kubecast-seaweedfs 8333:8333 &"
+        " export AWS_ENDPOINT_URL=http://localhost:8333 AWS_ALLOW_HTTP=true"
+    )
+    assert "AWS_ENDPOINT_URL" not in os.environ

@@ -1,0 +1,116 @@
+"""How large the compiled pipelines may be: their graphs in the dashboard, their files, their workflows."""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kubecast.config import load_settings
+from kubecast.schedules import Mode
+from pipelines.compiling import compile_pipeline
+from tests.workflow_size import finished_bytes
+from tests.workflow_spec import EXIT
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+CLUSTER = [
+    "training.model_registry.path=minio://mlpipeline/kubecast/registry",
+    "training.checkpoint_url=minio://mlpipeline/kubecast/checkpoints",
+    "cluster.image_repository=registry.example.com/forecasting",
+    "cluster.image_tag=0.1.0-0123456789ab",
+    "cluster.secrets=[{secret: kubecast-object-store, variables:"
+    " {AWS_ACCESS_KEY_ID: accesskey, AWS_SECRET_ACCESS_KEY: secretkey}}]",
+    "cluster.environment={AWS_ENDPOINT_URL: 'http://seaweedfs.kubeflow:9000', AWS_ALLOW_HTTP: 'true',"
+    " AWS_REGION: us-east-1}",
+]
+NOTICES = ["cluster.notices={secret: hook}", "cluster.connection.dashboard=https://kf.example.com/pipeline"]
+RUN = {
+    "data": "minio://mlpipeline/kubecast/demand.csv",
+    "horizon": 48,
+    "frequency": "30min",
+    "season_lengths": "48,336",
+}
+MODELS = 4
+VARIANTS: dict[str, tuple[Mode, list[str]]] = {
+    "train": ("train", []),
+    "train-notices": ("train", NOTICES),
+    "retrain": ("retrain", []),
+    "retrain-notices": ("retrain", NOTICES),
+    "tune": ("tune", []),
+    "tune-notices": ("tune", NOTICES),
+    "tune-katib": ("tune", ["pipeline.tuning.tuner=katib"]),
+    "score": ("score", []),
+    "score-notices": ("score", NOTICES),
+}
+TRAININGS = [name for name, (mode, _) in VARIANTS.items() if mode != "score"]
+ONE_MIB = [name for name, (mode, _) in VARIANTS.items() if mode != "tune"]
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    folder = tmp_path_factory.mktemp("compiled")
+
+    @cache
+    def compile_variant(name: str) -> Path:
+        mode, overrides = VARIANTS[name]
+        return compile_pipeline(load_settings(CONFIGS, [*CLUSTER, *overrides]), folder / f"{name}.yaml", mode)
+
+    return compile_variant
+
+
+def tasks_of(graph: dict[str, Any], components: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The tasks of a graph, each with its component."""
+    for name, task in graph["tasks"].items():
+        yield name, components[task["componentRef"]["name"]]
+
+
+def outermost(spec: dict[str, Any]) -> dict[str, Any]:
+    """The graph that the dashboard opens: the root, or what the exit handler watches."""
+    root = spec["root"]["dag"]
+    for task in root["tasks"].values():
+        if task.get("triggerPolicy", {}).get("strategy") == EXIT:
+            watched = root["tasks"][task["dependentTasks"][0]]
+            return spec["components"][watched["componentRef"]["name"]]["dag"]
+    return root
+
+
+def artifacts(component: dict[str, Any]) -> dict[str, Any]:
+    return component.get("outputDefinitions", {}).get("artifacts", {})
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_a_training_is_read_at_one_glance(name: str, compiled: Callable[[str], Path]) -> None:
+    spec = next(yaml.safe_load_all(compiled(name).read_text()))
+    tasks = dict(tasks_of(outermost(spec), spec["components"]))
+    assert len(tasks) <= 9, sorted(tasks)
+    made = {task: list(artifacts(component)) for task, component in tasks.items()}
+    assert sum(map(len, made.values())) <= 8 + 2 * MODELS, made
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_trainers_stand_in_graphs_of_their_own(name: str, compiled: Callable[[str], Path]) -> None:
+    spec = next(yaml.safe_load_all(compiled(name).read_text()))
+    components = spec["components"]
+    graphs = {task: each for task, each in tasks_of(outermost(spec), components) if "dag" in each}
+    assert graphs.keys() == {"train", "final-fit"}
+    for graph, component in graphs.items():
+        types = {each["artifactType"]["schemaTitle"] for each in artifacts(component).values()}
+        assert not types & {"system.HTML", "system.Metrics", "system.Markdown"}, graph  # they stay inside
+        for task, inner in tasks_of(component["dag"], components):
+            assert len(artifacts(inner)) <= 3, task
+
+
+@pytest.mark.parametrize("name", ONE_MIB)
+def test_a_finished_workflow_stays_below_what_argo_compresses(
+    name: str, compiled: Callable[[str], Path]
+) -> None:
+    parameters = {"data": RUN["data"]} if name.startswith("score") else RUN
+    limit = 1024 * 1024 if name.endswith("notices") else 900_000  # an exit handler's graph is there twice
+    assert finished_bytes(compiled(name), parameters) <= limit
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_compiled_file_is_small(name: str, compiled: Callable[[str], Path]) -> None:
+    assert compiled(name).stat().st_size <= 160_000

@@ -1,0 +1,144 @@
+"""Searches by Katib seen from outside, against an API server of Kubernetes that answers over HTTP."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from kubecast.config import load_settings
+from kubecast.errors import ClusterForbidden, ConfigError
+from pipelines.cluster.katib import orphans, refuse_early_stopping
+
+from ..kubernetes_api import KubernetesApi
+
+EXPERIMENTS = "/apis/kubeflow.org/v1beta1/namespaces/team-a/experiments"
+WORKFLOWS = "/apis/argoproj.io/v1alpha1/namespaces/team-a/workflows"
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+MEDIAN = ["pipeline.tuning.tuner=katib", "cluster.katib.early_stopping=median"]
+
+
+@pytest.fixture
+def api() -> Iterator[KubernetesApi]:
+    with KubernetesApi() as api:
+        yield api
+
+
+def namespace(level: str | None) -> dict[str, Any]:
+    labels = {"kubernetes.io/metadata.name": "team-a"}
+    if level:
+        labels["pod-security.kubernetes.io/enforce"] = level
+    return {"metadata": {"name": "team-a", "labels": labels}}
+
+
+def test_early_stopping_is_refused_where_the_namespace_enforces_restricted(api: KubernetesApi) -> None:
+    api.add("/api/v1/namespaces", namespace("restricted"))
+    with pytest.raises(ConfigError) as raised:
+        refuse_early_stopping(load_settings(None, MEDIAN), api.connect(), "team-a")
+    assert str(raised.value) == (
+        "cluster.katib.early_stopping median: namespace team-a has the label"
+        " pod-security.kubernetes.io/enforce: restricted, which refuses Katib's container early-stopping;"
+        " allowed: none, with --set"
+        " cluster.katib.early_stopping=none, or a namespace that enforces baseline"
+    )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "level"),
+    [
+        (MEDIAN, "baseline"),
+        (MEDIAN, "privileged"),
+        (MEDIAN, None),
+        (["pipeline.tuning.tuner=katib"], "restricted"),
+        (["pipeline.tuning.tuner=katib", "training.optimization.pruner=median"], "restricted"),
+        (["pipeline.tuning.tuner=optuna", "cluster.katib.early_stopping=median"], "restricted"),
+    ],
+    ids=["baseline", "privileged", "no-level", "default", "optunas-pruner", "optuna"],
+)
+def test_what_the_namespace_allows_is_not_refused(
+    api: KubernetesApi, overrides: list[str], level: str | None
+) -> None:
+    api.add("/api/v1/namespaces", namespace(level))
+    refuse_early_stopping(load_settings(None, overrides), api.connect(), "team-a")
+
+
+@pytest.mark.parametrize("failure", ["forbidden", "missing", "away"])
+def test_namespace_that_cannot_be_read_is_no_reason_to_refuse(api: KubernetesApi, failure: str) -> None:
+    if failure != "missing":
+        api.add("/api/v1/namespaces", namespace("restricted"))
+    if failure == "forbidden":
+        api.forbidden = ["get /api/v1/namespaces/team-a"]
+    if failure == "away":
+        api.failures = {".*": 503}
+    refuse_early_stopping(load_settings(None, MEDIAN), api.connect(), "team-a")
+
+
+def experiment(name: str, **changes: Any) -> dict[str, Any]:
+    """One that was waited for a minute ago."""
+    metadata = {
+        "name": name,
+        "namespace": "team-a",
+        "labels": {"kubecast/run": "run-1"},
+        "annotations": {"kubecast/renewed-at": "2026-01-01T11:59:00Z"},
+        "creationTimestamp": "2026-01-01T09:00:00Z",
+    }
+    return {"metadata": {**metadata, **changes.pop("metadata", {})}, **changes}
+
+
+def owned(name: str, uid: str) -> dict[str, Any]:
+    owner = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "name": "w-1", "uid": uid}
+    return experiment(name, metadata={"ownerReferences": [owner]})
+
+
+AGO = "more than 10 minutes ago: its task has ended, or may not patch experiments"
+STALE = {"annotations": {"kubecast/renewed-at": "2026-01-01T11:49:59Z"}}
+
+
+def condition(kind: str) -> dict[str, Any]:
+    return {"conditions": [{"type": "Created", "status": "True"}, {"type": kind, "status": "True"}]}
+
+
+def found(api: KubernetesApi) -> dict[str, str]:
+    return {orphan.name: orphan.reason for orphan in orphans(api.connect(), "team-a", lambda: NOW)}
+
+
+def test_experiment_that_nobody_waits_for_is_an_orphan(api: KubernetesApi) -> None:
+    api.add(
+        EXPERIMENTS,
+        experiment("waited-for"),
+        experiment("old", metadata=STALE, status=condition("Running")),
+        experiment("never", metadata={"annotations": {}}),
+        experiment("new", metadata={"annotations": {}, "creationTimestamp": "2026-01-01T11:55:00Z"}),
+        experiment("succeeded", metadata=STALE, status=condition("Succeeded")),
+        experiment("failed", metadata=STALE, status=condition("Failed")),
+        experiment("going", metadata={**STALE, "deletionTimestamp": "2026-01-01T11:59:00Z"}),
+        experiment("somebody-elses", metadata={**STALE, "labels": {}}),
+        experiment("unlabelled", metadata={**STALE, "labels": None}),
+    )
+    assert found(api) == {
+        "never": f"no heartbeat since its creation 2026-01-01 09:00 UTC, {AGO}",
+        "old": f"last heartbeat 2026-01-01 11:49 UTC, {AGO}",
+    }
+    [orphan, _] = orphans(api.connect(), "team-a", lambda: NOW)
+    assert (orphan.run, orphan.command) == ("run-1", "kubectl delete experiment never -n team-a")
+
+
+def test_experiment_whose_workflow_is_gone_is_an_orphan(api: KubernetesApi) -> None:
+    api.add(EXPERIMENTS, owned("its-own", "u-1"), owned("of-another-of-that-name", "u-0"))
+    api.add(WORKFLOWS, {"metadata": {"name": "w-1", "uid": "u-1"}})
+    assert found(api) == {"of-another-of-that-name": "its Workflow w-1 is gone"}
+    del api.objects[f"{WORKFLOWS}/w-1"]
+    assert found(api).keys() == {"its-own", "of-another-of-that-name"}
+    api.forbidden = ["get .*/workflows.*"]
+    assert found(api) == {}
+
+
+def test_cluster_without_katib_has_no_orphans(api: KubernetesApi) -> None:
+    api.failures = {f"list {EXPERIMENTS}": 404}
+    assert found(api) == {}
+
+
+def test_experiments_that_may_not_be_listed_are_told(api: KubernetesApi) -> None:
+    api.forbidden = ["list .*/experiments"]
+    with pytest.raises(ClusterForbidden, match=r"list experiments\.kubeflow\.org in namespace team-a"):
+        orphans(api.connect(), "team-a")

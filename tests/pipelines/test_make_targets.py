@@ -1,0 +1,52 @@
+"""`make submit` and `make schedule`, by the commands that they run."""
+
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ..kfp_api import KfpApi
+from .cluster_fixtures import folder_with, invoke
+
+ROOT = Path(__file__).parents[2]
+NIGHTLY = '    - {name: nightly, cron: "0 2 * * *", parameters: {data: "s3://demand/demand.csv"}}\n'
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[KfpApi]:
+    with KfpApi() as server:
+        monkeypatch.setenv("KUBECAST_KFP_HOST", server.host)
+        yield server
+
+
+def make(*words: str) -> None:
+    planned = subprocess.run(
+        ["make", "--dry-run", "--silent", "--directory", ROOT, *words],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    lines = planned.stdout.replace("\\\n", " ").splitlines()
+    _, *command = shlex.split(lines[-1])
+    found = invoke(*command)
+    assert not found.exit_code
+
+
+def test_submit(api: KfpApi, tmp_path: Path) -> None:
+    folder = folder_with(tmp_path / "my demand", "    []\n")
+    make("submit", f"CONFIG={folder}", "DATA=s3://demand/demand.csv", "ARGS=--name first")
+    make("submit", f"CONFIG={folder}", "DATA=s3://demand/demand.csv", "MODE=retrain")
+    trained, retrained = api.runs.values()
+    assert trained.display_name == "first"
+    assert trained.runtime_config.parameters == {"data": "s3://demand/demand.csv"}
+    assert retrained.display_name.startswith("retrain-")
+
+
+def test_schedule(api: KfpApi, tmp_path: Path) -> None:
+    folder = folder_with(tmp_path / "configs", NIGHTLY)
+    make("schedule", f"CONFIG={folder}", "ARGS=--dry-run")
+    assert not api.recurring
+    make("schedule", f"CONFIG={folder}")
+    assert [each.display_name for each in api.recurring.values()] == ["nightly"]

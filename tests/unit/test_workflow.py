@@ -1,0 +1,145 @@
+"""What a run's Workflow tells of its end."""
+
+import base64
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubernetes import client
+
+from kubecast.errors import ClusterError
+from kubecast.retrying import spending
+from kubecast.workflow import Outcome, nodes_of, outcome_of, read_own_workflow, read_workflow
+from tests.clock import Clock
+
+RECORDINGS = Path(__file__).parents[1] / "recordings"
+WATCHED = "wf(0).root(0).exit-handler-1"
+
+
+def node(
+    name: str, kind: str, phase: str, message: str = "", children: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    display = name.rpartition(".")[2]
+    return {
+        "id": name, "name": name, "displayName": display, "type": kind, "phase": phase, "message": message,
+        "children": list(children),
+    }  # fmt: skip
+
+
+def workflow(*nodes: dict[str, Any], packed: bool = False) -> dict[str, Any]:
+    named = {each["id"]: each for each in nodes}
+    if not packed:
+        return {"status": {"nodes": named}}
+    text = base64.b64encode(gzip.compress(json.dumps(named).encode())).decode()
+    return {"status": {"compressedNodes": text}}
+
+
+def watched(phase: str) -> list[dict[str, Any]]:
+    return [node(WATCHED, "Retry", phase), node(f"{WATCHED}(0)", "DAG", phase)]
+
+
+HANDLER = node(f"{WATCHED}.onExit(0).notify-failure(0).executor(0)", "Pod", "Failed", "its own")
+
+
+def recorded(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(gzip.decompress((RECORDINGS / name).read_bytes()))
+    return found
+
+
+@pytest.mark.parametrize("name", ["workflow-train-notices.json.gz", "workflow-train-cached.json.gz"])
+def test_recorded_runs_have_succeeded_and_fail_with_a_pod(name: str) -> None:
+    """In the second one every task but the first was cached: Kubeflow Pipelines called it RUNNING."""
+    told = recorded(name)
+    assert outcome_of(told) == Outcome(True, "")
+    for node in nodes_of(told).values():
+        if node["displayName"] in ("exit-handler-1", "exit-handler-1(0)"):
+            node["phase"] = "Failed"
+        if node["type"] == "Pod" and "resolve-inputs(0).executor" in node["name"]:
+            node.update(phase="Failed", message="Error (exit code 1)")
+    assert outcome_of(told) == Outcome(False, "resolve-inputs: Error (exit code 1)")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_success_is_that_of_the_graph_that_is_watched(packed: bool) -> None:
+    assert outcome_of(workflow(*watched("Succeeded"), HANDLER, packed=packed)) == Outcome(True, "")
+
+
+def test_failed_tasks_are_named_with_what_argo_says_of_their_last_attempt() -> None:
+    trained = f"{WATCHED}(0).train(0).train-lstm(0).executor"
+    found = outcome_of(
+        workflow(
+            *watched("Failed"),
+            node(trained, "Retry", "Failed", children=(f"{trained}(0)", f"{trained}(1)")),
+            node(f"{trained}(0)", "Pod", "Error", "pod deleted"),
+            node(f"{trained}(1)", "Pod", "Failed", "Error (exit code 1)"),
+            node(f"{WATCHED}(0).forecast-champion-driver(0)", "Pod", "Error", ""),
+            HANDLER,
+        )
+    )
+    assert found == Outcome(False, "train-lstm: Error (exit code 1); forecast-champion-driver")
+
+
+def test_graph_that_failed_without_a_pod_is_a_failure() -> None:
+    assert outcome_of(workflow(*watched("Error"))) == Outcome(False, "exit-handler-1 failed")
+
+
+def test_graph_that_has_not_ended_has_not_succeeded() -> None:
+    assert outcome_of(workflow(*watched("Running"))) == Outcome(False, "")
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"status": {"offloadNodeStatusVersion": "fnv:1"}}, "Argo's own database"),
+        ({"status": {"compressedNodes": "bm90IGd6aXA="}}, "not gzip and base64"),
+        ({}, "no node exit-handler-1"),
+    ],
+)
+def test_workflow_that_does_not_tell_is_an_error(told: dict[str, Any], message: str) -> None:
+    with pytest.raises(ClusterError, match=message):
+        outcome_of(told)
+
+
+def test_no_nodes_yet_are_none() -> None:
+    assert nodes_of({"status": {}}) == {}
+
+
+def test_outside_of_a_pod_no_workflow_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(ClusterError, match=r"Workflow wf-1 cannot be read \(ConfigException\)"):
+        read_own_workflow("wf-1")
+
+
+def served(status: int, monkeypatch: pytest.MonkeyPatch, calls: list[str]) -> None:
+    def get(*path: str, **_: Any) -> dict[str, Any]:
+        calls.append("/".join(path[1:]))
+        if len(calls) < 3 or status in (403, 404):
+            raise client.ApiException(status=status, reason="no")
+        return {"status": {}}
+
+    monkeypatch.setattr(client.CustomObjectsApi, "get_namespaced_custom_object", get)
+
+
+def test_workflow_is_asked_for_again_while_the_api_server_cannot_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[str] = []
+    served(503, monkeypatch, calls)
+    with spending(Clock().budget(60)):
+        assert read_workflow(client.ApiClient(), "team-a", "wf-1") == {"status": {}}
+    assert calls == ["argoproj.io/v1alpha1/team-a/workflows/wf-1"] * 3
+
+
+@pytest.mark.parametrize(
+    ("status", "cure"), [(403, "needs get on workflows of argoproj.io"), (404, "404 no")]
+)
+def test_workflow_that_may_not_be_read_names_the_right(
+    monkeypatch: pytest.MonkeyPatch, status: int, cure: str
+) -> None:
+    calls: list[str] = []
+    served(status, monkeypatch, calls)
+    with pytest.raises(ClusterError, match=f"{cure}$"):
+        read_workflow(client.ApiClient(), "team-a", "wf-1")
+    assert len(calls) == 1
