@@ -19,8 +19,8 @@ import s3fs
 
 from benchmarks.measure import first_cores, median_ratio, spread
 from benchmarks.report import Results, Table
-from kubecast.registry.manifest import CHUNK_BYTES
-from kubecast.registry.object_store import ObjectStore
+from kubecast.storage.bucket import ObjectStore
+from kubecast.storage.checksums import CHUNK_BYTES
 from tests.seaweed import Seaweed
 
 BUCKET = "bench"

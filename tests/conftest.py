@@ -14,8 +14,7 @@ from kubecast import retrying
 from kubecast.cleaning import build_panel
 from kubecast.config import TrainingSettings
 from kubecast.panel import Panel
-
-from .seaweed import Seaweed
+from tests.seaweed import Seaweed
 
 S3_BUCKET = "registry"
 SMALL = {"data": {"min_samples": 1}, "validation": {"cv_folds": 3, "max_origins": 8}}

@@ -20,9 +20,9 @@ from typing import Any
 import kfp_server_api as kfp
 import yaml
 
-from . import kfp_limits as limits
-from .kfp_http import Request, handler_of
-from .kfp_limits import RefusedError
+from tests import kfp_limits as limits
+from tests.kfp_http import Request, handler_of
+from tests.kfp_limits import RefusedError
 
 NOW = datetime(2026, 11, 23, 2, 0, 0, tzinfo=UTC)
 

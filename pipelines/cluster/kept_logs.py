@@ -70,7 +70,7 @@ def read_kept(uri: str, attempt: int) -> str:
     Raises:
         KubecastError: The store cannot be reached, or not with these keys.
     """
-    from kubecast.registry.object_store import Bucket, Deadlines
+    from kubecast.storage.bucket import Bucket, Deadlines
 
     folder, _, name = uri.rpartition("/")
     soon = timedelta(seconds=5)

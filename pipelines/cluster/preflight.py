@@ -6,8 +6,8 @@ from typing import Any
 from kubecast.cluster import ClusterSettings
 from kubecast.config import AllSettings
 from kubecast.errors import ClusterError, ClusterForbidden, ConfigError
-from kubecast.registry.object_store import check_url
 from kubecast.schedules import ConnectionSettings, Mode
+from kubecast.storage.bucket import check_url
 from pipelines.cluster.defaults import (
     PIPELINE_ACCOUNT,
     PROFILE_ACCOUNT,

@@ -21,7 +21,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from kubecast.errors import DataError, NotFound
-from kubecast.registry.object_store import SCHEMES, Bucket
+from kubecast.storage.bucket import SCHEMES, Bucket
 
 MAX_BYTES = 2 << 30
 CHUNK_BYTES = 8 << 20

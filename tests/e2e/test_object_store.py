@@ -8,9 +8,9 @@ import pandas as pd
 
 from kubecast.config import AllSettings
 from kubecast.errors import ModelError
-from kubecast.registry.store import open_store
 from kubecast.steps.batch import read_batch
 from kubecast.steps.checkpoint import checkpoints
+from kubecast.storage.store import open_store
 from pipelines.compiling import compile_pipeline
 from pipelines.local import run_compiled
 from tests.conftest import hourly

@@ -11,14 +11,13 @@ from kubecast import retrying
 from kubecast.datafile import read_data
 from kubecast.errors import IntegrityError, StoreBusy, StoreForbidden, StoreUnreachable
 from kubecast.registry import Registry
-from kubecast.registry.manifest import Reread
-from kubecast.registry.object_store import Deadlines, ObjectStore
-from kubecast.registry.store import open_store
 from kubecast.steps.checkpoint import checkpoints
-
-from ..clock import Clock
-from ..seaweed import Seaweed
-from .proxy import Proxy, proxy_to
+from kubecast.storage.bucket import Deadlines, ObjectStore
+from kubecast.storage.checksums import Reread
+from kubecast.storage.store import open_store
+from tests.clock import Clock
+from tests.faults.proxy import Proxy, proxy_to
+from tests.seaweed import Seaweed
 
 CSV = b"unique_id,ds,y\na,2024-01-01,1\n"
 LARGE = b"x" * 20_000_000

@@ -13,11 +13,10 @@ import pytest
 from kubecast import retrying
 from kubecast.errors import Conflict, IntegrityError, StoreError, StoreUnreachable, StoreUnsafe
 from kubecast.registry import Registry
-from kubecast.registry.object_store import Deadlines, ObjectStore
-from kubecast.registry.store import open_store
-
-from ..seaweed import OPEN_BUCKET, Seaweed
-from .proxy import Harm, Proxy, proxy_to
+from kubecast.storage.bucket import Deadlines, ObjectStore
+from kubecast.storage.store import open_store
+from tests.faults.proxy import Harm, Proxy, proxy_to
+from tests.seaweed import OPEN_BUCKET, Seaweed
 
 IMPATIENT = Deadlines(answer=timedelta(seconds=0.5), repeat=timedelta(seconds=0.7), tries=1)
 LOST: tuple[Harm, ...] = ("drop request", "drop reply", "stall", "fail")
@@ -203,7 +202,7 @@ assert registry.publish("demand", bundle(b"2"), {}).id == registry.resolve("dema
 FILL_SERVER = """
 from kubecast.errors import StoreError
 from kubecast.registry import Registry
-from kubecast.registry.object_store import Deadlines, ObjectStore
+from kubecast.storage.bucket import Deadlines, ObjectStore
 from tests.seaweed import Seaweed
 with Seaweed(place) as server:
     server.create_bucket("registry")

@@ -21,7 +21,7 @@ from unittest.mock import patch
 from kubecast.errors import Conflict, NotFound, StoreError
 from kubecast.registry import Registry
 from kubecast.registry.records import Records
-from kubecast.registry.store import open_store
+from kubecast.storage.store import open_store
 from tests.seaweed import Seaweed
 
 NAME = "demand"

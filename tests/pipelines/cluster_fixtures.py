@@ -11,8 +11,7 @@ from kubecast.config import load_settings, validate
 from kubecast.schedules import ConnectionSettings
 from pipelines.cluster.client import Client
 from pipelines.cluster.connection import connect
-
-from ..kfp_api import KfpApi
+from tests.kfp_api import KfpApi
 
 IMAGES = ["cluster.image_repository=ghcr.io/team", "cluster.image_tag=0.1.0-0123456789ab"]
 REGISTRY = "training.model_registry.path=s3://demand/registry"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ..kfp_api import KfpApi
-from ..kubernetes_api import KubernetesApi
+from tests.kfp_api import KfpApi
+from tests.kubernetes_api import KubernetesApi
 
 
 @pytest.fixture(autouse=True)

@@ -18,10 +18,9 @@ from pipelines.cluster.following import Follower, Progress
 from pipelines.cluster.kfp_tasks import node_id
 from pipelines.cluster.pods import NODE_NAME
 from pipelines.cluster.tasks import Task
-
-from ..kfp_api import KfpApi
-from ..kubernetes_api import KubernetesApi
-from .cluster_fixtures import client
+from tests.kfp_api import KfpApi
+from tests.kubernetes_api import KubernetesApi
+from tests.pipelines.cluster_fixtures import client
 
 FOLDER = Path(__file__).parents[1] / "recordings"
 NAMESPACE = "kubeflow"

@@ -20,9 +20,8 @@ from kubecast.errors import (
 from kubecast.schedules import ConnectionSettings
 from pipelines.cluster.client import Client, ensure
 from pipelines.cluster.connection import IN_CLUSTER, connect
-
-from ..kfp_api import Failure, KfpApi
-from .cluster_fixtures import client
+from tests.kfp_api import Failure, KfpApi
+from tests.pipelines.cluster_fixtures import client
 
 SECRET = "not-for-messages"  # noqa: S105
 

@@ -16,9 +16,8 @@ from pipelines.cluster import following
 from pipelines.cluster.following import Follower, Progress, Task
 from pipelines.cluster.parameters import check_values, read_assignments
 from pipelines.cluster.submitting import Compiled, compile_mode, ensure_place
-
-from ..kfp_api import Failure, KfpApi
-from .cluster_fixtures import SET, SMALL, client, invoke, told
+from tests.kfp_api import Failure, KfpApi
+from tests.pipelines.cluster_fixtures import SET, SMALL, client, invoke, told
 
 TYPES = {
     "text": {"parameterType": "STRING"},

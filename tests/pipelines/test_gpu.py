@@ -9,10 +9,9 @@ import pytest
 from kubecast.config import AllSettings, load_settings
 from kubecast.errors import ConfigError
 from pipelines.cluster.gpu import NODES, check_gpu_nodes
-
-from ..kfp_api import KfpApi
-from ..kubernetes_api import KubernetesApi
-from .cluster_fixtures import SET, folder_with, invoke
+from tests.kfp_api import KfpApi
+from tests.kubernetes_api import KubernetesApi
+from tests.pipelines.cluster_fixtures import SET, folder_with, invoke
 
 AKS = {"kubernetes.azure.com/accelerator": "nvidia"}
 OPERATOR = {"nvidia.com/gpu.present": "true"}

@@ -13,13 +13,12 @@ import pytest
 import yaml
 
 from kubecast.config import load_settings
-from kubecast.registry.object_store import ObjectStore
+from kubecast.storage.bucket import ObjectStore
 from pipelines.cluster import following
+from tests.kfp_api import KfpApi
+from tests.pipelines.cluster_fixtures import invoke
+from tests.pipelines.test_client_submit import SUCCEEDS
 from tests.seaweed import Seaweed
-
-from ..kfp_api import KfpApi
-from .cluster_fixtures import invoke
-from .test_client_submit import SUCCEEDS
 
 ROOT = Path(__file__).parents[2]
 BEARER = "abc"

@@ -9,10 +9,9 @@ import kfp_server_api as kfp
 import pytest
 
 from kubecast.errors import ClusterError
-
-from ..kfp_api import KfpApi
-from ..kfp_limits import error_body
-from .cluster_fixtures import client
+from tests.kfp_api import KfpApi
+from tests.kfp_limits import error_body
+from tests.pipelines.cluster_fixtures import client
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 PIPELINE = """\

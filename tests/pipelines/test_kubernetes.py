@@ -7,8 +7,7 @@ import pytest
 
 from kubecast.errors import ClusterError, ClusterForbidden, ClusterNotFound, ClusterUnreachable
 from pipelines.cluster.kubernetes import Kubernetes
-
-from ..kubernetes_api import KubernetesApi
+from tests.kubernetes_api import KubernetesApi
 
 PODS = "/api/v1/namespaces/team-a/pods"
 WORKFLOWS = "/apis/argoproj.io/v1alpha1/namespaces/team-a/workflows"

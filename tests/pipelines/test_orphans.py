@@ -9,10 +9,9 @@ import pytest
 
 from kubecast.errors import ClusterError
 from pipelines.cluster.scheduling import Scheduler
-
-from ..kfp_api import KfpApi
-from ..kubernetes_api import KubernetesApi
-from .cluster_fixtures import client, folder_with, invoke
+from tests.kfp_api import KfpApi
+from tests.kubernetes_api import KubernetesApi
+from tests.pipelines.cluster_fixtures import client, folder_with, invoke
 
 NIGHTLY = """\
     - name: nightly-retrain

@@ -7,10 +7,9 @@ import pytest
 import yaml
 
 from kubecast.errors import ConfigError
-
-from ..kfp_api import KfpApi
-from ..kubernetes_api import KubernetesApi
-from .cluster_fixtures import REGISTRY, SET, folder_with, invoke
+from tests.kfp_api import KfpApi
+from tests.kubernetes_api import KubernetesApi
+from tests.pipelines.cluster_fixtures import REGISTRY, SET, folder_with, invoke
 
 DATA = ["--param", "data=s3://demand/demand.csv"]
 SCORE = ["--mode", "score", *DATA, "--param", "destination=s3://demand/out"]

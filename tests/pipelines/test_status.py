@@ -12,11 +12,10 @@ from kubecast.errors import ClusterError
 from pipelines.cluster import following
 from pipelines.cluster.evidence import Reader
 from pipelines.cluster.following import Follower
-
-from ..kfp_api import KfpApi
-from ..kubernetes_api import KubernetesApi
-from .cluster_fixtures import SET, client, invoke, told
-from .recordings import (
+from tests.kfp_api import KfpApi
+from tests.kubernetes_api import KubernetesApi
+from tests.pipelines.cluster_fixtures import SET, client, invoke, told
+from tests.pipelines.recordings import (
     NAMESPACE,
     PODS,
     TRACEBACK,

@@ -9,11 +9,10 @@ from kfp import compiler, dsl
 from pipelines.cluster.following import Progress
 from pipelines.cluster.graph import Graph
 from pipelines.cluster.kfp_tasks import node_id
-
-from ..kfp_api import KfpApi
-from ..kubernetes_api import KubernetesApi
-from .cluster_fixtures import invoke
-from .recordings import (
+from tests.kfp_api import KfpApi
+from tests.kubernetes_api import KubernetesApi
+from tests.pipelines.cluster_fixtures import invoke
+from tests.pipelines.recordings import (
     NAMESPACE,
     PODS,
     by_name,

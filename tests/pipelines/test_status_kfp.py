@@ -5,11 +5,10 @@ import pytest
 from pipelines.cluster.evidence import Reader
 from pipelines.cluster.following import Follower
 from pipelines.cluster.tasks import LOST
-
-from ..kfp_api import KfpApi
-from ..kubernetes_api import KubernetesApi
-from .cluster_fixtures import client
-from .recordings import (
+from tests.kfp_api import KfpApi
+from tests.kubernetes_api import KubernetesApi
+from tests.pipelines.cluster_fixtures import client
+from tests.pipelines.recordings import (
     NAMESPACE,
     by_name,
     look,

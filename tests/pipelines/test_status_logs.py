@@ -4,13 +4,12 @@ import obstore
 import pytest
 
 from kubecast.errors import StoreUnreachable
-from kubecast.registry.object_store import Bucket
+from kubecast.storage.bucket import Bucket
 from pipelines.cluster import following
 from pipelines.cluster.kept_logs import headline, read_kept, tail
-
-from ..kfp_api import KfpApi
-from ..kubernetes_api import KubernetesApi
-from .recordings import (
+from tests.kfp_api import KfpApi
+from tests.kubernetes_api import KubernetesApi
+from tests.pipelines.recordings import (
     LAUNCHER,
     TRACEBACK,
     by_name,

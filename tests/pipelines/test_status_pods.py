@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 
 from pipelines.cluster.tasks import LOST
-
-from ..kfp_api import KfpApi
-from ..kubernetes_api import KubernetesApi
-from .recordings import (
+from tests.kfp_api import KfpApi
+from tests.kubernetes_api import KubernetesApi
+from tests.pipelines.recordings import (
     EVENTS,
     PODS,
     TRACEBACK,

@@ -2,9 +2,9 @@
 
 import pytest
 
-from ..kfp_api import KfpApi
-from ..kubernetes_api import KubernetesApi
-from .recordings import (
+from tests.kfp_api import KfpApi
+from tests.kubernetes_api import KubernetesApi
+from tests.pipelines.recordings import (
     FINAL,
     LAUNCHER,
     PODS,

@@ -16,8 +16,8 @@ from kubecast.errors import (
     StoreTimeout,
     StoreUnreachable,
 )
-from kubecast.registry.object_store import SCHEMES, Deadlines, ObjectStore
 from kubecast.retrying import Budget, spending
+from kubecast.storage.bucket import SCHEMES, Deadlines, ObjectStore
 from pipelines.cluster.doctor.context import Context
 from pipelines.cluster.doctor.findings import Finding, missing, not_known, ok
 

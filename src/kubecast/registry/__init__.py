@@ -1,12 +1,12 @@
 """Published models: versions, their manifests, aliases and retention, over a store of files."""
 
 from kubecast.names import check_name
-from kubecast.registry.collection import Collected
+from kubecast.registry.garbage_collection import Collected
 from kubecast.registry.manifest import JSON, Manifest
 from kubecast.registry.names import CHAMPION, VERSION_PATTERN, check_alias, split_reference
 from kubecast.registry.registry import Entry, Registry, Version
-from kubecast.registry.store import Store
 from kubecast.registry.verification import Verification
+from kubecast.storage.store import Store
 
 __all__ = [
     "CHAMPION",

@@ -3,8 +3,7 @@
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -13,15 +12,14 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, Val
 
 from kubecast.errors import InputError, IntegrityError, RegistryError
 from kubecast.registry.names import VERSION_PATTERN, path_fault, version_time
+from kubecast.storage.checksums import FileEntry, Sha256, measure
 
 JSON = JsonValue
 SCHEMA_VERSION: Final = 1
 MAX_METADATA_BYTES = 1 << 20
 MAX_HISTORY = 20
 MAX_NONCES = 50
-CHUNK_BYTES = 8 << 20
 
-_Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 # refs.json names what is to be deleted, with all below it: no name may lead out of its model.
 _VersionId = Annotated[str, Field(pattern=f"^{VERSION_PATTERN.pattern}$")]
 
@@ -34,13 +32,6 @@ class _Document(BaseModel):
         return json.dumps(self.model_dump(mode="json"), allow_nan=False).encode()
 
 
-class FileEntry(_Document):
-    """One file of a version."""
-
-    size: Annotated[int, Field(ge=0, strict=True)]
-    sha256: _Sha256
-
-
 class Manifest(_Document):
     """The commit record: a version exists from the moment its manifest does."""
 
@@ -48,7 +39,7 @@ class Manifest(_Document):
     version: str
     created: AwareDatetime
     nonce: str
-    idempotency_key: _Sha256
+    idempotency_key: Sha256
     files: dict[str, FileEntry]
     metadata: dict[str, JsonValue]
 
@@ -183,45 +174,12 @@ def scan(bundle: Path) -> dict[str, FileEntry]:
         InputError: The bundle is empty or unreadable, or holds anything but plain files with safe names.
     """
     try:
-        files = dict(sorted((path, _entry(bundle / path)) for path in _paths(bundle, "")))
+        files = dict(sorted((path, measure(bundle / path)) for path in _paths(bundle, "")))
     except OSError as error:
         raise InputError(f"bundle {bundle}: {error.filename}: {error.strerror}") from error
     if not files:
         raise InputError(f"bundle {bundle} holds no file")
     return files
-
-
-def read_chunks(file: Path) -> Iterator[bytes]:
-    """Read a file in parts, so that a large model never fills the memory."""
-    with file.open("rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            yield chunk
-
-
-@dataclass(frozen=True)
-class Reread:
-    """The parts of a file, read from its start again by each that goes through them."""
-
-    read: Callable[[], Iterator[bytes]]
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Begin."""
-        return self.read()
-
-
-def verified(chunks: Iterable[bytes], entry: FileEntry, where: str) -> Iterator[bytes]:
-    """Pass the chunks on, and raise IntegrityError at their end unless size and hash are the entry's."""
-    digest = hashlib.sha256()
-    size = 0
-    for chunk in chunks:
-        digest.update(chunk)
-        size += len(chunk)
-        yield chunk
-    if (size, digest.hexdigest()) != (entry.size, entry.sha256):
-        raise IntegrityError(
-            f"{where}: {size} bytes with SHA-256 {digest.hexdigest()[:12]}…, "
-            f"but its manifest says {entry.size} bytes with {entry.sha256[:12]}…"
-        )
 
 
 def idempotency_key(files: Mapping[str, FileEntry]) -> str:
@@ -275,12 +233,3 @@ def _paths(bundle: Path, prefix: str) -> Iterator[str]:
             yield from _paths(bundle, f"{path}/")
         else:
             yield path
-
-
-def _entry(file: Path) -> FileEntry:
-    digest = hashlib.sha256()
-    size = 0
-    for chunk in read_chunks(file):
-        digest.update(chunk)
-        size += len(chunk)
-    return FileEntry(size=size, sha256=digest.hexdigest())

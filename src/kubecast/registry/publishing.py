@@ -11,22 +11,11 @@ from typing import Any
 
 from kubecast.errors import ConfigError, Conflict, InputError, NotFound, StoreError, StoreTimeout
 from kubecast.registry import clock
-from kubecast.registry.collection import finish_deletions
-from kubecast.registry.manifest import (
-    JSON,
-    FileEntry,
-    Manifest,
-    Refs,
-    Reread,
-    check_metadata,
-    draft,
-    idempotency_key,
-    read_chunks,
-    scan,
-    verified,
-)
+from kubecast.registry.garbage_collection import finish_deletions
+from kubecast.registry.manifest import JSON, Manifest, Refs, check_metadata, draft, idempotency_key, scan
 from kubecast.registry.names import may_hold, new_version, version_time
 from kubecast.registry.records import Records
+from kubecast.storage.checksums import FileEntry, Reread, read_chunks, verified
 
 _log = logging.getLogger(__name__)
 

@@ -7,9 +7,10 @@ from contextlib import suppress
 
 from kubecast.errors import Conflict, IntegrityError, NotFound
 from kubecast.names import check_name
-from kubecast.registry.manifest import FileEntry, Manifest, Refs, decode, verified
+from kubecast.registry.manifest import Manifest, Refs, decode
 from kubecast.registry.names import is_version
-from kubecast.registry.store import Store
+from kubecast.storage.checksums import FileEntry, verified
+from kubecast.storage.store import Store
 
 _SWAP_ATTEMPTS = 30
 _SWAP_PAUSE_SECONDS = 0.02

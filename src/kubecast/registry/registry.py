@@ -16,8 +16,8 @@ from pathlib import Path
 from kubecast.errors import ConfigError, Conflict, InputError, InvalidName, NotFound, RegistryError
 from kubecast.names import check_name
 from kubecast.registry import clock
-from kubecast.registry.collection import DELETE_GRACE, UPLOAD_GRACE, Collected, collect
-from kubecast.registry.manifest import JSON, FileEntry, Manifest, Refs
+from kubecast.registry.garbage_collection import DELETE_GRACE, UPLOAD_GRACE, Collected, collect
+from kubecast.registry.manifest import JSON, Manifest, Refs
 from kubecast.registry.names import (
     CHAMPION,
     LATEST,
@@ -29,8 +29,9 @@ from kubecast.registry.names import (
 )
 from kubecast.registry.publishing import publish
 from kubecast.registry.records import Records
-from kubecast.registry.store import Store, open_store
 from kubecast.registry.verification import Verification, verify
+from kubecast.storage.checksums import FileEntry
+from kubecast.storage.store import Store, open_store
 
 PARTS = ("evaluated", "production")
 

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from kubecast.errors import IntegrityError, NotFound, RegistryError, StoreError
-from kubecast.registry.manifest import FileEntry, Refs
+from kubecast.registry.manifest import Refs
 from kubecast.registry.names import VERSION_PATTERN
 from kubecast.registry.records import Records
+from kubecast.storage.checksums import FileEntry
 
 _T = TypeVar("_T")
 _ID = VERSION_PATTERN.pattern

@@ -24,8 +24,8 @@ from kubecast.errors import Conflict, IntegrityError, NotFound, StoreError
 from kubecast.logs import step
 from kubecast.names import check_name
 from kubecast.registry import Registry, Store
-from kubecast.registry.manifest import FileEntry
-from kubecast.registry.store import open_store
+from kubecast.storage.checksums import FileEntry
+from kubecast.storage.store import open_store
 from kubecast.timestamps import parse_time
 
 _ATTEMPTS = 20

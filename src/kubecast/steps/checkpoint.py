@@ -18,8 +18,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from kubecast.errors import NotFound, RegistryError
-from kubecast.registry.manifest import Reread, read_chunks
-from kubecast.registry.store import Store, open_store
+from kubecast.storage.checksums import Reread, read_chunks
+from kubecast.storage.store import Store, open_store
 
 MAX_AGE = timedelta(days=14)  # of a fit that nobody came back to
 

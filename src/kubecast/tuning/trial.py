@@ -19,8 +19,8 @@ from kubecast.config import SECTIONS, parse_settings, validate
 from kubecast.errors import ConfigError, DataError, ModelError, TuningError
 from kubecast.logs import bind, step
 from kubecast.panel import Panel
-from kubecast.registry.store import open_store
 from kubecast.settings import PositiveFloat, Settings
+from kubecast.storage.store import open_store
 from kubecast.tuning.ensemble import make_objective
 from kubecast.tuning.heartbeat import ending_without, format_time, utc_now
 from kubecast.tuning.objective import Objective

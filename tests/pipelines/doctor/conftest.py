@@ -6,11 +6,9 @@ from pathlib import Path
 import pytest
 
 from pipelines.cluster.doctor import Line
-
-from ...kfp_api import KfpApi
-from ...kubernetes_api import KubernetesApi
-from ..test_gpu import OPERATOR, node
-from .clusters import (
+from tests.kfp_api import KfpApi
+from tests.kubernetes_api import KubernetesApi
+from tests.pipelines.doctor.clusters import (
     CORE,
     NAMESPACE,
     POLICIES,
@@ -22,6 +20,7 @@ from .clusters import (
     secret,
     settings,
 )
+from tests.pipelines.test_gpu import OPERATOR, node
 
 
 @pytest.fixture

@@ -5,12 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from kubecast.registry.object_store import ObjectStore
-
-from ...kfp_api import KfpApi
-from ...kubernetes_api import KubernetesApi
-from ..cluster_fixtures import invoke
-from .clusters import CORE, KATIB, NAMESPACE, POLICIES, Examine, manifests, secret, states
+from kubecast.storage.bucket import ObjectStore
+from tests.kfp_api import KfpApi
+from tests.kubernetes_api import KubernetesApi
+from tests.pipelines.cluster_fixtures import invoke
+from tests.pipelines.doctor.clusters import (
+    CORE,
+    KATIB,
+    NAMESPACE,
+    POLICIES,
+    Examine,
+    manifests,
+    secret,
+    states,
+)
 
 
 def test_a_cluster_as_the_manifests_make_it_lacks_nothing(examined: Examine) -> None:

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from ...kfp_api import KfpApi
-from ...kubernetes_api import KubernetesApi
-from .clusters import CORE, KATIB, NAMESPACE, Examine, katib_config, states
+from tests.kfp_api import KfpApi
+from tests.kubernetes_api import KubernetesApi
+from tests.pipelines.doctor.clusters import CORE, KATIB, NAMESPACE, Examine, katib_config, states
 
 
 def test_katib_is_looked_at_where_it_searches(examined: Examine) -> None:

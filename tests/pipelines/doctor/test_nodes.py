@@ -1,10 +1,9 @@
 """What `kubecast doctor` says of GPU nodes and of the rights that `kubecast status` uses."""
 
 from pipelines.cluster.doctor import nodes
-
-from ...kubernetes_api import KubernetesApi
-from ..test_gpu import AKS, node
-from .clusters import Examine, manifests
+from tests.kubernetes_api import KubernetesApi
+from tests.pipelines.doctor.clusters import Examine, manifests
+from tests.pipelines.test_gpu import AKS, node
 
 
 def test_gpu_nodes_of_another_preset_and_none(examined: Examine, cluster: KubernetesApi) -> None:

@@ -2,8 +2,8 @@
 
 import copy
 
-from ...kubernetes_api import KubernetesApi
-from .clusters import CORE, Examine, manifests, secret, states
+from tests.kubernetes_api import KubernetesApi
+from tests.pipelines.doctor.clusters import CORE, Examine, manifests, secret, states
 
 
 def test_namespace_that_is_not_there(examined: Examine, cluster: KubernetesApi) -> None:

@@ -1,7 +1,7 @@
 """What `kubecast doctor` says of network policies."""
 
-from ...kubernetes_api import KubernetesApi
-from .clusters import POLICIES, Examine
+from tests.kubernetes_api import KubernetesApi
+from tests.pipelines.doctor.clusters import POLICIES, Examine
 
 
 def test_policies_for_other_pods_cut_no_run_off(examined: Examine, cluster: KubernetesApi) -> None:

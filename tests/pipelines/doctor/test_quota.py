@@ -4,9 +4,8 @@ import pytest
 
 from kubecast.config import load_settings
 from pipelines.cluster.doctor.quota import parallel_tasks
-
-from ...kubernetes_api import KubernetesApi
-from .clusters import CORE, KATIB, Examine
+from tests.kubernetes_api import KubernetesApi
+from tests.pipelines.doctor.clusters import CORE, KATIB, Examine
 
 TUNED = ["pipeline.tuning.tuner=optuna", "pipeline.tuning.storage=database", "pipeline.tuning.workers=3"]
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from .clusters import Examine
+from tests.pipelines.doctor.clusters import Examine
 
 
 def test_registry_on_the_pods_own_disk(examined: Examine) -> None:

@@ -10,10 +10,9 @@ import pytest
 
 from kubecast.errors import Conflict, StoreFull
 from kubecast.registry import Registry, Store, clock, publishing, records
-from kubecast.registry.local_store import LocalStore
 from kubecast.registry.manifest import MAX_NONCES
-
-from .conftest import MakeBundle
+from kubecast.storage.folder import LocalStore
+from tests.unit.conftest import MakeBundle
 
 
 class Killed(BaseException):

@@ -18,10 +18,9 @@ from kubecast.errors import (
     StoreTimeout,
 )
 from kubecast.registry import Collected, Registry, clock
-from kubecast.registry.local_store import LocalStore
 from kubecast.registry.manifest import MAX_HISTORY
-
-from .conftest import MakeBundle
+from kubecast.storage.folder import LocalStore
+from tests.unit.conftest import MakeBundle
 
 ABSENT = "20260101T000000000000Z-00000000"
 

@@ -8,19 +8,10 @@ from typing import Any
 import pytest
 
 from kubecast.errors import InputError, IntegrityError, RegistryError
-from kubecast.registry.manifest import (
-    FileEntry,
-    Manifest,
-    Refs,
-    check_metadata,
-    decode,
-    idempotency_key,
-    scan,
-    verified,
-)
+from kubecast.registry.manifest import Manifest, Refs, check_metadata, decode, idempotency_key, scan
 from kubecast.registry.publishing import _bundled
-
-from .conftest import MakeBundle
+from kubecast.storage.checksums import FileEntry, verified
+from tests.unit.conftest import MakeBundle
 
 SHA = "0" * 64
 

@@ -7,8 +7,7 @@ from kubecast.errors import Conflict
 from kubecast.registry import Registry
 from tests.fuzz.killing import NAME, PROCESSES, Scene, faults, run
 from tests.seaweed import Seaweed
-
-from .conftest import MakeBundle
+from tests.unit.conftest import MakeBundle
 
 PATIENCE_SECONDS = 60
 SHORT = {"seed": 7, "writers": 4, "bundles": 10, "kills": 25, "upload_grace": 1}

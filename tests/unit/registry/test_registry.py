@@ -18,9 +18,8 @@ from kubecast.errors import (
     RegistryError,
 )
 from kubecast.registry import Registry, Version, clock, publishing
-from kubecast.registry.collection import DELETE_GRACE
-
-from .conftest import MakeBundle
+from kubecast.registry.garbage_collection import DELETE_GRACE
+from tests.unit.conftest import MakeBundle
 
 ABSENT = "20260101T000000000000Z-00000000"
 

@@ -6,9 +6,8 @@ import pytest
 
 from kubecast.errors import NotFound, StoreError
 from kubecast.registry import Registry, Version
-from kubecast.registry.local_store import LocalStore
-
-from .conftest import MakeBundle
+from kubecast.storage.folder import LocalStore
+from tests.unit.conftest import MakeBundle
 
 ABSENT = "20260101T000000000000Z-00000000"
 

@@ -10,8 +10,8 @@ import pytest
 from kubecast.bundle import Bundle
 from kubecast.errors import InputError, IntegrityError, NotFound, StoreFull, StoreTimeout
 from kubecast.registry import Registry
-from kubecast.registry.local_store import LocalStore
 from kubecast.steps.batch import Batch, batch_forecast, read_batch
+from kubecast.storage.folder import LocalStore
 from tests.conftest import hourly
 from tests.unit.steps.test_steps import run
 

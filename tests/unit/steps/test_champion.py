@@ -32,12 +32,12 @@ from kubecast.models.base import FitPlan
 from kubecast.panel import Cutoffs, Panel
 from kubecast.promotion import Decision
 from kubecast.registry import Registry
-from kubecast.registry.local_store import LocalStore
 from kubecast.steps.champion import forecast_champion, forecast_unseen, read_champion, read_earlier
 from kubecast.steps.prepare import Resolved, resolve_inputs
 from kubecast.steps.run_settings import RUN, RunSettings, SearchPlan
 from kubecast.steps.stack import stack_ensemble
 from kubecast.steps.train import train_model
+from kubecast.storage.folder import LocalStore
 from tests.conftest import hourly
 from tests.unit.steps.test_steps import (
     CATBOOST,

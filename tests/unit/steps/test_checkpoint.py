@@ -11,10 +11,10 @@ import pytest
 from kubecast.config import LstmSettings
 from kubecast.errors import ModelError
 from kubecast.models.artifact import FORECASTS
-from kubecast.registry.store import open_store
 from kubecast.steps import checkpoint as module
 from kubecast.steps.checkpoint import checkpoints
 from kubecast.steps.train import train_model
+from kubecast.storage.store import open_store
 from tests.conftest import hourly
 from tests.unit.steps.test_steps import prepare
 

@@ -197,7 +197,7 @@ def test_wrong_variable_is_refused(monkeypatch: pytest.MonkeyPatch, variable: st
 def test_panel_is_fetched_from_an_object_store(
     saved: Path, s3_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kubecast.registry.store import open_store
+    from kubecast.storage.store import open_store
 
     store = open_store(s3_url)
     for file in saved.iterdir():

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from kubecast import retrying
-from kubecast.registry.object_store import ObjectStore
+from kubecast.storage.bucket import ObjectStore
 from tests.seaweed import MANIFEST, Seaweed, arguments
 
 ROOT = Path(__file__).parents[3]

@@ -8,7 +8,7 @@ from typing import Any
 import obstore
 from obstore.exceptions import AlreadyExistsError
 
-from kubecast.registry.manifest import CHUNK_BYTES
+from kubecast.storage.checksums import CHUNK_BYTES
 
 _PARALLEL_PARTS = 4
 

@@ -7,8 +7,8 @@ from typing import Protocol
 from urllib.parse import unquote
 
 from kubecast.errors import ConfigError
-from kubecast.registry.local_store import LocalStore
-from kubecast.registry.object_store import SCHEMES, ObjectStore
+from kubecast.storage.bucket import SCHEMES, ObjectStore
+from kubecast.storage.folder import LocalStore
 
 
 class Store(Protocol):

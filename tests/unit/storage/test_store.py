@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kubecast.errors import ConfigError, Conflict, IntegrityError, NotFound
-from kubecast.registry.store import Store, open_store
+from kubecast.storage.store import Store, open_store
 
 
 @pytest.fixture(params=["root", "s3_url"])

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from kubecast.errors import StoreUnreachable
-from kubecast.registry.object_store import Deadlines, ObjectStore
+from kubecast.storage.bucket import Deadlines, ObjectStore
 
 ONCE = Deadlines(connect=timedelta(seconds=1), tries=0, repeat=timedelta(0))
 HINT = "kubectl --namespace kubeflow port-forward service/seaweedfs 9000"

@@ -5,9 +5,8 @@ import pytest
 
 from kubecast.errors import Conflict
 from kubecast.registry import Collected, Registry
-from kubecast.registry.local_store import LocalStore
-
-from .conftest import MakeBundle
+from kubecast.storage.folder import LocalStore
+from tests.unit.conftest import MakeBundle
 
 NOTHING = Collected(deleted=[], uploads=[], records=[])
 OLD = "20200101T000000000000Z-0000000{}"

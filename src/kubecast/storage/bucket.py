@@ -32,9 +32,9 @@ from kubecast.errors import (
     StoreUnreachable,
     StoreUnsafe,
 )
-from kubecast.registry.manifest import CHUNK_BYTES
-from kubecast.registry.transfers import Download, Upload
 from kubecast.retrying import retry
+from kubecast.storage.checksums import CHUNK_BYTES
+from kubecast.storage.transfers import Download, Upload
 
 SCHEMES = ("s3", "gs", "az", "minio")
 T = TypeVar("T")

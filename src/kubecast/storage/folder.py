@@ -15,7 +15,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore as LocalObjects
 
 from kubecast.errors import Conflict, NotFound, StoreError, StoreForbidden, StoreFull
-from kubecast.registry.manifest import CHUNK_BYTES
+from kubecast.storage.checksums import CHUNK_BYTES
 
 _ERRORS: dict[int | None, type[StoreError] | type[NotFound]] = {
     errno.ENOENT: NotFound,

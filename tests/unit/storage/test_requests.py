@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from kubecast.registry import Registry, Version, publishing
-from kubecast.registry.local_store import LocalStore
-
-from .conftest import MakeBundle
+from kubecast.storage.folder import LocalStore
+from tests.unit.conftest import MakeBundle
 
 PAGE = 1000  # keys in one answer of S3 to a listing
 MANY = 2500

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kubecast.errors import NotFound, RegistryError, StoreError, StoreForbidden, StoreFull
-from kubecast.registry.local_store import LocalStore
+from kubecast.storage.folder import LocalStore
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_other_failure_of_the_client_is_told_in_one_line(store: LocalStore, root
 def test_writer_over_its_file_size_limit_gets_store_full(store: LocalStore, root: Path) -> None:
     store.write("m/before", [b"1"])
     script = (
-        "import sys; from kubecast.errors import StoreFull; from kubecast.registry.store import open_store\n"
+        "import sys; from kubecast.errors import StoreFull; from kubecast.storage.store import open_store\n"
         "try: open_store(sys.argv[1]).write('m/big', [b'x' * 1000] * 1000)\n"
         "except StoreFull as error: print(error); sys.exit(9)"
     )

@@ -25,11 +25,10 @@ from kubecast.errors import (
     StoreUnsafe,
 )
 from kubecast.registry import Registry
-from kubecast.registry.object_store import Bucket, Deadlines, ObjectStore
-from kubecast.registry.store import Store, open_store
-
-from ...seaweed import Seaweed
-from .conftest import MakeBundle
+from kubecast.storage.bucket import Bucket, Deadlines, ObjectStore
+from kubecast.storage.store import Store, open_store
+from tests.seaweed import Seaweed
+from tests.unit.conftest import MakeBundle
 
 PATIENT = Deadlines(tries=1)
 IMPATIENT = Deadlines(answer=timedelta(seconds=0.3), repeat=timedelta(seconds=0.5), tries=1)
