@@ -5,8 +5,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from kubecast.comparison import FiniteJson
-from kubecast.metrics import lead_times, scorable
+from kubecast.scoring.metrics import lead_times, scorable
+from kubecast.scoring.significance import FiniteJson
 
 BINS = 40
 TAIL = 0.005  # of the errors, on each side, that the histogram puts into its outermost bins

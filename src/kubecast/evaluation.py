@@ -7,11 +7,14 @@ from typing import Any, Literal, Self
 import pandas as pd
 from pydantic import Field, ValidationError
 
-from kubecast.comparison import FiniteJson, Paired, common_origins, finite, paired_difference
 from kubecast.config import PromotionSettings
 from kubecast.diagnostics import Residuals, residuals, season_phase
 from kubecast.errors import InputError, IntegrityError
-from kubecast.metrics import (
+from kubecast.models.base import FitLog
+from kubecast.models.ensemble import SEASONAL_NAIVE, StackRecipe
+from kubecast.panel import DataReport, Panel, PanelSpec, Part
+from kubecast.promotion import Champion, Decision, decide
+from kubecast.scoring.metrics import (
     ENSEMBLE,
     POINT_METRICS,
     Metrics,
@@ -21,10 +24,7 @@ from kubecast.metrics import (
     series_metrics,
     series_with_means,
 )
-from kubecast.models.base import FitLog
-from kubecast.models.ensemble import SEASONAL_NAIVE, StackRecipe
-from kubecast.panel import DataReport, Panel, PanelSpec, Part
-from kubecast.promotion import Champion, Decision, decide
+from kubecast.scoring.significance import FiniteJson, Paired, common_origins, finite, paired_difference
 from kubecast.shown import ShownSeries, shown_series
 from kubecast.stability import EarlierVersion
 from kubecast.weighing import Weighed, weighed

@@ -6,11 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from kubecast.comparison import MANY_SERIES, FiniteJson, Paired, common_origins, finite, paired_difference
 from kubecast.config import PromotionSettings
 from kubecast.errors import DataError
-from kubecast.metrics import ENSEMBLE, intervals, quantile_column, scorable, series_metrics
 from kubecast.panel import KEYS, Panel
+from kubecast.scoring.metrics import ENSEMBLE, intervals, quantile_column, scorable, series_metrics
+from kubecast.scoring.significance import (
+    MANY_SERIES,
+    FiniteJson,
+    Paired,
+    common_origins,
+    finite,
+    paired_difference,
+)
 
 COVERAGE_FLOOR = 0.625  # of the nominal coverage: 50 % where 80 % is nominal
 SEGMENTS = 10

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 from pydantic import Field
 
-from kubecast.comparison import FiniteJson, finite
-from kubecast.metrics import intervals, quantile_column
 from kubecast.panel import Cutoffs, Panel
+from kubecast.scoring.metrics import intervals, quantile_column
+from kubecast.scoring.significance import FiniteJson, finite
 
 HISTORY = 3  # horizons before the origin
 NARROW = 40  # nominal coverage in percent of the interval inside the widest

@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import Field
 
-from kubecast.comparison import FiniteJson
 from kubecast.errors import RegistryError, StoreError
 from kubecast.panel import PanelSpec
 from kubecast.registry import Registry, Version
+from kubecast.scoring.significance import FiniteJson
 
 MOST = 20  # versions
 

@@ -9,7 +9,7 @@ import psutil
 import pynvml
 from pydantic import Field
 
-from kubecast.comparison import FiniteJson
+from kubecast.scoring.significance import FiniteJson
 
 INTERVAL = 1.0  # seconds between samples, at least
 SHARE = 0.005  # of the time that sampling may take

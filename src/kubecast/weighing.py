@@ -2,8 +2,8 @@
 
 from pydantic import Field
 
-from kubecast.comparison import FiniteJson
 from kubecast.models.ensemble import Method, StackRecipe
+from kubecast.scoring.significance import FiniteJson
 
 
 class WeighedMember(FiniteJson):

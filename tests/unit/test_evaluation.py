@@ -6,9 +6,9 @@ import pytest
 
 from kubecast.config import EnsembleSettings
 from kubecast.evaluation import Evaluation, evaluate
-from kubecast.metrics import ENSEMBLE
 from kubecast.models.ensemble import stack
 from kubecast.panel import Panel, PanelSpec
+from kubecast.scoring.metrics import ENSEMBLE
 from tests.unit.forecast_tables import START, forecasts, scales
 
 KINDS = {"good": "catboost", "bad": "lstm", "naive_5": "seasonal_naive", "naive_9": "seasonal_naive"}

@@ -5,11 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.comparison import common_origins, paired_difference
 from kubecast.config import ConfigError, PromotionSettings, TrainingSettings, validate
 from kubecast.errors import DataError
-from kubecast.metrics import ENSEMBLE
 from kubecast.promotion import Champion, Check, Decision, compare, decide
+from kubecast.scoring.metrics import ENSEMBLE
+from kubecast.scoring.significance import common_origins, paired_difference
 from tests.unit.forecast_tables import START, forecasts, scales
 from tests.unit.test_evaluation import panel_of
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kubecast.metrics import ENSEMBLE
+from kubecast.scoring.metrics import ENSEMBLE
 from kubecast.stability import EarlierVersion
 from tests.unit.forecast_tables import forecasts
 from tests.unit.test_evaluation import NOISE

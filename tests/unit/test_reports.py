@@ -11,12 +11,12 @@ import pytest
 
 from kubecast.config import EnsembleSettings
 from kubecast.evaluation import Evaluation, evaluate
-from kubecast.metrics import ENSEMBLE
 from kubecast.models.base import FitLog
 from kubecast.models.ensemble import stack
 from kubecast.panel import DataReport, Finding, Panel
 from kubecast.promotion import Champion
 from kubecast.reports import render_report
+from kubecast.scoring.metrics import ENSEMBLE
 from kubecast.stability import EarlierVersion
 from tests.unit.forecast_tables import START, forecasts
 from tests.unit.test_evaluation import KINDS, NOISE, SETTINGS, panel_of

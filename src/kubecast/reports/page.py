@@ -12,9 +12,9 @@ from markupsafe import Markup
 
 from kubecast.diagnostics import Residuals
 from kubecast.evaluation import Evaluation, LeaderboardRow, SeriesRow
-from kubecast.metrics import ENSEMBLE
 from kubecast.models.base import FitLog
 from kubecast.reports import charts
+from kubecast.scoring.metrics import ENSEMBLE
 from kubecast.shown import ShownSeries
 
 LONGEST = 100  # rows of a table that grows with the data

@@ -6,16 +6,16 @@ from typing import Any
 
 import pandas as pd
 
-from kubecast.conformal import ConformalQuantiles, conformal_scores
 from kubecast.convergence import convergence
 from kubecast.errors import ModelError
 from kubecast.importance import Explained, Importance, importance_of
-from kubecast.metrics import series_metrics
 from kubecast.models.artifact import Status
 from kubecast.models.base import FitLog, Forecaster
 from kubecast.panel import KEYS, Panel
 from kubecast.reports import charts
 from kubecast.reports.page import series_view, template
+from kubecast.scoring.conformal import ConformalQuantiles, conformal_scores
+from kubecast.scoring.metrics import series_metrics
 from kubecast.shown import shown_series
 from kubecast.usage import Usage, most_of
 

@@ -26,10 +26,10 @@ from pydantic import Field, JsonValue
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from kubecast.comparison import FiniteJson
 from kubecast.config import OptimizationSettings
 from kubecast.errors import ConfigError, ModelError
 from kubecast.models.base import ignore
+from kubecast.scoring.significance import FiniteJson
 from kubecast.settings import Settings
 from kubecast.tuning.database import connect, database_errors
 from kubecast.tuning.objective import Objective, Report

@@ -7,7 +7,6 @@ import pytest
 
 from kubecast.config import EnsembleSettings
 from kubecast.errors import ConfigError, IntegrityError, InvalidName, ModelError
-from kubecast.metrics import ENSEMBLE
 from kubecast.models.base import FitPlan
 from kubecast.models.ensemble import (
     MAX_ROWS,
@@ -22,6 +21,7 @@ from kubecast.models.ensemble import (
 )
 from kubecast.models.seasonal_naive import SeasonalNaive
 from kubecast.panel import Cutoffs, Panel
+from kubecast.scoring.metrics import ENSEMBLE
 from tests.unit.forecast_tables import forecasts, scales
 
 GREEDY = EnsembleSettings(quantiles=[0.1, 0.5, 0.9])

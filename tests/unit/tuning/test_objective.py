@@ -9,10 +9,10 @@ import pytest
 
 from kubecast.config import CatBoostSettings, EnsembleSettings, LstmSettings, ModelSettings
 from kubecast.errors import ModelError
-from kubecast.metrics import scorable
 from kubecast.models import make_trainer
 from kubecast.models.base import FitPlan
 from kubecast.panel import Panel
+from kubecast.scoring.metrics import scorable
 from kubecast.tuning.ensemble import EnsembleObjective
 from kubecast.tuning.objective import ModelObjective, training_folds
 from tests.conftest import hourly

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from kubecast.errors import ConfigError, ModelError
-from kubecast.metrics import lead_times, quantile_column, scorable
+from kubecast.scoring.metrics import lead_times, quantile_column, scorable
 
 
 class ConformalQuantiles(BaseModel):

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.conformal import ConformalQuantiles, conformal_scores, needed_scores
 from kubecast.errors import ConfigError, ModelError
+from kubecast.scoring.conformal import ConformalQuantiles, conformal_scores, needed_scores
 from tests.unit.forecast_tables import forecasts, scales
 
 NINE = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]

@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast import metrics
-from kubecast.metrics import (
+from kubecast.panel import Panel
+from kubecast.scoring import metrics
+from kubecast.scoring.metrics import (
     count_points,
     intervals,
     lead_times,
@@ -12,7 +13,6 @@ from kubecast.metrics import (
     series_metrics,
     series_with_means,
 )
-from kubecast.panel import Panel
 
 HOURS = pd.date_range("2025-01-01", periods=3, freq="h")
 

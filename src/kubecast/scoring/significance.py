@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from scipy import special
 
-from kubecast.metrics import scorable
 from kubecast.panel import Panel
+from kubecast.scoring.metrics import scorable
 
 DISJOINT_ORIGINS = 10  # from which the spread over origins tells more than that over series
 MANY_SERIES = 20

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.comparison import _over_origins, _over_series, paired_difference
-from kubecast.metrics import ENSEMBLE
+from kubecast.scoring.metrics import ENSEMBLE
+from kubecast.scoring.significance import _over_origins, _over_series, paired_difference
 from tests.unit.forecast_tables import START, scales
 
 

@@ -1,0 +1,1 @@
+"""Metrics, significance and conformal quantiles: statistics on tables of forecasts."""
