@@ -125,7 +125,7 @@ def _etth1(folder: Path) -> Task:
 
 
 def _demand(_: Path) -> Task:
-    from kubecast.sample import write_sample
+    from kubecast.data.sample import write_sample
 
     with tempfile.TemporaryDirectory() as folder:
         write_sample(Path(folder) / "demand.csv")

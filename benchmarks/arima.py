@@ -322,7 +322,7 @@ def _replay(order: list[int] | None) -> dict[str, Any] | None:
 
 
 def _cutoffs(frame: Any) -> Any:
-    from kubecast.panel import Cutoffs
+    from kubecast.data.panel import Cutoffs
 
     return Cutoffs(frame.reset_index(drop=True))
 
@@ -330,9 +330,9 @@ def _cutoffs(frame: Any) -> Any:
 def _panel(case: Case, season: int) -> Any:
     import pandas as pd
 
-    from kubecast.cleaning import history_panel
     from kubecast.config import TrainingSettings
-    from kubecast.panel import PanelSpec
+    from kubecast.data.panel import PanelSpec
+    from kubecast.data.preparation import history_panel
 
     ds = pd.date_range("2016-07-01", periods=len(case.y), freq="h")
     settings = TrainingSettings(horizon=case.steps, frequency="h", season_lengths=[season])

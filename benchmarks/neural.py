@@ -200,9 +200,9 @@ def _input_memory(window: int) -> dict[str, float]:
 def _panel(rows: int) -> Any:
     import pandas as pd
 
-    from kubecast.cleaning import history_panel
     from kubecast.config import TrainingSettings
-    from kubecast.panel import PanelSpec
+    from kubecast.data.panel import PanelSpec
+    from kubecast.data.preparation import history_panel
 
     y = np.random.default_rng(0).normal(size=rows).cumsum()
     ds = pd.date_range("1900-01-01", periods=rows, freq="h")

@@ -149,8 +149,8 @@ def _prepare(folder: Path, series: int, seed: int) -> None:
 
 
 def _features(folder: Path, series: int, seed: int) -> dict[str, Any]:
+    from kubecast.data.panel import Panel
     from kubecast.features import design, training_features
-    from kubecast.panel import Panel
 
     panel, settings = Panel.load(folder / "panel"), _settings(series).catboost
     spec = design(panel, panel.train_end, settings, [24])
@@ -160,10 +160,10 @@ def _features(folder: Path, series: int, seed: int) -> dict[str, Any]:
 
 def _fit(kind: str) -> Callable[[Path, int, int], dict[str, Any]]:
     def fit(folder: Path, series: int, seed: int) -> dict[str, Any]:
+        from kubecast.data.panel import Panel
         from kubecast.models import make_trainer
         from kubecast.models.artifact import ModelCard, package_versions, write_model
         from kubecast.models.base import FitPlan
-        from kubecast.panel import Panel
 
         panel, settings = Panel.load(folder / "panel"), getattr(_settings(series), kind)
         forecaster, log = make_trainer(kind, settings).fit(panel, panel.train_end, FitPlan(seed=seed))
@@ -179,8 +179,8 @@ def _fit(kind: str) -> Callable[[Path, int, int], dict[str, Any]]:
 
 def _forecast(kind: str) -> Callable[[Path, int, int], dict[str, Any]]:
     def forecast(folder: Path, series: int, seed: int) -> dict[str, Any]:
+        from kubecast.data.panel import Cutoffs, Panel
         from kubecast.models.artifact import FORECASTS, load_model
-        from kubecast.panel import Cutoffs, Panel
 
         panel = Panel.load(folder / "panel")
         table = load_model(folder / kind).forecast(panel, Cutoffs.of(panel.origins))

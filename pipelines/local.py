@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from kubecast import errors
-from kubecast.cleaning import required_horizon
 from kubecast.config import AllSettings, ModelKind
+from kubecast.data.preparation import required_horizon
 from kubecast.errors import KubecastError
 from kubecast.logs import FORMAT_VARIABLE
 from kubecast.models.artifact import FORECASTS

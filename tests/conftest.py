@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from kubecast import retrying
-from kubecast.cleaning import build_panel
 from kubecast.config import TrainingSettings
-from kubecast.panel import Panel
+from kubecast.data.panel import Panel
+from kubecast.data.preparation import build_panel
 from tests.seaweed import Seaweed
 
 S3_BUCKET = "registry"

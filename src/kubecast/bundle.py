@@ -16,14 +16,14 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kubecast.backtest import series_scales
-from kubecast.cleaning import history_panel
 from kubecast.config import TrainingSettings
+from kubecast.data.panel import KEYS, Cutoffs, Panel, PanelSpec
+from kubecast.data.preparation import history_panel
+from kubecast.data.splits import series_scales
 from kubecast.errors import DataError, InputError, IntegrityError
 from kubecast.models.ensemble import Ensemble, StackRecipe
 from kubecast.models.seasonal_naive import SeasonalNaive
 from kubecast.names import check_name
-from kubecast.panel import KEYS, Cutoffs, Panel, PanelSpec
 
 
 class Contract(BaseModel):

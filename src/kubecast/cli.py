@@ -145,7 +145,7 @@ def forecast(
     as_of: AsOf = "",
 ) -> None:
     """Forecast beyond the end of the data with a published ensemble."""
-    from kubecast.timestamps import parse_time
+    from kubecast.data.timestamps import parse_time
 
     write = _writer(output)
     with _bundle(registry, model, "production") as bundle:
@@ -168,7 +168,7 @@ def backtest(
 ) -> None:
     """Rolling forecasts of a version as it was judged, on rows that it has not seen."""
     from kubecast.bundle import mase
-    from kubecast.timestamps import parse_time
+    from kubecast.data.timestamps import parse_time
 
     write = _writer(output) if output else None
     with _bundle(registry, model, "evaluated") as bundle:
@@ -291,7 +291,7 @@ def sample(
     output: Annotated[Path, typer.Option(help="CSV file to write.")],
 ) -> None:
     """Write a real sample series: half-hourly electricity demand, 4,032 rows."""
-    from kubecast.sample import write_sample
+    from kubecast.data.sample import write_sample
 
     print(f"data       {output}  {write_sample(output)} rows")
 
@@ -314,7 +314,7 @@ def _settings(
 
 
 def _rows(location: str, max_bytes: int) -> "pd.DataFrame":
-    from kubecast.datafile import read_data
+    from kubecast.data.files import read_data
 
     return read_data(location, max_bytes).rows
 

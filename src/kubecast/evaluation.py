@@ -8,11 +8,11 @@ import pandas as pd
 from pydantic import Field, ValidationError
 
 from kubecast.config import PromotionSettings
+from kubecast.data.panel import DataReport, Panel, PanelSpec, Part
 from kubecast.diagnostics import Residuals, residuals, season_phase
 from kubecast.errors import InputError, IntegrityError
 from kubecast.models.base import FitLog
 from kubecast.models.ensemble import SEASONAL_NAIVE, StackRecipe
-from kubecast.panel import DataReport, Panel, PanelSpec, Part
 from kubecast.promotion import Champion, Decision, decide
 from kubecast.scoring.metrics import (
     ENSEMBLE,

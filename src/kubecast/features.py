@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from kubecast.config import CatBoostSettings
-from kubecast.panel import Cutoffs, Panel
+from kubecast.data.panel import Cutoffs, Panel
 
 RECENT = 24  # newest steps that are features by default
 LARGEST_TARGET = 100.0  # mean changes; the first ones after a still start would outweigh all others

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from kubecast.data.panel import Cutoffs, Panel
 from kubecast.models.base import Forecaster
-from kubecast.panel import Cutoffs, Panel
 from kubecast.scoring.significance import FiniteJson
 
 WINDOWS = 3  # the newest blocks of the validation part

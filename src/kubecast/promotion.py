@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from kubecast.config import PromotionSettings
+from kubecast.data.panel import KEYS, Panel
 from kubecast.errors import DataError
-from kubecast.panel import KEYS, Panel
 from kubecast.scoring.metrics import ENSEMBLE, intervals, quantile_column, scorable, series_metrics
 from kubecast.scoring.significance import (
     MANY_SERIES,

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from pydantic import Field
 
-from kubecast.panel import Cutoffs, Panel
+from kubecast.data.panel import Cutoffs, Panel
 from kubecast.scoring.metrics import intervals, quantile_column
 from kubecast.scoring.significance import FiniteJson, finite
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import Field
 
+from kubecast.data.panel import PanelSpec
 from kubecast.errors import RegistryError, StoreError
-from kubecast.panel import PanelSpec
 from kubecast.registry import Registry, Version
 from kubecast.scoring.significance import FiniteJson
 

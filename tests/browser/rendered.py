@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kubecast.cleaning import build_panel
+from kubecast.data.panel import Finding, Panel
+from kubecast.data.preparation import build_panel
+from kubecast.data.sample import write_sample
 from kubecast.importance import Importance
 from kubecast.models.artifact import Status
 from kubecast.models.base import FitLog
-from kubecast.panel import Finding, Panel
 from kubecast.reports.training import REPEATED, SHUFFLED, render_training
-from kubecast.sample import write_sample
 from kubecast.usage import Usage
 from tests.conftest import hourly, small_settings
 from tests.e2e.runs import kubecast

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from components.training.train_catboost import train_catboost
-from kubecast.panel import Panel
+from kubecast.data.panel import Panel
 from kubecast.steps.run_settings import RunSettings, section
 from tests.conftest import small_settings
 from tests.unit.models.test_every_model import SETTINGS

@@ -20,10 +20,10 @@ import pytest
 import yaml
 
 from kubecast.cluster import ClusterSettings
+from kubecast.data.sample import write_sample
 from kubecast.models.artifact import read_status
 from kubecast.registry import Registry
-from kubecast.registry.object_store import ObjectStore
-from kubecast.sample import write_sample
+from kubecast.storage.bucket import ObjectStore
 from tests.containers.image_registry import ImageRegistry
 from tests.containers.podman import Podman
 from tests.seaweed import Seaweed

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kubecast import retrying
-from kubecast.datafile import read_data
+from kubecast.data.files import read_data
 from kubecast.errors import IntegrityError, StoreBusy, StoreForbidden, StoreUnreachable
 from kubecast.registry import Registry
 from kubecast.steps.checkpoint import checkpoints

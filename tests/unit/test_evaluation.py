@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from kubecast.config import EnsembleSettings
+from kubecast.data.panel import Panel, PanelSpec
 from kubecast.evaluation import Evaluation, evaluate
 from kubecast.models.ensemble import stack
-from kubecast.panel import Panel, PanelSpec
 from kubecast.scoring.metrics import ENSEMBLE
 from tests.unit.forecast_tables import START, forecasts, scales
 

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.cleaning import build_panel
 from kubecast.config import CatBoostSettings
+from kubecast.data.panel import Cutoffs, Panel
+from kubecast.data.preparation import build_panel
 from kubecast.features import (
     FeatureSpec,
     design,
@@ -17,7 +18,6 @@ from kubecast.features import (
     training_features,
     usable,
 )
-from kubecast.panel import Cutoffs, Panel
 from tests.conftest import WITH_COVARIATES, hourly, small_settings
 
 

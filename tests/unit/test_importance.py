@@ -10,11 +10,11 @@ import pytest
 
 from kubecast import importance
 from kubecast.config import CatBoostSettings
+from kubecast.data.panel import Cutoffs, Panel
 from kubecast.importance import importance_of, permutation_importance
 from kubecast.models import make_trainer
 from kubecast.models.base import FitPlan
 from kubecast.models.seasonal_naive import SeasonalNaive
-from kubecast.panel import Cutoffs, Panel
 from tests.conftest import WITH_COVARIATES, hourly
 
 

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from kubecast.config import EnsembleSettings
+from kubecast.data.panel import DataReport, Finding, Panel
 from kubecast.evaluation import Evaluation, evaluate
 from kubecast.models.base import FitLog
 from kubecast.models.ensemble import stack
-from kubecast.panel import DataReport, Finding, Panel
 from kubecast.promotion import Champion
 from kubecast.reports import render_report
 from kubecast.scoring.metrics import ENSEMBLE

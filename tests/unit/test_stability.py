@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kubecast.panel import PanelSpec
+from kubecast.data.panel import PanelSpec
 from kubecast.registry import Registry
 from kubecast.stability import MOST, earlier_versions
 

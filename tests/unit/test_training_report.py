@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from kubecast.data.panel import Cutoffs, Panel
 from kubecast.importance import Importance
 from kubecast.models.artifact import Status
 from kubecast.models.base import FitLog
 from kubecast.models.seasonal_naive import SeasonalNaive
-from kubecast.panel import Cutoffs, Panel
 from kubecast.reports.training import (
     OWN,
     REFUSED,

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from kubecast.config import LstmSettings
+from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import DataError, ModelError
-from kubecast.panel import Cutoffs, Panel
 from kubecast.windows import Windows, WindowSpec, _difference, fit_spec, sequence_length, window_origins
 from tests.conftest import WITH_COVARIATES, hourly
 

@@ -25,6 +25,7 @@ from pydantic import JsonValue
 from threadpoolctl import threadpool_limits
 
 from kubecast.config import ArimaSettings
+from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import ConfigError, DataError, ModelError
 from kubecast.models.arima_filter import Arima, Floats, Ints, fourier
 from kubecast.models.arima_series import (
@@ -39,7 +40,6 @@ from kubecast.models.arima_series import (
 )
 from kubecast.models.base import FitLog, FitPlan, Forecaster, Trainer
 from kubecast.models.seasonal_naive import forecast_frame, seasonal_naive
-from kubecast.panel import Cutoffs, Panel
 
 FILE = "arima.json"
 LONGEST_SEASON = 60  # a longer seasonal ARIMA takes the libraries minutes to hours for each series

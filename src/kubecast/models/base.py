@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from kubecast.panel import Cutoffs, Panel
+from kubecast.data.panel import Cutoffs, Panel
 
 
 class FitLog(BaseModel):

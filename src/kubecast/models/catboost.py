@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kubecast.config import CatBoostSettings
+from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import IntegrityError, ModelError
 from kubecast.features import FeatureSpec, design, recursive_forecast, row_scales, training_features, usable
 from kubecast.models.averaging import inverse_error_weights
 from kubecast.models.base import FitLog, FitPlan
 from kubecast.models.seasonal_naive import forecast_frame, seasonal_naive
-from kubecast.panel import Cutoffs, Panel
 
 _LOG = logging.getLogger(__name__)
 

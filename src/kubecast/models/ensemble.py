@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from scipy import special
 
-from kubecast.backtest import series_scales
 from kubecast.config import EnsembleSettings
+from kubecast.data.panel import KEYS, Cutoffs, Panel
+from kubecast.data.splits import series_scales
 from kubecast.errors import ConfigError, IntegrityError, ModelError
 from kubecast.models import PER_SERIES, known_kinds, load_forecaster
 from kubecast.models.base import Forecaster
 from kubecast.names import check_name
-from kubecast.panel import KEYS, Cutoffs, Panel
 from kubecast.scoring.conformal import ConformalQuantiles, conformal_scores
 from kubecast.scoring.metrics import ENSEMBLE, lead_times, scorable
 

@@ -26,12 +26,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kubecast.config import NeuralSettings
+from kubecast.data.panel import Cutoffs, Panel
 from kubecast.environment import ACCELERATORS_VARIABLE
 from kubecast.errors import IntegrityError, ModelError
 from kubecast.models.base import FitLog, FitPlan
 from kubecast.models.keras_file import check_archive
 from kubecast.models.seasonal_naive import forecast_frame, seasonal_naive
-from kubecast.panel import Cutoffs, Panel
 from kubecast.windows import Floats, Inputs, Rows, Windows, WindowSpec, fit_spec, window_origins
 
 # Read once, when they are imported below. oneDNN takes the kernels of this processor: another kind may round

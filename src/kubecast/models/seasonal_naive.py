@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from kubecast.data.panel import Cutoffs, Panel
 from kubecast.models.base import FitLog, FitPlan
-from kubecast.panel import Cutoffs, Panel
 
 
 @dataclass(frozen=True)

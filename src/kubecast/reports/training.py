@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 
 from kubecast.convergence import convergence
+from kubecast.data.panel import KEYS, Panel
 from kubecast.errors import ModelError
 from kubecast.importance import Explained, Importance, importance_of
 from kubecast.models.artifact import Status
 from kubecast.models.base import FitLog, Forecaster
-from kubecast.panel import KEYS, Panel
 from kubecast.reports import charts
 from kubecast.reports.page import series_view, template
 from kubecast.scoring.conformal import ConformalQuantiles, conformal_scores

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from utilsforecast import losses
 
-from kubecast.panel import Panel
+from kubecast.data.panel import Panel
 
 POINT_METRICS = ("mse", "mae", "r2", "rmse", "mase", "rmsse", "wape", "smape")
 CHUNK_ROWS = 500_000  # of forecasts that are scored at once

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from scipy import special
 
-from kubecast.panel import Panel
+from kubecast.data.panel import Panel
 from kubecast.scoring.metrics import scorable
 
 DISJOINT_ORIGINS = 10  # from which the spread over origins tells more than that over series

@@ -19,14 +19,14 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kubecast.bundle import Bundle
-from kubecast.datafile import read_data
+from kubecast.data.files import read_data
+from kubecast.data.timestamps import parse_time
 from kubecast.errors import Conflict, IntegrityError, NotFound, StoreError
 from kubecast.logs import step
 from kubecast.names import check_name
 from kubecast.registry import Registry, Store
 from kubecast.storage.checksums import FileEntry
 from kubecast.storage.store import open_store
-from kubecast.timestamps import parse_time
 
 _ATTEMPTS = 20
 

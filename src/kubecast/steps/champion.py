@@ -10,10 +10,10 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kubecast.bundle import Bundle
+from kubecast.data.panel import KEYS, Cutoffs, Panel, PanelSpec, read_parquet
 from kubecast.errors import IntegrityError, KubecastError, ModelError, StoreError
 from kubecast.logs import step
 from kubecast.models.artifact import FORECASTS
-from kubecast.panel import KEYS, Cutoffs, Panel, PanelSpec, read_parquet
 from kubecast.promotion import Champion
 from kubecast.registry import Registry
 from kubecast.stability import EarlierVersion, earlier_versions

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from kubecast.data.panel import Panel, read_parquet
 from kubecast.evaluation import evaluate
 from kubecast.logs import step
 from kubecast.models.artifact import FORECASTS
-from kubecast.panel import Panel, read_parquet
 from kubecast.reports import render_report
 from kubecast.steps.champion import read_champion, read_earlier
 from kubecast.steps.run_settings import RunSettings

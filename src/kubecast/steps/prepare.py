@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, get_args
 
 import pandas as pd
 
-from kubecast.cleaning import build_panel, newest_time
 from kubecast.config import (
     MACHINE,
     SECTIONS,
@@ -23,14 +22,15 @@ from kubecast.config import (
     validate,
     with_scalars,
 )
-from kubecast.datafile import digest_of, read_data
+from kubecast.data.files import digest_of, read_data
+from kubecast.data.panel import Panel
+from kubecast.data.preparation import build_panel, newest_time
+from kubecast.data.timestamps import parse_time
 from kubecast.errors import ConfigError, RegistryError, StoreError
 from kubecast.logs import step
-from kubecast.panel import Panel
 from kubecast.registry import CHAMPION, Registry
 from kubecast.steps.run_settings import RunSettings, SearchPlan, section
 from kubecast.steps.schedule_time import resolve_as_of
-from kubecast.timestamps import parse_time
 from kubecast.tuning.spaces import SearchSettings, check_space
 
 SCALARS = ("horizon", "frequency", "season_lengths")  # parameters that go over the training settings

@@ -8,11 +8,11 @@ import pandas as pd
 
 from kubecast.bundle import naive_members, with_naive
 from kubecast.config import EnsembleSettings, parse_settings
+from kubecast.data.panel import KEYS, Cutoffs, Panel, read_parquet
 from kubecast.logs import step
 from kubecast.models.artifact import FORECASTS, read_card, read_status
 from kubecast.models.base import FitLog
 from kubecast.models.ensemble import StackRecipe, stack
-from kubecast.panel import KEYS, Cutoffs, Panel, read_parquet
 from kubecast.reports.stacking import render_stacking
 from kubecast.steps.run_settings import RunSettings
 from kubecast.steps.train import PRODUCTION

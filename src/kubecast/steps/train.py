@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from kubecast.config import SECTIONS, ModelSettings, parse_settings, validate
+from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import ModelError
 from kubecast.logs import bind, step
 from kubecast.models import make_trainer
@@ -29,7 +30,6 @@ from kubecast.models.artifact import (
     write_status,
 )
 from kubecast.models.base import FitLog, FitPlan, Forecaster, deadline_after
-from kubecast.panel import Cutoffs, Panel
 from kubecast.reports.training import Fitted, render_training, render_unexplained
 from kubecast.steps.checkpoint import checkpoints
 from kubecast.steps.progress import reporter

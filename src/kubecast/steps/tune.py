@@ -25,10 +25,10 @@ from kubecast.config import (
     TuningSettings,
     parse_settings,
 )
+from kubecast.data.panel import Panel
 from kubecast.errors import ModelError
 from kubecast.logs import bind, step
 from kubecast.models.base import ignore
-from kubecast.panel import Panel
 from kubecast.reports.tuning import render_tuning
 from kubecast.steps.checkpoint import checkpoints
 from kubecast.steps.progress import tell_progress

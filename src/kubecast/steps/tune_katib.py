@@ -11,10 +11,10 @@ from typing import Any
 
 from kubecast.cluster import TrialPod
 from kubecast.config import TuningSettings, parse_settings
+from kubecast.data.panel import Panel
 from kubecast.environment import WORKFLOW_VARIABLE
 from kubecast.errors import ModelError
 from kubecast.logs import RUN_VARIABLE, bind, step
-from kubecast.panel import Panel
 from kubecast.steps.progress import tell_progress
 from kubecast.steps.run_settings import RunSettings
 from kubecast.steps.tune import Request

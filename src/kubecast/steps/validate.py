@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from kubecast.backtest import plan_parts, smallest_length
-from kubecast.cleaning import build_panel, required_horizon
 from kubecast.config import TrainingSettings
-from kubecast.datafile import read_data
-from kubecast.panel import Panel
+from kubecast.data.files import read_data
+from kubecast.data.panel import Panel
+from kubecast.data.preparation import build_panel, required_horizon
+from kubecast.data.splits import plan_parts, smallest_length
 
 
 def check_settings(training: TrainingSettings) -> dict[str, Any]:

@@ -15,12 +15,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kubecast.backtest import stride_of
 from kubecast.config import ModelSettings, ValidationSettings
+from kubecast.data.panel import Cutoffs, Panel
+from kubecast.data.splits import stride_of
 from kubecast.errors import ModelError
 from kubecast.models import make_trainer
 from kubecast.models.base import FitPlan, Forecaster, deadline_after, ignore
-from kubecast.panel import Cutoffs, Panel
 
 SHARE = 0.1  # of the training rows in one block at most, unless a horizon is more
 TOTAL = 0.4  # of the training rows in all blocks, so that the first fit is still like the last

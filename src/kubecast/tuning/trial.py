@@ -16,9 +16,9 @@ from typing import Any
 from pydantic import Field, JsonValue
 
 from kubecast.config import SECTIONS, parse_settings, validate
+from kubecast.data.panel import Panel
 from kubecast.errors import ConfigError, DataError, ModelError, TuningError
 from kubecast.logs import bind, step
-from kubecast.panel import Panel
 from kubecast.settings import PositiveFloat, Settings
 from kubecast.storage.store import open_store
 from kubecast.tuning.ensemble import make_objective

@@ -16,6 +16,7 @@ from scipy.signal import lfilter
 from statsmodels.tsa.statespace.sarimax import SARIMAX
 
 from kubecast.config import ArimaSettings
+from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import ConfigError, DataError, ModelError
 from kubecast.models import arima as module
 from kubecast.models import arima_series
@@ -32,7 +33,6 @@ from kubecast.models.arima_filter import (
 from kubecast.models.arima_series import SeriesModel, forecast_series
 from kubecast.models.base import FitPlan
 from kubecast.models.seasonal_naive import seasonal_naive
-from kubecast.panel import Cutoffs, Panel
 from tests.conftest import hourly
 
 FAST = {"engine": "statsforecast", "max_order": [1, 1, 1]}

@@ -13,13 +13,13 @@ import pytest
 from catboost import CatBoostError, CatBoostRegressor
 
 from kubecast.config import CatBoostSettings
+from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import IntegrityError, ModelError
 from kubecast.models import catboost as module
 from kubecast.models.averaging import inverse_error_weights
 from kubecast.models.base import FitPlan
 from kubecast.models.catboost import CatBoostForecaster, CatBoostTrainer
 from kubecast.models.seasonal_naive import seasonal_naive
-from kubecast.panel import Cutoffs, Panel
 from tests.conftest import hourly
 
 SMALL = {"iterations": 20, "depth": 3, "differences": [24]}

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from kubecast.config import EnsembleSettings
+from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import ConfigError, IntegrityError, InvalidName, ModelError
 from kubecast.models.base import FitPlan
 from kubecast.models.ensemble import (
@@ -20,7 +21,6 @@ from kubecast.models.ensemble import (
     usable_weights,
 )
 from kubecast.models.seasonal_naive import SeasonalNaive
-from kubecast.panel import Cutoffs, Panel
 from kubecast.scoring.metrics import ENSEMBLE
 from tests.unit.forecast_tables import forecasts, scales
 

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.cleaning import build_panel
 from kubecast.config import ArimaSettings, CatBoostSettings, LstmSettings, ModelSettings, TransformerSettings
+from kubecast.data.panel import Cutoffs, Panel
+from kubecast.data.preparation import build_panel
 from kubecast.models import load_forecaster, make_trainer
 from kubecast.models.base import FitPlan, Forecaster
 from kubecast.models.seasonal_naive import SeasonalNaive
-from kubecast.panel import Cutoffs, Panel
 from tests.conftest import WITH_COVARIATES, hourly, small_settings
 
 SETTINGS: dict[str, ModelSettings] = {

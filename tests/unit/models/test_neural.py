@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from kubecast.config import EarlyStopping, LstmSettings, TransformerSettings
+from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import DataError, IntegrityError, ModelError
 from kubecast.models import neural
 from kubecast.models.base import FitLog, FitPlan, deadline_after
@@ -20,7 +21,6 @@ from kubecast.models.lstm import LstmForecaster, LstmTrainer
 from kubecast.models.neural import _ridge, keras
 from kubecast.models.seasonal_naive import SeasonalNaive
 from kubecast.models.transformer import TransformerTrainer
-from kubecast.panel import Cutoffs, Panel
 from tests.conftest import hourly
 
 SETTINGS = LstmSettings(

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.panel import Panel
+from kubecast.data.panel import Panel
 from kubecast.scoring import metrics
 from kubecast.scoring.metrics import (
     count_points,

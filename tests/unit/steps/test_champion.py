@@ -16,6 +16,7 @@ import pytest
 
 from kubecast.bundle import Bundle
 from kubecast.config import CatBoostSettings, LstmSettings, PipelineSettings
+from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import (
     ConfigError,
     Conflict,
@@ -29,7 +30,6 @@ from kubecast.evaluation import Evaluation
 from kubecast.models import make_trainer
 from kubecast.models.artifact import FORECASTS, keep_judged, read_card, write_model
 from kubecast.models.base import FitPlan
-from kubecast.panel import Cutoffs, Panel
 from kubecast.promotion import Decision
 from kubecast.registry import Registry
 from kubecast.steps.champion import forecast_champion, forecast_unseen, read_champion, read_earlier

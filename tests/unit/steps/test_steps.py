@@ -14,11 +14,11 @@ import pytest
 from kubecast.bundle import Bundle, mase
 from kubecast.config import AllSettings, CatBoostSettings, PipelineSettings, TrainingSettings
 from kubecast.convergence import convergence
+from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import ConfigError, DataError, InputError, IntegrityError, ModelError
 from kubecast.models import make_trainer
 from kubecast.models.artifact import FORECASTS, judged_model, read_card, read_status
 from kubecast.models.base import FitLog, Forecaster
-from kubecast.panel import Cutoffs, Panel
 from kubecast.registry import Registry
 from kubecast.reports.training import REFUSED, REPEATED
 from kubecast.steps import train as training_step

@@ -14,8 +14,8 @@ import pytest
 from optuna.storages import BaseStorage, RDBStorage
 
 from kubecast.config import CatBoostSettings, TuningSettings
+from kubecast.data.panel import Panel
 from kubecast.errors import ConfigError, ModelError
-from kubecast.panel import Panel
 from kubecast.reports.tuning import render_tuning
 from kubecast.steps import tune
 from kubecast.steps.run_settings import THE_RUNS, RunSettings, SearchPlan

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kubecast.datafile import read_data
+from kubecast.data.files import read_data
 from kubecast.errors import (
     BucketNotFound,
     ConfigError,

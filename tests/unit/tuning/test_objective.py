@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from kubecast.config import CatBoostSettings, EnsembleSettings, LstmSettings, ModelSettings
+from kubecast.data.panel import Panel
 from kubecast.errors import ModelError
 from kubecast.models import make_trainer
 from kubecast.models.base import FitPlan
-from kubecast.panel import Panel
 from kubecast.scoring.metrics import scorable
 from kubecast.tuning.ensemble import EnsembleObjective
 from kubecast.tuning.objective import ModelObjective, training_folds

@@ -12,8 +12,8 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import TrialState
 
 from kubecast.config import CatBoostSettings, LstmSettings, OptimizationSettings
+from kubecast.data.panel import Panel
 from kubecast.errors import ConfigError, ModelError, TuningError
-from kubecast.panel import Panel
 from kubecast.tuning import study as studies
 from kubecast.tuning.database import connect
 from kubecast.tuning.objective import ModelObjective, Report

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from kubecast.config import CatBoostSettings, LstmSettings
+from kubecast.data.panel import Panel
 from kubecast.errors import ConfigError, DataError, ModelError, TuningError
-from kubecast.panel import Panel
 from kubecast.tuning.ensemble import make_objective
 from kubecast.tuning.objective import ModelObjective
 from kubecast.tuning.spaces import SearchSettings

@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kubecast.data.columns import Notes
+from kubecast.data.grid import complete_grid, find_frequency, known_frequency, season_lengths
 from kubecast.errors import ConfigError, DataError
-from kubecast.grid import complete_grid, find_frequency, known_frequency, season_lengths
-from kubecast.reading import Notes
 from tests.conftest import small_settings
 
 

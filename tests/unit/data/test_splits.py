@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.backtest import origin_steps, plan_parts, scales, series_scales, smallest_length, stride_of
 from kubecast.config import DataSettings, ValidationSettings
+from kubecast.data.splits import origin_steps, plan_parts, scales, series_scales, smallest_length, stride_of
 from kubecast.errors import DataError
 
 DATA = DataSettings()

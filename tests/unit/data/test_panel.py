@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.cleaning import build_panel
+from kubecast.data.panel import Cutoffs, Panel, read_parquet, steps_after
+from kubecast.data.preparation import build_panel
 from kubecast.errors import DataError
-from kubecast.panel import Cutoffs, Panel, read_parquet, steps_after
 from tests.conftest import WITH_COVARIATES, hourly, small_settings
 
 

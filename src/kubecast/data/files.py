@@ -1,7 +1,7 @@
 """Reading a data file, CSV or Parquet, from a local path or an object store.
 
 Values of a CSV file stay text here: which of them are numbers or times is decided by the settings, in
-``kubecast.reading``, which can then name the first line that is wrong.
+``kubecast.data.columns``, which can then name the first line that is wrong.
 """
 
 import csv

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from kubecast.config import TrainingSettings
+from kubecast.data.timestamps import Timestamps, parse_time, parse_timestamps
 from kubecast.errors import ConfigError, DataError
-from kubecast.timestamps import Timestamps, parse_time, parse_timestamps
 
 
 def parse(values: object, codes: list[int] | None = None, **data: object) -> Timestamps:

@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kubecast.data.columns import Notes, listed, read_future, read_rows
 from kubecast.errors import DataError
-from kubecast.reading import Notes, listed, read_future, read_rows
 from tests.conftest import WITH_COVARIATES, small_settings
 
 

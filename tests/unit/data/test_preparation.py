@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.cleaning import build_panel, history_panel, newest_time
-from kubecast.datafile import read_data
+from kubecast.data.files import read_data
+from kubecast.data.panel import Cutoffs, Panel
+from kubecast.data.preparation import build_panel, history_panel, newest_time
 from kubecast.errors import ConfigError, DataError
-from kubecast.panel import Cutoffs, Panel
 from tests.conftest import WITH_COVARIATES, hourly, small_settings
 
 Make = Callable[..., Panel]

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kubecast.config import TrainingSettings
+from kubecast.data.panel import Finding
+from kubecast.data.timestamps import parse_timestamps
 from kubecast.errors import DataError
-from kubecast.panel import Finding
-from kubecast.timestamps import parse_timestamps
 
 LARGEST = 1e100  # squares of larger values overflow
 ONE_SERIES = "series"  # its name where the file has no column for one

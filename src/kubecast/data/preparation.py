@@ -8,12 +8,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.tseries.offsets import Tick
 
-from kubecast.backtest import Parts, origin_steps, plan_parts, series_scales
 from kubecast.config import TrainingSettings
+from kubecast.data.columns import Notes, listed, read_future, read_rows
+from kubecast.data.grid import complete_grid, find_frequency, offset_of, season_lengths
+from kubecast.data.panel import Cutoffs, DataReport, Panel, PanelSpec
+from kubecast.data.splits import Parts, origin_steps, plan_parts, series_scales
 from kubecast.errors import ConfigError, DataError
-from kubecast.grid import complete_grid, find_frequency, offset_of, season_lengths
-from kubecast.panel import Cutoffs, DataReport, Panel, PanelSpec
-from kubecast.reading import Notes, listed, read_future, read_rows
 
 Alignment = Literal["calendar", "series_end"]
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kubecast.datafile import digest_of, read_data
+from kubecast.data.files import digest_of, read_data
 from kubecast.errors import (
     BucketNotFound,
     DataError,

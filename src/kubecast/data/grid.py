@@ -10,8 +10,8 @@ from pandas.tseries.frequencies import to_offset
 from pandas.tseries.offsets import BaseOffset, Tick
 
 from kubecast.config import TrainingSettings
+from kubecast.data.columns import Notes
 from kubecast.errors import ConfigError, DataError
-from kubecast.reading import Notes
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _SEASONS = {"B": [5], "W": [52], "ME": [12], "MS": [12], "QE": [4], "QS": [4]}  # by alias
