@@ -291,7 +291,7 @@ def _rolled(results: Any, case: Case) -> Floats:
 def _kubecast(**settings: Any) -> Callable[[Job], Fit]:
     def fit(job: Job) -> Fit:
         from kubecast.config import ArimaSettings
-        from kubecast.models.arima import ArimaTrainer
+        from kubecast.models.arima.trainer import ArimaTrainer
         from kubecast.models.base import FitPlan
 
         case = job.case

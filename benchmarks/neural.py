@@ -182,7 +182,7 @@ def _train(network: str, sizes: list[int], batch: int, updates: int, seed: int) 
 
 def _input_memory(window: int) -> dict[str, float]:
     from kubecast.config import LstmSettings
-    from kubecast.windows import Windows, fit_spec, window_origins
+    from kubecast.models.neural.windows import Windows, fit_spec, window_origins
 
     panel = _panel(LONG_ROWS)
     settings = LstmSettings(sequence_length=window)

@@ -21,10 +21,16 @@ from benchmarks.report import Bar, Results, Table
 # Modules that each task's body imports, and the frameworks that are its own.
 TASKS: dict[str, tuple[list[str], set[str]]] = {
     "resolve_inputs, prepare_data": (["kubecast.steps.prepare"], set()),
-    "train_arima": (["kubecast.steps.train", "kubecast.models.arima"], {"pmdarima", "statsforecast"}),
-    "train_lstm": (["kubecast.steps.train", "kubecast.models.lstm"], {"tensorflow", "keras"}),
-    "train_transformer": (["kubecast.steps.train", "kubecast.models.transformer"], {"tensorflow", "keras"}),
-    "train_catboost": (["kubecast.steps.train", "kubecast.models.catboost"], {"catboost", "mlforecast"}),
+    "train_arima": (["kubecast.steps.train", "kubecast.models.arima.trainer"], {"pmdarima", "statsforecast"}),
+    "train_lstm": (["kubecast.steps.train", "kubecast.models.neural.lstm"], {"tensorflow", "keras"}),
+    "train_transformer": (
+        ["kubecast.steps.train", "kubecast.models.neural.transformer"],
+        {"tensorflow", "keras"},
+    ),
+    "train_catboost": (
+        ["kubecast.steps.train", "kubecast.models.catboost.trainer"],
+        {"catboost", "mlforecast"},
+    ),
     "tune_optuna": (["kubecast.steps.tune"], {"optuna"}),
     "tune_katib": (["kubecast.steps.tune_katib"], {"optuna"}),
     "stack_ensemble": (["kubecast.steps.stack"], set()),

@@ -150,7 +150,7 @@ def _prepare(folder: Path, series: int, seed: int) -> None:
 
 def _features(folder: Path, series: int, seed: int) -> dict[str, Any]:
     from kubecast.data.panel import Panel
-    from kubecast.features import design, training_features
+    from kubecast.models.catboost.features import design, training_features
 
     panel, settings = Panel.load(folder / "panel"), _settings(series).catboost
     spec = design(panel, panel.train_end, settings, [24])

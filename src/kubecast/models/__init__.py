@@ -10,10 +10,10 @@ from kubecast.models.base import Forecaster, Trainer
 
 # Module, trainer, forecaster. A fifth model is one more line here.
 _KINDS = {
-    "arima": ("arima", "ArimaTrainer", "ArimaForecaster"),
-    "lstm": ("lstm", "LstmTrainer", "LstmForecaster"),
-    "transformer": ("transformer", "TransformerTrainer", "TransformerForecaster"),
-    "catboost": ("catboost", "CatBoostTrainer", "CatBoostForecaster"),
+    "arima": ("arima.trainer", "ArimaTrainer", "ArimaForecaster"),
+    "lstm": ("neural.lstm", "LstmTrainer", "LstmForecaster"),
+    "transformer": ("neural.transformer", "TransformerTrainer", "TransformerForecaster"),
+    "catboost": ("catboost.trainer", "CatBoostTrainer", "CatBoostForecaster"),
     "seasonal_naive": ("seasonal_naive", "SeasonalNaive", "SeasonalNaive"),
 }
 

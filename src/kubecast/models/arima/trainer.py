@@ -27,8 +27,8 @@ from threadpoolctl import threadpool_limits
 from kubecast.config import ArimaSettings
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import ConfigError, DataError, ModelError
-from kubecast.models.arima_filter import Arima, Floats, Ints, fourier
-from kubecast.models.arima_series import (
+from kubecast.models.arima.filter import Arima, Floats, Ints, fourier
+from kubecast.models.arima.series import (
     MIN_ROWS,
     Engine,
     Recipe,

@@ -30,9 +30,9 @@ from kubecast.data.panel import Cutoffs, Panel
 from kubecast.environment import ACCELERATORS_VARIABLE
 from kubecast.errors import IntegrityError, ModelError
 from kubecast.models.base import FitLog, FitPlan
-from kubecast.models.keras_file import check_archive
+from kubecast.models.neural.keras_file import check_archive
+from kubecast.models.neural.windows import Floats, Inputs, Rows, Windows, WindowSpec, fit_spec, window_origins
 from kubecast.models.seasonal_naive import forecast_frame, seasonal_naive
-from kubecast.windows import Floats, Inputs, Rows, Windows, WindowSpec, fit_spec, window_origins
 
 # Read once, when they are imported below. oneDNN takes the kernels of this processor: another kind may round
 # otherwise. With 0 all round alike, and updates take up to twice as long.

@@ -10,9 +10,9 @@ import pytest
 
 from kubecast.config import TransformerSettings
 from kubecast.errors import IntegrityError
-from kubecast.models.keras_file import check_archive
-from kubecast.models.transformer import TransformerForecaster, TransformerTrainer
-from kubecast.windows import WindowSpec
+from kubecast.models.neural.keras_file import check_archive
+from kubecast.models.neural.transformer import TransformerForecaster, TransformerTrainer
+from kubecast.models.neural.windows import WindowSpec
 
 SPEC = WindowSpec(
     sequence_length=8,

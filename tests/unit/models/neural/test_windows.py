@@ -9,7 +9,14 @@ import pytest
 from kubecast.config import LstmSettings
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import DataError, ModelError
-from kubecast.windows import Windows, WindowSpec, _difference, fit_spec, sequence_length, window_origins
+from kubecast.models.neural.windows import (
+    Windows,
+    WindowSpec,
+    _difference,
+    fit_spec,
+    sequence_length,
+    window_origins,
+)
 from tests.conftest import WITH_COVARIATES, hourly
 
 SETTINGS = LstmSettings(sequence_length=48, residual="season")

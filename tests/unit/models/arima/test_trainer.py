@@ -18,10 +18,9 @@ from statsmodels.tsa.statespace.sarimax import SARIMAX
 from kubecast.config import ArimaSettings
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import ConfigError, DataError, ModelError
-from kubecast.models import arima as module
-from kubecast.models import arima_series
-from kubecast.models.arima import ArimaForecaster, ArimaTrainer
-from kubecast.models.arima_filter import (
+from kubecast.models.arima import series
+from kubecast.models.arima import trainer as module
+from kubecast.models.arima.filter import (
     Arima,
     burg,
     fourier,
@@ -30,7 +29,8 @@ from kubecast.models.arima_filter import (
     regress,
     season_profile,
 )
-from kubecast.models.arima_series import SeriesModel, forecast_series
+from kubecast.models.arima.series import SeriesModel, forecast_series
+from kubecast.models.arima.trainer import ArimaForecaster, ArimaTrainer
 from kubecast.models.base import FitPlan
 from kubecast.models.seasonal_naive import seasonal_naive
 from tests.conftest import hourly
@@ -231,7 +231,7 @@ def test_a_drift_goes_on_beside_a_season(make_panel: MakePanel, seed: int) -> No
 def test_a_drift_goes_on_over_several_seasons(
     smoothing: float, monkeypatch: pytest.MonkeyPatch, make_panel: MakePanel
 ) -> None:
-    monkeypatch.setattr(arima_series, "SMOOTHINGS", (smoothing,))
+    monkeypatch.setattr(series, "SMOOTHINGS", (smoothing,))
     rows, t = hourly(series=1, rows=600), np.arange(600)
     rows["y"] = 0.5 * t + 8 * np.sin(2 * np.pi * t / 24)
     panel = make_panel(rows, horizon=72)
@@ -250,7 +250,7 @@ def test_backtests_begin_where_the_model_has_its_rows(
         begun.append(ends.min() - model.needed)
         return forecast_series(model, y, x, x_future, ends)
 
-    monkeypatch.setattr(arima_series, "forecast_series", told)
+    monkeypatch.setattr(series, "forecast_series", told)
     panel = make_panel(hourly(series=1, rows=500), season_lengths=[24, 168])
     train(panel, engine="burg", max_order=[168, 1, 0], averaged=3)
     assert begun
@@ -358,17 +358,15 @@ def test_each_series_that_is_not_fitted_has_its_reason(
 def test_orders_whose_search_ends_unstable_are_estimated_again(
     panel: Panel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kubecast.models import arima_series
 
     def unstable(values: Any, recipe: Any, *how: Any) -> Any:
         return dataclasses.replace(recipe, order=(1, 0, 0)), Arima([1.0, -1.3], [1.0], (0, 0), 1)
 
-    monkeypatch.setattr(arima_series, "_search_orders", unstable)
+    monkeypatch.setattr(series, "_search_orders", unstable)
     assert all(model.arima.is_stable() for (model,) in train(panel).models.values())
 
 
 def test_a_backtest_that_fails_leaves_the_profile_out(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
-    from kubecast.models import arima_series
 
     outcomes = iter([ValueError("no fit"), Arima([1.0, -1.3], [1.0], (0, 0), 1)])
 
@@ -378,7 +376,7 @@ def test_a_backtest_that_fails_leaves_the_profile_out(panel: Panel, monkeypatch:
             raise outcome
         return outcome
 
-    monkeypatch.setattr(arima_series, "_refit", failing)
+    monkeypatch.setattr(series, "_refit", failing)
     assert {model.recipe.start for (model,) in train(panel).models.values()} == {0}
 
 
@@ -386,9 +384,8 @@ def test_a_backtest_that_fails_leaves_the_profile_out(panel: Panel, monkeypatch:
 def test_a_series_that_fails_does_not_take_the_others_with_it(
     panel: Panel, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    from kubecast.models import arima_series
 
-    search = arima_series._search_orders
+    search = series._search_orders
     calls = []
 
     def failing(values: Any, recipe: Any, *how: Any) -> Any:
@@ -400,9 +397,9 @@ def test_a_series_that_fails_does_not_take_the_others_with_it(
             raise np.linalg.LinAlgError("did not\nconverge")
         return found, Arima([1.0, -2.0], arima.ma, arima.differences, arima.period)
 
-    monkeypatch.setattr(arima_series, "_search_orders", failing)
+    monkeypatch.setattr(series, "_search_orders", failing)
     if fault == "explodes":
-        monkeypatch.setattr(arima_series, "_refit", lambda *_: Arima([1.0, -2.0], [1.0], (0, 0), 1))
+        monkeypatch.setattr(series, "_refit", lambda *_: Arima([1.0, -2.0], [1.0], (0, 0), 1))
     _, log = ArimaTrainer(ArimaSettings(**FAST), "arima").fit(panel, panel.train_end, FitPlan())
     reasons = {"raises": "LinAlgError: did not converge", "explodes": "no stable parameters"}
     assert list(log.fallbacks) == ["s0"]
@@ -413,14 +410,14 @@ def test_a_series_that_fails_does_not_take_the_others_with_it(
 def test_whatever_is_raised_on_a_series_is_its_reason(
     panel: Panel, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    step = getattr(arima_series, name)
+    step = getattr(series, name)
 
     def failing(task: Any, *how: Any) -> Any:
         if task.unique_id == "s0":
             raise IndexError("out of rows")
         return step(task, *how)
 
-    monkeypatch.setattr(arima_series, name, failing)
+    monkeypatch.setattr(series, name, failing)
     _, log = ArimaTrainer(ArimaSettings(**FAST), "arima").fit(panel, panel.train_end, FitPlan())
     assert log.fallbacks == {"s0": "IndexError: out of rows"}
 
@@ -431,7 +428,7 @@ def test_a_model_that_fails_leaves_its_weight_to_the_others(
     settings = ArimaSettings(engine="burg", max_order=[30, 1, 0], averaged=3)
     trainer = ArimaTrainer(settings, "arima")
     _, log = trainer.fit(panel, panel.train_end, FitPlan())
-    refit = arima_series._refit
+    refit = series._refit
     failed = log.replay["orders"]["s0"][0]["seasons"]
 
     def failing(values: Any, recipe: Any, *how: Any) -> Arima:
@@ -439,7 +436,7 @@ def test_a_model_that_fails_leaves_its_weight_to_the_others(
             raise ArithmeticError("no fit")
         return refit(values, recipe, *how)
 
-    monkeypatch.setattr(arima_series, "_refit", failing)
+    monkeypatch.setattr(series, "_refit", failing)
     forecaster, _ = trainer.fit(panel, panel.train_end, FitPlan(replay=log.replay))
     weights = [model.recipe.weight for model in forecaster.models["s0"]]
     assert 0 < len(weights) < 3
@@ -567,12 +564,12 @@ def test_auto_engine(
     trainer = ArimaTrainer(ArimaSettings(max_order=[1, 1, 1], **settings), "arima")
     _, log = trainer.fit(panel, Cutoffs.of(early, "ds"), FitPlan())
     assert log.replay["engine"] == engine
-    refit, used = arima_series._refit, []
+    refit, used = series._refit, []
 
     def told(values: Any, recipe: Any, period: int, engine: str) -> Arima:
         used.append(engine)
         return refit(values, recipe, period, engine)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(arima_series, "_refit", told)
+    monkeypatch.setattr(series, "_refit", told)
     trainer.fit(panel, panel.ends, FitPlan(replay=log.replay))
     assert set(used) == {engine}

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from kubecast.config import TransformerSettings
-from kubecast.models.transformer import PositionalEncoding, TransformerTrainer
-from kubecast.windows import WindowSpec
+from kubecast.models.neural.transformer import PositionalEncoding, TransformerTrainer
+from kubecast.models.neural.windows import WindowSpec
 
 
 def spec(settings: TransformerSettings) -> WindowSpec:

@@ -15,10 +15,10 @@ from catboost import CatBoostError, CatBoostRegressor
 from kubecast.config import CatBoostSettings
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import IntegrityError, ModelError
-from kubecast.models import catboost as module
 from kubecast.models.averaging import inverse_error_weights
 from kubecast.models.base import FitPlan
-from kubecast.models.catboost import CatBoostForecaster, CatBoostTrainer
+from kubecast.models.catboost import trainer as module
+from kubecast.models.catboost.trainer import CatBoostForecaster, CatBoostTrainer
 from kubecast.models.seasonal_naive import seasonal_naive
 from tests.conftest import hourly
 
@@ -221,7 +221,7 @@ def test_damaged_files_are_refused(
     elif damage == "missing":
         model.unlink()
     elif damage == "large":
-        monkeypatch.setattr("kubecast.models.catboost.LARGEST_FILE", 10)
+        monkeypatch.setattr("kubecast.models.catboost.trainer.LARGEST_FILE", 10)
     else:
         spec.write_text("{" if damage == "not JSON" else json.dumps({**content, "more": 1}))
     with pytest.raises(IntegrityError):

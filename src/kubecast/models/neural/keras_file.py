@@ -38,7 +38,8 @@ _MODULES = {
     "keras.initializers",
     "keras.layers",
     "keras.src.models.functional",
-    "kubecast.models.transformer",
+    "kubecast.models.neural.transformer",
+    "kubecast.models.transformer",  # its former name; Keras finds the class by its registered name
 }
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from kubecast.config import LstmSettings
-from kubecast.models.neural import NeuralForecaster, NeuralTrainer, layers
+from kubecast.models.neural.training import NeuralForecaster, NeuralTrainer, layers
 
 
 class LstmForecaster(NeuralForecaster):

@@ -1,4 +1,4 @@
-"""CatBoost: a global model of all series, of one-step forecasts on the features of ``kubecast.features``.
+"""CatBoost: a global model of all series, of one-step forecasts on the features of ``features``.
 
 Several may be averaged, each with differences and a seed of its own.
 
@@ -22,9 +22,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from kubecast.config import CatBoostSettings
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import IntegrityError, ModelError
-from kubecast.features import FeatureSpec, design, recursive_forecast, row_scales, training_features, usable
 from kubecast.models.averaging import inverse_error_weights
 from kubecast.models.base import FitLog, FitPlan
+from kubecast.models.catboost.features import (
+    FeatureSpec,
+    design,
+    recursive_forecast,
+    row_scales,
+    training_features,
+    usable,
+)
 from kubecast.models.seasonal_naive import forecast_frame, seasonal_naive
 
 _LOG = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from kubecast.config import ArimaSettings
 from kubecast.errors import ModelError
-from kubecast.models.arima_css import Limits, Orders, count_differences, fit_css, search_css
-from kubecast.models.arima_filter import (
+from kubecast.models.arima.css import Limits, Orders, count_differences, fit_css, search_css
+from kubecast.models.arima.filter import (
     Arima,
     Floats,
     Ints,

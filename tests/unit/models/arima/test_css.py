@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kubecast.models import arima_css as module
-from kubecast.models.arima_css import Limits, Orders, count_differences, fit_css, search_css
-from kubecast.models.arima_filter import Arima
+from kubecast.models.arima import css as module
+from kubecast.models.arima.css import Limits, Orders, count_differences, fit_css, search_css
+from kubecast.models.arima.filter import Arima
 
 Floats = NDArray[np.float64]
 SEASONAL = Orders(1, 1, 1, 1, 12, constant=True)

@@ -9,7 +9,7 @@ import pytest
 from kubecast.config import CatBoostSettings
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.data.preparation import build_panel
-from kubecast.features import (
+from kubecast.models.catboost.features import (
     FeatureSpec,
     design,
     make_mlforecast,
@@ -167,7 +167,7 @@ def test_forecasts_add_up_to_the_level_of_the_series(panel: Panel) -> None:
 def test_many_origins_are_forecast_in_chunks(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
     origins, spec = panel.part("test"), spec_of(panel, [24])
     whole = recursive_forecast(panel, origins, spec, Recorder())
-    monkeypatch.setattr("kubecast.features.CHUNK_CELLS", 1)
+    monkeypatch.setattr("kubecast.models.catboost.features.CHUNK_CELLS", 1)
     np.testing.assert_array_equal(recursive_forecast(panel, origins, spec, Recorder()), whole)
 
 

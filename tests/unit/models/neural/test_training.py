@@ -15,12 +15,12 @@ import pytest
 from kubecast.config import EarlyStopping, LstmSettings, TransformerSettings
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import DataError, IntegrityError, ModelError
-from kubecast.models import neural
 from kubecast.models.base import FitLog, FitPlan, deadline_after
-from kubecast.models.lstm import LstmForecaster, LstmTrainer
-from kubecast.models.neural import _ridge, keras
+from kubecast.models.neural import training
+from kubecast.models.neural.lstm import LstmForecaster, LstmTrainer
+from kubecast.models.neural.training import _ridge, keras
+from kubecast.models.neural.transformer import TransformerTrainer
 from kubecast.models.seasonal_naive import SeasonalNaive
-from kubecast.models.transformer import TransformerTrainer
 from tests.conftest import hourly
 
 SETTINGS = LstmSettings(
@@ -232,11 +232,11 @@ def test_xla_is_used_on_gpus_by_networks_without_a_kernel_of_cudnn(
 ) -> None:
     spec = fit(panel, epochs=1)[0].spec
     for name in ("list_physical_devices", "list_logical_devices"):  # ours, and what Keras asks
-        monkeypatch.setattr(neural.tf.config, name, lambda kind: gpus)
+        monkeypatch.setattr(training.tf.config, name, lambda kind: gpus)
     found = []
     for trainer, tiny in TINY.items():
         settings = tiny.model_copy(update={"jit_compile": jit})
-        found.append(neural._uses_xla(trainer(settings, "m").build(spec), settings))
+        found.append(training._uses_xla(trainer(settings, "m").build(spec), settings))
     assert tuple(found) == compiled
 
 
@@ -391,7 +391,7 @@ def test_pod_that_asked_for_a_gpu_and_sees_none_says_so_whatever_its_build(
     monkeypatch.delenv("KUBECAST_ACCELERATORS", raising=False)
     if asked is not None:
         monkeypatch.setenv("KUBECAST_ACCELERATORS", asked)
-    neural._warn_without_gpu()
+    training._warn_without_gpu()
     found = [record.message for record in caplog.records if "sees none" in record.message]
     assert len(found) == warned
     assert all("image (kubecast-tensorflow:1)" in text and "driver" in text for text in found)
@@ -402,7 +402,7 @@ def test_pod_that_asked_for_a_gpu_and_sees_one_says_nothing(
 ) -> None:
     monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda kind: ["gpu"])
     monkeypatch.setenv("KUBECAST_ACCELERATORS", "1")
-    neural._warn_without_gpu()
+    training._warn_without_gpu()
     assert not caplog.records
 
 

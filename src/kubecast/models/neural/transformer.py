@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from kubecast.config import TransformerSettings
-from kubecast.models.neural import NeuralForecaster, NeuralTrainer, keras, layers
+from kubecast.models.neural.training import NeuralForecaster, NeuralTrainer, keras, layers
 
 
 @keras.saving.register_keras_serializable("kubecast")

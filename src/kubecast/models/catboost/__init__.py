@@ -1,0 +1,1 @@
+"""CatBoost on lags, rolling means and the calendar."""

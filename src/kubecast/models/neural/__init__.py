@@ -1,0 +1,1 @@
+"""Networks in Keras: windows of the panel, one training loop, LSTM and Transformer."""
