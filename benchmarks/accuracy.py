@@ -222,7 +222,7 @@ def _run_whole(command: list[str], folder: Path, given: argparse.Namespace) -> R
 
 
 def _kubecast(task: Task, method: str, seed: int, folder: Path, given: argparse.Namespace) -> Forecast:
-    from kubecast.bundle import Bundle
+    from kubecast.ensemble.bundle import Bundle
     from kubecast.registry import Registry
 
     command = [str(Path(sys.executable).with_name("kubecast")), "run", "--data", str(folder / "train.csv")]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from kubecast.bundle import Bundle
 from kubecast.config import AllSettings, load_settings
+from kubecast.ensemble.bundle import Bundle
 from kubecast.errors import ConfigError, DataError
 from kubecast.evaluation import LEADERBOARD, Evaluation
 from kubecast.steps.evaluate import evaluate_models

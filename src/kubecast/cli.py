@@ -167,8 +167,8 @@ def backtest(
     as_json: Json = False,
 ) -> None:
     """Rolling forecasts of a version as it was judged, on rows that it has not seen."""
-    from kubecast.bundle import mase
     from kubecast.data.timestamps import parse_time
+    from kubecast.ensemble.bundle import mase
 
     write = _writer(output) if output else None
     with _bundle(registry, model, "evaluated") as bundle:
@@ -324,7 +324,7 @@ def _bundle(registry: str, model: str, part: str) -> Any:
     import contextlib
     import tempfile
 
-    from kubecast.bundle import Bundle
+    from kubecast.ensemble.bundle import Bundle
     from kubecast.registry import Registry
 
     @contextlib.contextmanager

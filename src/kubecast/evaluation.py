@@ -10,9 +10,10 @@ from pydantic import Field, ValidationError
 from kubecast.config import PromotionSettings
 from kubecast.data.panel import DataReport, Panel, PanelSpec, Part
 from kubecast.diagnostics import Residuals, residuals, season_phase
+from kubecast.ensemble.stacking import SEASONAL_NAIVE, StackRecipe
+from kubecast.ensemble.summary import Weighed, weighed
 from kubecast.errors import InputError, IntegrityError
 from kubecast.models.base import FitLog
-from kubecast.models.ensemble import SEASONAL_NAIVE, StackRecipe
 from kubecast.promotion import Champion, Decision, decide
 from kubecast.scoring.metrics import (
     ENSEMBLE,
@@ -27,7 +28,6 @@ from kubecast.scoring.metrics import (
 from kubecast.scoring.significance import FiniteJson, Paired, common_origins, finite, paired_difference
 from kubecast.shown import ShownSeries, shown_series
 from kubecast.stability import EarlierVersion
-from kubecast.weighing import Weighed, weighed
 
 PARTS: tuple[Part, Part] = ("test", "validation")
 LEADERBOARD = "leaderboard.json"
@@ -220,7 +220,7 @@ def evaluate(
     The best seasonal naive and the best member are chosen on the validation part, nothing on the test part.
 
     Args:
-        table: From ``kubecast.models.ensemble.stack``.
+        table: From ``kubecast.ensemble.stacking.stack``.
         panel: Gives scales, training means and season lengths.
         recipe: Names the members and the quantile levels.
         scoring: Metrics that short tables show beside MASE and skill; all are in the result.

@@ -34,7 +34,7 @@ class Champion:
         version: Its id.
         not_comparable: Why it has no forecasts; empty where it has.
         forecasts: ``unique_id``, ``cutoff``, ``ds``, ``seen_until``, ``yhat`` and the quantiles; of
-            ``seen_until``, see ``kubecast.bundle.Contract``.
+            ``seen_until``, see ``kubecast.ensemble.bundle.Contract``.
     """
 
     version: str

@@ -11,9 +11,9 @@ import pytest
 
 from kubecast.config import EnsembleSettings
 from kubecast.data.panel import DataReport, Finding, Panel
+from kubecast.ensemble.stacking import stack
 from kubecast.evaluation import Evaluation, evaluate
 from kubecast.models.base import FitLog
-from kubecast.models.ensemble import stack
 from kubecast.promotion import Champion
 from kubecast.reports import render_report
 from kubecast.scoring.metrics import ENSEMBLE

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
+from kubecast.ensemble.summary import Weighed
 from kubecast.importance import Importance
 from kubecast.shown import ShownSeries
 from kubecast.usage import Usage, most_of
-from kubecast.weighing import Weighed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

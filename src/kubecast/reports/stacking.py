@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from kubecast.ensemble.summary import Weighed
 from kubecast.reports.charts import member_chart
 from kubecast.reports.page import template
-from kubecast.weighing import Weighed
 
 
 def render_stacking(weighed: Weighed, missing: Mapping[str, str]) -> str:

@@ -18,9 +18,9 @@ from typing import Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kubecast.bundle import Bundle
 from kubecast.data.files import read_data
 from kubecast.data.timestamps import parse_time
+from kubecast.ensemble.bundle import Bundle
 from kubecast.errors import Conflict, IntegrityError, NotFound, StoreError
 from kubecast.logs import step
 from kubecast.names import check_name

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kubecast.bundle import Bundle
 from kubecast.data.panel import KEYS, Cutoffs, Panel, PanelSpec, read_parquet
+from kubecast.ensemble.bundle import Bundle
 from kubecast.errors import IntegrityError, KubecastError, ModelError, StoreError
 from kubecast.logs import step
 from kubecast.models.artifact import FORECASTS

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from kubecast.data.panel import Panel, read_parquet
+from kubecast.ensemble.summary import weighed
 from kubecast.evaluation import evaluate
 from kubecast.logs import step
 from kubecast.models.artifact import FORECASTS
@@ -12,7 +13,6 @@ from kubecast.reports import render_report
 from kubecast.steps.champion import read_champion, read_earlier
 from kubecast.steps.run_settings import RunSettings
 from kubecast.steps.stack import read_logs, read_recipe
-from kubecast.weighing import weighed
 
 
 @step

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from kubecast.bundle import naive_members, with_naive
 from kubecast.config import EnsembleSettings, parse_settings
 from kubecast.data.panel import KEYS, Cutoffs, Panel, read_parquet
+from kubecast.ensemble.bundle import naive_members, with_naive
+from kubecast.ensemble.stacking import StackRecipe, stack
+from kubecast.ensemble.summary import Weighed, weighed
 from kubecast.logs import step
 from kubecast.models.artifact import FORECASTS, read_card, read_status
 from kubecast.models.base import FitLog
-from kubecast.models.ensemble import StackRecipe, stack
 from kubecast.reports.stacking import render_stacking
 from kubecast.steps.run_settings import RunSettings
 from kubecast.steps.train import PRODUCTION
-from kubecast.weighing import Weighed, weighed
 
 _LOG = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kubecast.bundle import Bundle
+from kubecast.ensemble.bundle import Bundle
 from kubecast.errors import InputError, IntegrityError, NotFound, StoreFull, StoreTimeout
 from kubecast.registry import Registry
 from kubecast.steps.batch import Batch, batch_forecast, read_batch

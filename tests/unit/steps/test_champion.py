@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.bundle import Bundle
 from kubecast.config import CatBoostSettings, LstmSettings, PipelineSettings
 from kubecast.data.panel import Cutoffs, Panel
+from kubecast.ensemble.bundle import Bundle
 from kubecast.errors import (
     ConfigError,
     Conflict,

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.bundle import Bundle, mase
 from kubecast.config import AllSettings, CatBoostSettings, PipelineSettings, TrainingSettings
 from kubecast.convergence import convergence
 from kubecast.data.panel import Cutoffs, Panel
+from kubecast.ensemble.bundle import Bundle, mase
 from kubecast.errors import ConfigError, DataError, InputError, IntegrityError, ModelError
 from kubecast.models import make_trainer
 from kubecast.models.artifact import FORECASTS, judged_model, read_card, read_status

@@ -5,9 +5,9 @@ import re
 import pytest
 
 from kubecast.config import EnsembleSettings
-from kubecast.models.ensemble import StackRecipe, stack
+from kubecast.ensemble.stacking import StackRecipe, stack
+from kubecast.ensemble.summary import weighed
 from kubecast.reports.stacking import render_stacking
-from kubecast.weighing import weighed
 from tests.unit.forecast_tables import forecasts, scales
 from tests.unit.test_evaluation import KINDS, NOISE
 from tests.unit.test_reports import HOSTILE, _Checker

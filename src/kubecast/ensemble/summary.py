@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from kubecast.models.ensemble import Method, StackRecipe
+from kubecast.ensemble.stacking import Method, StackRecipe
 from kubecast.scoring.significance import FiniteJson
 
 

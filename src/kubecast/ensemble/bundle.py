@@ -20,8 +20,8 @@ from kubecast.config import TrainingSettings
 from kubecast.data.panel import KEYS, Cutoffs, Panel, PanelSpec
 from kubecast.data.preparation import history_panel
 from kubecast.data.splits import series_scales
+from kubecast.ensemble.stacking import Ensemble, StackRecipe
 from kubecast.errors import DataError, InputError, IntegrityError
-from kubecast.models.ensemble import Ensemble, StackRecipe
 from kubecast.models.seasonal_naive import SeasonalNaive
 from kubecast.names import check_name
 

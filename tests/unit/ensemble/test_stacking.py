@@ -7,9 +7,7 @@ import pytest
 
 from kubecast.config import EnsembleSettings
 from kubecast.data.panel import Cutoffs, Panel
-from kubecast.errors import ConfigError, IntegrityError, InvalidName, ModelError
-from kubecast.models.base import FitPlan
-from kubecast.models.ensemble import (
+from kubecast.ensemble.stacking import (
     MAX_ROWS,
     Ensemble,
     StackRecipe,
@@ -20,6 +18,8 @@ from kubecast.models.ensemble import (
     stack,
     usable_weights,
 )
+from kubecast.errors import ConfigError, IntegrityError, InvalidName, ModelError
+from kubecast.models.base import FitPlan
 from kubecast.models.seasonal_naive import SeasonalNaive
 from kubecast.scoring.metrics import ENSEMBLE
 from tests.unit.forecast_tables import forecasts, scales

@@ -1,0 +1,1 @@
+"""The ensemble: weights, cross-fitting, stacking, and the bundle that is published."""
