@@ -12,7 +12,7 @@ import pandas as pd
 from kubecast.config import AllSettings, load_settings
 from kubecast.ensemble.bundle import Bundle
 from kubecast.errors import ConfigError, DataError
-from kubecast.evaluation import LEADERBOARD, Evaluation
+from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
 from kubecast.steps.evaluate import evaluate_models
 from kubecast.steps.prepare import prepare_data
 from kubecast.steps.register import Run, assemble

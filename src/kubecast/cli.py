@@ -252,7 +252,7 @@ def report(
     ] = None,
 ) -> None:
     """Render the report of a run, or of a published version, again from its leaderboard.json."""
-    from kubecast.evaluation import LEADERBOARD, Evaluation
+    from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
     from kubecast.registry import Registry
     from kubecast.reports import render_report
 

@@ -9,17 +9,17 @@ import pandas as pd
 from kubecast.data.panel import Finding, Panel
 from kubecast.data.preparation import build_panel
 from kubecast.data.sample import write_sample
-from kubecast.importance import Importance
+from kubecast.evaluation.importance import Importance
 from kubecast.models.artifact import Status
 from kubecast.models.base import FitLog
 from kubecast.reports.training import REPEATED, SHUFFLED, render_training
-from kubecast.usage import Usage
+from kubecast.resources import Usage
 from tests.conftest import hourly, small_settings
 from tests.e2e.runs import kubecast
+from tests.unit.evaluation.test_leaderboard import NOISE
 from tests.unit.forecast_tables import forecasts
-from tests.unit.test_evaluation import NOISE
-from tests.unit.test_reports import render
-from tests.unit.test_training_report import USED, fitted
+from tests.unit.reports.test_page import render
+from tests.unit.reports.test_training import USED, fitted
 
 OF_A_RUN = ("report", "ensemble", "training-catboost", "training-lstm", "tuning-catboost")
 _RUN = (

@@ -11,9 +11,9 @@ from kubecast import cli
 from kubecast.errors import KubecastError
 from kubecast.registry import Registry
 from tests.conftest import hourly
+from tests.unit.evaluation.test_leaderboard import NOISE
 from tests.unit.forecast_tables import forecasts
-from tests.unit.test_evaluation import NOISE
-from tests.unit.test_reports import render
+from tests.unit.reports.test_page import render
 
 SMALL = ["--set", "training.data.min_samples=10", "--horizon", "6", "--season-length", "24"]
 

@@ -11,9 +11,9 @@ import numpy as np
 from markupsafe import Markup
 
 from kubecast.ensemble.summary import Weighed
-from kubecast.importance import Importance
-from kubecast.shown import ShownSeries
-from kubecast.usage import Usage, most_of
+from kubecast.evaluation.examples import ShownSeries
+from kubecast.evaluation.importance import Importance
+from kubecast.resources import Usage, most_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

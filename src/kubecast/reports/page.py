@@ -10,12 +10,12 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from kubecast.diagnostics import Residuals
-from kubecast.evaluation import Evaluation, LeaderboardRow, SeriesRow
+from kubecast.evaluation.examples import ShownSeries
+from kubecast.evaluation.leaderboard import Evaluation, LeaderboardRow, SeriesRow
+from kubecast.evaluation.residuals import Residuals
 from kubecast.models.base import FitLog
 from kubecast.reports import charts
 from kubecast.scoring.metrics import ENSEMBLE
-from kubecast.shown import ShownSeries
 
 LONGEST = 100  # rows of a table that grows with the data
 MOST_SERIES = 1_000  # rows of the table by series

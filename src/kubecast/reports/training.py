@@ -6,18 +6,18 @@ from typing import Any
 
 import pandas as pd
 
-from kubecast.convergence import convergence
 from kubecast.data.panel import KEYS, Panel
 from kubecast.errors import ModelError
-from kubecast.importance import Explained, Importance, importance_of
+from kubecast.evaluation.convergence import convergence
+from kubecast.evaluation.examples import shown_series
+from kubecast.evaluation.importance import Explained, Importance, importance_of
 from kubecast.models.artifact import Status
 from kubecast.models.base import FitLog, Forecaster
 from kubecast.reports import charts
 from kubecast.reports.page import series_view, template
+from kubecast.resources import Usage, most_of
 from kubecast.scoring.conformal import ConformalQuantiles, conformal_scores
 from kubecast.scoring.metrics import series_metrics
-from kubecast.shown import shown_series
-from kubecast.usage import Usage, most_of
 
 LEVELS = [0.1, 0.9]  # of the intervals
 SHOWN = 25  # inputs in the chart of importance

@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from kubecast.data.panel import KEYS, Cutoffs, Panel, PanelSpec, read_parquet
 from kubecast.ensemble.bundle import Bundle
 from kubecast.errors import IntegrityError, KubecastError, ModelError, StoreError
+from kubecast.evaluation.history import EarlierVersion, earlier_versions
+from kubecast.evaluation.promotion import Champion
 from kubecast.logs import step
 from kubecast.models.artifact import FORECASTS
-from kubecast.promotion import Champion
 from kubecast.registry import Registry
-from kubecast.stability import EarlierVersion, earlier_versions
 from kubecast.steps.prepare import published_under
 from kubecast.steps.run_settings import RunSettings
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from kubecast.data.panel import Panel, read_parquet
 from kubecast.ensemble.summary import weighed
-from kubecast.evaluation import evaluate
+from kubecast.evaluation.leaderboard import evaluate
 from kubecast.logs import step
 from kubecast.models.artifact import FORECASTS
 from kubecast.reports import render_report

@@ -106,7 +106,7 @@ def notify_success(evaluation: Path, version: str, run: str, dashboard: str, sty
         dashboard: Its address; empty: not known.
         style: ``webhook`` or ``slack``.
     """
-    from kubecast.evaluation import Evaluation  # pandas with it, which a compile does not need
+    from kubecast.evaluation.leaderboard import Evaluation  # pandas with it, which a compile does not need
 
     known = _Run.of(run, dashboard)
     try:

@@ -17,10 +17,10 @@ from kubecast.data.panel import KEYS, Panel, read_parquet
 from kubecast.ensemble.bundle import Contract, with_naive, write_bundle
 from kubecast.ensemble.stacking import StackRecipe, combine, own_scales
 from kubecast.errors import Conflict
-from kubecast.evaluation import LEADERBOARD, Evaluation
+from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
+from kubecast.evaluation.promotion import Decision
 from kubecast.logs import step
 from kubecast.models.artifact import FORECASTS, Status, judged_model, package_versions, read_card, read_status
-from kubecast.promotion import Decision
 from kubecast.registry import CHAMPION, Registry, Version
 from kubecast.reports import render_report
 from kubecast.steps.prepare import published_under

@@ -31,10 +31,10 @@ from kubecast.models.artifact import (
 )
 from kubecast.models.base import FitLog, FitPlan, Forecaster, deadline_after
 from kubecast.reports.training import Fitted, render_training, render_unexplained
+from kubecast.resources import Usage, watched
 from kubecast.steps.checkpoint import checkpoints
 from kubecast.steps.progress import reporter
 from kubecast.steps.run_settings import RunSettings
-from kubecast.usage import Usage, watched
 
 PRODUCTION = "production"  # the part of forecasts from each series' last row
 

@@ -8,9 +8,9 @@ from kubecast.config import EnsembleSettings
 from kubecast.ensemble.stacking import StackRecipe, stack
 from kubecast.ensemble.summary import weighed
 from kubecast.reports.stacking import render_stacking
+from tests.unit.evaluation.test_leaderboard import KINDS, NOISE
 from tests.unit.forecast_tables import forecasts, scales
-from tests.unit.test_evaluation import KINDS, NOISE
-from tests.unit.test_reports import HOSTILE, _Checker
+from tests.unit.reports.test_page import HOSTILE, _Checker
 
 
 def recipe_of(noise: dict[str, float]) -> StackRecipe:

@@ -26,11 +26,11 @@ from kubecast.errors import (
     RegistryError,
     StoreError,
 )
-from kubecast.evaluation import Evaluation
+from kubecast.evaluation.leaderboard import Evaluation
+from kubecast.evaluation.promotion import Decision
 from kubecast.models import make_trainer
 from kubecast.models.artifact import FORECASTS, keep_judged, read_card, write_model
 from kubecast.models.base import FitPlan
-from kubecast.promotion import Decision
 from kubecast.registry import Registry
 from kubecast.steps.champion import forecast_champion, forecast_unseen, read_champion, read_earlier
 from kubecast.steps.prepare import Resolved, resolve_inputs

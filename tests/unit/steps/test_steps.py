@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 
 from kubecast.config import AllSettings, CatBoostSettings, PipelineSettings, TrainingSettings
-from kubecast.convergence import convergence
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.ensemble.bundle import Bundle, mase
 from kubecast.errors import ConfigError, DataError, InputError, IntegrityError, ModelError
+from kubecast.evaluation.convergence import convergence
 from kubecast.models import make_trainer
 from kubecast.models.artifact import FORECASTS, judged_model, read_card, read_status
 from kubecast.models.base import FitLog, Forecaster

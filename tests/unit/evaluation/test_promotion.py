@@ -7,11 +7,11 @@ import pytest
 
 from kubecast.config import ConfigError, PromotionSettings, TrainingSettings, validate
 from kubecast.errors import DataError
-from kubecast.promotion import Champion, Check, Decision, compare, decide
+from kubecast.evaluation.promotion import Champion, Check, Decision, compare, decide
 from kubecast.scoring.metrics import ENSEMBLE
 from kubecast.scoring.significance import common_origins, paired_difference
+from tests.unit.evaluation.test_leaderboard import panel_of
 from tests.unit.forecast_tables import START, forecasts, scales
-from tests.unit.test_evaluation import panel_of
 
 LEVELS = [0.1, 0.9]
 ID = "20260101T000000000000Z-00000000"

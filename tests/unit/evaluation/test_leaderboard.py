@@ -7,7 +7,7 @@ import pytest
 from kubecast.config import EnsembleSettings
 from kubecast.data.panel import Panel, PanelSpec
 from kubecast.ensemble.stacking import stack
-from kubecast.evaluation import Evaluation, evaluate
+from kubecast.evaluation.leaderboard import Evaluation, evaluate
 from kubecast.scoring.metrics import ENSEMBLE
 from tests.unit.forecast_tables import START, forecasts, scales
 

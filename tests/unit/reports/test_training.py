@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from kubecast.data.panel import Cutoffs, Panel
-from kubecast.importance import Importance
+from kubecast.evaluation.importance import Importance
 from kubecast.models.artifact import Status
 from kubecast.models.base import FitLog
 from kubecast.models.seasonal_naive import SeasonalNaive
@@ -22,9 +22,9 @@ from kubecast.reports.training import (
     render_training,
     render_unexplained,
 )
-from kubecast.usage import Usage
+from kubecast.resources import Usage
 from tests.conftest import hourly
-from tests.unit.test_reports import HOSTILE, _Checker
+from tests.unit.reports.test_page import HOSTILE, _Checker
 
 LOG = FitLog(
     stopped="early_stopping",

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from kubecast.evaluation.history import EarlierVersion
 from kubecast.scoring.metrics import ENSEMBLE
-from kubecast.stability import EarlierVersion
+from tests.unit.evaluation.test_leaderboard import NOISE
 from tests.unit.forecast_tables import forecasts
-from tests.unit.test_evaluation import NOISE
-from tests.unit.test_reports import LOGS, render
+from tests.unit.reports.test_page import LOGS, render
 
 Rows = list[list[str]]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kubecast.convergence import convergence
+from kubecast.evaluation.convergence import convergence
 from kubecast.models.base import FitLog
 
 FALLING = [1.0, 0.8, 0.6, 0.5, 0.4]

@@ -9,12 +9,14 @@ from pydantic import Field, ValidationError
 
 from kubecast.config import PromotionSettings
 from kubecast.data.panel import DataReport, Panel, PanelSpec, Part
-from kubecast.diagnostics import Residuals, residuals, season_phase
 from kubecast.ensemble.stacking import SEASONAL_NAIVE, StackRecipe
 from kubecast.ensemble.summary import Weighed, weighed
 from kubecast.errors import InputError, IntegrityError
+from kubecast.evaluation.examples import ShownSeries, shown_series
+from kubecast.evaluation.history import EarlierVersion
+from kubecast.evaluation.promotion import Champion, Decision, decide
+from kubecast.evaluation.residuals import Residuals, residuals, season_phase
 from kubecast.models.base import FitLog
-from kubecast.promotion import Champion, Decision, decide
 from kubecast.scoring.metrics import (
     ENSEMBLE,
     POINT_METRICS,
@@ -26,8 +28,6 @@ from kubecast.scoring.metrics import (
     series_with_means,
 )
 from kubecast.scoring.significance import FiniteJson, Paired, common_origins, finite, paired_difference
-from kubecast.shown import ShownSeries, shown_series
-from kubecast.stability import EarlierVersion
 
 PARTS: tuple[Part, Part] = ("test", "validation")
 LEADERBOARD = "leaderboard.json"

@@ -5,9 +5,9 @@ import re
 import optuna
 import pytest
 
-from kubecast.importance import Importance
+from kubecast.evaluation.importance import Importance
 from kubecast.reports import charts
-from kubecast.usage import Usage
+from kubecast.resources import Usage
 
 
 def texts(chart: str) -> list[str]:

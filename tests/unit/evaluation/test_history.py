@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from kubecast.data.panel import PanelSpec
+from kubecast.evaluation.history import MOST, earlier_versions
 from kubecast.registry import Registry
-from kubecast.stability import MOST, earlier_versions
 
 SPEC = PanelSpec(frequency="h", horizon=6, season_lengths=[24, 168])
 TASK = {"frequency": "h", "horizon": 6, "season_lengths": [24]}

@@ -10,14 +10,14 @@ from contextlib import nullcontext
 import pynvml
 import pytest
 
-from kubecast import usage
-from kubecast.usage import Usage, most_of, watched
+from kubecast import resources
+from kubecast.resources import Usage, most_of, watched
 
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(usage, "INTERVAL", 0.02)
-    monkeypatch.setattr(usage, "SHARE", 1.0)
+    monkeypatch.setattr(resources, "INTERVAL", 0.02)
+    monkeypatch.setattr(resources, "SHARE", 1.0)
 
 
 def until(enough: Callable[[], bool]) -> None:
@@ -61,10 +61,10 @@ def test_children_are_counted() -> None:
 
 
 def test_samples_become_fewer_and_not_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(usage, "KEPT", 8)
+    monkeypatch.setattr(resources, "KEPT", 8)
     taken: list[int] = []
-    busy = usage._busy
-    monkeypatch.setattr(usage, "_busy", lambda process: taken.append(1) or busy(process))
+    busy = resources._busy
+    monkeypatch.setattr(resources, "_busy", lambda process: taken.append(1) or busy(process))
     with watched() as found:
         until(lambda: len(taken) > 20)
     assert len(found.seconds) <= 8 < len(taken)
@@ -74,14 +74,14 @@ def test_samples_become_fewer_and_not_more(monkeypatch: pytest.MonkeyPatch) -> N
 def test_gpus_are_sampled_where_there_are_some(monkeypatch: pytest.MonkeyPatch) -> None:
     with watched() as found:
         until(lambda: len(found.cpu) >= 2)
-    with usage._gpus() as gpus:
+    with resources._gpus() as gpus:
         assert (most_of(found.gpu) is not None) == (gpus() is not None)
     assert len(found.gpu) == len(found.gpu_memory) == len(found.seconds)
 
 
 def test_sample_that_a_gpu_did_not_give_leaves_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
     given = iter([(0.5, 1.0), None, (0.9, 2.0)])
-    monkeypatch.setattr(usage, "_gpus", lambda: nullcontext(lambda: next(given, None)))
+    monkeypatch.setattr(resources, "_gpus", lambda: nullcontext(lambda: next(given, None)))
     with watched() as found:
         until(lambda: len(found.cpu) >= 4)
     assert found.gpu[:4] == [0.5, None, 0.9, None]
@@ -105,20 +105,20 @@ def test_slow_sample_is_followed_by_a_long_pause_and_then_by_short_ones(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     own = iter([0.0, 10.0, 10.0, 10.0, 10.0, 10.0])  # seconds of the thread before and after each sample
-    monkeypatch.setattr(usage, "SHARE", 0.5)
+    monkeypatch.setattr(resources, "SHARE", 0.5)
     monkeypatch.setattr(time, "thread_time", lambda: next(own))
     done = Scripted(3)
-    usage._watch(Usage(), lambda: None, done)
-    assert done.waited == [usage.INTERVAL, 20.0, usage.INTERVAL]
+    resources._watch(Usage(), lambda: None, done)
+    assert done.waited == [resources.INTERVAL, 20.0, resources.INTERVAL]
 
 
 def test_waiting_for_the_interpreter_is_no_cost_of_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter(range(0, 10**6, 1000))
-    monkeypatch.setattr(usage, "INTERVAL", 1.0)
+    monkeypatch.setattr(resources, "INTERVAL", 1.0)
     monkeypatch.setattr(time, "monotonic", lambda: float(next(now)))  # 1,000 seconds pass at each look
     monkeypatch.setattr(time, "thread_time", lambda: 0.0)
     done = Scripted(4)
-    usage._watch(Usage(), lambda: None, done)
+    resources._watch(Usage(), lambda: None, done)
     assert done.waited == [1.0] * 4
 
 
@@ -126,9 +126,9 @@ def test_waiting_for_the_interpreter_is_no_cost_of_a_sample(monkeypatch: pytest.
 def test_last_sample_right_after_another_is_left_out(
     monkeypatch: pytest.MonkeyPatch, waits: int, samples: int
 ) -> None:
-    monkeypatch.setattr(usage, "INTERVAL", 1e6)
+    monkeypatch.setattr(resources, "INTERVAL", 1e6)
     found = Usage()
-    usage._watch(found, lambda: None, Scripted(waits))
+    resources._watch(found, lambda: None, Scripted(waits))
     assert len(found.seconds) == len(found.cpu) == samples
 
 

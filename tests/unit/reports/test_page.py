@@ -12,14 +12,14 @@ import pytest
 from kubecast.config import EnsembleSettings
 from kubecast.data.panel import DataReport, Finding, Panel
 from kubecast.ensemble.stacking import stack
-from kubecast.evaluation import Evaluation, evaluate
+from kubecast.evaluation.history import EarlierVersion
+from kubecast.evaluation.leaderboard import Evaluation, evaluate
+from kubecast.evaluation.promotion import Champion
 from kubecast.models.base import FitLog
-from kubecast.promotion import Champion
 from kubecast.reports import render_report
 from kubecast.scoring.metrics import ENSEMBLE
-from kubecast.stability import EarlierVersion
+from tests.unit.evaluation.test_leaderboard import KINDS, NOISE, SETTINGS, panel_of
 from tests.unit.forecast_tables import START, forecasts
-from tests.unit.test_evaluation import KINDS, NOISE, SETTINGS, panel_of
 
 HOSTILE = '<script>alert("1")</script> $x$ \\1'
 LOGS = {

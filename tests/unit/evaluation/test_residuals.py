@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from kubecast.diagnostics import LAGS, residuals, season_phase
+from kubecast.evaluation.residuals import LAGS, residuals, season_phase
 from tests.unit.forecast_tables import forecasts, scales
 
 
