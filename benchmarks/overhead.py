@@ -49,7 +49,7 @@ for name in json.loads(sys.argv[1]):
 told = {"seconds": time.perf_counter() - began, "cpu": time.process_time() - busy}
 print(json.dumps(told | {"modules": sorted(sys.modules.keys() & set(json.loads(sys.argv[2])))}))
 """
-KUBECAST = [sys.executable, "-c", "from kubecast.cli import main; main()"]
+KUBECAST = [sys.executable, "-c", "from kubecast.cli.app import main; main()"]
 PACKAGES = ("catboost", "keras", "kfp", "pandas", "scipy", "tensorflow-cpu", "typer")
 
 _EXECUTOR = re.compile(r"\[KFP Executor (\S+ \S+) INFO\]: (Got executor_input|Wrote executor output file)")

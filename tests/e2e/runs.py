@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-KUBECAST = [sys.executable, "-c", "from kubecast.cli import main; main()"]
+KUBECAST = [sys.executable, "-c", "from kubecast.cli.app import main; main()"]
 SETTINGS: dict[str, dict[str, Any]] = {
     "training": {
         "horizon": 6,

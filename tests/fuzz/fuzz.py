@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from kubecast.printing import print_table
+from kubecast.cli.console import print_table
 from tests.fuzz.killing import Scene, faults, run
 from tests.seaweed import Seaweed
 

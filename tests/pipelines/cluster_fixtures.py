@@ -6,7 +6,7 @@ from typing import Any
 
 from typer.testing import CliRunner, Result
 
-from kubecast import cli
+from kubecast.cli import app
 from kubecast.config import load_settings, validate
 from kubecast.schedules import ConnectionSettings
 from pipelines.cluster.client import Client
@@ -25,8 +25,8 @@ def client(api: KfpApi, environment: dict[str, str] | None = None, **settings: A
 
 
 def invoke(*words: str) -> Result:
-    """Run a command; an error of kubecast is raised, as `kubecast.cli.main` sees it."""
-    found = CliRunner().invoke(cli.app, list(words), standalone_mode=False)
+    """Run a command; an error of kubecast is raised, as `kubecast.cli.app.main` sees it."""
+    found = CliRunner().invoke(app.app, list(words), standalone_mode=False)
     if found.exception and not isinstance(found.exception, SystemExit):
         raise found.exception
     return found

@@ -253,7 +253,7 @@ def test_what_cannot_be_made_stays_an_error(api: KfpApi) -> None:
 
 def test_help_imports_neither_kfp_nor_its_api() -> None:
     code = (
-        "import sys\nfrom kubecast.cli import app\n"
+        "import sys\nfrom kubecast.cli.app import app\n"
         "for words in ([], ['submit'], ['schedule', 'apply'], ['status']):\n"
         "    try:\n        app([*words, '--help'])\n    except SystemExit:\n        pass\n"
         "print(sorted({'kfp', 'kfp_server_api', 'urllib3', 'yaml'} & set(sys.modules)), file=sys.stderr)"

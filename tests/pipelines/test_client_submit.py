@@ -9,7 +9,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from kubecast import run_view
+from kubecast.cli import run_view
 from kubecast.config import load_settings
 from kubecast.errors import ClusterError, ClusterNotFound, ClusterUnreachable, ConfigError
 from pipelines.cluster import following

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from kubecast import cli, run_view
+from kubecast.cli import app, run_view
 from kubecast.errors import ClusterError
 from pipelines.cluster import following
 from pipelines.cluster.evidence import Reader
@@ -120,7 +120,7 @@ def test_waiting_ends_with_task_pod_log_and_command(
 
     kfp.before = serve
     words = ["submit", *SET, "--param", "data=s3://demand/demand.csv", "--host", kfp.host, "--wait"]
-    result = CliRunner().invoke(cli.app, words, standalone_mode=False)
+    result = CliRunner().invoke(app.app, words, standalone_mode=False)
     assert isinstance(result.exception, ClusterError)
     assert "ended as FAILED: final-arima: TypeError: Cannot instantiate" in str(result.exception)
     for text in (

@@ -190,7 +190,7 @@ def test_output_of_another_kind_is_refused(tmp_path: Path) -> None:
 def test_compiling_and_help_import_no_framework(tmp_path: Path) -> None:
     heavy = "{'tensorflow', 'keras', 'pmdarima', 'statsforecast', 'catboost', 'mlforecast', 'matplotlib'}"
     code = (
-        "import sys\nfrom kubecast.cli import app\n"
+        "import sys\nfrom kubecast.cli.app import app\n"
         "for words in (['--help'], ['run', '--help'], ['compile', '--output', sys.argv[1]]):\n"
         "    try:\n        app(words)\n    except SystemExit:\n        pass\n"
         f"print(sorted({heavy} & set(sys.modules)), file=sys.stderr)"

@@ -127,7 +127,7 @@ def test_command_does_not_begin_a_trial_that_nobody_waits_for(file: Path, tmp_pa
     variable = {"kind": "catboost", "panel": str(tmp_path), "settings": {}, "search": space}
     environment = {**os.environ, "KUBECAST_TRIAL": json.dumps({**variable, "heartbeat": str(file)})}
     done = subprocess.run(
-        [sys.executable, "-c", "from kubecast.cli import main; main()", "trial", "depth=2"],
+        [sys.executable, "-c", "from kubecast.cli.app import main; main()", "trial", "depth=2"],
         capture_output=True,
         text=True,
         check=False,

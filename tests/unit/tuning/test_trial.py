@@ -20,7 +20,7 @@ from kubecast.tuning.objective import ModelObjective
 from kubecast.tuning.spaces import SearchSettings
 from kubecast.tuning.trial import ObjectStore, run_trial
 
-KUBECAST = [sys.executable, "-c", "from kubecast.cli import main; main()"]
+KUBECAST = [sys.executable, "-c", "from kubecast.cli.app import main; main()"]
 # Katib 0.19, pkg/metricscollector: what its StdOut collector reads where no filter is given.
 COLLECTED = re.compile(r"([\w|-]+)\s*=\s*([+-]?\d*(\.\d+)?([Ee][+-]?\d+)?)")
 SPACE = {

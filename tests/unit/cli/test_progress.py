@@ -2,8 +2,8 @@ import re
 
 import pytest
 
+from kubecast.cli.progress import progress
 from kubecast.logs import configure
-from kubecast.progress_bar import progress
 from pipelines.local import Progress
 
 RUN = [

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
-from kubecast import cluster_cli, doctor_cli, logs, models_cli
-from kubecast.cluster_cli import ConfigDir, Overrides
+from kubecast import logs
+from kubecast.cli import cluster, doctor, models
+from kubecast.cli.cluster import ConfigDir, Overrides
+from kubecast.cli.console import Json, print_json, print_table
+from kubecast.cli.models import RegistryUrl
 from kubecast.errors import ConfigError, KubecastError
-from kubecast.models_cli import RegistryUrl
-from kubecast.printing import Json, print_json, print_table
 from kubecast.schedules import Mode
 
 if TYPE_CHECKING:
@@ -32,9 +33,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(models_cli.app, name="models")
-app.add_typer(cluster_cli.app)
-app.add_typer(doctor_cli.app)
+app.add_typer(models.app, name="models")
+app.add_typer(cluster.app)
+app.add_typer(doctor.app)
 
 _state = {"verbose": False}
 
@@ -360,7 +361,7 @@ def _write_whole(output: Path, write: Callable[[Path], object]) -> None:
 
 def _progress(quiet: bool) -> Any:
     """A bar in a terminal, plain lines elsewhere."""
-    from kubecast.progress_bar import progress
+    from kubecast.cli.progress import progress
 
     return progress(quiet)
 

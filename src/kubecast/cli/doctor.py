@@ -5,9 +5,9 @@ from dataclasses import asdict
 
 import typer
 
-from kubecast import cluster_cli
-from kubecast.cluster_cli import ConfigDir, Host, Namespace, Overrides, ServiceAccount, TokenFile
-from kubecast.printing import Json, print_json
+from kubecast.cli import cluster
+from kubecast.cli.cluster import ConfigDir, Host, Namespace, Overrides, ServiceAccount, TokenFile
+from kubecast.cli.console import Json, print_json
 
 app = typer.Typer()
 
@@ -20,7 +20,7 @@ def doctor(
     namespace: Namespace = "",
     token_file: TokenFile = "",
     service_account: ServiceAccount = "",
-    context: cluster_cli.Context = "",
+    context: cluster.Context = "",
     as_json: Json = False,
 ) -> None:
     """Look at a cluster and tell what the runs of these settings would lack there, and how to mend it.
@@ -31,7 +31,7 @@ def doctor(
     """
     from pipelines.cluster.doctor import Context, examine
 
-    settings = cluster_cli.connected_settings(
+    settings = cluster.connected_settings(
         config, overrides, host, namespace, token_file, service_account, context
     )
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # of what it tries again

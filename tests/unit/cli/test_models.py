@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from kubecast import cli
+from kubecast.cli import app
 from kubecast.errors import NotFound
 from kubecast.registry import Registry, Version
 
@@ -21,7 +21,7 @@ ABSENT = "20260101T000000000000Z-00000000"
 
 
 def invoke(*words: str, **options: Any) -> Result:
-    return CliRunner().invoke(cli.app, ["models", *words], **options)
+    return CliRunner().invoke(app.app, ["models", *words], **options)
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_delete_asks_on_a_terminal(root: Path, versions: list[Version], answer: 
     os.write(ours, answer.encode())
     words = ["models", "delete", "--registry", str(root), f"demand@{versions[1].id}"]
     done = subprocess.run(
-        [sys.executable, "-c", "from kubecast.cli import main; main()", *words],
+        [sys.executable, "-c", "from kubecast.cli.app import main; main()", *words],
         stdin=terminal,
         capture_output=True,
         text=True,
@@ -193,7 +193,7 @@ def test_error_is_one_line_and_its_status(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["kubecast", "models", *words, "--registry", str(root)])
     with pytest.raises(SystemExit) as stopped:
-        cli.main()
+        app.main()
     (line,) = capsys.readouterr().err.splitlines()
     assert stopped.value.code == status
     assert message in line

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from kubecast.cli.console import Json, print_json, print_table
 from kubecast.errors import ClusterError
-from kubecast.printing import Json, print_json, print_table
 
 if TYPE_CHECKING:
     from kubecast.config import AllSettings
@@ -137,7 +137,7 @@ def status(
 
     Read are, as far as you may, the run's Workflow, its pods and events, and what Kubeflow Pipelines says.
     """
-    from kubecast.run_view import COLUMNS, details, rows
+    from kubecast.cli.run_view import COLUMNS, details, rows
     from pipelines.cluster.following import follower
 
     settings = connected_settings(config, None, host, namespace, token_file, context=context)
@@ -355,7 +355,7 @@ def _tell_plan(
 
 
 def _follow(settings: "AllSettings", client: "Client", run_id: str, quiet: bool) -> "Progress":
-    from kubecast.run_view import shown
+    from kubecast.cli.run_view import shown
     from pipelines.cluster.following import follower
 
     try:
@@ -374,7 +374,7 @@ def _progress(progress: "Progress") -> dict[str, Any]:
 
 
 def _end(ended: "Progress") -> None:
-    from kubecast.run_view import details, summary
+    from kubecast.cli.run_view import details, summary
     from pipelines.cluster.following import SUCCEEDED
 
     if ended.state == SUCCEEDED:

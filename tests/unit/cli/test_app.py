@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from kubecast import cli
+from kubecast.cli import app
 from kubecast.errors import KubecastError
 from kubecast.registry import Registry
 from tests.conftest import hourly
@@ -19,7 +19,7 @@ SMALL = ["--set", "training.data.min_samples=10", "--horizon", "6", "--season-le
 
 
 def invoke(*words: str) -> Result:
-    return CliRunner().invoke(cli.app, list(words))
+    return CliRunner().invoke(app.app, list(words))
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_error_is_one_line_and_its_status(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["kubecast", *words])
     with pytest.raises(SystemExit) as stopped:
-        cli.main()
+        app.main()
     errors = capsys.readouterr().err.splitlines()
     assert stopped.value.code == status
     assert len(errors) == 1
@@ -150,7 +150,7 @@ def test_without_arguments_the_help_is_shown_and_no_error(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["kubecast"])
     with pytest.raises(SystemExit) as stopped:
-        cli.main()
+        app.main()
     found = capsys.readouterr()
     assert (stopped.value.code, found.err) == (2, "")
     assert "Usage:" in found.out
@@ -162,7 +162,7 @@ def test_figures_are_never_folded(
     monkeypatch.setenv("COLUMNS", "70")
     metrics = dict.fromkeys(["mase", "skill", "mse", "mae", "r2"], 0.1234)
     row = {"model": "seasonal_naive_336", "part": "test", **metrics}
-    cli._print_leaderboard({"season_length": 48, "scoring": ["mse", "mae", "r2"], "leaderboard": [row]})
+    app._print_leaderboard({"season_length": 48, "scoring": ["mse", "mae", "r2"], "leaderboard": [row]})
     assert capsys.readouterr().out.count("0.1234") == 5
 
 
@@ -175,15 +175,15 @@ def test_figures_are_never_folded(
 )
 def test_version_that_is_not_champion_is_told_why(promote: bool, said: str) -> None:
     decision = {"promote": promote, "reasons": ["skill is -1", "coverage is 0"]}
-    assert cli._why_not(decision).startswith(said)
+    assert app._why_not(decision).startswith(said)
 
 
 def test_verbose_adds_the_trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(cli._state, "verbose", False)
+    monkeypatch.setitem(app._state, "verbose", False)
     words = ["models", "list", "--registry", "file://me:s3cret@host/x"]
     monkeypatch.setattr(sys, "argv", ["kubecast", "--verbose", *words])
     with pytest.raises(SystemExit):
-        cli.main()
+        app.main()
     told = capsys.readouterr().err
     assert "Traceback" in told
     assert told.count("file://***@host/x") == 2

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kubecast.cli.console import Json, print_json, print_table
 from kubecast.errors import ConfigError, IntegrityError, NotFound
-from kubecast.printing import Json, print_json, print_table
 
 if TYPE_CHECKING:
     from kubecast.registry import Entry, Registry, Verification, Version
