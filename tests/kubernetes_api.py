@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from kubernetes import client
 
-from pipelines.cluster.kubernetes import Kubernetes
+from pipelines.running.kubernetes import Kubernetes
 
 USER = "system:serviceaccount:team-a:alice"
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"

@@ -14,7 +14,7 @@ from kfp import dsl, local
 from kfp.components import load_component_from_file
 from kfp.local import executor_input_utils
 
-from pipelines.local import task_outputs
+from pipelines.running.local import task_outputs
 from tests.launcher import as_launcher_writes
 
 

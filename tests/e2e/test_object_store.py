@@ -12,7 +12,7 @@ from kubecast.steps.batch import read_batch
 from kubecast.steps.checkpoint import checkpoints
 from kubecast.storage.store import open_store
 from pipelines.compiling import compile_pipeline
-from pipelines.local import run_compiled
+from pipelines.running.local import run_compiled
 from tests.conftest import hourly
 from tests.e2e.runs import SETTINGS, kubecast
 

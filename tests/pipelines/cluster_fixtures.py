@@ -1,4 +1,4 @@
-"""What the tests of `pipelines.cluster` and of its commands share."""
+"""What the tests of `pipelines.running` and of its commands share."""
 
 import json
 from pathlib import Path
@@ -9,8 +9,8 @@ from typer.testing import CliRunner, Result
 from kubecast.cli import app
 from kubecast.config import load_settings, validate
 from kubecast.schedules import ConnectionSettings
-from pipelines.cluster.client import Client
-from pipelines.cluster.connection import connect
+from pipelines.running.client import Client
+from pipelines.running.connection import connect
 from tests.kfp_api import KfpApi
 
 IMAGES = ["cluster.image_repository=ghcr.io/team", "cluster.image_tag=0.1.0-0123456789ab"]

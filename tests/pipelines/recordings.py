@@ -13,11 +13,11 @@ from typing import Any
 
 import kfp_server_api as kfp
 
-from pipelines.cluster.evidence import Reader
-from pipelines.cluster.following import Follower, Progress
-from pipelines.cluster.kfp_tasks import node_id
-from pipelines.cluster.pods import NODE_NAME
-from pipelines.cluster.tasks import Task
+from pipelines.running.evidence import Reader
+from pipelines.running.following import Follower, Progress
+from pipelines.running.kfp_tasks import node_id
+from pipelines.running.pods import NODE_NAME
+from pipelines.running.tasks import Task
 from tests.kfp_api import KfpApi
 from tests.kubernetes_api import KubernetesApi
 from tests.pipelines.cluster_fixtures import client

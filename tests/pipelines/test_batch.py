@@ -11,7 +11,7 @@ from kubecast.config import AllSettings, TrainingSettings, load_settings
 from kubecast.errors import KubecastError
 from kubecast.steps.batch import read_batch
 from pipelines.compiling import compile_pipeline
-from pipelines.local import run_compiled
+from pipelines.running.local import run_compiled
 from tests.conftest import hourly
 from tests.unit.steps.test_notify import Webhook, webhook
 from tests.unit.steps.test_steps import run

@@ -18,8 +18,8 @@ from kubecast.errors import (
     ConfigError,
 )
 from kubecast.schedules import ConnectionSettings
-from pipelines.cluster.client import Client, ensure
-from pipelines.cluster.connection import IN_CLUSTER, connect
+from pipelines.running.client import Client, ensure
+from pipelines.running.connection import IN_CLUSTER, connect
 from tests.kfp_api import Failure, KfpApi
 from tests.pipelines.cluster_fixtures import client
 

@@ -11,8 +11,8 @@ import pytest
 
 from kubecast.config import load_settings
 from kubecast.errors import ClusterConflict, ClusterError, ClusterUnreachable, ConfigError
-from pipelines.cluster.scheduling import ATTEMPTS, Scheduler, Wanted, prepare
-from pipelines.cluster.submitting import Place, ensure_place, reference
+from pipelines.running.scheduling import ATTEMPTS, Scheduler, Wanted, prepare
+from pipelines.running.submitting import Place, ensure_place, reference
 from tests.kfp_api import NOW, Failure, KfpApi
 from tests.kfp_http import Request
 from tests.pipelines.cluster_fixtures import client, folder_with, invoke, told

@@ -12,10 +12,10 @@ from rich.console import Console
 from kubecast.cli import run_view
 from kubecast.config import load_settings
 from kubecast.errors import ClusterError, ClusterNotFound, ClusterUnreachable, ConfigError
-from pipelines.cluster import following
-from pipelines.cluster.following import Follower, Progress, Task
-from pipelines.cluster.parameters import check_values, read_assignments
-from pipelines.cluster.submitting import Compiled, compile_mode, ensure_place
+from pipelines.running import following
+from pipelines.running.following import Follower, Progress, Task
+from pipelines.running.parameters import check_values, read_assignments
+from pipelines.running.submitting import Compiled, compile_mode, ensure_place
 from tests.kfp_api import Failure, KfpApi
 from tests.pipelines.cluster_fixtures import SET, SMALL, client, invoke, told
 

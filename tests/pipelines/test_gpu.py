@@ -8,7 +8,7 @@ import pytest
 
 from kubecast.config import AllSettings, load_settings
 from kubecast.errors import ConfigError
-from pipelines.cluster.gpu import NODES, check_gpu_nodes
+from pipelines.running.gpu import NODES, check_gpu_nodes
 from tests.kfp_api import KfpApi
 from tests.kubernetes_api import KubernetesApi
 from tests.pipelines.cluster_fixtures import SET, folder_with, invoke

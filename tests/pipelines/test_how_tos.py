@@ -14,7 +14,7 @@ import yaml
 
 from kubecast.config import load_settings
 from kubecast.storage.bucket import ObjectStore
-from pipelines.cluster import following
+from pipelines.running import following
 from tests.kfp_api import KfpApi
 from tests.pipelines.cluster_fixtures import invoke
 from tests.pipelines.test_client_submit import SUCCEEDS

@@ -8,7 +8,7 @@ import pytest
 
 from kubecast.config import load_settings
 from kubecast.errors import ClusterForbidden, ConfigError
-from pipelines.cluster.katib import orphans, refuse_early_stopping
+from pipelines.running.katib import orphans, refuse_early_stopping
 from tests.kubernetes_api import KubernetesApi
 
 EXPERIMENTS = "/apis/kubeflow.org/v1beta1/namespaces/team-a/experiments"

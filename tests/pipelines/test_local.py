@@ -12,7 +12,7 @@ from components import images
 from kubecast.config import AllSettings, load_settings
 from kubecast.errors import ConfigError, DataError, KubecastError, NotFound
 from kubecast.registry import Registry
-from pipelines.local import Progress, _collect, _error, _Reader, main, run_compiled, run_locally
+from pipelines.running.local import Progress, _collect, _error, _Reader, main, run_compiled, run_locally
 from tests.conftest import hourly
 
 SETTINGS = [

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kubecast.errors import ClusterError
-from pipelines.cluster.scheduling import Scheduler
+from pipelines.running.scheduling import Scheduler
 from tests.kfp_api import KfpApi
 from tests.kubernetes_api import KubernetesApi
 from tests.pipelines.cluster_fixtures import client, folder_with, invoke

@@ -19,8 +19,8 @@ from kubecast.schedules import Mode
 from kubecast.tuning.katib import Plan
 from kubecast.tuning.katib.manifest import job
 from kubecast.tuning.spaces import SearchSettings
-from pipelines.cluster.connection import POD_TOKEN
 from pipelines.compiling import compile_pipeline
+from pipelines.running.connection import POD_TOKEN
 
 ROOT = Path(__file__).parents[2]
 OVERLAYS = sorted(path.name for path in (ROOT / "manifests/overlays").iterdir())

@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from kubecast.cli import app, run_view
 from kubecast.errors import ClusterError
-from pipelines.cluster import following
-from pipelines.cluster.evidence import Reader
-from pipelines.cluster.following import Follower
+from pipelines.running import following
+from pipelines.running.evidence import Reader
+from pipelines.running.following import Follower
 from tests.kfp_api import KfpApi
 from tests.kubernetes_api import KubernetesApi
 from tests.pipelines.cluster_fixtures import SET, client, invoke, told

@@ -6,9 +6,9 @@ import pytest
 import yaml
 from kfp import compiler, dsl
 
-from pipelines.cluster.following import Progress
-from pipelines.cluster.graph import Graph
-from pipelines.cluster.kfp_tasks import node_id
+from pipelines.running.following import Progress
+from pipelines.running.graph import Graph
+from pipelines.running.kfp_tasks import node_id
 from tests.kfp_api import KfpApi
 from tests.kubernetes_api import KubernetesApi
 from tests.pipelines.cluster_fixtures import invoke

@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipelines.cluster.evidence import Reader
-from pipelines.cluster.following import Follower
-from pipelines.cluster.tasks import LOST
+from pipelines.running.evidence import Reader
+from pipelines.running.following import Follower
+from pipelines.running.tasks import LOST
 from tests.kfp_api import KfpApi
 from tests.kubernetes_api import KubernetesApi
 from tests.pipelines.cluster_fixtures import client

@@ -5,8 +5,8 @@ import pytest
 
 from kubecast.errors import StoreUnreachable
 from kubecast.storage.bucket import Bucket
-from pipelines.cluster import following
-from pipelines.cluster.kept_logs import headline, read_kept, tail
+from pipelines.running import following
+from pipelines.running.kept_logs import headline, read_kept, tail
 from tests.kfp_api import KfpApi
 from tests.kubernetes_api import KubernetesApi
 from tests.pipelines.recordings import (

@@ -12,7 +12,7 @@ from kubecast.config import load_settings
 from kubecast.errors import ConfigError
 from kubecast.schedules import Mode
 from pipelines.compiling import compile_pipeline
-from pipelines.local import run_locally
+from pipelines.running.local import run_locally
 from tests.e2e.runs import kubecast
 from tests.pipelines.graphs import named, upstream
 

@@ -109,7 +109,7 @@ def run(
     --output; where models are tuned, tuning-MODEL.html and trials-MODEL.csv too. The registry is
     OUTPUT/registry unless --registry names one.
     """
-    from pipelines.local import run_locally
+    from pipelines.running.local import run_locally
 
     settings = _settings(config, overrides, horizon, frequency, season_lengths, models)
     with _progress(quiet=as_json) as tell:

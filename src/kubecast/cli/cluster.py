@@ -14,10 +14,10 @@ from kubecast.errors import ClusterError
 
 if TYPE_CHECKING:
     from kubecast.config import AllSettings
-    from pipelines.cluster.client import Client
-    from pipelines.cluster.following import Progress
-    from pipelines.cluster.scheduling import Change, Scheduler
-    from pipelines.cluster.submitting import Place
+    from pipelines.running.client import Client
+    from pipelines.running.following import Progress
+    from pipelines.running.scheduling import Change, Scheduler
+    from pipelines.running.submitting import Place
 
 INTERRUPTED = 130  # as a shell tells it
 
@@ -92,10 +92,10 @@ def submit(
     The pipeline, its version (named by a hash of the compiled file) and the experiment are made where there
     are none yet.
     """
-    from pipelines.cluster import preflight
-    from pipelines.cluster.parameters import read_assignments
-    from pipelines.cluster.submitting import compile_mode, ensure_place, experiment_of, find_place
-    from pipelines.cluster.submitting import submit as start
+    from pipelines.running import preflight
+    from pipelines.running.parameters import read_assignments
+    from pipelines.running.submitting import compile_mode, ensure_place, experiment_of, find_place
+    from pipelines.running.submitting import submit as start
 
     settings = connected_settings(config, overrides, host, namespace, token_file, service_account, context)
     experiment = experiment_of(settings)
@@ -138,7 +138,7 @@ def status(
     Read are, as far as you may, the run's Workflow, its pods and events, and what Kubeflow Pipelines says.
     """
     from kubecast.cli.run_view import COLUMNS, details, rows
-    from pipelines.cluster.following import follower
+    from pipelines.running.following import follower
 
     settings = connected_settings(config, None, host, namespace, token_file, context=context)
     client = _client(settings)
@@ -168,10 +168,10 @@ def apply(
     One that changed is replaced, while the runs that it started go on. Schedules that are not in the file are
     left alone. Exit status 1 when somebody else applied another version at the same time.
     """
-    from pipelines.cluster import preflight
-    from pipelines.cluster.orphans import remove_orphans
-    from pipelines.cluster.scheduling import Scheduler, prepare
-    from pipelines.cluster.submitting import ensure_place
+    from pipelines.running import preflight
+    from pipelines.running.orphans import remove_orphans
+    from pipelines.running.scheduling import Scheduler, prepare
+    from pipelines.running.submitting import ensure_place
 
     settings = connected_settings(config, overrides, host, namespace, token_file, service_account, context)
     connection = settings.cluster.connection
@@ -217,7 +217,7 @@ def diff(
     """Show what `apply` would change, key by key."""
     from dataclasses import asdict
 
-    from pipelines.cluster.scheduling import prepare
+    from pipelines.running.scheduling import prepare
 
     settings = connected_settings(config, overrides, host, namespace, token_file, service_account)
     with tempfile.TemporaryDirectory() as folder:
@@ -321,8 +321,8 @@ def connected_settings(
 
 
 def _client(settings: "AllSettings") -> "Client":
-    from pipelines.cluster.client import Client
-    from pipelines.cluster.connection import connect
+    from pipelines.running.client import Client
+    from pipelines.running.connection import connect
 
     logging.getLogger("urllib3.connectionpool").setLevel(
         logging.ERROR
@@ -331,7 +331,7 @@ def _client(settings: "AllSettings") -> "Client":
 
 
 def _scheduler(settings: "AllSettings") -> "Scheduler":
-    from pipelines.cluster.scheduling import Scheduler
+    from pipelines.running.scheduling import Scheduler
 
     return Scheduler(_client(settings))
 
@@ -356,7 +356,7 @@ def _tell_plan(
 
 def _follow(settings: "AllSettings", client: "Client", run_id: str, quiet: bool) -> "Progress":
     from kubecast.cli.run_view import shown
-    from pipelines.cluster.following import follower
+    from pipelines.running.following import follower
 
     try:
         with shown(quiet) as show:
@@ -375,7 +375,7 @@ def _progress(progress: "Progress") -> dict[str, Any]:
 
 def _end(ended: "Progress") -> None:
     from kubecast.cli.run_view import details, summary
-    from pipelines.cluster.following import SUCCEEDED
+    from pipelines.running.following import SUCCEEDED
 
     if ended.state == SUCCEEDED:
         print("state      SUCCEEDED", file=sys.stderr)

@@ -29,7 +29,7 @@ def doctor(
     store, where it puts one object and deletes it. Nothing else is changed. Each line is ok, missing, or not
     known: what you may not read, or cannot reach from here. Exit status 1 where something is missing.
     """
-    from pipelines.cluster.doctor import Context, examine
+    from pipelines.running.doctor import Context, examine
 
     settings = cluster.connected_settings(
         config, overrides, host, namespace, token_file, service_account, context

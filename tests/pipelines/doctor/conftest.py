@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.cluster.doctor import Line
+from pipelines.running.doctor import Line
 from tests.kfp_api import KfpApi
 from tests.kubernetes_api import KubernetesApi
 from tests.pipelines.doctor.clusters import (

@@ -1,6 +1,6 @@
 """What `kubecast doctor` says of GPU nodes and of the rights that `kubecast status` uses."""
 
-from pipelines.cluster.doctor import nodes
+from pipelines.running.doctor import nodes
 from tests.kubernetes_api import KubernetesApi
 from tests.pipelines.doctor.clusters import Examine, manifests
 from tests.pipelines.test_gpu import AKS, node

@@ -4,7 +4,7 @@ import pytest
 
 from kubecast.cli.progress import progress
 from kubecast.logs import configure
-from pipelines.local import Progress
+from pipelines.running.local import Progress
 
 RUN = [
     Progress("train-lstm", "started"),

@@ -9,7 +9,7 @@ import yaml
 from kmock import KubernetesEmulator, Request
 
 from kubecast.tuning.katib import Running
-from pipelines.cluster.doctor.katib import RIGHTS, ROLE
+from pipelines.running.doctor.katib import RIGHTS, ROLE
 from tests.unit.tuning.katib_cluster import (
     EVENTS,
     NAMESPACE,

@@ -11,8 +11,8 @@ import yaml
 
 from kubecast.config import AllSettings
 from kubecast.schedules import Mode
-from pipelines.cluster.client import Client, ensure
 from pipelines.compiling import compile_pipeline
+from pipelines.running.client import Client, ensure
 
 HASH_DIGITS = 16
 

@@ -5,11 +5,11 @@ from typing import Any
 
 from kubecast.config import AllSettings
 from kubecast.errors import ClusterError, ClusterForbidden, ClusterNotFound, ConfigError, KubecastError
-from pipelines.cluster.client import Client, Health
-from pipelines.cluster.connection import connect
-from pipelines.cluster.defaults import account_of, namespace_of
-from pipelines.cluster.doctor.findings import NotKnown
-from pipelines.cluster.kubernetes import Kubernetes
+from pipelines.running.client import Client, Health
+from pipelines.running.connection import connect
+from pipelines.running.defaults import account_of, namespace_of
+from pipelines.running.doctor.findings import NotKnown
+from pipelines.running.kubernetes import Kubernetes
 
 _ROOTS = {"networkpolicies": "/apis/networking.k8s.io/v1"}  # others: the core's
 

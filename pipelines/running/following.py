@@ -10,14 +10,14 @@ from typing import Any
 from kubecast.errors import ClusterError, ClusterUnreachable, KubecastError
 from kubecast.logs import masked
 from kubecast.schedules import ConnectionSettings
-from pipelines.cluster import kfp_tasks, tasks
-from pipelines.cluster.client import Client
-from pipelines.cluster.defaults import KFP_NAMESPACE
-from pipelines.cluster.evidence import Evidence, Reader
-from pipelines.cluster.graph import Graph, GraphTask, Node, Path
-from pipelines.cluster.kept_logs import SHOWN, headline, read_kept, tail
-from pipelines.cluster.kubernetes import Kubernetes
-from pipelines.cluster.tasks import ENDED, LOST, Observation, Run, Task
+from pipelines.running import kfp_tasks, tasks
+from pipelines.running.client import Client
+from pipelines.running.defaults import KFP_NAMESPACE
+from pipelines.running.evidence import Evidence, Reader
+from pipelines.running.graph import Graph, GraphTask, Node, Path
+from pipelines.running.kept_logs import SHOWN, headline, read_kept, tail
+from pipelines.running.kubernetes import Kubernetes
+from pipelines.running.tasks import ENDED, LOST, Observation, Run, Task
 
 SUCCEEDED = "SUCCEEDED"
 INTERVAL = 5.0  # seconds between two questions

@@ -17,7 +17,7 @@ from kubecast.errors import (
     ClusterUnreachable,
 )
 from kubecast.schedules import COOKIES_VARIABLE, TOKEN_VARIABLE
-from pipelines.cluster.connection import Connection
+from pipelines.running.connection import Connection
 
 PAGE_SIZE = 100
 LONGEST_MESSAGE = 400

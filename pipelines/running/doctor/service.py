@@ -4,9 +4,9 @@ import re
 
 from kubecast.errors import ClusterForbidden, ClusterUnreachable, ConfigError, KubecastError
 from kubecast.schedules import TOKEN_VARIABLE
-from pipelines.cluster.defaults import KFP_NAMESPACE
-from pipelines.cluster.doctor.context import Context
-from pipelines.cluster.doctor.findings import Finding, missing, not_known, ok
+from pipelines.running.defaults import KFP_NAMESPACE
+from pipelines.running.doctor.context import Context
+from pipelines.running.doctor.findings import Finding, missing, not_known, ok
 
 NEEDED = (2, 17)
 

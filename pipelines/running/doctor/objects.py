@@ -8,11 +8,11 @@ from typing import Any
 import yaml
 
 from kubecast.cluster import ClusterSettings
-from pipelines.cluster.defaults import APPLY, LEVEL, PIPELINE_ACCOUNT
-from pipelines.cluster.doctor.context import Context
-from pipelines.cluster.doctor.findings import Finding, NotKnown, missing, not_known, ok
-from pipelines.cluster.preflight import images_of, unnamed_images
-from pipelines.cluster.submitting import compile_mode
+from pipelines.running.defaults import APPLY, LEVEL, PIPELINE_ACCOUNT
+from pipelines.running.doctor.context import Context
+from pipelines.running.doctor.findings import Finding, NotKnown, missing, not_known, ok
+from pipelines.running.preflight import images_of, unnamed_images
+from pipelines.running.submitting import compile_mode
 
 KFP_SECRET = "mlpipeline-minio-artifact"  # noqa: S105  a name
 DEFAULT_REPOSITORY = "workflows.argoproj.io/default-artifact-repository"

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from pipelines.cluster.graph import DRIVER, Graph, Node, Path, Role
+from pipelines.running.graph import DRIVER, Graph, Node, Path, Role
 
 ATTEMPTS = 4  # of a node, that are looked for
 

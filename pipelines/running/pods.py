@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pipelines.cluster.graph import Graph, Node
-from pipelines.cluster.kept_logs import logs_uri
-from pipelines.cluster.kubernetes import Kubernetes
-from pipelines.cluster.workflow import time_of
+from pipelines.running.graph import Graph, Node
+from pipelines.running.kept_logs import logs_uri
+from pipelines.running.kubernetes import Kubernetes
+from pipelines.running.workflow import time_of
 
 MAIN = "main"
 NODE_NAME = "workflows.argoproj.io/node-name"

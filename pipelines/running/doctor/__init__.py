@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from kubecast.errors import KubecastError
-from pipelines.cluster.doctor import katib, nodes, objects, policies, quota, service, store
-from pipelines.cluster.doctor.context import Context
-from pipelines.cluster.doctor.findings import Finding, Line, NotKnown, not_known
+from pipelines.running.doctor import katib, nodes, objects, policies, quota, service, store
+from pipelines.running.doctor.context import Context
+from pipelines.running.doctor.findings import Finding, Line, NotKnown, not_known
 
 Check = Callable[[Context], Finding | None]
 

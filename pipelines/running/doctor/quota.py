@@ -9,8 +9,8 @@ from kubernetes.utils.quantity import parse_quantity
 
 from kubecast.cluster import TaskSettings
 from kubecast.config import AllSettings, ModelKind
-from pipelines.cluster.doctor.context import Context
-from pipelines.cluster.doctor.findings import Finding, missing, not_known, ok
+from pipelines.running.doctor.context import Context
+from pipelines.running.doctor.findings import Finding, missing, not_known, ok
 
 _SHORT = {"cpu": "requests.cpu", "memory": "requests.memory"}
 _SIZED = ("requests.cpu", "limits.cpu", "requests.memory", "limits.memory")

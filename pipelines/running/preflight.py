@@ -8,16 +8,16 @@ from kubecast.config import AllSettings
 from kubecast.errors import ClusterError, ClusterForbidden, ConfigError
 from kubecast.schedules import ConnectionSettings, Mode
 from kubecast.storage.bucket import check_url
-from pipelines.cluster.defaults import (
+from pipelines.running.defaults import (
     PIPELINE_ACCOUNT,
     PROFILE_ACCOUNT,
     account_of,
     namespace_of,
 )
-from pipelines.cluster.gpu import check_gpu_nodes
-from pipelines.cluster.katib import refuse_early_stopping
-from pipelines.cluster.kubernetes import Kubernetes
-from pipelines.cluster.submitting import Compiled
+from pipelines.running.gpu import check_gpu_nodes
+from pipelines.running.katib import refuse_early_stopping
+from pipelines.running.kubernetes import Kubernetes
+from pipelines.running.submitting import Compiled
 from pipelines.tuning import settings_of_mode
 
 LOCATIONS = ("data", "registry", "destination", "future")

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from kubecast.workflow import nodes_of
-from pipelines.cluster.graph import Graph, Node, Path, Role, attempts_of
-from pipelines.cluster.kept_logs import logs_uri
+from pipelines.running.graph import Graph, Node, Path, Role, attempts_of
+from pipelines.running.kept_logs import logs_uri
 
 RUN_LABEL = "pipeline/runid"
 TERMINATED = "the run was terminated"

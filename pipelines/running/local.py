@@ -102,7 +102,7 @@ def run_compiled(
         "root": str(output / "artifacts"),
         "caching": caching,
     }
-    command = [sys.executable, "-m", "pipelines.local", json.dumps(job), str(outputs)]
+    command = [sys.executable, "-m", "pipelines.running.local", json.dumps(job), str(outputs)]
     log = output / "run.log"
     with (
         log.open("w") as file,

@@ -9,8 +9,8 @@ from typing import Any
 from kubecast.config import AllSettings
 from kubecast.errors import ClusterError, ClusterNotFound, ConfigError
 from kubecast.tuning.heartbeat import ANNOTATION, RUN_LABEL, STALE_AFTER, is_stale, parse_time, utc_now
-from pipelines.cluster.defaults import LEVEL
-from pipelines.cluster.kubernetes import Kubernetes
+from pipelines.running.defaults import LEVEL
+from pipelines.running.kubernetes import Kubernetes
 
 
 @dataclass(frozen=True)

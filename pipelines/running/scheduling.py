@@ -24,10 +24,10 @@ from kubecast.config import AllSettings
 from kubecast.errors import ClusterConflict, ClusterNotFound, ConfigError
 from kubecast.schedules import ScheduleSettings, six_fields
 from kubecast.steps.schedule_time import SCHEDULED
-from pipelines.cluster.client import Client
-from pipelines.cluster.defaults import PROFILE_ACCOUNT, SINGLE_USER_ACCOUNT
-from pipelines.cluster.parameters import check_values
-from pipelines.cluster.submitting import Compiled, Place, compile_mode, experiment_of, reference
+from pipelines.running.client import Client
+from pipelines.running.defaults import PROFILE_ACCOUNT, SINGLE_USER_ACCOUNT
+from pipelines.running.parameters import check_values
+from pipelines.running.submitting import Compiled, Place, compile_mode, experiment_of, reference
 
 Action = Literal["created", "replaced", "unchanged", "enabled", "disabled", "overtaken"]
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.cluster.doctor.context import Context
-from pipelines.cluster.doctor.findings import Finding, missing, ok
+from pipelines.running.doctor.context import Context
+from pipelines.running.doctor.findings import Finding, missing, ok
 
 _POD = {"app.kubernetes.io/name": "kubecast", "workflows.argoproj.io/workflow": "any"}
 _NEEDED = {

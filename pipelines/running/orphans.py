@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kubecast.errors import ClusterError
-from pipelines.cluster.client import Client
-from pipelines.cluster.defaults import KFP_NAMESPACE
-from pipelines.cluster.kubernetes import Kubernetes
-from pipelines.cluster.submitting import Place
+from pipelines.running.client import Client
+from pipelines.running.defaults import KFP_NAMESPACE
+from pipelines.running.kubernetes import Kubernetes
+from pipelines.running.submitting import Place
 
 RESOURCE = "scheduledworkflows.kubeflow.org"
 MIN_AGE = timedelta(minutes=5)

@@ -18,8 +18,8 @@ from kubecast.errors import (
 )
 from kubecast.retrying import Budget, spending
 from kubecast.storage.bucket import SCHEMES, Deadlines, ObjectStore
-from pipelines.cluster.doctor.context import Context
-from pipelines.cluster.doctor.findings import Finding, missing, not_known, ok
+from pipelines.running.doctor.context import Context
+from pipelines.running.doctor.findings import Finding, missing, not_known, ok
 
 CONTENT = b"kubecast doctor"
 

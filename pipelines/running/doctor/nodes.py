@@ -1,8 +1,8 @@
 """Checks of nodes for the tasks that ask for a GPU, and of the rights that ``kubecast status`` uses."""
 
-from pipelines.cluster.doctor.context import Context
-from pipelines.cluster.doctor.findings import Finding, missing, not_known, ok
-from pipelines.cluster.gpu import fitting, gpu_requests, why_no_node_fits
+from pipelines.running.doctor.context import Context
+from pipelines.running.doctor.findings import Finding, missing, not_known, ok
+from pipelines.running.gpu import fitting, gpu_requests, why_no_node_fits
 
 RIGHTS = (
     ("list", "workflows", "argoproj.io"),

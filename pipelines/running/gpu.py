@@ -9,7 +9,7 @@ from kubecast.cluster import TaskSettings, Toleration
 from kubecast.config import AllSettings
 from kubecast.errors import ClusterError, ConfigError
 from kubecast.gpu_nodes import LABELS, meets
-from pipelines.cluster.kubernetes import Kubernetes
+from pipelines.running.kubernetes import Kubernetes
 
 NODES = "/api/v1/nodes"
 

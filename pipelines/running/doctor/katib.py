@@ -6,11 +6,11 @@ import yaml
 
 from kubecast.errors import ClusterForbidden, ClusterNotFound
 from kubecast.tuning.heartbeat import CONFIG_MAP
-from pipelines.cluster.defaults import APPLY, KFP_NAMESPACE, PIPELINE_ACCOUNT
-from pipelines.cluster.doctor.context import Context
-from pipelines.cluster.doctor.findings import Finding, missing, not_known, ok
-from pipelines.cluster.doctor.objects import level_of
-from pipelines.cluster.katib import orphans
+from pipelines.running.defaults import APPLY, KFP_NAMESPACE, PIPELINE_ACCOUNT
+from pipelines.running.doctor.context import Context
+from pipelines.running.doctor.findings import Finding, missing, not_known, ok
+from pipelines.running.doctor.objects import level_of
+from pipelines.running.katib import orphans
 
 GROUP = "kubeflow.org"
 INJECTION = "katib.kubeflow.org/metrics-collector-injection"

@@ -1,1 +1,0 @@
-"""Kubeflow Pipelines over its REST API: submitting, following and scheduling compiled pipelines."""

@@ -1,0 +1,1 @@
+"""Running compiled pipelines: on this machine, or on a cluster over Kubeflow Pipelines' REST API."""
