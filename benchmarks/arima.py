@@ -290,7 +290,7 @@ def _rolled(results: Any, case: Case) -> Floats:
 
 def _kubecast(**settings: Any) -> Callable[[Job], Fit]:
     def fit(job: Job) -> Fit:
-        from kubecast.config import ArimaSettings
+        from kubecast.models.arima.settings import ArimaSettings
         from kubecast.models.arima.trainer import ArimaTrainer
         from kubecast.models.base import FitPlan
 
@@ -330,7 +330,7 @@ def _cutoffs(frame: Any) -> Any:
 def _panel(case: Case, season: int) -> Any:
     import pandas as pd
 
-    from kubecast.config import TrainingSettings
+    from kubecast.config.training import TrainingSettings
     from kubecast.data.panel import PanelSpec
     from kubecast.data.preparation import history_panel
 

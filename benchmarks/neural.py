@@ -153,9 +153,9 @@ def _memory() -> tuple[Table, list[Bar]]:
 
 
 def _train(network: str, sizes: list[int], batch: int, updates: int, seed: int) -> dict[str, Any]:
-    from kubecast.config import LstmSettings, TransformerSettings
     from kubecast.models import make_trainer
     from kubecast.models.base import FitPlan
+    from kubecast.models.neural.settings import LstmSettings, TransformerSettings
 
     common = {"sequence_length": WINDOW, "batch_size": batch, "dropout_rate": 0.2}
     settings = (
@@ -181,7 +181,7 @@ def _train(network: str, sizes: list[int], batch: int, updates: int, seed: int) 
 
 
 def _input_memory(window: int) -> dict[str, float]:
-    from kubecast.config import LstmSettings
+    from kubecast.models.neural.settings import LstmSettings
     from kubecast.models.neural.windows import Windows, fit_spec, window_origins
 
     panel = _panel(LONG_ROWS)
@@ -200,7 +200,7 @@ def _input_memory(window: int) -> dict[str, float]:
 def _panel(rows: int) -> Any:
     import pandas as pd
 
-    from kubecast.config import TrainingSettings
+    from kubecast.config.training import TrainingSettings
     from kubecast.data.panel import PanelSpec
     from kubecast.data.preparation import history_panel
 

@@ -132,7 +132,7 @@ def _data(folder: Path, series: int, seed: int) -> None:
 
 
 def _settings(series: int) -> Any:
-    from kubecast.config import load_settings
+    from kubecast.settings.loading import load_settings
 
     windows = f"lstm.windows_per_epoch={WINDOWS * series}"
     task = [f"training.{key}={value}" for key, value in TASK.items()]

@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.measure import DATA, M4, ROOT, data_file
-from kubecast.config import AllSettings, load_settings
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.data.sample import write_sample
 from kubecast.models.artifact import FORECASTS
+from kubecast.settings.loading import AllSettings, load_settings
 from kubecast.steps.prepare import prepare_data
 from kubecast.steps.run_settings import RunSettings
 from kubecast.steps.train import PRODUCTION, train_model

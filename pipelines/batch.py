@@ -5,7 +5,7 @@ from typing import Any
 from kfp import dsl
 
 from components.deployment.batch_forecast import batch_forecast
-from kubecast.config import AllSettings
+from kubecast.settings.loading import AllSettings
 from pipelines.notices import Notices
 from pipelines.pods import configure_all
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from kfp import compiler
 
-from kubecast.config import PARAMETERS, AllSettings
+from kubecast.config.base import Settings
+from kubecast.config.schedules import Mode
 from kubecast.errors import ConfigError
-from kubecast.schedules import Mode
-from kubecast.settings import Settings
+from kubecast.settings.loading import PARAMETERS, AllSettings
 from pipelines.batch import batch_pipeline
 from pipelines.training import training_pipeline
 

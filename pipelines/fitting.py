@@ -16,7 +16,7 @@ from components.training.train_arima import train_arima
 from components.training.train_catboost import train_catboost
 from components.training.train_lstm import train_lstm
 from components.training.train_transformer import train_transformer
-from kubecast.config import AllSettings
+from kubecast.settings.loading import AllSettings
 from pipelines.pods import configure_all
 from pipelines.tuning import Searches
 

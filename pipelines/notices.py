@@ -7,8 +7,8 @@ from kfp import dsl
 
 from components.deployment.notify_failure import notify_failure
 from components.deployment.notify_success import notify_success
-from kubecast.cluster import ClusterSettings
-from kubecast.schedules import check_address
+from kubecast.config.cluster import ClusterSettings
+from kubecast.config.schedules import check_address
 
 
 class Notices:

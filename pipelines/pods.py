@@ -8,7 +8,7 @@ from kfp.dsl.pipeline_context import Pipeline
 
 from components import images
 from kubecast import retrying
-from kubecast.cluster import (
+from kubecast.config.cluster import (
     Affinity,
     ClusterSettings,
     SearchVariables,
@@ -16,9 +16,9 @@ from kubecast.cluster import (
     TaskSettings,
     TrialPod,
 )
-from kubecast.config import AllSettings
 from kubecast.environment import ACCELERATORS_VARIABLE, WORKFLOW_VARIABLE
 from kubecast.logs import RUN_VARIABLE, TASK_VARIABLE
+from kubecast.settings.loading import AllSettings
 from kubecast.steps.notify import URL_VARIABLE
 
 MAX_LABEL = 63

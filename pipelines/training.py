@@ -10,8 +10,8 @@ from components.deployment.register_model import register_model
 from components.evaluation.evaluate_models import evaluate_models
 from components.evaluation.forecast_champion import forecast_champion
 from components.training.stack_ensemble import stack_ensemble
-from kubecast.config import AllSettings
-from kubecast.schedules import Mode
+from kubecast.config.schedules import Mode
+from kubecast.settings.loading import AllSettings
 from pipelines.fitting import final_fit_graph, given, train_graph
 from pipelines.notices import Notices
 from pipelines.pods import configure_all

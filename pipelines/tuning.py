@@ -8,12 +8,13 @@ from components.training.choose_settings import choose_settings
 from components.training.tune_katib import tune_katib
 from components.training.tune_optuna import tune_optuna
 from components.training.tune_worker import tune_worker
-from kubecast.cluster import TaskSettings
-from kubecast.config import AllSettings, PipelineSettings
+from kubecast.config.cluster import TaskSettings
+from kubecast.config.schedules import Mode
+from kubecast.config.search import check_space
 from kubecast.errors import ConfigError
-from kubecast.schedules import Mode
+from kubecast.settings.loading import AllSettings
+from kubecast.settings.pipeline import PipelineSettings
 from kubecast.steps.run_settings import THE_RUNS
-from kubecast.tuning.spaces import check_space
 from pipelines.pods import trial_pod
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from kubecast import retrying
-from kubecast.config import TrainingSettings
+from kubecast.config.training import TrainingSettings
 from kubecast.data.panel import Panel
 from kubecast.data.preparation import build_panel
 from tests.seaweed import Seaweed

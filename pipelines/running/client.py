@@ -9,6 +9,7 @@ from typing import Any
 import kfp_server_api
 import urllib3
 
+from kubecast.config.schedules import COOKIES_VARIABLE, TOKEN_VARIABLE
 from kubecast.errors import (
     ClusterConflict,
     ClusterError,
@@ -16,7 +17,6 @@ from kubecast.errors import (
     ClusterNotFound,
     ClusterUnreachable,
 )
-from kubecast.schedules import COOKIES_VARIABLE, TOKEN_VARIABLE
 from pipelines.running.connection import Connection
 
 PAGE_SIZE = 100

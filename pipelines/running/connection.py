@@ -10,8 +10,8 @@ from typing import Any
 import kfp_server_api
 import urllib3
 
+from kubecast.config.schedules import COOKIES_VARIABLE, TOKEN_VARIABLE, ConnectionSettings, check_address
 from kubecast.errors import ConfigError
-from kubecast.schedules import COOKIES_VARIABLE, TOKEN_VARIABLE, ConnectionSettings, check_address
 
 IN_CLUSTER = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
 POD_TOKEN = Path("/var/run/secrets/kubeflow/pipelines/token")

@@ -1,6 +1,6 @@
 """What is taken where the settings name nothing, and names of others' that several modules ask for."""
 
-from kubecast.schedules import ConnectionSettings
+from kubecast.config.schedules import ConnectionSettings
 
 KFP_NAMESPACE = "kubeflow"
 """Where Kubeflow Pipelines is, and runs what a single user submits."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from kubecast.config.schedules import ConnectionSettings
 from kubecast.errors import ClusterError, ClusterUnreachable, KubecastError
 from kubecast.logs import masked
-from kubecast.schedules import ConnectionSettings
 from pipelines.running import kfp_tasks, tasks
 from pipelines.running.client import Client
 from pipelines.running.defaults import KFP_NAMESPACE

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kubecast.cluster import TaskSettings, Toleration
-from kubecast.config import AllSettings
+from kubecast.config.cluster import TaskSettings, Toleration
+from kubecast.config.gpu_nodes import LABELS, meets
 from kubecast.errors import ClusterError, ConfigError
-from kubecast.gpu_nodes import LABELS, meets
+from kubecast.settings.loading import AllSettings
 from pipelines.running.kubernetes import Kubernetes
 
 NODES = "/api/v1/nodes"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from kubecast.config import AllSettings
 from kubecast.errors import ClusterError, ClusterNotFound, ConfigError
+from kubecast.settings.loading import AllSettings
 from kubecast.tuning.heartbeat import ANNOTATION, RUN_LABEL, STALE_AFTER, is_stale, parse_time, utc_now
 from pipelines.running.defaults import LEVEL
 from pipelines.running.kubernetes import Kubernetes

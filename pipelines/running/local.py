@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from kubecast import errors
-from kubecast.config import AllSettings, ModelKind
 from kubecast.data.preparation import required_horizon
 from kubecast.errors import KubecastError
 from kubecast.logs import FORMAT_VARIABLE
 from kubecast.models.artifact import FORECASTS
 from kubecast.registry import Registry
-from kubecast.tuning.spaces import SearchSettings
+from kubecast.settings.loading import AllSettings
+from kubecast.settings.pipeline import ModelKind
+from kubecast.settings.search import SearchSettings
 from pipelines.compiling import compile_pipeline
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")

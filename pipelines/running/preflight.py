@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kubecast.cluster import ClusterSettings
-from kubecast.config import AllSettings
+from kubecast.config.cluster import ClusterSettings
+from kubecast.config.schedules import ConnectionSettings, Mode
 from kubecast.errors import ClusterError, ClusterForbidden, ConfigError
-from kubecast.schedules import ConnectionSettings, Mode
+from kubecast.settings.loading import AllSettings
 from kubecast.storage.bucket import check_url
 from pipelines.running.defaults import (
     PIPELINE_ACCOUNT,

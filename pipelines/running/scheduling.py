@@ -20,9 +20,9 @@ from typing import Any, Literal
 
 import kfp_server_api
 
-from kubecast.config import AllSettings
+from kubecast.config.schedules import ScheduleSettings, six_fields
 from kubecast.errors import ClusterConflict, ClusterNotFound, ConfigError
-from kubecast.schedules import ScheduleSettings, six_fields
+from kubecast.settings.loading import AllSettings
 from kubecast.steps.schedule_time import SCHEDULED
 from pipelines.running.client import Client
 from pipelines.running.defaults import PROFILE_ACCOUNT, SINGLE_USER_ACCOUNT

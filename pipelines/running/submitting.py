@@ -9,8 +9,8 @@ from typing import Any
 import kfp_server_api
 import yaml
 
-from kubecast.config import AllSettings
-from kubecast.schedules import Mode
+from kubecast.config.schedules import Mode
+from kubecast.settings.loading import AllSettings
 from pipelines.compiling import compile_pipeline
 from pipelines.running.client import Client, ensure
 

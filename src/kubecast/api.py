@@ -9,10 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from kubecast.config import AllSettings, load_settings
+from kubecast.config.search import check_space
 from kubecast.ensemble.bundle import Bundle
 from kubecast.errors import ConfigError, DataError
 from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
+from kubecast.settings.loading import AllSettings, load_settings
 from kubecast.steps.evaluate import evaluate_models
 from kubecast.steps.prepare import prepare_data
 from kubecast.steps.register import Run, assemble
@@ -20,7 +21,6 @@ from kubecast.steps.run_settings import THE_RUNS, RunSettings, SearchPlan
 from kubecast.steps.stack import stack_ensemble
 from kubecast.steps.train import train_model
 from kubecast.steps.tune import Request, tune_model
-from kubecast.tuning.spaces import check_space
 
 
 @dataclass(frozen=True, repr=False)  # its fields would fill a notebook

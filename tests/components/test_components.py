@@ -24,8 +24,8 @@ from components.training.train_arima import train_arima
 from components.training.train_catboost import train_catboost
 from components.training.train_lstm import train_lstm
 from components.training.train_transformer import train_transformer
-from kubecast.config import AllSettings
 from kubecast.registry import Registry
+from kubecast.settings.loading import AllSettings
 from tests.conftest import hourly, small_settings
 from tests.launcher import Launcher
 from tests.unit.models.test_every_model import SETTINGS

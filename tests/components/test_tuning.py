@@ -16,8 +16,9 @@ from components.training.choose_settings import choose_settings
 from components.training.tune_katib import tune_katib
 from components.training.tune_optuna import tune_optuna
 from components.training.tune_worker import tune_worker
-from kubecast.config import TuningSettings, load_settings
 from kubecast.errors import ConfigError
+from kubecast.settings.loading import load_settings
+from kubecast.settings.pipeline import TuningSettings
 from kubecast.steps import tune_katib as step
 from kubecast.steps.run_settings import RunSettings, SearchPlan, section
 from kubecast.tuning.katib import client as katib_client

@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from kubecast.cluster import ClusterSettings
+from kubecast.config.cluster import ClusterSettings
 from kubecast.data.sample import write_sample
 from kubecast.models.artifact import read_status
 from kubecast.registry import Registry

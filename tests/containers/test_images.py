@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from components import images
-from kubecast.cluster import ClusterSettings, ImageName
-from kubecast.config import load_settings
+from kubecast.config.cluster import ClusterSettings, ImageName
+from kubecast.settings.loading import load_settings
 from pipelines.compiling import compile_pipeline
 
 ROOT = Path(__file__).parents[2]

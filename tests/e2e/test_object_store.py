@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from kubecast.config import AllSettings
 from kubecast.errors import ModelError
+from kubecast.settings.loading import AllSettings
 from kubecast.steps.batch import read_batch
 from kubecast.steps.checkpoint import checkpoints
 from kubecast.storage.store import open_store

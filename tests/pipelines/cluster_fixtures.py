@@ -7,8 +7,9 @@ from typing import Any
 from typer.testing import CliRunner, Result
 
 from kubecast.cli import app
-from kubecast.config import load_settings, validate
-from kubecast.schedules import ConnectionSettings
+from kubecast.config.schedules import ConnectionSettings
+from kubecast.config.validation import validate
+from kubecast.settings.loading import load_settings
 from pipelines.running.client import Client
 from pipelines.running.connection import connect
 from tests.kfp_api import KfpApi

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from kubecast.config import AllSettings, TrainingSettings, load_settings
+from kubecast.config.training import TrainingSettings
 from kubecast.errors import KubecastError
+from kubecast.settings.loading import AllSettings, load_settings
 from kubecast.steps.batch import read_batch
 from pipelines.compiling import compile_pipeline
 from pipelines.running.local import run_compiled

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kubecast.config.schedules import ConnectionSettings
 from kubecast.errors import (
     ClusterConflict,
     ClusterError,
@@ -17,7 +18,6 @@ from kubecast.errors import (
     ClusterUnreachable,
     ConfigError,
 )
-from kubecast.schedules import ConnectionSettings
 from pipelines.running.client import Client, ensure
 from pipelines.running.connection import IN_CLUSTER, connect
 from tests.kfp_api import Failure, KfpApi

@@ -9,8 +9,8 @@ from typing import Any
 import kfp_server_api
 import pytest
 
-from kubecast.config import load_settings
 from kubecast.errors import ClusterConflict, ClusterError, ClusterUnreachable, ConfigError
+from kubecast.settings.loading import load_settings
 from pipelines.running.scheduling import ATTEMPTS, Scheduler, Wanted, prepare
 from pipelines.running.submitting import Place, ensure_place, reference
 from tests.kfp_api import NOW, Failure, KfpApi

@@ -10,8 +10,8 @@ import yaml
 from rich.console import Console
 
 from kubecast.cli import run_view
-from kubecast.config import load_settings
 from kubecast.errors import ClusterError, ClusterNotFound, ClusterUnreachable, ConfigError
+from kubecast.settings.loading import load_settings
 from pipelines.running import following
 from pipelines.running.following import Follower, Progress, Task
 from pipelines.running.parameters import check_values, read_assignments

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from kubecast.config import AllSettings, load_settings
 from kubecast.errors import ConfigError
+from kubecast.settings.loading import AllSettings, load_settings
 from pipelines.running.gpu import NODES, check_gpu_nodes
 from tests.kfp_api import KfpApi
 from tests.kubernetes_api import KubernetesApi

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from kubecast.config import load_settings
-from kubecast.schedules import Mode
+from kubecast.config.schedules import Mode
+from kubecast.settings.loading import load_settings
 from pipelines.compiling import compile_pipeline
 from tests.workflow_size import finished_bytes
 from tests.workflow_spec import EXIT

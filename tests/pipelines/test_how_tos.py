@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kubecast.config import load_settings
+from kubecast.settings.loading import load_settings
 from kubecast.storage.bucket import ObjectStore
 from pipelines.running import following
 from tests.kfp_api import KfpApi

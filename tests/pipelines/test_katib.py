@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from kubecast.config import load_settings
 from kubecast.errors import ClusterForbidden, ConfigError
+from kubecast.settings.loading import load_settings
 from pipelines.running.katib import orphans, refuse_early_stopping
 from tests.kubernetes_api import KubernetesApi
 

@@ -9,9 +9,9 @@ import pytest
 from kfp import compiler, dsl
 
 from components import images
-from kubecast.config import AllSettings, load_settings
 from kubecast.errors import ConfigError, DataError, KubecastError, NotFound
 from kubecast.registry import Registry
+from kubecast.settings.loading import AllSettings, load_settings
 from pipelines.running.local import Progress, _collect, _error, _Reader, main, run_compiled, run_locally
 from tests.conftest import hourly
 

@@ -13,12 +13,13 @@ import pytest
 import yaml
 from kubernetes.utils.quantity import parse_quantity
 
-from kubecast.cluster import ClusterSettings, SearchVariables, TaskSettings, TrialPod
-from kubecast.config import OptimizationSettings, load_settings
-from kubecast.schedules import Mode
+from kubecast.config.cluster import ClusterSettings, SearchVariables, TaskSettings, TrialPod
+from kubecast.config.schedules import Mode
+from kubecast.config.training import OptimizationSettings
+from kubecast.settings.loading import load_settings
+from kubecast.settings.search import SearchSettings
 from kubecast.tuning.katib import Plan
 from kubecast.tuning.katib.manifest import job
-from kubecast.tuning.spaces import SearchSettings
 from pipelines.compiling import compile_pipeline
 from pipelines.running.connection import POD_TOKEN
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from kubecast.config import load_settings
+from kubecast.config.schedules import Mode
 from kubecast.errors import ConfigError
-from kubecast.schedules import Mode
+from kubecast.settings.loading import load_settings
 from pipelines.compiling import compile_pipeline
 from pipelines.pods import SHARED_MEMORY, label_of, trial_pod
 

@@ -10,15 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from kubecast.config import (
-    SECTIONS,
-    AllSettings,
-    PipelineSettings,
-    TrainingSettings,
-    load_settings,
-    parse_settings,
-)
+from kubecast.config.training import TrainingSettings
+from kubecast.config.validation import parse_settings
 from kubecast.errors import ConfigError
+from kubecast.settings.loading import SECTIONS, AllSettings, load_settings
+from kubecast.settings.pipeline import PipelineSettings
 from pipelines.compiling import MAX_BYTES, compile_pipeline
 from tests.pipelines.graphs import graphs, named, upstream
 

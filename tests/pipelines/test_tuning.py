@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from components import images
-from kubecast.config import load_settings
+from kubecast.config.schedules import Mode
 from kubecast.errors import ConfigError
-from kubecast.schedules import Mode
+from kubecast.settings.loading import load_settings
 from pipelines.compiling import compile_pipeline
 from pipelines.running.local import run_locally
 from tests.e2e.runs import kubecast

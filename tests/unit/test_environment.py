@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from kubecast.cluster import ClusterSettings
-from kubecast.config import load_settings
+from kubecast.config.cluster import ClusterSettings
 from kubecast.environment import OWN
 from kubecast.errors import ConfigError
 from kubecast.logs import RUN_VARIABLE, TASK_VARIABLE
+from kubecast.settings.loading import load_settings
 from kubecast.steps.notify import URL_VARIABLE
 from kubecast.tuning import trial
 

@@ -3,8 +3,8 @@
 from functools import cached_property
 from typing import Any
 
-from kubecast.config import AllSettings
 from kubecast.errors import ClusterError, ClusterForbidden, ClusterNotFound, ConfigError, KubecastError
+from kubecast.settings.loading import AllSettings
 from pipelines.running.client import Client, Health
 from pipelines.running.connection import connect
 from pipelines.running.defaults import account_of, namespace_of

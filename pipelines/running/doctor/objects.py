@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from kubecast.cluster import ClusterSettings
+from kubecast.config.cluster import ClusterSettings
 from pipelines.running.defaults import APPLY, LEVEL, PIPELINE_ACCOUNT
 from pipelines.running.doctor.context import Context
 from pipelines.running.doctor.findings import Finding, NotKnown, missing, not_known, ok

@@ -7,8 +7,9 @@ from typing import Any, get_args
 
 from kubernetes.utils.quantity import parse_quantity
 
-from kubecast.cluster import TaskSettings
-from kubecast.config import AllSettings, ModelKind
+from kubecast.config.cluster import TaskSettings
+from kubecast.settings.loading import AllSettings
+from kubecast.settings.pipeline import ModelKind
 from pipelines.running.doctor.context import Context
 from pipelines.running.doctor.findings import Finding, missing, not_known, ok
 

@@ -2,8 +2,8 @@
 
 import re
 
+from kubecast.config.schedules import TOKEN_VARIABLE
 from kubecast.errors import ClusterForbidden, ClusterUnreachable, ConfigError, KubecastError
-from kubecast.schedules import TOKEN_VARIABLE
 from pipelines.running.defaults import KFP_NAMESPACE
 from pipelines.running.doctor.context import Context
 from pipelines.running.doctor.findings import Finding, missing, not_known, ok

@@ -18,13 +18,13 @@ from kubecast.cli import cluster, doctor, models
 from kubecast.cli.cluster import ConfigDir, Overrides
 from kubecast.cli.console import Json, print_json, print_table
 from kubecast.cli.models import RegistryUrl
+from kubecast.config.schedules import Mode
 from kubecast.errors import ConfigError, KubecastError
-from kubecast.schedules import Mode
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kubecast.config import AllSettings
+    from kubecast.settings.loading import AllSettings
 
 app = typer.Typer(
     help="Train, stack, judge and publish time-series forecasting models.",
@@ -282,7 +282,7 @@ def trial(
     Everything but the parameters is JSON in the environment variable KUBECAST_TRIAL. Prints objective=NUMBER
     after every epoch and block of rows.
     """
-    from kubecast.tuning.trial import run_trial
+    from kubecast.steps.trial import run_trial
 
     run_trial(parameters)
 
@@ -306,7 +306,8 @@ def _settings(
     models: str = "",
 ) -> "AllSettings":
     """Every settings file, with the command's own options on top."""
-    from kubecast.config import load_settings, with_scalars
+    from kubecast.config.training import with_scalars
+    from kubecast.settings.loading import load_settings
 
     chosen = [f"pipeline.models=[{models}]"] if models else []
     settings = load_settings(config, [*(overrides or []), *chosen])

@@ -13,7 +13,7 @@ from kubecast.cli.console import Json, print_json, print_table
 from kubecast.errors import ClusterError
 
 if TYPE_CHECKING:
-    from kubecast.config import AllSettings
+    from kubecast.settings.loading import AllSettings
     from pipelines.running.client import Client
     from pipelines.running.following import Progress
     from pipelines.running.scheduling import Change, Scheduler
@@ -302,8 +302,9 @@ def connected_settings(
     context: str = "",
 ) -> "AllSettings":
     """The settings files, with the options that say how the cluster is reached on top."""
-    from kubecast.config import load_settings, validate
-    from kubecast.schedules import ConnectionSettings
+    from kubecast.config.schedules import ConnectionSettings
+    from kubecast.config.validation import validate
+    from kubecast.settings.loading import load_settings
 
     settings = load_settings(config, overrides or [])
     options = {

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from kubecast.config import TrainingSettings
+from kubecast.config.training import TrainingSettings
 from kubecast.data.panel import Finding
 from kubecast.data.timestamps import parse_timestamps
 from kubecast.errors import DataError

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.tseries.offsets import Tick
 
-from kubecast.config import TrainingSettings
+from kubecast.config.training import TrainingSettings
 from kubecast.data.columns import Notes, listed, read_future, read_rows
 from kubecast.data.grid import complete_grid, find_frequency, offset_of, season_lengths
 from kubecast.data.panel import Cutoffs, DataReport, Panel, PanelSpec

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kubecast.config import DataSettings, ValidationSettings
+from kubecast.config.training import DataSettings, ValidationSettings
 from kubecast.errors import DataError
 
 

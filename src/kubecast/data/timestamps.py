@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kubecast.config import TrainingSettings
+from kubecast.config.training import TrainingSettings
 from kubecast.errors import ConfigError, DataError
 
 Where = Callable[[NDArray[np.bool_]], str]

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from scipy import special
 
-from kubecast.config import EnsembleSettings
 from kubecast.data.panel import KEYS, Cutoffs, Panel
 from kubecast.data.splits import series_scales
+from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.errors import ConfigError, IntegrityError, ModelError
 from kubecast.models import PER_SERIES, known_kinds, load_forecaster
 from kubecast.models.base import Forecaster

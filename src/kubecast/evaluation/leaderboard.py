@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 import pandas as pd
 from pydantic import Field, ValidationError
 
-from kubecast.config import PromotionSettings
+from kubecast.config.training import PromotionSettings
 from kubecast.data.panel import DataReport, Panel, PanelSpec, Part
 from kubecast.ensemble.stacking import SEASONAL_NAIVE, StackRecipe
 from kubecast.ensemble.summary import Weighed, weighed

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from kubecast.config import PromotionSettings
+from kubecast.config.training import PromotionSettings
 from kubecast.data.panel import KEYS, Panel
 from kubecast.errors import DataError
 from kubecast.scoring.metrics import ENSEMBLE, intervals, quantile_column, scorable, series_metrics

@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
-from kubecast.config import ModelSettings
+from kubecast.config.model import ModelSettings
 from kubecast.models.base import Forecaster, Trainer
 
 # Module, trainer, forecaster. A fifth model is one more line here.

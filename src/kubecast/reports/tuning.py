@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kubecast.config import TuningSettings
+from kubecast.config.base import Settings
 from kubecast.reports.charts import study_charts
 from kubecast.reports.page import template
-from kubecast.settings import Settings
+from kubecast.settings.pipeline import TuningSettings
 from kubecast.tuning.study import URL_VARIABLE, Outcome, Search, Study
 
 SHOWN = 50  # trials in the table, the best first

@@ -12,16 +12,10 @@ from typing import Any, NamedTuple, get_args
 
 import pandas as pd
 
-from kubecast.config import (
-    MACHINE,
-    SECTIONS,
-    ModelKind,
-    PipelineSettings,
-    TrainingSettings,
-    parse_settings,
-    validate,
-    with_scalars,
-)
+from kubecast.config.model import MACHINE
+from kubecast.config.search import check_space
+from kubecast.config.training import TrainingSettings, with_scalars
+from kubecast.config.validation import parse_settings, validate
 from kubecast.data.files import digest_of, read_data
 from kubecast.data.panel import Panel
 from kubecast.data.preparation import build_panel, newest_time
@@ -29,9 +23,11 @@ from kubecast.data.timestamps import parse_time
 from kubecast.errors import ConfigError, RegistryError, StoreError
 from kubecast.logs import step
 from kubecast.registry import CHAMPION, Registry
+from kubecast.settings.loading import SECTIONS
+from kubecast.settings.pipeline import ModelKind, PipelineSettings
+from kubecast.settings.search import SearchSettings
 from kubecast.steps.run_settings import RunSettings, SearchPlan, section
 from kubecast.steps.schedule_time import resolve_as_of
-from kubecast.tuning.spaces import SearchSettings, check_space
 
 SCALARS = ("horizon", "frequency", "season_lengths")  # parameters that go over the training settings
 

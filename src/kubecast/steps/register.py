@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from kubecast.config import EnsembleSettings, TrainingSettings
+from kubecast.config.training import TrainingSettings
 from kubecast.data.panel import KEYS, Panel, read_parquet
 from kubecast.ensemble.bundle import Contract, with_naive, write_bundle
+from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.stacking import StackRecipe, combine, own_scales
 from kubecast.errors import Conflict
 from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation

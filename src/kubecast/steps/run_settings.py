@@ -8,16 +8,12 @@ from typing import Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from kubecast.config import (
-    SECTIONS,
-    AllSettings,
-    ModelKind,
-    TrainingSettings,
-    TuningSettings,
-    validate,
-)
+from kubecast.config.base import Settings
+from kubecast.config.training import TrainingSettings
+from kubecast.config.validation import validate
 from kubecast.errors import ConfigError, IntegrityError
-from kubecast.settings import Settings
+from kubecast.settings.loading import SECTIONS, AllSettings
+from kubecast.settings.pipeline import ModelKind, TuningSettings
 
 RUN = "run.json"
 KINDS = (*get_args(ModelKind), "ensemble")

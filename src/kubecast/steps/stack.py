@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from kubecast.config import EnsembleSettings, parse_settings
+from kubecast.config.validation import parse_settings
 from kubecast.data.panel import KEYS, Cutoffs, Panel, read_parquet
 from kubecast.ensemble.bundle import naive_members, with_naive
+from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.stacking import StackRecipe, stack
 from kubecast.ensemble.summary import Weighed, weighed
 from kubecast.logs import step

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from kubecast.config import SECTIONS, ModelSettings, parse_settings, validate
+from kubecast.config.model import ModelSettings
+from kubecast.config.validation import parse_settings, validate
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import ModelError
 from kubecast.logs import bind, step
@@ -32,6 +33,7 @@ from kubecast.models.artifact import (
 from kubecast.models.base import FitLog, FitPlan, Forecaster, deadline_after
 from kubecast.reports.training import Fitted, render_training, render_unexplained
 from kubecast.resources import Usage, watched
+from kubecast.settings.loading import SECTIONS
 from kubecast.steps.checkpoint import checkpoints
 from kubecast.steps.progress import reporter
 from kubecast.steps.run_settings import RunSettings

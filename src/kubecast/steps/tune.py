@@ -18,24 +18,22 @@ from typing import Self
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from kubecast.config import (
-    SECTIONS,
-    ModelSettings,
-    OptimizationSettings,
-    TuningSettings,
-    parse_settings,
-)
+from kubecast.config.model import ModelSettings
+from kubecast.config.training import OptimizationSettings
+from kubecast.config.validation import parse_settings
 from kubecast.data.panel import Panel
 from kubecast.errors import ModelError
 from kubecast.logs import bind, step
 from kubecast.models.base import ignore
 from kubecast.reports.tuning import render_tuning
+from kubecast.settings.loading import SECTIONS
+from kubecast.settings.pipeline import TuningSettings
+from kubecast.settings.search import SearchSettings
 from kubecast.steps.checkpoint import checkpoints
 from kubecast.steps.progress import tell_progress
 from kubecast.steps.run_settings import THE_RUNS, RunSettings, SearchPlan
 from kubecast.tuning.ensemble import make_objective
 from kubecast.tuning.objective import Objective
-from kubecast.tuning.spaces import SearchSettings
 from kubecast.tuning.study import Outcome, Search, Study, database, journal
 
 _LOG = logging.getLogger("kubecast.steps.tune")  # a worker's process runs it as __main__

@@ -9,18 +9,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kubecast.cluster import TrialPod
-from kubecast.config import TuningSettings, parse_settings
+from kubecast.config.cluster import TrialPod
+from kubecast.config.validation import parse_settings
 from kubecast.data.panel import Panel
 from kubecast.environment import WORKFLOW_VARIABLE
 from kubecast.errors import ModelError
 from kubecast.logs import RUN_VARIABLE, bind, step
+from kubecast.settings.pipeline import TuningSettings
+from kubecast.settings.search import SearchSettings
 from kubecast.steps.progress import tell_progress
 from kubecast.steps.run_settings import RunSettings
 from kubecast.steps.tune import Request
 from kubecast.tuning.katib import Plan, Running, connect, deleted_when_stopped
 from kubecast.tuning.objective import training_folds
-from kubecast.tuning.spaces import SearchSettings
 
 _LOG = logging.getLogger(__name__)
 

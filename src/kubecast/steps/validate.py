@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kubecast.config import TrainingSettings
+from kubecast.config.training import TrainingSettings
 from kubecast.data.files import read_data
 from kubecast.data.panel import Panel
 from kubecast.data.preparation import build_panel, required_horizon

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from kubecast.config import EnsembleSettings, ModelSettings
+from kubecast.config.base import Settings
+from kubecast.config.model import ModelSettings
 from kubecast.data.panel import KEYS, Panel
 from kubecast.ensemble.bundle import naive_members, with_naive
+from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.stacking import stack
 from kubecast.errors import ModelError
 from kubecast.models import make_trainer
 from kubecast.models.base import FitPlan, deadline_after
-from kubecast.settings import Settings
 from kubecast.tuning.objective import ModelObjective, Objective, Report, training_folds
 
 _LOG = logging.getLogger(__name__)

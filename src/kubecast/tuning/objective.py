@@ -15,7 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kubecast.config import ModelSettings, ValidationSettings
+from kubecast.config.model import ModelSettings
+from kubecast.config.training import ValidationSettings
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.data.splits import stride_of
 from kubecast.errors import ModelError

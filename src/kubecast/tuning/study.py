@@ -26,14 +26,14 @@ from pydantic import Field, JsonValue
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from kubecast.config import OptimizationSettings
+from kubecast.config.base import Settings
+from kubecast.config.search import Space, parameters_of, parse_parameters, with_parameters
+from kubecast.config.training import OptimizationSettings
 from kubecast.errors import ConfigError, ModelError
 from kubecast.models.base import ignore
 from kubecast.scoring.significance import FiniteJson
-from kubecast.settings import Settings
 from kubecast.tuning.database import connect, database_errors
 from kubecast.tuning.objective import Objective, Report
-from kubecast.tuning.spaces import Space, parameters_of, parse_parameters, with_parameters
 
 URL_VARIABLE = "KUBECAST_OPTUNA_URL"
 HEARTBEAT = 20  # seconds between a worker's signs of life; after three without one its trial is tried again

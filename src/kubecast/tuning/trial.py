@@ -1,30 +1,15 @@
-"""One trial of a Katib experiment: ``kubecast trial NAME=VALUE …``.
+"""What one trial of a Katib experiment is given, and the name of what Katib reads from it.
 
-Katib gives a trial its parameters as words and reads ``objective=<number>`` from its output; everything else
-is in the environment variable ``KUBECAST_TRIAL``, since its pod has no launcher that hands over artifacts.
+Its parameters are words; everything else is in the environment variable ``KUBECAST_TRIAL``, since its pod has
+no launcher that hands over artifacts.
 """
 
-import math
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
-from typing import Any
 
 from pydantic import Field, JsonValue
 
-from kubecast.config import SECTIONS, parse_settings, validate
-from kubecast.data.panel import Panel
-from kubecast.errors import ConfigError, DataError, ModelError, TuningError
-from kubecast.logs import bind, step
-from kubecast.settings import PositiveFloat, Settings
-from kubecast.storage.store import open_store
-from kubecast.tuning.ensemble import make_objective
-from kubecast.tuning.heartbeat import ending_without, format_time, utc_now
-from kubecast.tuning.objective import Objective
-from kubecast.tuning.spaces import Space, parse_parameters, with_parameters
+from kubecast.config.base import PositiveFloat, Settings
+from kubecast.config.search import Space
 
 VARIABLE = "KUBECAST_TRIAL"
 METRIC = "objective"
@@ -66,93 +51,3 @@ class Trial(Settings):
     until: PositiveFloat | None = Field(
         default=None, description="when its search ends, in seconds since 1970; default: no end but the limit"
     )
-
-
-@step
-def run_trial(words: Iterable[str], now: Callable[[], datetime] = utc_now) -> float:
-    """Score one set of parameters, printing ``objective=`` after every epoch and block.
-
-    Its fits end with the search, and the process itself where nobody waits for the search any more.
-
-    Args:
-        words: ``NAME=VALUE``, one for each parameter of the space.
-        now: Tells the time, with its zone.
-
-    Raises:
-        ConfigError: A word or the variable is wrong.
-        TuningError: The search is over, or nobody waits for it.
-        ModelError: The model cannot be fitted, or its error is not finite.
-    """
-    trial = parse_settings(Trial, os.environ.get(VARIABLE, ""), VARIABLE)
-    if trial.kind not in SECTIONS:
-        raise ConfigError(f"{VARIABLE}: kind {trial.kind!r}; allowed: {', '.join(SECTIONS)}")
-    bind(model=trial.kind)
-    base = validate(SECTIONS[trial.kind], trial.settings, f"{VARIABLE}: settings")
-    settings = with_parameters(base, trial.search, parse_parameters(trial.search, _parameters(words)))
-    trial.store.export()
-    with ending_without(Path(trial.heartbeat) if trial.heartbeat else None, now):
-        error = _error(trial, base, settings, now)
-    if not math.isfinite(error):
-        raise ModelError(f"{trial.kind}: the error is {error}; allowed: a finite number")
-    _tell(error)
-    return error
-
-
-def _error(trial: Trial, base: Settings, settings: Settings, now: Callable[[], datetime]) -> float:
-    with _local(trial.panel) as folder:
-        objective = _objective(trial, Panel.load(folder), base, _limit(trial, now()))
-    return objective.error(settings, trial.seed, lambda _, value: _tell(value))
-
-
-def _limit(trial: Trial, now: datetime) -> float:
-    """Seconds that its fits may take: no more than the search has left."""
-    if trial.until is None:
-        return trial.limit
-    left = trial.until - now.timestamp()
-    if left <= 0:
-        end = format_time(datetime.fromtimestamp(trial.until, UTC))
-        raise TuningError(f"the search of this trial ended at {end}: training.optimization.timeout")
-    return min(trial.limit, left)
-
-
-def _tell(value: float) -> None:
-    """Katib's collector knows no NaN: a value that is none is not told."""
-    if math.isfinite(value):
-        print(f"{METRIC}={value:.10g}", flush=True)
-
-
-def _parameters(words: Iterable[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals or name in found:
-            raise ConfigError(f"trial: {word!r}; allowed: NAME=VALUE, each name once")
-        found[name] = value
-    return found
-
-
-def _objective(trial: Trial, panel: Panel, base: Settings, limit: float) -> Objective:
-    members: dict[str, Any] = {
-        kind: validate(SECTIONS[kind], settings, f"{VARIABLE}: members.{kind}")
-        for kind, settings in trial.members.items()
-    }
-    return make_objective(panel, trial.kind, base, members, trial.folds, limit)
-
-
-@contextmanager
-def _local(panel: str) -> Iterator[Path]:
-    """The panel's folder on this machine; one behind a URL is fetched."""
-    if "://" not in panel:
-        yield Path(panel)
-        return
-    store = open_store(panel)
-    with TemporaryDirectory() as folder:
-        for path in store.sizes(""):
-            parts = PurePosixPath(path).parts
-            if ".." in parts or PurePosixPath(path).is_absolute():
-                raise DataError(f"{store.url}: {path!r} is no file of a panel")
-            file = Path(folder).joinpath(*parts)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with file.open("wb") as target:
-                target.writelines(store.stream(path))
-        yield Path(folder)

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from kubecast.config import AllSettings, load_settings
+from kubecast.settings.loading import AllSettings, load_settings
 from pipelines.running.doctor import Context, Line, examine
 
 ROOT = Path(__file__).parents[3]

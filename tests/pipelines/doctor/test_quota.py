@@ -2,7 +2,7 @@
 
 import pytest
 
-from kubecast.config import load_settings
+from kubecast.settings.loading import load_settings
 from pipelines.running.doctor.quota import parallel_tasks
 from tests.kubernetes_api import KubernetesApi
 from tests.pipelines.doctor.clusters import CORE, KATIB, Examine

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.config import AllSettings, load_settings
 from kubecast.data.files import read_data
 from kubecast.data.panel import Panel
 from kubecast.data.preparation import build_panel, history_panel
 from kubecast.errors import ConfigError, DataError, InputError, InvalidName
 from kubecast.names import check_name
+from kubecast.settings.loading import AllSettings, load_settings
 from tests.conftest import WITH_COVARIATES, hourly, small_settings
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]

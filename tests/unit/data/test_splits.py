@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.config import DataSettings, ValidationSettings
+from kubecast.config.training import DataSettings, ValidationSettings
 from kubecast.data.splits import origin_steps, plan_parts, scales, series_scales, smallest_length, stride_of
 from kubecast.errors import DataError
 

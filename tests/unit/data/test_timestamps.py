@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.config import TrainingSettings
+from kubecast.config.training import TrainingSettings
 from kubecast.data.timestamps import Timestamps, parse_time, parse_timestamps
 from kubecast.errors import ConfigError, DataError
 

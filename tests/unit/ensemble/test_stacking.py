@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.config import EnsembleSettings
 from kubecast.data.panel import Cutoffs, Panel
+from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.stacking import (
     MAX_ROWS,
     Ensemble,

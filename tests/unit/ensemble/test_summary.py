@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from kubecast.config import EnsembleSettings
+from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.stacking import StackRecipe, stack
 from kubecast.ensemble.summary import weighed
 from kubecast.reports.stacking import render_stacking

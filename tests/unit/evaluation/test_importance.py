@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.config import CatBoostSettings
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.evaluation import importance
 from kubecast.evaluation.importance import importance_of, permutation_importance
 from kubecast.models import make_trainer
 from kubecast.models.base import FitPlan
+from kubecast.models.catboost.settings import CatBoostSettings
 from kubecast.models.seasonal_naive import SeasonalNaive
 from tests.conftest import WITH_COVARIATES, hourly
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.config import EnsembleSettings
 from kubecast.data.panel import Panel, PanelSpec
+from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.stacking import stack
 from kubecast.evaluation.leaderboard import Evaluation, evaluate
 from kubecast.scoring.metrics import ENSEMBLE

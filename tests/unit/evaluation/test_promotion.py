@@ -5,8 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.config import ConfigError, PromotionSettings, TrainingSettings, validate
-from kubecast.errors import DataError
+from kubecast.config.training import PromotionSettings, TrainingSettings
+from kubecast.config.validation import validate
+from kubecast.errors import ConfigError, DataError
 from kubecast.evaluation.promotion import Champion, Check, Decision, compare, decide
 from kubecast.scoring.metrics import ENSEMBLE
 from kubecast.scoring.significance import common_origins, paired_difference

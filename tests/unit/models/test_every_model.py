@@ -7,11 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.config import ArimaSettings, CatBoostSettings, LstmSettings, ModelSettings, TransformerSettings
+from kubecast.config.model import ModelSettings
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.data.preparation import build_panel
 from kubecast.models import load_forecaster, make_trainer
+from kubecast.models.arima.settings import ArimaSettings
 from kubecast.models.base import FitPlan, Forecaster
+from kubecast.models.catboost.settings import CatBoostSettings
+from kubecast.models.neural.settings import LstmSettings, TransformerSettings
 from kubecast.models.seasonal_naive import SeasonalNaive
 from tests.conftest import WITH_COVARIATES, hourly, small_settings
 

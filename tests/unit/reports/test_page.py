@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.config import EnsembleSettings
 from kubecast.data.panel import DataReport, Finding, Panel
+from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.stacking import stack
 from kubecast.evaluation.history import EarlierVersion
 from kubecast.evaluation.leaderboard import Evaluation, evaluate

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.config import CatBoostSettings, LstmSettings, PipelineSettings
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.ensemble.bundle import Bundle
 from kubecast.errors import (
@@ -31,7 +30,10 @@ from kubecast.evaluation.promotion import Decision
 from kubecast.models import make_trainer
 from kubecast.models.artifact import FORECASTS, keep_judged, read_card, write_model
 from kubecast.models.base import FitPlan
+from kubecast.models.catboost.settings import CatBoostSettings
+from kubecast.models.neural.settings import LstmSettings
 from kubecast.registry import Registry
+from kubecast.settings.pipeline import PipelineSettings
 from kubecast.steps.champion import forecast_champion, forecast_unseen, read_champion, read_earlier
 from kubecast.steps.prepare import Resolved, resolve_inputs
 from kubecast.steps.run_settings import RUN, RunSettings, SearchPlan

@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kubecast.config import LstmSettings
 from kubecast.errors import ModelError
 from kubecast.models.artifact import FORECASTS
+from kubecast.models.neural.settings import LstmSettings
 from kubecast.steps import checkpoint as module
 from kubecast.steps.checkpoint import checkpoints
 from kubecast.steps.train import train_model

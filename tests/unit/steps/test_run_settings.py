@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
-from kubecast.config import AllSettings, CatBoostSettings, LstmSettings, TrainingSettings, load_settings
+from kubecast.config.training import TrainingSettings
 from kubecast.errors import ConfigError, IntegrityError
 from kubecast.models.artifact import FORECASTS, judged_model, read_card
+from kubecast.models.catboost.settings import CatBoostSettings
+from kubecast.models.neural.settings import LstmSettings
+from kubecast.settings.loading import AllSettings, load_settings
 from kubecast.steps.run_settings import KINDS, RUN, RunSettings, SearchPlan
 from kubecast.steps.train import train_model
 from tests.conftest import hourly

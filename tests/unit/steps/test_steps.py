@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.config import AllSettings, CatBoostSettings, PipelineSettings, TrainingSettings
+from kubecast.config.training import TrainingSettings
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.ensemble.bundle import Bundle, mase
 from kubecast.errors import ConfigError, DataError, InputError, IntegrityError, ModelError
@@ -19,8 +19,11 @@ from kubecast.evaluation.convergence import convergence
 from kubecast.models import make_trainer
 from kubecast.models.artifact import FORECASTS, judged_model, read_card, read_status
 from kubecast.models.base import FitLog, Forecaster
+from kubecast.models.catboost.settings import CatBoostSettings
 from kubecast.registry import Registry
 from kubecast.reports.training import REFUSED, REPEATED
+from kubecast.settings.loading import AllSettings
+from kubecast.settings.pipeline import PipelineSettings
 from kubecast.steps import train as training_step
 from kubecast.steps.evaluate import evaluate_models
 from kubecast.steps.prepare import Resolved, describe, prepare_data, resolve_inputs

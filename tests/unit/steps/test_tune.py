@@ -13,17 +13,18 @@ import pandas as pd
 import pytest
 from optuna.storages import BaseStorage, RDBStorage
 
-from kubecast.config import CatBoostSettings, TuningSettings
 from kubecast.data.panel import Panel
 from kubecast.errors import ConfigError, ModelError
+from kubecast.models.catboost.settings import CatBoostSettings
 from kubecast.reports.tuning import render_tuning
+from kubecast.settings.pipeline import TuningSettings
+from kubecast.settings.search import SearchSettings
 from kubecast.steps import tune
 from kubecast.steps.run_settings import THE_RUNS, RunSettings, SearchPlan
 from kubecast.steps.tune import Request, choose_settings, outcome_metrics, run_worker, tune_model
 from kubecast.steps.tune_katib import tune_katib
 from kubecast.tuning import objective
 from kubecast.tuning.objective import ModelObjective
-from kubecast.tuning.spaces import SearchSettings
 from kubecast.tuning.study import Outcome
 from tests.conftest import hourly
 from tests.unit.steps.test_steps import panel_with, prepare

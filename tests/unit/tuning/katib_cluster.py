@@ -8,11 +8,11 @@ from typing import Any
 from kmock import KubernetesEmulator, resource
 from kubernetes import client
 
-from kubecast.cluster import AcceleratedTask, SecretVariables, TrialPod
-from kubecast.config import OptimizationSettings
+from kubecast.config.cluster import AcceleratedTask, SecretVariables, TrialPod
+from kubecast.config.training import OptimizationSettings
+from kubecast.settings.search import SearchSettings
 from kubecast.tuning.katib import Plan, Running
 from kubecast.tuning.katib.blocking import TRIAL_LABEL
-from kubecast.tuning.spaces import SearchSettings
 
 EXPERIMENTS = resource("kubeflow.org", "v1beta1", "experiments")
 TRIALS = resource("kubeflow.org", "v1beta1", "trials")

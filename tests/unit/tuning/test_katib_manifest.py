@@ -12,10 +12,10 @@ import pytest
 from kubeflow_katib_api import models
 from kubernetes import client
 
-from kubecast.cluster import AcceleratedTask, Affinity
+from kubecast.config.cluster import AcceleratedTask, Affinity
+from kubecast.settings.search import SearchSettings
 from kubecast.tuning.heartbeat import CONFIG_MAP
 from kubecast.tuning.katib.manifest import command, experiment
-from kubecast.tuning.spaces import SearchSettings
 from pipelines.pods import SHARED_MEMORY
 from tests.unit.tuning.katib_cluster import NAME, plan
 

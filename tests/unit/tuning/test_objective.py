@@ -7,11 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.config import CatBoostSettings, EnsembleSettings, LstmSettings, ModelSettings
+from kubecast.config.model import ModelSettings
 from kubecast.data.panel import Panel
+from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.errors import ModelError
 from kubecast.models import make_trainer
 from kubecast.models.base import FitPlan
+from kubecast.models.catboost.settings import CatBoostSettings
+from kubecast.models.neural.settings import LstmSettings
 from kubecast.scoring.metrics import scorable
 from kubecast.tuning.ensemble import EnsembleObjective
 from kubecast.tuning.objective import ModelObjective, training_folds

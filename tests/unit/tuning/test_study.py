@@ -11,13 +11,15 @@ import pytest
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import TrialState
 
-from kubecast.config import CatBoostSettings, LstmSettings, OptimizationSettings
+from kubecast.config.training import OptimizationSettings
 from kubecast.data.panel import Panel
 from kubecast.errors import ConfigError, ModelError, TuningError
+from kubecast.models.catboost.settings import CatBoostSettings
+from kubecast.models.neural.settings import LstmSettings
+from kubecast.settings.search import SearchSettings
 from kubecast.tuning import study as studies
 from kubecast.tuning.database import connect
 from kubecast.tuning.objective import ModelObjective, Report
-from kubecast.tuning.spaces import SearchSettings
 from kubecast.tuning.study import URL_VARIABLE, MedianAtStep, Search, Study, database, journal
 from tests.conftest import hourly
 

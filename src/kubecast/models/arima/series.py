@@ -9,7 +9,6 @@ from typing import Any, Literal, NamedTuple, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from kubecast.config import ArimaSettings
 from kubecast.errors import ModelError
 from kubecast.models.arima.css import Limits, Orders, count_differences, fit_css, search_css
 from kubecast.models.arima.filter import (
@@ -25,6 +24,7 @@ from kubecast.models.arima.filter import (
     regress,
     season_profile,
 )
+from kubecast.models.arima.settings import ArimaSettings
 from kubecast.models.averaging import inverse_error_weights
 
 MIN_ROWS = 20  # fewer do not tell one order from another

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 from threadpoolctl import threadpool_limits
 
-from kubecast.config import ArimaSettings
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import ConfigError, DataError, ModelError
 from kubecast.models.arima.filter import Arima, Floats, Ints, fourier
@@ -38,6 +37,7 @@ from kubecast.models.arima.series import (
     fit_series,
     forecast_series,
 )
+from kubecast.models.arima.settings import ArimaSettings
 from kubecast.models.base import FitLog, FitPlan, Forecaster, Trainer
 from kubecast.models.seasonal_naive import forecast_frame, seasonal_naive
 

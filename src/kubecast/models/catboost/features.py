@@ -18,8 +18,8 @@ from mlforecast.target_transforms import Differences
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from kubecast.config import CatBoostSettings
 from kubecast.data.panel import Cutoffs, Panel
+from kubecast.models.catboost.settings import CatBoostSettings
 
 RECENT = 24  # newest steps that are features by default
 LARGEST_TARGET = 100.0  # mean changes; the first ones after a still start would outweigh all others

@@ -19,7 +19,6 @@ from catboost import CatBoostError, CatBoostRegressor
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kubecast.config import CatBoostSettings
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import IntegrityError, ModelError
 from kubecast.models.averaging import inverse_error_weights
@@ -32,6 +31,7 @@ from kubecast.models.catboost.features import (
     training_features,
     usable,
 )
+from kubecast.models.catboost.settings import CatBoostSettings
 from kubecast.models.seasonal_naive import forecast_frame, seasonal_naive
 
 _LOG = logging.getLogger(__name__)

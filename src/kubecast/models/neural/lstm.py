@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kubecast.config import LstmSettings
+from kubecast.models.neural.settings import LstmSettings
 from kubecast.models.neural.training import NeuralForecaster, NeuralTrainer, layers
 
 

@@ -25,12 +25,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kubecast.config import NeuralSettings
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.environment import ACCELERATORS_VARIABLE
 from kubecast.errors import IntegrityError, ModelError
 from kubecast.models.base import FitLog, FitPlan
 from kubecast.models.neural.keras_file import check_archive
+from kubecast.models.neural.settings import NeuralSettings
 from kubecast.models.neural.windows import Floats, Inputs, Rows, Windows, WindowSpec, fit_spec, window_origins
 from kubecast.models.seasonal_naive import forecast_frame, seasonal_naive
 

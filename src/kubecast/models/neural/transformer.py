@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from kubecast.config import TransformerSettings
+from kubecast.models.neural.settings import TransformerSettings
 from kubecast.models.neural.training import NeuralForecaster, NeuralTrainer, keras, layers
 
 

@@ -12,9 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
-from kubecast.config import NeuralSettings
 from kubecast.data.panel import Cutoffs, Panel, PanelSpec
 from kubecast.errors import DataError, ModelError
+from kubecast.models.neural.settings import NeuralSettings
 
 HARMONICS = 3  # of each season, in the calendar phase of an origin
 MAX_TARGET = 20.0  # in window scales; a nearly constant window would otherwise outweigh all others

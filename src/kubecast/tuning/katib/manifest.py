@@ -9,12 +9,12 @@ from typing import Any
 from kubeflow_katib_api import models
 from kubernetes import client
 
-from kubecast.cluster import Affinity, TaskSettings, TrialPod
-from kubecast.config import OptimizationSettings
+from kubecast.config.cluster import Affinity, TaskSettings, TrialPod
+from kubecast.config.search import Space
+from kubecast.config.training import OptimizationSettings
 from kubecast.environment import ACCELERATORS_VARIABLE
 from kubecast.logs import RUN_VARIABLE
 from kubecast.tuning.heartbeat import ANNOTATION, CONFIG_MAP, FILE, FOLDER, RUN_LABEL, format_time
-from kubecast.tuning.spaces import Space
 from kubecast.tuning.trial import METRIC, VARIABLE
 
 GROUP, VERSION = "kubeflow.org", "v1beta1"

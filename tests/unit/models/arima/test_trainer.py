@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from scipy.signal import lfilter
 from statsmodels.tsa.statespace.sarimax import SARIMAX
 
-from kubecast.config import ArimaSettings
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import ConfigError, DataError, ModelError
 from kubecast.models.arima import series
@@ -30,6 +29,7 @@ from kubecast.models.arima.filter import (
     season_profile,
 )
 from kubecast.models.arima.series import SeriesModel, forecast_series
+from kubecast.models.arima.settings import ArimaSettings
 from kubecast.models.arima.trainer import ArimaForecaster, ArimaTrainer
 from kubecast.models.base import FitPlan
 from kubecast.models.seasonal_naive import seasonal_naive

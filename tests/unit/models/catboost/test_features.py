@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.config import CatBoostSettings
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.data.preparation import build_panel
 from kubecast.models.catboost.features import (
@@ -18,6 +17,7 @@ from kubecast.models.catboost.features import (
     training_features,
     usable,
 )
+from kubecast.models.catboost.settings import CatBoostSettings
 from tests.conftest import WITH_COVARIATES, hourly, small_settings
 
 

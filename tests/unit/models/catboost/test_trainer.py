@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 from catboost import CatBoostError, CatBoostRegressor
 
-from kubecast.config import CatBoostSettings
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import IntegrityError, ModelError
 from kubecast.models.averaging import inverse_error_weights
 from kubecast.models.base import FitPlan
 from kubecast.models.catboost import trainer as module
+from kubecast.models.catboost.settings import CatBoostSettings
 from kubecast.models.catboost.trainer import CatBoostForecaster, CatBoostTrainer
 from kubecast.models.seasonal_naive import seasonal_naive
 from tests.conftest import hourly

@@ -8,9 +8,9 @@ from pathlib import Path
 import keras
 import pytest
 
-from kubecast.config import TransformerSettings
 from kubecast.errors import IntegrityError
 from kubecast.models.neural.keras_file import check_archive
+from kubecast.models.neural.settings import TransformerSettings
 from kubecast.models.neural.transformer import TransformerForecaster, TransformerTrainer
 from kubecast.models.neural.windows import WindowSpec
 

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.config import EarlyStopping, LstmSettings, TransformerSettings
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import DataError, IntegrityError, ModelError
 from kubecast.models.base import FitLog, FitPlan, deadline_after
 from kubecast.models.neural import training
 from kubecast.models.neural.lstm import LstmForecaster, LstmTrainer
+from kubecast.models.neural.settings import EarlyStopping, LstmSettings, TransformerSettings
 from kubecast.models.neural.training import _ridge, keras
 from kubecast.models.neural.transformer import TransformerTrainer
 from kubecast.models.seasonal_naive import SeasonalNaive

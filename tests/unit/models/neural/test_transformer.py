@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from kubecast.config import TransformerSettings
+from kubecast.models.neural.settings import TransformerSettings
 from kubecast.models.neural.transformer import PositionalEncoding, TransformerTrainer
 from kubecast.models.neural.windows import WindowSpec
 

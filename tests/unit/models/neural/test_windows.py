@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.config import LstmSettings
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import DataError, ModelError
+from kubecast.models.neural.settings import LstmSettings
 from kubecast.models.neural.windows import (
     Windows,
     WindowSpec,

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from kubecast.config import load_settings, validate
+from kubecast.config.schedules import ConnectionSettings, ScheduleSettings, six_fields
+from kubecast.config.validation import validate
 from kubecast.errors import ConfigError
-from kubecast.schedules import ConnectionSettings, ScheduleSettings, six_fields
+from kubecast.settings.loading import load_settings
 
 
 def schedule(**changes: Any) -> ScheduleSettings:

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kubecast.cluster import ClusterSettings
-from kubecast.config import load_settings
+from kubecast.config.cluster import ClusterSettings
 from kubecast.errors import ConfigError
+from kubecast.settings.loading import load_settings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_networks_ask_for_an_accelerator_and_nothing_else_does() -> None:

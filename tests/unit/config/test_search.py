@@ -9,16 +9,11 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from kubecast.config import AllSettings, LstmSettings, TransformerSettings, load_settings
+from kubecast.config.search import Space, check_space, parameters_of, parse_parameters, with_parameters
 from kubecast.errors import ConfigError
-from kubecast.tuning.spaces import (
-    SearchSettings,
-    Space,
-    check_space,
-    parameters_of,
-    parse_parameters,
-    with_parameters,
-)
+from kubecast.models.neural.settings import LstmSettings, TransformerSettings
+from kubecast.settings.loading import AllSettings, load_settings
+from kubecast.settings.search import SearchSettings
 
 KINDS = list(SearchSettings.model_fields)
 MIXED = SearchSettings(

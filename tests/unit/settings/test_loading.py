@@ -7,20 +7,15 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from kubecast.config import (
-    SECTIONS,
-    AllSettings,
-    ArimaSettings,
-    LstmSettings,
-    TrainingSettings,
-    load_settings,
-    parse_settings,
-    parse_yaml,
-    with_scalars,
-)
+from kubecast.config.training import TrainingSettings, with_scalars
+from kubecast.config.validation import parse_settings
+from kubecast.config.yaml import parse_yaml
 from kubecast.errors import ConfigError
+from kubecast.models.arima.settings import ArimaSettings
+from kubecast.models.neural.settings import LstmSettings
+from kubecast.settings.loading import SECTIONS, AllSettings, load_settings
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[3] / "configs"
 
 SEED = """
 arima:

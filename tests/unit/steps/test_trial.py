@@ -12,13 +12,15 @@ from typing import Any
 
 import pytest
 
-from kubecast.config import CatBoostSettings, LstmSettings
 from kubecast.data.panel import Panel
 from kubecast.errors import ConfigError, DataError, ModelError, TuningError
+from kubecast.models.catboost.settings import CatBoostSettings
+from kubecast.models.neural.settings import LstmSettings
+from kubecast.settings.search import SearchSettings
+from kubecast.steps.trial import run_trial
 from kubecast.tuning.ensemble import make_objective
 from kubecast.tuning.objective import ModelObjective
-from kubecast.tuning.spaces import SearchSettings
-from kubecast.tuning.trial import ObjectStore, run_trial
+from kubecast.tuning.trial import ObjectStore
 
 KUBECAST = [sys.executable, "-c", "from kubecast.cli.app import main; main()"]
 # Katib 0.19, pkg/metricscollector: what its StdOut collector reads where no filter is given.
@@ -107,7 +109,7 @@ def test_fits_end_with_their_search(
         limits.append(limit)
         return make_objective(panel, kind, base, members, folds, limit)
 
-    monkeypatch.setattr("kubecast.tuning.trial.make_objective", objective)
+    monkeypatch.setattr("kubecast.steps.trial.make_objective", objective)
     run_trial(WORDS, lambda: NOW)
     assert limits == [limit]
 
@@ -229,7 +231,7 @@ def test_file_outside_the_panel_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_
         def sizes(self, folder: str) -> dict[str, int]:
             return {"../panel.json": 1}
 
-    monkeypatch.setattr("kubecast.tuning.trial.open_store", lambda url: Sly())
+    monkeypatch.setattr("kubecast.steps.trial.open_store", lambda url: Sly())
     monkeypatch.setenv("KUBECAST_TRIAL", told("s3://bucket/panel"))
     with pytest.raises(DataError, match=r"'\.\./panel\.json' is no file of a panel"):
         run_trial(WORDS)

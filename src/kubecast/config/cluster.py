@@ -5,10 +5,10 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from kubecast.config.base import PositiveInt, Settings
+from kubecast.config.gpu_nodes import GpuLabels, node_selector
+from kubecast.config.schedules import ConnectionSettings, Schedules
 from kubecast.environment import Environment, Variable
-from kubecast.gpu_nodes import GpuLabels, node_selector
-from kubecast.schedules import ConnectionSettings, Schedules
-from kubecast.settings import PositiveInt, Settings
 
 _NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 Cpu = Annotated[str, Field(pattern=r"^([0-9]+m|[0-9]+(\.[0-9]{1,3})?)$")]

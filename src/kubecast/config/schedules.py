@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from kubecast.config.base import PositiveFloat, Settings
 from kubecast.errors import ConfigError
-from kubecast.settings import PositiveFloat, Settings
 
 Mode = Literal["train", "tune", "retrain", "score"]
 """What a pipeline does: train as the files say, after a search, as the champion was, or only forecast."""

@@ -1,0 +1,1 @@
+"""Every settings file, and how they are loaded."""
