@@ -90,10 +90,11 @@ bench-accuracy: setup .venv-peers/.installed ## Compare accuracy with AutoGluon 
 bench-registry: setup ## Compare the registry's store with boto3 and s3fs on one S3 server
 	$(BIN)/python -m benchmarks.registry $(ARGS)
 
-lint: setup ## Check format, style and types
+lint: setup ## Check format, style, types and the direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 manifests-check: .venv-manifests/.installed ## Render the manifests and check them, and the Containerfiles
 	manifests/check.sh .venv-manifests/bin $(OUTPUT)/manifests

@@ -20,7 +20,8 @@ from benchmarks.report import Bar, Results, Table
 
 # Modules that each task's body imports, and the frameworks that are its own.
 TASKS: dict[str, tuple[list[str], set[str]]] = {
-    "resolve_inputs, prepare_data": (["kubecast.steps.prepare"], set()),
+    "resolve_inputs": (["kubecast.steps.resolve"], set()),
+    "prepare_data": (["kubecast.steps.prepare"], set()),
     "train_arima": (["kubecast.steps.train", "kubecast.models.arima.trainer"], {"pmdarima", "statsforecast"}),
     "train_lstm": (["kubecast.steps.train", "kubecast.models.neural.lstm"], {"tensorflow", "keras"}),
     "train_transformer": (

@@ -20,12 +20,13 @@ import pandas as pd
 from benchmarks.measure import DATA, M4, ROOT, data_file
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.data.sample import write_sample
-from kubecast.models.artifact import FORECASTS
+from kubecast.models.artifact import FORECASTS, PRODUCTION
 from kubecast.settings.loading import AllSettings, load_settings
 from kubecast.steps.prepare import prepare_data
 from kubecast.steps.run_settings import RunSettings
-from kubecast.steps.train import PRODUCTION, train_model
-from kubecast.steps.tune import Request, tune_model
+from kubecast.steps.search_request import Request
+from kubecast.steps.train import train_model
+from kubecast.steps.tune import tune_model
 from kubecast.tuning.study import Outcome
 
 CONFIGS = ROOT / "configs" / "quick"

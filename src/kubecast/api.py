@@ -18,9 +18,10 @@ from kubecast.steps.evaluate import evaluate_models
 from kubecast.steps.prepare import prepare_data
 from kubecast.steps.register import Run, assemble
 from kubecast.steps.run_settings import THE_RUNS, RunSettings, SearchPlan
+from kubecast.steps.search_request import Request
 from kubecast.steps.stack import stack_ensemble
 from kubecast.steps.train import train_model
-from kubecast.steps.tune import Request, tune_model
+from kubecast.steps.tune import tune_model
 
 
 @dataclass(frozen=True, repr=False)  # its fields would fill a notebook

@@ -9,7 +9,7 @@ import psutil
 import pynvml
 from pydantic import Field
 
-from kubecast.scoring.significance import FiniteJson
+from kubecast.documents import Document
 
 INTERVAL = 1.0  # seconds between samples, at least
 SHARE = 0.005  # of the time that sampling may take
@@ -19,7 +19,7 @@ GIB = 2**30
 Gpus = Callable[[], tuple[float, float] | None]
 
 
-class Usage(FiniteJson):
+class Usage(Document):
     """Samples of what a process and its children used; lists have one value for each sample.
 
     Attributes:

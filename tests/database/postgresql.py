@@ -24,7 +24,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from kubecast import retrying
 from kubecast.errors import TuningError
-from kubecast.steps.tune import Request, run_worker, tune_model
+from kubecast.steps.search_request import Request
+from kubecast.steps.tune import run_worker, tune_model
 from kubecast.tuning import study as studies
 from kubecast.tuning.database import connect
 from tests.clock import Clock

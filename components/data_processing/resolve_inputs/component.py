@@ -63,7 +63,7 @@ def resolve_inputs(
         ``settings`` is the JSON of every section, for prepare_data, which keeps it beside the panel;
         ``search`` what the tasks that search are told besides.
     """
-    from kubecast.steps.prepare import resolve_inputs
+    from kubecast.steps.resolve import resolve_inputs
 
     parameters = {
         "horizon": horizon,

@@ -40,7 +40,8 @@ def choose_settings(
     from pathlib import Path
 
     from kubecast.steps.metrics import log_metrics
-    from kubecast.steps.tune import Request, choose_settings, outcome_metrics
+    from kubecast.steps.search_request import Request
+    from kubecast.steps.tune import choose_settings, outcome_metrics
 
     members = {
         "arima": arima_settings,

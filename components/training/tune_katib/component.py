@@ -32,7 +32,7 @@ def tune_katib(
     """
     from pathlib import Path
 
-    from kubecast.steps.tune import Request
+    from kubecast.steps.search_request import Request
     from kubecast.steps.tune_katib import tune_katib
 
     members = {

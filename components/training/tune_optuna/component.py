@@ -40,7 +40,8 @@ def tune_optuna(
     from pathlib import Path
 
     from kubecast.steps.metrics import log_metrics
-    from kubecast.steps.tune import Request, outcome_metrics, tune_model
+    from kubecast.steps.search_request import Request
+    from kubecast.steps.tune import outcome_metrics, tune_model
 
     members = {
         "arima": arima_settings,

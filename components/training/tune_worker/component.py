@@ -33,7 +33,8 @@ def tune_worker(
     """
     from pathlib import Path
 
-    from kubecast.steps.tune import Request, run_worker
+    from kubecast.steps.search_request import Request
+    from kubecast.steps.tune import run_worker
 
     members = {
         "arima": arima_settings,

@@ -2,11 +2,11 @@
 
 from pydantic import Field
 
+from kubecast.documents import Document
 from kubecast.ensemble.stacking import Method, StackRecipe
-from kubecast.scoring.significance import FiniteJson
 
 
-class WeighedMember(FiniteJson):
+class WeighedMember(Document):
     """One member.
 
     Attributes:
@@ -26,7 +26,7 @@ class WeighedMember(FiniteJson):
     by_block: dict[int, float] = Field(default={})
 
 
-class Weighed(FiniteJson):
+class Weighed(Document):
     """The ensemble.
 
     Attributes:

@@ -8,14 +8,15 @@ import pandas as pd
 from pydantic import Field
 
 from kubecast.data.panel import Cutoffs, Panel
+from kubecast.documents import Document
 from kubecast.scoring.metrics import intervals, quantile_column
-from kubecast.scoring.significance import FiniteJson, finite
+from kubecast.scoring.significance import finite
 
 HISTORY = 3  # horizons before the origin
 NARROW = 40  # nominal coverage in percent of the interval inside the widest
 
 
-class ShownSeries(FiniteJson):
+class ShownSeries(Document):
     """A series' forecast from its last test origin, with the actuals around it.
 
     Attributes:

@@ -7,14 +7,14 @@ from typing import Any
 from pydantic import Field
 
 from kubecast.data.panel import PanelSpec
+from kubecast.documents import Document
 from kubecast.errors import RegistryError, StoreError
 from kubecast.registry import Registry, Version
-from kubecast.scoring.significance import FiniteJson
 
 MOST = 20  # versions
 
 
-class EarlierVersion(FiniteJson):
+class EarlierVersion(Document):
     """What an earlier version scored, on the test part of its own run.
 
     Attributes:

@@ -13,15 +13,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kubecast.data.panel import Cutoffs, Panel
+from kubecast.documents import Document
 from kubecast.models.base import Forecaster
-from kubecast.scoring.significance import FiniteJson
 
 WINDOWS = 3  # the newest blocks of the validation part
 SERIES = 50  # at most, evenly spread
 SEASONS = 2  # of the target's history that are shuffled one by one; what is older, together
 
 
-class Importance(FiniteJson):
+class Importance(Document):
     """One input of a model.
 
     Attributes:

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 
 from kubecast.config.training import PromotionSettings
 from kubecast.data.panel import DataReport, Panel, PanelSpec, Part
+from kubecast.documents import Document
 from kubecast.ensemble.stacking import SEASONAL_NAIVE, StackRecipe
 from kubecast.ensemble.summary import Weighed, weighed
 from kubecast.errors import InputError, IntegrityError
@@ -27,13 +28,13 @@ from kubecast.scoring.metrics import (
     series_metrics,
     series_with_means,
 )
-from kubecast.scoring.significance import FiniteJson, Paired, common_origins, finite, paired_difference
+from kubecast.scoring.significance import Paired, common_origins, finite, paired_difference
 
 PARTS: tuple[Part, Part] = ("test", "validation")
 LEADERBOARD = "leaderboard.json"
 
 
-class Figures(FiniteJson):
+class Figures(Document):
     """Metrics of one model; None where undefined.
 
     Attributes:
@@ -100,7 +101,7 @@ class PhaseRow(Figures):
     phase: int
 
 
-class Evaluation(FiniteJson):
+class Evaluation(Document):
     """Every figure of a run; its JSON is ``leaderboard.json``, which the report is rendered from.
 
     Attributes:

@@ -8,16 +8,10 @@ import pandas as pd
 
 from kubecast.config.training import PromotionSettings
 from kubecast.data.panel import KEYS, Panel
+from kubecast.documents import Document
 from kubecast.errors import DataError
 from kubecast.scoring.metrics import ENSEMBLE, intervals, quantile_column, scorable, series_metrics
-from kubecast.scoring.significance import (
-    MANY_SERIES,
-    FiniteJson,
-    Paired,
-    common_origins,
-    finite,
-    paired_difference,
-)
+from kubecast.scoring.significance import MANY_SERIES, Paired, common_origins, finite, paired_difference
 
 COVERAGE_FLOOR = 0.625  # of the nominal coverage: 50 % where 80 % is nominal
 SEGMENTS = 10
@@ -42,7 +36,7 @@ class Champion:
     forecasts: pd.DataFrame
 
 
-class Check(FiniteJson):
+class Check(Document):
     """One condition of promotion: ``value`` against what is ``allowed``."""
 
     name: str
@@ -51,7 +45,7 @@ class Check(FiniteJson):
     passed: bool
 
 
-class Comparison(FiniteJson):
+class Comparison(Document):
     """The version and the champion on the same targets, which neither has seen.
 
     Attributes:
@@ -82,7 +76,7 @@ class Comparison(FiniteJson):
     paired: Paired
 
 
-class Decision(FiniteJson):
+class Decision(Document):
     """Whether the version may become the champion.
 
     Attributes:

@@ -5,8 +5,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
+from kubecast.documents import Document
 from kubecast.scoring.metrics import lead_times, scorable
-from kubecast.scoring.significance import FiniteJson
 
 BINS = 40
 TAIL = 0.005  # of the errors, on each side, that the histogram puts into its outermost bins
@@ -14,7 +14,7 @@ POINTS = 99  # of the Q-Q plot
 LAGS = 24
 
 
-class Residuals(FiniteJson):
+class Residuals(Document):
     """Errors over a part, target less forecast, in units of each series' scale.
 
     Attributes:

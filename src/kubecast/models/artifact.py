@@ -20,6 +20,7 @@ from kubecast.models.base import FitLog, Forecaster
 
 FORECASTS = "forecasts.parquet"
 JUDGED = "judged"
+PRODUCTION = "production"  # the part of forecasts from each series' last row
 
 _PACKAGES = [
     "kubecast",

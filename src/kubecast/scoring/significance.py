@@ -5,10 +5,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 from scipy import special
 
 from kubecast.data.panel import Panel
+from kubecast.documents import Document
 from kubecast.scoring.metrics import scorable
 
 DISJOINT_ORIGINS = 10  # from which the spread over origins tells more than that over series
@@ -19,13 +19,7 @@ _SEED = 0
 Floats = NDArray[np.float64]
 
 
-class FiniteJson(BaseModel):
-    """Base of what is written as JSON: no unknown keys, no NaN, immutable."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Paired(FiniteJson):
+class Paired(Document):
     """The MASE of one model less that of another, on the same targets.
 
     Attributes:

@@ -7,39 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kubecast.data.panel import KEYS, Cutoffs, Panel, PanelSpec, read_parquet
+from kubecast.data.panel import KEYS, Cutoffs, Panel, PanelSpec
 from kubecast.ensemble.bundle import Bundle
 from kubecast.errors import IntegrityError, KubecastError, ModelError, StoreError
-from kubecast.evaluation.history import EarlierVersion, earlier_versions
-from kubecast.evaluation.promotion import Champion
+from kubecast.evaluation.history import earlier_versions
 from kubecast.logs import step
 from kubecast.models.artifact import FORECASTS
 from kubecast.registry import Registry
-from kubecast.steps.prepare import published_under
+from kubecast.steps.artifacts import STATUS, ChampionStatus, published_under
 from kubecast.steps.run_settings import RunSettings
-
-STATUS = "status.json"
 
 _LOG = logging.getLogger(__name__)
 _EMPTY = pd.DataFrame({"unique_id": [], "cutoff": [], "ds": [], "seen_until": [], "yhat": []})
-
-
-class ChampionStatus(BaseModel):
-    """Whether a version can be judged against the champion.
-
-    Attributes:
-        champion: Its id; empty: there is none.
-        not_comparable: Why it has no forecasts; empty where it has, or there is none.
-        earlier: Versions of the same task that were published before, oldest first.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    champion: str
-    not_comparable: str = ""
-    earlier: list[EarlierVersion] = []
 
 
 @step
@@ -86,26 +66,6 @@ def forecast_champion(
     table.to_parquet(champion_dir / FORECASTS, index=False)
     (champion_dir / STATUS).write_text(found.model_dump_json(indent=1))
     return found
-
-
-def read_champion(champion_dir: Path) -> Champion | None:
-    """Read what ``forecast_champion`` wrote; None: there is no champion."""
-    found = _read_status(champion_dir / STATUS)
-    if not found.champion:
-        return None
-    return Champion(found.champion, found.not_comparable, read_parquet(champion_dir / FORECASTS))
-
-
-def read_earlier(champion_dir: Path) -> list[EarlierVersion]:
-    """The versions that ``forecast_champion`` found, oldest first."""
-    return _read_status(champion_dir / STATUS).earlier
-
-
-def _read_status(status: Path) -> ChampionStatus:
-    try:
-        return ChampionStatus.model_validate_json(status.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise IntegrityError(f"{status}: not a champion's status ({error})".splitlines()[0]) from error
 
 
 def _can_be_repeated(error: KubecastError) -> bool:

@@ -10,9 +10,8 @@ from kubecast.evaluation.leaderboard import evaluate
 from kubecast.logs import step
 from kubecast.models.artifact import FORECASTS
 from kubecast.reports import render_report
-from kubecast.steps.champion import read_champion, read_earlier
+from kubecast.steps.artifacts import read_champion, read_earlier, read_logs, read_recipe
 from kubecast.steps.run_settings import RunSettings
-from kubecast.steps.stack import read_logs, read_recipe
 
 
 @step

@@ -21,13 +21,19 @@ from kubecast.errors import Conflict
 from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
 from kubecast.evaluation.promotion import Decision
 from kubecast.logs import step
-from kubecast.models.artifact import FORECASTS, Status, judged_model, package_versions, read_card, read_status
+from kubecast.models.artifact import (
+    FORECASTS,
+    PRODUCTION,
+    Status,
+    judged_model,
+    package_versions,
+    read_card,
+    read_status,
+)
 from kubecast.registry import CHAMPION, Registry, Version
 from kubecast.reports import render_report
-from kubecast.steps.prepare import published_under
+from kubecast.steps.artifacts import published_under, read_recipe, read_settings
 from kubecast.steps.run_settings import RunSettings
-from kubecast.steps.stack import read_recipe, read_settings
-from kubecast.steps.train import PRODUCTION
 
 _LOG = logging.getLogger(__name__)
 

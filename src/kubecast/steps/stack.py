@@ -10,14 +10,12 @@ from kubecast.config.validation import parse_settings
 from kubecast.data.panel import KEYS, Cutoffs, Panel, read_parquet
 from kubecast.ensemble.bundle import naive_members, with_naive
 from kubecast.ensemble.settings import EnsembleSettings
-from kubecast.ensemble.stacking import StackRecipe, stack
+from kubecast.ensemble.stacking import stack
 from kubecast.ensemble.summary import Weighed, weighed
 from kubecast.logs import step
-from kubecast.models.artifact import FORECASTS, read_card, read_status
-from kubecast.models.base import FitLog
+from kubecast.models.artifact import FORECASTS, PRODUCTION, read_card, read_status
 from kubecast.reports.stacking import render_stacking
 from kubecast.steps.run_settings import RunSettings
-from kubecast.steps.train import PRODUCTION
 
 _LOG = logging.getLogger(__name__)
 
@@ -82,24 +80,6 @@ def judged_table(panel: Panel) -> pd.DataFrame:
     origins = Cutoffs.of(panel.origins)
     table = panel.targets(origins).merge(panel.origins, on=["unique_id", "cutoff"])
     return with_naive(table, panel, origins)
-
-
-def read_recipe(ensemble_dir: Path) -> StackRecipe:
-    """The recipe to publish; ``as_judged`` is the one that the test part judged."""
-    return StackRecipe.model_validate_json((ensemble_dir / "recipe.json").read_bytes())
-
-
-def read_settings(ensemble_dir: Path) -> EnsembleSettings:
-    """The settings that the recipe was made with."""
-    return EnsembleSettings.model_validate_json((ensemble_dir / "settings.json").read_bytes())
-
-
-def read_logs(ensemble_dir: Path) -> dict[str, FitLog]:
-    """Every member's fit log."""
-    return {
-        path.stem: FitLog.model_validate_json(path.read_bytes())
-        for path in sorted((ensemble_dir / "logs").iterdir())
-    }
 
 
 def _judged(file: Path) -> pd.DataFrame:

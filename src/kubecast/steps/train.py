@@ -20,6 +20,7 @@ from kubecast.logs import bind, step
 from kubecast.models import make_trainer
 from kubecast.models.artifact import (
     FORECASTS,
+    PRODUCTION,
     ModelCard,
     Status,
     keep_judged,
@@ -37,8 +38,6 @@ from kubecast.settings.loading import SECTIONS
 from kubecast.steps.checkpoint import checkpoints
 from kubecast.steps.progress import reporter
 from kubecast.steps.run_settings import RunSettings
-
-PRODUCTION = "production"  # the part of forecasts from each series' last row
 
 _LOG = logging.getLogger(__name__)
 

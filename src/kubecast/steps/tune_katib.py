@@ -19,7 +19,7 @@ from kubecast.settings.pipeline import TuningSettings
 from kubecast.settings.search import SearchSettings
 from kubecast.steps.progress import tell_progress
 from kubecast.steps.run_settings import RunSettings
-from kubecast.steps.tune import Request
+from kubecast.steps.search_request import Request
 from kubecast.tuning.katib import Plan, Running, connect, deleted_when_stopped
 from kubecast.tuning.objective import training_folds
 

@@ -29,9 +29,9 @@ from sqlalchemy.exc import ArgumentError
 from kubecast.config.base import Settings
 from kubecast.config.search import Space, parameters_of, parse_parameters, with_parameters
 from kubecast.config.training import OptimizationSettings
+from kubecast.documents import Document
 from kubecast.errors import ConfigError, ModelError
 from kubecast.models.base import ignore
-from kubecast.scoring.significance import FiniteJson
 from kubecast.tuning.database import connect, database_errors
 from kubecast.tuning.objective import Objective, Report
 
@@ -74,7 +74,7 @@ class Search:
         return with_parameters(self.base, self.space, values)
 
 
-class Outcome(FiniteJson):
+class Outcome(Document):
     """What a search found.
 
     Attributes:

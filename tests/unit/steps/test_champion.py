@@ -34,8 +34,9 @@ from kubecast.models.catboost.settings import CatBoostSettings
 from kubecast.models.neural.settings import LstmSettings
 from kubecast.registry import Registry
 from kubecast.settings.pipeline import PipelineSettings
-from kubecast.steps.champion import forecast_champion, forecast_unseen, read_champion, read_earlier
-from kubecast.steps.prepare import Resolved, resolve_inputs
+from kubecast.steps.artifacts import read_champion, read_earlier
+from kubecast.steps.champion import forecast_champion, forecast_unseen
+from kubecast.steps.resolve import Resolved, resolve_inputs
 from kubecast.steps.run_settings import RUN, RunSettings, SearchPlan
 from kubecast.steps.stack import stack_ensemble
 from kubecast.steps.train import train_model

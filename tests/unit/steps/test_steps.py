@@ -17,7 +17,7 @@ from kubecast.ensemble.bundle import Bundle, mase
 from kubecast.errors import ConfigError, DataError, InputError, IntegrityError, ModelError
 from kubecast.evaluation.convergence import convergence
 from kubecast.models import make_trainer
-from kubecast.models.artifact import FORECASTS, judged_model, read_card, read_status
+from kubecast.models.artifact import FORECASTS, PRODUCTION, judged_model, read_card, read_status
 from kubecast.models.base import FitLog, Forecaster
 from kubecast.models.catboost.settings import CatBoostSettings
 from kubecast.registry import Registry
@@ -26,11 +26,12 @@ from kubecast.settings.loading import AllSettings
 from kubecast.settings.pipeline import PipelineSettings
 from kubecast.steps import train as training_step
 from kubecast.steps.evaluate import evaluate_models
-from kubecast.steps.prepare import Resolved, describe, prepare_data, resolve_inputs
+from kubecast.steps.prepare import describe, prepare_data
 from kubecast.steps.register import register_model
+from kubecast.steps.resolve import Resolved, resolve_inputs
 from kubecast.steps.run_settings import RunSettings
 from kubecast.steps.stack import stack_ensemble
-from kubecast.steps.train import PRODUCTION, fit_metrics, train_model
+from kubecast.steps.train import fit_metrics, train_model
 from tests.conftest import SMALL, WITH_COVARIATES, hourly
 
 CATBOOST = CatBoostSettings(iterations=20, depth=3).model_dump_json()

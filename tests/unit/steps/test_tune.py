@@ -21,7 +21,8 @@ from kubecast.settings.pipeline import TuningSettings
 from kubecast.settings.search import SearchSettings
 from kubecast.steps import tune
 from kubecast.steps.run_settings import THE_RUNS, RunSettings, SearchPlan
-from kubecast.steps.tune import Request, choose_settings, outcome_metrics, run_worker, tune_model
+from kubecast.steps.search_request import Request
+from kubecast.steps.tune import choose_settings, outcome_metrics, run_worker, tune_model
 from kubecast.steps.tune_katib import tune_katib
 from kubecast.tuning import objective
 from kubecast.tuning.objective import ModelObjective

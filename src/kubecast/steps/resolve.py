@@ -1,0 +1,222 @@
+"""resolve_inputs: reads what can change, so that every later task is a function of its inputs."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, NamedTuple, get_args
+
+from kubecast.config.model import MACHINE
+from kubecast.config.search import check_space
+from kubecast.config.training import TrainingSettings, with_scalars
+from kubecast.config.validation import parse_settings, validate
+from kubecast.data.files import digest_of, read_data
+from kubecast.data.preparation import newest_time
+from kubecast.data.timestamps import parse_time
+from kubecast.errors import ConfigError, RegistryError, StoreError
+from kubecast.logs import step
+from kubecast.registry import CHAMPION, Registry
+from kubecast.settings.loading import SECTIONS
+from kubecast.settings.pipeline import ModelKind, PipelineSettings
+from kubecast.settings.search import SearchSettings
+from kubecast.steps.artifacts import published_under
+from kubecast.steps.run_settings import RunSettings, SearchPlan, section
+from kubecast.steps.schedule_time import resolve_as_of
+
+SCALARS = ("horizon", "frequency", "season_lengths")  # parameters that go over the training settings
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What can change between two runs of the same pipeline.
+
+    Attributes:
+        digest: SHA-256 of the data file.
+        as_of: The moment after which rows are not seen, in UTC; empty for none.
+        champion: The version to judge against; empty for none.
+        inputs_digest: SHA-256 of everything that the run is a function of, but the champion.
+        settings: JSON of the ``RunSettings``.
+        search: JSON of the ``SearchPlan``; empty where nothing is tuned.
+    """
+
+    digest: str
+    as_of: str
+    champion: str
+    inputs_digest: str
+    settings: str
+    search: str
+
+
+@step
+def resolve_inputs(
+    data: str,
+    as_of: str,
+    mode: str,
+    registry: str,
+    model_name: str,
+    parameters: Mapping[str, Any],
+    scheduled: str = "",
+) -> Resolved:
+    """Read what can change, so that every later task is a function of its inputs.
+
+    Args:
+        data: Path or URL of the data file.
+        as_of: ISO date or time, or ``scheduled``; empty for none. It is brought down to the newest row at or
+            before it, so that a scheduled run on unchanged data is the same run.
+        mode: ``retrain``: with the champion's settings, where it has them; else ``train``.
+        registry: Path or URL; empty: from the settings.
+        model_name: Empty: from the settings.
+        parameters: Every other parameter of the run; ``training_settings`` is the JSON of ``training.yaml``.
+        scheduled: The time that a schedule started the run for; see ``resolve_as_of``.
+    """
+    settings = _training(parameters)
+    as_of = resolve_as_of(as_of, scheduled)
+    if as_of:
+        file = read_data(data, settings.data.max_bytes)
+        digest = file.digest
+        moment = newest_time(file.rows, settings, parse_time(as_of, "as_of")).isoformat()
+    else:
+        digest, moment = digest_of(data, settings.data.max_bytes), ""
+    store, name = published_under(settings, registry, model_name)
+    champion = _champion(store, name, store.aliases(name).get(CHAMPION, ""))
+    texts = _model_settings(parameters, champion if mode == "retrain" else None)
+    trained = {f"{kind}_settings": text for kind, text in texts.items()}
+    found = {
+        **parameters,
+        **trained,
+        "data_digest": digest,
+        "as_of": moment,
+        "kubecast": version("kubecast"),
+    }
+    inputs = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+    rival = _judged_against(champion, inputs)
+    tuned = _tuned(parameters, texts)
+    tried = _champion(store, name, rival) if tuned and rival else _Champion()
+    run = RunSettings(
+        training=settings,
+        models={
+            kind: section(parse_settings(SECTIONS[kind], text, f"{kind}_settings"))
+            for kind, text in texts.items()
+        },
+        seed=parameters["seed"],
+        on_failure=_pipeline(parameters).on_trainer_failure,
+    )
+    return Resolved(digest, moment, rival, inputs, run.text(), _search(parameters, tuned, tried))
+
+
+def _search(parameters: Mapping[str, Any], tuned: list[str], tried: "_Champion") -> str:
+    if not tuned:
+        return ""
+    search = parse_settings(SearchSettings, str(parameters["search_settings"]), "search_settings")
+    return SearchPlan(
+        tuning=_pipeline(parameters).tuning,
+        spaces=search.model_dump(mode="json", include=set(tuned)),
+        champion=_settings_by_kind(tried, tuned),
+    ).text()
+
+
+def _training(parameters: Mapping[str, Any]) -> TrainingSettings:
+    text = str(parameters["training_settings"])
+    settings = parse_settings(TrainingSettings, text, "training_settings")
+    scalars = {key: parameters[key] for key in SCALARS if key in parameters}
+    return with_scalars(settings, **scalars)
+
+
+def _pipeline(parameters: Mapping[str, Any]) -> PipelineSettings:
+    return parse_settings(PipelineSettings, str(parameters["pipeline_settings"]), "pipeline_settings")
+
+
+class _Champion(NamedTuple):
+    """The version that is champion now; without metadata where that cannot be read."""
+
+    id: str = ""
+    metadata: Mapping[str, Any] = {}
+
+
+def _champion(store: Registry, name: str, version: str) -> _Champion:
+    if not version:
+        return _Champion()
+    try:
+        return _Champion(version, store.resolve(f"{name}@{version}").metadata)
+    except StoreError:
+        raise
+    except RegistryError:  # forecast_champion tells why; this version is published all the same
+        return _Champion(version)
+
+
+def _tuned(parameters: Mapping[str, Any], texts: Mapping[str, str]) -> list[str]:
+    """What is tuned; its search space is checked here, before anything is trained."""
+    settings = _pipeline(parameters)
+    if not settings.tuned:
+        return []
+    search = parse_settings(SearchSettings, str(parameters["search_settings"]), "search_settings")
+    for kind in settings.tuned:
+        check_space(kind, parse_settings(SECTIONS[kind], texts[kind], f"{kind}_settings"), search.of(kind))
+    return settings.tuned
+
+
+def _settings_by_kind(champion: _Champion, kinds: Iterable[str]) -> dict[str, Any]:
+    found = {}
+    for kind in kinds:
+        with suppress(ConfigError):  # there is no champion, or it has no such member
+            found[kind] = json.loads(_settings_of(champion, kind))
+    return found
+
+
+def _judged_against(champion: _Champion, inputs: str) -> str:
+    """The champion's id; if this very run made it, the id of the one that it was judged against then.
+
+    So a run that is repeated on unchanged data has the same inputs as the first time, and is cached.
+    """
+    if champion.metadata.get("inputs_digest") != inputs:
+        return champion.id
+    decision = champion.metadata.get("decision")
+    found = decision.get("champion") if isinstance(decision, dict) else None
+    return str(found or "")
+
+
+def _model_settings(parameters: Mapping[str, Any], champion: _Champion | None) -> dict[str, str]:
+    """Each model's settings: the champion's, or where there are none, the parameters'."""
+    settings = _pipeline(parameters)
+    texts = {kind: str(parameters[f"{kind}_settings"]) for kind in (*get_args(ModelKind), "ensemble")}
+    # One text for equal settings, so that tasks are cached however they were written.
+    found = {
+        kind: parse_settings(SECTIONS[kind], text, f"{kind}_settings").model_dump_json()
+        for kind, text in texts.items()
+    }
+    if champion is None:
+        return found
+    for kind in (*settings.models, "ensemble"):
+        try:
+            champions = _settings_of(champion, kind)
+        except ConfigError as error:
+            _LOG.warning("%s; %s keeps its settings file's values", error, kind, extra={"model": kind})
+            continue
+        files = json.loads(found[kind])
+        now = json.loads(champions) | {key: files[key] for key in MACHINE if key in files}
+        aside = [f"{key}: {files[key]}" for key in now if now[key] != files[key]]
+        if aside:
+            told = "%s: of its file, %s gives way to champion %s"
+            _LOG.info(told, kind, ", ".join(aside), champion.id, extra={"model": kind})
+        found[kind] = validate(SECTIONS[kind], now, f"{kind}_settings").model_dump_json()
+    return found
+
+
+def _settings_of(champion: _Champion, kind: str) -> str:
+    """The JSON of the settings that a champion's member was trained with.
+
+    Raises:
+        ConfigError: There is no champion, no such member, or its settings are not allowed any more.
+    """
+    if not champion.id:
+        raise ConfigError("there is no champion yet")
+    kept = champion.metadata.get("settings")
+    member = kept.get(kind) if isinstance(kept, dict) else None
+    if not isinstance(member, dict):
+        raise ConfigError(f"champion {champion.id} has no settings of {kind}")
+    return validate(SECTIONS[kind], member, f"{kind} settings of champion {champion.id}").model_dump_json()
