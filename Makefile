@@ -12,9 +12,9 @@ UV_COMPILE := .venv-lock/bin/uv pip compile --upgrade --generate-hashes --python
 	--no-annotate --no-emit-index-url --no-strip-extras --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup python run test e2e images push sbom bench bench-accuracy bench-arima bench-neural \
+.PHONY: help setup python run configs test test-fast e2e images push sbom bench bench-accuracy bench-arima bench-neural \
 	bench-panel bench-overhead bench-registry bench-tuning test-database test-browser screenshots fuzz lint format \
-	manifests-check compile submit schedule lock clean
+	docs manifests-check compile submit schedule lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -36,10 +36,16 @@ python:
 run: setup ## Train, judge and publish on half-hourly electricity demand, on this machine
 	$(BIN)/kubecast sample --output $(OUTPUT)/demand.csv
 	$(BIN)/kubecast run --data $(OUTPUT)/demand.csv --config configs/quick \
-		--horizon 48 --freq 30min --season-length 48,336 --output $(OUTPUT)/demand
+		--horizon 48 --freq 30min --season-length 48,336 --output $(OUTPUT)/demand $(ARGS)
+
+configs: setup ## Write configs/*.yaml and configs/search/*.yaml again, from the models of the settings
+	$(BIN)/kubecast config init configs --overwrite
 
 test: setup ## Run the whole test suite with its coverage floor
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(ARGS)
+
+test-fast: setup ## Run the tests that take no seconds: those that are not marked slow
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow" $(ARGS)
 
 e2e: setup ## Build the images on a Debian base and run the pipelines in them, in containers; as root
 	tests/containers/prepare.sh base arima catboost tensorflow serving
@@ -104,6 +110,15 @@ manifests-check: .venv-manifests/.installed ## Render the manifests and check th
 	.venv-manifests/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
+docs: setup .venv-docs/.installed ## Build the documentation, which needs no network to be read: output/site/index.html
+	$(BIN)/python docs/generate.py
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
+
+.venv-docs/.installed: requirements/docs.txt | python
+	$(PYTHON) -m venv --clear .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
 format: setup ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -148,9 +163,10 @@ lock: ## Resolve the dependencies again and pin them by hash
 	printf 'setuptools\n' | $(UV_COMPILE) --constraint requirements/dev.txt --no-deps --output-file images/build.txt -
 	$(UV_COMPILE) --output-file requirements/manifests.txt requirements/manifests.in
 	$(UV_COMPILE) --output-file requirements/sbom.txt requirements/sbom.in
+	$(UV_COMPILE) --output-file requirements/docs.txt requirements/docs.in
 	$(UV_COMPILE) --strip-extras --output-file requirements/peers.txt requirements/peers.in
 	rm -rf .venv-lock
 
 clean: ## Remove what the other targets made
-	rm -rf .venv .venv-lock .venv-manifests .venv-sbom .venv-peers $(OUTPUT) .pytest_cache .mypy_cache .ruff_cache \
+	rm -rf .venv .venv-lock .venv-manifests .venv-sbom .venv-peers .venv-docs $(OUTPUT) .pytest_cache .mypy_cache .ruff_cache \
 		.coverage* *.egg-info src/*.egg-info tests/browser/node_modules

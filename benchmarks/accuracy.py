@@ -153,12 +153,14 @@ def main() -> None:
         for task in tasks.values():
             for method in given.methods:
                 if seed == 1 or PEERS.get(method, True):
-                    _run_once(task, method, seed, given)
-    results = {name: _results(name, given) for name in given.data}
-    tables = [table for name, found in results.items() for table in _tables(tasks[name], found)]
-    bars = [bar for name, found in results.items() for bar in _bars(tasks[name], found)]
+                    run_once(task, method, seed, given)
+    results = {name: read_results(name, given) for name in given.data}
+    tables = [table for name, found in results.items() for table in result_tables(tasks[name], found)]
+    bars = [bar for name, found in results.items() for bar in comparison_bars(tasks[name], found)]
     raw = [_rounded(each) for found in results.values() for kept in found.values() for each in kept]
-    Results.of("accuracy", _title(given), tables, bars, PACKAGES, _peer_versions(given.peers), raw).save()
+    Results.collect(
+        "accuracy", _title(given), tables, bars, PACKAGES, _peer_versions(given.peers), raw
+    ).save()
 
 
 def _rounded(result: dict[str, Any]) -> dict[str, Any]:
@@ -171,9 +173,9 @@ def _file(data: str, method: str, seed: int, config: Path) -> Path:
     return OUTPUT / f"{data}-{label}-{seed}.json"
 
 
-def _run_once(task: Task, method: str, seed: int, given: argparse.Namespace) -> None:
+def run_once(task: Task, method: str, seed: int, given: argparse.Namespace) -> None:
     """Fit, forecast and score one method, unless its result is there."""
-    file, digest = _file(task.name, method, seed, given.config), _digest(task, method, given)
+    file, digest = _file(task.name, method, seed, given.config), task_digest(task, method, given)
     if file.exists() and json.loads(file.read_text())["digest"] == digest:
         return
     print(f"{datetime.now(UTC):%H:%M:%S} {task.name} {method} seed {seed}", flush=True)
@@ -187,7 +189,7 @@ def _run_once(task: Task, method: str, seed: int, given: argparse.Namespace) -> 
     found, seconds, whole = forecast(task, method, seed, folder, given)
     told = {"data": task.name, "method": method, "seed": seed, "digest": digest, "limit": given.limit}
     # The load tells where another program had the processors.
-    told |= {"seconds": round(seconds, 1), "load": os.getloadavg()[0], "errors": _errors(task, found)}
+    told |= {"seconds": round(seconds, 1), "load": os.getloadavg()[0], "errors": scaled_errors(task, found)}
     told |= {"whole": round(whole.seconds, 1), "cpu": round(whole.cpu, 1)} if whole else {}
     partial = file.with_suffix(".partial")
     partial.write_text(json.dumps(told))
@@ -197,8 +199,8 @@ def _run_once(task: Task, method: str, seed: int, given: argparse.Namespace) -> 
     shutil.rmtree(folder)
 
 
-def _digest(task: Task, method: str, given: argparse.Namespace) -> str:
-    """Of what a method's forecasts rest on, as far as it is in files here."""
+def task_digest(task: Task, method: str, given: argparse.Namespace) -> str:
+    """Digest of what a method's forecasts rest on, as far as it is in files here."""
     code = [file for folder in ("src", "pipelines", "components") for file in (ROOT / folder).rglob("*.py")]
     own = [*sorted(code), *sorted(given.config.rglob("*.yaml"))]
     peers = [ROOT / "requirements" / "peers.txt", Path(__file__).with_name("accuracy_peers.py")]
@@ -282,7 +284,7 @@ def _naive_error(task: Task, lag: int) -> float:
     return float((change / task.scales).mean())
 
 
-def _errors(task: Task, found: pd.DataFrame) -> dict[str, list[float]]:
+def scaled_errors(task: Task, found: pd.DataFrame) -> dict[str, list[float]]:
     """MASE of each origin, in their order, by the number of leading steps that it is over."""
     targets = task.origins.merge(task.rows, on="unique_id")
     targets = targets[targets["ds"] > targets["cutoff"]]
@@ -303,8 +305,8 @@ def _errors(task: Task, found: pd.DataFrame) -> dict[str, list[float]]:
 # --- tables -------------------------------------------------------------------------------------------
 
 
-def _results(data: str, given: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
-    """By method, what is kept of each seed."""
+def read_results(data: str, given: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
+    """The kept results of each seed, by method."""
     found = {}
     for method in given.methods:
         files = [_file(data, method, seed, given.config) for seed in range(1, given.seeds + 1)]
@@ -326,8 +328,8 @@ def _peer_versions(python: Path) -> dict[str, str]:
     return dict(json.loads(found.stdout))
 
 
-def _tables(task: Task, results: dict[str, list[dict[str, Any]]]) -> list[Table]:
-    """One for each number of leading steps."""
+def result_tables(task: Task, results: dict[str, list[dict[str, Any]]]) -> list[Table]:
+    """A table for each number of leading steps."""
     count = -(-len(task.origins) // BLOCK)
     unit = f"{count} blocks of {BLOCK} neighbouring origins" if task.stride else "series"
     note = (
@@ -347,18 +349,19 @@ def _row(task: Task, method: str, results: dict[str, list[dict[str, Any]]], lead
     own, found = results.get("kubecast", []), results[method]
     means = _means(found, leads)
     shown = f"{np.mean(means):.4f} ({min(means):.4f} to {max(means):.4f})"
-    row = {"method": method, "seeds": len(found), "MASE": shown, "fit, s": _seconds(found)}
+    row = {"method": method, "seeds": len(found), "MASE": shown, "fit, s": seconds_text(found)}
     row |= {"CPU s in all": max(each.get("cpu", 0.0) for each in found)}
     if not own or method == "kubecast":
         return row | {"difference (95 %)": "", "kubecast is": ""}
     difference = _by_unit(own, leads) - _by_unit(found, leads)
-    low, high = _interval(difference, BLOCK if task.stride else 1)
+    low, high = mean_interval(difference, BLOCK if task.stride else 1)
     verdict = "better" if high < 0 else "worse" if low > 0 else "not shown to differ"
     shown = f"{difference.mean():+.4f} ({low:+.4f} to {high:+.4f})"
     return row | {"difference (95 %)": shown, "kubecast is": verdict}
 
 
-def _bars(task: Task, results: dict[str, list[dict[str, Any]]]) -> list[Bar]:
+def comparison_bars(task: Task, results: dict[str, list[dict[str, Any]]]) -> list[Bar]:
+    """The seconds of a whole run, and its error against the best peer's; none without results of kubecast."""
     own = results.get("kubecast", [])
     if not own:
         return []
@@ -389,7 +392,7 @@ def _longest(found: list[dict[str, Any]]) -> dict[str, Any]:
     return max(found, key=lambda each: float(each["seconds"]))
 
 
-def _seconds(found: list[dict[str, Any]]) -> str:
+def seconds_text(found: list[dict[str, Any]]) -> str:
     """The longest of the seeds; a longer one than allowed is marked."""
     longest = _longest(found)
     shown = f"{longest['seconds']:.0f}"
@@ -401,8 +404,8 @@ def _by_unit(found: list[dict[str, Any]], leads: str) -> Floats:
     return np.asarray(np.mean([each["errors"][leads] for each in found], axis=0), dtype=np.float64)
 
 
-def _interval(values: Floats, block: int) -> tuple[float, float]:
-    """95 % of the mean, blocks of neighbours drawn again."""
+def mean_interval(values: Floats, block: int) -> tuple[float, float]:
+    """The 95 % interval of the mean, by a bootstrap over blocks of neighbours."""
     blocks = np.array_split(values, range(block, len(values), block))
     sums, sizes = np.array([part.sum() for part in blocks]), np.array([len(part) for part in blocks])
     drawn = np.random.default_rng(0).integers(len(blocks), size=(RESAMPLES, len(blocks)))

@@ -17,9 +17,8 @@ import numpy as np
 import pandas as pd
 
 PRETRAINED = ["Chronos", "Chronos2", "Toto", "Toto2"]
-NEWEST = (
-    5_000  # rows of an origin's history that MSTL + AutoARIMA, which is fitted at each, sees: all but ETTh1's
-)
+NEWEST = 5_000
+"""Rows of an origin's history that MSTL + AutoARIMA, which is fitted at each, sees: all but ETTh1's."""
 
 
 def main() -> None:
@@ -31,12 +30,12 @@ def main() -> None:
     histories = _histories(pd.read_csv(job["rows"], parse_dates=["ds"]), job)
     began = time.monotonic()
     if job["method"] == "mstl_arima":
-        found, fit_seconds = _mstl_arima(histories, job), 0.0
+        forecasts, fit_seconds = _mstl_arima(histories, job), 0.0
     else:
-        found, fit_seconds = _autogluon(train, histories, job, began)
-    found.to_csv(job["output"], index=False)
-    told = {"fit_seconds": fit_seconds or time.monotonic() - began, "seconds": time.monotonic() - began}
-    Path(job["output"]).with_suffix(".json").write_text(json.dumps(told))
+        forecasts, fit_seconds = _autogluon(train, histories, job, began)
+    forecasts.to_csv(job["output"], index=False)
+    times = {"fit_seconds": fit_seconds or time.monotonic() - began, "seconds": time.monotonic() - began}
+    Path(job["output"]).with_suffix(".json").write_text(json.dumps(times))
 
 
 def _histories(rows: pd.DataFrame, job: dict[str, Any]) -> pd.DataFrame:
@@ -49,10 +48,10 @@ def _histories(rows: pd.DataFrame, job: dict[str, Any]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _named(found: pd.DataFrame) -> pd.DataFrame:
+def _split_origin(forecasts: pd.DataFrame) -> pd.DataFrame:
     """Split ``origin`` into ``unique_id`` and ``cutoff``."""
-    names = found["origin"].str.split("@", expand=True)
-    return found.assign(unique_id=names[0], cutoff=names[1])[["unique_id", "cutoff", "ds", "yhat"]]
+    names = forecasts["origin"].str.split("@", expand=True)
+    return forecasts.assign(unique_id=names[0], cutoff=names[1])[["unique_id", "cutoff", "ds", "yhat"]]
 
 
 def _mstl_arima(histories: pd.DataFrame, job: dict[str, Any]) -> pd.DataFrame:
@@ -65,14 +64,14 @@ def _mstl_arima(histories: pd.DataFrame, job: dict[str, Any]) -> pd.DataFrame:
         [model], freq=job["frequency"], n_jobs=job["cores"], fallback_model=SeasonalNaive(job["seasons"][0])
     )
     table = newest[["origin", "ds", "y"]].rename(columns={"origin": "unique_id"})
-    found = forecaster.forecast(df=table, h=job["horizon"]).reset_index()
-    return _named(found.rename(columns={"unique_id": "origin"}))
+    forecasts = forecaster.forecast(df=table, h=job["horizon"]).reset_index()
+    return _split_origin(forecasts.rename(columns={"unique_id": "origin"}))
 
 
 def _autogluon(
     train: pd.DataFrame, histories: pd.DataFrame, job: dict[str, Any], began: float
 ) -> tuple[pd.DataFrame, float]:
-    """As a user would call it: the preset, the metric that is scored, the time that everyone has."""
+    """Forecast as a user would call it: the preset, the metric that is scored, the time that everyone has."""
     from autogluon.timeseries import TimeSeriesDataFrame, TimeSeriesPredictor
 
     predictor = TimeSeriesPredictor(
@@ -90,10 +89,10 @@ def _autogluon(
     fit_seconds = time.monotonic() - began
     table = histories[["origin", "ds", "y"]].rename(columns={"y": "target"})
     later = TimeSeriesDataFrame.from_data_frame(table, id_column="origin", timestamp_column="ds")
-    found = predictor.predict(later, random_seed=job["seed"], use_cache=False)["0.5"]  # MASE's own forecast
+    quantiles = predictor.predict(later, random_seed=job["seed"], use_cache=False)
     print(predictor.leaderboard().to_string(), flush=True)
-    values = found.rename("yhat").reset_index()
-    return _named(values.rename(columns={"item_id": "origin", "timestamp": "ds"})), fit_seconds
+    values = quantiles["0.5"].rename("yhat").reset_index()  # the median is MASE's own forecast
+    return _split_origin(values.rename(columns={"item_id": "origin", "timestamp": "ds"})), fit_seconds
 
 
 def _how(method: str) -> dict[str, Any]:

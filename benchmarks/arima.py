@@ -38,9 +38,9 @@ class Case(NamedTuple):
 
     Attributes:
         y: Rows that may be fitted to, then the rows that the origins move over.
-        fitted: How many of them may be.
+        fitted: Number of rows that may be fitted to.
         origins: Rows that forecasts are made from.
-        steps: Of each.
+        steps: Steps of each forecast.
     """
 
     y: Floats
@@ -49,7 +49,7 @@ class Case(NamedTuple):
     steps: int
 
     def mase(self, forecasts: Floats) -> float:
-        """Mean over the origins; forecasts have the shape (origins, steps)."""
+        """The mean MASE over the origins; forecasts have the shape (origins, steps)."""
         train = self.y[: self.fitted]
         scale = np.mean(np.abs(train[SEASON:] - train[:-SEASON]))
         later = self.y[np.asarray(self.origins)[:, None] + 1 + np.arange(self.steps)]
@@ -60,8 +60,8 @@ class Job(NamedTuple):
     """A fit.
 
     Attributes:
-        case: Of one series.
-        season: Of a seasonal ARIMA; 0 for none.
+        case: Series and origins.
+        season: Season length of a seasonal ARIMA; 0 for none.
         limit: Seconds, where there is a season.
         order: p, d, q and whether there is a constant; None: it is searched.
     """
@@ -73,7 +73,7 @@ class Job(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """Forecasts from each origin, seconds of the fit, and the order found."""
+    """Forecasts from each origin, seconds of the fit, and its order."""
 
     forecasts: Floats
     seconds: float
@@ -94,29 +94,29 @@ def main() -> None:
     parser.add_argument("--case", default="m4", help="m4, etth1-ROWS, noise-ROWS or season-LENGTH")
     given = parser.parse_args()
     if given.side:
-        print(json.dumps(_fit_all(given)))
+        print(json.dumps(fit_all(given)))
         return
     tables: list[Table] = []
     bars: list[Bar] = []
     for measure in (_searches, _memory, _long_seasons):
-        more, found = measure(given)
-        tables += more
-        bars += found
-    Results.of("arima", "ARIMA", tables, bars, PACKAGES).save()
+        more_tables, more_bars = measure(given)
+        tables += more_tables
+        bars += more_bars
+    Results.collect("arima", "ARIMA", tables, bars, PACKAGES).save()
 
 
 # --- the tables ---------------------------------------------------------------------------------------
 
 
 def _side(given: argparse.Namespace, side: str, case: str, **options: Any) -> Run:
-    told = {"side": side, "case": case, "folder": given.folder, "series": given.series} | options
-    told = {"time-limit": given.time_limit} | told
-    timeout = told.pop("timeout", None)
-    arguments = [str(text) for name, value in told.items() for text in (f"--{name}", value)]
+    values = {"side": side, "case": case, "folder": given.folder, "series": given.series} | options
+    values = {"time-limit": given.time_limit} | values
+    timeout = values.pop("timeout", None)
+    arguments = [str(text) for name, value in values.items() for text in (f"--{name}", value)]
     command = [sys.executable, "-m", "benchmarks.arima", *arguments]
-    found = run(command, cores=1, timeout=timeout)
-    print(f"{case}, {side}: {found.seconds:.1f} s, {found.peak:.0f} MB", file=sys.stderr)
-    return found
+    done = run(command, cores=1, timeout=timeout)
+    print(f"{case}, {side}: {done.seconds:.1f} s, {done.peak:.0f} MB", file=sys.stderr)
+    return done
 
 
 def _searches(given: argparse.Namespace) -> tuple[list[Table], list[Bar]]:
@@ -124,17 +124,17 @@ def _searches(given: argparse.Namespace) -> tuple[list[Table], list[Bar]]:
     for case in ("m4", *(f"etth1-{count}" for count in ETT_ROWS)):
         sides = ("pmdarima", "kubecast", "kubecast, with its profile")
         runs = in_turn({side: partial(_side, given, side, case) for side in sides}, given.repeats)
-        found = _rows(case, runs)
-        search += found
-        bars += _against_pmdarima(f"a search, {case}", found[1])
+        rows = _rows(case, runs)
+        search += rows
+        bars += _against_pmdarima(f"a search, {case}", rows[1])
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-            json.dump(runs["pmdarima"][0].found["orders"], file)
+            json.dump(runs["pmdarima"][0].document["orders"], file)
             file.flush()
             sides = ("pmdarima, given orders", "kubecast, given orders")
             turns = {side: partial(_side, given, side, case, orders=file.name) for side in sides}
-            found = _rows(case, in_turn(turns, given.repeats))
-            same += found
-            bars += _against_pmdarima(f"the same orders, {case}", found[1])
+            rows = _rows(case, in_turn(turns, given.repeats))
+            same += rows
+            bars += _against_pmdarima(f"the same orders, {case}", rows[1])
     note = (
         f"Orders up to (5, 1, 5) by AIC, stepwise, no season. m4: {given.series} of the hourly series, evenly"
         " spread. etth1-N: the newest N rows before the last tenth of oil temperature. *With its profile*:"
@@ -157,24 +157,24 @@ def _against_pmdarima(what: str, row: dict[str, Any]) -> list[Bar]:
 
 
 def _rows(case: str, runs: dict[str, list[Run]]) -> list[dict[str, Any]]:
-    """One for each side; the first side is what the others are compared with."""
-    totals = {side: [sum(each.found["seconds"]) for each in found] for side, found in runs.items()}
-    each_error = {side: np.array(found[0].found["mase"]) for side, found in runs.items()}
-    errors = {side: float(found.mean()) for side, found in each_error.items()}
+    """Make one row for each side; the others are compared with the first."""
+    totals = {side: [sum(each.document["seconds"]) for each in repeats] for side, repeats in runs.items()}
+    each_error = {side: np.array(repeats[0].document["mase"]) for side, repeats in runs.items()}
+    errors = {side: float(series.mean()) for side, series in each_error.items()}
     first = next(iter(runs))
     return [
         {
             "data": case,
             "side": side,
-            "median s of a series": median(found[0].found["seconds"]),
+            "median s of a series": median(repeats[0].document["seconds"]),
             "total s": spread(totals[side]),
             "times as fast": median_ratio(totals[first], totals[side]),
             "MASE": errors[side],
             "MASE by pmdarima's": errors[side] / errors[first],
             "median of the series' ratios": float(np.median(each_error[side] / each_error[first])),
-            "peak MB": max(each.peak for each in found),
+            "peak MB": max(each.peak for each in repeats),
         }
-        for side, found in runs.items()
+        for side, repeats in runs.items()
     ]
 
 
@@ -192,10 +192,10 @@ def _long_seasons(given: argparse.Namespace) -> tuple[list[Table], list[Bar]]:
     for season in SEASONS:
         row: dict[str, Any] = {"season": season}
         for side in ("kubecast, with its profile", "kubecast, seasonal", "statsforecast, exact", "pmdarima"):
-            found = _side(given, side, f"season-{season}", timeout=given.time_limit + 15)
-            done = given.time_limit if found.status is None else found.found["seconds"][0]
-            in_time = done < given.time_limit
-            row[side] = f"{done:.2g} s" if in_time else f"over {given.time_limit:g} s"
+            done = _side(given, side, f"season-{season}", timeout=given.time_limit + 15)
+            seconds = given.time_limit if done.status is None else done.document["seconds"][0]
+            in_time = seconds < given.time_limit
+            row[side] = f"{seconds:.2g} s" if in_time else f"over {given.time_limit:g} s"
             late += side.startswith("kubecast, with") and not in_time
         rows.append(row)
     bar = Bar(what="long seasons that were not fitted inside the time limit", value=late, most=0)
@@ -209,17 +209,18 @@ def _long_seasons(given: argparse.Namespace) -> tuple[list[Table], list[Bar]]:
 # --- one side -----------------------------------------------------------------------------------------
 
 
-def _fit_all(given: argparse.Namespace) -> dict[str, Any]:
+def fit_all(given: argparse.Namespace) -> dict[str, Any]:
+    """Fit every series of a case by one side: its seconds, its MASE and its orders."""
     seconds, errors, orders = [], [], []
     cases = list(_cases(given.case, given.folder, given.series))
-    told = json.loads(given.orders.read_text()) if given.orders else [None] * len(cases)
+    fixed = json.loads(given.orders.read_text()) if given.orders else [None] * len(cases)
     noise = np.random.default_rng(0).normal(size=200).cumsum()
-    SIDES[given.side](Job(Case(noise, len(noise), [], ETT_STEPS), 0, given.time_limit, told[0]))  # not timed
-    for item, order in zip(cases, told, strict=True):
+    SIDES[given.side](Job(Case(noise, len(noise), [], ETT_STEPS), 0, given.time_limit, fixed[0]))  # not timed
+    for item, order in zip(cases, fixed, strict=True):
         job = Job(item, _season(given.case), given.time_limit, order)
-        forecast, taken, found = SIDES[given.side](job)
+        forecast, taken, chosen = SIDES[given.side](job)
         seconds.append(taken)
-        orders.append(found)
+        orders.append(chosen)
         errors.append(item.mase(forecast) if len(item.origins) else None)
     return {"seconds": seconds, "mase": errors, "orders": orders}
 
@@ -280,12 +281,12 @@ def _pmdarima(job: Job) -> Fit:
 
 
 def _rolled(results: Any, case: Case) -> Floats:
-    """Forecasts from every origin with the parameters of the fit."""
-    found = []
+    """Forecast from every origin with the parameters of the fit."""
+    forecasts = []
     for origin in case.origins:
         seen = results if origin + 1 == case.fitted else results.apply(case.y[: origin + 1])
-        found.append(seen.forecast(case.steps))
-    return np.array(found)
+        forecasts.append(seen.forecast(case.steps))
+    return np.array(forecasts)
 
 
 def _kubecast(**settings: Any) -> Callable[[Job], Fit]:
@@ -300,14 +301,14 @@ def _kubecast(**settings: Any) -> Callable[[Job], Fit]:
         trainer = ArimaTrainer(ArimaSettings(**settings), "arima")
         began = time.perf_counter()
         deadline = time.monotonic() + job.limit if job.season else None
-        plan = FitPlan(deadline=deadline, replay=_replay(job.order))
+        plan = FitPlan(deadline=deadline, fixed_fit=_replay(job.order))
         forecaster, log = trainer.fit(panel, _cutoffs(frame.iloc[[case.fitted - 1]]), plan)
         taken = time.perf_counter() - began
         if log.stopped == "time_limit":
             return Fit(np.zeros((len(case.origins), case.steps)), job.limit, None)
         recipe = forecaster.models["series"][0].recipe
-        found = forecaster.forecast(panel, _cutoffs(frame.iloc[case.origins])) if case.origins else {}
-        values = np.asarray(found["arima"] if case.origins else []).reshape(len(case.origins), case.steps)
+        table = forecaster.forecast(panel, _cutoffs(frame.iloc[case.origins])) if case.origins else {}
+        values = np.asarray(table["arima"] if case.origins else []).reshape(len(case.origins), case.steps)
         return Fit(values, taken, [*recipe.order, int(recipe.constant)])
 
     return fit

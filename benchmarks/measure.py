@@ -25,13 +25,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Run:
-    """What one process took, its children included.
+    """The cost of one process, its children included, and its output.
 
     Attributes:
         seconds: Wall time.
         cpu: Processor time.
-        peak: Megabytes that its largest process held.
-        status: Of its exit; None where the time limit ended it.
+        peak: Most megabytes that its largest process held.
+        status: Exit status; None where the time limit ended it.
         output: Standard output.
     """
 
@@ -42,8 +42,8 @@ class Run:
     output: str
 
     @property
-    def found(self) -> Any:
-        """The JSON in its last line."""
+    def document(self) -> Any:
+        """The JSON in the last line of the output."""
         return json.loads(self.output.strip().rsplit("\n", 1)[-1])
 
 
@@ -62,7 +62,7 @@ def run(
 
     Args:
         command: Program and arguments.
-        cores: How many; every library gets as many threads.
+        cores: Number of cores; every library gets as many threads.
         timeout: Seconds after which it is killed.
         log: File that gets both of its outputs; default: standard output is kept, the other shown.
 
@@ -101,8 +101,8 @@ def run(
 def _wait(process: "subprocess.Popen[str]", end: float | None) -> tuple[int | None, Any]:
     late = False
     while True:
-        found, status, usage = os.wait4(process.pid, 0 if end is None else os.WNOHANG)
-        if found:
+        ended, status, usage = os.wait4(process.pid, 0 if end is None else os.WNOHANG)
+        if ended:
             process.returncode = os.waitstatus_to_exitcode(status)
             return None if late else process.returncode, usage
         if end is not None and not late and time.perf_counter() > end:
@@ -113,22 +113,22 @@ def _wait(process: "subprocess.Popen[str]", end: float | None) -> tuple[int | No
 
 def in_turn(sides: Mapping[str, Callable[[], T]], repeats: int) -> dict[str, list[T]]:
     """Let every side take its turn in each repeat, each time another first."""
-    found: dict[str, list[T]] = {name: [] for name in sides}
+    results: dict[str, list[T]] = {name: [] for name in sides}
     order = list(sides.items())
     for repeat in range(repeats):
         at = repeat % len(order)
         for name, side in order[at:] + order[:at]:
-            found[name].append(side())
-    return found
+            results[name].append(side())
+    return results
 
 
 def median_ratio(values: Sequence[float], base: Sequence[float]) -> float:
-    """The median over the repeats of what one side has to what the other has in the same repeat."""
+    """The median over the repeats of the ratio of one side to the other in the same repeat."""
     return statistics.median(value / other for value, other in zip(values, base, strict=True))
 
 
 def data_file(folder: Path, name: str) -> Path:
-    """A file of the benchmarks' data.
+    """Find a file of the benchmarks' data.
 
     Raises:
         SystemExit: It is not there.
@@ -140,12 +140,12 @@ def data_file(folder: Path, name: str) -> Path:
 
 
 def figure(value: float, digits: int = 3) -> str:
-    """So many significant digits, without an exponent for thousands."""
+    """A value with so many significant digits, without an exponent for thousands."""
     rounded = float(f"{value:.{digits}g}")
     return f"{value:,.0f}" if 1000 <= abs(rounded) < 1e9 else f"{value:.{digits}g}"
 
 
 def spread(values: Sequence[float], digits: int = 3) -> str:
-    """Median, lowest and highest."""
+    """The median of values, with lowest and highest."""
     shown = [figure(value, digits) for value in (statistics.median(values), min(values), max(values))]
     return f"{shown[0]} ({shown[1]} to {shown[2]})" if len(values) > 1 else shown[0]

@@ -2,7 +2,7 @@
 
 Both train networks of the same shapes on windows gathered from as many rows, each in a process of its own on
 the same cores, in turn. Windows a second are those of the training loop, input and updates, without the first
-epoch, in which graphs are traced. Processor time by wall time tells whether a side sat idle.
+epoch, in which graphs are traced. Processor time by wall time shows whether a side sat idle.
 """
 
 import argparse
@@ -29,7 +29,7 @@ PACKAGES = ("keras", "numpy", "tensorflow-cpu")
 
 
 class Case(NamedTuple):
-    """A network, and how many updates an epoch has by batch size."""
+    """A network, and the number of updates in an epoch by batch size."""
 
     network: str
     sizes: list[int]
@@ -62,7 +62,7 @@ def main() -> None:
             sys.exit(f"error: {given.torch} is not there; allowed: a Python that has PyTorch, by --torch")
         speed, bars, torch = _speed(given)
         memory, more = _memory()
-        Results.of(
+        Results.collect(
             "neural", "LSTM and Transformer", [speed, memory], [*bars, *more], PACKAGES, {"torch": torch}
         ).save()
 
@@ -77,18 +77,18 @@ def _speed(given: argparse.Namespace) -> tuple[Table, list[Bar], str]:
             }
             runs = in_turn(sides, given.repeats)
             windows = batch * updates
-            speeds = {side: [_speed_of(each, windows) for each in found] for side, found in runs.items()}
+            speeds = {side: [_speed_of(each, windows) for each in repeats] for side, repeats in runs.items()}
             name = f"{case.network} {'/'.join(map(str, case.sizes))}"
             ratio = median_ratio(speeds["kubecast"], speeds["PyTorch"])
             rows.append(
                 {"network": name, "batch": batch}
-                | {f"{side}, windows/s": spread(found) for side, found in speeds.items()}
+                | {f"{side}, windows/s": spread(values) for side, values in speeds.items()}
                 | {"kubecast by PyTorch": ratio}
-                | {f"{side}, CPU by wall": _busy(found) for side, found in runs.items()}
-                | {f"{side}, peak MB": max(each.peak for each in found) for side, found in runs.items()}
-                | {f"{side}, weights": found[0].found["weights"] for side, found in runs.items()}
+                | {f"{side}, CPU by wall": _busy(repeats) for side, repeats in runs.items()}
+                | {f"{side}, peak MB": max(each.peak for each in repeats) for side, repeats in runs.items()}
+                | {f"{side}, weights": repeats[0].document["weights"] for side, repeats in runs.items()}
             )
-            version = runs["PyTorch"][0].found["torch"]
+            version = runs["PyTorch"][0].document["torch"]
             if batch == 128:
                 bars.append(Bar(what=f"windows/s by PyTorch's, {name}, batch 128", value=ratio, least=0.95))
     note = (
@@ -98,16 +98,16 @@ def _speed(given: argparse.Namespace) -> tuple[Table, list[Bar], str]:
     return Table(title="Training", rows=rows, note=note), bars, version
 
 
-def _speed_of(found: Run, windows: int) -> float:
-    return windows / median(found.found["seconds"][1:])
+def _speed_of(done: Run, windows: int) -> float:
+    return windows / median(done.document["seconds"][1:])
 
 
 def _busy(runs: list[Run]) -> float:
-    return median(sum(each.found["cpu"][1:]) / sum(each.found["seconds"][1:]) for each in runs)
+    return median(sum(each.document["cpu"][1:]) / sum(each.document["seconds"][1:]) for each in runs)
 
 
 def _kubecast(given: argparse.Namespace, case: Case, batch: int, updates: int) -> Run:
-    told = {"network": case.network, "sizes": case.sizes, "batch": batch, "updates": updates}
+    options = {"network": case.network, "sizes": case.sizes, "batch": batch, "updates": updates}
     command = [
         sys.executable,
         "-m",
@@ -115,31 +115,38 @@ def _kubecast(given: argparse.Namespace, case: Case, batch: int, updates: int) -
         "--seed",
         str(given.seed),
         "--case",
-        json.dumps(told),
+        json.dumps(options),
     ]
-    return _told("kubecast", told, run(command, given.cores))
+    return _log("kubecast", options, run(command, given.cores))
 
 
 def _torch(given: argparse.Namespace, case: Case, batch: int, updates: int) -> Run:
-    told = {"network": case.network, "batch": batch, "updates": updates, "epochs": EPOCHS, "window": WINDOW}
-    told |= {"horizon": HORIZON, "context": CONTEXT, "rows": ROWS, "threads": given.cores, "seed": given.seed}
-    options = [text for name, value in told.items() for text in (f"--{name}", str(value))]
+    values = {"network": case.network, "batch": batch, "updates": updates, "epochs": EPOCHS, "window": WINDOW}
+    values |= {
+        "horizon": HORIZON,
+        "context": CONTEXT,
+        "rows": ROWS,
+        "threads": given.cores,
+        "seed": given.seed,
+    }
+    options = [text for name, value in values.items() for text in (f"--{name}", str(value))]
     sizes = ["--sizes", *map(str, case.sizes)]
     command = [given.torch, str(ROOT / "benchmarks" / "plain_torch.py"), *options, *sizes]
-    return _told("PyTorch", told, run(command, given.cores))
+    return _log("PyTorch", values, run(command, given.cores))
 
 
-def _told(side: str, case: dict[str, Any], found: Run) -> Run:
-    speed = _speed_of(found, case["batch"] * case["updates"])
+def _log(side: str, case: dict[str, Any], done: Run) -> Run:
+    speed = _speed_of(done, case["batch"] * case["updates"])
     print(f"{side}, {case['network']}, batch {case['batch']}: {speed:.0f} windows/s", file=sys.stderr)
-    return found
+    return done
 
 
 def _memory() -> tuple[Table, list[Bar]]:
     rows = []
     for window in WINDOWS:
-        found = run([sys.executable, "-m", "benchmarks.neural", "--window", str(window)]).found
-        rows.append({"window": window, "peak MB": found["peak"], "copied, MB": found["copied"]})
+        command = [sys.executable, "-m", "benchmarks.neural", "--window", str(window)]
+        memory = run(command).document
+        rows.append({"window": window, "peak MB": memory["peak"], "copied, MB": memory["copied"]})
     growth = rows[-1]["peak MB"] / rows[0]["peak MB"]
     bar = Bar(what=f"input memory at window {WINDOWS[-1]} by that at {WINDOWS[0]}", value=growth, most=1.25)
     note = (
@@ -171,18 +178,20 @@ def _train(network: str, sizes: list[int], batch: int, updates: int, seed: int) 
         times.append(time.perf_counter())
         busy.append(time.process_time())
 
-    # A replay judges nothing between the epochs, so that what lies between two reports is one epoch.
+    # A replay evaluates nothing between the epochs, so that what lies between two reports is one epoch.
     replay = {"updates_per_epoch": updates, "learning_rates": [1e-3] * (EPOCHS + 1)}
     panel = _panel(ROWS)
-    plan = FitPlan(seed=seed, replay=replay, report=report)
+    plan = FitPlan(seed=seed, fixed_fit=replay, on_step=report)
     fitted, _ = make_trainer(network, settings).fit(panel, panel.ends, plan)
     weights = fitted.network.count_params()
     return {"seconds": np.diff(times).tolist(), "cpu": np.diff(busy).tolist(), "weights": weights}
 
 
 def _input_memory(window: int) -> dict[str, float]:
+    from kubecast.models.neural.origins import window_origins
     from kubecast.models.neural.settings import LstmSettings
-    from kubecast.models.neural.windows import Windows, fit_spec, window_origins
+    from kubecast.models.neural.spec import fit_spec
+    from kubecast.models.neural.windows import Windows
 
     panel = _panel(LONG_ROWS)
     settings = LstmSettings(sequence_length=window)

@@ -1,4 +1,4 @@
-"""What is not forecasting: `make bench-overhead`.
+"""The cost of everything but forecasting: `make bench-overhead`.
 
 The command's start, a compile, the share of `make run` that is not spent inside a task, and what each task
 imports. Bytecode is cached, as after an install.
@@ -47,8 +47,8 @@ import importlib, json, sys, time
 began, busy = time.perf_counter(), time.process_time()
 for name in json.loads(sys.argv[1]):
     importlib.import_module(name)
-told = {"seconds": time.perf_counter() - began, "cpu": time.process_time() - busy}
-print(json.dumps(told | {"modules": sorted(sys.modules.keys() & set(json.loads(sys.argv[2])))}))
+cost = {"seconds": time.perf_counter() - began, "cpu": time.process_time() - busy}
+print(json.dumps(cost | {"modules": sorted(sys.modules.keys() & set(json.loads(sys.argv[2])))}))
 """
 KUBECAST = [sys.executable, "-c", "from kubecast.cli.app import main; main()"]
 PACKAGES = ("catboost", "keras", "kfp", "pandas", "scipy", "tensorflow-cpu", "typer")
@@ -71,11 +71,11 @@ def main() -> None:
             partial(_whole_run, Path(folder), given.runs),
             partial(_imports, given.repeats),
         ):
-            table, found = measure()
+            table, more = measure()
             tables.append(table)
-            bars += found
+            bars += more
             print(table.markdown(), file=sys.stderr)
-    Results.of("overhead", "Overhead", tables, bars, PACKAGES).save()
+    Results.collect("overhead", "Overhead", tables, bars, PACKAGES).save()
 
 
 def _commands(folder: Path, repeats: int) -> tuple[Table, list[Bar]]:
@@ -105,11 +105,11 @@ def _whole_run(folder: Path, runs: int) -> tuple[Table, list[Bar]]:
     command = [*KUBECAST, "run", "--data", str(data), *options, "--output", str(output)]
     rows, shares = [], []
     for number in range(1, runs + 1):
-        found = run(command)
+        done = run(command)
         tasks = _tasks((output / "run.log").read_text())
         inside = sum(seconds for _, seconds in tasks)
-        shares.append(1 - inside / found.seconds)
-        rows.append(_run_row(number, found, tasks, inside))
+        shares.append(1 - inside / done.seconds)
+        rows.append(_run_row(number, done, tasks, inside))
     note = (
         "`make run`. *Inside*: from where a task's function is called until its outputs are written, its"
         " imports included. What is left is the command, the compile, KFP's runner and each task's start."
@@ -118,22 +118,22 @@ def _whole_run(folder: Path, runs: int) -> tuple[Table, list[Bar]]:
     return Table(title="A whole run", rows=rows, note=note), [bar]
 
 
-def _run_row(number: int, found: Run, tasks: list[tuple[str, float]], inside: float) -> dict[str, Any]:
+def _run_row(number: int, done: Run, tasks: list[tuple[str, float]], inside: float) -> dict[str, Any]:
     longest = sorted(tasks, key=lambda task: -task[1])[:4]
     return {
         "run": number,
-        "s": found.seconds,
+        "s": done.seconds,
         "tasks": len(tasks),
         "inside tasks, s": inside,
-        "outside, s": found.seconds - inside,
-        "outside by all": 1 - inside / found.seconds,
+        "outside, s": done.seconds - inside,
+        "outside by all": 1 - inside / done.seconds,
         "longest tasks": ", ".join(f"{name} {seconds:.1f} s" for name, seconds in longest),
     }
 
 
 def _tasks(log: str) -> list[tuple[str, float]]:
-    """Each task and the seconds inside its function."""
-    found, name, began = [], "", datetime.min
+    """List each task and the seconds inside its function."""
+    tasks, name, began = [], "", datetime.min
     for line in log.splitlines():
         if task := _TASK.search(line):
             name = task[1]
@@ -142,8 +142,8 @@ def _tasks(log: str) -> list[tuple[str, float]]:
             if event[2].startswith("Got"):
                 began = at
             else:
-                found.append((name, (at - began).total_seconds()))
-    return found
+                tasks.append((name, (at - began).total_seconds()))
+    return tasks
 
 
 def _imports(repeats: int) -> tuple[Table, list[Bar]]:
@@ -152,13 +152,13 @@ def _imports(repeats: int) -> tuple[Table, list[Bar]]:
         command = [sys.executable, "-c", IMPORTS, json.dumps(modules), json.dumps(sorted(FRAMEWORKS))]
         run(command)  # so that bytecode is cached
         runs = [run(command) for _ in range(repeats)]
-        loaded = set(runs[0].found["modules"])
+        loaded = set(runs[0].document["modules"])
         foreign += len(loaded - own)
         rows.append(
             {
                 "task": task,
-                "s": spread([each.found["seconds"] for each in runs]),
-                "CPU s": spread([each.found["cpu"] for each in runs]),
+                "s": spread([each.document["seconds"] for each in runs]),
+                "CPU s": spread([each.document["cpu"] for each in runs]),
                 "peak MB": max(each.peak for each in runs),
                 "frameworks": ", ".join(sorted(loaded)),
             }

@@ -1,7 +1,7 @@
 """A large panel: `make bench-panel`.
 
 Every stage of a run on 10,000 series of 1,000 hours, each in a process of its own as on a cluster, with its
-seconds and the memory that it holds at most. Smaller panels of the same kind tell how the cost grows: the
+seconds and the memory that it holds at most. Smaller panels of the same kind show how the cost grows: the
 exponent is the slope of a straight line through the logarithms of processor time and number of series; that
 of the two largest panels alone stands beside it, since costs that every panel has flatten the line.
 """
@@ -40,29 +40,28 @@ def main() -> None:
     given = parser.parse_args()
     if given.stage:
         began = time.process_time()
-        found = STAGES[given.stage](given.folder, given.series[0], given.seed) or {}
-        print(json.dumps({"cpu": time.process_time() - began, **found}))
+        figures = STAGES[given.stage](given.folder, given.series[0], given.seed) or {}
+        print(json.dumps({"cpu": time.process_time() - began, **figures}))
         return
     measured = {count: _measure(count, given.seed) for count in given.series}
     _results(measured).save()
 
 
 def _measure(series: int, seed: int) -> dict[str, Run]:
-    found = {}
+    runs = {}
     with tempfile.TemporaryDirectory() as folder:
         for stage in STAGES:
-            told = ["--stage", stage, "--folder", folder, "--series", str(series), "--seed", str(seed)]
-            found[stage] = run([sys.executable, "-m", "benchmarks.panel", *told])
-            once = found[stage]
+            options = ["--stage", stage, "--folder", folder, "--series", str(series), "--seed", str(seed)]
+            once = runs[stage] = run([sys.executable, "-m", "benchmarks.panel", *options])
             print(f"{series} series, {stage}: {once.seconds:.1f} s, {once.peak:.0f} MB", file=sys.stderr)
-    return found
+    return runs
 
 
 def _results(measured: dict[int, dict[str, Run]]) -> Results:
     largest = max(measured)
     stages = [stage for stage in STAGES if stage != "data"]
     rows = [_row(stage, {count: runs[stage] for count, runs in measured.items()}) for stage in stages]
-    total = {count: sum(runs[stage].found["cpu"] for stage in stages) for count, runs in measured.items()}
+    total = {count: sum(runs[stage].document["cpu"] for stage in stages) for count, runs in measured.items()}
     growth = _growth(total)
     peak = max(measured[largest][stage].peak for stage in stages)
     rows.append(
@@ -84,17 +83,17 @@ def _results(measured: dict[int, dict[str, Run]]) -> Results:
         f" for {largest} series. CatBoost sees the newest 2,000,000 rows at most (`catboost.max_rows`)."
         " ARIMA, which fits each series by itself, and the final fit are not among them."
     )
-    return Results.of("panel", "Panels", [Table(title="Stages", rows=rows, note=note)], bars, PACKAGES)
+    return Results.collect("panel", "Panels", [Table(title="Stages", rows=rows, note=note)], bars, PACKAGES)
 
 
 def _row(stage: str, runs: dict[int, Run]) -> dict[str, Any]:
     largest = runs[max(runs)]
-    cost = {count: run.found["cpu"] for count, run in runs.items()}
+    cost = {count: run.document["cpu"] for count, run in runs.items()}
     return {"stage": stage, "wall s": largest.seconds, "peak MB": largest.peak} | _growth(cost)
 
 
 def _growth(cost: dict[int, float]) -> dict[str, float | None]:
-    """Processor time by number of series, and the exponents of its growth."""
+    """The processor time by number of series, and the exponents of its growth."""
     two = {count: cost[count] for count in sorted(cost)[-2:]}
     shown: dict[str, float | None] = {f"CPU s, {count} series": value for count, value in cost.items()}
     return shown | {"exponent": _exponent(cost), "of the two largest": _exponent(two)}
@@ -145,7 +144,7 @@ def _prepare(folder: Path, series: int, seed: int) -> None:
 
     data = folder / "data.parquet"
     digest = hashlib.sha256(data.read_bytes()).hexdigest()
-    prepare_data(str(data), digest, "", RunSettings.of(_settings(series)).text(), folder / "panel")
+    prepare_data(str(data), digest, "", RunSettings.from_settings(_settings(series)).text(), folder / "panel")
 
 
 def _features(folder: Path, series: int, seed: int) -> dict[str, Any]:
@@ -167,9 +166,9 @@ def _fit(kind: str) -> Callable[[Path, int, int], dict[str, Any]]:
 
         panel, settings = Panel.load(folder / "panel"), getattr(_settings(series), kind)
         forecaster, log = make_trainer(kind, settings).fit(panel, panel.train_end, FitPlan(seed=seed))
-        told = {"settings": settings.model_dump(mode="json"), "panel_digest": panel.spec.digest}
+        source = {"settings": settings.model_dump(mode="json"), "panel_digest": panel.spec.digest}
         card = ModelCard(
-            kind=kind, name=forecaster.name, seed=seed, versions=package_versions(), log=log, **told
+            kind=kind, name=forecaster.name, seed=seed, versions=package_versions(), log=log, **source
         )
         write_model(folder / kind, forecaster, card)
         return {"updates": log.replay}
@@ -183,7 +182,7 @@ def _forecast(kind: str) -> Callable[[Path, int, int], dict[str, Any]]:
         from kubecast.models.artifact import FORECASTS, load_model
 
         panel = Panel.load(folder / "panel")
-        table = load_model(folder / kind).forecast(panel, Cutoffs.of(panel.origins))
+        table = load_model(folder / kind).forecast(panel, Cutoffs.from_frame(panel.origins))
         table = table.merge(panel.origins, on=["unique_id", "cutoff"])
         table.to_parquet(folder / kind / FORECASTS, index=False)
         return {"rows": len(table)}

@@ -106,8 +106,8 @@ def main() -> None:
             optimizer.step()
         seconds.append(time.perf_counter() - began)
         cpu.append(time.process_time() - busy)
-    told = {"seconds": seconds, "cpu": cpu, "torch": torch.__version__}
-    print(json.dumps(told | {"weights": sum(each.numel() for each in network.parameters())}))
+    result = {"seconds": seconds, "cpu": cpu, "torch": torch.__version__}
+    print(json.dumps(result | {"weights": sum(each.numel() for each in network.parameters())}))
 
 
 def _batches(given: argparse.Namespace) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:

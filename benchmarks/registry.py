@@ -21,7 +21,7 @@ from benchmarks.measure import first_cores, median_ratio, spread
 from benchmarks.report import Results, Table
 from kubecast.storage.bucket import ObjectStore
 from kubecast.storage.checksums import CHUNK_BYTES
-from tests.seaweed import Seaweed
+from tests.support.servers.seaweed import Seaweed
 
 BUCKET = "bench"
 MEGABYTE = 1_000_000
@@ -89,14 +89,14 @@ class S3fs:
 
 @dataclass(frozen=True)
 class Load:
-    """So many files of so many megabytes."""
+    """A number of files of so many megabytes each."""
 
     files: int
     megabytes: int
 
     @property
     def name(self) -> str:
-        """As the table shows it."""
+        """The load as the table shows it."""
         return f"{self.files} x {self.megabytes} MB"
 
 
@@ -114,13 +114,13 @@ def main() -> None:
         clients = {"kubecast": Kubecast(), "boto3": Boto3(), "s3fs": S3fs()}
         loads = (Load(chosen.small, 1), Load(1, chosen.large))
         tables = [_table(load, _measure(clients, load, chosen.repeats, Path(scratch))) for load in loads]
-    Results.of("registry", "Registry", tables, packages=("boto3", "obstore", "s3fs")).save()
+    Results.collect("registry", "Registry", tables, packages=("boto3", "obstore", "s3fs")).save()
 
 
 def _measure(
     clients: dict[str, Client], load: Load, repeats: int, scratch: Path
 ) -> dict[tuple[str, str], list[float]]:
-    """MB/s by operation and client, one value for each repeat; a first round warms up and is not counted."""
+    """Measure MB/s by operation and client, one value for each repeat after a first round that warms up."""
     source, target = scratch / "source", scratch / "target"
     source.write_bytes(os.urandom(load.megabytes * MEGABYTE))
     speeds: dict[tuple[str, str], list[float]] = {}

@@ -1,6 +1,6 @@
 """The tables of the benchmarks: each target writes its own, `make bench` joins them.
 
-What is joined is docs/benchmarks.md and, to be read by programs, docs/benchmarks.json.
+The joined tables are docs/benchmarks.md and, for programs, docs/benchmarks.json.
 """
 
 import argparse
@@ -26,10 +26,10 @@ class Bar(BaseModel):
     """A figure and the limit that it should keep.
 
     Attributes:
-        what: In words.
-        value: None where it was not measured.
+        what: The figure in words.
+        value: The figure; None where it was not measured.
         least: Smallest that meets the bar; None: there is none.
-        most: Largest that does.
+        most: Largest that meets it; None: there is none.
     """
 
     what: str
@@ -47,7 +47,7 @@ class Bar(BaseModel):
 
     @property
     def verdict(self) -> str:
-        """Whether it is met, in a word."""
+        """Whether the bar is met, in a word."""
         return "yes" if self.met else "no"
 
     @property
@@ -61,9 +61,9 @@ class Table(BaseModel):
     """Rows under one title.
 
     Attributes:
-        title: One line.
-        rows: By column; the first row's order is that of the columns.
-        note: How it was measured, in Markdown.
+        title: Title, one line.
+        rows: Cells by column; the first row's order is that of the columns.
+        note: Way of measuring, in Markdown.
     """
 
     title: str
@@ -81,7 +81,7 @@ class Table(BaseModel):
 
 
 class Machine(BaseModel):
-    """Where and when something was measured."""
+    """The machine and the date of a measurement."""
 
     processor: str
     cores: int
@@ -103,7 +103,7 @@ class Machine(BaseModel):
         )
 
     def markdown(self) -> str:
-        """One sentence."""
+        """The machine in one sentence."""
         return (
             f"{self.date}, {self.cores} cores of {self.processor}, {self.memory_gb:g} GiB,"
             f" {self.system}, Python {self.python}"
@@ -114,13 +114,13 @@ class Results(BaseModel):
     """Everything that one target measured.
 
     Attributes:
-        name: Of the target, without ``bench-``.
-        title: Of its section.
-        tables: In order.
-        bars: In order.
-        versions: By package.
-        machine: Where and when.
-        raw: What the tables were computed from, where they do not show it.
+        name: Name of the target, without ``bench-``.
+        title: Title of its section.
+        tables: Tables in order.
+        bars: Bars in order.
+        versions: Versions by package.
+        machine: Place and time.
+        raw: Figures that the tables were computed from, where they do not show them.
     """
 
     name: str
@@ -132,7 +132,7 @@ class Results(BaseModel):
     raw: list[dict[str, Any]] = []
 
     @classmethod
-    def of(
+    def collect(
         cls,
         name: str,
         title: str,
@@ -142,23 +142,23 @@ class Results(BaseModel):
         peers: dict[str, str] | None = None,
         raw: Sequence[dict[str, Any]] = (),
     ) -> Self:
-        """Measured here and now.
+        """Collect results that were measured here and now.
 
         Args:
-            name: Of the target, without ``bench-``.
-            title: Of its section.
-            tables: In order.
-            bars: In order.
-            packages: Whose versions count; kubecast's is always told.
+            name: Name of the target, without ``bench-``.
+            title: Title of its section.
+            tables: Tables in order.
+            bars: Bars in order.
+            packages: Packages whose versions are given, beside that of kubecast.
             peers: Versions of packages in another environment.
-            raw: What the tables were computed from.
+            raw: Figures that the tables were computed from.
         """
         versions = {package: version(package) for package in ("kubecast", *packages)} | (peers or {})
-        told = {"tables": list(tables), "bars": list(bars), "versions": versions, "raw": list(raw)}
-        return cls(name=name, title=title, machine=Machine.this(), **told)
+        contents = {"tables": list(tables), "bars": list(bars), "versions": versions, "raw": list(raw)}
+        return cls(name=name, title=title, machine=Machine.this(), **contents)
 
     def markdown(self) -> str:
-        """One section."""
+        """The results as one section."""
         parts = [f"## {self.title}", "", f"`make bench-{self.name}`. {self.machine.markdown()}.", ""]
         parts += ["; ".join(f"{package} {number}" for package, number in self.versions.items()) + ".", ""]
         if self.bars:
@@ -175,7 +175,7 @@ class Results(BaseModel):
         return "\n".join([*parts, *(table.markdown() for table in self.tables)])
 
     def save(self) -> None:
-        """Print it, and write ``output/benchmarks/<name>.json`` and ``.md``."""
+        """Print the section, and write ``output/benchmarks/<name>.json`` and ``.md``."""
         FOLDER.mkdir(parents=True, exist_ok=True)
         text = self.markdown()
         (FOLDER / f"{self.name}.json").write_text(self.model_dump_json(indent=1))
@@ -184,25 +184,25 @@ class Results(BaseModel):
 
 
 def main() -> None:
-    """Join what the targets wrote."""
+    """Join the files of the targets."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "benchmarks.md")
     parser.add_argument("--check", action="store_true", help="fail where a bar is not met")
     given = parser.parse_args()
     files = [FOLDER / f"{name}.json" for name in ORDER]
-    found = [Results.model_validate_json(file.read_bytes()) for file in files if file.exists()]
-    if not found:
+    results = [Results.model_validate_json(file.read_bytes()) for file in files if file.exists()]
+    if not results:
         sys.exit(f"error: nothing in {FOLDER}; allowed: run a target such as make bench-overhead first")
-    given.output.write_text(_page(found))
-    parts = [result.model_dump(mode="json") for result in found]
+    given.output.write_text(_page(results))
+    parts = [result.model_dump(mode="json") for result in results]
     given.output.with_suffix(".json").write_text(json.dumps(parts, separators=(",", ":")) + "\n")
-    missed = [f"{result.name}: {bar.what}" for result in found for bar in result.bars if not bar.met]
-    print(f"written    {given.output}  {len(found)} of {len(ORDER)} parts, {len(missed)} bars not met")
+    missed = [f"{result.name}: {bar.what}" for result in results for bar in result.bars if not bar.met]
+    print(f"written    {given.output}  {len(results)} of {len(ORDER)} parts, {len(missed)} bars not met")
     if given.check and missed:
         sys.exit(f"error: not met: {'; '.join(missed)}")
 
 
-def _page(found: Sequence[Results]) -> str:
+def _page(results: Sequence[Results]) -> str:
     head = (
         "# Benchmarks\n\n"
         "Written by `make bench` from what each target measured; `benchmarks.json` beside it has the same,"
@@ -212,7 +212,7 @@ def _page(found: Sequence[Results]) -> str:
         " ratio is the median of\nthe ratios of each repeat. Seconds depend on the machine; compare"
         " ratios.\n\n"
     )
-    return head + "\n".join(result.markdown() for result in found)
+    return head + "\n".join(result.markdown() for result in results)
 
 
 def _text(value: Any) -> str:

@@ -1,7 +1,7 @@
 """Tuned against untuned models: `make bench-tuning`.
 
-Each model is tuned inside the training part of two data sets. The settings of the file and those that were
-found are then trained with five seeds each and compared on the validation part, which no trial has seen; the
+Each model is tuned inside the training part of two data sets. The settings of the file and those of the
+search are then trained with five seeds each and compared on the validation part, which no trial has seen; the
 test part is shown beside it and decides nothing. Intervals are of a paired bootstrap over seeds and over
 pieces of time, two horizons long, of each series.
 """
@@ -73,7 +73,7 @@ def _prepare(name: str, folder: Path, settings: AllSettings, output: Path) -> Pa
         ds = pd.Timestamp("2015-07-01") + pd.to_timedelta(rows["step"], unit="h")
         rows.assign(ds=ds)[["unique_id", "ds", "y"]].to_csv(data, index=False)
     digest = hashlib.sha256(data.read_bytes()).hexdigest()
-    prepare_data(str(data), digest, "", RunSettings.of(settings).text(), panel)
+    prepare_data(str(data), digest, "", RunSettings.from_settings(settings).text(), panel)
     return panel
 
 
@@ -113,15 +113,15 @@ def _errors(kind: str, panel_dir: Path, panel: Panel, text: str, seed: int) -> p
         train_model(kind, panel_dir, model, text)
         table = pd.read_parquet(model / FORECASTS)
     table = table[table["part"] != PRODUCTION]
-    targets = panel.targets(Cutoffs.of(panel.origins))
+    targets = panel.targets(Cutoffs.from_frame(panel.origins))
     table = table.merge(targets, on=["unique_id", "cutoff", "ds"])
     scale = table["unique_id"].map(panel.series.set_index("unique_id")["scale"])
     table = table.assign(error=(table[kind] - table["y"]).abs() / scale)
-    found = table.groupby(["part", "unique_id", "cutoff"], as_index=False)["error"].mean()
-    first = found.groupby(["part", "unique_id"])["cutoff"].transform("min")
+    errors = table.groupby(["part", "unique_id", "cutoff"], as_index=False)["error"].mean()
+    first = errors.groupby(["part", "unique_id"])["cutoff"].transform("min")
     step = pd.tseries.frequencies.to_offset(panel.spec.frequency)
     span = pd.Timedelta(step) * (2 * panel.spec.horizon)  # an origin's targets reach a horizon on
-    return found.assign(piece=(found["cutoff"] - first) // span)
+    return errors.assign(piece=(errors["cutoff"] - first) // span)
 
 
 def _row(
@@ -145,7 +145,7 @@ def _row(
 
 
 def _interval(cells: np.ndarray) -> tuple[float, float]:
-    """95 % of the means of cells, shape (pieces, seeds), drawn again by piece and by seed."""
+    """The 95 % interval of the mean of cells, shape (pieces, seeds), by a bootstrap over both."""
     random = np.random.default_rng(0)
     pieces, seeds = cells.shape
     means = [

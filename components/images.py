@@ -1,6 +1,8 @@
-"""Each image's name and tag, once, and how a function becomes a component on one."""
+"""The name and tag of each image, once, and the decorators that make components on them."""
 
 import copy
+import functools
+import inspect
 import os
 from collections.abc import Callable
 from importlib.metadata import version
@@ -8,25 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 from kfp import dsl
 
+from kubecast.models import KINDS
+
 if TYPE_CHECKING:
     from kfp.dsl.python_component import PythonComponent
 
 TAG = version("kubecast")
 
-BASE = f"kubecast-base:{TAG}"
-ARIMA = f"kubecast-arima:{TAG}"
-TENSORFLOW = f"kubecast-tensorflow:{TAG}"
-TENSORFLOW_GPU = f"kubecast-tensorflow-gpu:{TAG}"  # in its place, where a task asks for an accelerator
-CATBOOST = f"kubecast-catboost:{TAG}"
-SERVING = f"kubecast-serving:{TAG}"
 
-OF_KIND = {
-    "arima": ARIMA,
-    "lstm": TENSORFLOW,
-    "transformer": TENSORFLOW,
-    "catboost": CATBOOST,
-    "ensemble": SERVING,
-}
+def named(name: str) -> str:
+    """The image of a folder in ``images/``."""
+    return f"kubecast-{name}:{TAG}"
+
+
+BASE = named("base")
+TENSORFLOW = named("tensorflow")
+TENSORFLOW_GPU = named("tensorflow-gpu")  # in its place, where a task requests an accelerator
+SERVING = named("serving")
+
+OF_KIND = {name: named(kind.image) for name, kind in KINDS.items()} | {"ensemble": SERVING}
 """A model is fitted in its framework's image; a trial of the ensemble fits them all."""
 
 
@@ -34,33 +36,73 @@ _SCRIPT = (
     'm=$(mktemp -d)/m.py; echo "$0" >$m; _KFP_RUNTIME=true'
     ' exec python3 -m kfp.dsl.executor_main --component_module_path $m "$@"'
 )
-"""As KFP starts a component's source, which is its first argument, in fewer characters."""
+"""Starts a component's source, which is its first argument, as KFP does in more characters."""
 
 
-def component(base_image: str) -> Callable[[Callable[..., Any]], Any]:
+def component(base_image: str, source: str = "") -> Callable[[Callable[..., Any]], Any]:
     """A decorator: a lightweight component on an image that has everything baked in, the function included.
+
+    Args:
+        base_image: From this module.
+        source: Python that makes the function, under its own name; empty: it is imported from its module.
 
     The compiled file names the function, where KFP writes its source, and holds no descriptions: each text of
     a component is some eight times in the Workflow object of a run, which must not exceed 1 MiB.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        if os.environ.get("_KFP_RUNTIME") == "true":  # KFP's executor asks for the function
+        if os.environ.get("_KFP_RUNTIME") == "true":  # KFP's executor needs the function
             return function
-        made = dsl.component(function, base_image=base_image, install_kfp_package=False)
-        spec = made.component_spec
+        built = dsl.component(function, base_image=base_image, install_kfp_package=False)
+        spec = built.component_spec
         spec.description = None
         for each in (*(spec.inputs or {}).values(), *(spec.outputs or {}).values()):
             each.description = None
-        source = f"from {function.__module__} import {function.__name__}"
-        spec.implementation.container.command = ["sh", "-ec", _SCRIPT, source]
-        return made
+        imported = source or f"from {function.__module__} import {function.__name__}"
+        spec.implementation.container.command = ["sh", "-ec", _SCRIPT, imported]
+        return built
+
+    return decorate
+
+
+def each_kind(pattern: str = "{}", default: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A decorator: one input for each kind of model, in place of the function's parameter ``**models``.
+
+    Kubeflow Pipelines reads the inputs off the signature. They are of that parameter's type, and optional.
+
+    Args:
+        pattern: Name of an input, with the kind for ``{}``.
+        default: Default of texts.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(function)
+        *own, models = signature.parameters.values()
+        inputs = [
+            inspect.Parameter(
+                pattern.format(kind),
+                inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                annotation=models.annotation,
+                default=default if models.annotation is str else None,
+            )
+            for kind in KINDS
+        ]
+        combined = signature.replace(parameters=[*own, *inputs])
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:  # a graph's arguments come by their places
+            return function(**combined.bind(*args, **kwargs).arguments)
+
+        call.__signature__ = combined  # type: ignore[attr-defined]
+        call.__annotations__ = {each.name: each.annotation for each in combined.parameters.values()}
+        call.__annotations__["return"] = signature.return_annotation
+        return call
 
     return decorate
 
 
 def renamed(component: "PythonComponent", name: str, image: str) -> "PythonComponent":
-    """The component under another name, which its tasks have in the dashboard, and on another image."""
+    """Copy a component under another name, which its tasks have in the dashboard, and on another image."""
     spec = copy.deepcopy(component.component_spec)
     spec.name, spec.implementation.container.image = name, image
     return type(component)(component_spec=spec, python_func=component.python_func)

@@ -1,1 +1,1 @@
-"""How components are wired, and how a pipeline is compiled and run."""
+"""The pipelines: their graphs, their compiler, and their runs on a machine or a cluster."""

@@ -6,13 +6,13 @@ from kfp import dsl
 
 from components.deployment.batch_forecast import batch_forecast
 from kubecast.settings.loading import AllSettings
-from pipelines.notices import Notices
+from pipelines.notifications import Notifications
 from pipelines.pods import configure_all
 
 
 def batch_pipeline(settings: AllSettings, on_cluster: bool) -> Any:
-    """Make the pipeline; see ``training_pipeline``."""
-    notices = Notices(settings.cluster, on_cluster)
+    """Make the pipeline of mode ``score``; see ``training_pipeline``."""
+    notifications = Notifications(settings.cluster, on_cluster)
 
     def pipeline(
         data: str,
@@ -24,7 +24,7 @@ def batch_pipeline(settings: AllSettings, on_cluster: bool) -> Any:
         as_of: str = "",
     ) -> None:
         """One task, never cached: data, champion and covariates may have changed."""
-        with notices.of_failure():
+        with notifications.of_failure():
             task: Any = batch_forecast(
                 data=data,
                 registry=registry,

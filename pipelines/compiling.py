@@ -47,7 +47,7 @@ def compile_pipeline(
         settings: A configuration folder.
         output: A ``.yaml`` file.
         mode: ``tune`` searches first, ``retrain`` takes the champion's settings, ``score`` only forecasts.
-        on_cluster: Whether tasks ask for what ``cluster.yaml`` says, which a local run ignores.
+        on_cluster: Whether tasks request what ``cluster.yaml`` says, which a local run ignores.
 
     Raises:
         ConfigError: The name does not end so, there is no pipeline of that mode, or the compiled one is too

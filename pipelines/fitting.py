@@ -1,7 +1,7 @@
 """The two graphs inside the training pipeline: `train`, with its searches, and `final-fit`.
 
-KFP's local runner hands artifacts on to a graph only where it has a parameter too: `final-fit` is told the
-run's digest for that.
+KFP's local runner hands artifacts on to a graph only where it has a parameter too: `final-fit` has the run's
+digest for that.
 """
 
 import inspect
@@ -12,34 +12,25 @@ from kfp import dsl
 
 from components import images
 from components.training.final_fit import final_fit
-from components.training.train_arima import train_arima
-from components.training.train_catboost import train_catboost
-from components.training.train_lstm import train_lstm
-from components.training.train_transformer import train_transformer
+from components.training.trainer import trainer
+from kubecast.models import KINDS
 from kubecast.settings.loading import AllSettings
 from pipelines.pods import configure_all
 from pipelines.tuning import Searches
 
-TRAINERS: dict[str, Callable[..., Any]] = {
-    "arima": train_arima,
-    "lstm": train_lstm,
-    "transformer": train_transformer,
-    "catboost": train_catboost,
-}
+TRAINERS: dict[str, Callable[..., Any]] = {kind: trainer(kind) for kind in KINDS}
 
 FINAL_FITS: dict[str, Callable[..., Any]] = {
-    kind: images.renamed(final_fit, f"final-{kind}", image)
-    for kind, image in images.OF_KIND.items()
-    if kind in TRAINERS
+    kind: images.renamed(final_fit, f"final-{kind}", images.OF_KIND[kind]) for kind in KINDS
 }
 
 
 def train_graph(settings: AllSettings, on_cluster: bool) -> Any:
-    """Make the graph that searches, where that is asked for, and trains every model.
+    """Make the graph that searches, where the settings say so, and trains every model.
 
     Args:
         settings: Settings files, with the tuner that the mode has.
-        on_cluster: Whether the tasks ask for what ``cluster.yaml`` says.
+        on_cluster: Whether the tasks request what ``cluster.yaml`` says.
 
     Returns:
         A component with the inputs ``panel`` and ``search``, and as outputs each model by its kind
@@ -52,13 +43,13 @@ def train_graph(settings: AllSettings, on_cluster: bool) -> Any:
 
     def train(panel: dsl.Input[dsl.Dataset], search: str) -> Trained:
         searches = Searches(settings, on_cluster, panel=panel, search=search)
-        found = {kind: searches.of(kind) for kind in kinds}
-        found["ensemble"] = searches.of("ensemble", found)
-        tasks = {kind: TRAINERS[kind](panel=panel, **given(found[kind])) for kind in kinds}
+        searched = {kind: searches.add(kind) for kind in kinds}
+        searched["ensemble"] = searches.add("ensemble", searched)
+        tasks = {kind: TRAINERS[kind](panel=panel, **optional_input(searched[kind])) for kind in kinds}
         models = {kind: task.outputs["model"] for kind, task in tasks.items()}
         if on_cluster:
-            configure_all(settings, searches.asked)
-        return Trained(**models, **given(found["ensemble"], "ensemble_settings"))
+            configure_all(settings, searches.resources)
+        return Trained(**models, **optional_input(searched["ensemble"], "ensemble_settings"))
 
     return dsl.pipeline(name="train")(train)
 
@@ -68,23 +59,23 @@ def final_fit_graph(settings: AllSettings, on_cluster: bool) -> Any:
 
     Args:
         settings: Settings files.
-        on_cluster: Whether the tasks ask for what ``cluster.yaml`` says.
+        on_cluster: Whether the tasks request what ``cluster.yaml`` says.
 
     Returns:
-        A component with the inputs ``panel``, ``inputs_digest`` and each judged model by its kind, and as
+        A component with the inputs ``panel``, ``inputs_digest`` and each evaluated model by its kind, and as
         outputs each production model by its kind.
     """
     kinds: list[str] = [*settings.pipeline.models]
     Fitted = NamedTuple("Fitted", [(kind, dsl.Model) for kind in kinds])  # type: ignore[misc]
 
-    def final(panel: Any, _: Any, *judged: Any) -> Any:
+    def final(panel: Any, _: Any, *evaluated: Any) -> Any:
         tasks = {
             kind: FINAL_FITS[kind](panel=panel, kind=kind, fitted=model)
-            for kind, model in zip(kinds, judged, strict=True)
+            for kind, model in zip(kinds, evaluated, strict=True)
         }
         if on_cluster:
-            asked = {task.name: settings.cluster.of(f"train_{kind}") for kind, task in tasks.items()}
-            configure_all(settings, asked)
+            resources = {task.name: settings.cluster.task(f"train_{kind}") for kind, task in tasks.items()}
+            configure_all(settings, resources)
         return Fitted(**{kind: task.outputs["model"] for kind, task in tasks.items()})
 
     # KFP reads the inputs off the signature; those of a model that is not trained must not be there.
@@ -100,6 +91,6 @@ def final_fit_graph(settings: AllSettings, on_cluster: bool) -> Any:
     return dsl.pipeline(name="final-fit")(final)
 
 
-def given(searched: Any, name: str = "settings") -> dict[str, Any]:
-    """What a search found as an argument; nothing where there was none, and the run's settings are read."""
+def optional_input(searched: Any, name: str = "settings") -> dict[str, Any]:
+    """Pass the settings of a search; nothing where there was none, and the run's settings are read."""
     return {} if searched is None else {name: searched}

@@ -1,4 +1,4 @@
-"""How the components are wired into the training pipeline."""
+"""The training pipeline: its components and how they are wired."""
 
 from typing import Any
 
@@ -9,36 +9,34 @@ from components.data_processing.resolve_inputs import resolve_inputs
 from components.deployment.register_model import register_model
 from components.evaluation.evaluate_models import evaluate_models
 from components.evaluation.forecast_champion import forecast_champion
+from components.images import each_kind
 from components.training.stack_ensemble import stack_ensemble
 from kubecast.config.schedules import Mode
 from kubecast.settings.loading import AllSettings
-from pipelines.fitting import final_fit_graph, given, train_graph
-from pipelines.notices import Notices
+from pipelines.fitting import final_fit_graph, optional_input, train_graph
+from pipelines.notifications import Notifications
 from pipelines.pods import configure_all
 from pipelines.tuning import settings_of_mode
 
 
-def training_pipeline(every: AllSettings, mode: Mode, on_cluster: bool) -> Any:
-    """Make the pipeline that ``pipeline.yaml`` describes: prepare, train, stack, judge, fit finally, publish.
+def training_pipeline(settings: AllSettings, mode: Mode, on_cluster: bool) -> Any:
+    """Make the pipeline that ``pipeline.yaml`` describes: prepare, train, stack, evaluate, refit, publish.
 
     Args:
-        every: Settings files.
+        settings: Settings files.
         mode: ``train``; ``tune``: after a search; or ``retrain``: with the champion's settings.
-        on_cluster: Whether the tasks ask for what ``cluster.yaml`` says, which a local run ignores.
+        on_cluster: Whether the tasks request what ``cluster.yaml`` says, which a local run ignores.
     """
-    every = settings_of_mode(every, mode, on_cluster)
-    settings = every.pipeline
-    notices = Notices(every.cluster, on_cluster)
-    train, final_fit = train_graph(every, on_cluster), final_fit_graph(every, on_cluster)
+    settings = settings_of_mode(settings, mode, on_cluster)
+    pipeline_settings = settings.pipeline
+    notifications = Notifications(settings.cluster, on_cluster)
+    train, final_fit = train_graph(settings, on_cluster), final_fit_graph(settings, on_cluster)
 
+    @each_kind("{}_settings", default="{}")
     def pipeline(
         data: str,
         horizon: int,
         training_settings: str = "{}",
-        arima_settings: str = "{}",
-        lstm_settings: str = "{}",
-        transformer_settings: str = "{}",
-        catboost_settings: str = "{}",
         ensemble_settings: str = "{}",
         search_settings: str = "{}",
         frequency: str = "",
@@ -47,8 +45,9 @@ def training_pipeline(every: AllSettings, mode: Mode, on_cluster: bool) -> Any:
         model_name: str = "",
         as_of: str = "",
         seed: int = 42,
+        **models: str,
     ) -> None:
-        with notices.of_failure():
+        with notifications.of_failure():
             published = {"registry": registry, "model_name": model_name}
             resolved = resolve_inputs(
                 data=data,
@@ -61,13 +60,10 @@ def training_pipeline(every: AllSettings, mode: Mode, on_cluster: bool) -> Any:
                 season_lengths=season_lengths,
                 seed=seed,
                 training_settings=training_settings,
-                arima_settings=arima_settings,
-                lstm_settings=lstm_settings,
-                transformer_settings=transformer_settings,
-                catboost_settings=catboost_settings,
                 ensemble_settings=ensemble_settings,
-                pipeline_settings=settings.model_dump_json(exclude_defaults=True),
-                search_settings=search_settings if settings.tuned else "{}",
+                pipeline_settings=pipeline_settings.model_dump_json(exclude_defaults=True),
+                search_settings=search_settings if pipeline_settings.tuned else "{}",
+                **models,
                 **published,
             )
             resolved.set_caching_options(False)
@@ -76,24 +72,26 @@ def training_pipeline(every: AllSettings, mode: Mode, on_cluster: bool) -> Any:
             shape = {key: resolved.outputs[key] for key in ("digest", "as_of", "settings")}
             panel = prepare_data(data=data, **shape).outputs["panel"]
             trained = train(panel=panel, search=resolved.outputs["search"]).outputs
-            searched = trained["ensemble_settings"] if "ensemble" in settings.tuned else None
-            judged = {kind: trained[kind] for kind in settings.models}
-            ensemble = stack_ensemble(panel=panel, **given(searched), **judged).outputs["ensemble"]
+            searched = trained["ensemble_settings"] if "ensemble" in pipeline_settings.tuned else None
+            fitted = {kind: trained[kind] for kind in pipeline_settings.models}
+            ensemble = stack_ensemble(panel=panel, **optional_input(searched), **fitted).outputs["ensemble"]
             champion = forecast_champion(panel=panel, version=resolved.outputs["champion"], **published)
-            evaluated = evaluate_models(
+            evaluation = evaluate_models(
                 panel=panel, ensemble=ensemble, champion=champion.outputs["champion"]
             ).outputs["evaluation"]
-            final = final_fit(panel=panel, **inputs, **judged).outputs if settings.final_fit else judged
+            final = (
+                final_fit(panel=panel, **inputs, **fitted).outputs if pipeline_settings.final_fit else fitted
+            )
             registered = register_model(
                 panel=panel,
                 ensemble=ensemble,
-                evaluation=evaluated,
+                evaluation=evaluation,
                 **published,
-                **{kind: final[kind] for kind in judged},
+                **{kind: final[kind] for kind in fitted},
             )
-            notices.of_success(evaluated, registered.outputs["Output"])
+            notifications.of_success(evaluation, registered.outputs["Output"])
         if on_cluster:
-            configure_all(every)
+            configure_all(settings)
 
-    described = "Trains, stacks, judges and publishes forecasting models."
+    described = "Trains, stacks, evaluates and publishes forecasting models."
     return dsl.pipeline(name="kubecast-training", description=described)(pipeline)

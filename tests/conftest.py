@@ -1,4 +1,4 @@
-"""Small real panels for every test."""
+"""What any test may use: small real panels, an S3 server, a webhook."""
 
 import inspect
 import logging
@@ -6,55 +6,24 @@ import traceback
 import uuid
 from collections.abc import Callable, Iterator
 
-import numpy as np
-import pandas as pd
 import pytest
 
 from kubecast import retrying
-from kubecast.config.training import TrainingSettings
 from kubecast.data.panel import Panel
 from kubecast.data.preparation import build_panel
-from tests.seaweed import Seaweed
+from kubecast.environment import WORKFLOW_VARIABLE
+from kubecast.logs import RUN_VARIABLE
+from kubecast.steps.notify import URL_VARIABLE
+from tests.support.panels import WITH_COVARIATES, hourly, small_settings
+from tests.support.servers.seaweed import Seaweed
+from tests.support.servers.webhook import Webhook
 
 S3_BUCKET = "registry"
-SMALL = {"data": {"min_samples": 1}, "validation": {"cv_folds": 3, "max_origins": 8}}
-
-
-def hourly(series: int = 3, rows: int = 400, seed: int = 0, covariates: bool = False) -> pd.DataFrame:
-    """Hourly series of unequal lengths with a daily season, a level of their own and noise."""
-    random = np.random.default_rng(seed)
-    tables = []
-    for number in range(series):
-        length = rows - 30 * number
-        hours = np.arange(length)
-        level = 100.0 * (number + 1)
-        y = level * (1 + 0.3 * np.sin(2 * np.pi * hours / 24)) + random.normal(0, 0.03 * level, length)
-        ds = pd.date_range("2024-01-01", periods=rows, freq="h")[-length:]
-        table = pd.DataFrame({"unique_id": f"s{number}", "ds": ds, "y": y})
-        if covariates:
-            table["promotion"] = (random.random(length) < 0.1).astype(float)
-            table["visitors"] = random.normal(10, 1, length)
-            table["region"] = f"r{number % 2}"
-            table["y"] += 0.5 * level * table["promotion"]
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)
-
-
-def small_settings(**changes: object) -> TrainingSettings:
-    """Settings under which ``hourly`` makes a panel; ``changes`` are whole top-level keys."""
-    base = {"horizon": 6, "season_lengths": [24], "frequency": "h", **SMALL}
-    return TrainingSettings.model_validate({**base, **changes})
-
-
-WITH_COVARIATES = {
-    "min_samples": 1,
-    "covariates": {"future": ["promotion"], "past": ["visitors"], "static": ["region"]},
-}
 
 
 @pytest.fixture(autouse=True)
 def logger() -> Iterator[logging.Logger]:
-    """The logger of kubecast, which tells all to ``caplog``; a test may configure it."""
+    """The logger of kubecast, all of which reaches ``caplog``; a test may configure it."""
     logger = logging.getLogger("kubecast")
     logger.setLevel(logging.INFO)
     yield logger
@@ -109,7 +78,7 @@ def make_panel() -> Callable[..., Panel]:
 
 @pytest.fixture(scope="session")
 def seaweed() -> Iterator[Seaweed]:
-    """A real S3 server, started by the first test that asks for it; one for each xdist worker.
+    """A real S3 server, started by the first test that uses it; one for each xdist worker.
 
     A test that kills or pauses it brings it back before it ends.
     """
@@ -124,3 +93,13 @@ def s3_url(seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch) -> str:
     for name, value in seaweed.environment().items():
         monkeypatch.setenv(name, value)
     return f"s3://{S3_BUCKET}/{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
+    """The webhook that the environment of run 7 names."""
+    with Webhook() as server:
+        monkeypatch.setenv(URL_VARIABLE, server.url)
+        monkeypatch.setenv(RUN_VARIABLE, "7")
+        monkeypatch.delenv(WORKFLOW_VARIABLE, raising=False)
+        yield server

@@ -1,1 +1,1 @@
-"""Judging models."""
+"""Evaluating models."""

@@ -1,4 +1,4 @@
-"""The few calls of the Kubeflow Pipelines API that kubecast makes."""
+"""Client of the Kubeflow Pipelines API: the few calls that kubecast makes."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ LONGEST_MESSAGE = 400
 
 _LOG_IN = f"set {TOKEN_VARIABLE}, --token-file or {COOKIES_VARIABLE}"
 _KINDS: dict[int, tuple[type[ClusterError], str]] = {
-    401: (ClusterForbidden, f"it does not know who asks; {_LOG_IN}"),
+    401: (ClusterForbidden, f"it does not know the caller; {_LOG_IN}"),
     403: (ClusterForbidden, "not allowed; set --namespace to a profile of yours, or ask for the role in it"),
     404: (ClusterNotFound, "not found"),
     409: (ClusterConflict, "it exists, or somebody else changed it first"),
@@ -36,7 +36,7 @@ _KINDS: dict[int, tuple[type[ClusterError], str]] = {
 
 @dataclass(frozen=True)
 class Health:
-    """What Kubeflow Pipelines says of itself to anybody.
+    """Health and version of Kubeflow Pipelines, as it reports them to anybody.
 
     Attributes:
         version: E.g. 2.17.0; empty where it names none.
@@ -50,7 +50,7 @@ class Health:
 
 
 class Client:
-    """Kubeflow Pipelines, asked through the API that is generated from its definition.
+    """Kubeflow Pipelines, through the API client that is generated from its definition.
 
     Every method raises a ``ClusterError`` of one line, with no credential in it.
     """
@@ -83,7 +83,7 @@ class Client:
     def find_pipeline(self, name: str) -> str | None:
         """The id of a pipeline, or None."""
         try:
-            found = self._call(
+            pipeline = self._call(
                 f"pipeline {name}",
                 self._pipelines.pipeline_service_get_pipeline_by_name,
                 name=name,
@@ -91,7 +91,7 @@ class Client:
             )
         except ClusterNotFound:
             return None
-        return str(found.pipeline_id)
+        return str(pipeline.pipeline_id)
 
     def create_pipeline(self, name: str) -> str:
         """Make a pipeline that has no version yet, and return its id."""
@@ -110,7 +110,7 @@ class Client:
             pipeline_id=pipeline_id,
             filter=_named(name),
         )
-        return next((str(found.pipeline_version_id) for found in pages), None)
+        return next((str(version.pipeline_version_id) for version in pages), None)
 
     def upload_version(self, pipeline_id: str, name: str, compiled: Path) -> str:
         """Add a compiled file to a pipeline, and return the version's id."""
@@ -125,41 +125,41 @@ class Client:
 
     def spec(self, reference: Any) -> Any:
         """The compiled file behind a reference to a pipeline's version."""
-        found = self._call(
+        version = self._call(
             f"pipeline version {reference.pipeline_version_id}",
             self._pipelines.pipeline_service_get_pipeline_version,
             pipeline_id=reference.pipeline_id,
             pipeline_version_id=reference.pipeline_version_id,
         )
-        return found.pipeline_spec
+        return version.pipeline_spec
 
     def pipeline_name(self, pipeline_id: str) -> str:
         """The name of a pipeline."""
-        found = self._call(
+        pipeline = self._call(
             f"pipeline {pipeline_id}",
             self._pipelines.pipeline_service_get_pipeline,
             pipeline_id=pipeline_id,
         )
-        return str(found.display_name)
+        return str(pipeline.display_name)
 
     def version_name(self, pipeline_id: str, version_id: str) -> str:
         """The name of a pipeline's version."""
-        found = self._call(
+        version = self._call(
             f"pipeline version {version_id}",
             self._pipelines.pipeline_service_get_pipeline_version,
             pipeline_id=pipeline_id,
             pipeline_version_id=version_id,
         )
-        return str(found.display_name)
+        return str(version.display_name)
 
     def experiment_name(self, experiment_id: str) -> str:
         """The name of an experiment."""
-        found = self._call(
+        experiment = self._call(
             f"experiment {experiment_id}",
             self._experiments.experiment_service_get_experiment,
             experiment_id=experiment_id,
         )
-        return str(found.display_name)
+        return str(experiment.display_name)
 
     def find_experiment(self, name: str) -> str | None:
         """The id of an experiment, or None."""
@@ -170,7 +170,7 @@ class Client:
             filter=_named(name),
             **self._scope,
         )
-        return next((str(found.experiment_id) for found in pages), None)
+        return next((str(experiment.experiment_id) for experiment in pages), None)
 
     def create_experiment(self, name: str) -> str:
         """Make an experiment, and return its id."""
@@ -263,13 +263,14 @@ class Client:
 
     def _refusal(self, doing: str, error: Any) -> ClusterError:
         if 300 <= error.status < 400:
-            return ClusterForbidden(f"{self._place(doing)}: it sends to a page to log in on; {_LOG_IN}")
-        said = _said(error.body)
+            return ClusterForbidden(f"{self._where(doing)}: it sends to a page to log in on; {_LOG_IN}")
+        said = _message(error.body)
         if error.status == 404 and said is None:
             return self._foreign(doing)
         kind, meaning = _KINDS.get(error.status, (ClusterError, str(error.reason or "")))
-        told = self._without_secrets(": ".join(part for part in (f"{error.status} {meaning}", said) if part))
-        return kind(f"{self._place(doing)}: {told}")
+        parts = (f"{error.status} {meaning}", said)
+        message = self._without_secrets(": ".join(part for part in parts if part))
+        return kind(f"{self._where(doing)}: {message}")
 
     def _silence(self, doing: str, error: Exception) -> ClusterUnreachable:
         reason = getattr(error, "reason", None) or error
@@ -277,21 +278,22 @@ class Client:
             why = "cannot be reached; is the address right, and the port forwarded?"
         elif isinstance(reason, urllib3.exceptions.TimeoutError):
             why = (
-                f"no answer in {self.connection.timeout:g} s; what was asked may have been done all the same"
+                f"no answer in {self.connection.timeout:g} s;"
+                " the request may have been carried out all the same"
             )
         elif isinstance(reason, urllib3.exceptions.SSLError):
             why = "its certificate is not trusted, or it does not speak TLS; set cluster.connection.ca_file"
         else:
             why = "the connection was lost, or its address cannot be read"
-        return ClusterUnreachable(f"{self._place(doing)}: {why}")
+        return ClusterUnreachable(f"{self._where(doing)}: {why}")
 
     def _foreign(self, doing: str) -> ClusterError:
         return ClusterError(
-            f"{self._place(doing)}: what answers is not the API of Kubeflow Pipelines; check --host,"
+            f"{self._where(doing)}: what answers is not the API of Kubeflow Pipelines; check --host,"
             f" or {_LOG_IN}"
         )
 
-    def _place(self, doing: str) -> str:
+    def _where(self, doing: str) -> str:
         namespace = f", namespace {self.connection.namespace}" if self.connection.namespace else ""
         return f"{doing} ({self.connection.host}{namespace})"
 
@@ -302,14 +304,14 @@ class Client:
 
 
 def ensure(find: Callable[[], str | None], create: Callable[[], str]) -> str:
-    """The id of what is found, else created; else found after all, where somebody else was quicker."""
-    if found := find():
-        return found
+    """The id that ``find`` returns, else that of ``create``, else of what somebody else created first."""
+    if existing := find():
+        return existing
     try:
         return create()
     except ClusterError:  # servers answer 409 or, older ones, 500 where it exists by now
-        if found := find():
-            return found
+        if existing := find():
+            return existing
         raise
 
 
@@ -318,16 +320,16 @@ def _named(name: str) -> str:
     return json.dumps({"predicates": [predicate]})
 
 
-def _said(body: str | None) -> str | None:
-    """What the API says of an error in one line, or None where the body is not the API's."""
-    told = _object(body or "") or {}
-    text = next((told[key] for key in ("message", "error_message", "error") if told.get(key)), None)
+def _message(body: str | None) -> str | None:
+    """The API's message of an error in one line, or None where the body is not the API's."""
+    answer = _object(body or "") or {}
+    text = next((answer[key] for key in ("message", "error_message", "error") if answer.get(key)), None)
     return " ".join(str(text).split())[:LONGEST_MESSAGE] if text else None
 
 
 def _object(body: str) -> dict[str, Any] | None:
     try:
-        told = json.loads(body)
+        answer = json.loads(body)
     except ValueError:
         return None
-    return told if isinstance(told, dict) else None
+    return answer if isinstance(answer, dict) else None

@@ -1,4 +1,4 @@
-"""Where Kubeflow Pipelines is, and who asks."""
+"""Connection to Kubeflow Pipelines: its address and the caller's credentials."""
 
 import os
 import string
@@ -21,7 +21,7 @@ _VISIBLE = frozenset(string.ascii_letters + string.digits + string.punctuation)
 
 @dataclass(frozen=True)
 class Connection:
-    """Where Kubeflow Pipelines is, and who asks; its repr holds no secret.
+    """Address of Kubeflow Pipelines and the caller's credentials; its repr holds no secret.
 
     Attributes:
         host: Address of the API, with no slash at its end.
@@ -116,7 +116,7 @@ def _reader(path: Path) -> Callable[[Any], None]:
 
 
 def _check_header(value: str, where: str, also: str = "") -> None:
-    """Refuse what no header can hold, before a message of the HTTP client tells it."""
+    """Refuse what no header can hold, before a message of the HTTP client quotes it."""
     if not _VISIBLE.union(also).issuperset(value):
         raise ConfigError(
             f"{where}: holds a blank, a line break or another character that no header can hold"

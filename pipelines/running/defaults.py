@@ -1,15 +1,15 @@
-"""What is taken where the settings name nothing, and names of others' that several modules ask for."""
+"""Defaults where the settings name nothing, and names of Kubeflow and Kubernetes that modules share."""
 
 from kubecast.config.schedules import ConnectionSettings
 
 KFP_NAMESPACE = "kubeflow"
-"""Where Kubeflow Pipelines is, and runs what a single user submits."""
+"""Namespace of Kubeflow Pipelines, and of a single user's runs."""
 
 SINGLE_USER_ACCOUNT, PROFILE_ACCOUNT = "pipeline-runner", "default-editor"
-"""What Kubeflow Pipelines takes where no account is named: for one user, and for several."""
+"""Service accounts that Kubeflow Pipelines takes where none is named: for one user, and for several."""
 
 PIPELINE_ACCOUNT = "kubecast-pipeline"
-"""Of the manifests."""
+"""Service account that the manifests create."""
 
 LEVEL = "pod-security.kubernetes.io/enforce"
 """The label of a namespace with the level of Pod Security that it enforces."""
@@ -18,7 +18,7 @@ APPLY = "kubectl apply --kustomize manifests/overlays/OVERLAY"
 
 
 def namespace_of(connection: ConnectionSettings) -> str:
-    """Where the runs are."""
+    """The namespace of the runs."""
     return connection.namespace or KFP_NAMESPACE
 
 

@@ -1,4 +1,4 @@
-"""What Kubernetes knows of a run, as far as one may read it: its Workflow, its pods and their events."""
+"""Evidence on a run in Kubernetes: its Workflow, its pods and their events, as far as one may read them."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -21,8 +21,8 @@ class Evidence:
     """A run as Kubernetes knows it at one moment.
 
     Attributes:
-        source: ``workflow``, ``pods``, or empty: nothing was found.
-        namespace: Of the run; empty where it was not found.
+        source: ``workflow``, ``pods``, or empty: neither is there.
+        namespace: Of the run; empty where that is not known.
         nodes: Of the Workflow, with what the pods say of them; of the pods alone, where there is no Workflow.
         message: Why the Workflow failed as a whole; empty where that is not so.
     """
@@ -63,7 +63,7 @@ class Reader:
         return self._try("get pods/log", namespace, self._cluster.logs, namespace, pod, pods.MAIN, lines)
 
     def note(self, evidence: Evidence) -> str:
-        """What could not be read, and which right would tell more; empty where nothing is missing."""
+        """Objects that could not be read, and the right to read them; empty where nothing is missing."""
         if self._silent or self._unreadable:
             return self._silent or self._unreadable
         missing: dict[str, list[str]] = {}
@@ -84,15 +84,15 @@ class Reader:
     def _read(self, run_id: str, graph: Graph) -> Evidence:
         self._silent = self._unreadable = ""
         selector = f"{workflow.RUN_LABEL}={run_id}"
-        namespace, found = self._find("list workflows", workflow.path_of, selector)
-        place, run_pods = self._find("list pods", pods.path_of, selector, namespace)
-        namespace = namespace or place
+        namespace, workflows = self._find("list workflows", workflow.path_of, selector)
+        pods_namespace, run_pods = self._find("list pods", pods.path_of, selector, namespace)
+        namespace = namespace or pods_namespace
         of_pods = self._with_warnings(namespace, run_pods, pods.nodes(graph, run_pods))
         source, nodes, message = "pods" if run_pods else "", of_pods, ""
-        if found:
+        if workflows:
             try:
-                source, nodes = "workflow", _joined(workflow.nodes(graph, found[0]), of_pods)
-                message = workflow.message_of(found[0])
+                source, nodes = "workflow", _joined(workflow.nodes(graph, workflows[0]), of_pods)
+                message = workflow.message_of(workflows[0])
             except ClusterError as error:
                 self._unreadable = str(error)
         return Evidence(source, namespace, tuple(nodes), message)
@@ -102,17 +102,17 @@ class Reader:
     ) -> tuple[str, list[dict[str, Any]]]:
         """The first namespace with such objects, and these; empty where there are none."""
         for namespace in [known] if known else self._namespaces:
-            found = self._try(doing, namespace, self._cluster.list, path(namespace), labelSelector=selector)
-            if found:
-                return namespace, found
+            objects = self._try(doing, namespace, self._cluster.list, path(namespace), labelSelector=selector)
+            if objects:
+                return namespace, objects
         return "", []
 
     def _with_warnings(self, namespace: str, run_pods: list[dict[str, Any]], nodes: list[Node]) -> list[Node]:
         names = pods.waiting(run_pods)
         if not names:
             return nodes
-        told = self._try("list events", namespace, pods.warnings, self._cluster, namespace, names) or {}
-        return [replace(node, message=node.message or told.get(node.pod, "")) for node in nodes]
+        warnings = self._try("list events", namespace, pods.warnings, self._cluster, namespace, names) or {}
+        return [replace(node, message=node.message or warnings.get(node.pod, "")) for node in nodes]
 
     def _try(self, doing: str, namespace: str, read: Callable[..., T], *given: Any, **query: Any) -> T | None:
         if (doing, namespace) in self._forbidden or self._silent:
@@ -133,12 +133,12 @@ class Reader:
 
 def _joined(nodes: list[Node], of_pods: list[Node]) -> list[Node]:
     """The Workflow's nodes, with their pods' names and with what the pods say, which is more."""
-    known = {_place(node): node for node in of_pods}
-    return [_with_pod(node, known.get(_place(node))) for node in nodes]
+    known = {_key(node): node for node in of_pods}
+    return [_with_pod(node, known.get(_key(node))) for node in nodes]
 
 
-def _place(node: Node) -> tuple[Path, Role, int]:
-    """What a node and its pod share; where Argo tries nothing again, the name has no attempt."""
+def _key(node: Node) -> tuple[Path, Role, int]:
+    """The key that a node and its pod share; where Argo tries nothing again, the name has no attempt."""
     return node.path, node.role, node.attempt or 0
 
 

@@ -1,4 +1,4 @@
-"""A run at one moment, from the best source that one may read, and waiting for its end."""
+"""Following a run on a cluster: its progress at one moment, and waiting for its end."""
 
 import shlex
 import time
@@ -15,12 +15,12 @@ from pipelines.running.client import Client
 from pipelines.running.defaults import KFP_NAMESPACE
 from pipelines.running.evidence import Evidence, Reader
 from pipelines.running.graph import Graph, GraphTask, Node, Path
-from pipelines.running.kept_logs import SHOWN, headline, read_kept, tail
 from pipelines.running.kubernetes import Kubernetes
+from pipelines.running.task_logs import SHOWN, headline, read_kept, tail
 from pipelines.running.tasks import ENDED, LOST, Observation, Run, Task
 
 SUCCEEDED = "SUCCEEDED"
-INTERVAL = 5.0  # seconds between two questions
+INTERVAL = 5.0  # seconds between two polls
 PATIENCE = 10  # polls in a row without an answer, as while a forwarded port is set up again
 
 _READ = 4 * SHOWN  # lines of a log, of which many may be the launcher's
@@ -43,7 +43,7 @@ class Progress:
         tasks: Each graph followed by its own tasks.
         source: Of the tasks' states: ``workflow``, ``pods`` (where a task has none, Kubeflow Pipelines), or
             ``kubeflow-pipelines``.
-        note: What that source cannot know, and what would tell more; empty where nothing is missing.
+        note: Gaps of that source, and how to fill them; empty where nothing is missing.
         command: What finds the pods that failed, where no task is known to have failed; else empty.
     """
 
@@ -73,7 +73,7 @@ class Progress:
 
 
 class Follower:
-    """Asks for a run again and again.
+    """Polls a run until it has ended.
 
     Args:
         client: Of Kubeflow Pipelines.
@@ -81,7 +81,7 @@ class Follower:
         blind: Why there is no reader, in one line.
         namespace: Of the run, for commands, where it is not found.
         context: Of the kubeconfig, for commands; empty for the current one.
-        interval: Seconds between two questions; default: INTERVAL.
+        interval: Seconds between two polls; default: INTERVAL.
     """
 
     def __init__(
@@ -117,19 +117,19 @@ class Follower:
         error = kfp_tasks.message_of(run) or masked(evidence.message or _reason(seen.get(())))
         seen = tasks.complete(graph, seen, whole, evidence.source == "workflow")
         last = (whole.end if whole.ended else None) or datetime.now(UTC)
-        found = tuple(self._task(run_id, task, seen, last, evidence) for task in tasks.ordered(graph, seen))
-        progress = Progress(run_id, run.display_name or run_id, whole.state, error, found)
+        ordered = tuple(self._task(run_id, task, seen, last, evidence) for task in tasks.ordered(graph, seen))
+        progress = Progress(run_id, run.display_name or run_id, whole.state, error, ordered)
         return self._explained(progress, evidence)
 
     def wait(self, run_id: str, show: Callable[[Progress], None]) -> Progress:
-        """Ask until the run has ended.
+        """Poll until the run has ended.
 
         Args:
             run_id: The run.
             show: Called with every answer.
 
         Raises:
-            ClusterError: It cannot be asked, or was silent several times in a row.
+            ClusterError: It cannot be read, or was silent several times in a row.
         """
         silent = 0
         while True:
@@ -150,13 +150,13 @@ class Follower:
         self,
         run_id: str,
         task: GraphTask,
-        every: Mapping[Path, Observation],
+        observations: Mapping[Path, Observation],
         last: datetime,
         evidence: Evidence,
     ) -> Task:
-        seen = every[task.path]
+        seen = observations[task.path]
         culprit = seen.culprit
-        found = Task(
+        result = Task(
             task.name,
             task.graphs,
             seen.state,
@@ -165,18 +165,18 @@ class Follower:
             culprit.pod if culprit and seen.state != SUCCEEDED else "",
         )
         driver = culprit if culprit and culprit.role == "driver" else None
-        if seen.state == "PENDING" and found.pod and seen.reason:
-            return replace(found, command=self._kubectl(evidence, f"describe pod {found.pod}"))
+        if seen.state == "PENDING" and result.pod and seen.reason:
+            return replace(result, command=self._kubectl(evidence, f"describe pod {result.pod}"))
         if seen.state != "FAILED" or seen.reason == LOST or (task.is_graph and driver is None):
-            return found
+            return result
         chosen = (
-            found.pod if driver and found.pod else f"-l pipeline/runid={run_id},kubecast/task={task.name}"
+            result.pod if driver and result.pod else f"-l pipeline/runid={run_id},kubecast/task={task.name}"
         )
         command = self._kubectl(evidence, f"logs {chosen} -c main --tail={SHOWN}")
         if culprit is None:
-            return replace(found, command=command)
+            return replace(result, command=command)
         log, uri = self._log(evidence.namespace, culprit), _uri(culprit)
-        return replace(found, reason=headline(log) or found.reason, log=log, log_uri=uri, command=command)
+        return replace(result, reason=headline(log) or result.reason, log=log, log_uri=uri, command=command)
 
     def _log(self, namespace: str, culprit: Node) -> tuple[str, ...]:
         if culprit.pod not in self._logs:
@@ -197,7 +197,7 @@ class Follower:
         return ""
 
     def _explained(self, progress: Progress, evidence: Evidence) -> Progress:
-        """With its source, what that cannot know, and where to look when no task is known to have failed."""
+        """Add the source, its gaps, and where to look when no task is known to have failed."""
         missing = self._reader.note(evidence) if self._reader else self._blind
         notes = [missing] if evidence.source else [_BLIND, missing]
         command = ""
@@ -217,7 +217,7 @@ class Follower:
 
 
 def follower(client: Client, connection: ConnectionSettings, interval: float | None = None) -> Follower:
-    """What follows runs of a cluster, by Kubernetes too where that can be reached."""
+    """A follower of a cluster's runs, by Kubernetes too where that can be reached."""
     context, profile = connection.context or "", connection.namespace
     try:
         cluster = Kubernetes.connect(connection.context)
@@ -228,7 +228,7 @@ def follower(client: Client, connection: ConnectionSettings, interval: float | N
 
 
 def _merged(graph: Graph, kfp: dict[Path, Observation], evidence: Evidence) -> dict[Path, Observation]:
-    """What the best source says of each task, and the next one where that says nothing."""
+    """The observation of each task from the best source, else from the next one."""
     if evidence.source == "workflow":
         return tasks.observe(evidence.nodes)
     if evidence.source == "pods":
@@ -241,5 +241,5 @@ def _reason(root: Observation | None) -> str:
 
 
 def _uri(culprit: Node) -> str:
-    """Where the launcher of KFP 2.17 keeps the log of this attempt."""
+    """The URI at which the launcher of KFP 2.17 keeps the log of this attempt."""
     return f"{culprit.logs_uri}-{culprit.attempt or 0}" if culprit.logs_uri else ""

@@ -1,4 +1,4 @@
-"""A pipeline's tasks as a tree, and where a node of its workflow belongs in it."""
+"""Graph of a pipeline's tasks, and the task that each node of its workflow belongs to."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ Path = tuple[str, ...]
 """Keys of graphs and task, from below the root graph down; empty: the root graph."""
 
 Role = Literal["task", "driver", "executor"]
-"""Of a node: the task itself, what reads its inputs before it starts, or the container that works."""
+"""Role of a node: the task itself, what reads its inputs before it starts, or the container that works."""
 
 DRIVER = "-driver"
 _SUFFIX = re.compile(r"\((?:(\d+)|[^()]*)\)$")  # of a node's name: which attempt, or which item of a loop
@@ -61,9 +61,9 @@ class Node:
 
 
 def attempts_of(node: str) -> tuple[int, ...]:
-    """Which attempt each part of a node's full name is, of what may not be tried again the first."""
-    found = (_SUFFIX.search(part) for part in node.split("."))
-    return tuple(int(suffix[1]) if suffix and suffix[1] else 0 for suffix in found)
+    """The attempt of each part of a node's full name; 0 for what may not be tried again."""
+    suffixes = (_SUFFIX.search(part) for part in node.split("."))
+    return tuple(int(suffix[1]) if suffix and suffix[1] else 0 for suffix in suffixes)
 
 
 class Graph:

@@ -1,4 +1,4 @@
-"""Searches by Katib, seen from outside: what the cluster would refuse, and what was left behind."""
+"""Katib on the cluster: settings that it would refuse, and Experiments that were left behind."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -31,7 +31,7 @@ class Orphan:
 
     @property
     def command(self) -> str:
-        """What removes it."""
+        """The command that removes it."""
         return f"kubectl delete experiment {self.name} -n {self.namespace}"
 
 
@@ -67,7 +67,7 @@ def orphans(kubernetes: Kubernetes, namespace: str, now: Callable[[], datetime] 
     Args:
         kubernetes: The cluster.
         namespace: Of the runs.
-        now: Tells the time, with its zone.
+        now: Returns the time, with its zone.
 
     Returns:
         By name; none where the cluster has no Katib.
@@ -90,14 +90,14 @@ def orphans(kubernetes: Kubernetes, namespace: str, now: Callable[[], datetime] 
 
 
 def _is_over(experiment: Mapping[str, Any]) -> bool:
-    """Whether it has ended, or is being deleted."""
+    """Whether an Experiment has ended, or is being deleted."""
     conditions = (experiment.get("status") or {}).get("conditions") or []
     ended = any(each["type"] in ("Succeeded", "Failed") and each["status"] == "True" for each in conditions)
     return ended or bool(experiment["metadata"].get("deletionTimestamp"))
 
 
 def _abandoned(experiment: Mapping[str, Any], now: datetime) -> str:
-    """Why nobody can be waiting for it; empty where somebody may be."""
+    """Why nobody can be waiting for an Experiment; empty where somebody may be."""
     metadata = experiment["metadata"]
     annotation = (metadata.get("annotations") or {}).get(ANNOTATION, "")
     last = parse_time(annotation) or parse_time(metadata.get("creationTimestamp") or "")
@@ -111,15 +111,15 @@ def _abandoned(experiment: Mapping[str, Any], now: datetime) -> str:
 
 
 def _ownerless(experiment: Mapping[str, Any], kubernetes: Kubernetes, namespace: str) -> str:
-    """Why its run is no more; empty where it is there, or may not be looked for."""
+    """Why an Experiment's run is no more; empty where it is there, or may not be looked for."""
     for owner in experiment["metadata"].get("ownerReferences") or []:
         path = f"/apis/argoproj.io/v1alpha1/namespaces/{namespace}/workflows/{owner['name']}"
         try:
-            found = kubernetes.get(path)["metadata"]["uid"]
+            uid = kubernetes.get(path)["metadata"]["uid"]
         except ClusterNotFound:
-            found = None
+            uid = None
         except ClusterError:
             continue
-        if found != owner["uid"]:
+        if uid != owner["uid"]:
             return f"its Workflow {owner['name']} is gone"
     return ""

@@ -1,4 +1,4 @@
-"""What Kubeflow Pipelines knows of a run's tasks.
+"""Task list of a run in the API of Kubeflow Pipelines, as nodes of its graph.
 
 Its list has no parents, and inner tasks of two graphs may have one name; each entry has the ids of the nodes
 after it, which Argo computes from their full names. It says nothing of pods and reasons, and is not updated
@@ -40,10 +40,10 @@ def moment(value: datetime | None) -> datetime | None:
 
 def node_id(workflow: str, node: str) -> str:
     """The id that Argo gives a node: the workflow's name and the FNV-1a hash of the node's full name."""
-    found = 0x811C9DC5
+    digest = 0x811C9DC5
     for byte in node.encode():
-        found = ((found ^ byte) * 0x01000193) & 0xFFFFFFFF
-    return f"{workflow}-{found}"
+        digest = ((digest ^ byte) * 0x01000193) & 0xFFFFFFFF
+    return f"{workflow}-{digest}"
 
 
 def _node(graph: Graph, known: dict[str, Path], detail: Any) -> Node | None:
@@ -85,7 +85,7 @@ def _workflow(details: Iterable[Any]) -> str:
 
 
 def _ids(graph: Graph, workflow: str) -> dict[str, Path]:
-    """Of each node that a task may have, its id and the task."""
+    """The task of each node that it may have, by the node's id."""
     return {node_id(workflow, node): path for path in graph.paths for node in _names(workflow, path)}
 
 

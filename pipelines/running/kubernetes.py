@@ -1,4 +1,4 @@
-"""The few calls of the Kubernetes API that kubecast makes; plain JSON goes in and out."""
+"""Client of the Kubernetes API: the few calls that kubecast makes; plain JSON goes in and out."""
 
 import json
 import os
@@ -29,11 +29,11 @@ _VERBS = {"POST": "create", "DELETE": "delete", "PATCH": "patch", "PUT": "update
 
 
 class Kubernetes:
-    """The API server of a cluster, asked as the user of the kubeconfig, or as the pod's service account.
+    """The API server of a cluster, as the user of the kubeconfig or the pod's service account sees it.
 
     Every method raises a ``ClusterError`` of one line, with no credential in it:
     ``ClusterForbidden`` names verb, resource and namespace; ``ClusterNotFound`` and ``ClusterUnreachable``
-    say what was asked for.
+    name the object.
 
     Args:
         api: With address and credentials.
@@ -48,7 +48,7 @@ class Kubernetes:
     def __init__(self, api: Any, namespace: str, timeout: float = TIMEOUT):
         self.namespace = namespace
         self._timeout = timeout
-        # Whoever asks has other sources, so that a server that is silent is not waited for.
+        # Callers have other sources, so that a server that is silent is not waited for.
         api.configuration.retries = urllib3.Retry(connect=1, read=0, redirect=0, other=0, backoff_factor=0.1)
         self._api = client.ApiClient(api.configuration)
 
@@ -129,12 +129,12 @@ class Kubernetes:
             "name": name,
         }
         spec = {"resourceAttributes": {key: value for key, value in attributes.items() if value}}
-        place, kind = "", "SelfSubjectAccessReview"
+        namespaced, kind = "", "SelfSubjectAccessReview"
         body: dict[str, Any] = {"apiVersion": "authorization.k8s.io/v1", "spec": spec}
         if user:
-            place, kind = f"/namespaces/{namespace}", "LocalSubjectAccessReview"
+            namespaced, kind = f"/namespaces/{namespace}", "LocalSubjectAccessReview"
             body |= {"metadata": {"namespace": namespace}, "spec": {**spec, "user": user}}
-        path = f"/apis/authorization.k8s.io/v1{place}/{kind.lower()}s"
+        path = f"/apis/authorization.k8s.io/v1{namespaced}/{kind.lower()}s"
         review = self._json("POST", path, {}, {**body, "kind": kind})
         return bool(review.get("status", {}).get("allowed"))
 
@@ -178,7 +178,7 @@ class Kubernetes:
             return self._silence(doing, urllib3.exceptions.SSLError())
         said = _message(error.body)
         if error.status == 401:
-            return ClusterForbidden(f"{doing}: {self.host} does not know who asks; log in to the cluster")
+            return ClusterForbidden(f"{doing}: {self.host} does not know the caller; log in to the cluster")
         if error.status == 403:
             return ClusterForbidden(f"{NOT_ALLOWED}{doing}{f': {said}' if said else ''}")
         if error.status == 404:
@@ -220,8 +220,8 @@ def _from_kubeconfig(configuration: Any, context: str | None) -> str:
         if context is not None and context not in names:
             raise ClusterUnreachable(f"no context {context} in {files}; there: {', '.join(sorted(names))}")
         config.load_kube_config(files, context, configuration)
-        found = names[context] if context is not None else current["context"]
-        return str(found.get("namespace") or "default")
+        chosen = names[context] if context is not None else current["context"]
+        return str(chosen.get("namespace") or "default")
     except (config.ConfigException, OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
         # The text of such an error may hold the file's content.
         raise ClusterUnreachable(
@@ -231,19 +231,19 @@ def _from_kubeconfig(configuration: Any, context: str | None) -> str:
 
 
 def _doing(method: str, path: str, verb: str = "") -> str:
-    """What a request does, as the rules of a Role name it: ``list pods in namespace team-a``."""
-    found = _PATH.fullmatch(path)
-    if not found:
+    """A request as the rules of a Role name it: ``list pods in namespace team-a``."""
+    match = _PATH.fullmatch(path)
+    if not match:
         return f"{verb or _VERBS.get(method, 'get')} {path}"
-    resource = "/".join(part for part in (found["resource"], found["subresource"]) if part)
-    resource += f".{found['group']}" if found["group"] else ""
-    name = f" {found['name']}" if found["name"] else ""
-    place = f" in namespace {found['namespace']}" if found["namespace"] else ""
-    return f"{verb or _VERBS.get(method, 'get')} {resource}{name}{place}"
+    resource = "/".join(part for part in (match["resource"], match["subresource"]) if part)
+    resource += f".{match['group']}" if match["group"] else ""
+    name = f" {match['name']}" if match["name"] else ""
+    scope = f" in namespace {match['namespace']}" if match["namespace"] else ""
+    return f"{verb or _VERBS.get(method, 'get')} {resource}{name}{scope}"
 
 
 def _message(body: Any) -> str:
-    """What a ``Status`` says; empty where the body is none."""
+    """The message of a ``Status``; empty where the body is none."""
     text = body.decode(errors="replace") if isinstance(body, bytes) else str(body or "")
     try:
         status = json.loads(text)

@@ -1,43 +1,32 @@
-"""Running a compiled pipeline on one machine, through KFP's own local runner.
+"""Runs on this machine: compile a pipeline, run it in a child process, collect what a person reads.
 
-The runner prints every task's log and changes ``print``, so it runs in a child process; this one turns its
-lines into a progress bar, and its failure into one line.
+The child's lines become events, and its failure one error: see ``local_events`` and ``local_runner``.
 """
 
-import argparse
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TextIO
 
-from kubecast import errors
 from kubecast.data.preparation import required_horizon
 from kubecast.errors import KubecastError
 from kubecast.logs import FORMAT_VARIABLE
+from kubecast.models import KINDS
 from kubecast.models.artifact import FORECASTS
 from kubecast.registry import Registry
 from kubecast.settings.loading import AllSettings
-from kubecast.settings.pipeline import ModelKind
 from kubecast.settings.search import SearchSettings
 from pipelines.compiling import compile_pipeline
+from pipelines.running.local_events import EventReader, Record, TaskEvent
+from pipelines.running.local_runner import Outputs
 
-_ANSI = re.compile(r"\x1b\[[0-9;]*m")
-_TASK = re.compile(r"Task '?([a-z0-9-]+)'? finished with status (\w+)|Executing task '?([a-z0-9-]+)'?")
-_ERROR = re.compile(r"^\s*(?:kubecast\.errors\.)?(\w+): (.+)$")
-_PROGRESS = re.compile(r"^\s*progress (\S+) (\d+)/(\d+)")
-_WARNING = re.compile(r"^\s*warning: (.+)$")
-
-
-Outputs = dict[str, dict[str, Any]]
-"""What each task of a run made, by its name and the output's: parameters as they are, artifacts as paths."""
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of KFP's lines
 
 RESULTS = {
     "leaderboard.json": ("evaluate-models", "evaluation", ""),
@@ -45,30 +34,11 @@ RESULTS = {
     "ensemble.html": ("stack-ensemble", "report", ""),
     "forecasts.parquet": ("register-model", "forecast", ""),
     "backtest.parquet": ("stack-ensemble", "ensemble", FORECASTS),
-    **{f"training-{kind}.html": (f"train-{kind}", "report", "") for kind in get_args(ModelKind)},
+    **{f"training-{kind}.html": (f"train-{kind}", "report", "") for kind in KINDS},
     **{f"tuning-{kind}.html": (f"tune-{kind}", "report", "") for kind in SearchSettings.model_fields},
     **{f"trials-{kind}.csv": (f"tune-{kind}", "trials", "") for kind in SearchSettings.model_fields},
 }
-"""What a person reads: its name, and the task, its output and the file in that; some runs lack some."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """One thing that the run tells: a task began or ended, is so far along, or warns.
-
-    Attributes:
-        task: Its name.
-        state: ``started``, ``finished``, ``running`` or ``warning``.
-        done: Of ``total``; 0 where that is not known.
-        total: Epochs, trees or series.
-        message: Of a warning.
-    """
-
-    task: str
-    state: str
-    done: int = 0
-    total: int = 0
-    message: str = ""
+"""Files for a person: the name, and the task, its output and the file in that; some runs lack some."""
 
 
 def run_compiled(
@@ -77,7 +47,7 @@ def run_compiled(
     output: Path,
     *,
     caching: bool,
-    tell: Callable[[Progress], None],
+    on_progress: Callable[[TaskEvent], None],
 ) -> Outputs:
     """Run a compiled pipeline and wait for it.
 
@@ -86,10 +56,10 @@ def run_compiled(
         arguments: The pipeline's parameters.
         output: ``run.log`` and the artifacts, under ``artifacts/``, go here.
         caching: Whether tasks whose inputs are unchanged take their earlier outputs from there.
-        tell: Called with each event.
+        on_progress: Called with each event.
 
     Returns:
-        What each task made, those that took their outputs from an earlier run included.
+        Outputs of each task, those that took their outputs from an earlier run included.
 
     Raises:
         KubecastError: A task failed; the error is the task's own where it is one of kubecast's.
@@ -103,10 +73,10 @@ def run_compiled(
         "root": str(output / "artifacts"),
         "caching": caching,
     }
-    command = [sys.executable, "-m", "pipelines.running.local", json.dumps(job), str(outputs)]
+    command = [sys.executable, "-m", "pipelines.running.local_runner", json.dumps(job), str(outputs)]
     log = output / "run.log"
     with (
-        log.open("w") as file,
+        log.open("w", encoding="utf-8") as file,
         subprocess.Popen(  # noqa: S603  our own module
             command,
             stdout=subprocess.PIPE,
@@ -116,123 +86,53 @@ def run_compiled(
             env=_environment(),
         ) as process,
     ):
-        failure = _follow(process, file, tell)
+        failure = _follow(process, file, on_progress)
     if process.returncode:
         raise failure or KubecastError(f"the run failed with status {process.returncode}; its log is {log}")
-    found = json.loads(outputs.read_text())
-    assert isinstance(found, dict)  # noqa: S101  written below
-    return found
+    made: Outputs = json.loads(outputs.read_text())
+    return made
 
 
 def _environment() -> dict[str, str]:
     return {
         **os.environ,
-        FORMAT_VARIABLE: "plain",  # which _follow reads
+        FORMAT_VARIABLE: "json",  # which _follow reads
         "PYTHONUNBUFFERED": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
 
 
 def _follow(
-    process: "subprocess.Popen[str]", log: Any, tell: Callable[[Progress], None]
+    process: "subprocess.Popen[str]", log: TextIO, on_progress: Callable[[TaskEvent], None]
 ) -> KubecastError | None:
+    """Write the child's lines to the log until it ends; return the last error of kubecast among them."""
     failure = None
-    read = _Reader()
-    assert process.stdout is not None  # noqa: S101  asked for
+    reader = EventReader()
+    assert process.stdout is not None  # noqa: S101  a pipe
     try:
-        for raw in process.stdout:
-            line = _ANSI.sub("", raw)
-            log.write(line)
-            for event in read.events(line):
-                tell(event)
-            failure = _error(line) or failure
+        for line in process.stdout:
+            record = Record.parse(line)
+            if record is None:
+                log.write(_COLOURS.sub("", line))
+                continue
+            log.write(record.text)
+            failure = record.error or failure
+            for event in reader.events(record):
+                on_progress(event)
         process.wait()
     finally:
         process.kill()
     return failure
 
 
-class _Reader:
-    """Makes events of lines; tasks run one after another, so a line is the last one's that began."""
-
-    def __init__(self) -> None:
-        self._task = ""
-        self._warned: set[Progress] = set()
-
-    def events(self, line: str) -> Iterator[Progress]:
-        if found := _PROGRESS.match(line):
-            yield Progress(found[1], "running", int(found[2]), int(found[3]))
-        elif found := _WARNING.match(line):
-            yield from self._warning(Progress(self._task, "warning", message=found[1].strip()))
-        elif found := _TASK.search(line):
-            self._task = found[1] or found[3]
-            yield Progress(self._task, "finished" if found[1] else "started")
-
-    def _warning(self, event: Progress) -> Iterator[Progress]:
-        """The event, the first time."""
-        if event not in self._warned:
-            self._warned.add(event)
-            yield event
-
-
-def _error(line: str) -> KubecastError | None:
-    found = _ERROR.match(line)
-    kind = getattr(errors, found[1], None) if found else None
-    if found and isinstance(kind, type) and issubclass(kind, KubecastError):
-        return kind(found[2].strip())
-    return None
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run one job in this process: the child's side of ``run_compiled``."""
-    parser = argparse.ArgumentParser(description="Run a compiled pipeline through kfp.local.")
-    parser.add_argument("job", help="JSON: compiled, arguments, root, caching")
-    parser.add_argument("outputs", type=Path, help="JSON file for the pipeline's outputs")
-    given = parser.parse_args(arguments)
-    job = json.loads(given.job)
-    from kfp import local
-    from kfp.components import load_component_from_file
-
-    # It warns of each image that is not named python, and of each setting that only a cluster has.
-    warnings.filterwarnings("ignore", module=r"kfp\.local")
-    runner = local.SubprocessRunner(use_venv=False)
-    local.init(runner=runner, pipeline_root=job["root"], enable_caching=job["caching"])
-    with task_outputs() as outputs:
-        load_component_from_file(job["compiled"])(**job["arguments"])
-    given.outputs.write_text(json.dumps(outputs))
-
-
-@contextmanager
-def task_outputs() -> Iterator[Outputs]:
-    """Collect what the tasks make that KFP's local runner runs, or takes from its cache, meanwhile.
-
-    It tells of a pipeline's own outputs alone, and what is made inside a graph is none of them.
-    """
-    from kfp.local.orchestrator import task_executor
-
-    collected: Outputs = {}
-    execute = task_executor.execute_single_task
-
-    def remember(task_name: str, **given: Any) -> Any:
-        outputs, status = execute(task_name=task_name, **given)
-        collected[task_name] = {name: getattr(value, "path", value) for name, value in outputs.items()}
-        return outputs, status
-
-    task_executor.execute_single_task = remember
-    try:
-        yield collected
-    finally:
-        task_executor.execute_single_task = execute
-
-
 @dataclass(frozen=True)
 class Result:
-    """What a run published.
+    """Version that a run published.
 
     Attributes:
         version: ``NAME@VERSION``.
-        registry: Where.
-        aliases: That point at the version, such as champion.
+        registry: Folder or URL of its registry.
+        aliases: Aliases that point at the version, such as champion.
     """
 
     version: str
@@ -249,19 +149,19 @@ def run_locally(
     mode: Literal["train", "tune", "retrain"],
     *,
     caching: bool,
-    tell: Callable[[Progress], None],
+    on_progress: Callable[[TaskEvent], None],
 ) -> Result:
     """Compile the training pipeline, run it here, and put what a person reads at the top of ``output``.
 
     Args:
-        settings: Every settings file.
+        settings: All settings files.
         data: Path or URL of the data file.
         output: A folder.
         registry: Path or URL; empty: ``output/registry``.
         as_of: Moment after which targets are not seen; empty for none.
         mode: ``tune``: after a search; ``retrain``: with the champion's settings.
         caching: See ``run_compiled``.
-        tell: See ``run_compiled``.
+        on_progress: See ``run_compiled``.
     """
     required_horizon(settings.training)
     target = registry or str(output / "registry")
@@ -274,19 +174,15 @@ def run_locally(
     for name in RESULTS:  # a run that fails leaves none of an earlier one's
         (output / name).unlink(missing_ok=True)
     compiled = compile_pipeline(settings, output / "pipeline.yaml", mode, on_cluster=False)
-    outputs = run_compiled(compiled, arguments, output, caching=caching, tell=tell)
+    outputs = run_compiled(compiled, arguments, output, caching=caching, on_progress=on_progress)
     published = outputs["register-model"]["Output"]
     version = store.resolve(published)  # a cached task may name one that is gone
-    _collect(outputs, output)
+    collect_results(outputs, output)
     return Result(published, target, version.aliases)
 
 
-def _collect(outputs: Outputs, output: Path) -> None:
+def collect_results(outputs: Outputs, output: Path) -> None:
     """Copy what a person reads to the top of the output folder."""
     for name, (task, key, inside) in RESULTS.items():
         if task in outputs and (source := Path(outputs[task][key]) / inside).exists():
             shutil.copyfile(source, output / name)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""A run's parameters, checked against the types in the compiled pipeline."""
+"""Parameters of a run, checked against the types in the compiled pipeline."""
 
 import difflib
 import json
@@ -79,8 +79,8 @@ def check_values(values: Mapping[str, Any], spec: Mapping[str, Any], where: str)
 
 
 def _declared(spec: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = spec["root"].get("inputDefinitions", {}).get("parameters", {})
-    return found
+    declared: dict[str, dict[str, Any]] = spec["root"].get("inputDefinitions", {}).get("parameters", {})
+    return declared
 
 
 def _kind(name: str, declared: Mapping[str, dict[str, Any]], where: str) -> str:
@@ -94,7 +94,7 @@ def _kind(name: str, declared: Mapping[str, dict[str, Any]], where: str) -> str:
 
 def _refuse_missing(values: Mapping[str, Any], declared: Mapping[str, dict[str, Any]], where: str) -> None:
     needed = {
-        name for name, told in declared.items() if not told.get("isOptional") and "defaultValue" not in told
+        name for name, each in declared.items() if not each.get("isOptional") and "defaultValue" not in each
     }
     if needed := needed - values.keys():
         raise ConfigError(f"{where}: {', '.join(sorted(needed))} has no default and is not given")

@@ -1,24 +1,24 @@
-"""What the pods of a run, and the events about them, say: which run, which cannot start, why one failed."""
+"""Pods of a run and the events about them: which run, which cannot start, why one failed."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipelines.running.graph import Graph, Node
-from pipelines.running.kept_logs import logs_uri
 from pipelines.running.kubernetes import Kubernetes
+from pipelines.running.task_logs import logs_uri
 from pipelines.running.workflow import time_of
 
 MAIN = "main"
 NODE_NAME = "workflows.argoproj.io/node-name"
 LONGEST = 400  # characters of a reason
-MOST_EVENTS = 8  # pods whose events are asked for
+MOST_EVENTS = 8  # pods whose events are listed
 
 _ON_THE_WAY = ("ContainerCreating", "PodInitializing")
 _STATES = {"Unknown": "RUNNING"}  # its node does not answer
 
 
 def path_of(namespace: str) -> str:
-    """Where the API server has the pods of a namespace."""
+    """The path of a namespace's pods in the API."""
     return f"/api/v1/namespaces/{namespace}/pods"
 
 
@@ -37,20 +37,20 @@ def waiting(pods: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def warnings(cluster: Kubernetes, namespace: str, names: Iterable[str]) -> dict[str, str]:
-    """Of pods that do not start, the last warning about each; those without one are left out.
+    """The last warning about each pod that does not start; pods without one are left out.
 
     Raises:
         ClusterError: Events may not be read, or the API server does not answer.
     """
     path = f"/api/v1/namespaces/{namespace}/events"
-    found: dict[str, str] = {}
+    last_warnings: dict[str, str] = {}
     for name in names:
         events = cluster.list(path, fieldSelector=f"involvedObject.name={name}")
-        told = [event for event in events if event.get("type") == "Warning"]
-        if told:
-            last = max(told, key=_when)
-            found[name] = one_line(f"{last.get('reason', '')}: {last.get('message', '')}")
-    return found
+        of_pod = [event for event in events if event.get("type") == "Warning"]
+        if of_pod:
+            last = max(of_pod, key=_when)
+            last_warnings[name] = one_line(f"{last.get('reason', '')}: {last.get('message', '')}")
+    return last_warnings
 
 
 def one_line(text: str) -> str:
@@ -60,10 +60,10 @@ def one_line(text: str) -> str:
 
 def _node(graph: Graph, pod: Mapping[str, Any]) -> Node | None:
     metadata, status = pod["metadata"], pod.get("status", {})
-    place = graph.locate((metadata.get("annotations") or {}).get(NODE_NAME, ""))
-    if place is None:
+    location = graph.locate((metadata.get("annotations") or {}).get(NODE_NAME, ""))
+    if location is None:
         return None
-    path, role, attempt = place
+    path, role, attempt = location
     phase = status.get("phase", "Pending")
     containers = [each for each in pod.get("spec", {}).get("containers", []) if each["name"] == MAIN]
     words = [word for each in containers for word in [*each.get("command", []), *each.get("args", [])]]
@@ -95,8 +95,8 @@ def _stuck(pod: Mapping[str, Any]) -> str:
         if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
             selector = pod.get("spec", {}).get("nodeSelector") or {}
             labels = ", ".join(f"{key}={value}" for key, value in selector.items())
-            wanted = f" with node selector {labels}" if labels else ""
-            return one_line(f"Unschedulable{wanted}: {condition.get('message', '')}")
+            required = f" with node selector {labels}" if labels else ""
+            return one_line(f"Unschedulable{required}: {condition.get('message', '')}")
     return ""
 
 

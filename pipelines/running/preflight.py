@@ -1,20 +1,20 @@
-"""What would fail on a cluster later, refused before anything is made there."""
+"""Preflight checks of a run: refuse before anything is made on a cluster what would fail there later."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kubecast.config.cluster import ClusterSettings
 from kubecast.config.schedules import ConnectionSettings, Mode
 from kubecast.errors import ClusterError, ClusterForbidden, ConfigError
+from kubecast.settings.cluster import ClusterSettings
 from kubecast.settings.loading import AllSettings
-from kubecast.storage.bucket import check_url
+from kubecast.storage.locations import parse_bucket_url
 from pipelines.running.defaults import (
     PIPELINE_ACCOUNT,
     PROFILE_ACCOUNT,
     account_of,
     namespace_of,
 )
-from pipelines.running.gpu import check_gpu_nodes
+from pipelines.running.gpu_nodes import check_gpu_nodes
 from pipelines.running.katib import refuse_early_stopping
 from pipelines.running.kubernetes import Kubernetes
 from pipelines.running.submitting import Compiled
@@ -24,7 +24,7 @@ LOCATIONS = ("data", "registry", "destination", "future")
 """Parameters of the pipelines that name files or folders."""
 
 OPTIONAL = ("registry", "future")
-"""Those that may be empty."""
+"""Locations that may be empty."""
 
 _ALLOWED = "s3://, gs://, az:// or minio://BUCKET/PATH"
 
@@ -55,7 +55,7 @@ def images_of(compiled: Compiled) -> list[str]:
 
 
 def unnamed_images(cluster: ClusterSettings, images: Iterable[str]) -> list[str]:
-    """Those that the settings name no registry for, so that nodes would look on Docker Hub."""
+    """Images that the settings name no registry for, so that nodes would look on Docker Hub."""
     return [image for image in images if "/" not in image and image.partition(":")[0] not in cluster.images]
 
 
@@ -133,16 +133,16 @@ def _check_locations(
     settings: AllSettings, compiled: Compiled, parameters: Mapping[str, Any], where: str
 ) -> None:
     declared = compiled.spec["root"]["inputDefinitions"]["parameters"]
-    places = {
+    locations = {
         f"{where}{name}": parameters[name]
         for name in LOCATIONS
         if name in parameters and (parameters[name] or name not in OPTIONAL)
     }
     if not parameters.get("registry"):
-        places["training.model_registry.path"] = settings.training.model_registry.path
+        locations["training.model_registry.path"] = settings.training.model_registry.path
     if "destination" not in declared and settings.training.checkpoint_url:
-        places["training.checkpoint_url"] = settings.training.checkpoint_url
-    for key, location in places.items():
+        locations["training.checkpoint_url"] = settings.training.checkpoint_url
+    for key, location in locations.items():
         _check_location(key, str(location))
 
 
@@ -154,7 +154,7 @@ def _check_location(key: str, location: str) -> None:
             f"{key}: {location} is a path, and pods do not see this machine's files; allowed: {_ALLOWED}"
         )
     try:
-        check_url(location)
+        parse_bucket_url(location)
     except ConfigError as error:
         raise ConfigError(f"{key}: {error}") from error
 
@@ -176,8 +176,8 @@ def _accounts(kubernetes: Kubernetes | None, namespace: str) -> tuple[str, set[s
     if kubernetes is None:
         return "", set()
     try:
-        found = kubernetes.list(f"/api/v1/namespaces/{namespace}/serviceaccounts")
+        accounts = kubernetes.list(f"/api/v1/namespaces/{namespace}/serviceaccounts")
     except ClusterError:
         return "", set()
-    names = {each["metadata"]["name"] for each in found}
+    names = {each["metadata"]["name"] for each in accounts}
     return kubernetes.host, names if "default" in names else set()

@@ -1,10 +1,10 @@
-"""Schedules that can be applied again and again.
+"""Schedules of ``cluster.yaml`` as recurring runs: compare, create, replace, switch, delete.
 
-Kubeflow Pipelines has no update of a recurring run, and their names need not be unique. So a schedule is
-replaced: the new recurring run is made disabled, the old one is deleted while the runs that it started go
-on, and the new one is enabled. Of those of one name the newest counts, by the generation in its description
-and then by its time and id. Whoever applies ends by deleting all but the newest that is there, so that two
-people applying at once end with one schedule.
+A schedule can be applied again and again. Kubeflow Pipelines has no update of a recurring run, and their
+names need not be unique. So a schedule is replaced: the new recurring run is made disabled, the old one is
+deleted while the runs that it started go on, and the new one is enabled. Of those of one name the newest
+counts, by the generation in its description and then by its time and id. Whoever applies ends by deleting all
+but the newest that is there, so that two people applying at once end with one schedule.
 
 The description holds the generation and a digest alone, as its column has 255 characters in MySQL; all else
 is read from the recurring run itself.
@@ -27,9 +27,9 @@ from kubecast.steps.schedule_time import SCHEDULED
 from pipelines.running.client import Client
 from pipelines.running.defaults import PROFILE_ACCOUNT, SINGLE_USER_ACCOUNT
 from pipelines.running.parameters import check_values
-from pipelines.running.submitting import Compiled, Place, compile_mode, experiment_of, reference
+from pipelines.running.submitting import Compiled, PipelineRef, compile_mode, experiment_of, version_reference
 
-Action = Literal["created", "replaced", "unchanged", "enabled", "disabled", "overtaken"]
+Action = Literal["created", "replaced", "unchanged", "enabled", "disabled", "superseded"]
 
 ATTEMPTS = 5
 
@@ -39,12 +39,12 @@ _MARK = re.compile(
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What one schedule shall be.
+class DesiredSchedule:
+    """One schedule as ``cluster.yaml`` defines it.
 
     Attributes:
         name: One recurring run is kept of each.
-        spec: All that a change of makes a new recurring run, as plain values.
+        spec: Plain values; a change of any of them makes a new recurring run.
         enabled: Whether it starts runs.
     """
 
@@ -74,22 +74,22 @@ class Schedule:
 
     @property
     def name(self) -> str:
-        """Shared by those that it replaces."""
+        """The display name, which the recurring runs that it replaces share."""
         return str(self.recurring.display_name)
 
     @property
     def id(self) -> str:
-        """Of the recurring run."""
+        """The recurring run's id."""
         return str(self.recurring.recurring_run_id)
 
     @property
     def enabled(self) -> bool:
-        """Whether it starts runs."""
+        """Whether the schedule starts runs."""
         return bool(self.recurring.status == kfp_server_api.V2beta1RecurringRunStatus.ENABLED)
 
     @property
     def age(self) -> tuple[Any, ...]:
-        """What the newest is found by."""
+        """The sort key that puts the newest last."""
         return self.generation, self.recurring.created_at, self.id
 
 
@@ -99,46 +99,48 @@ class Change:
 
     name: str
     key: str
-    now: Any
-    wanted: Any
+    actual: Any
+    desired: Any
 
 
-def want(
+def desired_schedule(
     settings: ScheduleSettings, compiled: Compiled, experiment: str, service_account: str | None
-) -> Wanted:
-    """What a schedule of ``cluster.yaml`` asks for.
+) -> DesiredSchedule:
+    """The desired state of a schedule of ``cluster.yaml``.
 
     Raises:
         ConfigError: A parameter is not one of the pipeline's.
     """
     where = f"schedule {settings.name}: parameters"
-    asked = settings.parameters if settings.mode == "score" else {"as_of": SCHEDULED, **settings.parameters}
+    parameters = (
+        settings.parameters if settings.mode == "score" else {"as_of": SCHEDULED, **settings.parameters}
+    )
     spec = {
         "cron": six_fields(settings.cron),
         "pipeline": compiled.name,
         "version": compiled.version,
-        "parameters": check_values(asked, compiled.spec, where),
+        "parameters": check_values(parameters, compiled.spec, where),
         "max_concurrency": settings.max_concurrency,
         "no_catchup": settings.no_catchup,
         "experiment": experiment,
         "service_account": service_account,
     }
-    return Wanted(settings.name, spec, settings.enabled)
+    return DesiredSchedule(settings.name, spec, settings.enabled)
 
 
 def prepare(
     settings: AllSettings, names: Sequence[str], folder: Path, service_account: str | None
-) -> list[tuple[Wanted, Compiled]]:
-    """What the schedules of ``cluster.yaml`` ask for, each with its compiled pipeline.
+) -> list[tuple[DesiredSchedule, Compiled]]:
+    """The desired schedules of ``cluster.yaml``, each with its compiled pipeline.
 
     Args:
-        settings: Every settings file.
+        settings: All settings files.
         names: Of the schedules; none: all.
         folder: For the compiled files.
         service_account: Of the runs' pods; None: the cluster's default.
 
     Raises:
-        ConfigError: A name, mode or parameter is wrong; nothing has been asked of the cluster yet.
+        ConfigError: A name, mode or parameter is wrong; no request has been sent to the cluster yet.
     """
     schedules = {each.name: each for each in settings.cluster.schedules}
     for name in names:
@@ -149,7 +151,8 @@ def prepare(
     compiled = {mode: compile_mode(settings, mode, folder) for mode in {each.mode for each in chosen}}
     experiment = experiment_of(settings)
     return [
-        (want(each, compiled[each.mode], experiment, service_account), compiled[each.mode]) for each in chosen
+        (desired_schedule(each, compiled[each.mode], experiment, service_account), compiled[each.mode])
+        for each in chosen
     ]
 
 
@@ -161,16 +164,16 @@ class Scheduler:
         self._names: dict[tuple[str, ...], str] = {}
 
     def schedules(self, name: str | None = None) -> list[Schedule]:
-        """Those that ``apply`` made, oldest first; several of one name while it is being replaced."""
-        found = (_parse(recurring) for recurring in self._client.recurring_runs(name))
-        return sorted((each for each in found if each), key=lambda each: each.age)
+        """The schedules that ``apply`` made, oldest first; several of one name while it is being replaced."""
+        parsed = (_parse(recurring) for recurring in self._client.recurring_runs(name))
+        return sorted((each for each in parsed if each), key=lambda each: each.age)
 
     def current(self) -> dict[str, Schedule]:
         """The newest of each name, by name."""
         return {each.name: each for each in self.schedules()}
 
     def spec_of(self, schedule: Schedule) -> dict[str, Any]:
-        """What a schedule does, in the form of ``Wanted.spec``, by the recurring run's own fields."""
+        """The actual spec in the form of ``DesiredSchedule.spec``, from the recurring run's own fields."""
         recurring = schedule.recurring
         version = recurring.pipeline_version_reference
         cron = recurring.trigger.cron_schedule
@@ -187,31 +190,31 @@ class Scheduler:
             "service_account": recurring.service_account,
         }
 
-    def preview(self, wanted: Wanted) -> Action:
-        """What ``apply`` would do; nothing is changed."""
-        found = self.schedules(wanted.name)
-        if not found:
+    def preview(self, desired: DesiredSchedule) -> Action:
+        """The action that ``apply`` would take; nothing is changed."""
+        actual = self.schedules(desired.name)
+        if not actual:
             return "created"
-        if found[-1].digest != wanted.digest:
+        if actual[-1].digest != desired.digest:
             return "replaced"
-        return "unchanged" if found[-1].enabled == wanted.enabled else _switched(wanted.enabled)
+        return "unchanged" if actual[-1].enabled == desired.enabled else _switched(desired.enabled)
 
-    def apply(self, wanted: Wanted, place: Place) -> Action:
+    def apply(self, desired: DesiredSchedule, ref: PipelineRef) -> Action:
         """Make it so that exactly one schedule of that name is there.
 
         Args:
-            wanted: The schedule.
-            place: Ids of the pipeline, its version and the experiment.
+            desired: The schedule.
+            ref: Ids of the pipeline, its version and the experiment.
 
         Returns:
-            What was done; ``overtaken`` where somebody else applied another at the same time, which stays.
+            The action; ``superseded`` where somebody else applied another at the same time, which stays.
         """
-        found = self.schedules(wanted.name)
-        if found and found[-1].digest == wanted.digest:
-            return self._settle(wanted, "unchanged")
-        generation = found[-1].generation + 1 if found else 1
-        self._client.create_recurring_run(_recurring_run(wanted, place, generation))
-        return self._settle(wanted, "replaced" if found else "created")
+        actual = self.schedules(desired.name)
+        if actual and actual[-1].digest == desired.digest:
+            return self._reconcile(desired, "unchanged")
+        generation = actual[-1].generation + 1 if actual else 1
+        self._client.create_recurring_run(_recurring_run(desired, ref, generation))
+        return self._reconcile(desired, "replaced" if actual else "created")
 
     def switch(self, name: str, enabled: bool) -> None:
         """Let a schedule start runs, or not, until it is applied again."""
@@ -222,31 +225,31 @@ class Scheduler:
         for each in self._named(name):
             self._client.delete_recurring_run(each.id)
 
-    def diff(self, wanted: list[Wanted]) -> list[Change]:
-        """What ``apply`` would change, and which schedules are not among the wanted ones."""
+    def diff(self, desired: list[DesiredSchedule]) -> list[Change]:
+        """Changes that ``apply`` would make, and schedules that are not among the desired ones."""
         current = self.current()
         changes = []
-        for each in wanted:
-            now = current.pop(each.name, None)
-            changes += self._changes(each, now) if now else [Change(each.name, "", None, "new")]
+        for each in desired:
+            actual = current.pop(each.name, None)
+            changes += self._changes(each, actual) if actual else [Change(each.name, "", None, "new")]
         return [*changes, *(Change(name, "", "not in the file", None) for name in current)]
 
-    def _changes(self, wanted: Wanted, now: Schedule) -> list[Change]:
+    def _changes(self, desired: DesiredSchedule, actual: Schedule) -> list[Change]:
         lines = []
-        if now.digest != wanted.digest:
-            spec = self.spec_of(now)
+        if actual.digest != desired.digest:
+            spec = self.spec_of(actual)
             lines = [
-                Change(wanted.name, key, spec[key], value)
-                for key, value in sorted(wanted.spec.items())
+                Change(desired.name, key, spec[key], value)
+                for key, value in sorted(desired.spec.items())
                 if value != spec[key]
                 and not (value is None and spec[key] in (SINGLE_USER_ACCOUNT, PROFILE_ACCOUNT))
             ]
-        if now.enabled != wanted.enabled:
-            lines.append(Change(wanted.name, "enabled", now.enabled, wanted.enabled))
+        if actual.enabled != desired.enabled:
+            lines.append(Change(desired.name, "enabled", actual.enabled, desired.enabled))
         return lines
 
     def _name(self, find: Callable[..., str], *ids: str) -> str:
-        """The name of what has these ids, asked for once; the last id where it was deleted."""
+        """The name of what has these ids, requested once; the last id where it was deleted."""
         if ids not in self._names:
             try:
                 self._names[ids] = find(*ids)
@@ -255,41 +258,41 @@ class Scheduler:
         return self._names[ids]
 
     def _named(self, name: str) -> list[Schedule]:
-        if found := self.schedules(name):
-            return found
+        if schedules := self.schedules(name):
+            return schedules
         known = ", ".join(self.current()) or "none, as there are no schedules"
         raise ConfigError(f"there is no schedule {name}; allowed: {known}")
 
-    def _settle(self, wanted: Wanted, action: Action) -> Action:
+    def _reconcile(self, desired: DesiredSchedule, action: Action) -> Action:
         """Delete all but the newest, and switch that one if it is ours."""
         for _ in range(ATTEMPTS):
-            found = self.schedules(wanted.name)
-            for each in found[:-1]:
+            actual = self.schedules(desired.name)
+            for each in actual[:-1]:
                 self._client.delete_recurring_run(each.id)
-            if not found or found[-1].digest != wanted.digest:
-                return "overtaken"
-            if found[-1].enabled == wanted.enabled:
+            if not actual or actual[-1].digest != desired.digest:
+                return "superseded"
+            if actual[-1].enabled == desired.enabled:
                 return action
             try:
-                self._client.switch_recurring_run(found[-1].id, wanted.enabled)
+                self._client.switch_recurring_run(actual[-1].id, desired.enabled)
             except ClusterNotFound:  # somebody who applies the same made a newer one
                 continue
-            return _switched(wanted.enabled) if action == "unchanged" else action
-        raise ClusterConflict(f"schedule {wanted.name}: somebody else keeps replacing it; try again")
+            return _switched(desired.enabled) if action == "unchanged" else action
+        raise ClusterConflict(f"schedule {desired.name}: somebody else keeps replacing it; try again")
 
 
 def _switched(enabled: bool) -> Action:
     return "enabled" if enabled else "disabled"
 
 
-def _recurring_run(wanted: Wanted, place: Place, generation: int) -> Any:
+def _recurring_run(desired: DesiredSchedule, ref: PipelineRef, generation: int) -> Any:
     """The API's form, not enabled yet."""
-    spec = wanted.spec
+    spec = desired.spec
     return kfp_server_api.V2beta1RecurringRun(
-        display_name=wanted.name,
-        description=f"kubecast generation={generation} sha256={wanted.digest}",
-        experiment_id=place.experiment_id,
-        pipeline_version_reference=reference(place),
+        display_name=desired.name,
+        description=f"kubecast generation={generation} sha256={desired.digest}",
+        experiment_id=ref.experiment_id,
+        pipeline_version_reference=version_reference(ref),
         runtime_config=kfp_server_api.V2beta1RuntimeConfig(parameters=spec["parameters"]),
         service_account=spec["service_account"],
         max_concurrency=spec["max_concurrency"],

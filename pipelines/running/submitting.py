@@ -1,4 +1,4 @@
-"""From settings to a run on a cluster; what exists already is used again."""
+"""Submitting a pipeline: compile it, find or create its version and experiment, start a run."""
 
 import hashlib
 from collections.abc import Mapping
@@ -23,8 +23,8 @@ class Compiled:
 
     Attributes:
         path: Its file.
-        name: Of the pipeline.
-        version: Made of the file's content: the same file is the same version.
+        name: Name of the pipeline.
+        version: Hash of the file's content: the same file is the same version.
         spec: The file's first document.
     """
 
@@ -35,8 +35,8 @@ class Compiled:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Ids of what a run belongs to; None where it is not there yet."""
+class PipelineRef:
+    """Ids of a pipeline, its version and the experiment of a run; None where it does not exist yet."""
 
     pipeline_id: str | None
     version_id: str | None
@@ -61,15 +61,15 @@ def experiment_of(settings: AllSettings) -> str:
     return settings.cluster.connection.experiment or settings.training.model_name
 
 
-def find_place(client: Client, compiled: Compiled, experiment: str) -> Place:
-    """What there is already of the pipeline, its version and the experiment."""
+def find_pipeline_ref(client: Client, compiled: Compiled, experiment: str) -> PipelineRef:
+    """The ids of pipeline, version and experiment, as far as these exist."""
     pipeline = client.find_pipeline(compiled.name)
     version = client.find_version(pipeline, compiled.version) if pipeline else None
-    return Place(pipeline, version, client.find_experiment(experiment))
+    return PipelineRef(pipeline, version, client.find_experiment(experiment))
 
 
-def ensure_place(client: Client, compiled: Compiled, experiment: str) -> Place:
-    """Make what there is not yet of the pipeline, its version and the experiment."""
+def ensure_pipeline_ref(client: Client, compiled: Compiled, experiment: str) -> PipelineRef:
+    """The ids of pipeline, version and experiment, each created where it does not exist."""
     pipeline = ensure(
         lambda: client.find_pipeline(compiled.name), lambda: client.create_pipeline(compiled.name)
     )
@@ -78,17 +78,17 @@ def ensure_place(client: Client, compiled: Compiled, experiment: str) -> Place:
         lambda: client.upload_version(pipeline, compiled.version, compiled.path),
     )
     group = ensure(lambda: client.find_experiment(experiment), lambda: client.create_experiment(experiment))
-    return Place(pipeline, version, group)
+    return PipelineRef(pipeline, version, group)
 
 
 def submit(
-    client: Client, place: Place, name: str, parameters: Mapping[str, Any], service_account: str | None
+    client: Client, ref: PipelineRef, name: str, parameters: Mapping[str, Any], service_account: str | None
 ) -> str:
     """Start a run of a pipeline's version, and return its id.
 
     Args:
         client: Of the cluster.
-        place: With every id.
+        ref: With every id.
         name: Shown in the dashboard; need not be unique.
         parameters: Over the defaults in the compiled file.
         service_account: Of the run's pods; None: the cluster's default.
@@ -96,16 +96,16 @@ def submit(
     return client.create_run(
         kfp_server_api.V2beta1Run(
             display_name=name,
-            experiment_id=place.experiment_id,
-            pipeline_version_reference=reference(place),
+            experiment_id=ref.experiment_id,
+            pipeline_version_reference=version_reference(ref),
             runtime_config=kfp_server_api.V2beta1RuntimeConfig(parameters=dict(parameters)),
             service_account=service_account,
         )
     )
 
 
-def reference(place: Place) -> Any:
+def version_reference(ref: PipelineRef) -> Any:
     """The API's form of a pipeline's version."""
     return kfp_server_api.V2beta1PipelineVersionReference(
-        pipeline_id=place.pipeline_id, pipeline_version_id=place.version_id
+        pipeline_id=ref.pipeline_id, pipeline_version_id=ref.version_id
     )

@@ -1,4 +1,4 @@
-"""The tasks of a run, put together from the nodes that its sources know."""
+"""Tasks of a run: their states, times and reasons, put together from the nodes that its sources know."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from pipelines.running.graph import Graph, GraphTask, Node, Path
 ENDED = frozenset({"SUCCEEDED", "SKIPPED", "FAILED", "CANCELED"})
 UNFINISHED = ("PENDING", "RUNNING")
 LOST = "Kubeflow Pipelines lost sight of it; this is the run's state"
-UNTOLD = "it had not ended when the run did; this is the run's state"
+UNFINISHED_AT_END = "it had not ended when the run did; this is the run's state"
 CACHED = "cached: the outputs of an earlier run"
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -44,7 +44,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Observation:
-    """What is known of one task.
+    """State, times and reason of one task, as its nodes show them.
 
     Attributes:
         state: Of the task.
@@ -63,7 +63,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class Run:
-    """What Kubeflow Pipelines says of the whole run; ``end`` is None while it goes on."""
+    """State of the whole run in Kubeflow Pipelines; ``end`` is None while it goes on."""
 
     state: str
     end: datetime | None
@@ -75,31 +75,31 @@ class Run:
 
 
 def observe(nodes: Iterable[Node]) -> dict[Path, Observation]:
-    """What the nodes of one source say of each task that they tell of."""
+    """Observe each task that the nodes of one source belong to."""
     by_task: dict[Path, list[Node]] = {}
     for node in nodes:
         by_task.setdefault(node.path, []).append(node)
-    seen = {path: _observed(found) for path, found in by_task.items()}
+    seen = {path: _observed(of_task) for path, of_task in by_task.items()}
     return {path: each for path, each in seen.items() if each}
 
 
 def derive_graphs(graph: Graph, seen: Mapping[Path, Observation]) -> dict[Path, Observation]:
-    """The same with each graph's state from its tasks', as far as those are known, as it has no pod."""
-    found = dict(seen)
+    """Add the state of each graph, which has no pod, from its tasks', as far as those are known."""
+    derived = dict(seen)
     for task in reversed(graph.tasks):  # the inner ones first
         inner = [
-            found[each.path] for each in graph.tasks if each.path[:-1] == task.path and each.path in found
+            derived[each.path] for each in graph.tasks if each.path[:-1] == task.path and each.path in derived
         ]
-        own = found.get(task.path)
+        own = derived.get(task.path)
         if (
             task.is_graph and inner and not (own and own.culprit)
         ):  # whose driver has a pod, and did not succeed
-            found[task.path] = Observation(
+            derived[task.path] = Observation(
                 _state_of({each.state for each in inner}),
                 start=min((each.start for each in inner if each.start), default=None),
                 end=max((each.end for each in inner if each.end), default=None),
             )
-    return found
+    return derived
 
 
 def complete(
@@ -113,9 +113,9 @@ def complete(
         run: Of which an unfinished task takes the state.
         whole: Whether a task that nothing is known of has not started, rather than being lost.
     """
-    found: dict[Path, Observation] = {}
+    completed: dict[Path, Observation] = {}
     for task in graph.tasks:
-        above = found.get(task.path[:-1])
+        above = completed.get(task.path[:-1])
         each = seen.get(task.path)
         if each is None:
             skipped = above is not None and above.state in ("OMITTED", "SKIPPED")
@@ -123,10 +123,10 @@ def complete(
             if run.ended and whole and not skipped:
                 each = Observation("OMITTED")
         if run.ended and each.state in UNFINISHED:
-            reason = UNTOLD if whole else LOST
+            reason = UNFINISHED_AT_END if whole else LOST
             each = Observation(run.state, each.culprit, each.reason or reason, each.start, each.end)
-        found[task.path] = each
-    return found
+        completed[task.path] = each
+    return completed
 
 
 def ordered(graph: Graph, seen: Mapping[Path, Observation]) -> list[GraphTask]:
@@ -165,7 +165,7 @@ def _observed(nodes: list[Node]) -> Observation | None:
 
 
 def _state(own: Node | None, driver: Node | None, executor: Node | None, pod: Node | None) -> str | None:
-    """A task's state; None where its nodes do not tell."""
+    """A task's state; None where its nodes do not say."""
     if driver and driver.state == "FAILED":
         return "FAILED"  # what it would have started is omitted
     if pod and pod.state == "PENDING" and (own is None or own.state in UNFINISHED):
@@ -181,7 +181,7 @@ def _whole(nodes: list[Node]) -> Node | None:
 
 
 def _attempt(nodes: list[Node]) -> Node | None:
-    """The last attempt, whose pod tells more than the node that stands for all."""
+    """The last attempt, whose pod says more than the node that stands for all."""
     return max(nodes, key=lambda node: (node.attempt is not None, node.attempt or 0), default=None)
 
 

@@ -1,4 +1,4 @@
-"""What the Workflow of a run says: the true state of each node, its message and its pod."""
+"""Workflow of a run: the true state of each node, its message and its pod."""
 
 import json
 import re
@@ -9,11 +9,11 @@ from typing import Any
 
 from kubecast.workflow import nodes_of
 from pipelines.running.graph import Graph, Node, Path, Role, attempts_of
-from pipelines.running.kept_logs import logs_uri
+from pipelines.running.task_logs import logs_uri
 
 RUN_LABEL = "pipeline/runid"
 TERMINATED = "the run was terminated"
-# What Argo says of the nodes of such a run.
+# Messages of Argo on the nodes of such a run.
 _BY_THE_END = re.compile(
     "Step exceeded its deadline|workflow shutdown with|Stopped with strategy|retry exceeded workflow deadline"
 )
@@ -23,7 +23,7 @@ _STATES = {"Error": "FAILED", "": "PENDING"}
 
 
 def path_of(namespace: str) -> str:
-    """Where the API server has the Workflows of a namespace."""
+    """The path of a namespace's Workflows in the API."""
     return f"/apis/argoproj.io/v1alpha1/namespaces/{namespace}/workflows"
 
 
@@ -37,38 +37,38 @@ def nodes(graph: Graph, workflow: Mapping[str, Any]) -> list[Node]:
     Raises:
         ClusterError: Its nodes cannot be read, such as those that Argo keeps in a database of its own.
     """
-    placed = list(_nodes(graph, workflow["metadata"]["name"], nodes_of(workflow)))
-    placed = _in_force(placed, lambda each: each.node.path, lambda each: each.around)
-    placed = _in_force(placed, lambda each: each.place, lambda each: each.attempts)
+    located = list(_nodes(graph, workflow["metadata"]["name"], nodes_of(workflow)))
+    located = _in_force(located, lambda each: each.node.path, lambda each: each.around)
+    located = _in_force(located, lambda each: each.key, lambda each: each.attempts)
     if not _was_terminated(workflow):
-        return [each.node for each in placed]
+        return [each.node for each in located]
     return [
         replace(each.node, message=TERMINATED) if _BY_THE_END.match(each.node.message) else each.node
-        for each in placed
+        for each in located
     ]
 
 
 def _was_terminated(workflow: Mapping[str, Any]) -> bool:
-    """In Argo's way, or in that of Kubeflow Pipelines."""
+    """Whether the run was terminated, in Argo's way or in that of Kubeflow Pipelines."""
     spec = workflow.get("spec", {})
     return bool(spec.get("shutdown")) or spec.get("activeDeadlineSeconds") == 0
 
 
 def _in_force(
-    placed: list["_Placed"],
-    key: Callable[["_Placed"], Any],
-    attempts: Callable[["_Placed"], tuple[int, ...]],
-) -> list["_Placed"]:
-    """Of the nodes of one key those of the last attempt that ran, or of the last where none did.
+    located: list["_Located"],
+    key: Callable[["_Located"], Any],
+    attempts: Callable[["_Located"], tuple[int, ...]],
+) -> list["_Located"]:
+    """Keep of the nodes of one key those of the last attempt that ran, or of the last where none did.
 
     Argo tries whole graphs again too, those of a run that was terminated in vain: in its last attempts
     every task is omitted.
     """
     best: dict[Any, tuple[bool, tuple[int, ...]]] = {}
-    for each in placed:
+    for each in located:
         rank = each.ran, attempts(each)
         best[key(each)] = max(rank, best.get(key(each), rank))
-    return [each for each in placed if attempts(each) == best[key(each)][1]]
+    return [each for each in located if attempts(each) == best[key(each)][1]]
 
 
 def message_of(workflow: Mapping[str, Any]) -> str:
@@ -80,11 +80,11 @@ def message_of(workflow: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class _Placed:
+class _Located:
     """A node with the attempts that it belongs to.
 
     Attributes:
-        node: As it is told.
+        node: As the Workflow has it.
         attempts: Of each part of its name.
         ran: Whether it, or what is in it, began: what Argo does not begin any more ends at once.
     """
@@ -99,21 +99,21 @@ class _Placed:
         return self.attempts[: -2 if self.node.role == "executor" else -1]
 
     @property
-    def place(self) -> tuple[Path, Role, int | None]:
-        """What several attempts of its task have one of each."""
+    def key(self) -> tuple[Path, Role, int | None]:
+        """The key that the node has one of in each attempt of its task."""
         return self.node.path, self.node.role, self.node.attempt
 
 
-def _nodes(graph: Graph, workflow: str, raw: Mapping[str, Any]) -> Iterator[_Placed]:
+def _nodes(graph: Graph, workflow: str, raw: Mapping[str, Any]) -> Iterator[_Located]:
     for node in raw.values():
-        place = graph.locate(node["name"])
-        if place is None:
+        location = graph.locate(node["name"])
+        if location is None:
             continue
-        path, role, attempt = place
+        path, role, attempt = location
         phase = node.get("phase", "")
         pod = node["type"] == "Pod"
         at_once = phase in ("Failed", "Error") and node.get("startedAt") == node.get("finishedAt")
-        found = Node(
+        located = Node(
             path=path,
             role=role,
             attempt=attempt,
@@ -124,7 +124,7 @@ def _nodes(graph: Graph, workflow: str, raw: Mapping[str, Any]) -> Iterator[_Pla
             pod=_pod_name(workflow, node) if pod else "",
             logs_uri=_logs_uri(node) if pod else "",
         )
-        yield _Placed(found, attempts_of(node["name"]), phase != "Omitted" and not at_once)
+        yield _Located(located, attempts_of(node["name"]), phase != "Omitted" and not at_once)
 
 
 def time_of(text: str | None) -> datetime | None:

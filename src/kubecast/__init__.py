@@ -1,4 +1,4 @@
-"""kubecast: forecasting models trained, stacked, judged and published."""
+"""kubecast: forecasting models trained, stacked, evaluated and published."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ __all__ = ["fit"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import ``fit`` when it is asked for: the command's ``--help`` needs none of it."""
+    """Import ``fit`` at its first use: the command's ``--help`` needs none of it."""
     if name == "fit":
         from kubecast.api import fit
 

@@ -17,7 +17,7 @@ from kubecast.settings.loading import AllSettings, load_settings
 from kubecast.steps.evaluate import evaluate_models
 from kubecast.steps.prepare import prepare_data
 from kubecast.steps.register import Run, assemble
-from kubecast.steps.run_settings import THE_RUNS, RunSettings, SearchPlan
+from kubecast.steps.run_settings import FROM_RUN, RunSettings, SearchPlan
 from kubecast.steps.search_request import Request
 from kubecast.steps.stack import stack_ensemble
 from kubecast.steps.train import train_model
@@ -26,12 +26,12 @@ from kubecast.steps.tune import tune_model
 
 @dataclass(frozen=True, repr=False)  # its fields would fill a notebook
 class Fitted:
-    """What ``fit`` returns.
+    """A fitted ensemble, with its evaluation and its report.
 
     Attributes:
         evaluation: Every figure, and the decision.
         bundle: The ensemble for production.
-        html: The report.
+        html: The report, one self-contained page.
     """
 
     evaluation: Evaluation
@@ -69,31 +69,31 @@ def fit(
     config: str | Path | None = None,
     overrides: Iterable[str] = (),
 ) -> Fitted:
-    """Prepare, tune where the settings ask for it, train, stack and judge, as the pipeline does.
+    """Prepare, tune where the settings say so, train, stack and evaluate, as the pipeline does.
 
     Progress and warnings go to the logger ``kubecast``, and to standard error where no logging is set up.
 
     Args:
         df: ``unique_id``, ``ds``, ``y`` and covariates; one series or many.
         horizon: Steps to forecast.
-        freq: A pandas offset alias; default: found in the data.
-        season_length: In steps, the first is MASE's m; default: from the frequency.
-        models: Of arima, lstm, transformer, catboost; default all.
+        freq: A pandas offset alias; default: inferred from the data.
+        season_length: Steps, the first is MASE's m; default: from the frequency.
+        models: Kinds to train, keys of ``kubecast.models.KINDS``; default: those of ``pipeline.yaml``.
         config: Folder of settings files; default: built-in settings.
         overrides: ``FILE.KEY=VALUE``, e.g. ``lstm.epochs=5``.
 
     Raises:
         KubecastError: The data or the settings are wrong, or too few models could be fitted.
     """
-    given = [*overrides, f"training.horizon={horizon}"]
+    assignments = [*overrides, f"training.horizon={horizon}"]
     if freq is not None:
-        given.append(f'training.frequency="{freq}"')
+        assignments.append(f'training.frequency="{freq}"')
     if season_length is not None:
         lengths = [season_length] if isinstance(season_length, int) else list(season_length)
-        given.append(f"training.season_lengths={lengths}")
+        assignments.append(f"training.season_lengths={lengths}")
     if models is not None:
-        given.append(f"pipeline.models=[{','.join(models)}]")
-    settings = load_settings(None if config is None else Path(config), given)
+        assignments.append(f"pipeline.models=[{','.join(models)}]")
+    settings = load_settings(None if config is None else Path(config), assignments)
     with tempfile.TemporaryDirectory() as folder:
         return _run(df, settings, Path(folder))
 
@@ -107,16 +107,16 @@ def _run(df: pd.DataFrame, settings: AllSettings, folder: Path) -> Fitted:
         raise DataError(f"df: {reason}; allowed: columns of one type each, each name once") from error
     digest = hashlib.sha256(data.read_bytes()).hexdigest()
     try:
-        prepare_data(str(data), digest, "", RunSettings.of(settings).text(), panel)
+        prepare_data(str(data), digest, "", RunSettings.from_settings(settings).text(), panel)
     except DataError as error:
         raise DataError(str(error).replace(str(data), "df")) from error
     kinds: list[str] = [*settings.pipeline.models]
-    searched = {kind: _searched(kind, settings, panel, {}, folder) for kind in kinds}
-    judged = {kind: _fit(kind, panel, folder / kind, settings=searched[kind]) for kind in kinds}
+    searched = {kind: _search(kind, settings, panel, {}, folder) for kind in kinds}
+    evaluated = {kind: _fit(kind, panel, folder / kind, settings=searched[kind]) for kind in kinds}
     ensemble, evaluation = folder / "ensemble", folder / LEADERBOARD
-    stack_ensemble(panel, judged, _searched("ensemble", settings, panel, searched, folder), ensemble)
+    stack_ensemble(panel, evaluated, _search("ensemble", settings, panel, searched, folder), ensemble)
     evaluate_models(panel, ensemble, evaluation, folder / "report.html")
-    usable = {kind: path for kind, path in judged.items() if (path / "model.json").exists()}
+    usable = {kind: path for kind, path in evaluated.items() if (path / "model.json").exists()}
     if settings.pipeline.final_fit:
         usable = {kind: _fit(kind, panel, folder / f"{kind}-final", fitted=usable[kind]) for kind in usable}
     assemble(folder / "bundle", Run.load(panel, ensemble), usable)
@@ -127,10 +127,8 @@ def _run(df: pd.DataFrame, settings: AllSettings, folder: Path) -> Fitted:
     )
 
 
-def _searched(
-    kind: str, settings: AllSettings, panel: Path, searched: Mapping[str, str], folder: Path
-) -> str:
-    """JSON of the settings that a search finds; empty where ``pipeline.tuning`` asks for none."""
+def _search(kind: str, settings: AllSettings, panel: Path, searched: Mapping[str, str], folder: Path) -> str:
+    """Search; return JSON of the settings to train with, empty where ``pipeline.tuning`` says none."""
     tuning, space = settings.pipeline.tuning, settings.search.of(kind)
     if kind not in settings.pipeline.tuned or not space:
         return ""
@@ -139,12 +137,12 @@ def _searched(
             "pipeline.tuning.tuner katib: its trials are pods of a cluster; allowed here: optuna"
         )
     check_space(kind, getattr(settings, kind), space)
-    members = {each: searched[each] or THE_RUNS for each in searched}
-    request = Request.of(kind, panel, SearchPlan.of(settings).text(), members)
+    members = {each: searched[each] or FROM_RUN for each in searched}
+    request = Request.from_run(kind, panel, SearchPlan.from_settings(settings).text(), members)
     pages = folder / f"trials-{kind}.csv", folder / f"tuning-{kind}.html"
     return tune_model(request, tuning.workers, *pages)[0]
 
 
-def _fit(kind: str, panel: Path, model: Path, **given: Any) -> Path:
-    train_model(kind, panel, model, **given)
+def _fit(kind: str, panel: Path, model: Path, **options: Any) -> Path:
+    train_model(kind, panel, model, **options)
     return model

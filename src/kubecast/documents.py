@@ -1,9 +1,83 @@
-"""The base of what is written as JSON."""
+"""JSON documents: how they are written, read again, and refused in one line."""
 
-from pydantic import BaseModel, ConfigDict
+from pathlib import Path
+from typing import ClassVar, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from kubecast.errors import IntegrityError
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class Document(BaseModel):
     """A JSON document: no unknown keys, no NaN, immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    document_name: ClassVar[str] = "a document of kubecast"
+    """The name of such a file in messages."""
+
+    def write(self, path: Path) -> None:
+        """Write the document as indented JSON."""
+        path.write_text(self.model_dump_json(indent=1), "utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read what ``write`` wrote.
+
+        Raises:
+            IntegrityError: The file is missing, or holds something else.
+        """
+        return read_document(cls, path, cls.document_name)
+
+    @classmethod
+    def parse(cls, data: bytes, source: str) -> Self:
+        """Read the JSON that came from ``source``.
+
+        Raises:
+            IntegrityError: It is no such document.
+        """
+        return parse_document(cls, data, source, cls.document_name)
+
+
+def read_document(model: type[M], path: Path, name: str) -> M:
+    """Read a JSON file as any pydantic model.
+
+    Args:
+        model: What the file holds.
+        path: The file.
+        name: What it should be, for the message.
+
+    Raises:
+        IntegrityError: The file is missing, or holds something else.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise IntegrityError(f"{path}: not {name} ({error.strerror})") from error
+    return parse_document(model, data, str(path), name)
+
+
+def parse_document(model: type[M], data: bytes, source: str, name: str) -> M:
+    """Read JSON as any pydantic model.
+
+    Args:
+        model: What the JSON holds.
+        data: The JSON.
+        source: Where it came from, for the message.
+        name: What it should be, for the message.
+
+    Raises:
+        IntegrityError: It holds something else; the message is one line with the first fault.
+    """
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        raise IntegrityError(f"{source}: not {name} ({_first_fault(error)})") from error
+
+
+def _first_fault(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    key = ".".join(map(str, first["loc"]))
+    return " ".join(f"{key}: {first['msg']}".removeprefix(": ").split())[:200]

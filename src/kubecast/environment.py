@@ -9,10 +9,10 @@ from kubecast.logs import RUN_VARIABLE, TASK_VARIABLE
 from kubecast.retrying import VARIABLE as RETRIES_VARIABLE
 
 ACCELERATORS_VARIABLE = "KUBECAST_ACCELERATORS"
-"""Of a task's pod: how many accelerators it asked for; not set where it asked for none."""
+"""The number of accelerators that a task's pod requested; not set where it requested none."""
 
 WORKFLOW_VARIABLE = "KUBECAST_WORKFLOW"
-"""Of the pods that read it: the name of the run's Workflow."""
+"""The name of the run's Workflow, in the pods that read it."""
 
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 

@@ -22,7 +22,7 @@
     │       └── StoreUnsafe       the store ignores conditional writes
     └── ClusterError              Kubeflow Pipelines or Kubernetes refuses or fails
         ├── ClusterUnreachable    no answer, or none in time
-        ├── ClusterForbidden      it does not know who asks, or does not allow it
+        ├── ClusterForbidden      it does not know the caller, or does not allow it
         ├── ClusterNotFound       no such run, schedule or pipeline (exit status 2)
         └── ClusterConflict       somebody else made or changed it first
 
@@ -45,7 +45,7 @@ class Unavailable(KubecastError):
 
 
 class InputError(KubecastError):
-    """What the user gave cannot be used."""
+    """An input of the user cannot be used."""
 
     exit_status = 2
 
@@ -63,7 +63,7 @@ class InvalidName(InputError):
 
 
 class ModelError(KubecastError):
-    """One model could not be fitted or cannot forecast; the others go on without it."""
+    """A model could not be fitted or cannot forecast; the others go on without it."""
 
 
 class TuningError(KubecastError):
@@ -75,7 +75,7 @@ class TuningUnavailable(TuningError, Unavailable):
 
 
 class RegistryError(KubecastError):
-    """The registry cannot do what was asked."""
+    """The registry cannot do what it was called for."""
 
 
 class NotFound(RegistryError):
@@ -125,7 +125,7 @@ class StoreUnsafe(StoreError):
 
 
 class ClusterError(KubecastError):
-    """Kubeflow Pipelines or Kubernetes cannot do what was asked."""
+    """Kubeflow Pipelines or Kubernetes cannot do what it was called for."""
 
 
 class ClusterUnreachable(ClusterError):
@@ -137,7 +137,7 @@ class ClusterUnavailable(ClusterUnreachable, Unavailable):
 
 
 class ClusterForbidden(ClusterError):
-    """Kubeflow Pipelines or Kubernetes does not know who asks, or does not allow it."""
+    """Kubeflow Pipelines or Kubernetes does not know the caller, or does not allow the call."""
 
 
 class ClusterNotFound(ClusterError):

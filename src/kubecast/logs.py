@@ -1,6 +1,6 @@
-"""What kubecast tells while it works: one JSON object a line in a pod, plain lines elsewhere.
+"""Log lines of kubecast: one JSON object a line in a pod, plain lines elsewhere.
 
-All of it goes to the logger ``kubecast``. Lines of other libraries, and of KFP's executor, are theirs.
+All of them go to the logger ``kubecast``. Lines of other libraries, and of KFP's executor, are theirs.
 """
 
 import atexit
@@ -24,7 +24,7 @@ FORMAT_VARIABLE = "KUBECAST_LOG_FORMAT"
 RUN_VARIABLE = "KUBECAST_RUN_ID"  # of a task's pod: the run that it is of
 TASK_VARIABLE = "KUBECAST_TASK"  # and the task's name
 FIELDS = ("run", "task", "model", "series", "done", "total")
-"""What a line holds besides time, level, logger and message, where it is known."""
+"""The fields of a line besides time, level, logger and message, where they are known."""
 
 _LOG = logging.getLogger(__name__)
 _EXECUTOR = "kfp.dsl.executor_main"
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 def configure() -> logging.Handler:
-    """Write what the logger ``kubecast`` is told to standard error; once or again.
+    """Write the records of the logger ``kubecast`` to standard error; may be called again.
 
     The format is ``KUBECAST_LOG_FORMAT``'s, ``json`` or ``plain``; where that is not set, JSON in a pod that
     nobody types in, else plain.
@@ -61,7 +61,7 @@ def configure() -> logging.Handler:
 
 
 def bind(**fields: str) -> None:
-    """Put fields on every line that the step tells from now on."""
+    """Put fields on every line that the step logs from now on."""
     _bound.set({**_bound.get(), **fields})
 
 
@@ -108,16 +108,16 @@ def _in_json() -> bool:
 
 
 def _format() -> str:
-    asked = os.environ.get(FORMAT_VARIABLE, "")
-    if asked not in ("", "json", "plain"):
-        raise ConfigError(f"{FORMAT_VARIABLE} {asked!r}; allowed: json, plain")
+    name = os.environ.get(FORMAT_VARIABLE, "")
+    if name not in ("", "json", "plain"):
+        raise ConfigError(f"{FORMAT_VARIABLE} {name!r}; allowed: json, plain")
     # Python sets ps1 where somebody types, a notebook's server among them.
     watched = sys.stderr.isatty() or hasattr(sys, "ps1")
-    return asked or ("json" if "KUBERNETES_SERVICE_HOST" in os.environ and not watched else "plain")
+    return name or ("json" if "KUBERNETES_SERVICE_HOST" in os.environ and not watched else "plain")
 
 
 class _StandardError(logging.Handler):
-    """Standard error as it is when a line is told: a progress bar puts something in its place."""
+    """Standard error as it is when a line is logged: a progress bar puts something in its place."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line, at once and whole."""
@@ -132,7 +132,7 @@ class _Plain(logging.Formatter):
     """``warning: …``, and the message alone of what is no warning."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, and under it the trace of an error."""
+        """Return one line, and under it the trace of an error."""
         level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
         line = level + " ".join(masked(record.getMessage()).split())
         return f"{line}\n{masked(self.formatException(record.exc_info))}" if record.exc_info else line
@@ -147,18 +147,18 @@ class _Json(logging.Formatter):
         self._pod = {field: os.environ[name] for field, name in variables.items() if os.environ.get(name)}
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, in ASCII, so that it is JSON in every locale."""
-        told: dict[str, Any] = {
+        """Return one line, in ASCII, so that it is JSON in every locale."""
+        line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
             "message": masked(record.getMessage()),
         }
         known = {**self._pod, **_bound.get(), **vars(record)}
-        told |= {field: known[field] for field in FIELDS if field in known}
+        line |= {field: known[field] for field in FIELDS if field in known}
         if record.exc_info:
-            told["exception"] = masked(self.formatException(record.exc_info))
-        return json.dumps(told, default=str)
+            line["exception"] = masked(self.formatException(record.exc_info))
+        return json.dumps(line, default=str)
 
 
 def masked(text: str) -> str:

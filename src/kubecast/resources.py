@@ -1,4 +1,4 @@
-"""What a process uses while it works: processors, memory, and the GPUs that it sees."""
+"""Resources that a process uses while it works: processors, memory, and the GPUs that are visible to it."""
 
 import threading
 import time
@@ -26,7 +26,7 @@ class Usage(Document):
         seconds: Since the first sample.
         cpu: Processors kept busy since the sample before.
         memory: Resident memory in GiB.
-        gpu: Share of the time that the GPUs worked, their mean; None where none did tell.
+        gpu: Share of the time that the GPUs worked, their mean; None where none reports it.
         gpu_memory: Memory of the GPUs in use in GiB, by whomever; None as above.
     """
 
@@ -46,8 +46,8 @@ def most_of(values: Iterable[float | None]) -> float | None:
 def watched() -> Iterator[Usage]:
     """Sample this process until the block ends; the result is filled meanwhile."""
     usage, done = Usage(), threading.Event()
-    with _gpus() as gpus:
-        watch = threading.Thread(target=_watch, args=(usage, gpus, done), name="usage", daemon=True)
+    with visible_gpus() as gpus:
+        watch = threading.Thread(target=sample, args=(usage, gpus, done), name="usage", daemon=True)
         watch.start()
         try:
             yield usage
@@ -56,17 +56,24 @@ def watched() -> Iterator[Usage]:
             watch.join()
 
 
-def _watch(usage: Usage, gpus: Gpus, done: threading.Event) -> None:
+def sample(usage: Usage, gpus: Gpus, done: threading.Event) -> None:
+    """Add samples of this process to ``usage`` until ``done`` is set.
+
+    Args:
+        usage: Gets a sample each ``INTERVAL``, or less often where taking them costs more than ``SHARE``.
+        gpus: Returns the GPUs' share of time and memory.
+        done: Ends it, after a last sample.
+    """
     process, begun, base = psutil.Process(), time.monotonic(), INTERVAL
     interval = base
-    last = begun, _busy(process)[0]
+    last = begun, processor_and_memory(process)[0]
     ended = False
     while not ended:
         ended = done.wait(interval)  # then a last sample, which a short task has alone
         now, spent = time.monotonic(), time.thread_time()
         if ended and usage.seconds and now - last[0] < INTERVAL / 4:
-            break  # processor time is told in steps, too coarse for so short a while
-        busy, memory = _busy(process)
+            break  # processor time is counted in steps, too coarse for so short a while
+        busy, memory = processor_and_memory(process)
         share, used = gpus() or (None, None)
         usage.seconds.append(now - begun)
         # The time of a child that nobody waited for is lost with it.
@@ -82,7 +89,7 @@ def _watch(usage: Usage, gpus: Gpus, done: threading.Event) -> None:
         interval = max(base, (time.thread_time() - spent) / SHARE)
 
 
-def _busy(process: psutil.Process) -> tuple[float, int]:
+def processor_and_memory(process: psutil.Process) -> tuple[float, int]:
     """Seconds of processor time so far, and bytes of memory, with those of the children."""
     times = process.cpu_times()
     seconds, memory = times.user + times.system + times.children_user + times.children_system, 0
@@ -101,7 +108,8 @@ def _thin(usage: Usage) -> None:
 
 
 @contextmanager
-def _gpus() -> Iterator[Gpus]:
+def visible_gpus() -> Iterator[Gpus]:
+    """Open NVIDIA's library for reading the GPUs; without a driver there is nothing to read."""
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:  # no driver
@@ -119,6 +127,6 @@ def _read_gpus() -> tuple[float, float] | None:
         handles = [pynvml.nvmlDeviceGetHandleByIndex(at) for at in range(pynvml.nvmlDeviceGetCount())]
         shares = [pynvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100 for handle in handles]
         used = sum(pynvml.nvmlDeviceGetMemoryInfo(handle).used for handle in handles)
-    except pynvml.NVMLError:  # one that does not tell, as a part of a GPU
+    except pynvml.NVMLError:  # one that does not report it, as a part of a GPU
         return None
     return (sum(shares) / len(shares), used / GIB) if handles else None

@@ -1,7 +1,7 @@
 """Faults that pass: what is unavailable is tried again until a budget of time is spent.
 
 ``errors.Unavailable`` says which faults these are. A step has one budget for all that it does, and nothing is
-tried again at two levels. A thread of its own, such as Optuna's that tells that a worker lives, has its own.
+tried again at two levels. A thread of its own, such as Optuna's heartbeat of a worker, has its own.
 """
 
 import logging
@@ -18,7 +18,7 @@ from typing import TypeVar
 from kubecast.errors import ConfigError, Unavailable
 
 VARIABLE = "KUBECAST_RETRY_SECONDS"
-LAPTOP_SECONDS = 15.0  # without the variable: a wrong address is told soon
+LAPTOP_SECONDS = 15.0  # without the variable: a wrong address is reported soon
 LONGEST_PAUSE = 15.0
 PASSING = frozenset({429, 500, 502, 503, 504})  # HTTP: an answer that may be another one later
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass
 class Budget:
-    """How long one step may wait for faults to pass, and how long it has.
+    """The time that one step may wait for faults to pass, and has waited so far.
 
     Attributes:
         seconds: In all. Tries that fail count, and pauses; a try that is under way is not cut short.
@@ -44,12 +44,12 @@ class Budget:
 
     @property
     def left(self) -> float:
-        """Seconds."""
+        """The seconds that are left."""
         return max(0.0, self.seconds - self.spent)
 
     @classmethod
     def from_environment(cls, at_most: float = math.inf) -> "Budget":
-        """What ``KUBECAST_RETRY_SECONDS`` allows.
+        """Read the budget from ``KUBECAST_RETRY_SECONDS``.
 
         Args:
             at_most: Seconds that it may be.
@@ -77,6 +77,11 @@ def spending(budget: Budget) -> Iterator[Budget]:
         _budget.reset(token)
 
 
+def current_budget() -> Budget | None:
+    """The budget of the step that is running; None outside of one."""
+    return _budget.get()
+
+
 def retry(action: Callable[[], T]) -> T:
     """Do something, again while it is unavailable and there is time left; inside another ``retry``, once.
 
@@ -90,7 +95,7 @@ def retry(action: Callable[[], T]) -> T:
         return action()
     token = _inside.set(True)
     try:
-        return _retry(action, _budget.get() or Budget.from_environment())
+        return _retry(action, current_budget() or Budget.from_environment())
     finally:
         _inside.reset(token)
 

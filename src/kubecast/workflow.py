@@ -20,7 +20,7 @@ _TIMEOUT = 10.0  # seconds of one request
 
 
 class Outcome(NamedTuple):
-    """How a run ended.
+    """The end of a run.
 
     Attributes:
         succeeded: Whether everything that the exit handler watches did.
@@ -44,19 +44,19 @@ def nodes_of(workflow: Mapping[str, Any]) -> dict[str, Any]:
     if not packed:
         return status.get("nodes") or {}
     try:
-        found = json.loads(gzip.decompress(base64.b64decode(packed)))
+        nodes = json.loads(gzip.decompress(base64.b64decode(packed)))
     except (ValueError, OSError, EOFError):
-        found = None
-    if not isinstance(found, dict):
+        nodes = None
+    if not isinstance(nodes, dict):
         raise ClusterError("the Workflow's status.compressedNodes is not gzip and base64 of its nodes")
-    return found
+    return nodes
 
 
 def outcome_of(workflow: Mapping[str, Any]) -> Outcome:
-    """How what the exit handler watches has ended.
+    """The end of what the exit handler watches.
 
     Raises:
-        ClusterError: The Workflow does not tell.
+        ClusterError: The Workflow does not show it.
     """
     nodes = nodes_of(workflow).values()
     watched = [node.get("phase") for node in nodes if node.get("displayName") == WATCHED]
@@ -68,7 +68,7 @@ def outcome_of(workflow: Mapping[str, Any]) -> Outcome:
 
 
 def read_own_workflow(name: str) -> dict[str, Any]:
-    """A Workflow in the namespace of this pod, as ``read_workflow`` reads it."""
+    """Read a Workflow in the namespace of this pod, as ``read_workflow`` does."""
     from kubernetes import client, config
 
     configuration = client.Configuration()
@@ -81,7 +81,7 @@ def read_own_workflow(name: str) -> dict[str, Any]:
 
 
 def read_workflow(api: Any, namespace: str, name: str) -> dict[str, Any]:
-    """A Workflow, asked for again while the API server cannot answer.
+    """Read a Workflow, again while the API server cannot answer.
 
     Args:
         api: Of ``kubernetes.client``.
@@ -99,7 +99,7 @@ def read_workflow(api: Any, namespace: str, name: str) -> dict[str, Any]:
     def once() -> dict[str, Any]:
         where = f"Workflow {name} in namespace {namespace}"
         try:
-            found: dict[str, Any] = custom.get_namespaced_custom_object(
+            workflow: dict[str, Any] = custom.get_namespaced_custom_object(
                 *KIND, namespace, "workflows", name, _request_timeout=_TIMEOUT
             )
         except client.ApiException as error:
@@ -109,13 +109,13 @@ def read_workflow(api: Any, namespace: str, name: str) -> dict[str, Any]:
             raise ClusterError(f"{where} cannot be read: {error.status} {error.reason}{cure}") from error
         except urllib3.exceptions.HTTPError as error:
             raise ClusterUnavailable(f"{where} cannot be read ({type(error).__name__})") from error
-        return found
+        return workflow
 
     return retry(once)
 
 
 def _failures(nodes: Any) -> Iterator[str]:
-    """Each pod that was not tried again, by its task; the exit handler's own left out."""
+    """The failed pods that were not tried again, by their task; the exit handler's own left out."""
     again = {
         child for node in nodes if node.get("type") == "Retry" for child in node.get("children", [])[:-1]
     }

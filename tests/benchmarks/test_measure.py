@@ -15,10 +15,10 @@ PYTHON = [sys.executable, "-c"]
 
 
 def test_what_a_process_printed_and_took() -> None:
-    found = run([*PYTHON, "import os; print('x'); print(len(os.sched_getaffinity(0)))"], cores=1)
-    assert (found.status, found.found) == (0, 1)
-    assert found.cpu > 0
-    assert found.peak > 1
+    result = run([*PYTHON, "import os; print('x'); print(len(os.sched_getaffinity(0)))"], cores=1)
+    assert (result.status, result.document) == (0, 1)
+    assert result.cpu > 0
+    assert result.peak > 1
 
 
 def test_a_log_holds_both_outputs_and_a_failure_its_end(tmp_path: Path) -> None:

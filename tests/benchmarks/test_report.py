@@ -19,7 +19,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def save(value: float) -> None:
     bar = Bar(what="times the speed", value=value, least=10)
     table = Table(title="Speed", rows=[{"rows": 5, "s": 0.123456}])
-    Results.of("arima", "ARIMA", [table], [bar], raw=[{"errors": [0.5]}]).save()
+    Results.collect("arima", "ARIMA", [table], [bar], raw=[{"errors": [0.5]}]).save()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kubecast.data.panel import Finding, Panel
+from kubecast.data.findings import Finding
+from kubecast.data.panel import Panel
 from kubecast.data.preparation import build_panel
 from kubecast.data.sample import write_sample
 from kubecast.evaluation.importance import Importance
@@ -14,12 +15,10 @@ from kubecast.models.artifact import Status
 from kubecast.models.base import FitLog
 from kubecast.reports.training import REPEATED, SHUFFLED, render_training
 from kubecast.resources import Usage
-from tests.conftest import hourly, small_settings
-from tests.e2e.runs import kubecast
-from tests.unit.evaluation.test_leaderboard import NOISE
-from tests.unit.forecast_tables import forecasts
-from tests.unit.reports.test_page import render
-from tests.unit.reports.test_training import USED, fitted
+from tests.support.commands import kubecast
+from tests.support.forecasts import NOISE, forecasts
+from tests.support.pages import USED, fitted, render
+from tests.support.panels import hourly, small_settings
 
 OF_A_RUN = ("report", "ensemble", "training-catboost", "training-lstm", "tuning-catboost")
 _RUN = (

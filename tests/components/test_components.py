@@ -26,9 +26,11 @@ from components.training.train_lstm import train_lstm
 from components.training.train_transformer import train_transformer
 from kubecast.registry import Registry
 from kubecast.settings.loading import AllSettings
-from tests.conftest import hourly, small_settings
-from tests.launcher import Launcher
-from tests.unit.models.test_every_model import SETTINGS
+from tests.support.launcher import Launcher
+from tests.support.models import SETTINGS
+from tests.support.panels import hourly, small_settings
+
+pytestmark = pytest.mark.slow
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 TRAINERS = {
@@ -69,15 +71,15 @@ def artifacts(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> d
     fixed = {name: resolved[name] for name in ("digest", "as_of", "settings")}
     published["inputs_digest"] = resolved["inputs_digest"]
     panel = run(prepare_data, "prepared", data=data, **fixed)["panel"]
-    judged = {kind: run(train, kind, panel=panel)["model"] for kind, train in TRAINERS.items()}
-    ensemble = run(stack_ensemble, "stacked", panel=panel, **judged)["ensemble"]
+    evaluated = {kind: run(train, kind, panel=panel)["model"] for kind, train in TRAINERS.items()}
+    ensemble = run(stack_ensemble, "stacked", panel=panel, **evaluated)["ensemble"]
     champion = run(forecast_champion, "champion", panel=panel, version=resolved["champion"], **published)
     evaluation = run(
         evaluate_models, "evaluated", panel=panel, ensemble=ensemble, champion=champion["champion"]
     )["evaluation"]
     final = {
         kind: run(final_fit, f"{kind}_final", panel=panel, kind=kind, fitted=model)["model"]
-        for kind, model in judged.items()
+        for kind, model in evaluated.items()
     }
     run(
         register_model, "registered", panel=panel, ensemble=ensemble, evaluation=evaluation, **published,
@@ -117,11 +119,11 @@ def _form(value: Any) -> Any:
 
 
 def test_an_ensemble_of_one_model_needs_no_other(launcher: Launcher, artifacts: dict[str, Any]) -> None:
-    found = launcher.run(
+    outputs = launcher.run(
         stack_ensemble, panel=artifacts["prepared_panel"], catboost=artifacts["catboost_model"]
     )
     assert sorted(launcher.inputs[-1]["inputs"]["artifacts"]) == ["catboost", "panel"]
-    assert set(found) == {"ensemble", "report"}
+    assert set(outputs) == {"ensemble", "report"}
 
 
 def test_batch_and_notices_run_by_the_executor(
@@ -136,11 +138,11 @@ def test_batch_and_notices_run_by_the_executor(
     )  # fmt: skip
     assert batch["forecasts"].metadata["batch"] == batch["Output"]
     assert "made by" in Path(batch["summary"].path).read_text()
-    told = {"run": "", "dashboard": "", "style": "webhook"}
+    run = {"run": "", "dashboard": "", "style": "webhook"}
     version = artifacts["registered_Output"]
-    launcher.run(notify_success, evaluation=artifacts["evaluated_evaluation"], version=version, **told)
+    launcher.run(notify_success, evaluation=artifacts["evaluated_evaluation"], version=version, **run)
     status = {"state": "RUNNING", "pipelineJobResourceName": "", "pipelineTaskName": "exit-handler-1"}
-    launcher.run(notify_failure, status={**status, "error": {}}, **told)
+    launcher.run(notify_failure, status={**status, "error": {}}, **run)
 
 
 def test_every_output_exists(artifacts: dict[str, Any]) -> None:
@@ -154,11 +156,11 @@ def test_every_output_exists(artifacts: dict[str, Any]) -> None:
 
 def test_scalars_reach_the_dashboard_and_are_finite(artifacts: dict[str, Any]) -> None:
     for kind in TRAINERS:
-        found = artifacts[f"{kind}_metrics"].metadata
-        assert found == json.loads(Path(artifacts[f"{kind}_metrics"].path).read_text())
-        assert found["fit_seconds"] > 0
-    judged = artifacts["evaluated_evaluation"].metadata
-    assert {"mase", "skill", "coverage_80", "validation_mase", "weight_catboost"} <= set(judged)
+        metrics = artifacts[f"{kind}_metrics"].metadata
+        assert metrics == json.loads(Path(artifacts[f"{kind}_metrics"].path).read_text())
+        assert metrics["fit_seconds"] > 0
+    summary = artifacts["evaluated_evaluation"].metadata
+    assert {"mase", "skill", "coverage_80", "validation_mase", "weight_catboost"} <= set(summary)
 
 
 def test_evaluation_is_the_leaderboard(artifacts: dict[str, Any]) -> None:
@@ -192,7 +194,7 @@ def test_no_component_has_an_optional_artifact_that_the_executor_cannot_make() -
 def test_compiled_component_names_its_function_and_repeats_no_text() -> None:
     [executor] = train_arima.pipeline_spec.deployment_spec["executors"].values()
     *_, script, source = executor["container"]["command"]
-    assert source == "from components.training.train_arima.component import train_arima"
+    assert source == "from components.training.trainer import trainer\ntrain_arima = trainer('arima')"
     assert "  " not in script
     assert "description" not in str(train_arima.pipeline_spec)
 

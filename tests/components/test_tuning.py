@@ -24,10 +24,12 @@ from kubecast.steps.run_settings import RunSettings, SearchPlan, section
 from kubecast.tuning.katib import client as katib_client
 from kubecast.tuning.katib import waiting
 from pipelines.pods import trial_pod
-from tests.conftest import hourly
-from tests.launcher import Launcher
-from tests.unit.steps.test_steps import prepare
-from tests.unit.steps.test_tune import BASE, SPACE
+from tests.support.launcher import Launcher
+from tests.support.panels import hourly
+from tests.support.runs import prepare
+from tests.support.searches import BASE, SPACE
+
+pytestmark = pytest.mark.slow
 
 EXPERIMENTS, TRIALS = (resource("kubeflow.org", "v1beta1", plural) for plural in ("experiments", "trials"))
 WORKFLOWS = resource("argoproj.io", "v1alpha1", "workflows")
@@ -112,7 +114,7 @@ def test_katibs_trials_become_settings_a_table_and_a_page(
     monkeypatch.setenv("KUBECAST_RUN_ID", "6c1d0d3e-run")
     monkeypatch.setenv("KUBECAST_WORKFLOW", "kubecast-training-jhjfm")
     settings = load_settings(None, ["cluster.katib.endpoint=http://store:9000"])
-    pod = trial_pod("kubecast-catboost:1", settings.cluster.of("train_catboost"), settings)
+    pod = trial_pod("kubecast-catboost:1", settings.cluster.task("train_catboost"), settings)
     served.end_the_experiment()
     searched = launcher.run(tune_katib, **given, trial_pod=pod.model_dump_json())
     name = served.ended.result(5)
@@ -139,10 +141,10 @@ def test_katibs_trials_become_settings_a_table_and_a_page(
 
 def test_optuna_searches_what_the_run_says(launcher: Launcher, given: dict[str, Any]) -> None:
     given["search"] = searching()
-    found = launcher.run(tune_optuna, **given, processes=1)
-    assert json.loads(found["Output"])["iterations"] == BASE.iterations
-    assert len(Path(found["trials"].path).read_text().splitlines()) == 3
-    assert "Tuning of catboost" in Path(found["report"].path).read_text()
+    outputs = launcher.run(tune_optuna, **given, processes=1)
+    assert json.loads(outputs["Output"])["iterations"] == BASE.iterations
+    assert len(Path(outputs["trials"].path).read_text().splitlines()) == 3
+    assert "Tuning of catboost" in Path(outputs["report"].path).read_text()
 
 
 def test_worker_needs_the_database(

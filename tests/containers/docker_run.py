@@ -14,8 +14,8 @@ from kfp import dsl, local
 from kfp.components import load_component_from_file
 from kfp.local import executor_input_utils
 
-from pipelines.running.local import task_outputs
-from tests.launcher import as_launcher_writes
+from pipelines.running.local_runner import task_outputs
+from tests.support.launcher import as_launcher_writes
 
 
 def main(compiled: str, arguments: dict[str, Any], root: str, runner: dict[str, Any], outputs: str) -> None:

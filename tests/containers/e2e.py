@@ -19,14 +19,14 @@ import pandas as pd
 import pytest
 import yaml
 
-from kubecast.config.cluster import ClusterSettings
 from kubecast.data.sample import write_sample
 from kubecast.models.artifact import read_status
 from kubecast.registry import Registry
+from kubecast.settings.cluster import ClusterSettings
 from kubecast.storage.bucket import ObjectStore
 from tests.containers.image_registry import ImageRegistry
 from tests.containers.podman import Podman
-from tests.seaweed import Seaweed
+from tests.support.servers.seaweed import Seaweed
 
 KUBECAST = str(Path(sys.executable).with_name("kubecast"))
 USER = "1000:0"

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from components import images
-from kubecast.config.cluster import ClusterSettings, ImageName
+from kubecast.settings.cluster import ClusterSettings, ImageName
 from kubecast.settings.loading import load_settings
 from pipelines.compiling import compile_pipeline
 
@@ -60,6 +60,7 @@ def test_extras_are_pinned_by_name() -> None:
 
 def test_components_name_images_that_are_built() -> None:
     named = {value for value in vars(images).values() if str(value).startswith("kubecast-")}
+    named |= set(images.OF_KIND.values())
     built = {f"kubecast-{folder}:{PROJECT['version']}" for folder in FOLDERS}
     assert named == built
 
@@ -192,7 +193,7 @@ def test_tags_are_the_version_alone_and_with_the_revision(
     engines(podman=True)
     script("build.sh", "arima", "base")
     tags = [re.findall(r"--tag (\S+)", line) for line in told(tmp_path)]
-    assert [found[0] for found in tags] == [images.ARIMA, images.BASE]
+    assert [found[0] for found in tags] == [images.OF_KIND["arima"], images.BASE]
     assert all(re.fullmatch(rf"{first}-[0-9a-z-]+", second) for first, second in tags)
 
 

@@ -26,17 +26,17 @@ from kubecast import retrying
 from kubecast.errors import TuningError
 from kubecast.steps.search_request import Request
 from kubecast.steps.tune import run_worker, tune_model
-from kubecast.tuning import study as studies
-from kubecast.tuning.database import connect
-from tests.clock import Clock
-from tests.conftest import hourly
-from tests.unit.steps.test_steps import prepare
-from tests.unit.steps.test_tune import asked
+from kubecast.tuning import storage as storages
+from kubecast.tuning.storage import connect
+from tests.support.clock import Clock
+from tests.support.panels import hourly
+from tests.support.runs import prepare
+from tests.support.searches import search_request
 
 TRIALS = 24
 # As `python -m kubecast.steps.tune`, but that the sign of life comes sooner.
 WORKER = (
-    "from kubecast.steps import tune; from kubecast.tuning import study; study.HEARTBEAT = 1; tune.main()"
+    "from kubecast.steps import tune; from kubecast.tuning import storage; storage.HEARTBEAT = 1; tune.main()"
 )
 ROOT = Path(__file__).parents[2]
 MANIFEST = ROOT / "manifests/components/optuna-postgres/postgres.yaml"
@@ -75,10 +75,10 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     stop = partial(run, [*control, "-m", "immediate", "stop"])
     start()
     with pytest.MonkeyPatch.context() as environment:
-        (password,) = variables.keys() - {studies.URL_VARIABLE}
+        (password,) = variables.keys() - {storages.URL_VARIABLE}
         environment.setenv(password, "secret")
         run([BINARIES / "createdb", "-h", "127.0.0.1", "-p", str(port), "-U", user, database])
-        url = variables[studies.URL_VARIABLE].replace("@kubecast-postgres/", f"@127.0.0.1:{port}/")
+        url = variables[storages.URL_VARIABLE].replace("@kubecast-postgres/", f"@127.0.0.1:{port}/")
         yield Server(url, start, stop)
     stop()
 
@@ -98,20 +98,20 @@ def shipped() -> tuple[str, str, dict[str, str]]:
     cluster = yaml.safe_load((ROOT / "configs/clusters/dev.yaml").read_text())["cluster"]
     searching = cluster["tuning"]
     secrets = {each["secret"]: each["variables"] for each in searching["secrets"]}
-    url = {studies.URL_VARIABLE: searching["environment"][studies.URL_VARIABLE]}
+    url = {storages.URL_VARIABLE: searching["environment"][storages.URL_VARIABLE]}
     return made["POSTGRES_USER"], made["POSTGRES_DB"], url | secrets["kubecast-postgres"]
 
 
 @pytest.fixture
 def request_(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Request:
-    monkeypatch.setenv(studies.URL_VARIABLE, server)
-    monkeypatch.setattr(studies, "HEARTBEAT", 1)
+    monkeypatch.setenv(storages.URL_VARIABLE, server)
+    monkeypatch.setattr(storages, "HEARTBEAT", 1)
     monkeypatch.setenv(retrying.VARIABLE, "600")
     panel = prepare(
         hourly(), tmp_path / "tuned", optimization={"n_trials": TRIALS, "folds": 2, "pruner": "none"}
     )
     settings = '{"iterations": 400, "depth": 6, "learning_rate": 0.1, "od_wait": 400}'
-    return asked(panel, settings=settings, tuning='{"storage": "database", "workers": 4}')
+    return search_request(panel, settings=settings, tuning='{"storage": "database", "workers": 4}')
 
 
 @contextmanager

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.conftest import hourly
-from tests.e2e.runs import SETTINGS
+from tests.support.commands import SETTINGS
+from tests.support.panels import hourly
 
 
 def unruly(rows: int = 400) -> pd.DataFrame:

@@ -8,7 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.e2e.runs import arguments, executed, kubecast
+from tests.support.commands import arguments, executed, kubecast, kubecast_here
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +66,9 @@ def test_forecast_in_a_new_process_equals_the_production_forecast(finished: Any,
 
 def test_models_list_and_show_in_json(finished: Any, folder: Path) -> None:
     registry = str(folder / "out" / "registry")
-    listed = json.loads(kubecast("models", "list", "--registry", registry, "--json").stdout)
+    listed = json.loads(kubecast_here("models", "list", "--registry", registry, "--json").stdout)
     assert [row["model"] for row in listed] == ["forecaster"]
-    shown = json.loads(kubecast("models", "show", "--registry", registry, "forecaster", "--json").stdout)
+    shown = json.loads(kubecast_here("models", "show", "--registry", registry, "forecaster", "--json").stdout)
     assert shown["version"] == listed[0]["version"]
     assert {"production/ensemble.json", "evaluated/ensemble.json", "production_forecast.parquet"} <= set(
         shown["files"]
@@ -77,15 +79,15 @@ def test_models_list_and_show_in_json(finished: Any, folder: Path) -> None:
 def test_backtest_is_refused_before_what_the_version_has_seen(finished: Any, folder: Path) -> None:
     registry, data = str(folder / "out" / "registry"), str(folder / "data.csv")
     words = ("backtest", "--registry", registry, "--model", "forecaster", "--data", data, "--stride", "3")
-    early = kubecast(*words, "--from", "2024-01-05")
+    early = kubecast_here(*words, "--from", "2024-01-05")
     assert early.returncode == 2
     assert "up to which the model was fitted or chosen; allowed: a later start" in early.stderr
-    done = kubecast(*words, "--json", "--output", str(folder / "backtest.csv"))
+    done = kubecast_here(*words, "--json", "--output", str(folder / "backtest.csv"))
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    summary = json.loads(done.stdout)
     table = pd.read_csv(folder / "backtest.csv")
-    assert found["origins"] == len(table[["unique_id", "cutoff"]].drop_duplicates())
-    assert 0 < found["mase"] < 2
+    assert summary["origins"] == len(table[["unique_id", "cutoff"]].drop_duplicates())
+    assert 0 < summary["mase"] < 2
 
 
 @pytest.mark.parametrize(
@@ -105,7 +107,7 @@ def test_backtest_is_refused_before_what_the_version_has_seen(finished: Any, fol
 def test_wrong_input_is_one_line_and_status_2(
     folder: Path, break_it: list[str], status: int, message: str
 ) -> None:
-    done = kubecast(*arguments(folder, "wrong", *break_it))
+    done = kubecast_here(*arguments(folder, "wrong", *break_it))
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert (done.returncode, len(errors)) == (status, 1), done.stderr
     assert message in errors[0]

@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from kubecast.errors import ModelError
 from kubecast.settings.loading import AllSettings
@@ -13,8 +14,10 @@ from kubecast.steps.checkpoint import checkpoints
 from kubecast.storage.store import open_store
 from pipelines.compiling import compile_pipeline
 from pipelines.running.local import run_compiled
-from tests.conftest import hourly
-from tests.e2e.runs import SETTINGS, kubecast
+from tests.support.commands import SETTINGS, kubecast, kubecast_here
+from tests.support.panels import hourly
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_run_publishes_to_a_bucket_and_forecasts_come_from_it(s3_url: str, tmp_path: Path) -> None:
@@ -30,19 +33,19 @@ def test_a_run_publishes_to_a_bucket_and_forecasts_come_from_it(s3_url: str, tmp
     assert ran.returncode == 0, ran.stderr
     version = json.loads(ran.stdout)["version"]
 
-    listed = kubecast("models", "list", "--registry", registry, "--json")
+    listed = kubecast_here("models", "list", "--registry", registry, "--json")
     assert version.partition("@")[2] in listed.stdout
     assert "champion" in listed.stdout
-    assert kubecast("models", "verify", "--registry", registry).returncode == 0
+    assert kubecast_here("models", "verify", "--registry", registry).returncode == 0
 
     forecast = kubecast(
         *("forecast", "--registry", registry, "--model", "forecaster", "--data", data),
         *("--output", str(tmp_path / "forecast.parquet")),
     )
     assert forecast.returncode == 0, forecast.stderr
-    found = pd.read_parquet(tmp_path / "forecast.parquet")
+    fetched = pd.read_parquet(tmp_path / "forecast.parquet")
     published = pd.read_parquet(tmp_path / "out" / "forecasts.parquet")
-    pd.testing.assert_frame_equal(found, published, rtol=0, atol=1e-6)
+    pd.testing.assert_frame_equal(fetched, published, rtol=0, atol=1e-6)
 
     compiled = compile_pipeline(AllSettings(), tmp_path / "batch.yaml", "score", on_cluster=False)
     arguments = {
@@ -51,7 +54,7 @@ def test_a_run_publishes_to_a_bucket_and_forecasts_come_from_it(s3_url: str, tmp
         "model": "forecaster",
         "destination": f"{s3_url}/batches",
     }
-    outputs = run_compiled(compiled, arguments, tmp_path / "batch", caching=False, tell=lambda _: None)
+    outputs = run_compiled(compiled, arguments, tmp_path / "batch", caching=False, on_progress=lambda _: None)
     batch = read_batch(f"{s3_url}/batches", "forecaster")
     assert (batch.batch, batch.model) == (outputs["batch-forecast"]["Output"], version)
     [content] = open_store(f"{s3_url}/batches").stream(f"forecaster/{batch.path}")
@@ -67,8 +70,8 @@ def test_a_checkpoint_in_a_bucket_is_found_by_the_next_attempt(s3_url: str) -> N
             report(1, 0.0)
             raise ModelError("cut off")
     store = open_store(s3_url)
-    assert len(store.sizes("aa")) == 1
+    assert len(store.list_files("aa")) == 1
     with checkpoints(s3_url, "aa", lambda done, loss: None) as (file, _):
         assert file is not None
         assert file.read_bytes() == b"second epoch"
-    assert store.sizes("aa") == {}
+    assert store.list_files("aa") == {}

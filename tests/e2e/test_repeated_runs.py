@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 
-from tests.conftest import hourly
-from tests.e2e.runs import KUBECAST, arguments, executed, kubecast
+from tests.support.commands import KUBECAST, arguments, executed, kubecast, kubecast_here
+from tests.support.panels import hourly
+
+pytestmark = pytest.mark.slow
 
 
 def test_changed_bytes_run_everything_and_another_champion_only_what_judges(
@@ -30,15 +33,15 @@ def test_changed_bytes_run_everything_and_another_champion_only_what_judges(
     assert again == every
     assert len(every) > 6
     registry = str(tmp_path / "out" / "registry")
-    promoted = kubecast("models", "promote", "--registry", registry, changed["version"])
+    promoted = kubecast_here("models", "promote", "--registry", registry, changed["version"])
     assert promoted.returncode == 0, promoted.stderr
-    judged, ran = run(rows)
+    compared, ran = run(rows)
     assert ran == ["evaluate-models", "forecast-champion", "register-model", "resolve-inputs"]
-    assert f"forecaster@{judged['decision']['champion']}" == changed["version"]
+    assert f"forecaster@{compared['decision']['champion']}" == changed["version"]
     other = ("--set", "catboost.iterations=7")
     retrained, ran = run(rows, "--mode", "retrain", *other)
     assert ran == ["resolve-inputs"]  # the champion's settings are those of before
-    assert retrained["version"] == judged["version"]
+    assert retrained["version"] == compared["version"]
     _, ran = run(rows, *other)
     assert "train-catboost" in ran
 
@@ -58,10 +61,10 @@ def test_killed_run_leaves_the_registry_readable_and_the_next_run_works(folder: 
                 break
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        listed = json.loads(kubecast("models", "list", "--registry", str(registry), "--json").stdout)
+        listed = json.loads(kubecast_here("models", "list", "--registry", str(registry), "--json").stdout)
         assert [row["aliases"] for row in listed].count("champion") == 1
     done = kubecast(*words, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["decision"]["champion"] in {row["version"] for row in listed}
-    shown = kubecast("models", "show", "--registry", str(registry), json.loads(done.stdout)["version"])
+    shown = kubecast_here("models", "show", "--registry", str(registry), json.loads(done.stdout)["version"])
     assert shown.returncode == 0

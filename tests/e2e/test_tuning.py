@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.conftest import hourly
-from tests.e2e.runs import SETTINGS, arguments, executed, kubecast
+from tests.support.commands import SETTINGS, arguments, executed, kubecast, kubecast_here
+from tests.support.panels import hourly
+
+pytestmark = pytest.mark.slow
 
 
 def test_tuning_finds_settings_that_are_trained_published_and_taken_up_by_the_next_retraining(
@@ -35,13 +37,13 @@ def test_tuning_finds_settings_that_are_trained_published_and_taken_up_by_the_ne
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout), executed(tmp_path, "out")
 
-    told, ran = run("tune")
+    tuned, ran = run("tune")
     assert "tune-catboost" in ran
     trials = pd.read_csv(tmp_path / "out" / "trials-catboost.csv")
     assert len(trials) == 4
     assert "Tuning of catboost" in (tmp_path / "out" / "tuning-catboost.html").read_text()
-    shown = kubecast(
-        "models", "show", told["version"], "--registry", str(tmp_path / "out" / "registry"), "--json"
+    shown = kubecast_here(
+        "models", "show", tuned["version"], "--registry", str(tmp_path / "out" / "registry"), "--json"
     )
     settings = json.loads(shown.stdout)["metadata"]["settings"]["catboost"]
     best = trials.loc[trials["error"].idxmin()]
@@ -49,10 +51,10 @@ def test_tuning_finds_settings_that_are_trained_published_and_taken_up_by_the_ne
     assert settings["learning_rate"] == pytest.approx(best["learning_rate"])
     assert settings["iterations"] == 20
     again, ran = run("tune")
-    assert (again["version"], ran) == (told["version"], ["resolve-inputs"])
+    assert (again["version"], ran) == (tuned["version"], ["resolve-inputs"])
     retrained, ran = run("retrain")
     assert "tune-catboost" not in ran
-    shown = kubecast(
+    shown = kubecast_here(
         "models", "show", retrained["version"], "--registry", str(tmp_path / "out" / "registry"), "--json"
     )
     assert json.loads(shown.stdout)["metadata"]["settings"]["catboost"] == settings

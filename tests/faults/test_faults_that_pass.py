@@ -15,9 +15,11 @@ from kubecast.steps.checkpoint import checkpoints
 from kubecast.storage.bucket import Deadlines, ObjectStore
 from kubecast.storage.checksums import Reread
 from kubecast.storage.store import open_store
-from tests.clock import Clock
 from tests.faults.proxy import Proxy, proxy_to
-from tests.seaweed import Seaweed
+from tests.support.clock import Clock
+from tests.support.servers.seaweed import Seaweed
+
+pytestmark = pytest.mark.slow
 
 CSV = b"unique_id,ds,y\na,2024-01-01,1\n"
 LARGE = b"x" * 20_000_000
@@ -40,8 +42,8 @@ def bundle(tmp_path: Path) -> Path:
 
 def store_at(url: str) -> ObjectStore:
     """A store that has proven its conditional writes, and whose client asks once."""
-    store = ObjectStore(url, Deadlines(tries=0))
-    store.swap("proven", b"", None)
+    store = ObjectStore(url, Deadlines(max_retries=0))
+    store.compare_and_swap("proven", b"", None)
     return store
 
 
@@ -58,7 +60,7 @@ def test_run_goes_on_when_the_store_has_restarted(
             assert file
             file.write_bytes(LARGE)
             keep(1, 0.5)
-            assert open_store(f"{s3_url}/checkpoints").sizes("0a")
+            assert open_store(f"{s3_url}/checkpoints").list_files("0a")
 
     for work in (
         lambda: read_data(f"{s3_url}/data.csv"),
@@ -90,7 +92,7 @@ def test_publishing_through_many_lost_answers_makes_one_version(
         registry.set_alias("demand", "champion", version.id, None)
     assert proxy.harmed == 4
     assert clock.pauses
-    assert [found.id for found in registry.versions("demand")] == [version.id]
+    assert [each.id for each in registry.versions("demand")] == [version.id]
     assert registry.aliases("demand") == {"champion": version.id}
 
 
@@ -111,7 +113,7 @@ def test_large_file_of_an_iterator_is_never_written_in_part(s3_url: str, proxy: 
     with retrying.spending(clock.budget(600)), pytest.raises(StoreBusy):
         store.write("m/large", iter([LARGE]))
     assert not clock.pauses
-    assert store.sizes("m") == {}
+    assert store.list_files("m") == {}
 
 
 def test_download_goes_on_behind_what_was_read(s3_url: str, proxy: Proxy) -> None:
@@ -142,7 +144,7 @@ def test_download_is_not_of_two_files(s3_url: str, proxy: Proxy) -> None:
     ("use", "kind"),
     [
         (lambda store: store.read("m/a"), StoreUnreachable),
-        (lambda store: store.swap("m/b", b"", None), StoreUnreachable),
+        (lambda store: store.compare_and_swap("m/b", b"", None), StoreUnreachable),
     ],
 )
 def test_store_that_stays_away_is_told_with_tries_and_time(
@@ -151,10 +153,10 @@ def test_store_that_stays_away_is_told_with_tries_and_time(
     store, clock = store_at(s3_url), Clock()
     seaweed.kill()
     try:
-        told = (
+        message = (
             r"cannot be reached: Connection refused; tried \d+ times in 600 s, KUBECAST_RETRY_SECONDS is 600"
         )
-        with retrying.spending(clock.budget(600)), pytest.raises(kind, match=told):
+        with retrying.spending(clock.budget(600)), pytest.raises(kind, match=message):
             use(store)
     finally:
         seaweed.restart()

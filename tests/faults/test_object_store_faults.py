@@ -16,17 +16,21 @@ from kubecast.registry import Registry
 from kubecast.storage.bucket import Deadlines, ObjectStore
 from kubecast.storage.store import open_store
 from tests.faults.proxy import Harm, Proxy, proxy_to
-from tests.seaweed import OPEN_BUCKET, Seaweed
+from tests.support.servers.seaweed import OPEN_BUCKET, Seaweed
 
-IMPATIENT = Deadlines(answer=timedelta(seconds=0.5), repeat=timedelta(seconds=0.7), tries=1)
+pytestmark = pytest.mark.slow
+
+IMPATIENT = Deadlines(
+    read_timeout=timedelta(seconds=0.5), retry_timeout=timedelta(seconds=0.7), max_retries=1
+)
 LOST: tuple[Harm, ...] = ("drop request", "drop reply", "stall", "fail")
 
 
 def proven(url: str, harm: Harm | None = None) -> ObjectStore:
     """Open a store that has proven its conditional writes; it does not wait long for a stalled answer."""
     answer = timedelta(seconds=0.5) if harm == "stall" else timedelta(seconds=30)
-    store = ObjectStore(url, Deadlines(answer=answer, tries=2))
-    store.swap("proven", b"", None)
+    store = ObjectStore(url, Deadlines(read_timeout=answer, max_retries=2))
+    store.compare_and_swap("proven", b"", None)
     return store
 
 
@@ -53,7 +57,7 @@ def proxy(seaweed: Seaweed, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Ite
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     folder = tmp_path / "bundle"
-    for path, content in {"evaluated/model.json": b"judged", "production/model.bin": b"\1" * 5000}.items():
+    for path, content in {"evaluated/model.json": b"evaluated", "production/model.bin": b"\1" * 5000}.items():
         (folder / path).parent.mkdir(parents=True)
         (folder / path).write_bytes(content)
     return folder
@@ -71,7 +75,7 @@ def test_request_that_is_lost_is_repeated(harm: Harm, s3_url: str, proxy: Proxy)
     proxy.set(harm, "GET", "m/a")
     assert store.read("m/a")[0] == b"1"
     assert proxy.harmed == 1
-    assert store.sizes("m") == {"m/a": 1, "m/large": 9_000_000}
+    assert store.list_files("m") == {"m/a": 1, "m/large": 9_000_000}
 
 
 @pytest.mark.parametrize("expected", [None, "tag"])
@@ -81,14 +85,14 @@ def test_conditional_write_that_is_lost_happens_once(
 ) -> None:
     store = proven(s3_url, harm)
     if expected:
-        store.swap("m/refs.json", b"old", None)
+        store.compare_and_swap("m/refs.json", b"old", None)
         _, expected = store.read("m/refs.json")
     proxy.set(harm, "PUT", "m/refs.json")
     if harm in ("drop reply", "stall"):  # the server has acted, so the repeated request finds its own write
         with pytest.raises(Conflict):
-            store.swap("m/refs.json", b"new", expected)
+            store.compare_and_swap("m/refs.json", b"new", expected)
     else:
-        store.swap("m/refs.json", b"new", expected)
+        store.compare_and_swap("m/refs.json", b"new", expected)
     assert proxy.harmed == 1
     assert store.read("m/refs.json")[0] == b"new"
 
@@ -103,7 +107,7 @@ def test_publishing_through_a_lost_answer_makes_one_version(
     version = registry.publish("demand", bundle, {})
     registry.set_alias("demand", "champion", version.id, None)
     assert proxy.harmed == 1
-    assert [found.id for found in registry.versions("demand")] == [version.id]
+    assert [each.id for each in registry.versions("demand")] == [version.id]
     assert registry.aliases("demand") == {"champion": version.id}
 
 
@@ -118,7 +122,7 @@ def test_version_whose_commit_stays_unanswered_is_there_once_after_the_next_try(
     assert proxy.harmed
     proxy.set(harm, "PUT", times=0)
     version = Registry(store).publish("demand", bundle, {})
-    assert [found.id for found in Registry(store).versions("demand")] == [version.id]
+    assert [each.id for each in Registry(store).versions("demand")] == [version.id]
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -170,12 +174,12 @@ def test_store_that_ignores_a_condition_is_refused(
             with pytest.raises(StoreUnsafe, match="ignores conditional writes"):
                 registry.publish("demand", bundle, {})
         assert registry.models() == []
-        assert not [name for name in open_store(f"s3://{OPEN_BUCKET}").sizes(header) if "probe" in name]
+        assert not [name for name in open_store(f"s3://{OPEN_BUCKET}").list_files(header) if "probe" in name]
 
 
 def test_conditional_writes_are_proven_once_in_a_process(s3_url: str, proxy: Proxy) -> None:
     for number in range(3):
-        ObjectStore(s3_url).swap(f"m/{number}", b"", None)
+        ObjectStore(s3_url).compare_and_swap(f"m/{number}", b"", None)
     probes = [path for method, path in proxy.seen if method == "PUT" and "probe" in path]
     assert len(probes) == 4
 
@@ -203,11 +207,11 @@ FILL_SERVER = """
 from kubecast.errors import StoreError
 from kubecast.registry import Registry
 from kubecast.storage.bucket import Deadlines, ObjectStore
-from tests.seaweed import Seaweed
+from tests.support.servers.seaweed import Seaweed
 with Seaweed(place) as server:
     server.create_bucket("registry")
     os.environ.update(server.environment())
-    registry = Registry(ObjectStore("s3://registry/x", Deadlines(tries=1)))
+    registry = Registry(ObjectStore("s3://registry/x", Deadlines(max_retries=1)))
     first = registry.publish("demand", bundle(os.urandom(1_000_000)), {})
     try:
         registry.publish("demand", bundle(os.urandom(60_000_000)), {})
@@ -243,12 +247,12 @@ def on_small_disk(megabytes: int, script: str, place: Path) -> str:
 
 
 def test_full_disk_publishes_nothing_and_older_versions_stay(tmp_path: Path) -> None:
-    told = on_small_disk(2, FILL_FOLDER, tmp_path / "disk")
-    assert "production/model.bin: No space left on device" in told
+    output = on_small_disk(2, FILL_FOLDER, tmp_path / "disk")
+    assert "production/model.bin: No space left on device" in output
 
 
 def test_server_on_a_full_disk_publishes_nothing_and_older_versions_stay(tmp_path: Path) -> None:
-    told = on_small_disk(40, FILL_SERVER, tmp_path / "disk")
+    output = on_small_disk(40, FILL_SERVER, tmp_path / "disk")
     assert (
-        "(bucket registry) cannot do it now: InternalError, after 2 tries" in told
+        "(bucket registry) cannot do it now: InternalError, after 2 tries" in output
     )  # SeaweedFS does not say why

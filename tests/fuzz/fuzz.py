@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kubecast.cli.console import print_table
 from tests.fuzz.killing import Scene, faults, run
-from tests.seaweed import Seaweed
+from tests.support.servers.seaweed import Seaweed
 
 KEEP_ALL = 1000
 KEEP_FEW = 5

@@ -22,7 +22,7 @@ from kubecast.errors import Conflict, NotFound, StoreError
 from kubecast.registry import Registry
 from kubecast.registry.records import Records
 from kubecast.storage.store import open_store
-from tests.seaweed import Seaweed
+from tests.support.servers.seaweed import Seaweed
 
 NAME = "demand"
 DELETE_GRACE = timedelta(seconds=1)

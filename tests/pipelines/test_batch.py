@@ -13,11 +13,11 @@ from kubecast.settings.loading import AllSettings, load_settings
 from kubecast.steps.batch import read_batch
 from pipelines.compiling import compile_pipeline
 from pipelines.running.local import run_compiled
-from tests.conftest import hourly
-from tests.unit.steps.test_notify import Webhook, webhook
-from tests.unit.steps.test_steps import run
+from tests.support.panels import hourly
+from tests.support.runs import run
+from tests.support.servers.webhook import Webhook
 
-__all__ = ["webhook"]  # a fixture
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_it_forecasts_new_data_with_the_champion(tmp_path: Path) -> None:
         "model": "forecaster@champion",
         "destination": str(tmp_path / "batches"),
     }
-    outputs = run_compiled(compiled, arguments, tmp_path / "out", caching=False, tell=lambda _: None)
+    outputs = run_compiled(compiled, arguments, tmp_path / "out", caching=False, on_progress=lambda _: None)
     batch = read_batch(str(tmp_path / "batches"), "forecaster")
     assert outputs["batch-forecast"]["Output"] == batch.batch
     assert batch.model == (published / "published").read_text()
@@ -65,7 +65,7 @@ def test_it_forecasts_new_data_with_the_champion(tmp_path: Path) -> None:
 
 
 def test_run_that_fails_tells_so(tmp_path: Path, webhook: Webhook) -> None:
-    settings = load_settings(None, ["cluster.notices={secret: hook}", "cluster.retries.attempts=0"])
+    settings = load_settings(None, ["cluster.notifications={secret: hook}", "cluster.retries.attempts=0"])
     compiled = compile_pipeline(settings, tmp_path / "told.yaml", "score")
     compiled.write_text(compiled.read_text().partition("\n---\n")[0])  # the rest is of the platform
     arguments = {
@@ -74,7 +74,7 @@ def test_run_that_fails_tells_so(tmp_path: Path, webhook: Webhook) -> None:
         "destination": str(tmp_path / "batches"),
     }
     with pytest.raises(KubecastError):
-        run_compiled(compiled, arguments, tmp_path / "out", caching=False, tell=lambda _: None)
+        run_compiled(compiled, arguments, tmp_path / "out", caching=False, on_progress=lambda _: None)
     (told,) = webhook.got
     assert (told["event"], told["link"]) == ("failure", "")
     assert told["run"].startswith("kubecast-batch-forecast")

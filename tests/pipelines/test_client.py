@@ -20,8 +20,8 @@ from kubecast.errors import (
 )
 from pipelines.running.client import Client, ensure
 from pipelines.running.connection import IN_CLUSTER, connect
-from tests.kfp_api import Failure, KfpApi
-from tests.pipelines.cluster_fixtures import client
+from tests.support.clusters import client
+from tests.support.servers.kfp_api import Failure, KfpApi
 
 SECRET = "not-for-messages"  # noqa: S105
 
@@ -148,7 +148,9 @@ def test_what_a_server_says_of_the_credentials_is_masked_in_message_and_trace(ap
 
 def test_silent_server_is_a_time_out(api: KfpApi) -> None:
     api.failures = [Failure("GET /runs", None)]
-    with pytest.raises(ClusterUnreachable, match=r"no answer in 0\.2 s; what was asked may have been done"):
+    with pytest.raises(
+        ClusterUnreachable, match=r"no answer in 0\.2 s; the request may have been carried out"
+    ):
         client(api, timeout=0.2).run("run-1")
     assert len(api.requests) == 1
 

@@ -11,11 +11,11 @@ import pytest
 
 from kubecast.errors import ClusterConflict, ClusterError, ClusterUnreachable, ConfigError
 from kubecast.settings.loading import load_settings
-from pipelines.running.scheduling import ATTEMPTS, Scheduler, Wanted, prepare
-from pipelines.running.submitting import Place, ensure_place, reference
-from tests.kfp_api import NOW, Failure, KfpApi
-from tests.kfp_http import Request
-from tests.pipelines.cluster_fixtures import client, folder_with, invoke, told
+from pipelines.running.scheduling import ATTEMPTS, DesiredSchedule, Scheduler, prepare
+from pipelines.running.submitting import PipelineRef, ensure_pipeline_ref, version_reference
+from tests.support.clusters import client, folder_with, invoke, invoke_json
+from tests.support.servers.kfp_api import NOW, Failure, KfpApi
+from tests.support.servers.kfp_http import Request
 
 NIGHTLY = """\
     - name: nightly-retrain
@@ -49,19 +49,19 @@ def api() -> Iterator[KfpApi]:
 
 
 @pytest.fixture
-def place(api: KfpApi, tmp_path: Path) -> Place:
+def ref(api: KfpApi, tmp_path: Path) -> PipelineRef:
     """A pipeline, a version and an experiment that are there."""
     there = client(api)
     pipeline = there.create_pipeline("p")
     compiled = tmp_path / "p.yaml"
     compiled.write_text(PIPELINE)
     version = there.upload_version(pipeline, "v", compiled)
-    return Place(pipeline, version, there.create_experiment("e"))
+    return PipelineRef(pipeline, version, there.create_experiment("e"))
 
 
-def wanted(enabled: bool = True, **changes: Any) -> Wanted:
+def desired(enabled: bool = True, **changes: Any) -> DesiredSchedule:
     more = {"pipeline": "p", "version": "v", "experiment": "e", "service_account": None}
-    return Wanted("nightly", {**SPEC, **more, **changes}, enabled)
+    return DesiredSchedule("nightly", {**SPEC, **more, **changes}, enabled)
 
 
 def states(api: KfpApi) -> list[tuple[str, str, str]]:
@@ -100,14 +100,14 @@ def test_apply_again_changes_nothing(api: KfpApi, tmp_path: Path) -> None:
     invoke(*words)
     before = dict(api.recurring)
     api.requests.clear()
-    assert told(*words) == {"nightly-retrain": "unchanged"}
+    assert invoke_json(*words) == {"nightly-retrain": "unchanged"}
     assert not api.lines("POST", "DELETE")
     assert api.recurring == before
 
 
 def test_only_the_named_schedules_are_applied(api: KfpApi, tmp_path: Path) -> None:
     words = ["schedule", "apply", "--config", folder(tmp_path, NIGHTLY + SCORE), "--host", api.host]
-    assert told(*words, "hourly-score") == {"hourly-score": "created"}
+    assert invoke_json(*words, "hourly-score") == {"hourly-score": "created"}
     with pytest.raises(
         ConfigError, match=r"no schedule weekly in cluster\.yaml; allowed: nightly-retrain, hourly"
     ):
@@ -131,14 +131,14 @@ def test_wrong_schedule_is_refused_before_any_is_applied(
 
 
 def test_changed_schedule_is_made_disabled_before_the_old_one_goes_and_its_runs_go_on(
-    api: KfpApi, place: Place
+    api: KfpApi, ref: PipelineRef
 ) -> None:
     scheduler = Scheduler(client(api))
-    assert scheduler.apply(wanted(), place) == "created"
+    assert scheduler.apply(desired(), ref) == "created"
     (old,) = api.recurring
-    run = client(api).create_run(_run(place, old))
+    run = client(api).create_run(_run(ref, old))
     api.requests.clear()
-    assert scheduler.apply(wanted(cron="0 0 3 * * *"), place) == "replaced"
+    assert scheduler.apply(desired(cron="0 0 3 * * *"), ref) == "replaced"
     assert states(api) == [("nightly", "0 0 3 * * *", "ENABLED")]
     assert api.lines("POST", "DELETE") == [
         "POST /recurringruns",
@@ -153,11 +153,11 @@ def test_changed_schedule_is_made_disabled_before_the_old_one_goes_and_its_runs_
     assert api.runs[run].state == "PENDING"
 
 
-def _run(place: Place, recurring: str) -> Any:
+def _run(ref: PipelineRef, recurring: str) -> Any:
     return kfp_server_api.V2beta1Run(
         display_name="r",
-        experiment_id=place.experiment_id,
-        pipeline_version_reference=reference(place),
+        experiment_id=ref.experiment_id,
+        pipeline_version_reference=version_reference(ref),
         recurring_run_id=recurring,
     )
 
@@ -176,46 +176,48 @@ def _run(place: Place, recurring: str) -> Any:
     ],
     ids=lambda changes: next(iter(changes)),
 )
-def test_change_of_anything_but_enabled_replaces(api: KfpApi, place: Place, changes: dict[str, Any]) -> None:
+def test_change_of_anything_but_enabled_replaces(
+    api: KfpApi, ref: PipelineRef, changes: dict[str, Any]
+) -> None:
     scheduler = Scheduler(client(api))
-    scheduler.apply(wanted(), place)
-    assert [change.key for change in scheduler.diff([wanted(**changes)])] == list(changes)
-    assert scheduler.preview(wanted(**changes)) == "replaced"
-    assert scheduler.apply(wanted(**changes), place) == "replaced"
-    assert scheduler.diff([wanted(**changes)]) == []
+    scheduler.apply(desired(), ref)
+    assert [change.key for change in scheduler.diff([desired(**changes)])] == list(changes)
+    assert scheduler.preview(desired(**changes)) == "replaced"
+    assert scheduler.apply(desired(**changes), ref) == "replaced"
+    assert scheduler.diff([desired(**changes)]) == []
     assert len(api.recurring) == 1
 
 
 @pytest.mark.parametrize(("enabled", "action"), [(True, "enabled"), (False, "disabled")], ids=["on", "off"])
-def test_change_of_enabled_only_switches(api: KfpApi, place: Place, enabled: bool, action: str) -> None:
+def test_change_of_enabled_only_switches(api: KfpApi, ref: PipelineRef, enabled: bool, action: str) -> None:
     scheduler = Scheduler(client(api))
-    scheduler.apply(wanted(enabled=not enabled), place)
+    scheduler.apply(desired(enabled=not enabled), ref)
     before = list(api.recurring)
-    assert [(c.key, c.now, c.wanted) for c in scheduler.diff([wanted(enabled)])] == [
+    assert [(c.key, c.actual, c.desired) for c in scheduler.diff([desired(enabled)])] == [
         ("enabled", not enabled, enabled)
     ]
-    assert scheduler.preview(wanted(enabled)) == action
-    assert scheduler.apply(wanted(enabled), place) == action
+    assert scheduler.preview(desired(enabled)) == action
+    assert scheduler.apply(desired(enabled), ref) == action
     assert list(api.recurring) == before
     assert states(api)[0][2] == ("ENABLED" if enabled else "DISABLED")
-    assert scheduler.preview(wanted(enabled)) == "unchanged"
+    assert scheduler.preview(desired(enabled)) == "unchanged"
 
 
-def test_back_to_an_earlier_spec_is_a_change(api: KfpApi, place: Place) -> None:
+def test_back_to_an_earlier_spec_is_a_change(api: KfpApi, ref: PipelineRef) -> None:
     scheduler = Scheduler(client(api))
     for cron in ("0 0 2 * * *", "0 0 3 * * *", "0 0 2 * * *"):
-        scheduler.apply(wanted(cron=cron), place)
+        scheduler.apply(desired(cron=cron), ref)
         assert states(api) == [("nightly", cron, "ENABLED")]
     assert [each.generation for each in scheduler.schedules()] == [3]
 
 
-def test_duplicates_are_removed_and_the_newest_stays(api: KfpApi, place: Place) -> None:
+def test_duplicates_are_removed_and_the_newest_stays(api: KfpApi, ref: PipelineRef) -> None:
     scheduler = Scheduler(client(api))
-    scheduler.apply(wanted(), place)
+    scheduler.apply(desired(), ref)
     (first,) = api.recurring.values()
     for number in range(4):
         api.recurring[f"recurring-9{number}"] = _copy(first, f"recurring-9{number}")
-    assert scheduler.apply(wanted(), place) == "enabled"
+    assert scheduler.apply(desired(), ref) == "enabled"
     assert list(api.recurring) == ["recurring-93"]
     assert states(api)[0][2] == "ENABLED"
 
@@ -227,49 +229,49 @@ def _copy(recurring: Any, number: str) -> Any:
     return made
 
 
-def test_what_was_cut_off_is_completed(api: KfpApi, place: Place) -> None:
+def test_what_was_cut_off_is_completed(api: KfpApi, ref: PipelineRef) -> None:
     scheduler = Scheduler(client(api))
-    scheduler.apply(wanted(), place)
+    scheduler.apply(desired(), ref)
     api.fail("DELETE", 500, times=1)
     with pytest.raises(ClusterError, match="500"):
-        scheduler.apply(wanted(cron="0 0 3 * * *"), place)
+        scheduler.apply(desired(cron="0 0 3 * * *"), ref)
     assert [state[2] for state in states(api)] == ["ENABLED", "DISABLED"]
-    assert scheduler.apply(wanted(cron="0 0 3 * * *"), place) == "enabled"
+    assert scheduler.apply(desired(cron="0 0 3 * * *"), ref) == "enabled"
     assert states(api) == [("nightly", "0 0 3 * * *", "ENABLED")]
 
 
-def test_create_whose_answer_is_lost_is_completed_by_applying_again(api: KfpApi, place: Place) -> None:
+def test_create_whose_answer_is_lost_is_completed_by_applying_again(api: KfpApi, ref: PipelineRef) -> None:
     api.failures.append(Failure("POST /recurringruns$", None, times=1, done=True))
-    with pytest.raises(ClusterUnreachable, match="may have been done all the same"):
-        Scheduler(client(api, timeout=0.5)).apply(wanted(), place)
+    with pytest.raises(ClusterUnreachable, match="may have been carried out all the same"):
+        Scheduler(client(api, timeout=0.5)).apply(desired(), ref)
     assert [state[2] for state in states(api)] == ["DISABLED"]
-    assert Scheduler(client(api)).apply(wanted(), place) == "enabled"
+    assert Scheduler(client(api)).apply(desired(), ref) == "enabled"
     assert states(api) == [("nightly", "0 0 2 * * *", "ENABLED")]
 
 
-def test_schedule_on_a_later_page_is_found_by_its_name(api: KfpApi, place: Place) -> None:
+def test_schedule_on_a_later_page_is_found_by_its_name(api: KfpApi, ref: PipelineRef) -> None:
     scheduler = Scheduler(client(api))
     for number in range(5):
-        scheduler.apply(dataclasses.replace(wanted(), name=f"schedule-{number}"), place)
-    last = dataclasses.replace(wanted(), name="schedule-4")
-    assert scheduler.apply(last, place) == "unchanged"
+        scheduler.apply(dataclasses.replace(desired(), name=f"schedule-{number}"), ref)
+    last = dataclasses.replace(desired(), name="schedule-4")
+    assert scheduler.apply(last, ref) == "unchanged"
     assert len(api.recurring) == 5
 
 
-def test_recurring_runs_of_others_are_left_alone(api: KfpApi, place: Place) -> None:
+def test_recurring_runs_of_others_are_left_alone(api: KfpApi, ref: PipelineRef) -> None:
     scheduler = Scheduler(client(api))
-    scheduler.apply(wanted(), place)
+    scheduler.apply(desired(), ref)
     (ours,) = api.recurring.values()
     for number, description in enumerate([None, "kubecast {}", 'kubecast {"generation": "x"', "by hand"]):
         other = _copy(ours, f"recurring-0{number}")
         other.description = description
         api.recurring[other.recurring_run_id] = other
-    scheduler.apply(wanted(cron="0 0 3 * * *"), place)
+    scheduler.apply(desired(cron="0 0 3 * * *"), ref)
     scheduler.delete("nightly")
     assert sorted(api.recurring) == [f"recurring-0{number}" for number in range(4)]
 
 
-def at_once(api: KfpApi, place: Place, both: list[Wanted], line: str) -> list[str]:
+def at_once(api: KfpApi, ref: PipelineRef, both: list[DesiredSchedule], line: str) -> list[str]:
     """Two people apply; both have looked before either of them does what `line` is."""
     barrier = threading.Barrier(2, timeout=20)
     waited: set[int] = set()
@@ -283,7 +285,7 @@ def at_once(api: KfpApi, place: Place, both: list[Wanted], line: str) -> list[st
 
     def apply(person: int) -> None:
         there = client(api, {"KUBECAST_KFP_COOKIES": f"person={person}"})
-        actions.append(Scheduler(there).apply(both[person], place))
+        actions.append(Scheduler(there).apply(both[person], ref))
 
     api.before = before
     threads = [threading.Thread(target=apply, args=(person,)) for person in range(2)]
@@ -297,59 +299,59 @@ def at_once(api: KfpApi, place: Place, both: list[Wanted], line: str) -> list[st
 @pytest.mark.parametrize("line", ["POST /recurringruns", "GET /recurringruns"])
 @pytest.mark.parametrize("exists", [False, True], ids=["new", "changed"])
 def test_two_people_who_apply_the_same_at_once_end_with_one_that_is_on(
-    api: KfpApi, place: Place, line: str, exists: bool
+    api: KfpApi, ref: PipelineRef, line: str, exists: bool
 ) -> None:
     if exists:
-        Scheduler(client(api)).apply(wanted(cron="0 0 1 * * *"), place)
-    actions = at_once(api, place, [wanted(), wanted()], line)
+        Scheduler(client(api)).apply(desired(cron="0 0 1 * * *"), ref)
+    actions = at_once(api, ref, [desired(), desired()], line)
     assert len(actions) == 2
-    assert "overtaken" not in actions
+    assert "superseded" not in actions
     assert states(api) == [("nightly", "0 0 2 * * *", "ENABLED")]
 
 
 @pytest.mark.parametrize("exists", [False, True], ids=["new", "changed"])
 def test_two_people_who_apply_other_things_at_once_end_with_one_of_them(
-    api: KfpApi, place: Place, exists: bool
+    api: KfpApi, ref: PipelineRef, exists: bool
 ) -> None:
     if exists:
-        Scheduler(client(api)).apply(wanted(cron="0 0 1 * * *"), place)
-    both = [wanted(cron="0 0 2 * * *"), wanted(cron="0 0 3 * * *")]
-    at_once(api, place, both, "POST /recurringruns")
+        Scheduler(client(api)).apply(desired(cron="0 0 1 * * *"), ref)
+    both = [desired(cron="0 0 2 * * *"), desired(cron="0 0 3 * * *")]
+    at_once(api, ref, both, "POST /recurringruns")
     ((_, cron, state),) = states(api)
     assert cron in ("0 0 2 * * *", "0 0 3 * * *")
     assert state == "ENABLED"
 
 
-def test_one_who_is_overtaken_is_told(api: KfpApi, tmp_path: Path) -> None:
+def test_one_who_is_superseded_is_told(api: KfpApi, tmp_path: Path) -> None:
     where = folder(tmp_path)
     invoke("schedule", "apply", "--config", where, "--host", api.host)
     ((wanted_now, compiled),) = prepare(load_settings(Path(where)), [], tmp_path, None)
-    place = ensure_place(client(api), compiled, "demand")
+    ref = ensure_pipeline_ref(client(api), compiled, "demand")
     other = dataclasses.replace(wanted_now, spec={**wanted_now.spec, "cron": "0 0 5 * * *"})
 
     def before(request: Request) -> None:
         if request.line.startswith("DELETE"):
             api.before = lambda request: None
-            Scheduler(client(api)).apply(other, place)
+            Scheduler(client(api)).apply(other, ref)
 
     api.before = before
     folder(tmp_path, NIGHTLY.replace("0 2", "0 4"))
     found = invoke("schedule", "apply", "--config", where, "--host", api.host)
     assert states(api) == [("nightly-retrain", "0 0 5 * * *", "ENABLED")]
-    assert (found.stdout, found.return_value) == ("overtaken  nightly-retrain\n", 1)
+    assert (found.stdout, found.return_value) == ("superseded nightly-retrain\n", 1)
 
 
-def test_one_whose_schedule_keeps_being_replaced_gives_up(api: KfpApi, place: Place) -> None:
-    Scheduler(client(api)).apply(wanted(enabled=False), place)
+def test_one_whose_schedule_keeps_being_replaced_gives_up(api: KfpApi, ref: PipelineRef) -> None:
+    Scheduler(client(api)).apply(desired(enabled=False), ref)
     api.fail(":enable", 404, "gone")
     with pytest.raises(
         ClusterConflict, match="schedule nightly: somebody else keeps replacing it; try again"
     ):
-        Scheduler(client(api)).apply(wanted(), place)
+        Scheduler(client(api)).apply(desired(), ref)
     assert api.lines("POST").count("POST /recurringruns/ID:enable") == ATTEMPTS
 
 
-def test_schedule_that_somebody_deletes_meanwhile_is_overtaken(api: KfpApi, place: Place) -> None:
+def test_schedule_that_somebody_deletes_meanwhile_is_superseded(api: KfpApi, ref: PipelineRef) -> None:
     scheduler = Scheduler(client(api))
 
     def before(request: Request) -> None:
@@ -358,7 +360,7 @@ def test_schedule_that_somebody_deletes_meanwhile_is_overtaken(api: KfpApi, plac
             Scheduler(client(api)).delete("nightly")
 
     api.before = before
-    assert scheduler.apply(wanted(), place) == "overtaken"
+    assert scheduler.apply(desired(), ref) == "superseded"
 
 
 def test_dry_run_and_diff_change_nothing(api: KfpApi, tmp_path: Path) -> None:
@@ -367,11 +369,11 @@ def test_dry_run_and_diff_change_nothing(api: KfpApi, tmp_path: Path) -> None:
         "would be created    nightly-retrain",
         "would be created    hourly-score",
     ]
-    assert told("schedule", "diff", *options)[0] == {
+    assert invoke_json("schedule", "diff", *options)[0] == {
         "name": "nightly-retrain",
         "key": "",
-        "now": None,
-        "wanted": "new",
+        "actual": None,
+        "desired": "new",
     }
     assert not api.lines("POST", "DELETE")
 
@@ -381,14 +383,14 @@ def test_diff_tells_each_key_and_what_is_not_in_the_file(api: KfpApi, tmp_path: 
     invoke("schedule", "apply", *options)
     assert "every schedule is as it should be" in invoke("schedule", "diff", *options).stdout
     folder(tmp_path, NIGHTLY.replace("0 2", "0 4").replace("12", "24"))
-    found = told("schedule", "diff", *options)
+    found = invoke_json("schedule", "diff", *options)
     assert [(each["name"], each["key"]) for each in found] == [
         ("nightly-retrain", "cron"),
         ("nightly-retrain", "parameters"),
         ("hourly-score", ""),
     ]
-    assert (found[0]["now"], found[0]["wanted"]) == ("0 0 2 * * *", "0 0 4 * * *")
-    assert len(told("schedule", "diff", "nightly-retrain", *options)) == 2
+    assert (found[0]["actual"], found[0]["desired"]) == ("0 0 2 * * *", "0 0 4 * * *")
+    assert len(invoke_json("schedule", "diff", "nightly-retrain", *options)) == 2
     printed = invoke("schedule", "diff", *options).stdout
     assert "not in the file" in printed
     assert invoke("schedule", "apply", *options).stdout == "replaced   nightly-retrain\n"
@@ -399,11 +401,11 @@ def test_paused_schedule_is_off_until_it_is_resumed_or_applied(api: KfpApi, tmp_
     where = ["--config", folder(tmp_path), "--host", api.host]
     invoke("schedule", "apply", *where)
     assert invoke("schedule", "pause", "nightly-retrain", *where).stdout == "paused     nightly-retrain\n"
-    assert told("schedule", "list", *where)[0]["enabled"] is False
+    assert invoke_json("schedule", "list", *where)[0]["enabled"] is False
     assert invoke("schedule", "resume", "nightly-retrain", *where).stdout == "resumed    nightly-retrain\n"
     assert states(api)[0][2] == "ENABLED"
     invoke("schedule", "pause", "nightly-retrain", *where)
-    assert told("schedule", "apply", *where) == {"nightly-retrain": "enabled"}
+    assert invoke_json("schedule", "apply", *where) == {"nightly-retrain": "enabled"}
 
 
 def test_deleted_schedule_is_gone_and_deleting_leaves_its_runs(api: KfpApi, tmp_path: Path) -> None:
@@ -424,20 +426,20 @@ def test_unknown_schedule_is_refused_with_those_there_are(api: KfpApi, tmp_path:
         invoke("schedule", command, "nightly", *where)
 
 
-def test_list_reads_every_page(api: KfpApi, place: Place) -> None:
+def test_list_reads_every_page(api: KfpApi, ref: PipelineRef) -> None:
     scheduler = Scheduler(client(api))
     for number in range(5):
-        scheduler.apply(dataclasses.replace(wanted(), name=f"schedule-{number}"), place)
-    found = told("schedule", "list", "--host", api.host)
+        scheduler.apply(dataclasses.replace(desired(), name=f"schedule-{number}"), ref)
+    found = invoke_json("schedule", "list", "--host", api.host)
     assert [each["schedule"] for each in found] == [f"schedule-{number}" for number in range(5)]
     printed = invoke("schedule", "list", "--host", api.host).stdout
     assert all(text in printed for text in ("schedule-4", "0 0 2 * * *", "p", "v"))
     assert api.lines("GET").count("GET /pipelines/ID") == 2  # once for each command
 
 
-def test_list_tells_what_the_recurring_run_itself_says(api: KfpApi, place: Place) -> None:
-    Scheduler(client(api)).apply(wanted(parameters={"horizon": 12}, no_catchup=False), place)
-    assert told("schedule", "list", "--host", api.host) == [
+def test_list_tells_what_the_recurring_run_itself_says(api: KfpApi, ref: PipelineRef) -> None:
+    Scheduler(client(api)).apply(desired(parameters={"horizon": 12}, no_catchup=False), ref)
+    assert invoke_json("schedule", "list", "--host", api.host) == [
         {
             "schedule": "nightly",
             "enabled": True,
@@ -454,30 +456,30 @@ def test_list_tells_what_the_recurring_run_itself_says(api: KfpApi, place: Place
     ]
 
 
-def test_list_tells_the_id_of_what_was_deleted(api: KfpApi, place: Place) -> None:
-    Scheduler(client(api)).apply(wanted(), place)
+def test_list_tells_the_id_of_what_was_deleted(api: KfpApi, ref: PipelineRef) -> None:
+    Scheduler(client(api)).apply(desired(), ref)
     api.fail("GET /pipelines/", 404, "gone")
-    (found,) = told("schedule", "list", "--host", api.host)
-    assert (found["pipeline"], found["version"]) == (place.pipeline_id, place.version_id)
+    (found,) = invoke_json("schedule", "list", "--host", api.host)
+    assert (found["pipeline"], found["version"]) == (ref.pipeline_id, ref.version_id)
 
 
-def test_account_that_the_cluster_fills_in_is_no_change(api: KfpApi, place: Place) -> None:
+def test_account_that_the_cluster_fills_in_is_no_change(api: KfpApi, ref: PipelineRef) -> None:
     scheduler = Scheduler(client(api))
-    scheduler.apply(wanted(), place)
-    changes = scheduler.diff([wanted(cron="0 0 3 * * *")])
+    scheduler.apply(desired(), ref)
+    changes = scheduler.diff([desired(cron="0 0 3 * * *")])
     assert [change.key for change in changes] == ["cron"]
 
 
-def test_description_fits_its_column(api: KfpApi, place: Place) -> None:
+def test_description_fits_its_column(api: KfpApi, ref: PipelineRef) -> None:
     scheduler = Scheduler(client(api))
-    scheduler.apply(wanted(parameters={"horizon": 12}), place)
+    scheduler.apply(desired(parameters={"horizon": 12}), ref)
     (made,) = api.recurring.values()
     assert made.description == f"kubecast generation=1 sha256={scheduler.schedules()[0].digest}"
     assert len(made.description) < 100
 
 
-def test_description_that_is_too_long_is_refused_as_by_mysql(api: KfpApi, place: Place) -> None:
-    Scheduler(client(api)).apply(wanted(), place)
+def test_description_that_is_too_long_is_refused_as_by_mysql(api: KfpApi, ref: PipelineRef) -> None:
+    Scheduler(client(api)).apply(desired(), ref)
     (made,) = api.recurring.values()
     made.description, made.recurring_run_id = "x" * 256, None
     with pytest.raises(ClusterError, match=r"500 .*Data too long for column 'Description' at row 1"):
@@ -494,11 +496,11 @@ ERRORS += [(line, 404) for line in STEPS[:2]]
 
 @pytest.mark.parametrize(("line", "status"), ERRORS)
 def test_error_at_any_step_leaves_a_schedule_that_is_there(
-    api: KfpApi, place: Place, line: str, status: int
+    api: KfpApi, ref: PipelineRef, line: str, status: int
 ) -> None:
     scheduler = Scheduler(client(api))
-    scheduler.apply(wanted(), place)
+    scheduler.apply(desired(), ref)
     api.fail(line, status, "so it is")
     with pytest.raises(ClusterError, match=f"{status} .*so it is"):
-        scheduler.apply(wanted(cron="0 0 3 * * *"), place)
+        scheduler.apply(desired(cron="0 0 3 * * *"), ref)
     assert api.recurring

@@ -15,9 +15,10 @@ from kubecast.settings.loading import load_settings
 from pipelines.running import following
 from pipelines.running.following import Follower, Progress, Task
 from pipelines.running.parameters import check_values, read_assignments
-from pipelines.running.submitting import Compiled, compile_mode, ensure_place
-from tests.kfp_api import Failure, KfpApi
-from tests.pipelines.cluster_fixtures import SET, SMALL, client, invoke, told
+from pipelines.running.submitting import Compiled, compile_mode, ensure_pipeline_ref
+from tests.support.clusters import SET, SMALL, client, invoke, invoke_json
+from tests.support.kfp_runs import FAILS, SUCCEEDS, step
+from tests.support.servers.kfp_api import Failure, KfpApi
 
 TYPES = {
     "text": {"parameterType": "STRING"},
@@ -55,36 +56,6 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server goes on with every question, so none has to wait for it."""
     monkeypatch.setattr(following, "INTERVAL", 0.0)
-
-
-def node(name: str, state: str, start: int = 0, end: int | None = None, **more: Any) -> dict[str, Any]:
-    found = {"display_name": name, "task_id": more.get("task_id", name), "state": state, **more}
-    found["start_time"] = f"2026-11-23T02:00:{start:02d}Z"
-    found["end_time"] = "1970-01-01T00:00:00Z" if end is None else f"2026-11-23T02:00:{end:02d}Z"
-    return found
-
-
-def step(state: str, *nodes: dict[str, Any], **more: Any) -> dict[str, Any]:
-    ended = {"finished_at": "2026-11-23T02:01:00Z"} if state in following.ENDED else {}
-    return {"state": state, "run_details": {"task_details": list(nodes)}, **ended, **more}
-
-
-RESOLVED = node("resolve-inputs", "SUCCEEDED", 1, 5)
-SUCCEEDS = [
-    {"state": "PENDING"},
-    step("RUNNING", node("root-driver", "SUCCEEDED", 0, 1), node("resolve-inputs-driver", "RUNNING", 1)),
-    step("RUNNING", RESOLVED, node("prepare-data", "RUNNING", 6)),
-    step("SUCCEEDED", RESOLVED, node("prepare-data", "SUCCEEDED", 6, 30)),
-]
-FAILS = [
-    step("RUNNING", RESOLVED),
-    step(
-        "FAILED",
-        RESOLVED,
-        node("prepare-data", "FAILED", 6, 40, error={"code": 1, "message": "no\nsuch bucket"}),
-        state_history=[{"state": "FAILED", "error": {"message": "workflow failed"}}],
-    ),
-]
 
 
 @pytest.mark.parametrize(
@@ -179,7 +150,7 @@ def test_submit_makes_what_is_not_there_and_says_where_to_look(api: KfpApi) -> N
 
 
 def test_uploaded_file_is_the_compiled_one(api: KfpApi, compiled: Compiled) -> None:
-    ensure_place(client(api), compiled, "demand")
+    ensure_pipeline_ref(client(api), compiled, "demand")
     (upload,) = (each for each in api.requests if each.form)
     assert upload.form == compiled.path.read_bytes()
     assert upload.query["name"] == compiled.version
@@ -188,9 +159,9 @@ def test_uploaded_file_is_the_compiled_one(api: KfpApi, compiled: Compiled) -> N
 
 def test_second_submit_makes_a_run_and_nothing_else(api: KfpApi) -> None:
     words = ["submit", *SET, *DATA, "--host", api.host]
-    first = told(*words)
+    first = invoke_json(*words)
     api.requests.clear()
-    second = told(*words)
+    second = invoke_json(*words)
     assert api.lines("POST", "DELETE") == ["POST /runs"]
     assert first["run"] != second["run"]
     assert first["version"] == second["version"]
@@ -207,7 +178,7 @@ def test_service_account_experiment_and_namespace_reach_the_run(api: KfpApi, tmp
 
 def test_links_begin_with_the_dashboard(api: KfpApi) -> None:
     dashboard = ["--set", "cluster.connection.dashboard=https://kf.example.com/pipeline/"]
-    link = told("submit", *SET, *DATA, *dashboard, "--host", api.host)["link"]
+    link = invoke_json("submit", *SET, *DATA, *dashboard, "--host", api.host)["link"]
     assert link.startswith("https://kf.example.com/pipeline/#/runs/details/run-")
 
 
@@ -217,11 +188,11 @@ def test_dry_run_tells_what_it_would_make_and_makes_nothing(api: KfpApi, compile
     assert before.count("would be created") == 4
     assert f"version    {compiled.version}  would be created" in before
     assert "s3://demand/demand.csv" in before
-    ensure_place(client(api), compiled, "forecaster")
+    ensure_pipeline_ref(client(api), compiled, "forecaster")
     api.requests.clear()
     after = invoke(*words).stdout
     assert f"version    {compiled.version}  exists" in after
-    assert told(*words)["exists"] == {"pipeline": True, "version": True, "experiment": True}
+    assert invoke_json(*words)["exists"] == {"pipeline": True, "version": True, "experiment": True}
     assert not api.lines("POST", "DELETE")
     assert not api.runs
 
@@ -236,7 +207,7 @@ def test_wrong_parameter_is_refused_before_the_cluster_is_asked(api: KfpApi) -> 
 
 def test_score_submits_the_pipeline_that_only_forecasts(api: KfpApi) -> None:
     params = [*DATA, "--param", "destination=s3://demand/out", "--host", api.host]
-    assert told("submit", *SET, "--mode", "score", *params)["pipeline"] == "kubecast-batch-forecast"
+    assert invoke_json("submit", *SET, "--mode", "score", *params)["pipeline"] == "kubecast-batch-forecast"
 
 
 def test_submit_that_waits_for_a_run_that_succeeds_prints_each_state_once(api: KfpApi) -> None:
@@ -262,7 +233,7 @@ def test_submit_that_waits_for_a_run_that_fails_is_an_error_that_says_why(api: K
 
 def test_waiting_with_json_prints_one_document(api: KfpApi) -> None:
     api.script = SUCCEEDS
-    found = told("submit", *SET, *DATA, "--host", api.host, "--wait")
+    found = invoke_json("submit", *SET, *DATA, "--host", api.host, "--wait")
     assert found["state"] == "SUCCEEDED"
     first = found["tasks"][0]
     assert (first["name"], first["state"], first["seconds"]) == ("resolve-inputs", "SUCCEEDED", 4.0)
@@ -290,7 +261,7 @@ def test_waiting_that_is_interrupted_leaves_the_run_and_says_how_to_see_it(
 
 
 def submitted(api: KfpApi) -> str:
-    return str(told("submit", *SET, *DATA, "--host", api.host)["run"])
+    return str(invoke_json("submit", *SET, *DATA, "--host", api.host)["run"])
 
 
 def test_waiting_outlives_answers_that_are_missing_for_a_while(api: KfpApi) -> None:
@@ -321,7 +292,7 @@ def test_waiting_ends_at_once_when_it_is_not_allowed(api: KfpApi) -> None:
 def test_status_shows_every_task_of_the_graph_with_its_time_and_error(api: KfpApi) -> None:
     run = submitted(api)
     api.script = FAILS[1:]
-    found = told("status", run, "--host", api.host)
+    found = invoke_json("status", run, "--host", api.host)
     tasks = {task["name"]: task for task in found["tasks"]}
     assert found["state"] == "FAILED"
     assert found["error"] == "workflow failed"
@@ -357,7 +328,7 @@ def test_unknown_run_is_an_input_that_is_wrong(api: KfpApi) -> None:
 def test_time_out_while_a_run_is_made_says_that_it_may_be_there(api: KfpApi) -> None:
     api.failures = [Failure("POST /runs", None)]
     words = ["--host", api.host, "--set", "cluster.connection.timeout=3"]
-    with pytest.raises(ClusterUnreachable, match=r"create run .* may have been done all the same"):
+    with pytest.raises(ClusterUnreachable, match=r"create run .* may have been carried out all the same"):
         invoke("submit", *SET, *DATA, *words)
 
 

@@ -2,19 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from kubecast.errors import ConfigError
 from kubecast.settings.loading import AllSettings, load_settings
-from pipelines.running.gpu import NODES, check_gpu_nodes
-from tests.kfp_api import KfpApi
-from tests.kubernetes_api import KubernetesApi
-from tests.pipelines.cluster_fixtures import SET, folder_with, invoke
+from pipelines.running.gpu_nodes import NODES, check_gpu_nodes
+from tests.support.clusters import SET, folder_with, invoke
+from tests.support.gpu_nodes import AKS, OPERATOR, node
+from tests.support.servers.kfp_api import KfpApi
+from tests.support.servers.kubernetes_api import KubernetesApi
 
-AKS = {"kubernetes.azure.com/accelerator": "nvidia"}
-OPERATOR = {"nvidia.com/gpu.present": "true"}
 GKE_TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
 
 
@@ -22,16 +20,6 @@ GKE_TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"
 def api() -> Iterator[KubernetesApi]:
     with KubernetesApi() as server:
         yield server
-
-
-def node(name: str, labels: dict[str, str], gpus: int = 0, *taints: dict[str, str]) -> dict[str, Any]:
-    allocatable = {"cpu": "4", "memory": "16Gi"} | ({"nvidia.com/gpu": str(gpus)} if gpus else {})
-    labels = {"kubernetes.io/hostname": name, **labels}
-    return {
-        "metadata": {"name": name, "labels": labels},
-        "spec": {"taints": list(taints)},
-        "status": {"allocatable": allocatable},
-    }
 
 
 def settings(*overrides: str) -> AllSettings:

@@ -9,10 +9,11 @@ import pytest
 import yaml
 
 from kubecast.config.schedules import Mode
+from kubecast.models import DEFAULT_KINDS
 from kubecast.settings.loading import load_settings
 from pipelines.compiling import compile_pipeline
-from tests.workflow_size import finished_bytes
-from tests.workflow_spec import EXIT
+from tests.support.workflow_size import finished_bytes
+from tests.support.workflow_spec import EXIT
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 CLUSTER = [
@@ -25,14 +26,17 @@ CLUSTER = [
     "cluster.environment={AWS_ENDPOINT_URL: 'http://seaweedfs.kubeflow:9000', AWS_ALLOW_HTTP: 'true',"
     " AWS_REGION: us-east-1}",
 ]
-NOTICES = ["cluster.notices={secret: hook}", "cluster.connection.dashboard=https://kf.example.com/pipeline"]
+NOTICES = [
+    "cluster.notifications={secret: hook}",
+    "cluster.connection.dashboard=https://kf.example.com/pipeline",
+]
 RUN = {
     "data": "minio://mlpipeline/kubecast/demand.csv",
     "horizon": 48,
     "frequency": "30min",
     "season_lengths": "48,336",
 }
-MODELS = 4
+MODELS = len(DEFAULT_KINDS)
 VARIANTS: dict[str, tuple[Mode, list[str]]] = {
     "train": ("train", []),
     "train-notices": ("train", NOTICES),
@@ -107,7 +111,8 @@ def test_a_finished_workflow_stays_below_what_argo_compresses(
     name: str, compiled: Callable[[str], Path]
 ) -> None:
     parameters = {"data": RUN["data"]} if name.startswith("score") else RUN
-    limit = 1024 * 1024 if name.endswith("notices") else 900_000  # an exit handler's graph is there twice
+    # An exit handler's graph is there twice.
+    limit = 1024 * 1024 if name.endswith("notices") else 900_000
     assert finished_bytes(compiled(name), parameters) <= limit
 
 

@@ -15,10 +15,10 @@ import yaml
 from kubecast.settings.loading import load_settings
 from kubecast.storage.bucket import ObjectStore
 from pipelines.running import following
-from tests.kfp_api import KfpApi
-from tests.pipelines.cluster_fixtures import invoke
-from tests.pipelines.test_client_submit import SUCCEEDS
-from tests.seaweed import Seaweed
+from tests.support.clusters import invoke
+from tests.support.kfp_runs import SUCCEEDS
+from tests.support.servers.kfp_api import KfpApi
+from tests.support.servers.seaweed import Seaweed
 
 ROOT = Path(__file__).parents[2]
 BEARER = "abc"

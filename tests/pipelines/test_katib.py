@@ -9,7 +9,7 @@ import pytest
 from kubecast.errors import ClusterForbidden, ConfigError
 from kubecast.settings.loading import load_settings
 from pipelines.running.katib import orphans, refuse_early_stopping
-from tests.kubernetes_api import KubernetesApi
+from tests.support.servers.kubernetes_api import KubernetesApi
 
 EXPERIMENTS = "/apis/kubeflow.org/v1beta1/namespaces/team-a/experiments"
 WORKFLOWS = "/apis/argoproj.io/v1alpha1/namespaces/team-a/workflows"

@@ -9,9 +9,9 @@ import kfp_server_api as kfp
 import pytest
 
 from kubecast.errors import ClusterError
-from tests.kfp_api import KfpApi
-from tests.kfp_limits import error_body
-from tests.pipelines.cluster_fixtures import client
+from tests.support.clusters import client
+from tests.support.servers.kfp_api import KfpApi
+from tests.support.servers.kfp_limits import error_body
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 PIPELINE = """\

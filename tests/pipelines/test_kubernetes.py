@@ -7,7 +7,7 @@ import pytest
 
 from kubecast.errors import ClusterError, ClusterForbidden, ClusterNotFound, ClusterUnreachable
 from pipelines.running.kubernetes import Kubernetes
-from tests.kubernetes_api import KubernetesApi
+from tests.support.servers.kubernetes_api import KubernetesApi
 
 PODS = "/api/v1/namespaces/team-a/pods"
 WORKFLOWS = "/apis/argoproj.io/v1alpha1/namespaces/team-a/workflows"
@@ -53,7 +53,7 @@ def test_a_token_that_is_not_known_is_in_no_message(
     stale, api.token = "not-this-one", "not-this-one"
     monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig(tmp_path / "config")))
     api.token = stale[::-1]
-    with pytest.raises(ClusterForbidden, match="does not know who asks") as raised:
+    with pytest.raises(ClusterForbidden, match="does not know the caller") as raised:
         Kubernetes.connect().get(PODS)
     assert stale not in str(raised.value)
 

@@ -9,11 +9,13 @@ import pytest
 from kfp import compiler, dsl
 
 from components import images
-from kubecast.errors import ConfigError, DataError, KubecastError, NotFound
+from kubecast.errors import ConfigError, DataError, KubecastError
 from kubecast.registry import Registry
 from kubecast.settings.loading import AllSettings, load_settings
-from pipelines.running.local import Progress, _collect, _error, _Reader, main, run_compiled, run_locally
-from tests.conftest import hourly
+from pipelines.running.local import collect_results, run_compiled, run_locally
+from pipelines.running.local_events import EventReader, Record, TaskEvent
+from pipelines.running.local_runner import main
+from tests.support.panels import hourly
 
 SETTINGS = [
     "training.horizon=6",
@@ -30,19 +32,23 @@ SETTINGS = [
 @dsl.component(base_image=images.BASE, install_kfp_package=False)  # its source, which is in no image
 def work(word: str, page: dsl.Output[dsl.HTML]) -> str:
     """Do what the word says."""
+    import logging
     from pathlib import Path
 
     from kubecast.errors import DataError
+    from kubecast.logs import step
 
-    if word == "wrong":
-        raise DataError("data.csv: line 3: y holds 'x'; allowed: numbers")
-    if word == "broken":
-        raise RuntimeError("out of luck")
-    if word == "warned":
-        from kubecast.steps.notify import notify_failure
+    @step
+    def do() -> None:
+        if word == "wrong":
+            raise DataError("data.csv: line 3: y holds 'x'; allowed: numbers")
+        if word == "broken":
+            raise RuntimeError("out of luck")
+        if word == "warned":
+            logging.getLogger("kubecast.work").warning("no notice was sent: allowed: https://…")
+        logging.getLogger("kubecast.work").info("progress 1/2", extra={"done": 1, "total": 2})
 
-        notify_failure("FAILED", "", "nightly", "", "webhook")
-    print("progress steps 1/2", flush=True)
+    do()
     Path(page.path).write_text(word)
     return word.upper()
 
@@ -66,122 +72,159 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_lines_of_the_log_become_events_and_others_do_not() -> None:
-    lines = {
-        "12:00:00.000 - INFO - Executing task 'train-lstm'\n": [Progress("train-lstm", "started")],
-        "12:00:00.000 - INFO - Task 'train-lstm' finished with status SUCCESS\n": [
-            Progress("train-lstm", "finished")
-        ],
-        "    progress train_lstm 3/20\n": [Progress("train_lstm", "running", 3, 20)],
-        "    no progress train_lstm 3/20\n": [],
-        "    progress train_lstm 3 of 20\n": [],
-        "    /a/module.py:3: UserWarning: no\n": [],
-        "\n": [],
-    }
-    assert {line: list(_Reader().events(line)) for line in lines} == lines
+def line(message: str, level: str = "INFO", logger: str = "kubecast.steps.train", **fields: Any) -> str:
+    return "    " + json.dumps({"level": level, "logger": logger, "message": message, **fields}) + "\n"
 
 
-def test_warning_is_the_running_tasks_and_is_told_once() -> None:
-    reader = _Reader()
-    begun = "12:00:00.000 - INFO - Executing task '{}'\n"
-    lines = [
-        *(begun.format("train-lstm"), "    warning: no checkpoints are kept\n", "    warning: too short\n"),
-        *("    warning: too short\n", begun.format("train-arima"), "    warning: too short\n"),
+def events(*lines: str) -> list[TaskEvent]:
+    reader, records = EventReader(), (Record.parse(each) for each in lines)
+    return [event for record in records if record for event in reader.events(record)]
+
+
+def test_records_become_events_of_the_task_that_started_last() -> None:
+    assert events(
+        line("started train-lstm", logger="kubecast.local"),
+        line("progress train_lstm 3/20", done=3, total=20),
+        line("a figure"),
+        line("finished train-lstm", logger="kubecast.local"),
+    ) == [
+        TaskEvent("train-lstm", "started"),
+        TaskEvent("train-lstm", "running", 3, 20),
+        TaskEvent("train-lstm", "finished"),
     ]
-    events = [event for line in lines for event in reader.events(line)]
-    assert [(event.task, event.message) for event in events if event.state == "warning"] == [
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "12:00:00.000 - INFO - Executing task 'train-lstm'\n",
+        "    progress train_lstm 3/20\n",
+        "    warning: no\n",
+        "    /a/module.py:3: UserWarning: no\n",
+        "kubecast.errors.DataError: wrong\n",
+        "    {\n",
+        "    {'level': 'INFO'}\n",
+        '    {"level": "INFO", "message": "of another logger"}\n',
+        "\n",
+    ],
+)
+def test_lines_of_others_are_no_records(text: str) -> None:
+    assert Record.parse(text) is None
+
+
+def test_same_warning_of_a_task_is_one_event() -> None:
+    lines = [
+        line("started train-lstm", logger="kubecast.local"),
+        line("no checkpoints are kept", "WARNING"),
+        *[line("too  short", "WARNING")] * 2,
+        line("started train-arima", logger="kubecast.local"),
+        line("too short", "WARNING"),
+    ]
+    warnings = [(event.task, event.message) for event in events(*lines) if event.state == "warning"]
+    assert warnings == [
         ("train-lstm", "no checkpoints are kept"),
         ("train-lstm", "too short"),
         ("train-arima", "too short"),
     ]
 
 
+def test_error_of_a_step_keeps_its_kind_and_text() -> None:
+    record = Record.parse(
+        line("DataError: a.csv: line 3: wrong", "ERROR", "kubecast.logs", exception="Traceback")
+    )
+    assert record
+    assert type(record.error) is DataError
+    assert str(record.error) == "a.csv: line 3: wrong"
+    assert record.text == "    error: DataError: a.csv: line 3: wrong\n"  # Python prints the trace
+
+
 @pytest.mark.parametrize(
-    ("line", "kind", "message"),
+    ("message", "level", "logger"),
     [
-        ("    kubecast.errors.DataError: a.csv: line 3: wrong\n", DataError, "a.csv: line 3: wrong"),
-        ("ConfigError: training.horizon: wrong\n", ConfigError, "training.horizon: wrong"),
-        ("kubecast.errors.NotFound: no model\n", NotFound, "no model"),
+        ("ValueError: x", "ERROR", "kubecast.logs"),
+        ("Any: x", "ERROR", "kubecast.logs"),
+        ("DataError: x", "ERROR", "kubecast.steps.train"),
+        ("DataError: x", "WARNING", "kubecast.logs"),
     ],
 )
-def test_error_of_kubecast_in_the_log_keeps_its_kind(
-    line: str, kind: type[KubecastError], message: str
-) -> None:
-    found = _error(line)
-    assert type(found) is kind
-    assert str(found) == message
+def test_other_records_are_no_error_of_kubecast(message: str, level: str, logger: str) -> None:
+    record = Record.parse(line(message, level, logger))
+    assert record
+    assert record.error is None
 
 
-@pytest.mark.parametrize(
-    "line", ["ValueError: x\n", "Any: x\n", "warning: DataError: x\n", "DataError\n", ""]
-)
-def test_other_lines_are_no_error_of_kubecast(line: str) -> None:
-    assert _error(line) is None
+def test_record_is_a_plain_line_of_the_log_with_its_trace() -> None:
+    record = Record.parse(line("two\nlines", "WARNING", exception="Traceback\n  ValueError"))
+    assert record
+    assert record.text == "    warning: two lines\n    Traceback\n      ValueError\n"
 
 
-def test_run_returns_what_tasks_made_and_tells_of_them(compiled: Path, tmp_path: Path) -> None:
-    told: list[Progress] = []
-    found = run_compiled(compiled, {"word": "fine"}, tmp_path, caching=False, tell=told.append)
-    assert found["work"]["Output"] == "FINE"
-    assert Path(found["work"]["page"]).read_text() == "fine"
-    assert told == [
-        Progress("work", "started"),
-        Progress("steps", "running", 1, 2),
-        Progress("work", "finished"),
+def test_run_returns_outputs_of_tasks_and_reports_progress(compiled: Path, tmp_path: Path) -> None:
+    reported: list[TaskEvent] = []
+    outputs = run_compiled(compiled, {"word": "fine"}, tmp_path, caching=False, on_progress=reported.append)
+    assert outputs["work"]["Output"] == "FINE"
+    assert Path(outputs["work"]["page"]).read_text() == "fine"
+    assert reported == [
+        TaskEvent("work", "started"),
+        TaskEvent("work", "running", 1, 2),
+        TaskEvent("work", "finished"),
     ]
-    assert "Executing task" in (tmp_path / "run.log").read_text()
+    log = (tmp_path / "run.log").read_text("utf-8")
+    assert "Executing task 'work'" in log
+    assert "    progress 1/2\n" in log
 
 
 def test_outputs_of_tasks_that_were_run_before_are_found_again(compiled: Path, tmp_path: Path) -> None:
+    reported: list[TaskEvent] = []
     runs = [
-        run_compiled(compiled, {"word": "fine"}, tmp_path, caching=True, tell=lambda event: None)
+        run_compiled(compiled, {"word": "fine"}, tmp_path, caching=True, on_progress=reported.append)
         for _ in range(2)
     ]
     assert runs[0] == runs[1]
+    assert [event.state for event in reported] == ["started", "running", "finished", "started", "finished"]
     assert len(list((tmp_path / "artifacts").glob("small-*/work"))) == 1
 
 
-@pytest.mark.parametrize("asked", ["json", "plain"])
+@pytest.mark.parametrize("log_format", ["json", "plain"])
 def test_warning_of_a_step_reaches_who_runs_it_once_under_the_tasks_name(
-    compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+    compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log_format: str
 ) -> None:
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-    monkeypatch.setenv("KUBECAST_LOG_FORMAT", asked)
-    monkeypatch.delenv("KUBECAST_NOTICE_URL", raising=False)
-    told: list[Progress] = []
-    run_compiled(compiled, {"word": "warned"}, tmp_path, caching=False, tell=told.append)
-    message = "no notice was sent: KUBECAST_NOTICE_URL holds no URL; allowed: https://…"
-    assert [event for event in told if event.state == "warning"] == [
-        Progress("work", "warning", message=message)
+    monkeypatch.setenv("KUBECAST_LOG_FORMAT", log_format)
+    reported: list[TaskEvent] = []
+    run_compiled(compiled, {"word": "warned"}, tmp_path, caching=False, on_progress=reported.append)
+    message = "no notice was sent: allowed: https://…"
+    assert [event for event in reported if event.state == "warning"] == [
+        TaskEvent("work", "warning", message=message)
     ]
-    assert (tmp_path / "run.log").read_text().count(message) == 1
+    assert (tmp_path / "run.log").read_text("utf-8").count(f"warning: {message}\n") == 1
 
 
 def test_error_of_a_task_is_raised_as_it_was(compiled: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^data\.csv: line 3: y holds 'x'; allowed: numbers$"):
-        run_compiled(compiled, {"word": "wrong"}, tmp_path, caching=False, tell=lambda event: None)
+        run_compiled(compiled, {"word": "wrong"}, tmp_path, caching=False, on_progress=lambda event: None)
 
 
 def test_any_other_failure_names_the_log(compiled: Path, tmp_path: Path) -> None:
     with pytest.raises(KubecastError, match=r"the run failed with status 1; its log is .*run\.log") as caught:
-        run_compiled(compiled, {"word": "broken"}, tmp_path, caching=False, tell=lambda event: None)
+        run_compiled(compiled, {"word": "broken"}, tmp_path, caching=False, on_progress=lambda event: None)
     assert type(caught.value) is KubecastError
     assert "out of luck" in (tmp_path / "run.log").read_text()
 
 
 def test_run_is_stopped_when_its_listener_fails(compiled: Path, tmp_path: Path) -> None:
-    def fail(event: Progress) -> None:
+    def fail(event: TaskEvent) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_compiled(compiled, {"word": "fine"}, tmp_path, caching=False, tell=fail)
+        run_compiled(compiled, {"word": "fine"}, tmp_path, caching=False, on_progress=fail)
     assert not (tmp_path / "outputs.json").exists()
 
 
 def test_outputs_of_an_earlier_run_are_not_taken_for_new_ones(compiled: Path, tmp_path: Path) -> None:
     (tmp_path / "outputs.json").write_text('{"Output": "OLD"}')
     with pytest.raises(DataError):
-        run_compiled(compiled, {"word": "wrong"}, tmp_path, caching=False, tell=lambda event: None)
+        run_compiled(compiled, {"word": "wrong"}, tmp_path, caching=False, on_progress=lambda event: None)
     assert not (tmp_path / "outputs.json").exists()
 
 
@@ -200,7 +243,9 @@ def test_only_what_was_made_is_copied(tmp_path: Path) -> None:
     output.mkdir()
     (made / "page").write_text("new")
     evaluated = {"evaluation": str(made / "none"), "report": str(made / "page")}
-    _collect({"evaluate-models": evaluated, "register-model": {"forecast": str(made / "none")}}, output)
+    collect_results(
+        {"evaluate-models": evaluated, "register-model": {"forecast": str(made / "none")}}, output
+    )
     assert {path.name: path.read_text() for path in output.iterdir()} == {"report.html": "new"}
 
 
@@ -216,14 +261,14 @@ def test_run_that_fails_leaves_none_of_an_earlier_runs_results(tmp_path: Path) -
             "",
             "train",
             caching=False,
-            tell=lambda _: None,
+            on_progress=lambda _: None,
         )
     assert not (tmp_path / "report.html").exists()
 
 
 def test_training_pipeline_publishes_and_puts_its_results_on_top(tmp_path: Path) -> None:
     hourly(series=1).to_csv(tmp_path / "data.csv", index=False)
-    told: list[Progress] = []
+    reported: list[TaskEvent] = []
     output = tmp_path / "out"
     found = run_locally(
         load_settings(None, SETTINGS),
@@ -233,7 +278,7 @@ def test_training_pipeline_publishes_and_puts_its_results_on_top(tmp_path: Path)
         "2024-01-15",
         "train",
         caching=False,
-        tell=told.append,
+        on_progress=reported.append,
     )
     version = Registry.open(str(output / "registry")).resolve(found.version)
     assert found.registry == str(output / "registry")
@@ -242,7 +287,7 @@ def test_training_pipeline_publishes_and_puts_its_results_on_top(tmp_path: Path)
     top = {"leaderboard.json", "report.html", "forecasts.parquet", "backtest.parquet", "pipeline.yaml"}
     top |= {"training-catboost.html", "ensemble.html"}
     assert top <= {path.name for path in output.iterdir()}
-    finished = [event.task for event in told if event.state == "finished"]
+    finished = [event.task for event in reported if event.state == "finished"]
     assert finished[:2] == ["resolve-inputs", "prepare-data"]
     # What depends on neither of the two may run in any order.
     assert finished.index("train-catboost") < finished.index("stack-ensemble")
@@ -260,7 +305,9 @@ def test_training_pipeline_publishes_and_puts_its_results_on_top(tmp_path: Path)
 def test_what_cannot_work_is_refused_before_anything_runs(
     settings: AllSettings, registry: str, message: str, tmp_path: Path
 ) -> None:
-    told: list[Any] = []
+    reported: list[Any] = []
     with pytest.raises(ConfigError, match=message):
-        run_locally(settings, "d.csv", tmp_path, registry, "", "train", caching=False, tell=told.append)
-    assert told == []
+        run_locally(
+            settings, "d.csv", tmp_path, registry, "", "train", caching=False, on_progress=reported.append
+        )
+    assert reported == []

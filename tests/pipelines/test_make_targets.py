@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kfp_api import KfpApi
-from tests.pipelines.cluster_fixtures import folder_with, invoke
+from tests.support.clusters import folder_with, invoke
+from tests.support.servers.kfp_api import KfpApi
 
 ROOT = Path(__file__).parents[2]
 NIGHTLY = '    - {name: nightly, cron: "0 2 * * *", parameters: {data: "s3://demand/demand.csv"}}\n'

@@ -9,9 +9,9 @@ import pytest
 
 from kubecast.errors import ClusterError
 from pipelines.running.scheduling import Scheduler
-from tests.kfp_api import KfpApi
-from tests.kubernetes_api import KubernetesApi
-from tests.pipelines.cluster_fixtures import client, folder_with, invoke
+from tests.support.clusters import client, folder_with, invoke
+from tests.support.servers.kfp_api import KfpApi
+from tests.support.servers.kubernetes_api import KubernetesApi
 
 NIGHTLY = """\
     - name: nightly-retrain

@@ -13,9 +13,11 @@ import pytest
 import yaml
 from kubernetes.utils.quantity import parse_quantity
 
-from kubecast.config.cluster import ClusterSettings, SearchVariables, TaskSettings, TrialPod
+from kubecast.config.cluster import SearchVariables, TaskSettings, TrialPod
 from kubecast.config.schedules import Mode
 from kubecast.config.training import OptimizationSettings
+from kubecast.models import DEFAULT_KINDS
+from kubecast.settings.cluster import ClusterSettings
 from kubecast.settings.loading import load_settings
 from kubecast.settings.search import SearchSettings
 from kubecast.tuning.katib import Plan
@@ -159,9 +161,8 @@ def servers() -> Room:
 def trainers(cluster: ClusterSettings) -> Room:
     """All models at one time: the trainer, or a trial beside the task that waits for it; a driver of each."""
     found: Room = Counter()
-    for name in type(cluster.tasks).model_fields:
-        if name.startswith("train_"):
-            found += pod(cluster.of(name)) + pod(cluster.of("tune_katib")) + undeclared(2)
+    for kind in DEFAULT_KINDS:
+        found += pod(cluster.task(f"train_{kind}")) + pod(cluster.task("tune_katib")) + undeclared(2)
     return found
 
 

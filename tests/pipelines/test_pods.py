@@ -28,7 +28,10 @@ SET = [
     "cluster.tasks.train_lstm.affinity=[{key: zone, values: [a], weight: 5}, {key: disk, operator: Exists}]",
 ]
 
-NOTICES = ["cluster.notices={secret: hook}", "cluster.connection.dashboard=https://kf.example.com/pipeline"]
+NOTICES = [
+    "cluster.notifications={secret: hook}",
+    "cluster.connection.dashboard=https://kf.example.com/pipeline",
+]
 
 
 def compiled(folder: Path, *overrides: str, mode: Mode = "train") -> tuple[dict[str, Any], dict[str, Any]]:
@@ -37,14 +40,14 @@ def compiled(folder: Path, *overrides: str, mode: Mode = "train") -> tuple[dict[
     return spec, platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
 
 
-@pytest.fixture(scope="module", params=["train", "tune", "katib", "retrain", "score", "notices"])
+@pytest.fixture(scope="module", params=["train", "tune", "katib", "retrain", "score", "notifications"])
 def both(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     folder = tmp_path_factory.mktemp("compiled")
     if request.param == "katib":
         return compiled(folder, "pipeline.tuning.tuner=katib", mode="tune")
-    if request.param == "notices":
+    if request.param == "notifications":
         return compiled(folder, *NOTICES)
     return compiled(folder, mode=request.param)
 
@@ -224,7 +227,7 @@ def test_trials_of_katib_select_the_nodes_that_the_training_does(
     tmp_path: Path, gpu: str, labels: dict[str, str]
 ) -> None:
     settings = load_settings(CONFIGS, ["training.horizon=48", f"cluster.gpu={gpu}"])
-    pod = trial_pod("kubecast-tensorflow:1", settings.cluster.of("train_lstm"), settings)
+    pod = trial_pod("kubecast-tensorflow:1", settings.cluster.task("train_lstm"), settings)
     assert pod.task.node_selector == labels
     over = ["pipeline.tuning.tuner=katib", f"cluster.gpu={gpu}"]
     assert set(selectors(tmp_path, *over)) <= GPU_TASKS
@@ -294,7 +297,7 @@ def test_secret_in_the_dashboards_address_is_not_compiled_in(tmp_path: Path) -> 
 
 
 def test_success_is_told_by_an_ordinary_last_task(tmp_path: Path) -> None:
-    spec, pods = told("train", "cluster.notices.events=[success]", folder=tmp_path)
+    spec, pods = told("train", "cluster.notifications.events=[success]", folder=tmp_path)
     tasks = spec["root"]["dag"]["tasks"]
     assert set(tasks["notify-success"]["dependentTasks"]) == {"evaluate-models", "register-model"}
     assert not [name for name, task in tasks.items() if "notify-success" in task.get("dependentTasks", [])]
@@ -306,7 +309,7 @@ def test_success_is_told_by_an_ordinary_last_task(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["train", "score"])
 def test_failure_is_told_by_the_exit_handler_which_lacks_nothing(tmp_path: Path, mode: Mode) -> None:
-    spec, pods = told(mode, "cluster.notices.events=[failure]", folder=tmp_path)
+    spec, pods = told(mode, "cluster.notifications.events=[failure]", folder=tmp_path)
     root = spec["root"]["dag"]["tasks"]
     assert set(root) == {"exit-handler-1", "notify-failure"}
     handler = root["notify-failure"]

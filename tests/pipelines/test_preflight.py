@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from kubecast.errors import ConfigError
-from tests.kfp_api import KfpApi
-from tests.kubernetes_api import KubernetesApi
-from tests.pipelines.cluster_fixtures import REGISTRY, SET, folder_with, invoke
+from tests.support.clusters import REGISTRY, SET, folder_with, invoke
+from tests.support.servers.kfp_api import KfpApi
+from tests.support.servers.kubernetes_api import KubernetesApi
 
 DATA = ["--param", "data=s3://demand/demand.csv"]
 SCORE = ["--mode", "score", *DATA, "--param", "destination=s3://demand/out"]

@@ -12,10 +12,8 @@ from kubecast.errors import ClusterError
 from pipelines.running import following
 from pipelines.running.evidence import Reader
 from pipelines.running.following import Follower
-from tests.kfp_api import KfpApi
-from tests.kubernetes_api import KubernetesApi
-from tests.pipelines.cluster_fixtures import SET, client, invoke, told
-from tests.pipelines.recordings import (
+from tests.support.clusters import SET, client, invoke, invoke_json
+from tests.support.recordings import (
     NAMESPACE,
     PODS,
     TRACEBACK,
@@ -31,6 +29,8 @@ from tests.pipelines.recordings import (
     waits,
     workflow_of,
 )
+from tests.support.servers.kfp_api import KfpApi
+from tests.support.servers.kubernetes_api import KubernetesApi
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,18 +57,18 @@ def test_status_prints_task_pod_log_and_command(kfp: KfpApi, cluster: Kubernetes
         "source     workflow",
     ):
         assert line in out
-    found = told("status", run, "--host", kfp.host)
+    found = invoke_json("status", run, "--host", kfp.host)
     task = next(each for each in found["tasks"] if each["name"] == "final-arima")
     assert (found["source"], task["pod"], task["log"]) == ("workflow", pod, TRACEBACK.splitlines())
 
 
 def test_status_takes_a_context(kfp: KfpApi, cluster: KubernetesApi) -> None:
     run = serve_run(kfp, "run-failed.json")
-    found = told("status", run, "--host", kfp.host, "--context", "lab")
+    found = invoke_json("status", run, "--host", kfp.host, "--context", "lab")
     assert "no Workflow" in found["note"]
     failed = next(task for task in found["tasks"] if task["state"] == "FAILED")
     assert failed["command"].startswith("kubectl --context lab -n kubeflow logs -l pipeline/runid=")
-    assert "no context other" in told("status", run, "--host", kfp.host, "--context", "other")["note"]
+    assert "no context other" in invoke_json("status", run, "--host", kfp.host, "--context", "other")["note"]
 
 
 def test_status_reads_the_profile_and_changes_nothing(kfp: KfpApi, cluster: KubernetesApi) -> None:

@@ -9,10 +9,8 @@ from kfp import compiler, dsl
 from pipelines.running.following import Progress
 from pipelines.running.graph import Graph
 from pipelines.running.kfp_tasks import node_id
-from tests.kfp_api import KfpApi
-from tests.kubernetes_api import KubernetesApi
-from tests.pipelines.cluster_fixtures import invoke
-from tests.pipelines.recordings import (
+from tests.support.clusters import invoke
+from tests.support.recordings import (
     NAMESPACE,
     PODS,
     by_name,
@@ -25,6 +23,8 @@ from tests.pipelines.recordings import (
     serve_workflow,
     workflow_of,
 )
+from tests.support.servers.kfp_api import KfpApi
+from tests.support.servers.kubernetes_api import KubernetesApi
 
 
 @dsl.component(base_image="python")

@@ -5,17 +5,10 @@ import pytest
 from pipelines.running.evidence import Reader
 from pipelines.running.following import Follower
 from pipelines.running.tasks import LOST
-from tests.kfp_api import KfpApi
-from tests.kubernetes_api import KubernetesApi
-from tests.pipelines.cluster_fixtures import client
-from tests.pipelines.recordings import (
-    NAMESPACE,
-    by_name,
-    look,
-    recorded,
-    serve_run,
-    states,
-)
+from tests.support.clusters import client
+from tests.support.recordings import NAMESPACE, by_name, look, recorded, serve_run, states
+from tests.support.servers.kfp_api import KfpApi
+from tests.support.servers.kubernetes_api import KubernetesApi
 
 
 def test_succeeded_run_has_no_task_that_runs_though_they_are_frozen(kfp: KfpApi) -> None:
@@ -78,7 +71,7 @@ def test_login_that_has_expired_is_told_as_such(kfp: KfpApi, cluster: Kubernetes
     reader = Reader(cluster.connect(), [NAMESPACE])
     cluster.token = "of today"  # noqa: S105  of nobody
     found = Follower(client(kfp), reader).look(serve_run(kfp, "run-failed.json"))
-    assert "does not know who asks; log in to the cluster" in found.note
+    assert "does not know the caller; log in to the cluster" in found.note
     assert "kubecast-viewer" not in found.note
 
 

@@ -6,18 +6,10 @@ import pytest
 from kubecast.errors import StoreUnreachable
 from kubecast.storage.bucket import Bucket
 from pipelines.running import following
-from pipelines.running.kept_logs import headline, read_kept, tail
-from tests.kfp_api import KfpApi
-from tests.kubernetes_api import KubernetesApi
-from tests.pipelines.recordings import (
-    LAUNCHER,
-    TRACEBACK,
-    by_name,
-    look,
-    recorded,
-    serve_run,
-    serve_workflow,
-)
+from pipelines.running.task_logs import headline, read_kept, tail
+from tests.support.recordings import LAUNCHER, TRACEBACK, by_name, look, recorded, serve_run, serve_workflow
+from tests.support.servers.kfp_api import KfpApi
+from tests.support.servers.kubernetes_api import KubernetesApi
 
 
 def test_kept_log_is_read_when_the_pod_is_gone(

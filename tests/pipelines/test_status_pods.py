@@ -6,9 +6,7 @@ from typing import Any
 import pytest
 
 from pipelines.running.tasks import LOST
-from tests.kfp_api import KfpApi
-from tests.kubernetes_api import KubernetesApi
-from tests.pipelines.recordings import (
+from tests.support.recordings import (
     EVENTS,
     PODS,
     TRACEBACK,
@@ -23,6 +21,8 @@ from tests.pipelines.recordings import (
     warning,
     workflow_of,
 )
+from tests.support.servers.kfp_api import KfpApi
+from tests.support.servers.kubernetes_api import KubernetesApi
 
 
 def test_pods_tell_where_workflows_may_not_be_read(kfp: KfpApi, cluster: KubernetesApi) -> None:

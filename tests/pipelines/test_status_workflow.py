@@ -2,9 +2,7 @@
 
 import pytest
 
-from tests.kfp_api import KfpApi
-from tests.kubernetes_api import KubernetesApi
-from tests.pipelines.recordings import (
+from tests.support.recordings import (
     FINAL,
     LAUNCHER,
     PODS,
@@ -19,6 +17,8 @@ from tests.pipelines.recordings import (
     states,
     workflow_of,
 )
+from tests.support.servers.kfp_api import KfpApi
+from tests.support.servers.kubernetes_api import KubernetesApi
 
 
 def test_workflow_tells_what_kubeflow_pipelines_has_lost(kfp: KfpApi, cluster: KubernetesApi) -> None:

@@ -13,12 +13,13 @@ import yaml
 from kubecast.config.training import TrainingSettings
 from kubecast.config.validation import parse_settings
 from kubecast.errors import ConfigError
+from kubecast.models import DEFAULT_KINDS as KINDS
+from kubecast.models import KINDS as INSTALLED
 from kubecast.settings.loading import SECTIONS, AllSettings, load_settings
 from kubecast.settings.pipeline import PipelineSettings
 from pipelines.compiling import MAX_BYTES, compile_pipeline
-from tests.pipelines.graphs import graphs, named, upstream
+from tests.support.graphs import graphs, named, upstream
 
-KINDS = ["arima", "lstm", "transformer", "catboost"]
 QUICK = Path(__file__).parents[2] / "configs" / "quick"
 
 
@@ -67,7 +68,7 @@ def test_key_of_every_task_is_its_name(spec: dict[str, Any]) -> None:
 
 def test_parameters_and_their_defaults(spec: dict[str, Any]) -> None:
     found = spec["root"]["inputDefinitions"]["parameters"]
-    sections = ["training", *KINDS, "ensemble", "search"]
+    sections = ["training", *INSTALLED, "ensemble", "search"]
     assert set(found) == {
         "data",
         "horizon",

@@ -10,11 +10,12 @@ import yaml
 from components import images
 from kubecast.config.schedules import Mode
 from kubecast.errors import ConfigError
+from kubecast.models import DEFAULT_KINDS, KINDS
 from kubecast.settings.loading import load_settings
 from pipelines.compiling import compile_pipeline
 from pipelines.running.local import run_locally
-from tests.e2e.runs import kubecast
-from tests.pipelines.graphs import named, upstream
+from tests.support.commands import kubecast
+from tests.support.graphs import named, upstream
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 DATABASE = ["pipeline.tuning.storage=database", "pipeline.tuning.workers=3"]
@@ -41,7 +42,7 @@ def executor(spec: dict[str, Any], name: str) -> tuple[str, dict[str, Any]]:
 
 def test_every_model_is_tuned_between_preparation_and_training(tmp_path: Path) -> None:
     spec, _ = compiled(tmp_path)
-    kinds = ["arima", "catboost", "lstm", "transformer"]
+    kinds = sorted(DEFAULT_KINDS)
     assert searches(spec) == [f"tune-{kind}" for kind in kinds]
     for kind in kinds:
         assert upstream(spec, f"tune-{kind}") == set()  # within the graph train, which waits for the panel
@@ -56,8 +57,8 @@ def test_chosen_models_and_the_ensemble_are_tuned(tmp_path: Path) -> None:
     assert searches(spec) == ["tune-ensemble", "tune-lstm"]
     assert upstream(spec, "tune-ensemble") == {"tune-lstm"}
     given = named(spec)["tune-ensemble"]["inputs"]["parameters"]
-    told = {name: value for name, value in given.items() if name.endswith("_settings")}
-    assert told.pop("lstm_settings")["taskOutputParameter"]["producerTask"] == "tune-lstm"
+    told = {name: value for name, value in given.items() if name in (*KINDS, "ensemble")}
+    assert told.pop("lstm")["taskOutputParameter"]["producerTask"] == "tune-lstm"
     assert all(value == {"runtimeValue": {"constant": "{}"}} for value in told.values())  # the files' own
     weighed = named(spec)["stack-ensemble"]["inputs"]["parameters"]["settings"]["taskOutputParameter"]
     assert weighed == {"outputParameterKey": "ensemble_settings", "producerTask": "train"}
@@ -182,7 +183,7 @@ def test_katib_without_a_cluster_is_refused_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"katib: its trials are pods of a cluster; allowed here: optuna"
     ) as e:
-        run_locally(settings, "data.csv", tmp_path, "", "", "train", caching=False, tell=print)
+        run_locally(settings, "data.csv", tmp_path, "", "", "train", caching=False, on_progress=print)
     assert e.value.exit_status == 2
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from kfp import compiler, dsl
 
-from tests.workflow_size import WorkflowSize, finished_bytes, main, measure_file, workflow_size
-from tests.workflow_spec import size_of
+from tests.support.workflow_size import WorkflowSize, finished_bytes, main, measure_file, workflow_size
+from tests.support.workflow_spec import size_of
 
 RECORDING = Path(__file__).parents[1] / "recordings" / "workflow-train.json.gz"
 

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from kubecast.config.cluster import ClusterSettings
 from kubecast.environment import OWN
 from kubecast.errors import ConfigError
 from kubecast.logs import RUN_VARIABLE, TASK_VARIABLE
+from kubecast.settings.cluster import ClusterSettings
 from kubecast.settings.loading import load_settings
 from kubecast.steps.notify import URL_VARIABLE
 from kubecast.tuning import trial

@@ -13,33 +13,33 @@ import pytest
 from kubecast import logs
 from kubecast.errors import ConfigError
 from kubecast.logs import bind, configure, step
-from kubecast.steps.progress import tell_progress
+from kubecast.steps.outputs import log_progress
 
 LOG = logging.getLogger("kubecast.somewhere")
 POD = {"KUBECAST_RUN_ID": "6c1d", "KUBECAST_TASK": "train-lstm", "KUBERNETES_SERVICE_HOST": "10.0.0.1"}
 
-Told = Callable[[], list[dict[str, Any]]]
+Logged = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture(autouse=True)
 def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither in a pod, nor asked for a format."""
+    """Neither in a pod, nor with a format that is set."""
     for name in (*POD, "KUBECAST_LOG_FORMAT"):
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Told:
-    """What was told in a task's pod, line by line."""
+def logged(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Logged:
+    """The lines that were logged in a task's pod."""
     for name, value in POD.items():
         monkeypatch.setenv(name, value)
     configure()
     return lambda: [json.loads(line) for line in capsys.readouterr().err.splitlines()]
 
 
-def test_line_has_time_in_utc_level_logger_message_run_and_task(told: Told) -> None:
+def test_line_has_time_in_utc_level_logger_message_run_and_task(logged: Logged) -> None:
     LOG.warning("%s: new to the model", "s1")
-    [line] = told()
+    [line] = logged()
     time = datetime.fromisoformat(line.pop("time"))
     assert time.utcoffset() == timedelta(0)
     assert abs(datetime.now(UTC) - time) < timedelta(minutes=5)
@@ -52,7 +52,7 @@ def test_line_has_time_in_utc_level_logger_message_run_and_task(told: Told) -> N
     }
 
 
-def test_fields_of_a_line_go_before_those_of_its_step_and_others_are_left_out(told: Told) -> None:
+def test_fields_of_a_line_go_before_those_of_its_step_and_others_are_left_out(logged: Logged) -> None:
     @step
     def train() -> None:
         bind(model="lstm")
@@ -61,14 +61,14 @@ def test_fields_of_a_line_go_before_those_of_its_step_and_others_are_left_out(to
 
     train()
     LOG.info("three")
-    one, two, three = told()
+    one, two, three = logged()
     assert (one["model"], two["model"], two["series"]) == ("lstm", "arima", "s1")
     assert "series" not in one
     assert "colour" not in two
     assert "model" not in three
 
 
-def test_steps_side_by_side_do_not_share_fields(told: Told) -> None:
+def test_steps_side_by_side_do_not_share_fields(logged: Logged) -> None:
     bound = threading.Barrier(2)
 
     @step
@@ -82,13 +82,13 @@ def test_steps_side_by_side_do_not_share_fields(told: Told) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    lines = told()
+    lines = logged()
     assert [line["model"] for line in lines] == [line["message"] for line in lines]
 
 
-def test_progress_is_a_line_with_figures(told: Told) -> None:
-    tell_progress("train_lstm", 0, 20)
-    [line] = told()
+def test_progress_is_a_line_with_figures(logged: Logged) -> None:
+    log_progress("train_lstm", 0, 20)
+    [line] = logged()
     assert (line["message"], line["done"], line["total"]) == ("progress train_lstm 0/20", 0, 20)
 
 
@@ -98,7 +98,7 @@ def test_progress_is_a_line_with_figures(told: Told) -> None:
     ids=["letters", "lines", "quotes", "escape"],
 )
 def test_any_text_is_one_line_of_ascii_that_is_read_back_as_it_was(
-    told: Told, capsys: pytest.CaptureFixture[str], text: str
+    logged: Logged, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
     LOG.info("%s", text, extra={"series": text})
     [raw] = capsys.readouterr().err.splitlines()
@@ -107,20 +107,20 @@ def test_any_text_is_one_line_of_ascii_that_is_read_back_as_it_was(
     assert (line["message"], line["series"]) == (text, text)
 
 
-def test_half_a_surrogate_pair_is_told_as_it_was(told: Told) -> None:
-    # Formatted here: what is told while a test runs must be writable for its report.
+def test_half_a_surrogate_pair_is_told_as_it_was(logged: Logged) -> None:
+    # Formatted here: what is logged while a test runs must be writable for its report.
     record = logging.makeLogRecord({"msg": "\ud800", "name": LOG.name, "levelname": "INFO"})
     line = configure().format(record)
     assert line.isascii()
     assert json.loads(line)["message"] == "\ud800"
 
 
-def test_trace_is_in_the_line_of_its_error(told: Told) -> None:
+def test_trace_is_in_the_line_of_its_error(logged: Logged) -> None:
     try:
         1 / 0  # noqa: B018
     except ZeroDivisionError:
         LOG.exception("it failed")
-    [line] = told()
+    [line] = logged()
     assert line["level"] == "ERROR"
     assert line["exception"].startswith("Traceback (most recent call last):\n")
     assert line["exception"].endswith("ZeroDivisionError: division by zero")
@@ -133,16 +133,16 @@ def test_line_that_cannot_be_made_is_told_on_the_side_and_stops_nothing(
     assert "--- Logging error ---" in capsys.readouterr().err
 
 
-def test_value_that_is_no_json_is_told_as_text(told: Told) -> None:
+def test_value_that_is_no_json_is_told_as_text(logged: Logged) -> None:
     LOG.info("x", extra={"series": datetime(2026, 1, 1, tzinfo=UTC)})
-    assert told()[0]["series"] == "2026-01-01 00:00:00+00:00"
+    assert logged()[0]["series"] == "2026-01-01 00:00:00+00:00"
 
 
-@pytest.mark.parametrize("asked", ["json", "plain"])
+@pytest.mark.parametrize("log_format", ["json", "plain"])
 def test_step_that_fails_tells_its_error_with_its_fields_in_json_alone(
-    told: Told, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], asked: str
+    logged: Logged, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], log_format: str
 ) -> None:
-    monkeypatch.setenv("KUBECAST_LOG_FORMAT", asked)
+    monkeypatch.setenv("KUBECAST_LOG_FORMAT", log_format)
 
     @step
     def fails() -> None:
@@ -151,10 +151,10 @@ def test_step_that_fails_tells_its_error_with_its_fields_in_json_alone(
 
     with pytest.raises(ConfigError, match="wrong"):
         fails()
-    if asked == "plain":
+    if log_format == "plain":
         assert capsys.readouterr().err == ""
         return
-    [line] = told()
+    [line] = logged()
     assert (line["level"], line["message"]) == ("ERROR", "ConfigError: training.horizon: wrong")
     assert (line["model"], line["task"]) == ("lstm", "train-lstm")
     assert "ConfigError: training.horizon: wrong" in line["exception"]
@@ -162,11 +162,11 @@ def test_step_that_fails_tells_its_error_with_its_fields_in_json_alone(
 
 def test_plain_lines_are_for_a_person(capsys: pytest.CaptureFixture[str]) -> None:
     configure()
-    LOG.debug("not told")
+    LOG.debug("not shown")
     LOG.info("lstm: ok")
     LOG.warning("s1:\n new to the model", extra={"series": "s1"})
     LOG.error("out of luck")
-    tell_progress("train_lstm", 3, 20)
+    log_progress("train_lstm", 3, 20)
     assert capsys.readouterr().err.splitlines() == [
         "lstm: ok",
         "warning: s1: new to the model",
@@ -186,7 +186,7 @@ def test_trace_stands_under_a_plain_line(capsys: pytest.CaptureFixture[str]) -> 
     assert last == "ZeroDivisionError: division by zero"
 
 
-@pytest.mark.parametrize("asked", ["json", "plain"])
+@pytest.mark.parametrize("log_format", ["json", "plain"])
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
@@ -201,17 +201,17 @@ def test_trace_stands_under_a_plain_line(capsys: pytest.CaptureFixture[str]) -> 
     ],
 )
 def test_secrets_in_urls_are_masked_in_messages_and_traces(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], asked: str, url: str, shown: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], log_format: str, url: str, shown: str
 ) -> None:
-    monkeypatch.setenv("KUBECAST_LOG_FORMAT", asked)
+    monkeypatch.setenv("KUBECAST_LOG_FORMAT", log_format)
     configure()
     try:
         raise OSError(f"cannot reach '{url}'")
     except OSError as error:
         LOG.exception("%s; %s", error, url)
-    found = capsys.readouterr().err
-    assert "s3cret" not in found
-    assert found.count(shown) == 3
+    output = capsys.readouterr().err
+    assert "s3cret" not in output
+    assert output.count(shown) == 3
 
 
 @pytest.mark.parametrize(
@@ -268,18 +268,18 @@ def test_applications_handler_on_our_logger_stays() -> None:
 
 
 def test_long_line_is_told() -> None:
-    told = {"msg": "x://a:b" * 20_000 + "@", "name": LOG.name, "levelname": "INFO", "levelno": logging.INFO}
-    line = configure().format(logging.makeLogRecord(told))
+    fields = {"msg": "x://a:b" * 20_000 + "@", "name": LOG.name, "levelname": "INFO", "levelno": logging.INFO}
+    line = configure().format(logging.makeLogRecord(fields))
     assert line.startswith("x://a:b")
     assert line.endswith("://***@")
 
 
 def test_application_that_has_set_up_logging_keeps_its_own(caplog: pytest.LogCaptureFixture) -> None:
     @step
-    def tells() -> None:
+    def logs_a_line() -> None:
         LOG.info("x")
 
-    tells()
+    logs_a_line()
     assert caplog.messages == ["x"]
 
 

@@ -28,64 +28,64 @@ def until(enough: Callable[[], bool]) -> None:
 
 
 def test_processors_and_memory_are_sampled() -> None:
-    with watched() as found:
-        until(lambda: len(found.cpu) >= 5)
-    assert found.seconds == sorted(found.seconds)
-    assert len(found.seconds) == len(found.cpu) == len(found.memory)
-    assert max(found.cpu) > 0
-    assert min(found.memory) > 0
-    ended = len(found.cpu)
+    with watched() as usage:
+        until(lambda: len(usage.cpu) >= 5)
+    assert usage.seconds == sorted(usage.seconds)
+    assert len(usage.seconds) == len(usage.cpu) == len(usage.memory)
+    assert max(usage.cpu) > 0
+    assert min(usage.memory) > 0
+    ended = len(usage.cpu)
     time.sleep(0.1)
-    assert len(found.cpu) == ended
+    assert len(usage.cpu) == ended
 
 
 def test_short_block_has_one_sample() -> None:
-    with watched() as found:
+    with watched() as usage:
         pass
-    assert len(found.seconds) == len(found.cpu) == len(found.memory) == 1
+    assert len(usage.seconds) == len(usage.cpu) == len(usage.memory) == 1
 
 
 def test_children_are_counted() -> None:
     hold = "import sys; kept = bytearray(300 << 20); print('held', flush=True); sys.stdin.read()"
-    with watched() as found:
-        until(lambda: bool(found.memory))
-        before = found.memory[-1]
+    with watched() as usage:
+        until(lambda: bool(usage.memory))
+        before = usage.memory[-1]
         with subprocess.Popen(
             [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as child:
             assert child.stdout is not None
             child.stdout.readline()
-            seen = len(found.memory)
-            until(lambda: len(found.memory) >= seen + 2)
-            assert found.memory[-1] - before > 0.25
+            before_it = len(usage.memory)
+            until(lambda: len(usage.memory) >= before_it + 2)
+            assert usage.memory[-1] - before > 0.25
 
 
 def test_samples_become_fewer_and_not_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "KEPT", 8)
     taken: list[int] = []
-    busy = resources._busy
-    monkeypatch.setattr(resources, "_busy", lambda process: taken.append(1) or busy(process))
-    with watched() as found:
+    busy = resources.processor_and_memory
+    monkeypatch.setattr(resources, "processor_and_memory", lambda process: taken.append(1) or busy(process))
+    with watched() as usage:
         until(lambda: len(taken) > 20)
-    assert len(found.seconds) <= 8 < len(taken)
-    assert found.seconds == sorted(found.seconds)
+    assert len(usage.seconds) <= 8 < len(taken)
+    assert usage.seconds == sorted(usage.seconds)
 
 
 def test_gpus_are_sampled_where_there_are_some(monkeypatch: pytest.MonkeyPatch) -> None:
-    with watched() as found:
-        until(lambda: len(found.cpu) >= 2)
-    with resources._gpus() as gpus:
-        assert (most_of(found.gpu) is not None) == (gpus() is not None)
-    assert len(found.gpu) == len(found.gpu_memory) == len(found.seconds)
+    with watched() as usage:
+        until(lambda: len(usage.cpu) >= 2)
+    with resources.visible_gpus() as gpus:
+        assert (most_of(usage.gpu) is not None) == (gpus() is not None)
+    assert len(usage.gpu) == len(usage.gpu_memory) == len(usage.seconds)
 
 
 def test_sample_that_a_gpu_did_not_give_leaves_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
     given = iter([(0.5, 1.0), None, (0.9, 2.0)])
-    monkeypatch.setattr(resources, "_gpus", lambda: nullcontext(lambda: next(given, None)))
-    with watched() as found:
-        until(lambda: len(found.cpu) >= 4)
-    assert found.gpu[:4] == [0.5, None, 0.9, None]
-    assert most_of(found.gpu_memory) == 2.0
+    monkeypatch.setattr(resources, "visible_gpus", lambda: nullcontext(lambda: next(given, None)))
+    with watched() as usage:
+        until(lambda: len(usage.cpu) >= 4)
+    assert usage.gpu[:4] == [0.5, None, 0.9, None]
+    assert most_of(usage.gpu_memory) == 2.0
 
 
 class Scripted(threading.Event):
@@ -108,7 +108,7 @@ def test_slow_sample_is_followed_by_a_long_pause_and_then_by_short_ones(
     monkeypatch.setattr(resources, "SHARE", 0.5)
     monkeypatch.setattr(time, "thread_time", lambda: next(own))
     done = Scripted(3)
-    resources._watch(Usage(), lambda: None, done)
+    resources.sample(Usage(), lambda: None, done)
     assert done.waited == [resources.INTERVAL, 20.0, resources.INTERVAL]
 
 
@@ -118,7 +118,7 @@ def test_waiting_for_the_interpreter_is_no_cost_of_a_sample(monkeypatch: pytest.
     monkeypatch.setattr(time, "monotonic", lambda: float(next(now)))  # 1,000 seconds pass at each look
     monkeypatch.setattr(time, "thread_time", lambda: 0.0)
     done = Scripted(4)
-    resources._watch(Usage(), lambda: None, done)
+    resources.sample(Usage(), lambda: None, done)
     assert done.waited == [1.0] * 4
 
 
@@ -127,9 +127,9 @@ def test_last_sample_right_after_another_is_left_out(
     monkeypatch: pytest.MonkeyPatch, waits: int, samples: int
 ) -> None:
     monkeypatch.setattr(resources, "INTERVAL", 1e6)
-    found = Usage()
-    resources._watch(found, lambda: None, Scripted(waits))
-    assert len(found.seconds) == len(found.cpu) == samples
+    usage = Usage()
+    resources.sample(usage, lambda: None, Scripted(waits))
+    assert len(usage.seconds) == len(usage.cpu) == samples
 
 
 def test_driver_that_fails_at_its_end_fails_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,17 +139,17 @@ def test_driver_that_fails_at_its_end_fails_nothing_else(monkeypatch: pytest.Mon
     monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", fail)
     monkeypatch.setattr(pynvml, "nvmlShutdown", fail)
-    with watched() as found:
+    with watched() as usage:
         pass
-    assert found.gpu == [None]
+    assert usage.gpu == [None]
 
 
 def test_block_that_fails_ends_the_sampling() -> None:
     kept: list[Usage] = []
 
     def fail() -> None:
-        with watched() as found:
-            kept.append(found)
+        with watched() as usage:
+            kept.append(usage)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):

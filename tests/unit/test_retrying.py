@@ -21,11 +21,11 @@ from kubecast.errors import (
 )
 from kubecast.logs import step
 from kubecast.retrying import Budget, retry, spending
-from tests.clock import Clock
+from tests.support.clock import Clock
 
 
 def failing(times: int, error: Exception) -> Callable[[], int]:
-    """Fails so often, then tells how often it was called."""
+    """Fails so often, then returns how often it was called."""
     called = 0
 
     def action() -> int:
@@ -64,8 +64,8 @@ def test_anything_else_is_tried_once(kind: type[Exception]) -> None:
 
 def test_fault_that_stays_is_told_with_tries_and_time() -> None:
     clock = Clock()
-    told = r"^no store; tried \d+ times in 40 s, KUBECAST_RETRY_SECONDS is 40$"
-    with spending(clock.budget(40)), pytest.raises(StoreUnreachable, match=told):
+    message = r"^no store; tried \d+ times in 40 s, KUBECAST_RETRY_SECONDS is 40$"
+    with spending(clock.budget(40)), pytest.raises(StoreUnreachable, match=message):
         retry(failing(1000, StoreUnreachable("no store")))
     assert sum(clock.pauses) == pytest.approx(40)
     assert max(clock.pauses) <= retrying.LONGEST_PAUSE
@@ -130,13 +130,13 @@ def test_each_step_has_what_the_environment_says(
     text: str, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(retrying.VARIABLE, text)
-    found: list[Budget | None] = []
-    look = step(lambda: found.append(retrying._budget.get()))
+    budgets: list[Budget | None] = []
+    look = step(lambda: budgets.append(retrying.current_budget()))
     look()
     look()
-    assert [budget and budget.left for budget in found] == [seconds, seconds]
-    assert found[0] is not found[1]
-    assert retrying._budget.get() is None
+    assert [budget and budget.left for budget in budgets] == [seconds, seconds]
+    assert budgets[0] is not budgets[1]
+    assert retrying.current_budget() is None
     assert Budget.from_environment(at_most=5).seconds == 5
 
 

@@ -1,6 +1,5 @@
-"""What a run's Workflow tells of its end."""
+"""The end of a run, as its Workflow has it."""
 
-import base64
 import gzip
 import json
 from pathlib import Path
@@ -12,53 +11,28 @@ from kubernetes import client
 from kubecast.errors import ClusterError
 from kubecast.retrying import spending
 from kubecast.workflow import Outcome, nodes_of, outcome_of, read_own_workflow, read_workflow
-from tests.clock import Clock
+from tests.support.clock import Clock
+from tests.support.workflow_nodes import HANDLER, WATCHED, node, watched, workflow
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
-WATCHED = "wf(0).root(0).exit-handler-1"
-
-
-def node(
-    name: str, kind: str, phase: str, message: str = "", children: tuple[str, ...] = ()
-) -> dict[str, Any]:
-    display = name.rpartition(".")[2]
-    return {
-        "id": name, "name": name, "displayName": display, "type": kind, "phase": phase, "message": message,
-        "children": list(children),
-    }  # fmt: skip
-
-
-def workflow(*nodes: dict[str, Any], packed: bool = False) -> dict[str, Any]:
-    named = {each["id"]: each for each in nodes}
-    if not packed:
-        return {"status": {"nodes": named}}
-    text = base64.b64encode(gzip.compress(json.dumps(named).encode())).decode()
-    return {"status": {"compressedNodes": text}}
-
-
-def watched(phase: str) -> list[dict[str, Any]]:
-    return [node(WATCHED, "Retry", phase), node(f"{WATCHED}(0)", "DAG", phase)]
-
-
-HANDLER = node(f"{WATCHED}.onExit(0).notify-failure(0).executor(0)", "Pod", "Failed", "its own")
 
 
 def recorded(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(gzip.decompress((RECORDINGS / name).read_bytes()))
-    return found
+    workflow: dict[str, Any] = json.loads(gzip.decompress((RECORDINGS / name).read_bytes()))
+    return workflow
 
 
 @pytest.mark.parametrize("name", ["workflow-train-notices.json.gz", "workflow-train-cached.json.gz"])
 def test_recorded_runs_have_succeeded_and_fail_with_a_pod(name: str) -> None:
     """In the second one every task but the first was cached: Kubeflow Pipelines called it RUNNING."""
-    told = recorded(name)
-    assert outcome_of(told) == Outcome(True, "")
-    for node in nodes_of(told).values():
-        if node["displayName"] in ("exit-handler-1", "exit-handler-1(0)"):
-            node["phase"] = "Failed"
-        if node["type"] == "Pod" and "resolve-inputs(0).executor" in node["name"]:
-            node.update(phase="Failed", message="Error (exit code 1)")
-    assert outcome_of(told) == Outcome(False, "resolve-inputs: Error (exit code 1)")
+    run = recorded(name)
+    assert outcome_of(run) == Outcome(True, "")
+    for each in nodes_of(run).values():
+        if each["displayName"] in ("exit-handler-1", "exit-handler-1(0)"):
+            each["phase"] = "Failed"
+        if each["type"] == "Pod" and "resolve-inputs(0).executor" in each["name"]:
+            each.update(phase="Failed", message="Error (exit code 1)")
+    assert outcome_of(run) == Outcome(False, "resolve-inputs: Error (exit code 1)")
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -68,7 +42,7 @@ def test_success_is_that_of_the_graph_that_is_watched(packed: bool) -> None:
 
 def test_failed_tasks_are_named_with_what_argo_says_of_their_last_attempt() -> None:
     trained = f"{WATCHED}(0).train(0).train-lstm(0).executor"
-    found = outcome_of(
+    outcome = outcome_of(
         workflow(
             *watched("Failed"),
             node(trained, "Retry", "Failed", children=(f"{trained}(0)", f"{trained}(1)")),
@@ -78,7 +52,7 @@ def test_failed_tasks_are_named_with_what_argo_says_of_their_last_attempt() -> N
             HANDLER,
         )
     )
-    assert found == Outcome(False, "train-lstm: Error (exit code 1); forecast-champion-driver")
+    assert outcome == Outcome(False, "train-lstm: Error (exit code 1); forecast-champion-driver")
 
 
 def test_graph_that_failed_without_a_pod_is_a_failure() -> None:
@@ -90,16 +64,16 @@ def test_graph_that_has_not_ended_has_not_succeeded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "message"),
+    ("content", "message"),
     [
         ({"status": {"offloadNodeStatusVersion": "fnv:1"}}, "Argo's own database"),
         ({"status": {"compressedNodes": "bm90IGd6aXA="}}, "not gzip and base64"),
         ({}, "no node exit-handler-1"),
     ],
 )
-def test_workflow_that_does_not_tell_is_an_error(told: dict[str, Any], message: str) -> None:
+def test_workflow_that_does_not_tell_is_an_error(content: dict[str, Any], message: str) -> None:
     with pytest.raises(ClusterError, match=message):
-        outcome_of(told)
+        outcome_of(content)
 
 
 def test_no_nodes_yet_are_none() -> None:

@@ -22,11 +22,11 @@ def prepare_data(
         as_of: Moment after which rows are not seen; empty for none.
         settings: From resolve_inputs.
         panel: The panel, its cut-offs and origins, and the run's settings, which later tasks read there.
-        data_report: What was repaired or left out.
+        data_report: Repairs, and rows and series that were left out.
     """
     from pathlib import Path
 
     from kubecast.steps.prepare import describe, prepare_data
 
-    made = prepare_data(data, digest, as_of, settings, Path(panel.path))
-    Path(data_report.path).write_text(describe(made))
+    prepared = prepare_data(data, digest, as_of, settings, Path(panel.path))
+    Path(data_report.path).write_text(describe(prepared))

@@ -6,6 +6,7 @@ from components import images
 
 
 @images.component(base_image=images.BASE)
+@images.each_kind("{}_settings")
 def resolve_inputs(
     data: str,
     as_of: str,
@@ -18,13 +19,10 @@ def resolve_inputs(
     season_lengths: str,
     seed: int,
     training_settings: str,
-    arima_settings: str,
-    lstm_settings: str,
-    transformer_settings: str,
-    catboost_settings: str,
     ensemble_settings: str,
     pipeline_settings: str,
     search_settings: str,
+    **models: str,
 ) -> NamedTuple(
     "Resolved",
     [
@@ -46,22 +44,19 @@ def resolve_inputs(
         registry: Path or URL.
         model_name: Empty: from the settings.
         horizon: Steps to forecast.
-        frequency: A pandas offset alias; empty: found in the data.
-        season_lengths: In steps, with commas; empty: from the frequency.
-        seed: Of every random choice.
+        frequency: A pandas offset alias; empty: inferred from the data.
+        season_lengths: Steps, with commas; empty: from the frequency.
+        seed: Seed of every random choice.
         training_settings: JSON of training.yaml.
-        arima_settings: JSON of arima.yaml.
-        lstm_settings: JSON of lstm.yaml.
-        transformer_settings: JSON of transformer.yaml.
-        catboost_settings: JSON of catboost.yaml.
         ensemble_settings: JSON of ensemble.yaml.
         pipeline_settings: JSON of pipeline.yaml.
         search_settings: JSON of the search spaces; where nothing is tuned, {}.
+        models: JSON of the settings file of each kind, as KIND_settings.
 
     Returns:
-        What every later task depends on, and a digest of all that the run is made of but the champion;
-        ``settings`` is the JSON of every section, for prepare_data, which keeps it beside the panel;
-        ``search`` what the tasks that search are told besides.
+        The inputs of later tasks, and a digest of all that the run is made of but the champion; ``settings``
+        is the JSON of every section, for prepare_data, which keeps it beside the panel; ``search`` that of
+        the inputs that tasks that search have besides.
     """
     from kubecast.steps.resolve import resolve_inputs
 
@@ -71,14 +66,11 @@ def resolve_inputs(
         "season_lengths": season_lengths,
         "seed": seed,
         "training_settings": training_settings,
-        "arima_settings": arima_settings,
-        "lstm_settings": lstm_settings,
-        "transformer_settings": transformer_settings,
-        "catboost_settings": catboost_settings,
         "ensemble_settings": ensemble_settings,
         "pipeline_settings": pipeline_settings,
         "search_settings": search_settings,
+        **models,
     }
-    found = resolve_inputs(data, as_of, mode, registry, model_name, parameters, scheduled)
-    fixed = found.digest, found.as_of, found.champion, found.inputs_digest
-    return *fixed, found.settings, found.search
+    resolved = resolve_inputs(data, as_of, mode, registry, model_name, parameters, scheduled)
+    digests = resolved.digest, resolved.as_of, resolved.champion, resolved.inputs_digest
+    return *digests, resolved.settings, resolved.search

@@ -28,7 +28,7 @@ def batch_forecast(
         future: Path or URL of known-future covariates over the horizon; empty for none.
         as_of: ISO date or time after which targets are not seen; empty for none.
         forecasts: ``unique_id``, ``ds``, ``yhat`` and the quantiles.
-        summary: Which version made them.
+        summary: Version that made them, and their extent.
 
     Returns:
         The batch's name below ``destination/NAME``.

@@ -1,4 +1,4 @@
-"""Tells of a run that failed, when it has ended."""
+"""Sends a notice of a run that failed, when it has ended."""
 
 from kfp import dsl
 
@@ -15,8 +15,8 @@ def notify_failure(
     """Send what failed to the webhook, if the run did not succeed; the task succeeds whatever happens.
 
     Args:
-        status: Of the run.
-        run: Its name; empty in a scheduled run.
+        status: Status of the run.
+        run: Name of the run; empty in a scheduled run.
         dashboard: Address of the dashboard; empty: not known.
         style: webhook or slack.
     """

@@ -1,4 +1,4 @@
-"""Tells of a version that was published."""
+"""Sends a notice of a version that was published."""
 
 from kfp import dsl
 
@@ -18,7 +18,7 @@ def notify_success(
     Args:
         evaluation: From evaluate_models.
         version: From register_model.
-        run: The run's name; empty in a scheduled run.
+        run: Name of the run; empty in a scheduled run.
         dashboard: Address of the dashboard; empty: not known.
         style: webhook or slack.
     """

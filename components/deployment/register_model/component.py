@@ -1,4 +1,4 @@
-"""Publishes one version: the ensemble as judged and for production."""
+"""Publishes one version: the ensemble as evaluated and for production."""
 
 from kfp import dsl
 
@@ -6,6 +6,7 @@ from components import images
 
 
 @images.component(base_image=images.BASE)
+@images.each_kind()
 def register_model(
     panel: dsl.Input[dsl.Dataset],
     ensemble: dsl.Input[dsl.Model],
@@ -14,10 +15,7 @@ def register_model(
     model_name: str,
     inputs_digest: str,
     forecast: dsl.Output[dsl.Dataset],
-    arima: dsl.Input[dsl.Model] = None,
-    lstm: dsl.Input[dsl.Model] = None,
-    transformer: dsl.Input[dsl.Model] = None,
-    catboost: dsl.Input[dsl.Model] = None,
+    **models: dsl.Input[dsl.Model],
 ) -> str:
     """Publish always; move the alias champion only when the decision says so.
 
@@ -29,10 +27,8 @@ def register_model(
         model_name: Empty: from the settings.
         inputs_digest: From resolve_inputs.
         forecast: The production forecast, from the end of every series.
-        arima: From final_fit, with the judged model inside; where there is no final fit, from train_arima.
-        lstm: As arima.
-        transformer: As arima.
-        catboost: As arima.
+        models: Models by kind, from final_fit, with the evaluated model inside; where there is no final fit,
+            from the trainers.
 
     Returns:
         ``NAME@VERSION``.
@@ -41,7 +37,6 @@ def register_model(
 
     from kubecast.steps.register import register_model
 
-    models = {"arima": arima, "lstm": lstm, "transformer": transformer, "catboost": catboost}
     members = {kind: Path(model.path) for kind, model in models.items() if model}
     inputs = Path(panel.path), Path(ensemble.path), Path(evaluation.path)
     return register_model(*inputs, members, registry, model_name, inputs_digest, Path(forecast.path))

@@ -1,4 +1,4 @@
-"""Judges every model and the ensemble on the test part; reads tables only."""
+"""Evaluates every model and the ensemble on the test part; reads tables only."""
 
 from kfp import dsl
 
@@ -13,7 +13,7 @@ def evaluate_models(
     evaluation: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
 ) -> None:
-    """Write the leaderboard, the report and the decision whether to promote.
+    """Write the leaderboard, the report and the decision on promotion.
 
     Args:
         panel: From prepare_data.

@@ -1,4 +1,4 @@
-"""Forecasts with the champion as it was judged, so that a new version can be judged against it."""
+"""Forecasts with the champion as it was evaluated, so that a new version can be compared with it."""
 
 from kfp import dsl
 
@@ -22,12 +22,12 @@ def forecast_champion(
         registry: Path or URL.
         model_name: Empty: from the settings.
         inputs_digest: From resolve_inputs; versions of the run itself are not earlier ones.
-        champion: Its forecasts and quantiles, no rows where it is not comparable; why it is not; and what
-            earlier versions scored.
+        champion: Its forecasts and quantiles, no rows where it is not comparable; the reason why it is not;
+            and the scores of earlier versions.
     """
     from pathlib import Path
 
     from kubecast.steps.champion import forecast_champion
 
-    told = version, registry, model_name, inputs_digest
-    forecast_champion(Path(panel.path), *told, Path(champion.path))
+    source = version, registry, model_name, inputs_digest
+    forecast_champion(Path(panel.path), *source, Path(champion.path))

@@ -6,6 +6,7 @@ from components import images
 
 
 @images.component(base_image=images.BASE)
+@images.each_kind()
 def choose_settings(
     panel: dsl.Input[dsl.Dataset],
     found: dsl.Input[dsl.Dataset],
@@ -14,42 +15,30 @@ def choose_settings(
     trials: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
-    arima_settings: str = "",
-    lstm_settings: str = "",
-    transformer_settings: str = "",
-    catboost_settings: str = "",
+    **models: str,
 ) -> str:
     """Keep the best trial's settings if they are better with other seeds too.
 
     Args:
         panel: From prepare_data.
-        found: From tune_katib.
-        kind: arima, lstm, transformer, catboost or ensemble.
+        found: Trials, from tune_katib.
+        kind: Key of ``kubecast.models.KINDS``, or ensemble.
         search: From resolve_inputs.
         trials: CSV of every trial.
         metrics: Errors of the best trial and of the settings file, and the number of trials.
         report: History, importance, parallel coordinates and slices.
-        arima_settings: For the ensemble: JSON of what a search found, {} for the run's; empty: not in it.
-        lstm_settings: As arima_settings.
-        transformer_settings: As arima_settings.
-        catboost_settings: As arima_settings.
+        models: For the ensemble, by kind: JSON of searched settings, {} for the run's; empty: not in it.
 
     Returns:
         JSON of the settings to train with.
     """
     from pathlib import Path
 
-    from kubecast.steps.metrics import log_metrics
+    from kubecast.steps.outputs import log_metrics
     from kubecast.steps.search_request import Request
     from kubecast.steps.tune import choose_settings, outcome_metrics
 
-    members = {
-        "arima": arima_settings,
-        "lstm": lstm_settings,
-        "transformer": transformer_settings,
-        "catboost": catboost_settings,
-    }
-    request = Request.of(kind, Path(panel.path), search, members)
+    request = Request.from_run(kind, Path(panel.path), search, models)
     paths = Path(found.path), Path(trials.path), Path(report.path)
     chosen, outcome = choose_settings(request, *paths)
     log_metrics(metrics, outcome_metrics(outcome))

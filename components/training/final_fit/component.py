@@ -13,14 +13,14 @@ def final_fit(
     model: dsl.Output[dsl.Model],
     report: dsl.Output[dsl.HTML],
 ) -> None:
-    """Repeat a fit as it was judged, with as many updates or trees and the same orders.
+    """Repeat a fit as it was evaluated, with as many updates or trees and the same orders.
 
     Args:
         panel: From prepare_data.
-        fitted: The model as judged.
-        kind: arima, lstm, transformer or catboost.
-        model: The model, and its forecasts from the end of every series; the judged one, where the fit is
-            refused.
+        fitted: The model as evaluated.
+        kind: Key of ``kubecast.models.KINDS``.
+        model: The model, and its forecasts from the end of every series; the evaluated one, where the fit
+            is refused.
         report: Loss curves, importance, resources and forecasts.
     """
     from pathlib import Path

@@ -6,27 +6,22 @@ from components import images
 
 
 @images.component(base_image=images.BASE)
+@images.each_kind()
 def tune_worker(
     panel: dsl.Input[dsl.Dataset],
     kind: str,
     search: str,
     worker: int,
-    arima_settings: str = "",
-    lstm_settings: str = "",
-    transformer_settings: str = "",
-    catboost_settings: str = "",
+    **models: str,
 ) -> str:
     """Try settings inside the training part until the study has enough trials.
 
     Args:
         panel: From prepare_data.
-        kind: arima, lstm, transformer, catboost or ensemble.
+        kind: Key of ``kubecast.models.KINDS``, or ensemble.
         search: From resolve_inputs.
-        worker: Its number, by which KFP tells it from the others.
-        arima_settings: For the ensemble: JSON of what a search found, {} for the run's; empty: not in it.
-        lstm_settings: As arima_settings.
-        transformer_settings: As arima_settings.
-        catboost_settings: As arima_settings.
+        worker: Number of the worker, which sets its task apart from those of the others.
+        models: For the ensemble, by kind: JSON of searched settings, {} for the run's; empty: not in it.
 
     Returns:
         The study's name.
@@ -36,11 +31,5 @@ def tune_worker(
     from kubecast.steps.search_request import Request
     from kubecast.steps.tune import run_worker
 
-    members = {
-        "arima": arima_settings,
-        "lstm": lstm_settings,
-        "transformer": transformer_settings,
-        "catboost": catboost_settings,
-    }
-    request = Request.of(kind, Path(panel.path), search, members)
+    request = Request.from_run(kind, Path(panel.path), search, models)
     return run_worker(request)

@@ -1,4 +1,4 @@
-"""What a cluster lacks for the runs of kubecast, check by check; nothing is changed there.
+"""Checks of what a cluster lacks for the runs of kubecast; nothing is changed there.
 
 A check is a function of a ``Context`` that returns a ``Finding``, or None where there is nothing to say. Each
 stands alone: what one cannot see, or fails on, keeps no other from being made.
@@ -22,7 +22,7 @@ def examine(context: Context) -> Iterator[Line]:
     for name, check in _checks(context).items():
         finding = _made(check, context)
         if finding:
-            yield Line(name, finding.state, finding.found, finding.mend)
+            yield Line(name, finding.state, finding.detail, finding.mend)
 
 
 def _checks(context: Context) -> dict[str, Check]:

@@ -1,4 +1,4 @@
-"""Where the checks look: the settings, Kubeflow Pipelines and the API server of Kubernetes."""
+"""Context of the checks: the settings, Kubeflow Pipelines and the API server of Kubernetes."""
 
 from functools import cached_property
 from typing import Any
@@ -15,7 +15,7 @@ _ROOTS = {"networkpolicies": "/apis/networking.k8s.io/v1"}  # others: the core's
 
 
 class Context:
-    """What every check is given.
+    """Settings and clients that every check is given.
 
     Attributes:
         settings: With the options that say how the cluster is reached on top.
@@ -82,7 +82,7 @@ class Context:
 
     @cached_property
     def answer(self) -> Health | KubecastError:
-        """What Kubeflow Pipelines says of itself, asked once, or why it says nothing."""
+        """The health of Kubeflow Pipelines, requested once, or why it does not answer."""
         try:
             return self.kfp.health()
         except KubecastError as error:
@@ -90,7 +90,7 @@ class Context:
 
     @property
     def health(self) -> Health:
-        """What Kubeflow Pipelines says of itself.
+        """The health of Kubeflow Pipelines.
 
         Raises:
             NotKnown: It is not reached.
@@ -116,10 +116,10 @@ class Context:
         Raises:
             NotKnown: There is no such namespace, or this user may not read it.
         """
-        found = self.get("namespaces", self.namespace, namespace="")
-        if found is None:
+        namespace = self.get("namespaces", self.namespace, namespace="")
+        if namespace is None:
             raise NotKnown(f"there is no namespace {self.namespace}")
-        return dict(found["metadata"].get("labels") or {})
+        return dict(namespace["metadata"].get("labels") or {})
 
     def get(self, resource: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
         """An object, or None where there is none of that name.
@@ -132,13 +132,13 @@ class Context:
         Raises:
             NotKnown: This user may not read it, or the API server does not answer.
         """
-        place, option = self._place(namespace)
+        scope, option = self._scope(namespace)
         try:
-            return self.kubernetes.get(f"{_root(resource)}{place}/{resource}/{name}")
+            return self.kubernetes.get(f"{_root(resource)}{scope}/{resource}/{name}")
         except ClusterNotFound:
             return None
         except ClusterForbidden as error:
-            raise NotKnown(str(error), _ask(f"kubectl{option} get {resource} {name}")) from None
+            raise NotKnown(str(error), _ask_somebody(f"kubectl{option} get {resource} {name}")) from None
 
     def list(self, resource: str, namespace: str | None = None) -> list[dict[str, Any]]:
         """Every object of a kind.
@@ -146,13 +146,13 @@ class Context:
         Raises:
             NotKnown: This user may not list them, or the API server does not answer.
         """
-        place, option = self._place(namespace)
+        scope, option = self._scope(namespace)
         try:
-            return self.kubernetes.list(f"{_root(resource)}{place}/{resource}")
+            return self.kubernetes.list(f"{_root(resource)}{scope}/{resource}")
         except ClusterForbidden as error:
-            raise NotKnown(str(error), _ask(f"kubectl{option} get {resource}")) from None
+            raise NotKnown(str(error), _ask_somebody(f"kubectl{option} get {resource}")) from None
 
-    def _place(self, namespace: str | None) -> tuple[str, str]:
+    def _scope(self, namespace: str | None) -> tuple[str, str]:
         name = self.namespace if namespace is None else namespace
         return (f"/namespaces/{name}", f" --namespace {name}") if name else ("", "")
 
@@ -161,5 +161,5 @@ def _root(resource: str) -> str:
     return _ROOTS.get(resource, "/api/v1")
 
 
-def _ask(command: str) -> str:
+def _ask_somebody(command: str) -> str:
     return f"ask somebody who may: {command}"

@@ -1,4 +1,4 @@
-"""Checks of what a search by Katib needs, where the settings ask for one, and of what was left behind."""
+"""Checks of Katib: what a search needs, where the settings call for one, and what was left behind."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ GROUP = "kubeflow.org"
 INJECTION = "katib.kubeflow.org/metrics-collector-injection"
 CONFIG = "katib-config"
 ALGORITHM = "tpe"
-"""Of the searches that kubecast asks Katib for."""
+"""Algorithm of kubecast's searches."""
 
 RIGHTS = (
     ("create", "experiments", GROUP, ""),
@@ -31,7 +31,7 @@ RIGHTS = (
     ("list", "events", "", ""),
     ("patch", "configmaps", "", CONFIG_MAP),
 )
-"""What a search by Katib does: verb, resource, group, and the name where it is always the same."""
+"""Rights that a search by Katib uses: verb, resource, group, and the name where it is always the same."""
 
 ROLE = "kubecast-katib"
 
@@ -42,7 +42,7 @@ def uses_katib(context: Context) -> bool:
 
 
 def check_experiments(context: Context) -> Finding:
-    """Katib is installed."""
+    """Check that Katib is installed."""
     if not _is_installed(context):
         return missing(
             f"the API {GROUP}/v1beta1 has no experiments: Katib is not installed",
@@ -52,7 +52,7 @@ def check_experiments(context: Context) -> Finding:
 
 
 def check_collector(context: Context) -> Finding:
-    """Katib adds its collector to the trials of the namespace."""
+    """Check that Katib adds its collector to the trials of the namespace."""
     if context.namespace_labels.get(INJECTION) == "enabled":
         return ok(f"{context.namespace} has {INJECTION}=enabled")
     return missing(
@@ -62,7 +62,7 @@ def check_collector(context: Context) -> Finding:
 
 
 def check_security(context: Context) -> Finding:
-    """What Katib adds to a search is admitted where ``restricted`` is enforced."""
+    """Check that Pod Security admits the containers that Katib adds, where it enforces ``restricted``."""
     if level_of(context) != "restricted":
         return ok("the namespace does not enforce restricted")
     if context.settings.cluster.katib.early_stopping == "median":
@@ -70,10 +70,10 @@ def check_security(context: Context) -> Finding:
             "the namespace enforces restricted, which refuses Katib's early stopping: no trial would begin",
             "set cluster.katib.early_stopping: none",
         )
-    found = context.get("configmaps", CONFIG, namespace=KFP_NAMESPACE)
-    if found is None:
+    config_map = context.get("configmaps", CONFIG, namespace=KFP_NAMESPACE)
+    if config_map is None:
         return not_known(f"there is no ConfigMap {CONFIG} in {KFP_NAMESPACE}: Katib is elsewhere")
-    config = yaml.safe_load(found.get("data", {}).get("katib-config.yaml", "")) or {}
+    config = yaml.safe_load(config_map.get("data", {}).get("katib-config.yaml", "")) or {}
     edit = f"kubectl --namespace {KFP_NAMESPACE} edit configmap {CONFIG}, as install-on-a-cluster says"
     if not config.get("init", {}).get("controller", {}).get("injectSecurityContext"):
         return missing(f"{CONFIG} lacks init.controller.injectSecurityContext: true", edit)
@@ -83,7 +83,7 @@ def check_security(context: Context) -> Finding:
 
 
 def check_trial_account(context: Context) -> Finding:
-    """The account of the trials' pods is there."""
+    """Check that the account of the trials' pods is there."""
     name = context.settings.cluster.katib.service_account
     if context.get("serviceaccounts", name) is None:
         return missing(f"there is no service account {name} in {context.namespace}", APPLY)
@@ -91,26 +91,28 @@ def check_trial_account(context: Context) -> Finding:
 
 
 def check_heartbeats(context: Context) -> Finding:
-    """Trials can see whether somebody still waits for their search."""
+    """Check that trials can see whether somebody still waits for their search."""
     if context.get("configmaps", CONFIG_MAP) is None:
-        found = f"there is no ConfigMap {CONFIG_MAP}: trials would go on where nobody waits for them any more"
-        return missing(found, APPLY)
+        detail = (
+            f"there is no ConfigMap {CONFIG_MAP}: trials would go on where nobody waits for them any more"
+        )
+        return missing(detail, APPLY)
     return ok(f"{CONFIG_MAP} is there")
 
 
 def check_orphans(context: Context) -> Finding | None:
-    """No search goes on that nobody waits for, of whatever settings; None where there is no Katib."""
+    """Check that no search goes on that nobody waits for; None where there is no Katib."""
     if not _is_installed(context):
         return None
     left = orphans(context.kubernetes, context.namespace)
     if not left:
         return ok("none")
-    told = ", ".join(f"{orphan.name} ({orphan.reason})" for orphan in left)
-    return missing(f"nobody waits for {told}", "; ".join(orphan.command for orphan in left))
+    names = ", ".join(f"{orphan.name} ({orphan.reason})" for orphan in left)
+    return missing(f"nobody waits for {names}", "; ".join(orphan.command for orphan in left))
 
 
 def check_rights(context: Context) -> Finding:
-    """The account of the runs may start experiments and read their trials."""
+    """Check that the account of the runs may start experiments and read their trials."""
     account = context.account
     user = f"system:serviceaccount:{context.namespace}:{account}"
     ask = f"kubectl --namespace {context.namespace} auth can-i create experiments.{GROUP} --as={user}"
@@ -136,7 +138,7 @@ def _is_installed(context: Context) -> bool:
 
 
 def _binding(context: Context) -> str:
-    """What gives the account of the runs the rights of the manifests' Role."""
+    """The setting or command that gives the account of the runs the rights of the manifests' Role."""
     if context.account == PIPELINE_ACCOUNT:
         return APPLY
     return (
@@ -147,6 +149,6 @@ def _binding(context: Context) -> str:
 
 
 def _algorithm(config: dict[str, Any]) -> dict[str, Any]:
-    """How Katib runs the search algorithm that kubecast asks for."""
+    """Katib's configuration of the search algorithm that kubecast uses."""
     suggestions = config.get("runtime", {}).get("suggestions") or []
     return next((each for each in suggestions if each["algorithmName"] == ALGORITHM), {})

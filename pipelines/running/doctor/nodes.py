@@ -1,8 +1,8 @@
-"""Checks of nodes for the tasks that ask for a GPU, and of the rights that ``kubecast status`` uses."""
+"""Checks of nodes for the tasks that request a GPU, and of the rights that ``kubecast status`` uses."""
 
 from pipelines.running.doctor.context import Context
 from pipelines.running.doctor.findings import Finding, missing, not_known, ok
-from pipelines.running.gpu import fitting, gpu_requests, why_no_node_fits
+from pipelines.running.gpu_nodes import fitting, gpu_requests, why_no_node_fits
 
 RIGHTS = (
     ("list", "workflows", "argoproj.io"),
@@ -10,11 +10,11 @@ RIGHTS = (
     ("get", "pods/log", ""),
     ("list", "events", ""),
 )
-"""What ``kubecast status`` does: verb, resource and group."""
+"""Rights that ``kubecast status`` uses: verb, resource and group."""
 
 
 def check_nodes(context: Context) -> Finding:
-    """A node has the labels and the accelerators that each trainer asks for."""
+    """Check that a node has the labels and the accelerators that each trainer requests."""
     requests = gpu_requests(context.settings)
     if not requests:
         return ok("no task asks for a GPU")
@@ -25,14 +25,14 @@ def check_nodes(context: Context) -> Finding:
             f"no node has {requests[0]} now; an autoscaler is to make one (cluster.gpu_scale_from_zero)"
         )
     if problems:
-        found, _, mend = problems[0].partition("; ")
-        return missing(found, mend)
+        detail, _, mend = problems[0].partition("; ")
+        return missing(detail, mend)
     shown = {str(request): len(fitting(request, nodes)) for request in requests}
     return ok(", ".join(f"{count} node{'s' * (count > 1)} with {what}" for what, count in shown.items()))
 
 
 def check_rights(context: Context) -> Finding:
-    """This user may read why a run fails or waits."""
+    """Check that this user may read why a run fails or waits."""
     lacking = [
         f"{verb} {resource}"
         for verb, resource, group in RIGHTS
@@ -40,7 +40,7 @@ def check_rights(context: Context) -> Finding:
     ]
     if lacking:
         return missing(
-            f"you may not {', '.join(lacking)} in {context.namespace}: status would tell less of a failure",
+            f"you may not {', '.join(lacking)} in {context.namespace}: status would say less of a failure",
             f"kubectl --namespace {context.namespace} create rolebinding kubecast-viewers"
             " --role=kubecast-viewer --user=NAME",
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from kubecast.config.cluster import ClusterSettings
+from kubecast.settings.cluster import ClusterSettings
 from pipelines.running.defaults import APPLY, LEVEL, PIPELINE_ACCOUNT
 from pipelines.running.doctor.context import Context
 from pipelines.running.doctor.findings import Finding, NotKnown, missing, not_known, ok
@@ -21,21 +21,21 @@ _DEFAULT_ROOT = "minio://mlpipeline/v2/artifacts"
 
 
 def check_kubernetes(context: Context) -> Finding:
-    """Its API server answers."""
+    """Check that the API server of Kubernetes answers."""
     if context.kubernetes_error:
         return not_known(context.kubernetes_error, "kubectl cluster-info")
     return ok(f"answers at {context.kubernetes.host}")
 
 
 def check_namespace(context: Context) -> Finding:
-    """It is there."""
+    """Check that the namespace is there."""
     if context.get("namespaces", context.namespace, namespace="") is None:
         return missing(f"there is no namespace {context.namespace}", APPLY)
     return ok(context.namespace)
 
 
 def check_account(context: Context) -> Finding:
-    """The account of the runs' pods is there."""
+    """Check that the service account of the runs' pods is there."""
     named, name = context.settings.cluster.connection.service_account, context.account
     if context.get("serviceaccounts", name) is not None:
         return ok(name if named else f"{name}, the default of Kubeflow Pipelines")
@@ -50,7 +50,7 @@ def check_account(context: Context) -> Finding:
 
 
 def check_images(context: Context) -> Finding:
-    """The settings name every image of a training run."""
+    """Check that the settings name every image of a training run."""
     with TemporaryDirectory() as folder:
         compiled = compile_mode(context.settings, "train", Path(folder))
     images = images_of(compiled)
@@ -67,13 +67,13 @@ def secrets_of(cluster: ClusterSettings) -> dict[str, list[str]]:
     keys: dict[str, list[str]] = {name: [] for name in cluster.image_pull_secrets}
     for secret in (*cluster.secrets, *cluster.tuning.secrets):
         keys.setdefault(secret.secret, []).extend(secret.variables.values())
-    if cluster.notices:
-        keys.setdefault(cluster.notices.secret, []).append(cluster.notices.key)
+    if cluster.notifications:
+        keys.setdefault(cluster.notifications.secret, []).append(cluster.notifications.key)
     return {name: sorted(set(needed)) for name, needed in keys.items()}
 
 
 def check_secret(context: Context, name: str, keys: list[str]) -> Finding:
-    """It is there, with the keys that tasks take from it; their values are looked at by nobody."""
+    """Check that a Secret has the keys that tasks take from it; nobody looks at their values."""
     secret = context.get("secrets", name)
     files = " ".join(f"--from-file={key}" for key in keys)
     generic = f"kubectl --namespace {context.namespace} create secret generic {name} {files}"
@@ -91,16 +91,16 @@ def check_secret(context: Context, name: str, keys: list[str]) -> Finding:
 
 
 def check_launcher(context: Context) -> Finding:
-    """The settings of KFP's launcher, and the Secrets that they name, are there."""
-    found = context.get("configmaps", "kfp-launcher")
-    if found is None:
+    """Check that the settings of KFP's launcher, and the Secrets that they name, are there."""
+    config_map = context.get("configmaps", "kfp-launcher")
+    if config_map is None:
         if context.get("secrets", KFP_SECRET) is not None:
             return ok(f"there is none: artifacts go to {_DEFAULT_ROOT}, with the keys in {KFP_SECRET}")
         return missing(
             f"there is no ConfigMap kfp-launcher and no Secret {KFP_SECRET}: no store for artifacts",
             APPLY,
         )
-    data: Mapping[str, str] = found.get("data") or {}
+    data: Mapping[str, str] = config_map.get("data") or {}
     root = data.get("defaultPipelineRoot") or _DEFAULT_ROOT
     absent = [name for name in _secret_names(_yaml(data.get("providers"))) if not _exists(context, name)]
     if absent:
@@ -113,11 +113,11 @@ def check_launcher(context: Context) -> Finding:
 
 
 def check_repositories(context: Context) -> Finding:
-    """Argo finds what it archives logs with; without it no pod starts."""
-    found = context.get("configmaps", "artifact-repositories")
-    if found is not None:
-        key = (found["metadata"].get("annotations") or {}).get(DEFAULT_REPOSITORY, "")
-        if key not in (found.get("data") or {}):
+    """Check that Argo has the credentials for archiving logs, without which no pod starts."""
+    config_map = context.get("configmaps", "artifact-repositories")
+    if config_map is not None:
+        key = (config_map["metadata"].get("annotations") or {}).get(DEFAULT_REPOSITORY, "")
+        if key not in (config_map.get("data") or {}):
             return missing(
                 f"the ConfigMap artifact-repositories has no key {key!r}, its {DEFAULT_REPOSITORY}",
                 APPLY,
@@ -138,7 +138,7 @@ def level_of(context: Context) -> str:
 
 
 def check_pod_security(context: Context) -> Finding:
-    """The level that the namespace enforces; pods of a run are admitted by each."""
+    """Report the level of Pod Security that is enforced; each admits the pods of a run."""
     level = level_of(context)
     return ok(f"{level} is enforced, which every pod of a run meets" if level else "no level is enforced")
 

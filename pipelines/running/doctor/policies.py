@@ -1,4 +1,4 @@
-"""Whether the network policies of the namespace let a run's pods reach what every run needs."""
+"""Check of network policies: whether they let a run's pods reach what every run needs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ _NEEDED = {
 
 
 def check_policies(context: Context) -> Finding:
-    """Some policy opens each port; where it leads to is not looked at."""
+    """Check that some policy opens each port; where it leads to is not looked at."""
     policies = [policy for policy in context.list("networkpolicies") if _holds(policy)]
     if not policies:
         return ok("no policy cuts a run's pods off")
@@ -28,9 +28,9 @@ def check_policies(context: Context) -> Finding:
         if not any(_opens(rule, port) for rule in rules for port in ports)
     }
     if closed:
-        told = ", ".join(f"{name} (port {' or '.join(map(str, ports))})" for name, ports in closed.items())
+        names = ", ".join(f"{name} (port {' or '.join(map(str, ports))})" for name, ports in closed.items())
         return missing(
-            f"{policies[0]['metadata']['name']} cuts a run's pods off, and no policy opens {told}",
+            f"{policies[0]['metadata']['name']} cuts a run's pods off, and no policy opens {names}",
             f"kubectl --namespace {context.namespace} apply --filename manifests/base/network-policies.yaml",
         )
     return ok(f"{len(policies)} hold for a run's pods, and open {', '.join(_NEEDED)}")

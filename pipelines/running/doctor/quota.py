@@ -1,15 +1,15 @@
-"""Whether the namespace has room for each task, and for those that run side by side."""
+"""Check of quotas: whether the namespace has room for each task, and for tasks that run side by side."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, get_args
+from typing import Any
 
 from kubernetes.utils.quantity import parse_quantity
 
 from kubecast.config.cluster import TaskSettings
+from kubecast.models import KINDS
 from kubecast.settings.loading import AllSettings
-from kubecast.settings.pipeline import ModelKind
 from pipelines.running.doctor.context import Context
 from pipelines.running.doctor.findings import Finding, missing, not_known, ok
 
@@ -19,12 +19,12 @@ _UNITS = ((1024**4, "Ti"), (1024**3, "Gi"), (1024**2, "Mi"))
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What the pipeline asks for, by resource.
+class _Resources:
+    """Resources that the pipeline requests, by name.
 
     Attributes:
         largest: Of one task, with the task's name.
-        together: Of all that run at one time, where they ask for the most.
+        together: Of all that run at one time, where they request the most.
     """
 
     largest: dict[str, tuple[Decimal, str]]
@@ -32,32 +32,32 @@ class _Asked:
 
 
 def check_quota(context: Context) -> Finding:
-    """No task is larger than what a quota allows; where all that run at one time are, they take turns."""
+    """Check that no task is larger than a quota; where all that run at one time are, they take turns."""
     quotas = [each for each in context.list("resourcequotas") if not _scoped(each)]
     if not quotas:
         return ok("no quota")
     sizes = _default_sizes(context.list("limitranges"))
-    asked = _asked(context.settings, sizes)
+    resources = _requested(context.settings, sizes)
     for quota in quotas:
-        if found := _unsized(quota, sizes, context.namespace):
-            return found
+        if finding := _unsized(quota, sizes, context.namespace):
+            return finding
     for check in (_too_large, _in_turns, _in_use):
         for quota in quotas:
-            if found := check(quota, asked, context.namespace):
-                return found
-    requests = {name: size for name, size in asked.together.items() if name.startswith("requests.")}
-    told = ", ".join(f"{_show(size)} of {name}" for name, size in requests.items())
-    return ok(f"tasks that run side by side ask for {told}, which is free")
+            if finding := check(quota, resources, context.namespace):
+                return finding
+    requests = {name: size for name, size in resources.together.items() if name.startswith("requests.")}
+    total = ", ".join(f"{_show(size)} of {name}" for name, size in requests.items())
+    return ok(f"tasks that run side by side ask for {total}, which is free")
 
 
 def parallel_tasks(settings: AllSettings) -> list[list[TaskSettings]]:
-    """What runs at one time, at each moment at which the pipeline may ask for the most.
+    """Tasks that run at one time, at each moment at which the pipeline may request the most.
 
     A model that is tuned is searched, then trained, beside the others; the ensemble is searched once all
     models are, beside their trainers.
     """
     tuned, models = settings.pipeline.tuned, settings.pipeline.models
-    trainers = [settings.cluster.of(f"train_{kind}") for kind in models]
+    trainers = [settings.cluster.task(f"train_{kind}") for kind in models]
     searching = [
         task
         for kind, trainer in zip(models, trainers, strict=True)
@@ -68,26 +68,26 @@ def parallel_tasks(settings: AllSettings) -> list[list[TaskSettings]]:
     return [searching]
 
 
-def every_task(settings: AllSettings) -> dict[str, TaskSettings]:
+def all_tasks(settings: AllSettings) -> dict[str, TaskSettings]:
     """Each task that a pipeline of these settings may have, by its name in ``cluster.tasks``."""
     cluster, pipeline = settings.cluster, settings.pipeline
-    absent = {f"train_{kind}" for kind in get_args(ModelKind) if kind not in pipeline.models}
+    absent = {f"train_{kind}" for kind in KINDS if kind not in pipeline.models}
     absent |= {"tune_katib"} if pipeline.tuning.tuner != "katib" else set()
     absent |= {"tune_ensemble"} if "ensemble" not in pipeline.tuned else set()
-    absent |= {"notify_success", "notify_failure"} if not cluster.notices else set()
-    return {name: cluster.of(name) for name in type(cluster.tasks).model_fields if name not in absent}
+    absent |= {"notify_success", "notify_failure"} if not cluster.notifications else set()
+    return {name: cluster.task(name) for name in type(cluster.tasks).model_fields if name not in absent}
 
 
 def _search(settings: AllSettings, trainer: str) -> list[TaskSettings]:
     """The workers of a search, each as large as the trainer, and what waits for Katib's."""
     tuning = settings.pipeline.tuning
-    waiting = [settings.cluster.of("tune_katib")] if tuning.tuner == "katib" else []
-    return [settings.cluster.of(trainer)] * tuning.workers + waiting
+    waiting = [settings.cluster.task("tune_katib")] if tuning.tuner == "katib" else []
+    return [settings.cluster.task(trainer)] * tuning.workers + waiting
 
 
-def _asked(settings: AllSettings, sizes: Mapping[str, Decimal]) -> _Asked:
+def _requested(settings: AllSettings, sizes: Mapping[str, Decimal]) -> _Resources:
     largest: dict[str, tuple[Decimal, str]] = {}
-    for name, task in every_task(settings).items():
+    for name, task in all_tasks(settings).items():
         for resource, size in _sum([task], sizes).items():
             if size > largest.get(resource, (Decimal(0), ""))[0]:
                 largest[resource] = size, name
@@ -95,11 +95,11 @@ def _asked(settings: AllSettings, sizes: Mapping[str, Decimal]) -> _Asked:
     for tasks in parallel_tasks(settings):
         for resource, size in _sum(tasks, sizes).items():
             together[resource] = max(together.get(resource, Decimal(0)), size)
-    return _Asked(largest, together)
+    return _Resources(largest, together)
 
 
 def _unsized(quota: Mapping[str, Any], sizes: Mapping[str, Decimal], namespace: str) -> Finding | None:
-    """A quota refuses containers that declare nothing, and some of Kubeflow Pipelines and Argo do not."""
+    """Find resources of a quota that no LimitRange sizes: containers that declare none are refused."""
     unsized = [name for name in _SIZED if name in _hard(quota) and name not in sizes]
     if not unsized:
         return None
@@ -110,10 +110,10 @@ def _unsized(quota: Mapping[str, Any], sizes: Mapping[str, Decimal], namespace: 
     )
 
 
-def _too_large(quota: Mapping[str, Any], asked: _Asked, namespace: str) -> Finding | None:
-    """What is over a quota is no failure: Argo asks again until there is room, here for ever."""
+def _too_large(quota: Mapping[str, Any], resources: _Resources, namespace: str) -> Finding | None:
+    """Find a task that is over the quota: Argo would try again for ever."""
     for resource, limit in _hard(quota).items():
-        size, name = asked.largest.get(resource, (Decimal(0), ""))
+        size, name = resources.largest.get(resource, (Decimal(0), ""))
         if size > limit:
             return missing(
                 f"{name} asks for {_show(size)} of {resource}, quota {_name(quota)} allows {_show(limit)}: it"
@@ -124,9 +124,9 @@ def _too_large(quota: Mapping[str, Any], asked: _Asked, namespace: str) -> Findi
     return None
 
 
-def _in_turns(quota: Mapping[str, Any], asked: _Asked, namespace: str) -> Finding | None:
+def _in_turns(quota: Mapping[str, Any], resources: _Resources, namespace: str) -> Finding | None:
     for resource, limit in _hard(quota).items():
-        size = asked.together.get(resource, Decimal(0))
+        size = resources.together.get(resource, Decimal(0))
         if size > limit:
             return ok(
                 f"tasks that run side by side ask for {_show(size)} of {resource}, quota {_name(quota)} in"
@@ -135,10 +135,10 @@ def _in_turns(quota: Mapping[str, Any], asked: _Asked, namespace: str) -> Findin
     return None
 
 
-def _in_use(quota: Mapping[str, Any], asked: _Asked, namespace: str) -> Finding | None:
+def _in_use(quota: Mapping[str, Any], resources: _Resources, namespace: str) -> Finding | None:
     used = _quantities(quota.get("status", {}).get("used"))
     for resource, limit in _hard(quota).items():
-        needed, free = asked.together.get(resource, Decimal(0)), limit - used.get(resource, Decimal(0))
+        needed, free = resources.together.get(resource, Decimal(0)), limit - used.get(resource, Decimal(0))
         if needed > free:
             return not_known(
                 f"tasks that run side by side ask for {_show(needed)} of {resource}; {_show(free)} of quota"
@@ -149,7 +149,7 @@ def _in_use(quota: Mapping[str, Any], asked: _Asked, namespace: str) -> Finding 
 
 
 def _sum(tasks: Iterable[TaskSettings], sizes: Mapping[str, Decimal]) -> dict[str, Decimal]:
-    """What a quota would count, Argo's container beside each task included."""
+    """The resources that a quota would count, Argo's container beside each task included."""
     total: dict[str, Decimal] = {}
     for task in tasks:
         for name, size in (*_sizes(task).items(), *sizes.items()):
@@ -171,7 +171,7 @@ def _sizes(task: TaskSettings) -> dict[str, Decimal]:
 
 
 def _default_sizes(ranges: Iterable[Mapping[str, Any]]) -> dict[str, Decimal]:
-    """What a container that declares nothing is given."""
+    """The resources that a container gets by default."""
     sizes: dict[str, Decimal] = {}
     limits = (
         limit for each in ranges for limit in each["spec"]["limits"] if limit.get("type") == "Container"
@@ -185,7 +185,7 @@ def _default_sizes(ranges: Iterable[Mapping[str, Any]]) -> dict[str, Decimal]:
 
 
 def _scoped(quota: Mapping[str, Any]) -> bool:
-    """Whether it counts some pods alone, such as those of a priority class."""
+    """Whether a quota counts some pods alone, such as those of a priority class."""
     spec = quota.get("spec", {})
     return bool(spec.get("scopes") or spec.get("scopeSelector"))
 

@@ -14,7 +14,7 @@ _FORWARD = f"kubectl port-forward --namespace {KFP_NAMESPACE} service/ml-pipelin
 
 
 def check_api(context: Context) -> Finding:
-    """It answers."""
+    """Check that Kubeflow Pipelines answers."""
     answer = context.answer
     if isinstance(answer, KubecastError):
         return missing(str(answer), _way_in(context, answer))
@@ -38,12 +38,12 @@ def _way_in(context: Context, error: KubecastError) -> str:
 
 
 def check_version(context: Context) -> Finding:
-    """It is new enough."""
-    found = re.match(r"v?(\d+)\.(\d+)", context.health.version)
-    if not found:
+    """Check that Kubeflow Pipelines is new enough."""
+    version = re.match(r"v?(\d+)\.(\d+)", context.health.version)
+    if not version:
         return not_known(f"it names no version (found {context.health.version or 'nothing'!r})")
     needed = ".".join(map(str, NEEDED))
-    if (int(found[1]), int(found[2])) < NEEDED:
+    if (int(version[1]), int(version[2])) < NEEDED:
         return missing(
             f"{context.health.version}, needed: {needed} or later", f"install Kubeflow Pipelines {needed}"
         )
@@ -51,7 +51,7 @@ def check_version(context: Context) -> Finding:
 
 
 def check_users(context: Context) -> Finding:
-    """A namespace is set where it has several users, and only there."""
+    """Check that a namespace is set where Kubeflow Pipelines has several users, and only there."""
     namespace = context.settings.cluster.connection.namespace
     if context.health.multi_user is None:
         return not_known("Kubeflow Pipelines does not say whether it has several users")
@@ -71,7 +71,7 @@ def check_users(context: Context) -> Finding:
 
 
 def check_user(context: Context) -> Finding:
-    """It lets this user read the experiments of the namespace, which every command does first."""
+    """Check that this user may read the experiments of the namespace, which every command does first."""
     if isinstance(context.answer, ClusterUnreachable | ConfigError):
         return not_known("Kubeflow Pipelines is not reached")
     try:

@@ -1,4 +1,4 @@
-"""A check of the object store: one object is put at the registry's URL, read and deleted."""
+"""Check of the object store: one object is put at the registry's URL, read and deleted."""
 
 import os
 import re
@@ -17,29 +17,31 @@ from kubecast.errors import (
     StoreUnreachable,
 )
 from kubecast.retrying import Budget, spending
-from kubecast.storage.bucket import SCHEMES, Deadlines, ObjectStore
+from kubecast.storage.bucket import Deadlines, ObjectStore
+from kubecast.storage.locations import scheme_of
+from kubecast.storage.providers import PROVIDERS
 from pipelines.running.doctor.context import Context
 from pipelines.running.doctor.findings import Finding, missing, not_known, ok
 
 CONTENT = b"kubecast doctor"
 
 _WAIT = timedelta(seconds=5)
-_DEADLINES = Deadlines(connect=_WAIT, answer=_WAIT, repeat=_WAIT, tries=1)
+_DEADLINES = Deadlines(connect_timeout=_WAIT, read_timeout=_WAIT, retry_timeout=_WAIT, max_retries=1)
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "KUBECAST_MINIO_ENDPOINT")
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _SERVICE = re.compile(r"(?P<name>[a-z0-9-]+)(\.(?P<namespace>[a-z0-9-]+)(\.svc(\.cluster\.local)?)?)?")
 
 
 def check_store(context: Context) -> Finding:
-    """The registry's bucket takes, returns and deletes an object."""
+    """Check that the registry's bucket takes, returns and deletes an object."""
     url = context.settings.training.model_registry.path
-    scheme = url.partition("://")[0]
-    if scheme not in SCHEMES:
+    scheme = scheme_of(url)
+    if scheme not in PROVIDERS:
         return missing(
             f"training.model_registry.path {url} is a folder of the pod, which is gone with it",
             "set training.model_registry.path: s3://BUCKET/registry",
         )
-    # Who waits in front of a terminal is told at once.
+    # Somebody waits in front of a terminal: no second try.
     with _environment(context.settings.cluster.environment), spending(Budget(0.0)):
         try:
             store = ObjectStore(url, _DEADLINES)
@@ -60,7 +62,7 @@ def _put_and_delete(store: ObjectStore) -> None:
         if store.read(path)[0] != CONTENT:
             raise RegistryError(f"{store.url}/{path}: holds other bytes than were put there")
     except RegistryError:
-        with suppress(RegistryError):  # the first one tells more
+        with suppress(RegistryError):  # the first one says more
             store.remove(path)
         raise
     store.remove(path)
@@ -70,8 +72,8 @@ def _unused(context: Context, scheme: str, error: RegistryError) -> Finding:
     """A store that cannot be used from here: a pod has other keys and another network."""
     in_pod = "KUBERNETES_SERVICE_HOST" in os.environ
     if scheme in ("s3", "minio") and not in_pod and not os.environ.get(_KEYS[0]):
-        found = "no keys of the store are in this environment; pods have their own"
-        return not_known(found, _exports(context))
+        detail = "no keys of the store are in this environment; pods have their own"
+        return not_known(detail, _exports(context))
     if isinstance(error, StoreForbidden):
         return missing(str(error), "the keys need the rights to put, get, list and delete in the bucket")
     if in_pod:
@@ -94,8 +96,8 @@ def _exports(context: Context) -> str:
 
 def _forward(context: Context, scheme: str, error: str) -> str:
     """The port-forward to a service of the cluster that the error names."""
-    found = re.search(r"https?://[^\s/]+", error)
-    address = urlsplit(found[0]) if found else None
+    url = re.search(r"https?://[^\s/]+", error)
+    address = urlsplit(url[0]) if url else None
     service = _SERVICE.fullmatch(address.hostname or "") if address else None
     if not address or not service or service["name"] == "localhost":
         return ""

@@ -1,1 +1,1 @@
-"""The command, one module for each group of commands."""
+"""The ``kubecast`` command, one module for each group of commands; ``app`` puts them together."""

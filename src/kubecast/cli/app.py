@@ -1,377 +1,59 @@
-"""The ``kubecast`` command.
+"""The ``kubecast`` command, put together from its groups, and how it ends.
 
 Nothing heavy is imported before a command needs it, so that ``--help`` is quick.
 """
 
-import json
 import logging
 import sys
 import traceback
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from kubecast import logs
-from kubecast.cli import cluster, doctor, models
-from kubecast.cli.cluster import ConfigDir, Overrides
-from kubecast.cli.console import Json, print_json, print_table
-from kubecast.cli.models import RegistryUrl
-from kubecast.config.schedules import Mode
-from kubecast.errors import ConfigError, KubecastError
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from kubecast.settings.loading import AllSettings
+from kubecast.cli import cluster, config, doctor, models, runs, schedules
+from kubecast.errors import KubecastError
 
 app = typer.Typer(
-    help="Train, stack, judge and publish time-series forecasting models.",
+    help="Train, stack, evaluate and publish time-series forecasting models.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(runs.app)
 app.add_typer(models.app, name="models")
+app.add_typer(config.app, name="config")
 app.add_typer(cluster.app)
+app.add_typer(schedules.app, name="schedule")
 app.add_typer(doctor.app)
-
-_state = {"verbose": False}
-
-Data = Annotated[str, typer.Option(help="CSV or Parquet file, or its URL: unique_id, ds, y and covariates.")]
-Horizon = Annotated[int | None, typer.Option(help="Steps to forecast; default: training.horizon.")]
-Frequency = Annotated[str, typer.Option("--freq", help="A pandas offset alias, e.g. h, 30min, D, MS.")]
-Seasons = Annotated[
-    str, typer.Option("--season-length", help="In steps, with commas, the first is MASE's m.")
-]
-Model = Annotated[
-    str, typer.Option("--model", help="NAME, NAME@ALIAS or NAME@VERSION; NAME is its champion.")
-]
-AsOf = Annotated[str, typer.Option("--as-of", help="ISO date or time, UTC; later targets are not seen.")]
 
 
 @app.callback()
 def _options(
+    context: typer.Context,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the trace of an error.")] = False,
 ) -> None:
-    _state["verbose"] = verbose
+    context.ensure_object(dict)["verbose"] = verbose
 
 
 def main() -> None:
     """Run the command; an error is one line on standard error."""
+    options: dict[str, bool] = {}  # filled by the callback, before the command runs
     try:
         logging.basicConfig(handlers=[logs.configure()])  # other libraries' warnings too
-        sys.exit(app(standalone_mode=False))
+        sys.exit(app(standalone_mode=False, obj=options))
     except KubecastError as error:
-        _fail(str(error), error.exit_status)
+        _fail(str(error), error.exit_status, **options)
     except typer.TyperException as error:  # a wrong option or command
-        _fail(error.format_message(), error.exit_code)
+        _fail(error.format_message(), error.exit_code, **options)
     except OSError as error:
-        _fail(": ".join(str(part) for part in (error.filename, error.strerror) if part), 1)
+        _fail(": ".join(str(part) for part in (error.filename, error.strerror) if part), 1, **options)
 
 
-def _fail(message: str, status: int) -> NoReturn:
-    if _state["verbose"]:
+def _fail(message: str, status: int, verbose: bool = False) -> NoReturn:
+    if verbose:
         print(logs.masked(traceback.format_exc()), end="", file=sys.stderr)
     if message:  # none where a command without arguments has shown its help
         print(f"error: {' '.join(logs.masked(message).split())}", file=sys.stderr)
     sys.exit(status)
-
-
-@app.command()
-def run(
-    data: Data,
-    output: Annotated[Path, typer.Option(help="Folder for the leaderboard, the report and the forecasts.")],
-    config: ConfigDir = None,
-    horizon: Horizon = None,
-    frequency: Frequency = "",
-    season_lengths: Seasons = "",
-    registry: RegistryUrl = "",
-    models: Annotated[
-        str, typer.Option(help="With commas, e.g. arima,catboost; default: pipeline.models.")
-    ] = "",
-    overrides: Overrides = None,
-    as_of: AsOf = "",
-    mode: Annotated[
-        Literal["train", "tune", "retrain"],
-        typer.Option(help="tune: after a search; retrain: each model with the champion's settings."),
-    ] = "train",
-    cache: Annotated[
-        bool, typer.Option(help="Reuse the outputs of tasks whose inputs are unchanged.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Run the whole pipeline on this machine and publish a version.
-
-    Writes leaderboard.json, report.html, ensemble.html, training-MODEL.html, forecasts.parquet (beyond the
-    end of the data), backtest.parquet (every rolling forecast that was judged), pipeline.yaml and run.log to
-    --output; where models are tuned, tuning-MODEL.html and trials-MODEL.csv too. The registry is
-    OUTPUT/registry unless --registry names one.
-    """
-    from pipelines.running.local import run_locally
-
-    settings = _settings(config, overrides, horizon, frequency, season_lengths, models)
-    with _progress(quiet=as_json) as tell:
-        result = run_locally(settings, data, output, registry, as_of, mode, caching=cache, tell=tell)
-    leaderboard = json.loads((output / "leaderboard.json").read_text())
-    if as_json:
-        told = {"version": result.version, "aliases": result.aliases, "output": str(output)}
-        print_json(told | {key: leaderboard[key] for key in ("missing", "decision", "leaderboard")})
-        return
-    _print_leaderboard(leaderboard)
-    for name, reason in leaderboard["missing"].items():
-        print(f"failed     {name}: {reason}")
-    print(f"compared   {leaderboard['decision']['compared']}")
-    print(f"promoted   {', '.join(result.aliases) or _why_not(leaderboard['decision'])}")
-    for page in sorted(output.glob("tuning-*.html")):
-        print(f"tuning     {page}")
-    print(f"report     {output / 'report.html'}")
-    print(f"published  {result.version}  in {result.registry}")
-
-
-def _why_not(decision: dict[str, Any]) -> str:
-    taken = ["the champion was made from the same data and settings, or by a run that ended meanwhile"]
-    return f"no: {'; '.join(taken if decision['promote'] else decision['reasons'])}"
-
-
-@app.command()
-def forecast(
-    registry: RegistryUrl,
-    model: Model,
-    data: Data,
-    output: Annotated[Path, typer.Option(help="File to write: .csv or .parquet.")],
-    horizon: Annotated[int | None, typer.Option(help="Steps; default: the model's.")] = None,
-    future: Annotated[str, typer.Option(help="File of known-future covariates over the horizon.")] = "",
-    as_of: AsOf = "",
-) -> None:
-    """Forecast beyond the end of the data with a published ensemble."""
-    from kubecast.data.timestamps import parse_time
-
-    write = _writer(output)
-    with _bundle(registry, model, "production") as bundle:
-        limit = bundle.contract.training.data.max_bytes
-        moment = parse_time(as_of, "--as-of") if as_of else None
-        ahead = _rows(future, limit) if future else None
-        write(bundle.forecast(_rows(data, limit), horizon, ahead, moment))
-    print(f"forecasts  {output}", file=sys.stderr)
-
-
-@app.command()
-def backtest(
-    registry: RegistryUrl,
-    model: Model,
-    data: Data,
-    stride: Annotated[int, typer.Option(help="Steps between origins.")],
-    output: Annotated[Path | None, typer.Option(help="File for the forecasts: .csv or .parquet.")] = None,
-    start: Annotated[str, typer.Option("--from", help="First origin; default: the earliest allowed.")] = "",
-    as_json: Json = False,
-) -> None:
-    """Rolling forecasts of a version as it was judged, on rows that it has not seen."""
-    from kubecast.data.timestamps import parse_time
-    from kubecast.ensemble.bundle import mase
-
-    write = _writer(output) if output else None
-    with _bundle(registry, model, "evaluated") as bundle:
-        moment = parse_time(start, "--from") if start else None
-        table = bundle.backtest(_rows(data, bundle.contract.training.data.max_bytes), stride, moment)
-        season = bundle.contract.spec.season_lengths[0]
-    if write:
-        write(table)
-    found = {
-        "origins": len(table[["unique_id", "cutoff"]].drop_duplicates()),
-        "first": str(table["cutoff"].min()),
-        "last": str(table["cutoff"].max()),
-        "season_length": season,
-        "mase": round(mase(table), 6),
-    }
-    if as_json:
-        print_json(found)
-    else:
-        print_table("Backtest", list(found), [list(found.values())])
-
-
-@app.command(name="compile")
-def compile_(
-    output: Annotated[Path, typer.Option(help="File to write: .yaml.")],
-    config: ConfigDir = None,
-    overrides: Overrides = None,
-    mode: Annotated[
-        Mode,
-        typer.Option(
-            help="tune: after a search; retrain: with the champion's settings; score: only forecast."
-        ),
-    ] = "train",
-    as_json: Json = False,
-) -> None:
-    """Compile a pipeline for a Kubeflow Pipelines cluster."""
-    from pipelines.compiling import compile_pipeline
-
-    compile_pipeline(_settings(config, overrides), output, mode)
-    size = output.stat().st_size
-    print_json({"pipeline": str(output), "bytes": size}) if as_json else print(
-        f"pipeline   {output}  {size} bytes"
-    )
-
-
-@app.command()
-def validate(
-    config: ConfigDir = None,
-    data: Annotated[str, typer.Option(help="Data file to check against the settings.")] = "",
-    horizon: Horizon = None,
-    frequency: Frequency = "",
-    season_lengths: Seasons = "",
-    overrides: Overrides = None,
-    as_json: Json = False,
-) -> None:
-    """Check the settings, and the data if given: the parts, origins and minimum lengths that follow."""
-    from kubecast.steps.validate import check_data, check_settings
-
-    settings = _settings(config, overrides, horizon, frequency, season_lengths)
-    found = check_data(data, settings.training) if data else check_settings(settings.training)
-    if as_json:
-        print_json(found)
-        return
-    findings = found.pop("findings", [])
-    print_table("Settings" if not data else f"{data}", ["what", "value"], [[k, v] for k, v in found.items()])
-    if findings:
-        print_table("Found in the data", ["what", "series", "rows", "detail"], findings)
-
-
-@app.command()
-def report(
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="Output folder of a run; with --registry NAME, NAME@ALIAS or NAME@VERSION.", metavar="SOURCE"
-        ),
-    ],
-    registry: Annotated[str, typer.Option(help="Folder or URL of the registry of the version.")] = "",
-    output: Annotated[
-        Path | None,
-        typer.Option(help="HTML file to write; default: report.html in SOURCE, or NAME-VERSION.html here."),
-    ] = None,
-) -> None:
-    """Render the report of a run, or of a published version, again from its leaderboard.json."""
-    from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
-    from kubecast.registry import Registry
-    from kubecast.reports import render_report
-
-    if registry:
-        store = Registry.open(registry)
-        version = store.resolve(source)
-        label = f"{version.name}@{version.id}"
-        evaluation = Evaluation.parse(store.read_file(version, LEADERBOARD), f"{label}/{LEADERBOARD}")
-        target = output or Path(f"{version.name}-{version.id}.html")
-    else:
-        evaluation = Evaluation.read(Path(source) / LEADERBOARD)
-        target = output or Path(source) / "report.html"
-    _write_whole(target, lambda partial: partial.write_text(render_report(evaluation), "utf-8"))
-    print(f"report     {target}")
-
-
-@app.command()
-def trial(
-    parameters: Annotated[
-        list[str],
-        typer.Argument(help="NAME=VALUE of each parameter of the search space.", metavar="NAME=VALUE"),
-    ],
-) -> None:
-    """Score one trial of a Katib experiment, which runs this in a pod.
-
-    Everything but the parameters is JSON in the environment variable KUBECAST_TRIAL. Prints objective=NUMBER
-    after every epoch and block of rows.
-    """
-    from kubecast.steps.trial import run_trial
-
-    run_trial(parameters)
-
-
-@app.command()
-def sample(
-    output: Annotated[Path, typer.Option(help="CSV file to write.")],
-) -> None:
-    """Write a real sample series: half-hourly electricity demand, 4,032 rows."""
-    from kubecast.data.sample import write_sample
-
-    print(f"data       {output}  {write_sample(output)} rows")
-
-
-def _settings(
-    config: Path | None,
-    overrides: list[str] | None,
-    horizon: int | None = None,
-    frequency: str = "",
-    season_lengths: str = "",
-    models: str = "",
-) -> "AllSettings":
-    """Every settings file, with the command's own options on top."""
-    from kubecast.config.training import with_scalars
-    from kubecast.settings.loading import load_settings
-
-    chosen = [f"pipeline.models=[{models}]"] if models else []
-    settings = load_settings(config, [*(overrides or []), *chosen])
-    training = with_scalars(settings.training, horizon, frequency, season_lengths, where="options")
-    return settings.model_copy(update={"training": training})
-
-
-def _rows(location: str, max_bytes: int) -> "pd.DataFrame":
-    from kubecast.data.files import read_data
-
-    return read_data(location, max_bytes).rows
-
-
-def _bundle(registry: str, model: str, part: str) -> Any:
-    """A published bundle, verified and loaded, as a context manager."""
-    import contextlib
-    import tempfile
-
-    from kubecast.ensemble.bundle import Bundle
-    from kubecast.registry import Registry
-
-    @contextlib.contextmanager
-    def loaded() -> Any:
-        store = Registry.open(registry)
-        version = store.resolve(model)
-        with tempfile.TemporaryDirectory() as folder:
-            yield Bundle.load(store.fetch(version, part, Path(folder)))
-
-    return loaded()
-
-
-def _writer(output: Path) -> Any:
-    if output.suffix not in {".csv", ".parquet"}:
-        raise ConfigError(
-            f"--output {output}: ends in {output.suffix or 'nothing'}, allowed: .csv or .parquet"
-        )
-
-    def write(table: "pd.DataFrame") -> None:
-        save = table.to_csv if output.suffix == ".csv" else table.to_parquet
-        _write_whole(output, lambda partial: save(partial, index=False))
-
-    return write
-
-
-def _write_whole(output: Path, write: Callable[[Path], object]) -> None:
-    """Let a file appear only when it is complete."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.name}.partial")
-    write(partial)
-    partial.replace(output)
-
-
-def _progress(quiet: bool) -> Any:
-    """A bar in a terminal, plain lines elsewhere."""
-    from kubecast.cli.progress import progress
-
-    return progress(quiet)
-
-
-def _print_leaderboard(found: dict[str, Any]) -> None:
-    rows = [row for row in found["leaderboard"] if row["part"] == "test"]
-    rows.sort(key=lambda row: (row["mase"] is None, row["mase"]))
-    columns = ["model", "mase", "skill", *found["scoring"]]
-    season = found["season_length"]
-    print_table(
-        f"Test part, MASE with m = {season}", columns, [[row.get(c) for c in columns] for row in rows]
-    )

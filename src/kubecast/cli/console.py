@@ -1,4 +1,4 @@
-"""How a command shows what it found: tables in a terminal, or JSON."""
+"""Output of a command: tables in a terminal, or JSON."""
 
 import json
 from typing import Annotated, Any, Literal

@@ -5,9 +5,17 @@ from dataclasses import asdict
 
 import typer
 
-from kubecast.cli import cluster
-from kubecast.cli.cluster import ConfigDir, Host, Namespace, Overrides, ServiceAccount, TokenFile
 from kubecast.cli.console import Json, print_json
+from kubecast.cli.options import (
+    ConfigDir,
+    Context,
+    Host,
+    Namespace,
+    Overrides,
+    ServiceAccount,
+    TokenFile,
+    connected_settings,
+)
 
 app = typer.Typer()
 
@@ -20,30 +28,28 @@ def doctor(
     namespace: Namespace = "",
     token_file: TokenFile = "",
     service_account: ServiceAccount = "",
-    context: cluster.Context = "",
+    context: Context = "",
     as_json: Json = False,
 ) -> None:
-    """Look at a cluster and tell what the runs of these settings would lack there, and how to mend it.
+    """Check what a cluster lacks for the runs of these settings, and say how to mend it.
 
-    It asks Kubeflow Pipelines, the API server of Kubernetes (with the rights of your kubeconfig) and the
+    It queries Kubeflow Pipelines, the API server of Kubernetes (with the rights of your kubeconfig) and the
     store, where it puts one object and deletes it. Nothing else is changed. Each line is ok, missing, or not
     known: what you may not read, or cannot reach from here. Exit status 1 where something is missing.
     """
-    from pipelines.running.doctor import Context, examine
+    from pipelines.running import doctor as checks
 
-    settings = cluster.connected_settings(
-        config, overrides, host, namespace, token_file, service_account, context
-    )
+    settings = connected_settings(config, overrides, host, namespace, token_file, service_account, context)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # of what it tries again
-    place = Context.connect(settings)
+    cluster = checks.Context.connect(settings)
     lines = []
-    for line in examine(place):
+    for line in checks.examine(cluster):
         lines.append(line)
         if not as_json:
-            print(f"{line.state:<9}  {line.check}: {line.found}", flush=True)
+            print(f"{line.state:<9}  {line.check}: {line.detail}", flush=True)
         if line.mend and not as_json:
             print(f"{'':<9}  -> {line.mend}", flush=True)
     if as_json:
-        print_json({"namespace": place.namespace, "checks": [asdict(line) for line in lines]})
+        print_json({"namespace": cluster.namespace, "checks": [asdict(line) for line in lines]})
     if any(line.state == "missing" for line in lines):
         raise typer.Exit(1)

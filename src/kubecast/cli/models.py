@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kubecast.cli.console import Json, print_json, print_table
+from kubecast.cli.options import RegistryUrl
 from kubecast.errors import ConfigError, IntegrityError, NotFound
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ _READERS = 16  # requests at once to list many
 
 app = typer.Typer(help="Look after the registry of published models.", no_args_is_help=True)
 
-RegistryUrl = Annotated[str, typer.Option("--registry", help="Folder or URL of the registry.")]
 Reference = Annotated[
     str, typer.Argument(help="NAME (its champion, else newest), NAME@ALIAS or NAME@VERSION.")
 ]
@@ -83,7 +83,7 @@ def promote(
     from kubecast.registry import Registry
 
     version = Registry.open(registry).promote(model, alias, expect or None)
-    _tell_alias(version, alias, as_json)
+    _print_alias(version, alias, as_json)
 
 
 @app.command()
@@ -97,7 +97,7 @@ def rollback(
     from kubecast.registry import Registry
 
     version = Registry.open(registry).rollback(name, alias)
-    _tell_alias(version, alias, as_json)
+    _print_alias(version, alias, as_json)
 
 
 @app.command()
@@ -112,19 +112,19 @@ def verify(
     store = Registry.open(registry)
     if name:
         model, version = split_reference(name)
-        found = {model: store.verify(model, version)}
+        results = {model: store.verify(model, version)}
     else:
-        found = _verify_all(store)
+        results = _verify_all(store)
     if as_json:
-        print_json({each: result.to_json() for each, result in found.items()})
+        print_json({each: result.to_json() for each, result in results.items()})
     else:
         columns = ["model", "versions", "files", "bytes", "faults"]
-        rows = [[each, r.versions, r.files, r.bytes, len(r.faults)] for each, r in found.items()]
+        rows = [[each, r.versions, r.files, r.bytes, len(r.faults)] for each, r in results.items()]
         print_table(f"Read in {registry}", columns, rows)
-        for result in found.values():
+        for result in results.values():
             for fault in result.faults:
                 print(f"fault      {fault}")
-    if any(result.faults for result in found.values()):
+    if any(result.faults for result in results.values()):
         raise typer.Exit(1)
 
 
@@ -132,7 +132,7 @@ def verify(
 def gc(
     registry: RegistryUrl,
     name: Annotated[str, typer.Argument(help="Only this model.")] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     as_json: Json = False,
 ) -> None:
     """Remove what no one can find any more, and list it.
@@ -144,14 +144,14 @@ def gc(
 
     store = Registry.open(registry)
     names = [name] if name else store.names()
-    found = {each: store.collect_garbage(each, dry_run) for each in names}
+    results = {each: store.collect_garbage(each, dry_run) for each in names}
     if as_json:
-        print_json({each: result.to_json() for each, result in found.items()})
+        print_json({each: result.to_json() for each, result in results.items()})
         return
     kinds = {"deleted": "deleted version", "uploads": "unfinished upload", "records": "record of an upload"}
     rows = [
         [each, version, kinds[kind]]
-        for each, result in found.items()
+        for each, result in results.items()
         for kind, versions in result.to_json().items()
         for version in versions
     ]
@@ -202,8 +202,8 @@ def export(
     store.export(version, output)
     size = sum(size for size, _ in version.files.values())
     if as_json:
-        found = {"model": version.name, "version": version.id, "output": str(output)}
-        print_json({**found, "files": len(version.files), "bytes": size})
+        copy = {"model": version.name, "version": version.id, "output": str(output)}
+        print_json({**copy, "files": len(version.files), "bytes": size})
     else:
         print(
             f"exported   {version.name}@{version.id}  {len(version.files)} files, {size} bytes, to {output}"
@@ -211,11 +211,11 @@ def export(
 
 
 def _verify_all(store: "Registry") -> dict[str, "Verification"]:
-    found = {}
+    results = {}
     for name in store.names():
         with suppress(NotFound):  # an empty folder, as an upload that failed leaves it
-            found[name] = store.verify(name)
-    return found
+            results[name] = store.verify(name)
+    return results
 
 
 def _confirm(question: str) -> None:
@@ -230,7 +230,7 @@ def _confirm(question: str) -> None:
         raise typer.Exit(1)
 
 
-def _tell_alias(version: "Version", alias: str, as_json: bool) -> None:
+def _print_alias(version: "Version", alias: str, as_json: bool) -> None:
     if as_json:
         print_json({"model": version.name, "alias": alias, "version": version.id})
     else:

@@ -1,4 +1,4 @@
-"""Long work, shown: a bar in a terminal, plain lines in a log."""
+"""Progress of a run on this machine: a bar in a terminal, plain lines in a log."""
 
 import contextlib
 import logging
@@ -37,7 +37,7 @@ def progress(quiet: bool = False) -> Iterator[Callable[[Any], None]]:
 
 
 def _warn(event: Any) -> None:
-    """Tell a task's warning, as any other; the bar moves down for it."""
+    """Log a task's warning, as any other; the bar moves down for it."""
     _LOG.warning("%s: %s", event.task, event.message, extra={"task": event.task})
 
 
@@ -47,7 +47,7 @@ def _line(console: Console, event: Any) -> None:
 
 
 def _update(bar: Progress, tasks: dict[str, TaskID], event: Any) -> None:
-    if event.state == "running":  # its name is the step's; the bar is the task that runs
+    if event.state == "running":
         started = [task.id for task in bar.tasks if not task.finished]
         if started:
             bar.update(

@@ -1,4 +1,4 @@
-"""A run on a cluster, shown while it goes on: a table in a terminal, plain lines in a log."""
+"""View of a run on a cluster while it goes on: a table in a terminal, plain lines in a log."""
 
 import contextlib
 from collections import Counter
@@ -31,16 +31,16 @@ def duration(seconds: float | None) -> str:
 
 def details(progress: Any) -> list[str]:
     """Lines on what failed or does not start: the task, its pod, its last words, and where to read on."""
-    found: list[str] = []
+    lines: list[str] = []
     for word, tasks in (("failed", progress.failed), ("waits", progress.stuck)):
         for task in tasks:
             pairs = {word: _full_name(task), "reason": task.reason, "pod": task.pod, "more": task.command}
             pairs["log kept"] = "" if task.log else task.log_uri
-            found += ["", *_pairs(pairs)]
-            found += [f"    {line}" for line in task.log[-LOG_LINES:]]
+            lines += ["", *_pairs(pairs)]
+            lines += [f"    {line}" for line in task.log[-LOG_LINES:]]
     return (
-        found
-        + [""] * bool(found)
+        lines
+        + [""] * bool(lines)
         + _pairs({"error": progress.error, "more": progress.command, "note": progress.note})
     )
 

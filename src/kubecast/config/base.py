@@ -1,4 +1,4 @@
-"""What the models of every settings file share."""
+"""The base of the models of every settings file, and their types of numbers."""
 
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
@@ -15,6 +15,9 @@ class Settings(BaseModel):
     """Base of every settings model: strict types, no unknown keys, immutable."""
 
     removed: ClassVar[Mapping[str, str]] = {}
-    """Keys of earlier versions, and why they are none any more."""
+    """Keys of earlier versions, with the reason why they are gone."""
+
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Keys of earlier versions, with their names now."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

@@ -25,7 +25,7 @@ def node_selector(gpu_nodes: GpuLabels | Mapping[str, str]) -> dict[str, str]:
 
 
 def meets(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:
-    """Whether a node with these labels is one that the selector selects.
+    """Tell whether the selector selects a node with these labels.
 
     >>> meets({"zone": "a", "gpu": "t4"}, {"gpu": "t4"})
     True

@@ -1,4 +1,4 @@
-"""How Kubeflow Pipelines is reached, and what it runs when: parts of ``cluster.yaml``."""
+"""The connection to Kubeflow Pipelines, and the schedules there: parts of ``cluster.yaml``."""
 
 import re
 import urllib.parse
@@ -10,7 +10,7 @@ from kubecast.config.base import PositiveFloat, Settings
 from kubecast.errors import ConfigError
 
 Mode = Literal["train", "tune", "retrain", "score"]
-"""What a pipeline does: train as the files say, after a search, as the champion was, or only forecast."""
+"""The work of a pipeline: train as the files say, after a search, as the champion was, or only forecast."""
 
 TOKEN_VARIABLE = "KUBECAST_KFP_TOKEN"  # noqa: S105  a name
 COOKIES_VARIABLE = "KUBECAST_KFP_COOKIES"
@@ -62,10 +62,10 @@ def six_fields(cron: str) -> str:
 
 
 def _is_part(part: str, low: int, high: int, names: dict[str, int]) -> bool:
-    found = _PART.fullmatch(part)
-    if not found or found["step"] == "0":
+    match = _PART.fullmatch(part)
+    if not match or match["step"] == "0":
         return False
-    given = [found["first"], found["last"]]
+    given = [match["first"], match["last"]]
     numbers = [names.get(text, int(text) if text.isdecimal() else -1) for text in given if text]
     return all(low <= number <= high for number in numbers) and numbers == sorted(numbers)
 
@@ -107,33 +107,51 @@ Parameter = str | int | Annotated[float, Field(allow_inf_nan=False)] | bool
 
 
 class ConnectionSettings(Settings):
-    """How the commands reach Kubeflow Pipelines; tokens and cookies come from the environment alone."""
+    """The connection to Kubeflow Pipelines; tokens and cookies come from the environment alone."""
 
     host: Address | None = Field(
-        default=None, description="address of the API, e.g. http://localhost:8080; default: the pod's cluster"
+        default=None,
+        description="its API; or --host, KUBECAST_KFP_HOST; default: that of the pod's cluster",
+        examples=["http://localhost:8080"],
     )
-    dashboard: Address | None = Field(default=None, description="for links; default: host")
+    dashboard: Address | None = Field(
+        default=None,
+        description="for links; default: host",
+        examples=["https://kubeflow.example.com/pipeline"],
+    )
     namespace: KubernetesName | None = Field(
-        default=None, description="the profile, where Kubeflow has several users"
+        default=None, description="the profile, where Kubeflow has several users", examples=["team-a"]
     )
     experiment: Annotated[str, AfterValidator(_group)] | None = Field(
-        default=None, min_length=1, description="groups runs; default: training.model_name"
+        default=None,
+        min_length=1,
+        description="groups runs; default: training.model_name",
+        examples=["demand"],
     )
     service_account: KubernetesName | None = Field(
-        default=None, description="of the run's pods; default: Kubeflow's, which Profiles have"
+        default=None,
+        description="of the runs' pods; default: Kubeflow's, which only Profiles have",
+        examples=["kubecast-pipeline"],
     )
-    token_file: str | None = Field(default=None, description="read again for each request")
-    ca_file: str | None = Field(default=None, description="PEM certificates that sign the host's")
+    token_file: str | None = Field(
+        default=None,
+        description="or KUBECAST_KFP_TOKEN, KUBECAST_KFP_COOKIES, which no file holds",
+        examples=["/path/to/token"],
+    )
+    ca_file: str | None = Field(
+        default=None, description="what signs the host's certificate", examples=["/path/to/ca.pem"]
+    )
     timeout: PositiveFloat = Field(default=30.0, description="seconds that one request may take")
     context: str | None = Field(
         default=None,
         min_length=1,
-        description="of the kubeconfig, to read pods; default: the current one, or the pod's cluster",
+        description="of the kubeconfig, by which pods are read; default: the current one",
+        examples=["gke_team_zone_cluster"],
     )
 
 
 class ScheduleSettings(Settings):
-    """One schedule; its times are in the cluster's zone, UTC unless its operator set another."""
+    """A schedule; its times are in the cluster's zone, UTC unless its operator set another."""
 
     name: KubernetesName
     cron: Annotated[str, AfterValidator(_checked_cron)] = Field(

@@ -1,4 +1,4 @@
-"""What tuning may try: ``configs/search/<kind>.yaml``, for Optuna and Katib alike.
+"""Search spaces of tuning: ``configs/search/<kind>.yaml``, for Optuna and Katib alike.
 
 A parameter is called as the setting that it changes. Where that is a list, ``hidden_units_2`` is its second
 item, and the list is as long as its last item that is named here. There are no conditions between parameters,
@@ -67,7 +67,7 @@ class _Range(Settings):
         return self
 
     def katib(self, name: str) -> "V1beta1ParameterSpec":
-        """As Katib's Experiment has it."""
+        """Return the parameter as Katib's Experiment has it."""
         low, high, step = (getattr(self, key) for key in ("low", "high", "step"))
         space = {"min": str(low), "max": str(high), "distribution": "logUniform" if self.log else "uniform"}
         return _katib(name, "double" if self.type == "float" else "int", space, step)  # type: ignore[attr-defined]
@@ -86,7 +86,7 @@ class IntParameter(_Range):
         return trial.suggest_int(name, self.low, self.high, step=self.step or 1, log=self.log)
 
     def contains(self, value: Any) -> bool:
-        """Whether a setting's value lies in the space."""
+        """Tell whether a setting's value lies in the space."""
         whole = isinstance(value, int) and not isinstance(value, bool)
         return whole and self.low <= value <= self.high and _divides(self.step or 1, value - self.low)
 
@@ -109,7 +109,7 @@ class FloatParameter(_Range):
         return trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
 
     def contains(self, value: Any) -> bool:
-        """Whether a setting's value lies in the space."""
+        """Tell whether a setting's value lies in the space."""
         number = isinstance(value, int | float) and not isinstance(value, bool)
         inside = number and self.low <= value <= self.high
         return inside and (self.step is None or _divides(self.step, value - self.low))
@@ -120,13 +120,13 @@ class FloatParameter(_Range):
 
 
 class CategoricalParameter(Settings):
-    """One of some values."""
+    """A choice of values."""
 
     type: Literal["categorical"]
     choices: list[Value] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _told_apart(self) -> Self:
+    def _choices_differ(self) -> Self:
         texts = list(self.texts)
         if len(texts) < len(self.choices):
             raise ValueError(f"choices {self.choices} holds one twice")
@@ -137,7 +137,7 @@ class CategoricalParameter(Settings):
 
     @property
     def texts(self) -> dict[str, Value]:
-        """Each choice by its text, which a trial's command line holds."""
+        """The choices by their text, which a trial's command line holds."""
         return {_text(choice): choice for choice in self.choices}
 
     def suggest(self, trial: "BaseTrial", name: str) -> Value:
@@ -145,11 +145,11 @@ class CategoricalParameter(Settings):
         return trial.suggest_categorical(name, self.choices)  # type: ignore[return-value]  # None is no choice
 
     def katib(self, name: str) -> "V1beta1ParameterSpec":
-        """As Katib's Experiment has it."""
+        """Return the parameter as Katib's Experiment has it."""
         return _katib(name, "categorical", {"list": list(self.texts)}, None)
 
     def contains(self, value: Any) -> bool:
-        """Whether a setting's value lies in the space."""
+        """Tell whether a setting's value lies in the space."""
         return isinstance(value, get_args(Value)) and _text(value) in self.texts
 
     def parse(self, text: str) -> Value:
@@ -160,7 +160,7 @@ class CategoricalParameter(Settings):
 Parameter = Annotated[IntParameter | FloatParameter | CategoricalParameter, Field(discriminator="type")]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Space = dict[Name, Parameter]
-"""By name; where it is empty there is nothing to tune."""
+"""Parameters by name; where there are none there is nothing to tune."""
 
 
 def check_names(kind: str, model: type[Settings], space: Space) -> None:
@@ -246,7 +246,7 @@ def with_parameters(base: S, space: Space, values: Mapping[str, Any]) -> S:
 
 def parameters_of(settings: Settings, space: Space) -> dict[str, Any] | None:
     """The values of a space's parameters in settings; None where one lies outside the space."""
-    found = {}
+    values = {}
     for name, parameter in space.items():
         field, item = _place(type(settings), name)
         value = getattr(settings, field)
@@ -254,8 +254,8 @@ def parameters_of(settings: Settings, space: Space) -> dict[str, Any] | None:
             value = value[item] if len(value) == _length(type(settings), field, space) else None
         if not parameter.contains(value):
             return None
-        found[name] = value
-    return found
+        values[name] = value
+    return values
 
 
 def parse_parameters(space: Space, texts: Mapping[str, str]) -> dict[str, Value]:
@@ -266,13 +266,13 @@ def parse_parameters(space: Space, texts: Mapping[str, str]) -> dict[str, Value]
     """
     if set(texts) != set(space):
         raise ConfigError(f"parameters {', '.join(sorted(texts)) or 'none'}; allowed: {', '.join(space)}")
-    found = {}
+    values = {}
     for name, parameter in space.items():
         try:
-            found[name] = parameter.parse(texts[name])
+            values[name] = parameter.parse(texts[name])
         except (ValueError, KeyError, OverflowError) as error:
             raise ConfigError(f"parameter {name}={texts[name]}: not of the search space") from error
-    return found
+    return values
 
 
 def setting_of(model: type[Settings], name: str) -> str:
@@ -288,19 +288,19 @@ def _place(model: type[Settings], name: str) -> tuple[str, int | None]:
     """The setting that a parameter changes, and for an item of a list its position from 0."""
     if name in model.model_fields:
         return name, None
-    found = _ITEM.fullmatch(name)
-    field = model.model_fields.get(found[1]) if found else None
-    if found and field and get_origin(field.annotation) is list:
-        return found[1], int(found[2]) - 1
+    match = _ITEM.fullmatch(name)
+    field = model.model_fields.get(match[1]) if match else None
+    if match and field and get_origin(field.annotation) is list:
+        return match[1], int(match[2]) - 1
     raise ConfigError(
         f"no setting {name}; allowed: {', '.join(model.model_fields)}, or NAME_1 for a list's first item"
     )
 
 
 def _length(model: type[Settings], field: str, space: Space) -> int:
-    """How many items a list gets: as many as its last one that the space names."""
+    """The length that a list gets: up to its last item that the space names."""
     places = (_place(model, name) for name in space)
-    return 1 + max(item for found, item in places if found == field and item is not None)
+    return 1 + max(item for place, item in places if place == field and item is not None)
 
 
 def _katib(name: str, kind: str, space: Mapping[str, Any], step: float | None) -> "V1beta1ParameterSpec":

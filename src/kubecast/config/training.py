@@ -13,27 +13,27 @@ RESERVED = frozenset({"", "unique_id", "ds", "y", "observed", "cutoff", "part", 
 
 
 class Columns(Settings):
-    """What the columns of the data file are called."""
+    """The names of the columns of the data file."""
 
-    unique_id: str = "unique_id"
-    ds: str = "ds"
-    y: str = "y"
+    unique_id: str = Field(default="unique_id", description="a file without it holds one series")
+    ds: str = Field(default="ds", description="the timestamps")
+    y: str = Field(default="y", description="the target")
 
 
 class Covariates(Settings):
     """Columns beside the target, by when their values are known."""
 
-    future: list[str] = Field(default=[], description="known in advance, over the horizon too")
+    future: list[str] = Field(default=[], description="known over the horizon too, e.g. holidays")
     past: list[str] = Field(default=[], description="known up to the origin only")
     static: list[str] = Field(default=[], description="one value for each series, number or text")
 
     @model_validator(mode="after")
     def _disjoint(self) -> Self:
-        every = [*self.future, *self.past, *self.static]
-        twice = sorted({name for name in every if every.count(name) > 1})
+        names = [*self.future, *self.past, *self.static]
+        twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"{', '.join(twice)} is listed twice; allowed: one kind for each column")
-        reserved = sorted(RESERVED.intersection(every))
+        reserved = sorted(RESERVED.intersection(names))
         if reserved:
             raise ValueError(
                 f"{', '.join(reserved)} is a name of the panel's own; allowed: a column that is renamed first"
@@ -42,27 +42,37 @@ class Covariates(Settings):
 
 
 class DataSettings(Settings):
-    """How the data file is read, what it may lack, and how it is split by time."""
+    """Settings of the data file: how it is read, what it may lack, and how it is split by time."""
 
-    train_ratio: Share = 0.7
-    val_ratio: Share = 0.2
-    test_ratio: Share = 0.1
+    train_ratio: Share = Field(default=0.7, description="share of the rows by time; the three are 1 in all")
+    val_ratio: Share = Field(default=0.2, description="where the ensemble's weights are fitted")
+    test_ratio: Share = Field(default=0.1, description="where everything is evaluated, the newest rows")
     min_samples: PositiveInt = Field(default=1000, description="least rows of the whole panel")
-    columns: Columns = Columns()
-    covariates: Covariates = Covariates()
-    timestamp_format: str | None = Field(default=None, description="strptime format of ds, e.g. %d/%m/%Y")
-    timezone: str | None = Field(default=None, description="zone of timestamps without one; then kept in UTC")
+    columns: Columns = Field(default=Columns(), description="their names in the data file")
+    covariates: Covariates = Field(
+        default=Covariates(), description="columns beside the target, by when their values are known"
+    )
+    timestamp_format: str | None = Field(
+        default=None, description="strptime format of ds; default: ISO 8601", examples=["%d/%m/%Y %H:%M"]
+    )
+    timezone: str | None = Field(
+        default=None,
+        description="zone of timestamps without one; then kept in UTC",
+        examples=["Europe/Berlin"],
+    )
     resample: Literal["mean", "sum", "last"] | None = Field(
         default=None,
-        description="how rows off the grid are brought onto it (covariates: mean or last); none: refused",
+        description="or sum, last: how rows off the grid are brought onto it; default: refused",
+        examples=["mean"],
     )
     max_missing: Rate = Field(default=0.3, description="largest share of missing targets in a series")
     max_gap: PositiveInt | None = Field(
-        default=None, description="largest gap in steps; default: 3 longest seasons"
+        default=None, description="largest gap in steps; default: three longest seasons", examples=[500]
     )
     max_bytes: PositiveInt = Field(default=2 << 30, description="largest data file")
     align: Literal["auto", "calendar", "series_end"] = Field(
-        default="auto", description="cut-offs at the same time for all series, or counted from each one's end"
+        default="auto",
+        description="calendar: cut-offs at the same time for all series; series_end: each its own",
     )
 
     @model_validator(mode="after")
@@ -76,17 +86,17 @@ class DataSettings(Settings):
     def _one_role(self) -> Self:
         columns, covariates = self.columns, self.covariates
         roles = [columns.unique_id, columns.ds, columns.y]
-        every = [*roles, *covariates.future, *covariates.past, *covariates.static]
+        names = [*roles, *covariates.future, *covariates.past, *covariates.static]
         for name in roles:
-            if every.count(name) > 1:
+            if names.count(name) > 1:
                 raise ValueError(f"column {name} has two roles; allowed: one for each column")
         return self
 
 
 class OptimizationSettings(Settings):
-    """How tuning searches, where ``pipeline.tuning`` asks for it."""
+    """Settings of a search, where ``pipeline.tuning`` turns it on."""
 
-    n_trials: PositiveInt = 100
+    n_trials: PositiveInt = Field(default=100, description="for each model")
     timeout: PositiveInt = Field(
         default=3600, description="seconds, after which no trial is begun, and of one trial of a model"
     )
@@ -94,7 +104,9 @@ class OptimizationSettings(Settings):
         default="median", description="Optuna's; Katib's is cluster.katib.early_stopping"
     )
     patience: PositiveInt | None = Field(
-        default=None, description="trials without a better one after which none is begun"
+        default=None,
+        description="trials without a better one after which none is begun; default: all are",
+        examples=[30],
     )
     folds: Annotated[int, Field(ge=1, le=10)] = Field(
         default=3, description="blocks at the end of the training part that a trial forecasts"
@@ -105,27 +117,34 @@ class ValidationSettings(Settings):
     """Rolling origins."""
 
     cv_folds: Annotated[int, Field(ge=2)] = Field(default=5, description="contiguous blocks of origins")
-    scoring: list[Literal["mse", "mae", "r2", "rmse", "rmsse", "wape", "smape", "wql"]] = Field(
+    scoring: list[str] = Field(
         default=["mse", "mae", "r2"],
         min_length=1,
         description="shown beside MASE and skill in short tables; the report and leaderboard.json have all",
     )
     origin_stride: PositiveInt | None = Field(
-        default=None, description="steps between origins; default: as small as max_origins allows"
+        default=None,
+        description="steps between origins; default: as small as max_origins allows",
+        examples=[24],
     )
     max_origins: Annotated[int, Field(ge=2)] = Field(default=100, description="for each part")
 
 
 class ModelRegistrySettings(Settings):
-    """Where versions go and how many are kept."""
+    """The place of published versions, and how many are kept."""
 
-    path: str = "/app/models"
+    path: str = Field(
+        default="/app/models",
+        description="folder or URL; --registry goes before it, and a local run keeps its own",
+    )
     versioning: Literal["timestamp"] = Field(default="timestamp", description="the one kind there is")
-    max_versions: PositiveInt = 10
+    max_versions: PositiveInt = Field(
+        default=10, description="the oldest above it are retired, but none with an alias"
+    )
 
 
 class PromotionSettings(Settings):
-    """When a version takes the champion's place; relative changes are of MASE."""
+    """The rule by which a version takes the champion's place; relative changes are of MASE."""
 
     mode: Literal["retrain", "compete"] = Field(
         default="retrain", description="retrain: a newer fit that is not worse; compete: a better one"
@@ -147,17 +166,31 @@ class PromotionSettings(Settings):
 class TrainingSettings(Settings):
     """``training.yaml``: the data, the split, promotion and the registry."""
 
-    model_name: str = "forecaster"
-    horizon: PositiveInt | None = None
-    frequency: str | None = Field(default=None, description="a pandas offset alias, e.g. h, 30min, D, MS")
-    season_lengths: list[PositiveInt] | None = Field(
-        default=None, min_length=1, description="in steps, the first is MASE's m; default: from the frequency"
+    model_name: str = Field(default="forecaster", description="its name in the registry")
+    horizon: PositiveInt | None = Field(
+        default=None, description="steps to forecast; or --horizon", examples=[48]
     )
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
+    frequency: str | None = Field(
+        default=None,
+        description="a pandas offset alias, e.g. h, 30min, D, MS; default: inferred from the data",
+        examples=["30min"],
+    )
+    season_lengths: list[PositiveInt] | None = Field(
+        default=None,
+        min_length=1,
+        description="in steps, the first is MASE's m; default: from the frequency",
+        examples=[[48, 336]],
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(default=42, description="of every random choice")
     data: DataSettings = DataSettings()
-    optimization: OptimizationSettings = OptimizationSettings()
-    validation: ValidationSettings = ValidationSettings()
-    promotion: PromotionSettings = PromotionSettings()
+    optimization: OptimizationSettings = Field(
+        default=OptimizationSettings(), description="where pipeline.tuning says so, and in mode tune"
+    )
+    validation: ValidationSettings = Field(default=ValidationSettings(), description="rolling origins")
+    promotion: PromotionSettings = Field(
+        default=PromotionSettings(),
+        description="when a version takes the champion's place; changes are of MASE, as shares",
+    )
     model_registry: ModelRegistrySettings = ModelRegistrySettings()
     checkpoint_url: str = Field(
         default="", description="folder or URL of the checkpoints of unfinished fits; empty: none are kept"

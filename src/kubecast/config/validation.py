@@ -32,6 +32,11 @@ def parse_settings(model: type[S], text: str, parameter: str) -> S:
     return validate(model, data, f"parameter {parameter}")
 
 
+def with_new_names(model: type[Settings], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the keys of an earlier version, as a published version kept them, the names that they have now."""
+    return {model.renamed.get(key, key): value for key, value in data.items()}
+
+
 def validate(model: type[S], data: Mapping[str, Any], where: str, prefix: str = "") -> S:
     """Build ``model`` from plain data, with one-line errors that name the place and what is allowed."""
     _check_keys(model, data, where, prefix)
@@ -51,9 +56,9 @@ def _one_line(error: ValidationError, where: str, prefix: str) -> str:
         messages.setdefault(key, []).append(each["msg"].removeprefix("Value error, "))
     key, (message, *other_kinds) = next(iter(messages.items()))
     allowed = " or ".join([message, *(other.removeprefix("Input should be ") for other in other_kinds)])
-    found = "" if isinstance(errors[0]["input"], dict) else f", found {errors[0]['input']!r}"
+    value = "" if isinstance(errors[0]["input"], dict) else f", found {errors[0]['input']!r}"
     rest = f" (and {len(messages) - 1} more)" if len(messages) > 1 else ""
-    return f"{where}: {key}: {allowed}{found}{rest}" if key else f"{where}: {allowed}{found}{rest}"
+    return f"{where}: {key}: {allowed}{value}{rest}" if key else f"{where}: {allowed}{value}{rest}"
 
 
 def _check_keys(model: type[BaseModel], data: Mapping[str, Any], where: str, prefix: str) -> None:
@@ -78,13 +83,16 @@ def _mappings(value: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _unknown(model: type[BaseModel], key: str, path: str) -> str:
     removed = model.removed if issubclass(model, Settings) else {}
+    renamed = model.renamed if issubclass(model, Settings) else {}
     if key in removed:
         return f"{path} is no setting any more: {removed[key]}; allowed: without it"
+    if key in renamed:
+        return f"{path} has another name now; allowed: {path.removesuffix(key)}{renamed[key]}"
     return f"unknown key {path}; {nearest(key, model.model_fields)}"
 
 
 def nearest(key: str, known: Iterable[str]) -> str:
-    """What a misspelt key may have been meant to be, or what is allowed."""
+    """Name the key that a misspelt one may have been meant to be, or all that are allowed."""
     names = sorted(known)
     close = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
     return f"did you mean {close[0]}?" if close else f"allowed: {', '.join(names)}"

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kubecast.config.training import TrainingSettings
-from kubecast.data.panel import Finding
+from kubecast.data.findings import Notes
 from kubecast.data.timestamps import parse_timestamps
 from kubecast.errors import DataError
 
@@ -22,20 +22,9 @@ ONE_SERIES = "series"  # its name where the file has no column for one
 _MISSING = ["", "nan", "na", "n/a", "null", "none"]
 
 
-@dataclass
-class Notes:
-    """Findings, in the order in which they are made."""
-
-    findings: list[Finding] = field(default_factory=list)
-
-    def add(self, what: str, detail: str, series: str = "", count: int = 0) -> None:
-        """Note one finding; the arguments are those of ``Finding``."""
-        self.findings.append(Finding(what=what, detail=detail, series=series, count=count))
-
-
 @dataclass(frozen=True)
 class Labels:
-    """What the rows of the source are called in messages.
+    """The labels by which messages name the rows of the source.
 
     Attributes:
         index: One label for each row.
@@ -46,15 +35,15 @@ class Labels:
     unit: str
 
     @classmethod
-    def of(cls, rows: pd.DataFrame) -> "Labels":
-        """Take them from a frame, e.g. that of ``read_data``."""
+    def of_frame(cls, rows: pd.DataFrame) -> "Labels":
+        """Take the labels of a frame, e.g. that of ``read_data``."""
         return cls(rows.index, str(rows.attrs.get("unit", "row")))
 
     def at(self, bad: NDArray[np.bool_]) -> str:
         """Name the first three rows of a mask and count the others."""
-        found = np.flatnonzero(bad)
-        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-        return f"{self.unit} {', '.join(str(self.index[row]) for row in found[:3])}{more}"
+        rows = np.flatnonzero(bad)
+        more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
+        return f"{self.unit} {', '.join(str(self.index[row]) for row in rows[:3])}{more}"
 
 
 def read_rows(
@@ -65,8 +54,8 @@ def read_rows(
     Args:
         rows: As read, with the file's own column names.
         settings: Name the columns and say how timestamps are read.
-        notes: Gets what is found.
-        categories: Static covariates that are text, the others being numbers; None: to be found out.
+        notes: Receives the findings.
+        categories: Static covariates that are text, the others being numbers; None: follows from the values.
 
     Returns:
         ``unique_id`` (categorical, its categories in ascending order), ``ds`` (naive UTC), ``y`` and the
@@ -76,7 +65,7 @@ def read_rows(
         DataError: A column is missing, or a value is not what its column allows.
     """
     with _naming_source(rows):
-        labels = Labels.of(rows)
+        labels = Labels.of_frame(rows)
         frame = _named_columns(rows, settings, notes)
         covariates = settings.data.covariates
         read: dict[str, Any] = {"unique_id": _ids(frame["unique_id"], labels)}
@@ -107,7 +96,7 @@ def read_future(rows: pd.DataFrame, settings: TrainingSettings, daily: bool) -> 
         DataError: A column is missing, or a value is not what its column allows.
     """
     with _naming_source(rows):
-        labels, columns = Labels.of(rows), settings.data.columns
+        labels, columns = Labels.of_frame(rows), settings.data.columns
         frame = _chosen(
             rows, {columns.unique_id: "unique_id", columns.ds: "ds"}, settings.data.covariates.future
         )
@@ -116,8 +105,8 @@ def read_future(rows: pd.DataFrame, settings: TrainingSettings, daily: bool) -> 
         read: dict[str, Any] = {"unique_id": ids, "ds": times.values}
         for name in settings.data.covariates.future:
             read[name] = _numbers(frame[name], name, labels)
-        found = _sorted_unique(pd.DataFrame(read), labels, Notes())
-        return found.assign(unique_id=found["unique_id"].astype(object))
+        future = _sorted_unique(pd.DataFrame(read), labels, Notes())
+        return future.assign(unique_id=future["unique_id"].astype(object))
 
 
 @contextlib.contextmanager
@@ -145,13 +134,13 @@ def _named_columns(rows: pd.DataFrame, settings: TrainingSettings, notes: Notes)
 def _chosen(rows: pd.DataFrame, roles: dict[str, str], covariates: list[str]) -> pd.DataFrame:
     """The columns that are used, under their names; a file without ``unique_id`` holds one series."""
     _check_columns(rows)
-    alone = roles.get("unique_id") == "unique_id" and "unique_id" not in rows.columns
-    wanted = [*(name for name in roles if not alone or name != "unique_id"), *covariates]
-    for name in wanted:
+    one_series = roles.get("unique_id") == "unique_id" and "unique_id" not in rows.columns
+    columns = [*(name for name in roles if not one_series or name != "unique_id"), *covariates]
+    for name in columns:
         if name not in rows.columns:
             raise DataError(f"column {name} is missing; found: {', '.join(map(str, rows.columns))}")
-    frame = rows[wanted].rename(columns=roles)
-    if alone:
+    frame = rows[columns].rename(columns=roles)
+    if one_series:
         frame.insert(0, "unique_id", ONE_SERIES)
     return frame
 
@@ -216,12 +205,12 @@ def _from_odd_text(text: pa.ChunkedArray, name: str, labels: Labels) -> NDArray[
     )
     bad = np.isnan(values) & ~missing
     if bad.any():
-        found = str(words[bad].iloc[0])
+        word = str(words[bad].iloc[0])
         hint = (
-            " (a decimal comma?)" if found.lstrip("+-").replace(",", "", 1).isdigit() and "," in found else ""
+            " (a decimal comma?)" if word.lstrip("+-").replace(",", "", 1).isdigit() and "," in word else ""
         )
         raise DataError(
-            f"{labels.at(bad)}: {name} holds {found[:40]!r}{hint}; allowed: numbers with a decimal point"
+            f"{labels.at(bad)}: {name} holds {word[:40]!r}{hint}; allowed: numbers with a decimal point"
         )
     return np.asarray(values, dtype=np.float64)
 
@@ -284,6 +273,10 @@ def _columns_equal(now: "pd.Series[Any]", before: "pd.Series[Any]") -> NDArray[n
 
 
 def listed(names: Iterable[object]) -> str:
-    """Name at most five of them."""
-    every = [str(name) for name in names]
-    return ", ".join(every[:5]) + (f" and {len(every) - 5} more" if len(every) > 5 else "")
+    """Name at most the first five, and count the others.
+
+    >>> listed("abcdefg")
+    'a, b, c, d, e and 2 more'
+    """
+    texts = [str(name) for name in names]
+    return ", ".join(texts[:5]) + (f" and {len(texts) - 5} more" if len(texts) > 5 else "")

@@ -7,7 +7,6 @@ Values of a CSV file stay text here: which of them are numbers or times is decid
 import csv
 import hashlib
 import io
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,9 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from kubecast.errors import DataError, NotFound
-from kubecast.storage.bucket import SCHEMES, Bucket
+from kubecast.storage.bucket import Bucket
+from kubecast.storage.locations import FILE, local_path, scheme_of
+from kubecast.storage.providers import PROVIDERS
 
 MAX_BYTES = 2 << 30
 CHUNK_BYTES = 8 << 20
@@ -33,7 +34,6 @@ _FOREIGN = {  # by their first bytes
     b"\xff\xfe": "UTF-16 text",
     b"\xfe\xff": "UTF-16 text",
 }
-_SCHEMES = {"file", *SCHEMES}
 
 
 @dataclass(frozen=True)
@@ -95,22 +95,20 @@ def digest_of(location: str, max_bytes: int = MAX_BYTES) -> str:
     return digest.hexdigest()
 
 
-# --- bytes --------------------------------------------------------------------------------------------
-
-
 def _chunks(location: str, max_bytes: int) -> Iterator[bytes]:
     """The file's bytes in parts; pickles and too large files are refused before they are read."""
     if Path(location).suffix in _PICKLES:
         name = location.rpartition("/")[2]  # a URL may hold a secret
         raise DataError(f"{name}: a pickle can run code and is never opened; allowed: CSV or Parquet")
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", location)
-    if scheme and scheme[1] not in _SCHEMES:
-        raise DataError(f"data file {scheme[1]}://…; allowed: a path or {', '.join(sorted(_SCHEMES))}")
-    if scheme and scheme[1] != "file":
+    scheme = scheme_of(location)
+    if scheme in PROVIDERS:
         return _stored(location, max_bytes)
-    if scheme and not location.startswith("file:///"):
+    if scheme not in ("", FILE):
+        raise DataError(f"data file {scheme}://…; allowed: a path or {', '.join(sorted([FILE, *PROVIDERS]))}")
+    path = local_path(location)
+    if path is None:
         raise DataError(f"{location}: allowed: file:///PATH or a path")
-    return _local(Path(unquote(location.removeprefix("file://")) if scheme else location), max_bytes)
+    return _local(path, max_bytes)
 
 
 def _local(path: Path, max_bytes: int) -> Iterator[bytes]:
@@ -146,14 +144,11 @@ def _check_size(size: int, location: str, max_bytes: int) -> None:
 def _refuse_foreign(data: bytearray, location: str) -> None:
     if not data:
         raise DataError(f"{location}: the file is empty; allowed: a header and at least one row")
-    found = next((what for magic, what in _FOREIGN.items() if data.startswith(magic)), None)
+    content = next((kind for magic, kind in _FOREIGN.items() if data.startswith(magic)), None)
     if data[0] == 0x80 and len(data) > 1 and data[1] <= 5:
-        found = "a pickle, which can run code and is never opened"
-    if found:
-        raise DataError(f"{location}: {found}; allowed: comma-separated UTF-8 text or Parquet")
-
-
-# --- Parquet ------------------------------------------------------------------------------------------
+        content = "a pickle, which can run code and is never opened"
+    if content:
+        raise DataError(f"{location}: {content}; allowed: comma-separated UTF-8 text or Parquet")
 
 
 def _read_parquet(data: bytearray, location: str) -> pd.DataFrame:
@@ -186,9 +181,6 @@ def _as_frame(table: pa.Table, lines: NDArray[np.int64], unit: str) -> pd.DataFr
     frame.index = pd.Index(lines)
     frame.attrs["unit"] = unit
     return frame
-
-
-# --- CSV ----------------------------------------------------------------------------------------------
 
 
 def _read_csv(data: bytearray, location: str) -> pd.DataFrame:
@@ -286,7 +278,7 @@ def _line_numbers(data: bytearray, rows: int, location: str) -> NDArray[np.int64
 
 
 def _csv_rows(data: bytearray, location: str) -> Iterator[tuple[int, list[str]]]:
-    """Each row that is not blank, with the line that it begins on."""
+    """The rows that are not blank, each with the line that it begins on."""
     reader = csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline=""), strict=True)
     begin = 1
     try:

@@ -10,7 +10,7 @@ from pandas.tseries.frequencies import to_offset
 from pandas.tseries.offsets import BaseOffset, Tick
 
 from kubecast.config.training import TrainingSettings
-from kubecast.data.columns import Notes
+from kubecast.data.findings import Notes
 from kubecast.errors import ConfigError, DataError
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
@@ -59,12 +59,12 @@ def _calendar_frequency(frame: pd.DataFrame, step: pd.Timedelta) -> str:
         return "ME"
     longest = frame["unique_id"].value_counts().index[0]
     times = frame.loc[frame["unique_id"] == longest, "ds"]
-    found = pd.infer_freq(pd.DatetimeIndex(times)) if len(times) > 2 else None
-    if found is None:
+    frequency = pd.infer_freq(pd.DatetimeIndex(times)) if len(times) > 2 else None
+    if frequency is None:
         raise DataError(
             "the frequency does not follow from the data; allowed: set training.frequency, e.g. MS or D"
         )
-    return known_frequency(found)
+    return known_frequency(frequency)
 
 
 def known_frequency(text: str) -> str:
@@ -99,7 +99,7 @@ def complete_grid(
     Args:
         frame: ``unique_id`` (categorical), ``ds`` and the rest, in order.
         frequency: Of the grid.
-        settings: Tells how rows off the grid are brought onto it, if at all.
+        settings: Say how rows off the grid are brought onto it, if at all.
         notes: Resampling is noted.
 
     Raises:
@@ -109,28 +109,30 @@ def complete_grid(
     if off.any():
         frame = _resampled(frame, off, frequency, settings, notes)
         step, off = _positions(frame, frequency, settings)
-    starts = _starts(frame)
-    sizes = step[np.append(starts[1:], len(frame)) - 1] + 1
+    starts, stops = series_bounds(frame)
+    sizes = step[stops - 1] + 1
     total = int(sizes.sum())
     if total == len(frame):
         return frame.reset_index(drop=True)
-    rows = np.repeat(np.cumsum(sizes) - sizes, np.diff(np.append(starts, len(frame)))) + step
+    rows = np.repeat(np.cumsum(sizes) - sizes, stops - starts) + step
     full = frame.set_axis(rows).reindex(np.arange(total))
     full["unique_id"] = frame["unique_id"].array.take(np.repeat(starts, sizes))
     full["ds"] = _times(frame["ds"].to_numpy()[starts], sizes, frequency)
     return full
 
 
-def _starts(frame: pd.DataFrame) -> NDArray[np.intp]:
-    return np.flatnonzero(np.append(True, np.diff(frame["unique_id"].cat.codes) != 0))
+def series_bounds(frame: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The first row of each series, and the row after its last, in a frame that is in order of series."""
+    starts = np.flatnonzero(np.append(True, np.diff(frame["unique_id"].cat.codes) != 0))
+    return starts, np.append(starts[1:], len(frame))
 
 
 def _positions(
     frame: pd.DataFrame, frequency: str, settings: TrainingSettings
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Each row's step from its series' first row, and whether it is off the grid that begins there."""
-    ds, starts = frame["ds"].to_numpy(), _starts(frame)
-    counts = np.diff(np.append(starts, len(frame)))
+    """The step of each row from its series' first, and whether the row is off the grid that begins there."""
+    ds, (starts, stops) = frame["ds"].to_numpy(), series_bounds(frame)
+    counts = stops - starts
     offset = offset_of(frequency)
     if isinstance(offset, Tick):
         since = (ds - np.repeat(ds[starts], counts)).astype(np.int64)
@@ -188,8 +190,8 @@ def _resampled(
         "resampled", f"{count} rows off the grid of {frequency} were brought onto it: {how}", count=count
     )
     static = settings.data.covariates.static
-    every = ["unique_id", pd.Grouper(key="ds", freq=offset_of(frequency))]
-    groups = frame.groupby(every, sort=True, observed=True)
+    keys = ["unique_id", pd.Grouper(key="ds", freq=offset_of(frequency))]
+    groups = frame.groupby(keys, sort=True, observed=True)
     numbers = [name for name in frame.columns[2:] if name not in static]
     out = groups[numbers].agg("last" if how == "last" else "mean")
     if how == "sum":

@@ -1,6 +1,6 @@
-"""The panel: every series on a complete time grid, and what may be seen of it from an origin.
+"""The panel: every series on a complete time grid, and what is visible of it from an origin.
 
-A split is a cut-off, never a copy: ``history`` shows what lies up to a cut-off, ``future`` what is known in
+A split is a cut-off, never a copy: ``history`` holds what lies up to a cut-off, ``future`` what is known in
 advance after it, and ``targets`` what evaluation alone may read.
 """
 
@@ -8,16 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pandas.tseries.offsets import Tick
 from pyarrow.fs import LocalFileSystem
 from pydantic import BaseModel, ConfigDict
+from utilsforecast.processing import offset_times, time_ranges
 
-from kubecast.errors import DataError
+from kubecast.data.findings import DataReport
+from kubecast.documents import Document
+from kubecast.errors import DataError, IntegrityError
 
 Part = Literal["validation", "test"]
 
@@ -28,7 +30,7 @@ _COLUMNS = {  # of each saved table, beside the covariates
     "static": {"unique_id"},
     "series": {"unique_id", "train_end", "validation_end", "scale", "rmsse_scale", "route"},
     "origins": {"unique_id", "cutoff", "part", "block"},
-    "ahead": {"unique_id", "ds"},
+    "future_covariates": {"unique_id", "ds"},
 }
 
 
@@ -43,7 +45,7 @@ class Cutoffs:
     frame: pd.DataFrame
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, column: str = "cutoff") -> "Cutoffs":
+    def from_frame(cls, frame: pd.DataFrame, column: str = "cutoff") -> "Cutoffs":
         """Take the cut-offs in ``column``, leaving out rows without one."""
         kept = frame[["unique_id", column]].dropna().rename(columns={column: "cutoff"})
         return cls(kept.drop_duplicates().reset_index(drop=True))
@@ -53,7 +55,7 @@ class Cutoffs:
 
 
 class PanelSpec(BaseModel):
-    """What holds for the whole panel.
+    """The properties of a whole panel.
 
     Attributes:
         frequency: A pandas offset alias.
@@ -86,31 +88,9 @@ class PanelSpec(BaseModel):
     columns: dict[str, str] = {}
 
 
-class Finding(BaseModel):
-    """One thing that was found in the data, and what was done about it.
+class _PanelFile(Document):
+    document_name: ClassVar[str] = "a panel.json"
 
-    Attributes:
-        what: For example ``sorted``, ``missing``, ``constant``, ``short``, ``left_out``.
-        series: The series it concerns; empty for the whole file.
-        count: Rows concerned.
-        detail: One sentence.
-    """
-
-    what: str
-    series: str = ""
-    count: int = 0
-    detail: str = ""
-
-
-class DataReport(BaseModel):
-    """What preparation repaired, noticed or left out."""
-
-    rows: int = 0
-    series: int = 0
-    findings: list[Finding] = []
-
-
-class _PanelFile(BaseModel):
     spec: PanelSpec
     report: DataReport
 
@@ -123,12 +103,12 @@ class Panel:
         frame: ``unique_id``, ``ds`` (UTC, naive), ``y`` (NaN where unobserved), ``observed``, then the
             known-future and the past-only covariates. Each series begins and ends with an observed target.
         static: ``unique_id`` and the static covariates, one row for each series.
-        spec: What holds for the whole panel.
+        spec: The properties of the whole panel.
         series: One row for each series: ``unique_id``, ``train_end``, ``validation_end``, ``scale``,
             ``rmsse_scale``, ``route`` (``model``, or ``fallback`` for a series too short to fit).
         origins: ``unique_id``, ``cutoff``, ``part``, ``block``.
-        ahead: ``unique_id``, ``ds`` and known-future covariates after a series' last target.
-        report: What preparation found.
+        future_covariates: ``unique_id``, ``ds`` and known-future covariates after a series' last target.
+        report: The findings of preparation.
     """
 
     frame: pd.DataFrame
@@ -136,25 +116,25 @@ class Panel:
     spec: PanelSpec
     series: pd.DataFrame
     origins: pd.DataFrame
-    ahead: pd.DataFrame = field(default_factory=lambda: pd.DataFrame({"unique_id": [], "ds": []}))
+    future_covariates: pd.DataFrame = field(default_factory=lambda: pd.DataFrame({"unique_id": [], "ds": []}))
     report: DataReport = field(default_factory=DataReport)
 
     @cached_property
     def ids(self) -> NDArray[np.object_]:
         """The series' names, ascending."""
-        return np.asarray(self.frame["unique_id"].to_numpy()[self.starts[:-1]], dtype=object)
+        return np.asarray(self.frame["unique_id"].to_numpy()[self.indptr[:-1]], dtype=object)
 
     @cached_property
-    def starts(self) -> NDArray[np.int64]:
-        """Each series' first row in ``frame``, and after the last the number of rows; shape (series + 1,)."""
+    def indptr(self) -> NDArray[np.int64]:
+        """Positions of each series' first row in ``frame``, then the number of rows; shape (series + 1,)."""
         ids = self.frame["unique_id"].to_numpy()
         changes = np.flatnonzero(ids[1:] != ids[:-1]) + 1 if len(ids) else np.array([], dtype=np.int64)
         return np.concatenate([[0] if len(ids) else [], changes, [len(ids)]]).astype(np.int64)
 
     @cached_property
-    def codes(self) -> NDArray[np.int64]:
-        """Each row's series, as a position in ``ids``."""
-        return np.repeat(np.arange(len(self.ids)), np.diff(self.starts))
+    def series_codes(self) -> NDArray[np.int64]:
+        """The series of each row, as a position in ``ids``; shape (rows,)."""
+        return np.repeat(np.arange(len(self.ids)), np.diff(self.indptr))
 
     @cached_property
     def filled(self) -> NDArray[np.float64]:
@@ -164,7 +144,7 @@ class Panel:
         """
         y = self.frame["y"].to_numpy(dtype=np.float64).copy()
         season = self.spec.season_lengths[0]
-        first = self.starts[self.codes]
+        first = self.indptr[self.series_codes]
         for row in np.flatnonzero(np.isnan(y)):
             back = season if row - season >= first[row] else 1
             y[row] = y[row - back]
@@ -172,19 +152,19 @@ class Panel:
 
     @property
     def ends(self) -> Cutoffs:
-        """Each series' last row: the origins of a production forecast."""
-        return Cutoffs.of(self.frame.iloc[self.starts[1:] - 1], "ds")
+        """The last row of each series: the origins of a production forecast."""
+        return Cutoffs.from_frame(self.frame.iloc[self.indptr[1:] - 1], "ds")
 
     @property
     def train_end(self) -> Cutoffs:
-        """Each series' last training row; a series without one is left out."""
-        return Cutoffs.of(self.series, "train_end")
+        """The last training row of each series; a series without one is left out."""
+        return Cutoffs.from_frame(self.series, "train_end")
 
     def part(self, part: Part) -> Cutoffs:
         """The origins of one part."""
-        return Cutoffs.of(self.origins[self.origins["part"] == part])
+        return Cutoffs.from_frame(self.origins[self.origins["part"] == part])
 
-    def rows_of(self, cutoffs: Cutoffs) -> NDArray[np.int64]:
+    def row_index(self, cutoffs: Cutoffs) -> NDArray[np.int64]:
         """Find the row of ``frame`` that each cut-off stands on.
 
         Returns:
@@ -198,8 +178,8 @@ class Panel:
         times, keys = self._time_keys
         at = np.searchsorted(times, frame["cutoff"].to_numpy(dtype="datetime64[ns]"))
         rows = np.minimum(np.searchsorted(keys, codes * (len(times) + 1) + at), max(len(keys) - 1, 0))
-        found = self.frame["ds"].to_numpy()[rows] == frame["cutoff"].to_numpy(dtype="datetime64[ns]")
-        missing = (codes < 0) | (self.codes[rows] != codes) | ~found
+        same_time = self.frame["ds"].to_numpy()[rows] == frame["cutoff"].to_numpy(dtype="datetime64[ns]")
+        missing = (codes < 0) | (self.series_codes[rows] != codes) | ~same_time
         if missing.any():
             bad = frame.iloc[int(np.flatnonzero(missing)[0])]
             raise DataError(f"series {bad['unique_id']}: cut-off {bad['cutoff']} is on none of its rows")
@@ -208,11 +188,15 @@ class Panel:
     @cached_property
     def _time_keys(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
         times, at = np.unique(self.frame["ds"].to_numpy(dtype="datetime64[ns]"), return_inverse=True)
-        return times, self.codes * (len(times) + 1) + at
+        return times, self.series_codes * (len(times) + 1) + at
 
-    def lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """How many rows the series of each of these has up to it."""
-        return np.asarray(rows - self.starts[self.codes[rows]] + 1)
+    def history_lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The number of rows that the series of each row has up to it.
+
+        Args:
+            rows: Positions in ``frame``.
+        """
+        return np.asarray(rows - self.indptr[self.series_codes[rows]] + 1)
 
     def lagged(
         self, values: NDArray[np.float64], rows: NDArray[np.int64], lag: NDArray[np.int64] | int
@@ -225,7 +209,9 @@ class Panel:
             lag: In rows, at least 0; of each row, or of all.
         """
         at = rows - lag
-        return np.asarray(np.where(at >= self.starts[self.codes[rows]], values[np.maximum(at, 0)], np.nan))
+        return np.asarray(
+            np.where(at >= self.indptr[self.series_codes[rows]], values[np.maximum(at, 0)], np.nan)
+        )
 
     def history(self, cutoffs: Cutoffs, last: int | None = None) -> pd.DataFrame:
         """Every row up to each cut-off, and nothing after it.
@@ -237,14 +223,14 @@ class Panel:
         Returns:
             ``unique_id``, ``cutoff`` and the other columns of ``frame``, in the order of ``cutoffs``.
         """
-        ends = self.rows_of(cutoffs)
-        lengths = self.lengths(ends)
+        ends = self.row_index(cutoffs)
+        lengths = self.history_lengths(ends)
         if last is not None:
             lengths = np.minimum(lengths, last)
         rows = _ranges(ends - lengths + 1, lengths)
-        found = self.frame.iloc[rows].reset_index(drop=True)
-        found.insert(1, "cutoff", np.repeat(cutoffs.frame["cutoff"].to_numpy(), lengths))
-        return found
+        history = self.frame.iloc[rows].reset_index(drop=True)
+        history.insert(1, "cutoff", np.repeat(cutoffs.frame["cutoff"].to_numpy(), lengths))
+        return history
 
     def grid(self, cutoffs: Cutoffs) -> pd.DataFrame:
         """The horizon's timestamps after each cut-off.
@@ -275,10 +261,10 @@ class Panel:
         if not self.spec.future:
             return grid
         columns = ["unique_id", "ds", *self.spec.future]
-        parts = [part[columns] for part in (self.frame, self.ahead) if len(part)]
-        known = pd.concat(parts).drop_duplicates(["unique_id", "ds"])
-        found = grid.merge(known, on=["unique_id", "ds"], how="left")
-        lacking = found[found[self.spec.future].isna().any(axis=1)]
+        tables = [table[columns] for table in (self.frame, self.future_covariates) if len(table)]
+        known = pd.concat(tables).drop_duplicates(["unique_id", "ds"])
+        future = grid.merge(known, on=["unique_id", "ds"], how="left")
+        lacking = future[future[self.spec.future].isna().any(axis=1)]
         if len(lacking):
             row = lacking.iloc[0]
             names = [name for name in self.spec.future if pd.isna(row[name])]
@@ -287,44 +273,43 @@ class Panel:
                 f" at {row['ds']} ({len(lacking)} such rows); allowed: one for each of the"
                 f" {self.spec.horizon} steps after an origin"
             )
-        return found
+        return future
 
-    def is_foreseen(self, cutoffs: Cutoffs) -> NDArray[np.bool_]:
-        """Whether the known-future covariates reach over the horizon of each cut-off; shape (cut-offs,)."""
-        ends = self.rows_of(cutoffs)
-        last = self.starts[1:] - 1 + self._steps_foreseen
-        return np.asarray(ends + self.spec.horizon <= last[self.codes[ends]])
+    def has_future_covariates(self, cutoffs: Cutoffs) -> NDArray[np.bool_]:
+        """Tell which cut-offs have known-future covariates over their horizon; shape (cut-offs,)."""
+        ends = self.row_index(cutoffs)
+        last = self.indptr[1:] - 1 + self._future_steps
+        return np.asarray(ends + self.spec.horizon <= last[self.series_codes[ends]])
 
     @cached_property
-    def _steps_foreseen(self) -> NDArray[np.int64]:
+    def _future_steps(self) -> NDArray[np.int64]:
         """Steps after each series' last row whose covariates are known, at most the horizon."""
         shape = (len(self.ids), self.spec.horizon)
         known = np.full(shape, not self.spec.future)
-        if self.spec.future and len(self.ahead):
-            found = self.grid(self.ends).merge(self.ahead, on=["unique_id", "ds"], how="left")
-            known = found[self.spec.future].notna().all(axis=1).to_numpy().reshape(shape)
+        if self.spec.future and len(self.future_covariates):
+            future = self.grid(self.ends).merge(self.future_covariates, on=["unique_id", "ds"], how="left")
+            known = future[self.spec.future].notna().all(axis=1).to_numpy().reshape(shape)
         return np.asarray(np.logical_and.accumulate(known, axis=1).sum(axis=1), dtype=np.int64)
 
     def targets(self, cutoffs: Cutoffs) -> pd.DataFrame:
-        """What came after each cut-off; for evaluation only.
+        """The targets after each cut-off; for evaluation only.
 
         Returns:
             ``unique_id``, ``cutoff``, ``ds``, ``y``, ``observed``: up to ``horizon`` rows for each origin.
         """
-        ends = self.rows_of(cutoffs)
-        lengths = np.minimum(self.starts[self.codes[ends] + 1] - 1 - ends, self.spec.horizon)
-        found = self.frame.iloc[_ranges(ends + 1, lengths)][["unique_id", "ds", "y", "observed"]]
-        found = found.reset_index(drop=True)
-        found.insert(1, "cutoff", np.repeat(cutoffs.frame["cutoff"].to_numpy(), lengths))
-        return found
+        ends = self.row_index(cutoffs)
+        lengths = np.minimum(self.indptr[self.series_codes[ends] + 1] - 1 - ends, self.spec.horizon)
+        targets = self.frame.iloc[_ranges(ends + 1, lengths)][["unique_id", "ds", "y", "observed"]]
+        targets = targets.reset_index(drop=True)
+        targets.insert(1, "cutoff", np.repeat(cutoffs.frame["cutoff"].to_numpy(), lengths))
+        return targets
 
     def save(self, directory: Path) -> None:
         """Write the panel as Parquet and JSON."""
         directory.mkdir(parents=True, exist_ok=True)
         for name, frame in self._tables().items():
             frame.to_parquet(directory / f"{name}.parquet", index=False, write_page_checksum=True)
-        text = _PanelFile(spec=self.spec, report=self.report).model_dump_json(indent=1)
-        (directory / "panel.json").write_text(text, encoding="utf-8")
+        _PanelFile(spec=self.spec, report=self.report).write(directory / "panel.json")
 
     def _tables(self) -> Mapping[str, pd.DataFrame]:
         return {
@@ -332,7 +317,7 @@ class Panel:
             "static": self.static,
             "series": self.series,
             "origins": self.origins,
-            "ahead": self.ahead,
+            "future_covariates": self.future_covariates,
         }
 
     @classmethod
@@ -343,9 +328,9 @@ class Panel:
             DataError: A file is missing or not what ``save`` writes.
         """
         try:
-            file = _PanelFile.model_validate_json((directory / "panel.json").read_text(encoding="utf-8"))
+            file = _PanelFile.read(directory / "panel.json")
             tables = {name: _read_table(directory, name) for name in _COLUMNS}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, IntegrityError) as error:
             raise DataError(f"{directory}: not a panel ({' '.join(str(error).split())[:200]})") from error
         frame = tables.pop("panel")
         return cls(frame=frame, spec=file.spec, report=file.report, **tables)
@@ -360,30 +345,32 @@ def _read_table(directory: Path, name: str) -> pd.DataFrame:
 
 
 def read_parquet(path: Path, **options: Any) -> pd.DataFrame:
-    """As pandas reads a file, but opened by Arrow.
+    """Read a Parquet file as pandas does, but let Arrow open it.
 
-    Of one that Python opened, Arrow's threads may let go as late as when the process ends, which then aborts
+    Arrow's threads may keep a file that Python opened until the process ends, which then aborts
     (https://github.com/apache/arrow/issues/50482).
     """
     return pd.read_parquet(path, filesystem=LocalFileSystem(), **options)
 
 
 def steps_after(cutoffs: "pd.Series[Any]", steps: int, frequency: str) -> NDArray[Any]:
-    """The grid's next timestamps.
+    """The grid's next timestamps after each cut-off.
+
+    Args:
+        cutoffs: Timestamps on the grid.
+        steps: How many after each.
+        frequency: A pandas offset alias.
 
     Returns:
         datetime64[ns] of shape (cut-offs, steps).
+
+    >>> steps_after(pd.Series(pd.to_datetime(["2024-01-31"])), 2, "ME").astype("datetime64[D]").tolist()
+    [[datetime.date(2024, 2, 29), datetime.date(2024, 3, 31)]]
     """
-    offset = pd.tseries.frequencies.to_offset(frequency)
-    values = cutoffs.to_numpy(dtype="datetime64[ns]")
-    if isinstance(offset, Tick):
-        delta = np.timedelta64(offset.nanos, "ns")
-        return np.asarray(values[:, None] + delta * np.arange(1, steps + 1)[None, :])
-    unique, at = np.unique(values, return_inverse=True)
-    grid = np.empty((len(unique), steps), dtype="datetime64[ns]")
-    for row, start in enumerate(unique):
-        grid[row] = pd.date_range(start, periods=steps + 1, freq=offset)[1:].to_numpy()
-    return np.asarray(grid[at])
+    # Series share most of their cut-offs, and calendar steps are slow.
+    unique, position = np.unique(cutoffs.to_numpy(dtype="datetime64[ns]"), return_inverse=True)
+    times = time_ranges(offset_times(pd.Index(unique), frequency, 1), frequency, steps)
+    return np.asarray(times.to_numpy().reshape(len(unique), steps)[position])
 
 
 def _ranges(first: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,21 +1,17 @@
-"""From the rows of a data file to a panel: every check and repair of the data contract, each one reported."""
+"""Preparation: from the rows of a data file to a panel, with every check and repair of the data contract."""
 
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from pandas.tseries.offsets import Tick
 
 from kubecast.config.training import TrainingSettings
-from kubecast.data.columns import Notes, listed, read_future, read_rows
-from kubecast.data.grid import complete_grid, find_frequency, offset_of, season_lengths
-from kubecast.data.panel import Cutoffs, DataReport, Panel, PanelSpec
-from kubecast.data.splits import Parts, origin_steps, plan_parts, series_scales
+from kubecast.data.columns import listed, read_future, read_rows
+from kubecast.data.findings import DataReport, Notes
+from kubecast.data.grid import complete_grid, find_frequency, season_lengths
+from kubecast.data.origins import alignment_of, origins_with_covariates, plan_split, split_series
+from kubecast.data.panel import Panel, PanelSpec
 from kubecast.errors import ConfigError, DataError
-
-Alignment = Literal["calendar", "series_end"]
 
 
 def build_panel(
@@ -27,7 +23,7 @@ def build_panel(
         rows: As read, with the file's own column names, in any order.
         settings: The horizon must be set; frequency and season lengths follow from the data if they are not.
         digest: SHA-256 of the source.
-        as_of: In UTC. Of rows after it only the known-future covariates are seen.
+        as_of: In UTC. Of rows after it only the known-future covariates are used.
 
     Raises:
         DataError: The rows break the data contract.
@@ -36,7 +32,7 @@ def build_panel(
     horizon = required_horizon(settings)
     notes = Notes()
     frame, timezone = read_rows(rows, settings, notes)
-    frame = _seen(frame, settings, as_of)
+    frame = _up_to(frame, settings, as_of)
     frequency = find_frequency(frame, settings)
     frame = complete_grid(frame, frequency, settings, notes)
     frame, ahead = _split_ahead(frame, settings, notes)
@@ -45,7 +41,7 @@ def build_panel(
     _check_missing(frame, seasons, settings, notes)
     frame = _fill_covariates(frame, settings, notes)
     _note_future_dates(frame, notes)
-    parts = _parts(frame, horizon, seasons[0], settings)
+    parts = plan_split(frame, horizon, seasons[0], settings)
     spec = PanelSpec(
         frequency=frequency,
         horizon=horizon,
@@ -54,16 +50,16 @@ def build_panel(
         past=settings.data.covariates.past,
         static=settings.data.covariates.static,
         categories=[name for name in static.columns[1:] if not pd.api.types.is_numeric_dtype(static[name])],
-        align=_alignment(frame, frequency, horizon, settings),
+        align=alignment_of(frame, frequency, horizon, settings),
         folds=settings.validation.cv_folds,
         digest=digest,
         timezone=timezone,
         columns=settings.data.columns.model_dump(),
     )
-    series, origins = _split(frame, spec, parts, settings, notes)
+    series, origins = split_series(frame, spec, parts, settings, notes)
     _note_character(frame, notes)
     panel = Panel(_plain(frame), _plain(static), spec, series, origins, _plain(ahead))
-    origins = _foreseen(panel, notes)
+    origins = origins_with_covariates(panel, notes)
     report = DataReport(rows=len(frame), series=len(series), findings=notes.findings)
     return replace(panel, origins=origins, report=report)
 
@@ -83,7 +79,7 @@ def history_panel(
         settings: Those of the training run.
         spec: That of the training run's panel.
         future: Known-future covariates after the rows' end, under the same column names.
-        as_of: In UTC. Of rows after it only the known-future covariates are seen.
+        as_of: In UTC. Of rows after it only the known-future covariates are used.
 
     Returns:
         A panel with no origins, no cut-offs and no scales.
@@ -96,7 +92,7 @@ def history_panel(
     if future is not None and spec.future:
         daily = timezone is None
         frame = _with_future(frame, read_future(future, settings, daily))
-    frame = complete_grid(_seen(frame, settings, as_of), spec.frequency, settings, notes)
+    frame = complete_grid(_up_to(frame, settings, as_of), spec.frequency, settings, notes)
     frame, ahead = _split_ahead(frame, settings, notes)
     frame, static = _split_static(frame, settings)
     _check_missing(frame, spec.season_lengths, settings, notes)
@@ -128,7 +124,7 @@ def newest_time(rows: pd.DataFrame, settings: TrainingSettings, at: pd.Timestamp
         DataError: The rows cannot be read, or none is so old.
     """
     frame, _ = read_rows(rows, settings, Notes())
-    return pd.Timestamp(_seen(frame, settings, at).loc[lambda seen: seen["ds"] <= at, "ds"].max())
+    return pd.Timestamp(_up_to(frame, settings, at).loc[lambda rows: rows["ds"] <= at, "ds"].max())
 
 
 def required_horizon(settings: TrainingSettings) -> int:
@@ -142,7 +138,8 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(unique_id=frame["unique_id"].astype(object)).reset_index(drop=True)
 
 
-def _seen(frame: pd.DataFrame, settings: TrainingSettings, as_of: pd.Timestamp | None) -> pd.DataFrame:
+def _up_to(frame: pd.DataFrame, settings: TrainingSettings, as_of: pd.Timestamp | None) -> pd.DataFrame:
+    """The rows up to a moment; where there are known-future covariates, those of later rows stay."""
     if as_of is None:
         return frame
     late = frame["ds"] > as_of
@@ -205,15 +202,15 @@ def _check_missing(frame: pd.DataFrame, seasons: list[int], settings: TrainingSe
     longest = gaps.groupby(level=0, observed=True).max()
     counts = missing.groupby(frame["unique_id"], observed=True).agg(["sum", "size"])
     for (name, gap), (count, size) in zip(longest.items(), counts.loc[longest.index].to_numpy(), strict=True):
-        found = f"{count} of {size} targets are missing, {gap} of them in one gap"
+        amount = f"{count} of {size} targets are missing, {gap} of them in one gap"
         if gap > max_gap:
-            raise DataError(f"series {name}: {found}; allowed: training.data.max_gap = {max_gap}")
+            raise DataError(f"series {name}: {amount}; allowed: training.data.max_gap = {max_gap}")
         if count / size > settings.data.max_missing:
             raise DataError(
-                f"series {name}: {found}; allowed: a share of training.data.max_missing ="
+                f"series {name}: {amount}; allowed: a share of training.data.max_missing ="
                 f" {settings.data.max_missing:g}"
             )
-        notes.add("missing", found, series=str(name), count=int(count))
+        notes.add("missing", amount, series=str(name), count=int(count))
 
 
 def _fill_covariates(frame: pd.DataFrame, settings: TrainingSettings, notes: Notes) -> pd.DataFrame:
@@ -250,8 +247,10 @@ def _note_future_dates(frame: pd.DataFrame, notes: Notes) -> None:
     late = frame["ds"] > tomorrow
     if late.any():
         first = frame[late].iloc[0]
-        found = f"{int(late.sum())} rows lie in the future, e.g. {first['ds']} of series {first['unique_id']}"
-        notes.add("future_dates", found, count=int(late.sum()))
+        example = f"{first['ds']} of series {first['unique_id']}"
+        notes.add(
+            "future_dates", f"{int(late.sum())} rows lie in the future, e.g. {example}", count=int(late.sum())
+        )
 
 
 def _note_character(frame: pd.DataFrame, notes: Notes) -> None:
@@ -265,151 +264,5 @@ def _note_character(frame: pd.DataFrame, notes: Notes) -> None:
     shares = zero[frame["observed"]].groupby(frame.loc[frame["observed"], "unique_id"], observed=True).mean()
     for name, share in shares[(shares > 0.5) & (shares < 1)].items():
         notes.add("intermittent", f"{share:.0%} of the targets are 0", series=str(name))
-    found = (
-        f"{listed(shares.index[shares > 0])}: zeros in the target; read scaled errors, not percentage errors"
-    )
-    notes.add("zeros", found, count=int(zero.sum()))
-
-
-# --- the split ----------------------------------------------------------------------------------------
-
-
-def _parts(frame: pd.DataFrame, horizon: int, season: int, settings: TrainingSettings) -> Parts:
-    if len(frame) < settings.data.min_samples:
-        raise DataError(
-            f"the panel has {len(frame)} rows; allowed: at least training.data.min_samples ="
-            f" {settings.data.min_samples}"
-        )
-    length = int(frame["unique_id"].value_counts().median())
-    return plan_parts(length, horizon, season, settings.data, settings.validation)
-
-
-def _alignment(frame: pd.DataFrame, frequency: str, horizon: int, settings: TrainingSettings) -> Alignment:
-    """Calendar cut-offs where all series end within one horizon of each other and share one grid."""
-    wanted = settings.data.align
-    if wanted == "series_end":
-        return wanted
-    late = _steps_late(frame, frequency)
-    if late is None and wanted == "calendar":
-        raise DataError("series end on different grids; allowed: training.data.align: series_end, or auto")
-    if late is not None and (wanted == "calendar" or late.max() <= horizon):
-        return "calendar"
-    return "series_end"
-
-
-def _steps_late(frame: pd.DataFrame, frequency: str) -> NDArray[np.int64] | None:
-    """How many steps each series ends before the last one does; None where they are on different grids."""
-    ends = frame["ds"].to_numpy()[_bounds(frame)[1] - 1]
-    offset = offset_of(frequency)
-    if isinstance(offset, Tick):
-        late = (ends.max() - ends).astype(np.int64)
-        return None if (late % offset.nanos).any() else late // offset.nanos
-    unique, at = np.unique(ends, return_inverse=True)
-    last = unique[-1]
-    steps = []
-    for end in unique:
-        times = pd.date_range(end, last, freq=offset)
-        if times[0] != end or times[-1] != last:
-            return None
-        steps.append(len(times) - 1)
-    return np.array(steps, dtype=np.int64)[at]
-
-
-def _bounds(frame: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Each series' first row, and the row after its last."""
-    starts = np.flatnonzero(np.append(True, np.diff(frame["unique_id"].cat.codes) != 0))
-    return starts, np.append(starts[1:], len(frame))
-
-
-@dataclass(frozen=True)
-class _Cuts:
-    """Finds the row of each series that lies so many steps before the end of its clock."""
-
-    starts: NDArray[np.intp]
-    stops: NDArray[np.intp]
-    late: NDArray[np.int64]
-
-    def rows(self, back: NDArray[np.int64] | int) -> NDArray[np.int64]:
-        """The row; -1 before a series begins, and its last row where it ended earlier. Shape (series, …)."""
-        shape = (-1, *(1 for _ in np.shape(back)))
-        starts, stops, late = (each.reshape(shape) for each in (self.starts, self.stops, self.late))
-        rows = np.minimum(stops - 1 - (back - late), stops - 1)
-        return np.asarray(np.where(rows >= starts, rows, -1), dtype=np.int64)
-
-
-def _split(
-    frame: pd.DataFrame, spec: PanelSpec, parts: Parts, settings: TrainingSettings, notes: Notes
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Cut-offs, origins and scales of every series."""
-    starts, stops = _bounds(frame)
-    late = _steps_late(frame, spec.frequency) if spec.align == "calendar" else None
-    cuts = _Cuts(starts, stops, np.zeros(len(starts), dtype=np.int64) if late is None else late)
-    train = cuts.rows(parts.validation + parts.test)
-    series = pd.DataFrame(
-        {
-            "unique_id": frame["unique_id"].cat.categories.astype(object),
-            "train_end": _times_at(frame, train),
-            "validation_end": _times_at(frame, cuts.rows(parts.test)),
-        }
-    )
-    series["route"] = _routes(frame, series["unique_id"], starts, train, parts, notes)
-    trained = np.arange(len(frame)) <= np.repeat(train, stops - starts)
-    series = series.merge(series_scales(frame[trained], spec.season_lengths[0]), on="unique_id", how="left")
-    for name in series.loc[series["scale"].isna(), "unique_id"]:
-        notes.add("not_scored", "no scale: too few or only equal training rows", series=name)
-    if series["scale"].isna().all():
-        raise DataError("no series varies in its training part; allowed: at least one that does")
-    steps = origin_steps(parts, spec.horizon, settings.validation, spec.season_lengths[0])
-    origins = _origins(frame, series["unique_id"], cuts, steps)
-    if set(origins["part"]) != {"validation", "test"} or (series["route"] == "fallback").all():
-        raise DataError(
-            f"no series has the {parts.minimum} training rows and origins to be fitted and judged; allowed:"
-            " longer series or a shorter horizon"
-        )
-    return series, origins
-
-
-def _times_at(frame: pd.DataFrame, rows: NDArray[np.int64]) -> NDArray[Any]:
-    return np.where(rows >= 0, frame["ds"].to_numpy()[rows], np.datetime64("NaT", "ns"))
-
-
-def _routes(
-    frame: pd.DataFrame,
-    names: "pd.Series[Any]",
-    starts: NDArray[np.intp],
-    train: NDArray[np.int64],
-    parts: Parts,
-    notes: Notes,
-) -> NDArray[np.object_]:
-    seen = np.append(0, np.cumsum(frame["observed"].to_numpy()))
-    observed = np.where(train >= 0, seen[train + 1] - seen[starts], 0)
-    short = observed < parts.minimum
-    for name, count in zip(names[short], observed[short], strict=True):
-        found = f"{count} observed training rows, {parts.minimum} needed: forecast by the fallback"
-        notes.add("short", found, series=name)
-    return np.where(short, "fallback", "model").astype(object)
-
-
-def _origins(frame: pd.DataFrame, names: "pd.Series[Any]", cuts: _Cuts, steps: pd.DataFrame) -> pd.DataFrame:
-    rows = cuts.rows(steps["back"].to_numpy())
-    # From its last row a series has nothing to be judged on.
-    series, step = np.nonzero((rows >= 0) & (rows < cuts.stops[:, None] - 1))
-    return pd.DataFrame(
-        {
-            "unique_id": names.to_numpy()[series],
-            "cutoff": frame["ds"].to_numpy()[rows[series, step]],
-            "part": steps["part"].to_numpy()[step],
-            "block": steps["block"].to_numpy()[step],
-        }
-    )
-
-
-def _foreseen(panel: Panel, notes: Notes) -> pd.DataFrame:
-    """The origins less those of series that ended early, whose covariates end with them."""
-    kept = panel.is_foreseen(Cutoffs(panel.origins))
-    lost = int((~kept).sum())
-    if lost:
-        first = panel.origins.loc[~kept, "unique_id"].iloc[0]
-        found = f"known-future covariates end within the horizon of {lost} origins, e.g. of series {first}"
-        notes.add("origins_left_out", found, count=lost)
-    return panel.origins[kept].reset_index(drop=True)
+    advice = "zeros in the target; read scaled errors, not percentage errors"
+    notes.add("zeros", f"{listed(shares.index[shares > 0])}: {advice}", count=int(zero.sum()))

@@ -13,7 +13,7 @@ from kubecast.errors import DataError
 
 @dataclass(frozen=True)
 class Parts:
-    """Whole steps, counted back from the end.
+    """The plan of a split, in whole steps counted back from the end.
 
     Attributes:
         length: Steps that the shares were taken of: the panel's median.
@@ -108,7 +108,7 @@ def origin_steps(parts: Parts, horizon: int, validation: ValidationSettings, sea
 
 
 def scales(y: NDArray[np.float64], observed: NDArray[np.bool_], season: int) -> tuple[float, float]:
-    """One series' denominators of MASE and RMSSE, from its observed training rows.
+    """The denominators of MASE and RMSSE of one series, from its observed training rows.
 
     Args:
         y: Shape (rows,).
@@ -129,7 +129,7 @@ def scales(y: NDArray[np.float64], observed: NDArray[np.bool_], season: int) -> 
 
 
 def series_scales(frame: pd.DataFrame, season: int) -> pd.DataFrame:
-    """Every series' scales; one without its own gets the panel's median relative scale.
+    """The scales of every series; one without its own gets the panel's median relative scale.
 
     Args:
         frame: Training rows alone: ``unique_id``, ``y``, ``observed``.

@@ -50,7 +50,7 @@ def parse_timestamps(
         codes: Each row's series, in the file's order.
         settings: Format and zone.
         where: Names the rows of a mask.
-        daily: Whether the data is daily or coarser; None: to be found out.
+        daily: Whether the data is daily or coarser; None: follows from the values.
 
     Raises:
         DataError: A timestamp cannot be read, or some have a zone and others not.
@@ -158,7 +158,7 @@ def _aware(text: "pd.Series[Any]", codes: NDArray[np.intp], where: Where) -> boo
 
 
 def _to_utc(local: pd.DatetimeIndex, codes: NDArray[Any], zone: str, where: Where) -> NDArray[Any]:
-    """Local clock time to UTC; in a doubled hour the file's order tells the first time from the second."""
+    """Local clock time to UTC; in a doubled hour the file's order parts the first time from the second."""
     summer, winter = (
         local.tz_localize(zone, ambiguous=np.full(len(local), first), nonexistent="NaT")
         for first in (True, False)
@@ -188,11 +188,11 @@ def _second_time(
     ends = table.groupby("series")["local"].agg(["first", "last"])
     falling = (ends["first"] > ends["last"]).reindex(codes).to_numpy()
     table["order"] = np.where(falling, -table["row"], table["row"])
-    found = table[doubled].sort_values(["series", "order"])
-    groups = [found["series"], found["local"].dt.normalize()]
-    back = found.groupby(groups)["local"].diff() <= pd.Timedelta(0)
+    rows_twice = table[doubled].sort_values(["series", "order"])
+    groups = [rows_twice["series"], rows_twice["local"].dt.normalize()]
+    back = rows_twice.groupby(groups)["local"].diff() <= pd.Timedelta(0)
     turns = back.groupby(groups).cumsum().to_numpy()
-    rows = found["row"].to_numpy()
+    rows = rows_twice["row"].to_numpy()
     unclear = np.zeros(len(local), dtype=bool)
     unclear[rows[turns > 1]] = True
     if unclear.any():

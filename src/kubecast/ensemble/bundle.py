@@ -10,24 +10,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kubecast.config.training import TrainingSettings
 from kubecast.data.panel import KEYS, Cutoffs, Panel, PanelSpec
 from kubecast.data.preparation import history_panel
 from kubecast.data.splits import series_scales
-from kubecast.ensemble.stacking import Ensemble, StackRecipe
-from kubecast.errors import DataError, InputError, IntegrityError
+from kubecast.documents import Document
+from kubecast.ensemble.forecaster import Ensemble
+from kubecast.ensemble.recipe import StackRecipe
+from kubecast.errors import DataError, InputError
 from kubecast.models.seasonal_naive import SeasonalNaive
 from kubecast.names import check_name
 
 
-class Contract(BaseModel):
-    """What the data must look like, and what the ensemble has seen.
+class Contract(Document):
+    """The shape that the data must have, and the rows that the ensemble has seen.
 
     Attributes:
         spec: Of the panel that it was fitted to.
@@ -35,7 +36,7 @@ class Contract(BaseModel):
         fit_until: The last row of each series that anything in the ensemble was fitted to or chosen on.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    document_name: ClassVar[str] = "a bundle"
 
     schema_version: int = 1
     spec: PanelSpec
@@ -63,7 +64,7 @@ def write_bundle(
         members: Directory of each trained member's forecaster.
     """
     directory.mkdir(parents=True)
-    (directory / "bundle.json").write_text(contract.model_dump_json(indent=1))
+    contract.write(directory / "bundle.json")
     (directory / "ensemble.json").write_text(recipe.model_dump_json(indent=1))
     for name, weight in recipe.weights.items():
         if not weight:
@@ -98,12 +99,7 @@ class Bundle:
     @classmethod
     def load(cls, directory: Path) -> "Bundle":
         """Read what ``write_bundle`` wrote."""
-        path = directory / "bundle.json"
-        try:
-            contract = Contract.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
-            raise IntegrityError(f"{path}: not a bundle ({' '.join(str(error).split())[:200]})") from error
-        return cls(contract, Ensemble.load(directory))
+        return cls(Contract.read(directory / "bundle.json"), Ensemble.load(directory))
 
     def forecast(
         self,
@@ -159,10 +155,10 @@ class Bundle:
             raise InputError(f"stride {stride}: allowed: 1 or more steps")
         panel = self._panel(rows, None, None, self.contract.spec.horizon)
         origins = self._origins(panel, stride, start)
-        found = self.ensemble.predict(panel, origins)
+        forecasts = self.ensemble.predict(panel, origins)
         targets = panel.targets(origins)
         scales = self._scales(panel)
-        table = targets.merge(found, on=KEYS)
+        table = targets.merge(forecasts, on=KEYS)
         table.insert(5, "scale", table["unique_id"].map(scales))
         return table
 
@@ -181,13 +177,13 @@ class Bundle:
                 f"series {name}: origin {start} lies before {after[start < after].iloc[0]}, up to which the"
                 " model was fitted or chosen; allowed: a later start"
             )
-        last = panel.codes
-        ends = panel.frame["ds"].to_numpy()[panel.starts[1:] - 1][last]
+        last = panel.series_codes
+        ends = panel.frame["ds"].to_numpy()[panel.indptr[1:] - 1][last]
         first = after if start is None else after.where(after > start, start)
         eligible = panel.frame[(panel.frame["ds"] >= first) & (panel.frame["ds"] < ends)]
         step = eligible.groupby("unique_id").cumcount()
-        origins = Cutoffs.of(eligible[step % stride == 0], "ds")
-        origins = Cutoffs(origins.frame[panel.is_foreseen(origins)].reset_index(drop=True))
+        origins = Cutoffs.from_frame(eligible[step % stride == 0], "ds")
+        origins = Cutoffs(origins.frame[panel.has_future_covariates(origins)].reset_index(drop=True))
         if not len(origins):
             raise DataError(
                 f"no origin comes after {after.min()}, up to which the model was fitted or chosen;"
@@ -197,17 +193,18 @@ class Bundle:
 
     def _scales(self, panel: Panel) -> dict[str, float]:
         own = series_scales(panel.frame, panel.spec.season_lengths[0])
-        found = dict(zip(own["unique_id"], own["scale"], strict=True))
-        return {**found, **{name: v for name, v in self.ensemble.recipe.scales.items() if v is not None}}
+        scales = dict(zip(own["unique_id"], own["scale"], strict=True))
+        known = {name: value for name, value in self.ensemble.recipe.scales.items() if value is not None}
+        return {**scales, **known}
 
 
 def _padded(panel: Panel, steps: int) -> Panel:
-    """Repeat the last known covariates where they end after ``steps``: no forecast is asked for there."""
+    """Repeat the last known covariates where they end after ``steps``: no forecast is made there."""
     ends, names = panel.ends, panel.spec.future
     replace(panel, spec=panel.spec.model_copy(update={"horizon": steps})).future(ends)  # raises if one lacks
-    known = panel.grid(ends).merge(panel.ahead, on=["unique_id", "ds"], how="left")
+    known = panel.grid(ends).merge(panel.future_covariates, on=["unique_id", "ds"], how="left")
     known[names] = known.groupby("unique_id", sort=False)[names].ffill()
-    return replace(panel, ahead=known.drop(columns="cutoff"))
+    return replace(panel, future_covariates=known.drop(columns="cutoff"))
 
 
 def mase(table: pd.DataFrame) -> float:

@@ -11,10 +11,17 @@ class EnsembleSettings(Settings):
     """``ensemble.yaml``."""
 
     method: Literal["greedy", "nnls", "ols", "equal"] = Field(
-        default="greedy", description="how the weights are fitted; ols, unconstrained, is for one series"
+        default="greedy",
+        description="how the weights are fitted; or nnls, equal; ols, unconstrained, for one series",
     )
-    greedy_rounds: PositiveInt = 50
-    quantiles: list[Share] = Field(default=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], min_length=1)
+    greedy_rounds: PositiveInt = Field(
+        default=50, description="times that greedy adds the member that helps most"
+    )
+    quantiles: list[Share] = Field(
+        default=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
+        min_length=1,
+        description="levels that are forecast, in ascending order",
+    )
     min_models: PositiveInt = Field(default=1, description="trained members without which the run fails")
 
     @model_validator(mode="after")

@@ -1,13 +1,13 @@
-"""How the members of an ensemble were weighed, and what each adds."""
+"""A summary of an ensemble: the weight of each member, and what it adds."""
 
 from pydantic import Field
 
 from kubecast.documents import Document
-from kubecast.ensemble.stacking import Method, StackRecipe
+from kubecast.ensemble.recipe import Method, StackRecipe
 
 
-class WeighedMember(Document):
-    """One member.
+class MemberSummary(Document):
+    """One member of an ensemble.
 
     Attributes:
         model: Its name.
@@ -26,11 +26,11 @@ class WeighedMember(Document):
     by_block: dict[int, float] = Field(default={})
 
 
-class Weighed(Document):
-    """The ensemble.
+class EnsembleSummary(Document):
+    """An ensemble and its members.
 
     Attributes:
-        method: How the weights were fitted; ``best_member``: that one alone, as ``notes`` tell.
+        method: How the weights were fitted; ``best_member``: a single member is used, ``notes`` say why.
         shrinkage: Share of equal weights of the better half of the members.
         mase: Of the ensemble on the validation part, cross-fitted.
         mase_stack: The same of the stack, whether it is used or not.
@@ -44,21 +44,21 @@ class Weighed(Document):
     mase: float
     mase_stack: float
     mase_best_member: float
-    members: list[WeighedMember]
+    members: list[MemberSummary]
     notes: list[str] = Field(default=[])
 
     def figures(self) -> dict[str, float]:
-        """What the dashboard compares over runs."""
+        """Figures that the dashboard compares over runs."""
         figures = {"validation_mase": self.mase, "validation_mase_best_member": self.mase_best_member}
         figures |= {f"validation_mase_{member.model}": member.mase_alone for member in self.members}
         return figures | {f"weight_{member.model}": member.weight for member in self.members}
 
 
-def weighed(recipe: StackRecipe) -> Weighed:
-    """Tell of a recipe what people look at."""
+def summarise(recipe: StackRecipe) -> EnsembleSummary:
+    """The summary of a recipe, for pages and the dashboard."""
     stacked = recipe.method != "best_member"
     members = [
-        WeighedMember(
+        MemberSummary(
             model=name,
             kind=recipe.members[name],
             weight=weight,
@@ -68,7 +68,7 @@ def weighed(recipe: StackRecipe) -> Weighed:
         )
         for name, weight in sorted(recipe.weights.items(), key=lambda item: -item[1])
     ]
-    return Weighed(
+    return EnsembleSummary(
         method=recipe.method,
         shrinkage=recipe.shrinkage,
         mase=recipe.loss if stacked else recipe.loss_alone[recipe.best_member],

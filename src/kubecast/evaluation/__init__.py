@@ -1,1 +1,1 @@
-"""How good the models are, and whether the new version takes the champion's place."""
+"""Evaluation: the models' errors, and whether the new version takes the champion's place."""

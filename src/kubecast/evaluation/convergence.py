@@ -13,14 +13,14 @@ RISE = 0.05  # of the validation loss after its best step: more is over-fitting,
 
 @dataclass(frozen=True)
 class Convergence:
-    """How a fit ended.
+    """The end of a fit.
 
     Attributes:
         verdict: ``converged``, ``stopped early``, ``over-fitting``, ``still improving``,
             ``time limit reached`` or ``repeated``.
         reason: The same in a sentence.
-        slope: Change of the judged loss over its last fifth, or its last 3 steps if that is fewer, on a
-            straight line, by its mean there; None for fewer than 3 steps.
+        slope: Change of the validation loss, else of the training loss, over its last fifth, or its last 3
+            steps if that is fewer, on a straight line, by its mean there; None for fewer than 3 steps.
         gap: Validation loss by training loss at the best step, less 1; None where one is missing or 0.
         rise: Validation loss at the last step by that at the best step, less 1; None as above.
     """
@@ -33,11 +33,11 @@ class Convergence:
 
 
 def convergence(log: FitLog) -> Convergence:
-    """Judge a fit by why it stopped and how its loss went."""
+    """The verdict on a fit, from why it stopped and how its loss went."""
     train, validation = log.curves.get("train", []), log.curves.get("validation", [])
-    judged = validation or train
-    best = min(log.best or 0, len(judged) - 1)
-    slope = _slope(judged)
+    losses = validation or train
+    best = min(log.best or 0, len(losses) - 1)
+    slope = _slope(losses)
     gap = _less_one(validation, best, train, min(best, len(train) - 1))
     rise = _less_one(validation, -1, validation, best)
     verdict, reason = _verdict(log, slope, _fell(train, best), rise)
@@ -47,7 +47,7 @@ def convergence(log: FitLog) -> Convergence:
 def _verdict(log: FitLog, slope: float | None, fell: bool, rise: float | None) -> tuple[str, str]:
     falls = slope is not None and slope < -FLAT
     if log.stopped == "replayed":
-        return "repeated", "the judged fit was repeated on all rows, with nothing held out"
+        return "repeated", "the evaluated fit was repeated on all rows, with nothing held out"
     if log.stopped == "time_limit":
         after = f"; the loss {_falling(slope)}" if falls and slope is not None else ""
         return "time limit reached", f"the time limit ended the fit{after}"

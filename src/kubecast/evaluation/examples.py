@@ -1,4 +1,4 @@
-"""The few forecasts that a page shows: the best, the median and the worst series, beside their actuals."""
+"""Example forecasts of pages: of the best, the median and the worst series, beside their actuals."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,7 +16,7 @@ HISTORY = 3  # horizons before the origin
 NARROW = 40  # nominal coverage in percent of the interval inside the widest
 
 
-class ShownSeries(Document):
+class ExampleSeries(Document):
     """A series' forecast from its last test origin, with the actuals around it.
 
     Attributes:
@@ -24,7 +24,7 @@ class ShownSeries(Document):
         unique_id: Of the series.
         mase: Of the model over the test part of the series.
         cutoff: The origin.
-        model: What forecasts.
+        model: Name of the model that forecasts.
         history_ds: Times up to the origin, at most three horizons.
         history: Their targets; None where unobserved.
         ds: Times after the origin, shape (horizon,).
@@ -46,13 +46,13 @@ class ShownSeries(Document):
     bands: dict[str, tuple[list[float], list[float]]] = Field(default={})
 
 
-def shown_series(
+def example_series(
     ranked: Sequence[tuple[str, float | None]],
     table: pd.DataFrame,
     panel: Panel,
     model: str,
     levels: Sequence[float],
-) -> list[ShownSeries]:
+) -> list[ExampleSeries]:
     """The best, the median and the worst of series; or all of few.
 
     Args:
@@ -62,13 +62,15 @@ def shown_series(
         model: Column of the point forecasts.
         levels: Of the quantile columns.
     """
-    chosen = [("series", *found) for found in ranked]
+    chosen = [("series", *each) for each in ranked]
     if len(ranked) >= 3:
         chosen = [("best", *ranked[0]), ("median", *ranked[len(ranked) // 2]), ("worst", *ranked[-1])]
-    return [_shown(title, unique_id, mase, table, panel, model, levels) for title, unique_id, mase in chosen]
+    return [
+        _example(title, unique_id, mase, table, panel, model, levels) for title, unique_id, mase in chosen
+    ]
 
 
-def _shown(
+def _example(
     title: str,
     unique_id: str,
     mase: float | None,
@@ -76,15 +78,15 @@ def _shown(
     panel: Panel,
     model: str,
     levels: Sequence[float],
-) -> ShownSeries:
+) -> ExampleSeries:
     own = table[table["unique_id"] == unique_id]
     cutoff = own.loc[own["part"] == "test", "cutoff"].max()
     horizon = own[(own["cutoff"] == cutoff) & (own["part"] == "test")]
     origin = Cutoffs(pd.DataFrame({"unique_id": [unique_id], "cutoff": [cutoff]}))
     history = panel.history(origin, HISTORY * len(horizon))
-    found = intervals(levels)
-    kept = [level for at, level in enumerate(found) if at == 0 or float(level) == NARROW]
-    return ShownSeries(
+    bounds = intervals(levels)
+    kept = [level for at, level in enumerate(bounds) if at == 0 or float(level) == NARROW]
+    return ExampleSeries(
         title=title,
         unique_id=unique_id,
         mase=mase,
@@ -97,8 +99,8 @@ def _shown(
         forecast=horizon[model].tolist(),
         bands={
             level: (
-                horizon[quantile_column(found[level][0])].tolist(),
-                horizon[quantile_column(found[level][1])].tolist(),
+                horizon[quantile_column(bounds[level][0])].tolist(),
+                horizon[quantile_column(bounds[level][1])].tolist(),
             )
             for level in kept
         },

@@ -1,4 +1,4 @@
-"""How a new version's figures compare with those of the versions before it."""
+"""Earlier versions, whose figures stand beside those of the new one."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,12 +15,12 @@ MOST = 20  # versions
 
 
 class EarlierVersion(Document):
-    """What an earlier version scored, on the test part of its own run.
+    """The scores of an earlier version, on the test part of its own run.
 
     Attributes:
         version: Its id.
         created: When it was published.
-        champion: Whether the new version was judged against it.
+        champion: Whether the new version was compared with it.
         mase: On its test part; None as the others where it was not scored.
         skill: Against the best seasonal naive of its run.
         coverage: Share of targets inside each interval, by its nominal coverage in percent.
@@ -43,15 +43,15 @@ def earlier_versions(
         store: The registry; nothing need be published there.
         name: Of the model.
         spec: Versions of another frequency, horizon or season length of MASE are left out.
-        champion: Id of the version that the new one is judged against; empty: there is none.
+        champion: Id of the version that the new one is compared with; empty: there is none.
         inputs_digest: Of the run: what it published itself, before it was repeated, is left out.
 
     Raises:
         StoreError: The store failed.
     """
-    found: list[EarlierVersion] = []
+    earlier: list[EarlierVersion] = []
     for entry in store.entries(name):
-        if len(found) == MOST:
+        if len(earlier) == MOST:
             break
         if entry.deleting:
             continue
@@ -63,14 +63,14 @@ def earlier_versions(
             continue
         own = bool(inputs_digest) and version.metadata.get("inputs_digest") == inputs_digest
         if not own and _same_task(version.metadata, spec):
-            found.append(_earlier(version, champion))
-    return found[::-1]
+            earlier.append(_earlier(version, champion))
+    return earlier[::-1]
 
 
 def _same_task(metadata: Mapping[str, Any], spec: PanelSpec) -> bool:
     seasons = metadata.get("season_lengths") or [None]
-    told = metadata.get("frequency"), metadata.get("horizon"), seasons[0]
-    return told == (spec.frequency, spec.horizon, spec.season_lengths[0])
+    task = metadata.get("frequency"), metadata.get("horizon"), seasons[0]
+    return task == (spec.frequency, spec.horizon, spec.season_lengths[0])
 
 
 def _earlier(version: Version, champion: str) -> EarlierVersion:

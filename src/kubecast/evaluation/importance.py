@@ -1,4 +1,4 @@
-"""What a model's forecasts rest on: how much worse they are where one of its inputs is shuffled.
+"""Importance of a model's inputs: how much worse its forecasts are where one of them is shuffled.
 
 Source: Breiman (2001), "Random forests", for permutation importance; here of any forecaster, over several
 windows of the validation part.
@@ -37,7 +37,7 @@ class Importance(Document):
 
 
 @runtime_checkable
-class Explained(Protocol):
+class HasFeatureImportance(Protocol):
     """A forecaster that knows the importance of its inputs."""
 
     def importance(self) -> dict[str, float]:
@@ -47,10 +47,10 @@ class Explained(Protocol):
 
 def importance_of(forecaster: Forecaster, panel: Panel, seed: int) -> list[Importance]:
     """A model's own figures where it has some, else ``permutation_importance``'s; the largest first."""
-    if not isinstance(forecaster, Explained):
+    if not isinstance(forecaster, HasFeatureImportance):
         return permutation_importance(panel, forecaster, seed)
-    found = sorted(forecaster.importance().items(), key=lambda each: -each[1])
-    return [Importance(feature=feature, value=value) for feature, value in found]
+    shares = sorted(forecaster.importance().items(), key=lambda each: -each[1])
+    return [Importance(feature=feature, value=value) for feature, value in shares]
 
 
 def permutation_importance(panel: Panel, forecaster: Forecaster, seed: int) -> list[Importance]:
@@ -72,11 +72,11 @@ def permutation_importance(panel: Panel, forecaster: Forecaster, seed: int) -> l
         plain = _error(panel, panel, forecaster, origins)
         if plain is None:
             continue
-        for feature, shuffled in _shuffled(panel, origins, seed):
+        for feature, shuffled in shuffled_inputs(panel, origins, seed):
             error = _error(shuffled, panel, forecaster, origins)
             if error is not None:
                 rises.setdefault(feature, []).append(error - plain)
-    found = [
+    importances = [
         Importance(
             feature=feature,
             value=float(np.mean(values)),
@@ -84,7 +84,7 @@ def permutation_importance(panel: Panel, forecaster: Forecaster, seed: int) -> l
         )
         for feature, values in rises.items()
     ]
-    return sorted(found, key=lambda each: -each.value)
+    return sorted(importances, key=lambda each: -each.value)
 
 
 def _windows(panel: Panel) -> Iterator[Cutoffs]:
@@ -108,7 +108,7 @@ def _error(seen: Panel, panel: Panel, forecaster: Forecaster, origins: Cutoffs) 
     return float(mean) if np.isfinite(mean) else None
 
 
-def _shuffled(panel: Panel, origins: Cutoffs, seed: int) -> Iterator[tuple[str, Panel]]:
+def shuffled_inputs(panel: Panel, origins: Cutoffs, seed: int) -> Iterator[tuple[str, Panel]]:
     """Each input's name, and the panel with that input shuffled."""
     rng = np.random.default_rng(seed)
     for feature, rows in _history(panel, origins):
@@ -119,7 +119,7 @@ def _shuffled(panel: Panel, origins: Cutoffs, seed: int) -> Iterator[tuple[str, 
         yield feature, replace(panel, frame=panel.frame.assign(y=y))
     for name in (*panel.spec.future, *panel.spec.past):
         values = panel.frame[name].to_numpy().copy()
-        for first, end in zip(panel.starts[:-1], panel.starts[1:], strict=True):
+        for first, end in zip(panel.indptr[:-1], panel.indptr[1:], strict=True):
             values[first:end] = rng.permutation(values[first:end])
         yield name, replace(panel, frame=panel.frame.assign(**{name: values}))
     for name in panel.spec.static if len(panel.static) > 1 else ():
@@ -130,8 +130,8 @@ def _shuffled(panel: Panel, origins: Cutoffs, seed: int) -> Iterator[tuple[str, 
 def _history(panel: Panel, origins: Cutoffs) -> Iterator[tuple[str, list[NDArray[np.int64]]]]:
     """Parts of the target's history by age: the newest seasons one by one, and what is older."""
     season = max(panel.spec.season_lengths[0], 2)
-    ends = panel.rows_of(origins)
-    starts = panel.starts[panel.codes[ends]]
+    ends = panel.row_index(origins)
+    starts = panel.indptr[panel.series_codes[ends]]
     for age in range(SEASONS + 1):
         last = ends - age * season
         first = np.maximum(last - season + 1, starts) if age < SEASONS else starts

@@ -1,27 +1,36 @@
-"""What every model and the ensemble score, and whether the ensemble may be promoted."""
+"""The leaderboard: the scores of every model and of the ensemble, and whether that may be promoted."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import pandas as pd
-from pydantic import Field, ValidationError
+from pydantic import (
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from kubecast.config.training import PromotionSettings
-from kubecast.data.panel import DataReport, Panel, PanelSpec, Part
+from kubecast.data.findings import DataReport
+from kubecast.data.panel import Panel, PanelSpec, Part
 from kubecast.documents import Document
-from kubecast.ensemble.stacking import SEASONAL_NAIVE, StackRecipe
-from kubecast.ensemble.summary import Weighed, weighed
-from kubecast.errors import InputError, IntegrityError
-from kubecast.evaluation.examples import ShownSeries, shown_series
+from kubecast.ensemble.recipe import StackRecipe
+from kubecast.ensemble.stacking import SEASONAL_NAIVE
+from kubecast.ensemble.summary import EnsembleSummary, summarise
+from kubecast.errors import InputError
+from kubecast.evaluation.examples import ExampleSeries, example_series
 from kubecast.evaluation.history import EarlierVersion
 from kubecast.evaluation.promotion import Champion, Decision, decide
 from kubecast.evaluation.residuals import Residuals, residuals, season_phase
 from kubecast.models.base import FitLog
 from kubecast.scoring.metrics import (
     ENSEMBLE,
-    POINT_METRICS,
-    Metrics,
+    METRICS,
+    RANKING,
+    MetricTables,
     count_points,
     lead_times,
     overall,
@@ -37,28 +46,44 @@ LEADERBOARD = "leaderboard.json"
 class Figures(Document):
     """Metrics of one model; None where undefined.
 
+    Beside the fields it has a value for each metric of ``METRICS``, under its key.
+
     Attributes:
         model: Column of the forecasts.
         part: Of the data.
+        mase: The metric that ranks.
         coverage: Share of targets inside each interval, by its nominal coverage in percent; the ensemble's.
         scored: Targets that count.
         skipped: Targets that were not observed or whose series has no scale.
     """
 
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, float | None] = Field(init=False)
+
     model: str
     part: Part
     mase: float | None = None
-    rmsse: float | None = None
-    mae: float | None = None
-    mse: float | None = None
-    rmse: float | None = None
-    r2: float | None = None
-    wape: float | None = None
-    smape: float | None = None
-    wql: float | None = None
     coverage: dict[str, float] = Field(default={})
     scored: int = 0
     skipped: int = 0
+
+    @model_validator(mode="after")
+    def _refuse_unknown(self) -> Self:
+        if unknown := set(self.__pydantic_extra__) - set(METRICS):
+            raise ValueError(f"unknown metric {', '.join(sorted(unknown))}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _in_order(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Put the metrics together, in the order of their table."""
+        fields: dict[str, Any] = handler(self)
+        first = {name: fields[name] for name in ("model", "part", *METRICS) if name in fields}
+        return first | fields
+
+    def metric(self, name: str) -> float | None:
+        """The value of a metric; None where it is undefined, or was not there yet."""
+        value: float | None = getattr(self, name, None)
+        return value
 
 
 class LeaderboardRow(Figures):
@@ -106,7 +131,7 @@ class Evaluation(Document):
 
     Attributes:
         spec: Of the panel.
-        data: What preparation found in the data.
+        data: Findings of the preparation.
         season_length: MASE's m.
         best_naive: The seasonal naive with the smallest MASE on the validation part; skill is against it.
         best_member: The member with the smallest MASE on the validation part.
@@ -116,15 +141,17 @@ class Evaluation(Document):
         by_lead_time: In order of lead time.
         by_series: In order of series.
         by_block: In order of block.
-        by_phase: The ensemble alone, in order of phase; phase 0 is that of the first judged target.
+        by_phase: Of the ensemble, in order of phase; phase 0 is that of the first evaluated target.
         residuals: Of the ensemble over the test part; None where no target counts.
         shown: The ensemble's forecasts of the best, the median and the worst series of the test part.
-        ensemble: How the members were weighed.
+        ensemble: Its members and their weights.
         fits: How each model's fit went; without what repeats it.
         earlier: Versions of the same task, oldest first, each scored on the test part of its own run.
         paired: The ensemble against the best member.
         decision: Of the gate.
     """
+
+    document_name: ClassVar[str] = "a leaderboard of this version"
 
     schema_version: Literal[2] = 2
     spec: PanelSpec
@@ -140,16 +167,12 @@ class Evaluation(Document):
     by_block: list[BlockRow]
     by_phase: list[PhaseRow] = Field(default=[])
     residuals: Residuals | None = None
-    shown: list[ShownSeries] = Field(default=[])
-    ensemble: Weighed
+    shown: list[ExampleSeries] = Field(default=[])
+    ensemble: EnsembleSummary
     fits: dict[str, FitLog] = Field(default={})
     earlier: list[EarlierVersion] = Field(default=[])
     paired: Paired
     decision: Decision
-
-    def write(self, path: Path) -> None:
-        """Write it as JSON."""
-        path.write_text(self.model_dump_json(indent=1), "utf-8")
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -159,28 +182,9 @@ class Evaluation(Document):
             InputError: There is no such file.
             IntegrityError: It is not what this version of kubecast writes.
         """
-        try:
-            return cls.parse(path.read_bytes(), str(path))
-        except FileNotFoundError as error:
-            raise InputError(
-                f"{path.parent} has no {path.name}; allowed: the output folder of a run"
-            ) from error
-
-    @classmethod
-    def parse(cls, text: bytes, source: str) -> Self:
-        """Read JSON that came from ``source``.
-
-        Raises:
-            IntegrityError: It is not what this version of kubecast writes.
-        """
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the file"
-            raise IntegrityError(
-                f"{source}: {where}: {first['msg']}; allowed: what this version of kubecast writes"
-            ) from error
+        if not path.exists():
+            raise InputError(f"{path.parent} has no {path.name}; allowed: the output folder of a run")
+        return super().read(path)
 
     def row(self, model: str, part: Part) -> LeaderboardRow:
         """The row of a model over a part."""
@@ -193,8 +197,8 @@ class Evaluation(Document):
     def summary(self) -> dict[str, float]:
         """The ensemble's figures on the test part, and the champion's MASE beside them, that have a value."""
         row = self.row(ENSEMBLE, "test")
-        names = (*POINT_METRICS, "wql", "skill", "mase_median")
-        figures = {name: getattr(row, name) for name in names}
+        figures = {name: row.metric(name) for name in METRICS}
+        figures |= {"skill": row.skill, "mase_median": row.mase_median}
         figures |= {f"coverage_{level}": value for level, value in row.coverage.items()}
         if comparison := self.decision.comparison:
             figures |= {"champion_mase": comparison.champion_mase, "champion_gain": comparison.gain}
@@ -226,9 +230,9 @@ def evaluate(
         recipe: Names the members and the quantile levels.
         scoring: Metrics that short tables show beside MASE and skill; all are in the result.
         promotion: The gate's limits; default: those of its settings.
-        champion: The version to judge against; None: there is none.
-        fits: Each trained model's log, to be told.
-        earlier: Versions to be shown beside this one.
+        champion: The version to compare with; None: there is none.
+        fits: Each trained model's log, for the report.
+        earlier: Versions beside which this one is put.
     """
     table = table[table["part"].isin(PARTS)].assign(lead_time=lead_times(table))
     series = series_with_means(panel)
@@ -260,8 +264,8 @@ def evaluate(
         by_block=[BlockRow(**row) for row in _breakdown(table, series, models, "block", levels)],
         by_phase=[PhaseRow(**row) for row in phases],
         residuals=residuals(table[table["part"] == "test"], series, ENSEMBLE),
-        shown=shown_series(ranked, table, panel, ENSEMBLE, levels),
-        ensemble=weighed(recipe),
+        shown=example_series(ranked, table, panel, ENSEMBLE, levels),
+        ensemble=summarise(recipe),
         fits={name: log.model_copy(update={"replay": {}}) for name, log in sorted((fits or {}).items())},
         earlier=list(earlier),
         paired=paired,
@@ -297,11 +301,11 @@ def _breakdown(
 
 
 def _rows(
-    metrics: Metrics, counts: pd.DataFrame, models: Sequence[str], keys: list[str]
+    metrics: MetricTables, counts: pd.DataFrame, models: Sequence[str], keys: list[str]
 ) -> list[dict[str, Any]]:
-    """One dictionary for each group and model; a group with nothing scored has counts alone."""
+    """One dictionary for each group and model; a group with nothing scored has counts only."""
     values = {name: frame.reindex(counts.index).to_dict("index") for name, frame in metrics.items()}
-    found = []
+    table = []
     for group, scored, skipped in counts.itertuples():
         named = dict(zip(keys, group if isinstance(group, tuple) else (group,), strict=True))
         for model in models:
@@ -309,26 +313,26 @@ def _rows(
             coverage = {name: figures.pop(name) for name in list(figures) if name.startswith("coverage_")}
             inside = {name.removeprefix("coverage_"): v for name, v in coverage.items() if v is not None}
             count = {"scored": int(scored), "skipped": int(skipped)}
-            found.append({"model": model, **named, **figures, "coverage": inside, **count})
-    return found
+            table.append({"model": model, **named, **figures, "coverage": inside, **count})
+    return table
 
 
 def _leaderboard(
     table: pd.DataFrame,
     series: pd.DataFrame,
-    metrics: Metrics,
-    means: Metrics,
+    metrics: MetricTables,
+    means: MetricTables,
     models: Sequence[str],
     best_naive: str | None,
 ) -> list[LeaderboardRow]:
-    found = []
+    board = []
     for row in _rows(means, count_points(table, series, ["part"]), models, ["part"]):
         part, model = row["part"], row["model"]
         spread = _spread(metrics["mase"], part, model)
         skill = _skill(means["mase"], part, row["mase"], best_naive)
-        found.append(LeaderboardRow(**row, **spread, skill=skill, undefined=_undefined(row, series)))
+        board.append(LeaderboardRow(**row, **spread, skill=skill, undefined=_undefined(row)))
     return sorted(
-        found, key=lambda row: (PARTS.index(row.part), row.mase is None, row.mase, row.model != ENSEMBLE)
+        board, key=lambda row: (PARTS.index(row.part), row.mase is None, row.mase, row.model != ENSEMBLE)
     )
 
 
@@ -348,12 +352,12 @@ def _skill(mase: pd.DataFrame, part: str, own: float | None, best_naive: str | N
     return 1 - own / reference if reference > 0 else None
 
 
-def _undefined(row: Mapping[str, Any], series: pd.DataFrame) -> dict[str, str]:
+def _undefined(row: Mapping[str, Any]) -> dict[str, str]:
     if not row["scored"]:
-        return {"mase": "no observed target of a series that has a scale"}
+        return {RANKING: "no observed target of a series that has a scale"}
+    points_only = row["model"] != ENSEMBLE
     reasons = {
-        "r2": "no series varies around its training mean",
-        "wape": "every target is 0",
-        "wql": "every target is 0" if row["model"] == ENSEMBLE else "a member forecasts points only",
+        name: "a member forecasts points only" if metric.of_quantiles and points_only else metric.undefined
+        for name, metric in METRICS.items()
     }
-    return {name: reason for name, reason in reasons.items() if row.get(name) is None}
+    return {name: reason for name, reason in reasons.items() if reason and row.get(name) is None}

@@ -22,7 +22,7 @@ _CHAMPION = "champion"
 
 @dataclass(frozen=True)
 class Champion:
-    """What ``forecast_champion`` found.
+    """The champion and its forecasts, from ``forecast_champion``.
 
     Attributes:
         version: Its id.
@@ -81,7 +81,7 @@ class Decision(Document):
 
     Attributes:
         promote: All checks passed, and there was no champion or a comparable one.
-        champion: The version that it was judged against; None: there was none.
+        champion: The version that it was compared with; None: there was none.
         not_comparable: Why the two could not be compared; empty where they were, or there was none.
         compared: One sentence on that.
         reasons: One sentence for each check that failed, else that none did.
@@ -108,7 +108,7 @@ def decide(
     settings: PromotionSettings,
     champion: Champion | None = None,
 ) -> Decision:
-    """Judge a version by its own figures and, where there is a champion, against it.
+    """Decide on a version by its own figures and, where there is a champion, by a comparison with it.
 
     Args:
         test: The test part's forecasts.
@@ -193,9 +193,6 @@ def _own_checks(
     return checks
 
 
-# --- against the champion -------------------------------------------------------------------------------
-
-
 def compare(
     test: pd.DataFrame, series: pd.DataFrame, panel: Panel, levels: Sequence[float], champion: Champion
 ) -> Comparison | None:
@@ -241,7 +238,7 @@ def _refuse_seen(champion: Champion) -> None:
         row = seen.iloc[0]
         raise DataError(
             f"champion {champion.version}, series {row['unique_id']}: origin {row['cutoff']} lies before"
-            f" {row['seen_until']}, up to which it was fitted or chosen; allowed: later origins alone"
+            f" {row['seen_until']}, up to which it was fitted or chosen; allowed: later origins only"
         )
 
 
@@ -286,48 +283,54 @@ def _covered(rows: pd.DataFrame, low: str, high: str) -> float | None:
     return finite(inside.groupby(rows["unique_id"]).mean().mean())
 
 
-def _comparison_checks(found: Comparison, settings: PromotionSettings) -> list[Check]:
-    checks = [_gain_check(found, settings), _segment_check(found, settings)]
-    if found.interval is not None and found.coverage is not None and found.champion_coverage is not None:
-        nominal = float(found.interval) / 100
-        most = abs(found.champion_coverage - nominal) + settings.coverage_tolerance
-        off = abs(found.coverage - nominal)
+def _comparison_checks(comparison: Comparison, settings: PromotionSettings) -> list[Check]:
+    checks = [_gain_check(comparison, settings), _segment_check(comparison, settings)]
+    if (
+        comparison.interval is not None
+        and comparison.coverage is not None
+        and comparison.champion_coverage is not None
+    ):
+        nominal = float(comparison.interval) / 100
+        most = abs(comparison.champion_coverage - nominal) + settings.coverage_tolerance
+        off = abs(comparison.coverage - nominal)
         checks.append(
             Check(
-                name=f"distance of the coverage from {found.interval} %",
+                name=f"distance of the coverage from {comparison.interval} %",
                 value=off,
                 allowed=f"at most {most:.4g}, {settings.coverage_tolerance:g} above the champion's",
                 passed=off <= most,
             )
         )
     if settings.mode == "compete":
-        checks.append(_test_check(found.paired, settings))
+        checks.append(_test_check(comparison.paired, settings))
     return checks
 
 
-def _gain_check(found: Comparison, settings: PromotionSettings) -> Check:
+def _gain_check(comparison: Comparison, settings: PromotionSettings) -> Check:
     least = -settings.tolerance if settings.mode == "retrain" else settings.min_gain
     return Check(
         name="gain over the champion",
-        value=found.gain,
+        value=comparison.gain,
         allowed=f"at least {least:g}",
-        passed=found.gain is not None and found.gain >= least,
+        passed=comparison.gain is not None and comparison.gain >= least,
     )
 
 
-def _segment_check(found: Comparison, settings: PromotionSettings) -> Check:
+def _segment_check(comparison: Comparison, settings: PromotionSettings) -> Check:
     return Check(
-        name=f"loss in the worst segment ({found.worst_segment})",
-        value=found.worst_loss,
+        name=f"loss in the worst segment ({comparison.worst_segment})",
+        value=comparison.worst_loss,
         allowed=f"at most {settings.segment_cap:g}",
-        passed=found.worst_loss is not None and found.worst_loss <= settings.segment_cap,
+        passed=comparison.worst_loss is not None and comparison.worst_loss <= settings.segment_cap,
     )
 
 
 def _test_check(paired: Paired, settings: PromotionSettings) -> Check:
     allowed = f"below {settings.significance:g}"
     if paired.p_value is None:
-        allowed += f"; too few origins and series to tell, and when_untestable is {settings.when_untestable}"
+        allowed += (
+            f"; too few origins and series for a test, and when_untestable is {settings.when_untestable}"
+        )
         passed = settings.when_untestable == "promote"
     else:
         passed = paired.p_value < settings.significance

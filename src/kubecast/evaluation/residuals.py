@@ -1,4 +1,4 @@
-"""What the errors of a forecast are like: their spread, whether normal, whether one follows another."""
+"""Residuals of a forecast: their spread, whether they are normal, whether one follows another."""
 
 import numpy as np
 import pandas as pd
@@ -26,8 +26,8 @@ class Residuals(Document):
         normal: Quantiles of the normal distribution with that mean and deviation.
         observed: The same quantiles of the errors.
         autocorrelation: Of the one-step errors of neighbouring origins, by lag in origins from 1; pooled over
-            series, none across blocks, less what centring alone makes of independent errors.
-        bands: By lag, what independent errors stay within at 95 % of the lags.
+            series, none across blocks, less that of independent errors, which centring makes.
+        bands: By lag, the limit that independent errors stay within at 95 % of the lags.
     """
 
     count: int
@@ -63,7 +63,7 @@ def residuals(table: pd.DataFrame, series: pd.DataFrame, model: str) -> Residual
     counts, _ = np.histogram(values.clip(edges[0], edges[-1]), edges)
     levels = np.arange(1, POINTS + 1) / (POINTS + 1)
     first = errors[lead_times(table) == 1]
-    found, bands = _autocorrelation(first, table.loc[first.index])
+    autocorrelation, bands = _autocorrelation(first, table.loc[first.index])
     return Residuals(
         count=len(values),
         mean=mean,
@@ -72,15 +72,15 @@ def residuals(table: pd.DataFrame, series: pd.DataFrame, model: str) -> Residual
         counts=counts.tolist(),
         normal=(mean + deviation * special.ndtri(levels)).tolist(),
         observed=np.quantile(values, levels).tolist(),
-        autocorrelation=found,
+        autocorrelation=autocorrelation,
         bands=bands,
     )
 
 
 def _autocorrelation(errors: "pd.Series[float]", rows: pd.DataFrame) -> tuple[list[float], list[float]]:
-    """By lag, and the bands of independent errors.
+    """Autocorrelation by lag, and the bands of independent errors.
 
-    Errors are centred by their own series' mean, of ``n`` errors, which alone correlates independent ones by
+    Errors are centred by their own series' mean, of ``n`` errors, which correlates even independent ones by
     ``-1 / (n - 1)`` at every lag.
     """
     order = rows.sort_values(["unique_id", "block", "cutoff"]).index
@@ -90,7 +90,7 @@ def _autocorrelation(errors: "pd.Series[float]", rows: pd.DataFrame) -> tuple[li
     expected = -1 / (count - 1).where(count > 1)
     groups = [rows["unique_id"], rows["block"]]
     longest = int(centred.groupby(groups).size().max()) if len(centred) else 0
-    found: list[float] = []
+    autocorrelation: list[float] = []
     bands: list[float] = []
     for lag in range(1, min(LAGS, longest // 2) + 1):
         earlier = centred.groupby(groups).shift(lag)
@@ -99,9 +99,9 @@ def _autocorrelation(errors: "pd.Series[float]", rows: pd.DataFrame) -> tuple[li
         power = float(np.sqrt(np.sum(now**2) * np.sum(before**2)))
         if power == 0:
             break
-        found.append(float(np.sum(now * before) / power - expected[kept].mean()))
+        autocorrelation.append(float(np.sum(now * before) / power - expected[kept].mean()))
         bands.append(1.96 / float(np.sqrt(len(now))))
-    return found, bands
+    return autocorrelation, bands
 
 
 def season_phase(ds: "pd.Series[pd.Timestamp]", frequency: str, season_length: int) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Weights of models that are averaged, from the errors of each."""
+"""Weights of models that are averaged, from the error of each."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ def inverse_error_weights(errors: Sequence[float] | NDArray[np.float64], power: 
         power: 0: all alike; the higher, the more the best one has.
 
     Returns:
-        They sum to 1. Where some errors are 0, these models share the weight equally.
+        Weights that sum to 1. Where some errors are 0, these models share the weight equally.
     """
     values = np.asarray(errors, dtype=np.float64)
     best = values.min()

@@ -1,4 +1,4 @@
-"""What every model is: a trainer that holds settings, and the forecaster that its fit returns."""
+"""The interface of every model: a trainer that holds settings, and the forecaster that its fit returns."""
 
 import math
 import time
@@ -14,12 +14,12 @@ from kubecast.data.panel import Cutoffs, Panel
 
 
 class FitLog(BaseModel):
-    """What happened in a fit, as JSON.
+    """The log of a fit, as JSON.
 
     Attributes:
         stopped: Why the fit ended: ``converged``, ``early_stopping``, ``max_iterations``, ``time_limit`` or
             ``replayed``.
-        replay: What repeats the fit on other rows without holding out a tail: the number of trees or
+        replay: The fit to be repeated on other rows without holding out a tail: the number of trees or
             updates, learning rates, orders. Its keys are the model's own.
         curves: Loss by epoch or iteration, e.g. ``{"train": [...], "validation": [...]}``.
         best: Position of the best epoch or iteration in ``curves``.
@@ -43,30 +43,30 @@ def ignore(*_: Any) -> None:
 
 @dataclass(frozen=True)
 class FitPlan:
-    """How to fit.
+    """The plan of a fit: its seed, its deadline, and whom it reports to.
 
     Attributes:
-        seed: Of every random choice.
-        deadline: As ``time.monotonic()``, saving included; a fit that reaches it keeps its best so far.
-        replay: None: hold out a tail of the training rows and stop early. Else a ``FitLog.replay``: repeat
+        seed: Seed of every random choice.
+        deadline: Time by ``time.monotonic()``, saving included; a fit that reaches it keeps its best so far.
+        fixed_fit: None: hold out a tail of the training rows and stop early. Else a ``FitLog.replay``: repeat
             that fit on all rows, with no tail.
         checkpoint: A file that the fit writes as it goes, whole or not at all, and goes on from if it is
             there.
-        report: Called with step and loss; may raise to end the fit.
-        improved: Called, before ``report``, with a network's forecaster before its first epoch and after each
-            that is the best so far; it is to be used at once, since the next epoch changes it.
+        on_step: Called with step and loss; may raise to end the fit.
+        on_improvement: Called, before ``on_step``, with a network's forecaster before its first epoch and
+            after each that is the best so far; it is to be used at once, since the next epoch changes it.
     """
 
     seed: int = 0
     deadline: float | None = None
-    replay: dict[str, JsonValue] | None = None
+    fixed_fit: dict[str, JsonValue] | None = None
     checkpoint: Path | None = None
-    report: Callable[[int, float], None] = field(default=ignore)
-    improved: Callable[["Forecaster"], None] = field(default=ignore)
+    on_step: Callable[[int, float], None] = field(default=ignore)
+    on_improvement: Callable[["Forecaster"], None] = field(default=ignore)
 
 
 def deadline_after(limit: float | None, end: float = math.inf) -> float | None:
-    """A fit's deadline: ``limit`` seconds from now (None: no limit), and not after ``end``."""
+    """Compute a fit's deadline: ``limit`` seconds from now (None: no limit), and not after ``end``."""
     if limit is not None:
         end = min(end, time.monotonic() + limit)
     return None if math.isinf(end) else end
@@ -77,7 +77,7 @@ class Forecaster(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the instance: several of one kind can be members of an ensemble."""
+        """Name of the instance: several of one kind can be members of an ensemble."""
         ...
 
     def forecast(self, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
@@ -95,7 +95,7 @@ class Forecaster(Protocol):
 
 
 class Trainer(Protocol):
-    """Holds settings only."""
+    """A model's settings, and how it is fitted with them."""
 
     def fit(self, panel: Panel, until: Cutoffs, plan: FitPlan) -> tuple[Forecaster, FitLog]:
         """Fit on every row up to ``until``; a series without a cut-off there is not fitted to.

@@ -46,13 +46,13 @@ class SeasonalNaive:
 
 
 def seasonal_naive(panel: Panel, origins: Cutoffs, season_length: int) -> NDArray[np.float64]:
-    """Values one season before, from the causally filled target.
+    """Forecast the values one season before, from the causally filled target.
 
     Returns:
         Shape (origins, horizon).
     """
-    ends = panel.rows_of(origins)
-    season = np.where(panel.lengths(ends) >= season_length, season_length, 1)[:, None]
+    ends = panel.row_index(origins)
+    season = np.where(panel.history_lengths(ends) >= season_length, season_length, 1)[:, None]
     step = np.arange(panel.spec.horizon)[None, :]
     return np.asarray(panel.filled[ends[:, None] - season + 1 + step % season])
 

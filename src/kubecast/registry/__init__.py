@@ -4,8 +4,9 @@ from kubecast.names import check_name
 from kubecast.registry.garbage_collection import Collected
 from kubecast.registry.manifest import JSON, Manifest
 from kubecast.registry.names import CHAMPION, VERSION_PATTERN, check_alias, split_reference
-from kubecast.registry.registry import Entry, Registry, Version
+from kubecast.registry.registry import Registry
 from kubecast.registry.verification import Verification
+from kubecast.registry.version import Entry, Version
 from kubecast.storage.store import Store
 
 __all__ = [

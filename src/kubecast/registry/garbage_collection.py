@@ -1,4 +1,4 @@
-"""What is removed of a model, and when: deleted versions, and uploads that were never published.
+"""Garbage collection: deleted versions and uploads that were never published go after a grace time.
 
 Versions: marked in the refs, then after a grace time the commit record goes, then the files, then the mark;
 any process can go on where another was killed.
@@ -14,13 +14,13 @@ from kubecast.registry.manifest import Refs
 from kubecast.registry.names import version_time
 from kubecast.registry.records import Records
 
-DELETE_GRACE = timedelta(hours=1)  # a reader that found a version may still be loading it
+DELETE_GRACE = timedelta(hours=1)  # a reader that has resolved a version may still be loading it
 UPLOAD_GRACE = timedelta(hours=24)  # a writer gives up after half of it
 
 
 @dataclass(frozen=True)
 class Collected:
-    """What garbage collection removed, or would remove, by version id."""
+    """The version ids of what garbage collection removed, or would remove."""
 
     deleted: list[str]  # versions that were deleted or retired
     uploads: list[str]  # files that were never published
@@ -44,13 +44,13 @@ def finish_deletions(records: Records, now: datetime, grace: timedelta) -> list[
 def collect(
     records: Records, now: datetime, delete_grace: timedelta, upload_grace: timedelta, dry_run: bool
 ) -> Collected:
-    """Remove what is due, or with `dry_run` only tell."""
+    """Remove what is due, or with `dry_run` only list it."""
     refs = records.refs()
     deleted = _due(refs, now, delete_grace) if dry_run else finish_deletions(records, now, delete_grace)
-    folders = set(records.folders()) - set(refs.deleting)
+    folders = set(records.list_folders()) - set(refs.deleting)
     commits = records.commits()
     stale = [v for v in sorted(folders) if not commits.get(v) and now - version_time(v) >= upload_grace]
-    stale = [v for v in stale if records.sizes(v)]  # SeaweedFS lists folders for a while that are empty
+    stale = [v for v in stale if records.list_files(v)]  # SeaweedFS lists folders for a while that are empty
     spent = [v for v in sorted(set(commits) - set(stale)) if not commits[v]]
     spent = [v for v in spent if now - version_time(v) >= 2 * upload_grace]
     if not dry_run:

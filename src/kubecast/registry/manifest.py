@@ -1,4 +1,4 @@
-"""What a version's commit record and a model's refs hold, and how files are checked against them."""
+"""The contents of a version's commit record and of a model's refs, and how files are checked against them."""
 
 import hashlib
 import json
@@ -8,8 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
+from pydantic import AwareDatetime, Field, JsonValue, ValidationError, field_validator
 
+from kubecast.documents import Document
 from kubecast.errors import InputError, IntegrityError, RegistryError
 from kubecast.registry.names import VERSION_PATTERN, path_fault, version_time
 from kubecast.storage.checksums import FileEntry, Sha256, measure
@@ -24,15 +25,13 @@ MAX_NONCES = 50
 _VersionId = Annotated[str, Field(pattern=f"^{VERSION_PATTERN.pattern}$")]
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
+class _Record(Document):
     def encode(self) -> bytes:
         """Return the document as JSON."""
         return json.dumps(self.model_dump(mode="json"), allow_nan=False).encode()
 
 
-class Manifest(_Document):
+class Manifest(_Record):
     """The commit record: a version exists from the moment its manifest does."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -52,8 +51,8 @@ class Manifest(_Document):
         return files
 
 
-class Refs(_Document):
-    """What of a model can change: its aliases, and the versions that are being deleted since a time.
+class Refs(_Record):
+    """The part of a model that can change: its aliases, and the versions that are being deleted since a time.
 
     `history` holds what each alias pointed at before, oldest first. `newest` was the newest live version when
     these refs were written, and is live still: only later ones can take its place. `nonce` is of the last
@@ -63,10 +62,10 @@ class Refs(_Document):
     schema_version: Literal[1] = SCHEMA_VERSION
     generation: Annotated[int, Field(ge=0, strict=True)] = 0
     nonce: str = ""
-    past_nonces: list[str] = []
-    aliases: dict[str, _VersionId] = {}
-    history: dict[str, list[_VersionId]] = {}
-    deleting: dict[_VersionId, AwareDatetime] = {}
+    past_nonces: list[str] = Field(default=[])
+    aliases: dict[str, _VersionId] = Field(default={})
+    history: dict[str, list[_VersionId]] = Field(default={})
+    deleting: dict[_VersionId, AwareDatetime] = Field(default={})
     newest: _VersionId | None = None
 
     def written_over(self, old: "Refs") -> "Refs":
@@ -86,7 +85,7 @@ class Refs(_Document):
         return {*self.aliases.values(), *(version for _, version in filter(None, back))}
 
     def earlier(self, alias: str) -> Iterator[tuple[int, str]]:
-        """Where an alias can be rolled back to, by position in its history, the last first."""
+        """The versions that an alias can be rolled back to, by position in its history, the last first."""
         passed_over = {*self.deleting, self.aliases.get(alias)}
         for position, version in reversed([*enumerate(self.history.get(alias, []))]):
             if version not in passed_over:
@@ -125,7 +124,7 @@ class Refs(_Document):
         return self.model_copy(update={"aliases": aliases, "history": {**self.history, alias: before}})
 
 
-_D = TypeVar("_D", bound=_Document)
+_D = TypeVar("_D", bound=_Record)
 
 
 def draft(version: str, key: str, files: dict[str, FileEntry], metadata: dict[str, JSON]) -> Manifest:

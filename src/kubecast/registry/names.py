@@ -30,7 +30,7 @@ def check_alias(alias: str) -> str:
 def check_version(version: str) -> str:
     """Return the version id unchanged, or raise InvalidName."""
     if not is_version(version):
-        raise InvalidName(f"version {version!r:.200}; allowed: a version id, as `kubecast models list` tells")
+        raise InvalidName(f"version {version!r:.200}; allowed: a version id, as `kubecast models list` shows")
     return version
 
 
@@ -63,7 +63,7 @@ def version_time(version: str) -> datetime:
 def new_version(time: datetime, idempotency_key: str) -> str:
     """Make a version id of its time, four digits of its bundle's key and four random digits.
 
-    The key's digits tell which few manifests to read when a publish is retried; the random ones keep apart
+    The key's digits show which few manifests to read when a publish is retried; the random ones keep apart
     two writers of one bundle in one microsecond.
     """
     return f"{time.strftime(_TIME_FORMAT)}-{idempotency_key[:4]}{secrets.token_hex(2)}"

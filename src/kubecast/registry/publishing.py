@@ -1,4 +1,4 @@
-"""How a bundle becomes a version: upload the files, commit, then retire what is over the limit."""
+"""Publishing: upload the files of a bundle, commit them as a version, retire versions over the limit."""
 
 import logging
 import time
@@ -49,7 +49,7 @@ def publish(
         _upload(records, bundle, manifest, deadline)
         _commit(records, manifest, deadline)
     try:
-        refs = _retire(records, manifest.version, max_versions, delete_grace)
+        refs = retire(records, manifest.version, max_versions, delete_grace)
     except (Conflict, StoreError) as error:
         _log.warning("%s is published, but no older version was retired: %s", manifest.version, error)
     return manifest, refs
@@ -99,8 +99,8 @@ def _upload(records: Records, bundle: Path, manifest: Manifest, deadline: _Deadl
     folder = records.data_path(manifest.version)
     try:
         for path, entry in manifest.files.items():
-            records.write(manifest.version, path, Reread(partial(_bundled, bundle / path, entry)))
-            deadline.check(records.where(folder))
+            records.write(manifest.version, path, Reread(partial(read_bundled, bundle / path, entry)))
+            deadline.check(records.url_of(folder))
     except Conflict:
         raise  # the folder is another writer's
     except BaseException:
@@ -116,13 +116,13 @@ def _commit(records: Records, manifest: Manifest, deadline: _Deadline) -> None:
     before it wrote: then the version is taken back.
     """
     records.commit(manifest)
-    if deadline.passed() and records.sizes(manifest.version) != _sizes(manifest):
+    if deadline.passed() and records.list_files(manifest.version) != _sizes(manifest):
         records.remove(manifest.version)
-        deadline.check(records.where(records.data_path(manifest.version)))
+        deadline.check(records.url_of(records.data_path(manifest.version)))
 
 
-def _retire(records: Records, published: str, max_versions: int, grace: timedelta) -> Refs:
-    """Remove what any process marked a grace time ago, then mark the oldest above the limit."""
+def retire(records: Records, published: str, max_versions: int, grace: timedelta) -> Refs:
+    """Remove versions that any process marked a grace time ago, then mark the oldest above the limit."""
     now = clock.now()
     finish_deletions(records, now, grace)
 
@@ -144,7 +144,7 @@ def _check_max_versions(max_versions: Any) -> None:
         raise ConfigError(f"max_versions is {max_versions!r}; allowed: a whole number from 1")
 
 
-def _bundled(file: Path, entry: FileEntry) -> Iterator[bytes]:
+def read_bundled(file: Path, entry: FileEntry) -> Iterator[bytes]:
     """Read a bundle's file, which must still be what was hashed."""
     try:
         yield from verified(read_chunks(file), entry, str(file))

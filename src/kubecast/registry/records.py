@@ -1,4 +1,4 @@
-"""What a store keeps of one model: its refs, its commit records and its files, and how each may change."""
+"""The records of one model in a store: refs, commit records and files, and how each may change."""
 
 import random
 import time
@@ -17,7 +17,7 @@ _SWAP_PAUSE_SECONDS = 0.02
 
 
 class Records:
-    """One model in a store.
+    """The records of one model in a store.
 
     Readers take `refs` before they list commits: a deletion is unmarked only after its commit is gone, so no
     reader takes a version that is going away for one that stays.
@@ -46,14 +46,14 @@ class Records:
                 return old
             new = new.written_over(old)
             try:
-                self._store.swap(self._refs_path, new.encode(), tag)
+                self._store.compare_and_swap(self._refs_path, new.encode(), tag)
             except Conflict:
-                # A client that lost the reply repeats a write that won: the nonce tells, also after others.
+                # A client that lost the reply repeats a write that won: the nonce shows it, after others too.
                 if not self.refs().hold(new):
                     time.sleep(_SWAP_PAUSE_SECONDS * attempt * random.random())  # noqa: S311 not a secret
                     continue
             return new
-        raise Conflict(f"{self.where(self._refs_path)}: too many writers at once; try again")
+        raise Conflict(f"{self.url_of(self._refs_path)}: too many writers at once; try again")
 
     def commits(self, after: str | None = None) -> dict[str, int]:
         """Sizes of the commit records by version, newest first; an empty one is an aborted upload.
@@ -62,7 +62,7 @@ class Records:
             after: Only of versions later than this one.
         """
         start = self.commit_path(after) if after else ""
-        records = self._store.sizes(f"{self.name}/commits", start)
+        records = self._store.list_files(f"{self.name}/commits", start)
         sizes = {path.rpartition("/")[2].removesuffix(".json"): size for path, size in records.items()}
         return {version: sizes[version] for version in sorted(sizes, reverse=True) if is_version(version)}
 
@@ -86,9 +86,9 @@ class Records:
         data = self._commit_record(version)
         if not data:
             raise NotFound(f"no version {self.name}@{version} in {self._store.url}")
-        manifest = decode(Manifest, data, self.where(path))
+        manifest = decode(Manifest, data, self.url_of(path))
         if manifest.version != version:
-            raise IntegrityError(f"{self.where(path)}: is the manifest of {manifest.version}")
+            raise IntegrityError(f"{self.url_of(path)}: is the manifest of {manifest.version}")
         return manifest
 
     def commit(self, manifest: Manifest) -> None:
@@ -99,35 +99,35 @@ class Records:
         """
         path = self.commit_path(manifest.version)
         try:
-            self._store.swap(path, manifest.encode(), None)
+            self._store.compare_and_swap(path, manifest.encode(), None)
         except Conflict:
-            # A client that lost the reply repeats a create that won: the nonce tells.
+            # A client that lost the reply repeats a create that won: the nonce shows it.
             data = self._commit_record(manifest.version)
             if not data:
-                raise Conflict(f"{self.where(path)}: the upload took too long and was discarded") from None
-            if decode(Manifest, data, self.where(path)).nonce != manifest.nonce:
+                raise Conflict(f"{self.url_of(path)}: the upload took too long and was discarded") from None
+            if decode(Manifest, data, self.url_of(path)).nonce != manifest.nonce:
                 raise
 
     def abort(self, version: str) -> bool:
         """Give an upload up, so that its writer can no longer commit it; False when the writer was faster."""
         path = self.commit_path(version)
         with suppress(Conflict):
-            self._store.swap(path, b"", None)
+            self._store.compare_and_swap(path, b"", None)
             return True
         return self._commit_record(version) == b""
 
-    def folders(self) -> list[str]:
+    def list_folders(self) -> list[str]:
         """List the versions that have a folder, published or not; it may be empty."""
-        return sorted(filter(is_version, self._store.folders(f"{self.name}/versions")))
+        return sorted(filter(is_version, self._store.list_folders(f"{self.name}/versions")))
 
-    def sizes(self, version: str) -> dict[str, int]:
+    def list_files(self, version: str) -> dict[str, int]:
         """List the files that are stored of a version with their sizes, by path inside the version."""
         folder = f"{self.data_path(version)}/"
-        return {path.removeprefix(folder): size for path, size in self._store.sizes(folder[:-1]).items()}
+        return {path.removeprefix(folder): size for path, size in self._store.list_files(folder[:-1]).items()}
 
     def paths(self) -> list[str]:
         """List everything that is stored of the model, by path inside it."""
-        return [path.removeprefix(f"{self.name}/") for path in self._store.sizes(self.name)]
+        return [path.removeprefix(f"{self.name}/") for path in self._store.list_files(self.name)]
 
     def content(self, version: str, path: str, entry: FileEntry) -> Iterator[bytes]:
         """Read one file of a version in parts.
@@ -137,9 +137,9 @@ class Records:
         """
         stored = f"{self.data_path(version)}/{path}"
         try:
-            yield from verified(self._store.stream(stored), entry, self.where(stored))
+            yield from verified(self._store.stream(stored), entry, self.url_of(stored))
         except NotFound as error:
-            raise IntegrityError(f"{self.where(stored)}: is missing, but its manifest names it") from error
+            raise IntegrityError(f"{self.url_of(stored)}: is missing, but its manifest names it") from error
 
     def write(self, version: str, path: str, chunks: Iterable[bytes]) -> None:
         """Upload one file of a version.
@@ -163,14 +163,14 @@ class Records:
         self._store.remove(self.data_path(version))
 
     def commit_path(self, version: str) -> str:
-        """Where the commit record of a version is."""
+        """The path of a version's commit record."""
         return f"{self.name}/commits/{version}.json"
 
     def data_path(self, version: str) -> str:
-        """Where the files of a version are."""
+        """The path of the folder with a version's files."""
         return f"{self.name}/versions/{version}"
 
-    def where(self, path: str) -> str:
+    def url_of(self, path: str) -> str:
         """Name a path in a message."""
         return f"{self._store.url}/{path}"
 
@@ -179,7 +179,7 @@ class Records:
             data, tag = self._store.read(self._refs_path)
         except NotFound:
             return Refs(), None
-        return decode(Refs, data, self.where(self._refs_path)), tag
+        return decode(Refs, data, self.url_of(self._refs_path)), tag
 
     def _commit_record(self, version: str) -> bytes | None:
         with suppress(NotFound):

@@ -9,7 +9,6 @@ import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from kubecast.errors import ConfigError, Conflict, InputError, InvalidName, NotF
 from kubecast.names import check_name
 from kubecast.registry import clock
 from kubecast.registry.garbage_collection import DELETE_GRACE, UPLOAD_GRACE, Collected, collect
-from kubecast.registry.manifest import JSON, Manifest, Refs
+from kubecast.registry.manifest import JSON, Refs
 from kubecast.registry.names import (
     CHAMPION,
     LATEST,
@@ -30,33 +29,11 @@ from kubecast.registry.names import (
 from kubecast.registry.publishing import publish
 from kubecast.registry.records import Records
 from kubecast.registry.verification import Verification, verify
+from kubecast.registry.version import Entry, Version, describe
 from kubecast.storage.checksums import FileEntry
 from kubecast.storage.store import Store, open_store
 
 PARTS = ("evaluated", "production")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What a listing knows of a version, without reading its manifest."""
-
-    name: str
-    id: str
-    created: datetime
-    aliases: tuple[str, ...]
-    deleting: datetime | None  # since when it is being deleted
-
-
-@dataclass(frozen=True)
-class Version:
-    """A published version: `files` maps each path to its size and SHA-256."""
-
-    name: str
-    id: str
-    created: datetime
-    metadata: dict[str, JSON] = field(hash=False)
-    files: dict[str, tuple[int, str]] = field(hash=False)
-    aliases: tuple[str, ...]
 
 
 class Registry:
@@ -90,7 +67,7 @@ class Registry:
 
     def names(self) -> list[str]:
         """List the names that anything is stored under, whether published or not."""
-        return [name for name in sorted(self._store.folders()) if _is_name(name)]
+        return [name for name in sorted(self._store.list_folders()) if _is_name(name)]
 
     def models(self) -> list[str]:
         """List the models that have a version, by name."""
@@ -116,16 +93,16 @@ class Registry:
             NotFound: It was deleted since.
             IntegrityError: Its manifest is damaged.
         """
-        return _describe(entry.name, Records(self._store, entry.name).manifest(entry.id), entry.aliases)
+        return describe(entry.name, Records(self._store, entry.name).manifest(entry.id), entry.aliases)
 
     def versions(self, name: str) -> list[Version]:
         """Read every version of a model that is not being deleted, newest first; a request for each."""
-        found = []
+        versions = []
         for entry in self.entries(name):
             if not entry.deleting:
                 with suppress(NotFound):  # deleted since it was listed
-                    found.append(self.load(entry))
-        return found
+                    versions.append(self.load(entry))
+        return versions
 
     def aliases(self, name: str) -> dict[str, str]:
         """Return the version id that each alias of a model points at."""
@@ -146,7 +123,7 @@ class Registry:
         version = self._select(records, selector, refs)
         if version in refs.deleting:
             raise NotFound(f"{name}@{version} is being deleted")
-        return _describe(name, records.manifest(version), _aliases(refs, version))
+        return describe(name, records.manifest(version), _aliases(refs, version))
 
     def publish(
         self, name: str, bundle: Path, metadata: Mapping[str, JSON], max_versions: int = 10
@@ -166,7 +143,7 @@ class Registry:
         manifest, refs = publish(
             records, bundle, metadata, max_versions, self._delete_grace, self._upload_grace
         )
-        return _describe(name, manifest, _aliases(refs, manifest.version))
+        return describe(name, manifest, _aliases(refs, manifest.version))
 
     def fetch(self, version: Version, part: str, destination: Path) -> Path:
         """Copy the files of `evaluated` or `production` to `destination/<part>`, and return that folder.
@@ -300,7 +277,7 @@ class Registry:
 
         Args:
             name: The model.
-            dry_run: Only tell what would be removed.
+            dry_run: Remove nothing, and only return what would be removed.
         """
         records = Records(self._store, name)
         return collect(records, clock.now(), self._delete_grace, self._upload_grace, dry_run)
@@ -349,17 +326,6 @@ class Registry:
 
 def _aliases(refs: Refs, version: str) -> tuple[str, ...]:
     return tuple(sorted(alias for alias, target in refs.aliases.items() if target == version))
-
-
-def _describe(name: str, manifest: Manifest, aliases: tuple[str, ...]) -> Version:
-    return Version(
-        name=name,
-        id=manifest.version,
-        created=manifest.created,
-        metadata=manifest.metadata,
-        files={path: (entry.size, entry.sha256) for path, entry in manifest.files.items()},
-        aliases=aliases,
-    )
 
 
 def _is_name(name: str) -> bool:

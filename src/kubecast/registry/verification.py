@@ -1,4 +1,4 @@
-"""Whether all that is stored of a model is whole, and nothing else is there."""
+"""Verification that all that is stored of a model is whole, and that nothing else is there."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ _OWN_PATH = re.compile(rf"refs\.json|commits/{_ID}\.json|versions/{_ID}/.+")
 
 @dataclass(frozen=True)
 class Verification:
-    """How much was read, and every fault, one line each."""
+    """The amount that was read, and every fault, one line each."""
 
     versions: int
     files: int
@@ -44,17 +44,17 @@ def verify(records: Records, version: str | None = None) -> Verification:
         return _verify_version(records, version)
     refs, faults = _or_fault(records.refs)
     live = records.live(refs or Refs())
-    found = [
+    results = [
         Verification(versions=0, files=0, bytes=0, faults=[*faults, *_model_faults(records, refs, live)])
     ]
     for each in live:
         with suppress(NotFound):  # deleted since it was listed
-            found.append(_verify_version(records, each))
+            results.append(_verify_version(records, each))
     return Verification(
-        versions=sum(one.versions for one in found),
-        files=sum(one.files for one in found),
-        bytes=sum(one.bytes for one in found),
-        faults=[fault for one in found for fault in one.faults],
+        versions=sum(one.versions for one in results),
+        files=sum(one.files for one in results),
+        bytes=sum(one.bytes for one in results),
+        faults=[fault for one in results for fault in one.faults],
     )
 
 
@@ -62,8 +62,8 @@ def _verify_version(records: Records, version: str) -> Verification:
     manifest, faults = _or_fault(lambda: records.manifest(version))
     if manifest is None:
         return Verification(versions=1, files=0, bytes=0, faults=faults)
-    folder = records.where(records.data_path(version))
-    extra = sorted(set(records.sizes(version)) - set(manifest.files))
+    folder = records.url_of(records.data_path(version))
+    extra = sorted(set(records.list_files(version)) - set(manifest.files))
     faults += [f"{folder}/{path}: is not in the version's manifest" for path in extra]
     for path, entry in manifest.files.items():
         faults += _file_faults(records, version, path, entry)
@@ -85,17 +85,17 @@ def _file_faults(records: Records, version: str, path: str, entry: FileEntry) ->
 def _model_faults(records: Records, refs: Refs | None, live: list[str]) -> Iterator[str]:
     paths = sorted(records.paths())
     if not paths:
-        raise NotFound(f"no model {records.name!r}: nothing is stored at {records.where(records.name)}")
+        raise NotFound(f"no model {records.name!r}: nothing is stored at {records.url_of(records.name)}")
     for alias, version in sorted(refs.aliases.items() if refs else []):
         if version not in live:
             yield f"{records.name}@{alias}: points at {version}, which is no version"
     for path in paths:
         if not _OWN_PATH.fullmatch(path):
-            yield f"{records.where(records.name)}/{path}: is no part of a model"
+            yield f"{records.url_of(records.name)}/{path}: is no part of a model"
 
 
 def _or_fault(read: Callable[[], _T]) -> tuple[_T | None, list[str]]:
-    """What was read, or what is wrong with it."""
+    """The result of a read, or what is wrong with it."""
     try:
         return read(), []
     except (NotFound, StoreError):

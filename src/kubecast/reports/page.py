@@ -1,8 +1,8 @@
-"""The report of a run: what was decided, how good each model is, and what the data was like."""
+"""The report of a run: what was decided, how good each model is, and the findings in the data."""
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -10,12 +10,12 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from kubecast.evaluation.examples import ShownSeries
+from kubecast.evaluation.examples import ExampleSeries
 from kubecast.evaluation.leaderboard import Evaluation, LeaderboardRow, SeriesRow
 from kubecast.evaluation.residuals import Residuals
 from kubecast.models.base import FitLog
 from kubecast.reports import charts
-from kubecast.scoring.metrics import ENSEMBLE
+from kubecast.scoring.metrics import ENSEMBLE, METRICS, RANKING
 
 LONGEST = 100  # rows of a table that grows with the data
 MOST_SERIES = 1_000  # rows of the table by series
@@ -29,15 +29,16 @@ def render_report(evaluation: Evaluation) -> str:
     return template("report.html").render(
         evaluation=evaluation,
         ensemble=evaluation.row(ENSEMBLE, "test"),
+        metrics={name: metric for name, metric in METRICS.items() if name != RANKING},
         boards={part: _board(evaluation, part) for part in ("test", "validation")},
-        weighed=evaluation.ensemble,
+        summary=evaluation.ensemble,
         member_chart=charts.member_chart(evaluation.ensemble, "members"),
         spec=evaluation.spec,
         data=evaluation.data,
         lead_times=_lead_times(evaluation),
         by_series=_by_series(evaluation),
         series=len(ranked),
-        paths=[series_view(shown, f"path{at}") for at, shown in enumerate(evaluation.shown)],
+        paths=[series_view(example, f"path{at}") for at, example in enumerate(evaluation.shown)],
         coverage=_coverage(evaluation),
         blocks=_blocks(evaluation),
         versions=_versions(evaluation),
@@ -57,7 +58,8 @@ def template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"figure": _figure, "percent": _percent}
+    formats: dict[str, Callable[[Any], str]] = {"figure": _figure, "percent": _percent}
+    environment.filters |= {**formats, "formatted": lambda value, name: formats[name](value)}
     script = (files("kubecast.reports") / "templates" / "tables.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     # The one script that the page's policy lets run.
@@ -95,16 +97,16 @@ def _lead_times(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def series_view(shown: ShownSeries, name: str) -> dict[str, Any]:
-    """What the page says of one series, under a name that is unique in it."""
-    bands = list(shown.bands.items())[:1]
-    columns = [shown.ds, shown.actual, shown.forecast, *(bound for _, pair in bands for bound in pair)]
+def series_view(example: ExampleSeries, name: str) -> dict[str, Any]:
+    """The chart and the table of one series, under a name that is unique in the page."""
+    bands = list(example.bands.items())[:1]
+    columns = [example.ds, example.actual, example.forecast, *(bound for _, pair in bands for bound in pair)]
     return {
-        "shown": shown,
-        "chart": charts.forecast_chart(shown, name),
-        "columns": ["ds", "y", shown.model, *(f"{end} of {level} %" for level, _ in bands for end in ENDS)],
+        "example": example,
+        "chart": charts.forecast_chart(example, name),
+        "columns": ["ds", "y", example.model, *(f"{end} of {level} %" for level, _ in bands for end in ENDS)],
         "rows": list(zip(*columns, strict=True))[:LONGEST],
-        "total": len(shown.ds),
+        "total": len(example.ds),
     }
 
 
@@ -114,11 +116,11 @@ def _by_series(evaluation: Evaluation) -> list[dict[str, Any]]:
     for row in evaluation.by_series:
         if row.part == "test" and row.model != ENSEMBLE and row.mase is not None:
             members.setdefault(row.unique_id, []).append(row)
-    found = []
+    rows = []
     for row in evaluation.ranked()[::-1][:MOST_SERIES]:
         best = min(members.get(row.unique_id, []), key=lambda member: member.mase or 0.0, default=None)
-        found.append({"own": row, "best": best})
-    return found
+        rows.append({"own": row, "best": best})
+    return rows
 
 
 def _versions(evaluation: Evaluation) -> dict[str, Any] | None:
@@ -144,13 +146,12 @@ def _versions(evaluation: Evaluation) -> dict[str, Any] | None:
 def _blocks(evaluation: Evaluation) -> dict[str, Any]:
     """MASE by block of both parts, oldest first: whether a model is as good in each."""
     models = [row.model for row in _board(evaluation, "test")]
-    found: dict[tuple[str, int], dict[str, float | None]] = {}
+    mase: dict[tuple[str, int], dict[str, float | None]] = {}
     for row in evaluation.by_block:
-        found.setdefault((row.part, row.block), {})[row.model] = row.mase
-    ordered = sorted(found, key=lambda key: (key[0] == "test", key[1]))
+        mase.setdefault((row.part, row.block), {})[row.model] = row.mase
+    ordered = sorted(mase, key=lambda key: (key[0] == "test", key[1]))
     rows = [
-        (f"{part} {block + 1}", [found[part, block].get(model) for model in models])
-        for part, block in ordered
+        (f"{part} {block + 1}", [mase[part, block].get(model) for model in models]) for part, block in ordered
     ]
     lines = {model: [values[at] for _, values in rows] for at, model in enumerate(models)}
     return {
@@ -169,15 +170,15 @@ def _spread(values: Sequence[float | None]) -> tuple[float | None, float | None]
     return mean, float(np.std(known, ddof=1)) / mean if mean and len(known) > 1 else None
 
 
-def _residuals(found: Residuals | None) -> dict[str, Any] | None:
-    if found is None:
+def _residuals(residuals: Residuals | None) -> dict[str, Any] | None:
+    if residuals is None:
         return None
     return {
-        "figures": found,
-        "histogram": charts.histogram_chart(found.edges, found.counts, "histogram"),
-        "quantiles": charts.quantile_chart(found.normal, found.observed, "quantiles"),
-        "correlation": charts.correlation_chart(found.autocorrelation, found.bands, "correlation")
-        if found.bands
+        "figures": residuals,
+        "histogram": charts.histogram_chart(residuals.edges, residuals.counts, "histogram"),
+        "quantiles": charts.quantile_chart(residuals.normal, residuals.observed, "quantiles"),
+        "correlation": charts.correlation_chart(residuals.autocorrelation, residuals.bands, "correlation")
+        if residuals.bands
         else None,
     }
 
@@ -198,19 +199,19 @@ def _coverage(evaluation: Evaluation) -> dict[str, Any]:
         "chart": charts.coverage_chart(pairs, "coverage") if pairs else None,
         "levels": list(test),
         "steps": {
-            title: _coverage_steps(title, found, list(test), f"coverage-{at}")
-            for at, (title, found) in enumerate(by_step.items())
-            if len(found) > 1 and test
+            title: _coverage_steps(title, coverages, list(test), f"coverage-{at}")
+            for at, (title, coverages) in enumerate(by_step.items())
+            if len(coverages) > 1 and test
         },
         "rows": [(level, observed, validation.get(level)) for level, observed in test.items()],
     }
 
 
 def _coverage_steps(
-    title: str, found: dict[int, dict[str, float]], levels: Sequence[str], name: str
+    title: str, coverages: dict[int, dict[str, float]], levels: Sequence[str], name: str
 ) -> dict[str, Any]:
-    lines = {level: [coverage.get(level) for coverage in found.values()] for level in levels}
-    steps = list(found)
+    lines = {level: [coverage.get(level) for coverage in coverages.values()] for level in levels}
+    steps = list(coverages)
     return {
         "chart": charts.coverage_step_chart(lines, title, name),
         "rows": [(steps[at], [lines[level][at] for level in levels]) for at in _some(len(steps))],
@@ -228,6 +229,6 @@ def _fit(name: str, log: FitLog, chart: str) -> dict[str, Any]:
         "name": name,
         "log": log,
         "chart": charts.curve_chart(log.curves, log.best, name, chart) if drawn else None,
-        "final": {label: values[-1] for label, values in log.curves.items() if values},
+        "last_losses": {label: values[-1] for label, values in log.curves.items() if values},
         "fallbacks": list(log.fallbacks.items())[:LONGEST],
     }

@@ -1,4 +1,4 @@
-"""The report of a fit: whether it came to its end, what it rests on, what it used, and what it forecasts."""
+"""The report of a fit: whether it came to its end, its inputs, what it used, and its forecasts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ import pandas as pd
 from kubecast.data.panel import KEYS, Panel
 from kubecast.errors import ModelError
 from kubecast.evaluation.convergence import convergence
-from kubecast.evaluation.examples import shown_series
-from kubecast.evaluation.importance import Explained, Importance, importance_of
+from kubecast.evaluation.examples import example_series
+from kubecast.evaluation.importance import HasFeatureImportance, Importance, importance_of
 from kubecast.models.artifact import Status
 from kubecast.models.base import FitLog, Forecaster
 from kubecast.reports import charts
@@ -27,19 +27,19 @@ SHUFFLED = (
     " validation part; the spread is its standard deviation over them."
 )
 UNSCORED = "No target of the validation part could be scored."
-REPEATED = "The judged fit has them: this one repeats it on all rows."
-REFUSED = "The page of the judged fit has them."
+REPEATED = "The evaluated fit has them: this one repeats it on all rows."
+REFUSED = "The page of the evaluated fit has them."
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fit and what it forecasts.
+    """A fit and its forecasts.
 
     Attributes:
         name: Of the model.
         log: Of the fit.
-        importance: Of its inputs; empty where none could be told.
-        about_importance: How it was measured, or why it is not told: ``OWN``, ``SHUFFLED``, ``UNSCORED``,
+        importance: Of its inputs; empty where it could not be measured.
+        about_importance: How it was measured, or why it is missing: ``OWN``, ``SHUFFLED``, ``UNSCORED``,
             ``REPEATED`` or ``REFUSED``.
         forecasts: ``unique_id``, ``cutoff``, ``ds``, ``part`` and ``<name>``.
     """
@@ -51,19 +51,19 @@ class Fitted:
     forecasts: pd.DataFrame
 
     @classmethod
-    def judged(
+    def evaluated(
         cls, forecaster: Forecaster, log: FitLog, panel: Panel, seed: int, forecasts: pd.DataFrame
     ) -> "Fitted":
         """Explain a fit on the training part."""
         importance = importance_of(forecaster, panel, seed)
-        about = OWN if isinstance(forecaster, Explained) else SHUFFLED if importance else UNSCORED
+        about = OWN if isinstance(forecaster, HasFeatureImportance) else SHUFFLED if importance else UNSCORED
         return cls(forecaster.name, log, importance, about, forecasts)
 
     @classmethod
-    def final(
+    def production(
         cls, forecaster: Forecaster, log: FitLog, forecasts: pd.DataFrame, refused: bool = False
     ) -> "Fitted":
-        """A fit on all rows, or the judged one where that was refused, which is not explained again."""
+        """A fit on all rows, or the evaluated one where that was refused, which is not explained again."""
         return cls(forecaster.name, log, [], REFUSED if refused else REPEATED, forecasts)
 
 
@@ -72,7 +72,7 @@ def render_training(title: str, status: Status, fitted: Fitted | None, usage: Us
 
     Args:
         title: Of the task.
-        status: Tells why there is no fit, or why it is not this one.
+        status: Says why there is no fit, or why it is not this one.
         fitted: None for a model that could not be fitted.
         usage: Of the task.
         panel: Gives the targets.
@@ -82,13 +82,13 @@ def render_training(title: str, status: Status, fitted: Fitted | None, usage: Us
         "peaks": _peaks(usage),
         "samples": len(usage.seconds),
     }
-    told = {} if fitted is None else _told(fitted, panel)
+    about = {} if fitted is None else _about_fit(fitted, panel)
     return template("training.html").render(
-        title=title, reason=status.reason, fitted=fitted is not None, **used, **told
+        title=title, reason=status.reason, fitted=fitted is not None, **used, **about
     )
 
 
-def _told(fitted: Fitted, panel: Panel) -> dict[str, Any]:
+def _about_fit(fitted: Fitted, panel: Panel) -> dict[str, Any]:
     log, importance = fitted.log, fitted.importance
     rates: Any = log.replay.get("learning_rates")
     return {
@@ -121,20 +121,20 @@ def _peaks(usage: Usage) -> list[tuple[str, float]]:
 
 def _paths(fitted: Fitted, panel: Panel) -> list[dict[str, Any]]:
     """The best, median and worst series of the test part, with intervals from validation errors."""
-    name, judged = fitted.name, fitted.forecasts[fitted.forecasts["part"].isin(["validation", "test"])]
+    name, evaluated = fitted.name, fitted.forecasts[fitted.forecasts["part"].isin(["validation", "test"])]
     truth = panel.frame[["unique_id", "ds", "y", "observed"]]
-    table = judged[[*KEYS, "part", name]].merge(truth, on=["unique_id", "ds"], how="left")
+    table = evaluated[[*KEYS, "part", name]].merge(truth, on=["unique_id", "ds"], how="left")
     validation, test = (table[table["part"] == part] for part in ("validation", "test"))
     try:
         scores = conformal_scores(validation, panel.series, name)
         quantiles = ConformalQuantiles.fit(scores, LEVELS, panel.spec.horizon)
-    except ModelError:  # nothing was observed, or it is a final fit
+    except ModelError:  # nothing was observed, or it is a production fit
         return []
     scales = panel.series.set_index("unique_id")["scale"]
-    shown = pd.concat([validation, quantiles.apply(test, {str(k): v for k, v in scales.items()}, name)])
-    found = series_metrics(test, panel.series, [name])["mase"][name].droplevel("part").dropna().sort_values()
-    ranked = [(str(unique_id), float(mase)) for unique_id, mase in found.items()]
-    chosen = shown_series(ranked, shown, panel, name, LEVELS)
+    forecasts = pd.concat([validation, quantiles.apply(test, {str(k): v for k, v in scales.items()}, name)])
+    errors = series_metrics(test, panel.series, [name])["mase"][name].droplevel("part").dropna().sort_values()
+    ranked = [(str(unique_id), float(mase)) for unique_id, mase in errors.items()]
+    chosen = example_series(ranked, forecasts, panel, name, LEVELS)
     return [series_view(each, f"path{at}") for at, each in enumerate(chosen)]
 
 

@@ -1,4 +1,4 @@
-"""The report of a search: what was tried, what was found, and whether it is used."""
+"""The report of a search: its trials, the best of them, and whether that is used."""
 
 from typing import Any
 
@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from kubecast.config.base import Settings
-from kubecast.reports.charts import study_charts
 from kubecast.reports.page import template
+from kubecast.reports.study_charts import study_charts
 from kubecast.settings.pipeline import TuningSettings
-from kubecast.tuning.study import URL_VARIABLE, Outcome, Search, Study
+from kubecast.tuning.storage import URL_VARIABLE
+from kubecast.tuning.study import Outcome, Search, Study
 
 SHOWN = 50  # trials in the table, the best first
 
@@ -20,10 +21,10 @@ def render_tuning(
     """Render one self-contained page.
 
     Args:
-        search: What was searched.
-        outcome: What was found.
+        search: Its space and its limits.
+        outcome: The best trial, and whether it is used.
         chosen: The settings to train with.
-        tuning: Who searched.
+        tuning: The tuner.
         study: Gives the trials, if there are any.
     """
     trials = _trials(study)

@@ -5,25 +5,196 @@ A *forecasts* table has ``unique_id``, ``cutoff``, ``ds``, ``part``, ``block``, 
 and, for R², ``train_mean``. A target that was not observed, or of a series without a scale, is skipped.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from utilsforecast import losses
 
 from kubecast.data.panel import Panel
+from kubecast.errors import ConfigError
 
-POINT_METRICS = ("mse", "mae", "r2", "rmse", "mase", "rmsse", "wape", "smape")
 CHUNK_ROWS = 500_000  # of forecasts that are scored at once
 ENSEMBLE = "ensemble"  # the one column with quantiles beside it
 
-Metrics = dict[str, pd.DataFrame]
+MetricTables = dict[str, pd.DataFrame]
 """By metric, a frame indexed by (part, unique_id[, by]) with a column for each model; NaN where undefined."""
 
 
+@dataclass(frozen=True)
+class ScoredRows:
+    """Rows that are scored, in groups: a series' rows in a part or, within that, at a lead time and the like.
+
+    Attributes:
+        rows: ``y``, the models, the quantiles and the series' scales.
+        keys: Columns of ``rows`` whose values make a group.
+        models: Columns of ``rows``.
+        levels: Quantile levels beside the column ``ensemble``.
+    """
+
+    rows: pd.DataFrame
+    keys: list[str]
+    models: list[str]
+    levels: Sequence[float] = ()
+
+    @cached_property
+    def mae(self) -> pd.DataFrame:
+        """Mean absolute error; shape (groups, models)."""
+        return self.loss("mae")
+
+    @cached_property
+    def mse(self) -> pd.DataFrame:
+        """Mean squared error; shape (groups, models)."""
+        return self.loss("mse")
+
+    def loss(self, name: str) -> pd.DataFrame:
+        """A point loss of ``utilsforecast.losses``; shape (groups, models)."""
+        from utilsforecast import losses  # not on top: checking settings needs none
+
+        return self._by_group(getattr(losses, name)(self._points, models=self.models, id_col="group"))
+
+    def first(self, column: str) -> "pd.Series[Any]":
+        """A column's first value in each group; shape (groups,)."""
+        values: pd.Series[Any] = self._groups[column].first()
+        return values
+
+    def mean(self, values: "pd.Series[Any]") -> "pd.Series[Any]":
+        """The mean of values on the index of ``rows``; shape (groups,)."""
+        return values.groupby([self.rows[key] for key in self.keys]).mean()
+
+    def pinball(self) -> pd.DataFrame:
+        """Mean pinball loss over the levels; shape (groups, 1)."""
+        from utilsforecast import losses
+
+        columns = {quantile_column(level): level for level in self.levels}
+        table = self.rows[["y", *columns]].assign(group=self._group)
+        levels = np.array(list(columns.values()))
+        return self._by_group(
+            losses.mqloss(table, models={ENSEMBLE: list(columns)}, quantiles=levels, id_col="group")
+        )
+
+    def coverage(self, low: float, high: float) -> pd.DataFrame:
+        """Share of targets between the quantiles of two levels; shape (groups, 1)."""
+        from utilsforecast import losses
+
+        bounds = {"lo": self.rows[quantile_column(low)], "hi": self.rows[quantile_column(high)]}
+        table = self.rows[["y"]].assign(
+            group=self._group, **{f"{ENSEMBLE}-{end}-0": values for end, values in bounds.items()}
+        )
+        return self._by_group(losses.coverage(table, models=[ENSEMBLE], level=0, id_col="group"))
+
+    @cached_property
+    def _groups(self) -> Any:
+        return self.rows.groupby(self.keys, sort=True)
+
+    @cached_property
+    def _group(self) -> "pd.Series[int]":
+        numbers: pd.Series[int] = self._groups.ngroup()
+        return numbers
+
+    @cached_property
+    def _points(self) -> pd.DataFrame:
+        return self.rows[["y", *self.models]].assign(group=self._group)
+
+    def _by_group(self, table: pd.DataFrame) -> pd.DataFrame:
+        return table.set_index("group").sort_index().set_axis(self._groups.size().index, axis=0)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column of the leaderboard.
+
+    Attributes:
+        label: Its name on pages.
+        compute: Gives its values, a row for each group and a column for each model; infinite: undefined.
+        better: Which values are the better ones.
+        format: How pages write it: four significant digits, or percent.
+        over_series: How the values of the series become one.
+        of_quantiles: Whether it is of the quantiles, which the ensemble has, and not of the point forecast.
+        undefined: Why it may have no value; empty where it always has one.
+    """
+
+    label: str
+    compute: Callable[[ScoredRows], pd.DataFrame]
+    better: Literal["lower", "higher"] = "lower"
+    format: Literal["figure", "percent"] = "figure"
+    over_series: Literal["mean", "median"] = "mean"
+    of_quantiles: bool = False
+    undefined: str = ""
+
+
+def _mase(scored: ScoredRows) -> pd.DataFrame:
+    """MAE over the stored scale, that of the training part, the same at every origin."""
+    return scored.mae.div(scored.first("scale"), axis=0)
+
+
+def _rmsse(scored: ScoredRows) -> pd.DataFrame:
+    return (scored.mse**0.5).div(scored.first("rmsse_scale"), axis=0)
+
+
+def _r2(scored: ScoredRows) -> pd.DataFrame:
+    """R² against the mean of the series' training part."""
+    if "train_mean" not in scored.rows:
+        return scored.mse * np.nan
+    variance = scored.mean((scored.rows["y"] - scored.rows["train_mean"]) ** 2)
+    return 1 - scored.mse.div(variance.where(variance > 0), axis=0)
+
+
+def _wql(scored: ScoredRows) -> pd.DataFrame:
+    """Mean over the levels of twice the pinball loss, over the mean absolute target."""
+    size = scored.mean(scored.rows["y"].abs()).to_numpy()
+    return (2 * scored.pinball()).div(np.where(size > 0, size, np.nan), axis=0)
+
+
+RANKING = "mase"
+METRICS: dict[str, Metric] = {
+    RANKING: Metric("MASE", _mase),
+    "rmsse": Metric("RMSSE", _rmsse),
+    "wape": Metric("WAPE", lambda scored: scored.loss("nd"), format="percent", undefined="every target is 0"),
+    # That of M4 as a share, 0 to 2: utilsforecast's is half of it.
+    "smape": Metric("sMAPE", lambda scored: 2 * scored.loss("smape"), format="percent"),
+    "wql": Metric("WQL", _wql, of_quantiles=True, undefined="every target is 0"),
+    "mae": Metric("MAE", lambda scored: scored.mae),
+    "rmse": Metric("RMSE", lambda scored: scored.mse**0.5),
+    "mse": Metric("MSE", lambda scored: scored.mse),
+    # The median, since one flat series could ruin a mean.
+    "r2": Metric(
+        "R²",
+        _r2,
+        better="higher",
+        over_series="median",
+        undefined="no series varies around its training mean",
+    ),
+}
+"""Every metric by its key in ``leaderboard.json``, in the order of pages; ``RANKING`` puts models in order.
+
+Source: Hyndman & Athanasopoulos (2021), "Forecasting: principles and practice", chapter 5; utilsforecast.
+"""
+
+
+def check_scoring(names: Sequence[str], where: str) -> None:
+    """Check the names of ``training.validation.scoring``, which short tables show beside the ranking metric.
+
+    Args:
+        names: Of metrics.
+        where: They come from, for messages.
+
+    Raises:
+        ConfigError: A name is no metric's, or that of the ranking metric.
+    """
+    allowed = [name for name in METRICS if name != RANKING]
+    for name in names:
+        if name not in allowed:
+            raise ConfigError(
+                f"{where}: training.validation.scoring: {name!r} is no metric that can be added;"
+                f" allowed: {', '.join(allowed)}"
+            )
+
+
 def quantile_column(level: float) -> str:
-    """What the column of a quantile is called: ``q0.1``."""
+    """The name of a quantile's column: ``q0.1``."""
     return f"q{level:g}"
 
 
@@ -74,25 +245,20 @@ def series_metrics(
     models: Sequence[str],
     by: str | None = None,
     levels: Sequence[float] = (),
-) -> Metrics:
+) -> MetricTables:
     """Every metric of every series.
-
-    MASE and RMSSE divide by the stored scales: those of the training part, the same at every origin.
-    R² compares with the series' training mean. sMAPE is that of M4 as a share: 0 to 2. WQL is the mean over
-    the levels of twice the pinball loss over the mean absolute target.
 
     Args:
         table: Forecasts.
         series: Scales.
         models: Columns of ``table``.
         by: A further column to group by, e.g. ``block``.
-        levels: Quantile levels beside the column ``ensemble``: its WQL and coverage are given too.
-
-    Source: Hyndman & Athanasopoulos (2021), "Forecasting: principles and practice", chapter 5; utilsforecast.
+        levels: Quantile levels beside the column ``ensemble``: the metrics of its quantiles, and the coverage
+            of each interval as ``coverage_80`` and so on, are given too.
     """
     keys = ["part", "unique_id", *([by] if by else [])]
-    found = [_chunk_metrics(chunk, series, models, keys, levels) for chunk in _chunks(table)]
-    return {name: pd.concat([chunk[name] for chunk in found]).sort_index() for name in found[0]}
+    chunks = [_chunk_metrics(chunk, series, models, keys, levels) for chunk in _chunks(table)]
+    return {name: pd.concat([chunk[name] for chunk in chunks]).sort_index() for name in chunks[0]}
 
 
 def _chunks(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -109,73 +275,27 @@ def _chunk_metrics(
     models: Sequence[str],
     keys: list[str],
     levels: Sequence[float],
-) -> Metrics:
+) -> MetricTables:
     rows = table[scorable(table, series)]
     rows = rows.merge(series[["unique_id", *_extra_columns(series)]], on="unique_id", how="left")
-    grouped = rows.groupby(keys, sort=True)
-    index = grouped.size().index
-    data = rows[["y", *models]].assign(group=grouped.ngroup())
-    names = list(models)
-
-    def each(loss: Any, **options: Any) -> pd.DataFrame:
-        return _indexed(loss(data, models=names, id_col="group", **options), index)
-
-    mae, mse = each(losses.mae), each(losses.mse)
-    rmse = mse**0.5
-    found = {
-        "mse": mse,
-        "mae": mae,
-        "r2": _r2(mse, rows, keys),
-        "rmse": rmse,
-        "mase": mae.div(grouped["scale"].first(), axis=0),
-        "rmsse": rmse.div(grouped["rmsse_scale"].first(), axis=0),
-        "wape": each(losses.nd),
-        "smape": 2 * each(losses.smape),
+    scored = ScoredRows(rows, keys, list(models), levels)
+    tables = {
+        name: metric.compute(scored) for name, metric in METRICS.items() if levels or not metric.of_quantiles
     }
-    if levels:
-        found |= _quantile_metrics(rows.assign(group=data["group"]), index, levels)
-    return {name: frame.replace([np.inf, -np.inf], np.nan) for name, frame in found.items()}
+    for nominal, (low, high) in intervals(levels).items():
+        tables[f"coverage_{nominal}"] = scored.coverage(low, high)
+    return {name: frame.replace([np.inf, -np.inf], np.nan) for name, frame in tables.items()}
 
 
-def overall(metrics: Metrics, keys: Sequence[str]) -> Metrics:
-    """The mean over series in each group of ``keys``; of R², which one flat series could ruin, the median."""
-    found = {}
+def overall(metrics: MetricTables, keys: Sequence[str]) -> MetricTables:
+    """Each metric over the series in each group of ``keys``: their mean, or the metric's ``over_series``."""
+    tables = {}
     for name, frame in metrics.items():
         grouped = frame.groupby(level=list(keys))
-        found[name] = grouped.median() if name == "r2" else grouped.mean()
-    return found
+        median = name in METRICS and METRICS[name].over_series == "median"
+        tables[name] = grouped.median() if median else grouped.mean()
+    return tables
 
 
 def _extra_columns(series: pd.DataFrame) -> list[str]:
     return [column for column in ("scale", "rmsse_scale", "train_mean") if column in series]
-
-
-def _r2(mse: pd.DataFrame, rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    if "train_mean" not in rows:
-        return mse * np.nan
-    squares = (rows["y"] - rows["train_mean"]) ** 2
-    variance = squares.groupby([rows[key] for key in keys]).mean()
-    return 1 - mse.div(variance.where(variance > 0), axis=0)
-
-
-def _quantile_metrics(rows: pd.DataFrame, index: pd.Index, levels: Sequence[float]) -> Metrics:
-    columns = {quantile_column(level): level for level in levels}
-    pinball = losses.mqloss(
-        rows[["group", "y", *columns]],
-        models={ENSEMBLE: list(columns)},
-        quantiles=np.array(list(columns.values())),
-        id_col="group",
-    )
-    size = rows["y"].abs().groupby(rows["group"]).mean().to_numpy()
-    size = np.where(size > 0, size, np.nan)
-    found = {"wql": (2 * _indexed(pinball, index)).div(size, axis=0)}
-    for nominal, (low, high) in intervals(levels).items():
-        bounds = rows[["group", "y"]].assign(**{f"{ENSEMBLE}-lo-0": rows[quantile_column(low)]})
-        bounds[f"{ENSEMBLE}-hi-0"] = rows[quantile_column(high)]
-        covered = losses.coverage(bounds, models=[ENSEMBLE], level=0, id_col="group")
-        found[f"coverage_{nominal}"] = _indexed(covered, index)
-    return found
-
-
-def _indexed(found: pd.DataFrame, index: pd.Index) -> pd.DataFrame:
-    return found.set_index("group").sort_index().set_axis(index, axis=0)

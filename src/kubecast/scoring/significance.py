@@ -11,7 +11,7 @@ from kubecast.data.panel import Panel
 from kubecast.documents import Document
 from kubecast.scoring.metrics import scorable
 
-DISJOINT_ORIGINS = 10  # from which the spread over origins tells more than that over series
+DISJOINT_ORIGINS = 10  # from which the spread over origins says more than that over series
 MANY_SERIES = 20
 RESAMPLES = 1_999
 _SEED = 0
@@ -25,9 +25,9 @@ class Paired(Document):
     Attributes:
         against: The other.
         difference: Below 0 where the first is better.
-        standard_error: None where there is too little to tell.
+        standard_error: None where there are too few origins and series.
         p_value: How likely so small a difference is where both are equally good, one-sided; None as above.
-        over: What both were estimated over: origins, allowing for their overlap, or series.
+        over: Either origins, allowing for their overlap, or series: both were estimated over them.
         origins: Number of origins.
         disjoint_origins: How many of them have separate targets.
         series: Number of series.
@@ -43,7 +43,9 @@ class Paired(Document):
     series: int
 
 
-class _Spread(NamedTuple):
+class Spread(NamedTuple):
+    """The chance in a mean difference."""
+
     standard_error: float
     p_value: float
 
@@ -54,7 +56,7 @@ def finite(value: Any) -> float | None:
 
 
 def common_origins(table: pd.DataFrame, panel: Panel) -> "pd.Series[Any]":
-    """What counts as one origin across series: the time or, with unequal clocks, the place from the end.
+    """The origin of each row, across series: the time or, with unequal clocks, the place from the end.
 
     Returns:
         On the index of ``table``.
@@ -72,7 +74,7 @@ def paired_difference(
     From 10 disjoint origins up this is the test of Diebold & Mariano (1995) on the mean over series at each
     origin, with the correction and the t distribution of Harvey, Leybourne & Newbold (1997); the degrees of
     freedom are those of the disjoint origins. Else, from 20 series up, it is a bootstrap over series, which
-    takes them for independent. Else it can tell nothing.
+    takes them for independent. Else nothing can be said.
 
     Args:
         table: Forecasts.
@@ -93,7 +95,7 @@ def paired_difference(
     over: Literal["origins", "series"] = "origins"
     if disjoint < DISJOINT_ORIGINS and len(by_series) >= MANY_SERIES:
         over = "series"
-    spread = _over_series(by_series.to_numpy()) if over == "series" else _over_origins(by_origin, overlap)
+    spread = over_series(by_series.to_numpy()) if over == "series" else over_origins(by_origin, overlap)
     testable = spread is not None and (over == "series" or disjoint >= DISJOINT_ORIGINS)
     return Paired(
         against=against,
@@ -108,7 +110,7 @@ def paired_difference(
 
 
 def _overlap(rows: pd.DataFrame) -> int:
-    """How many origins in a row have targets in common with the first of them; 1: none but itself."""
+    """The number of origins in a row that share targets with the first of them; 1: none but itself."""
     if rows.empty:
         return 1
     longest = rows.loc[rows["unique_id"] == rows["unique_id"].value_counts(sort=True).index[0]]
@@ -117,7 +119,8 @@ def _overlap(rows: pd.DataFrame) -> int:
     return int(np.max(np.searchsorted(cutoffs, ends.to_numpy(), side="left") - np.arange(len(ends))))
 
 
-def _over_series(differences: Floats) -> _Spread:
+def over_series(differences: Floats) -> Spread:
+    """The spread of a mean over series, by bootstrap; ``differences`` has shape (series,)."""
     count = len(differences)
     random = np.random.default_rng(_SEED)
     # One resample at a time: all at once would be RESAMPLES times the series in memory.
@@ -125,12 +128,18 @@ def _over_series(differences: Floats) -> _Spread:
     mean = differences.mean()
     # Resampling divides by the count, where an unbiased variance divides by one less.
     not_better = np.sum(mean + (means - mean) * np.sqrt(count / (count - 1)) >= 0)
-    return _Spread(
+    return Spread(
         float(np.std(differences, ddof=1) / np.sqrt(count)), float((1 + not_better) / (RESAMPLES + 1))
     )
 
 
-def _over_origins(differences: Floats, overlap: int) -> _Spread | None:
+def over_origins(differences: Floats, overlap: int) -> Spread | None:
+    """The spread of a mean over origins; None where they are too few.
+
+    Args:
+        differences: In order of time, shape (origins,).
+        overlap: Number of origins in a row that share targets.
+    """
     count = len(differences)
     correction = count + 1 - 2 * overlap + overlap * (overlap - 1) / count if count else 0.0
     if count < 2 or correction <= 0:
@@ -143,5 +152,5 @@ def _over_origins(differences: Floats, overlap: int) -> _Spread | None:
     error = float(np.sqrt(max(plain, bartlett, 0.0) / count) / np.sqrt(correction / count))
     mean = float(differences.mean())
     if error == 0:
-        return _Spread(error, 0.0 if mean < 0 else 1.0)
-    return _Spread(error, float(special.stdtr(max(-(-count // overlap) - 1, 1), mean / error)))
+        return Spread(error, 0.0 if mean < 0 else 1.0)
+    return Spread(error, float(special.stdtr(max(-(-count // overlap) - 1, 1), mean / error)))

@@ -1,4 +1,4 @@
-"""Every settings file of a folder, and the one way to load them.
+"""The settings files of a folder, and the one way to load them.
 
 Precedence, highest first: a scalar parameter, ``--set``, the file, the model's default.
 """
@@ -6,45 +6,65 @@ Precedence, highest first: a scalar parameter, ``--set``, the file, the model's 
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from pydantic import create_model
 
 from kubecast.config.base import Settings
-from kubecast.config.cluster import ClusterSettings
 from kubecast.config.search import check_names, check_space, setting_of
 from kubecast.config.training import TrainingSettings
 from kubecast.config.validation import nearest, validate
 from kubecast.config.yaml import parse_yaml, read_yaml
 from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.errors import ConfigError
-from kubecast.models.arima.settings import ArimaSettings
-from kubecast.models.catboost.settings import CatBoostSettings
-from kubecast.models.neural.settings import LstmSettings, TransformerSettings
+from kubecast.models import KINDS
+from kubecast.scoring.metrics import check_scoring
+from kubecast.settings.cluster import ClusterSettings
 from kubecast.settings.pipeline import PipelineSettings
 from kubecast.settings.search import SearchSettings
 
 
-class AllSettings(Settings):
-    """Every settings file of a folder, each under the name of its file."""
+class FixedSettings(Settings):
+    """The settings files that belong to no model, each under the name of its file."""
 
     training: TrainingSettings = TrainingSettings()
-    arima: ArimaSettings = ArimaSettings()
-    lstm: LstmSettings = LstmSettings()
-    transformer: TransformerSettings = TransformerSettings()
-    catboost: CatBoostSettings = CatBoostSettings()
     ensemble: EnsembleSettings = EnsembleSettings()
     pipeline: PipelineSettings = PipelineSettings()
     search: SearchSettings = SearchSettings()
     cluster: ClusterSettings = ClusterSettings()
+
+    def of_kind(self, kind: str) -> Settings:
+        """The settings of a model, or of the ensemble."""
+        settings: Settings = getattr(self, kind)
+        return settings
+
+
+def _model_sections() -> dict[str, Any]:
+    classes = {name: kind.load_settings() for name, kind in KINDS.items()}
+    return {name: (settings, settings()) for name, settings in classes.items()}
+
+
+if TYPE_CHECKING:
+
+    class AllSettings(FixedSettings):
+        """Every settings file of a folder, each under the name of its file."""
+else:
+    AllSettings = create_model(
+        "AllSettings",
+        __base__=FixedSettings,
+        __doc__="Every settings file of a folder, each under the name of its file.",
+        **_model_sections(),
+    )
 
 
 SECTIONS: dict[str, type[Settings]] = {
     name: field.annotation  # type: ignore[misc]
     for name, field in AllSettings.model_fields.items()
 }
-"""Each settings file's model, by the file's name."""
+"""The pydantic model of each settings file, by the name of the file."""
 
 PARAMETERS = tuple(name for name in SECTIONS if name not in {"pipeline", "cluster"})
-"""Those that a run is given as a parameter; the others shape the graph when it is compiled."""
+"""Settings files that are parameters of a run; the others shape the graph when it is compiled."""
 
 
 def load_settings(folder: Path | None, overrides: Iterable[str] = ()) -> AllSettings:
@@ -64,14 +84,14 @@ def load_settings(folder: Path | None, overrides: Iterable[str] = ()) -> AllSett
     files = {name: f"{name}.yaml" if folder is None else str(folder / f"{name}.yaml") for name in SECTIONS}
     parts = {name: {} if folder is None else _section(Path(path), name) for name, path in files.items()}
     parts["search"], files["search"] = _spaces(folder), str((folder or Path()) / "search")
-    found = {name: validate(SECTIONS[name], part, files[name], name) for name, part in parts.items()}
+    sections = {name: _validate(name, part, files[name]) for name, part in parts.items()}
     overrides = list(overrides)
     changed: dict[str, list[str]] = {}
     for override in overrides:
         changed.setdefault(_apply(parts, override), []).append(override)
     for name, texts in changed.items():
-        found[name] = validate(SECTIONS[name], parts[name], f"--set {' '.join(texts)}", name)
-    settings = AllSettings.model_validate(found)
+        sections[name] = _validate(name, parts[name], f"--set {' '.join(texts)}")
+    settings = AllSettings.model_validate(sections)
     fixed = [override.partition("=")[0].strip() for override in overrides]
     spaces = {}
     for kind in SearchSettings.model_fields:
@@ -81,13 +101,22 @@ def load_settings(folder: Path | None, overrides: Iterable[str] = ()) -> AllSett
             check_space(kind, getattr(settings, kind), space)
         # What is set by hand is not searched.
         held = {key.split(".")[1] for key in fixed if key.split(".")[0] == kind}
-        spaces[kind] = {name: found for name, found in space.items() if setting_of(model, name) not in held}
+        spaces[kind] = {
+            name: parameter for name, parameter in space.items() if setting_of(model, name) not in held
+        }
     return settings.model_copy(update={"search": SearchSettings(**spaces)})
 
 
+def _validate(name: str, part: dict[str, Any], where: str) -> Settings:
+    section = validate(SECTIONS[name], part, where, name)
+    if isinstance(section, TrainingSettings):
+        check_scoring(section.validation.scoring, where)
+    return section
+
+
 def _refuse_misspelt_files(folder: Path | None) -> None:
-    known = {"": [*SECTIONS], "search": [*SearchSettings.model_fields]}
-    for below, names in known.items():
+    stems = {"": [*SECTIONS], "search": [*SearchSettings.model_fields]}
+    for below, names in stems.items():
         for path in sorted((folder / below).glob("*.y*ml")) if folder else []:
             near = difflib.get_close_matches(path.stem, names, n=1, cutoff=0.8)
             if near and path.name != f"{near[0]}.yaml":
@@ -95,11 +124,11 @@ def _refuse_misspelt_files(folder: Path | None) -> None:
 
 
 def _spaces(folder: Path | None) -> dict[str, Any]:
-    """The search spaces, each from a file of its own; all of them, so that ``--set`` can change one value."""
+    """Read all search spaces, each from a file of its own, so that ``--set`` can change one value."""
     kinds = SearchSettings.model_fields
     files = {kind: folder / "search" / f"{kind}.yaml" for kind in kinds} if folder else {}
-    found = {kind: _section(file, kind) for kind, file in files.items() if file.exists()}
-    return SearchSettings().model_dump() | found
+    spaces = {kind: _section(file, kind) for kind, file in files.items() if file.exists()}
+    return SearchSettings().model_dump() | spaces
 
 
 def _section(path: Path, name: str) -> dict[str, Any]:
@@ -118,7 +147,7 @@ def _section(path: Path, name: str) -> dict[str, Any]:
 
 
 def _apply(parts: dict[str, dict[str, Any]], override: str) -> str:
-    """Put one override over the files' data, and tell whose."""
+    """Put one override over the data of its file, and return the name of that."""
     path, equals, text = override.partition("=")
     name, *keys = path.strip().split(".")
     if not equals or not keys or not all(keys):

@@ -1,26 +1,37 @@
 """``pipeline.yaml``: what shapes the graph, decided when the pipeline is compiled."""
 
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from kubecast.config.base import Settings
+from kubecast.models import DEFAULT_KINDS, KINDS
 
-ModelKind = Literal["arima", "lstm", "transformer", "catboost"]
+if TYPE_CHECKING:
+    ModelKind = str
+    TunedKind = str
+else:  # so that a message names what is allowed
+    ModelKind = Literal[tuple(KINDS)]
+    TunedKind = Literal[(*KINDS, "ensemble")]
 
 
 class TuningSettings(Settings):
-    """Who searches, and for which models; how long is in ``training.optimization``."""
+    """The tuner and the models that it tunes; how long it may take is in ``training.optimization``."""
 
-    tuner: Literal["none", "optuna", "katib"] = "none"
-    models: list[Literal[ModelKind, "ensemble"]] | None = Field(
-        default=None, min_length=1, description="default: every model of the pipeline"
+    tuner: Literal["none", "optuna", "katib"] = Field(
+        default="none", description="or optuna, katib; mode tune is optuna where this says none"
+    )
+    models: list[TunedKind] | None = Field(
+        default=None,
+        min_length=1,
+        description="of those above, and ensemble; default: every model",
+        examples=[["lstm"]],
     )
     storage: Literal["journal", "database"] = Field(
-        default="journal", description="optuna: of the trials; database: at KUBECAST_OPTUNA_URL"
+        default="journal", description="of Optuna: one worker's own file; or database, at KUBECAST_OPTUNA_URL"
     )
     workers: Annotated[int, Field(ge=1, le=16)] = Field(
-        default=1, description="trials at one time, of each model"
+        default=1, description="trials at one time, of each model; more than 1 need a database, or katib"
     )
 
     @model_validator(mode="after")
@@ -36,10 +47,17 @@ class TuningSettings(Settings):
 class PipelineSettings(Settings):
     """``pipeline.yaml``: what shapes the graph, decided when the pipeline is compiled."""
 
-    models: list[ModelKind] = Field(default=["arima", "lstm", "transformer", "catboost"], min_length=1)
+    models: list[ModelKind] = Field(
+        default=[*DEFAULT_KINDS], min_length=1, description="kinds that are trained"
+    )
     final_fit: bool = Field(default=True, description="fit each model again on all rows before publishing")
-    on_trainer_failure: Literal["continue", "stop"] = "continue"
-    tuning: TuningSettings = TuningSettings()
+    on_trainer_failure: Literal["continue", "stop"] = Field(
+        default="continue", description="or stop: end the run where a model cannot be fitted"
+    )
+    tuning: TuningSettings = Field(
+        default=TuningSettings(),
+        description="before training, over the spaces in search/; nothing that --set fixes is searched",
+    )
 
     @model_validator(mode="after")
     def _once(self) -> Self:
@@ -54,7 +72,7 @@ class PipelineSettings(Settings):
 
     @property
     def tuned(self) -> list[str]:
-        """What is tuned before it is trained."""
+        """The kinds that are tuned before they are trained."""
         if self.tuning.tuner == "none":
             return []
         return list(self.models if self.tuning.models is None else self.tuning.models)

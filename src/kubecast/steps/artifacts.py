@@ -1,14 +1,15 @@
-"""What steps hand on to one another beside models and panels, and how it is read."""
+"""Artifacts that steps hand on to one another beside models and panels, and their readers."""
 
 from pathlib import Path
+from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field
 
 from kubecast.config.training import TrainingSettings
 from kubecast.data.panel import read_parquet
+from kubecast.documents import Document, read_document
+from kubecast.ensemble.recipe import StackRecipe
 from kubecast.ensemble.settings import EnsembleSettings
-from kubecast.ensemble.stacking import StackRecipe
-from kubecast.errors import IntegrityError
 from kubecast.evaluation.history import EarlierVersion
 from kubecast.evaluation.promotion import Champion
 from kubecast.models.artifact import FORECASTS
@@ -18,60 +19,53 @@ from kubecast.registry import Registry
 STATUS = "status.json"
 
 
-class ChampionStatus(BaseModel):
-    """Whether a version can be judged against the champion.
+class ChampionStatus(Document):
+    """The status of a champion: whether a new version can be compared with it.
 
     Attributes:
-        champion: Its id; empty: there is none.
-        not_comparable: Why it has no forecasts; empty where it has, or there is none.
+        champion: Id of the champion's version; empty: there is none.
+        not_comparable: Reason why it has no forecasts; empty where it has, or there is no champion.
         earlier: Versions of the same task that were published before, oldest first.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    document_name: ClassVar[str] = "a champion's status"
 
     champion: str
     not_comparable: str = ""
-    earlier: list[EarlierVersion] = []
+    earlier: list[EarlierVersion] = Field(default=[])
 
 
 def read_champion(champion_dir: Path) -> Champion | None:
-    """Read what ``forecast_champion`` wrote; None: there is no champion."""
-    found = _read_status(champion_dir / STATUS)
-    if not found.champion:
+    """Read the forecasts of the champion; None: there is no champion."""
+    status = ChampionStatus.read(champion_dir / STATUS)
+    if not status.champion:
         return None
-    return Champion(found.champion, found.not_comparable, read_parquet(champion_dir / FORECASTS))
+    return Champion(status.champion, status.not_comparable, read_parquet(champion_dir / FORECASTS))
 
 
 def read_earlier(champion_dir: Path) -> list[EarlierVersion]:
-    """The versions that ``forecast_champion`` found, oldest first."""
-    return _read_status(champion_dir / STATUS).earlier
-
-
-def _read_status(status: Path) -> ChampionStatus:
-    try:
-        return ChampionStatus.model_validate_json(status.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise IntegrityError(f"{status}: not a champion's status ({error})".splitlines()[0]) from error
+    """Read the versions of the same task that were published before, oldest first."""
+    return ChampionStatus.read(champion_dir / STATUS).earlier
 
 
 def read_recipe(ensemble_dir: Path) -> StackRecipe:
-    """The recipe to publish; ``as_judged`` is the one that the test part judged."""
-    return StackRecipe.model_validate_json((ensemble_dir / "recipe.json").read_bytes())
+    """Read the recipe to publish; its ``as_evaluated`` is the one that the test part scores."""
+    return read_document(StackRecipe, ensemble_dir / "recipe.json", "an ensemble's recipe")
 
 
 def read_settings(ensemble_dir: Path) -> EnsembleSettings:
-    """The settings that the recipe was made with."""
-    return EnsembleSettings.model_validate_json((ensemble_dir / "settings.json").read_bytes())
+    """Read the settings that the recipe was made with."""
+    return read_document(EnsembleSettings, ensemble_dir / "settings.json", "an ensemble's settings")
 
 
 def read_logs(ensemble_dir: Path) -> dict[str, FitLog]:
-    """Every member's fit log."""
+    """Read the fit log of every member, by its name."""
     return {
-        path.stem: FitLog.model_validate_json(path.read_bytes())
+        path.stem: read_document(FitLog, path, "the log of a fit")
         for path in sorted((ensemble_dir / "logs").iterdir())
     }
 
 
-def published_under(settings: TrainingSettings, registry: str, model_name: str) -> tuple[Registry, str]:
-    """The registry and the model's name there; a parameter that is empty is taken from the settings."""
+def open_registry(settings: TrainingSettings, registry: str, model_name: str) -> tuple[Registry, str]:
+    """Open the registry, and name the model there; an empty parameter is taken from the settings."""
     return Registry.open(registry or settings.model_registry.path), model_name or settings.model_name

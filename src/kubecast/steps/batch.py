@@ -1,4 +1,4 @@
-"""batch_forecast: forecasts of new data by a published ensemble, kept with what they were made of.
+"""batch_forecast: forecasts of new data by a published ensemble, kept with a manifest of their inputs.
 
 <destination>/<model>/<batch>/forecast-<nonce>.parquet
 <destination>/<model>/<batch>/manifest.json      created last: the batch exists from then on
@@ -13,15 +13,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kubecast.data.files import read_data
 from kubecast.data.timestamps import parse_time
+from kubecast.documents import Document
 from kubecast.ensemble.bundle import Bundle
-from kubecast.errors import Conflict, IntegrityError, NotFound, StoreError
+from kubecast.errors import Conflict, NotFound, StoreError
 from kubecast.logs import step
 from kubecast.names import check_name
 from kubecast.registry import Registry, Store
@@ -31,25 +31,25 @@ from kubecast.storage.store import open_store
 _ATTEMPTS = 20
 
 
-class Batch(BaseModel):
+class Batch(Document):
     """The manifest of one batch of forecasts.
 
     Attributes:
-        batch: Its folder: the first forecast's time and the digest of everything that it was made of.
-        model: ``NAME@VERSION`` that made it.
-        created: When.
+        batch: Name of its folder: the time of the first forecast and a digest of all inputs.
+        model: ``NAME@VERSION`` of the ensemble.
+        created: Time at which it was made.
         data_digest: SHA-256 of the data file.
-        future_digest: Of the file of known-future covariates; empty for none.
+        future_digest: SHA-256 of the file of known-future covariates; empty for none.
         as_of: Targets after it were not seen; empty for none.
-        horizon: In steps.
-        series: How many.
+        horizon: Steps.
+        series: Number of series.
         first: Time of the first forecast.
-        last: Time of the last.
-        path: Of the Parquet file, below the model's folder.
-        file: Its size and SHA-256.
+        last: Time of the last forecast.
+        path: Path of the Parquet file, below the model's folder.
+        file: Size and SHA-256 of that file.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    document_name: ClassVar[str] = "the manifest of a batch"
 
     schema_version: Literal[1] = 1
     batch: str
@@ -66,10 +66,10 @@ class Batch(BaseModel):
     file: FileEntry
 
     def markdown(self) -> str:
-        """What the dashboard shows."""
-        told = {"made by": self.model, "series": self.series, "horizon": self.horizon}
-        told |= {"first forecast": self.first, "last forecast": self.last, "file": self.path}
-        rows = [f"| {what} | {value} |" for what, value in told.items()]
+        """A table of the batch in Markdown, for the dashboard."""
+        cells = {"made by": self.model, "series": self.series, "horizon": self.horizon}
+        cells |= {"first forecast": self.first, "last forecast": self.last, "file": self.path}
+        rows = [f"| {name} | {value} |" for name, value in cells.items()]
         return "\n".join(["| what | value |", "|---|---|", *rows]) + "\n"
 
 
@@ -101,27 +101,27 @@ def batch_forecast(
         RegistryError: There is no such model, or a store failed; nothing that was kept before is touched.
     """
     store, published = open_store(destination), Registry.open(registry)
-    # A version that the gate refused never forecasts unasked.
+    # A version that the gate refused forecasts only where the request names it.
     version = published.resolve(model if "@" in model else f"{model}@champion")
     with tempfile.TemporaryDirectory() as folder:
         bundle = Bundle.load(published.fetch(version, "production", Path(folder)))
     limit = bundle.contract.training.data.max_bytes
-    rows, ahead = read_data(data, limit), read_data(future, limit) if future else None
+    history, covariates = read_data(data, limit), read_data(future, limit) if future else None
     moment = parse_time(as_of, "as_of") if as_of else None
-    table = bundle.forecast(rows.rows, horizon or None, ahead.rows if ahead else None, moment)
+    table = bundle.forecast(history.rows, horizon or None, covariates.rows if covariates else None, moment)
     forecasts.parent.mkdir(parents=True, exist_ok=True)
     table.to_parquet(forecasts, index=False)
     request: dict[str, str | int] = {
         "model": f"{version.name}@{version.id}",
-        "data_digest": rows.digest,
-        "future_digest": ahead.digest if ahead else "",
+        "data_digest": history.digest,
+        "future_digest": covariates.digest if covariates else "",
         "as_of": moment.isoformat() if moment is not None else "",
         "horizon": horizon or bundle.contract.spec.horizon,
     }
     content = forecasts.read_bytes()
-    kept = _keep(store, version.name, _describe(request, table, content), content)
-    _point_latest(store, version.name, kept)
-    return kept
+    batch = _keep(store, version.name, _describe(request, table, content), content)
+    _point_latest(store, version.name, batch)
+    return batch
 
 
 def read_batch(destination: str, model: str, batch: str = "") -> Batch:
@@ -133,14 +133,14 @@ def read_batch(destination: str, model: str, batch: str = "") -> Batch:
     """
     check_name(model)
     path = f"{model}/{check_name(batch, 'batch')}/manifest.json" if batch else _latest_path(model)
-    return _decoded(open_store(destination), path)[0]
+    return _read_manifest(open_store(destination), path)[0]
 
 
 def _describe(request: Mapping[str, str | int], table: pd.DataFrame, content: bytes) -> Batch:
-    """The manifest of a new batch; its name says everything that the forecasts are a function of."""
+    """Make the manifest of a new batch; its name covers everything that the forecasts are a function of."""
     first, last = table["ds"].min().to_pydatetime(), table["ds"].max().to_pydatetime()
     name = f"{first:%Y%m%dT%H%M%SZ}-{hashlib.sha256(json.dumps(request).encode()).hexdigest()[:16]}"
-    found = {
+    contents = {
         "batch": name,
         "created": datetime.now(UTC),
         "series": table["unique_id"].nunique(),
@@ -149,14 +149,14 @@ def _describe(request: Mapping[str, str | int], table: pd.DataFrame, content: by
         "path": f"{name}/forecast-{uuid.uuid4().hex}.parquet",
         "file": FileEntry(size=len(content), sha256=hashlib.sha256(content).hexdigest()),
     }
-    return Batch.model_validate({**request, **found})
+    return Batch.model_validate({**request, **contents})
 
 
 def _keep(store: Store, model: str, batch: Batch, content: bytes) -> Batch:
     """Upload the file, then create the manifest; of two writers the first one's batch is the one kept."""
     manifest = f"{model}/{batch.batch}/manifest.json"
     with suppress(NotFound):
-        return _decoded(store, manifest)[0]
+        return _read_manifest(store, manifest)[0]
     path = f"{model}/{batch.path}"
     try:
         store.write(path, [content])
@@ -164,13 +164,13 @@ def _keep(store: Store, model: str, batch: Batch, content: bytes) -> Batch:
         _discard(store, path)
         raise
     try:
-        store.swap(manifest, batch.model_dump_json().encode(), None)
+        store.compare_and_swap(manifest, batch.model_dump_json().encode(), None)
     except Conflict:
         # Another writer, or this one whose reply was lost.
-        kept = _decoded(store, manifest)[0]
-        if kept.path != batch.path:
+        stored = _read_manifest(store, manifest)[0]
+        if stored.path != batch.path:
             _discard(store, path)
-        return kept
+        return stored
     # After any other error the manifest may be there all the same, so the file that it names stays.
     return batch
 
@@ -185,11 +185,11 @@ def _point_latest(store: Store, model: str, batch: Batch) -> None:
     for _ in range(_ATTEMPTS):
         tag: str | None = None
         with suppress(NotFound):
-            current, tag = _decoded(store, _latest_path(model))
+            current, tag = _read_manifest(store, _latest_path(model))
             if (current.first, current.created) >= (batch.first, batch.created):
                 return
         with suppress(Conflict):
-            return store.swap(_latest_path(model), batch.model_dump_json().encode(), tag)
+            return store.compare_and_swap(_latest_path(model), batch.model_dump_json().encode(), tag)
     raise Conflict(f"{store.url}/{_latest_path(model)}: too many writers at once; try again")
 
 
@@ -197,11 +197,6 @@ def _latest_path(model: str) -> str:
     return f"{model}/latest.json"
 
 
-def _decoded(store: Store, path: str) -> tuple[Batch, str]:
+def _read_manifest(store: Store, path: str) -> tuple[Batch, str]:
     data, tag = store.read(path)
-    try:
-        return Batch.model_validate_json(data), tag
-    except ValidationError as error:
-        raise IntegrityError(
-            f"{store.url}/{path}: not the manifest of a batch ({error.error_count()} faults)"
-        ) from error
+    return Batch.parse(data, f"{store.url}/{path}"), tag

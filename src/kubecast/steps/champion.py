@@ -15,7 +15,7 @@ from kubecast.evaluation.history import earlier_versions
 from kubecast.logs import step
 from kubecast.models.artifact import FORECASTS
 from kubecast.registry import Registry
-from kubecast.steps.artifacts import STATUS, ChampionStatus, published_under
+from kubecast.steps.artifacts import STATUS, ChampionStatus, open_registry
 from kubecast.steps.run_settings import RunSettings
 
 _LOG = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def forecast_champion(
     inputs_digest: str,
     champion_dir: Path,
 ) -> ChampionStatus:
-    """Forecast with the champion as it was judged, never as it is in production.
+    """Forecast with the champion as it was evaluated, never as it is in production.
 
     Its production fit has seen rows that the test part scores.
 
@@ -49,7 +49,7 @@ def forecast_champion(
         KubecastError: The store, the disk or an input failed; the step can be repeated.
     """
     panel = Panel.load(panel_dir)
-    store, name = published_under(RunSettings.read(panel_dir).training, registry, model_name)
+    store, name = open_registry(RunSettings.read(panel_dir).training, registry, model_name)
     # What is published at this moment is shown, and nothing else depends on it.
     earlier = earlier_versions(store, name, panel.spec, champion, inputs_digest)
     reason, table = "", _EMPTY
@@ -61,11 +61,11 @@ def forecast_champion(
                 raise
             reason = str(error)
             _LOG.warning("not comparable with the champion %s: %s", champion, error)
-    found = ChampionStatus(champion=champion, not_comparable=reason, earlier=earlier)
+    status = ChampionStatus(champion=champion, not_comparable=reason, earlier=earlier)
     champion_dir.mkdir(parents=True)
     table.to_parquet(champion_dir / FORECASTS, index=False)
-    (champion_dir / STATUS).write_text(found.model_dump_json(indent=1))
-    return found
+    status.write(champion_dir / STATUS)
+    return status
 
 
 def _can_be_repeated(error: KubecastError) -> bool:
@@ -85,8 +85,8 @@ def forecast_unseen(bundle: Bundle, panel: Panel) -> pd.DataFrame:
     """Forecast from the test origins after which nothing in the ensemble has seen a target.
 
     Args:
-        bundle: As judged.
-        panel: Another run's, with its origins.
+        bundle: The ensemble as it was evaluated.
+        panel: The panel of another run, with its origins.
 
     Returns:
         ``unique_id``, ``cutoff``, ``ds``, ``seen_until``, ``yhat`` and the quantiles.
@@ -114,7 +114,7 @@ def forecast_unseen(bundle: Bundle, panel: Panel) -> pd.DataFrame:
 
 
 def _changes(own: PanelSpec, other: PanelSpec) -> list[str]:
-    """What makes MASE, or the origins, of two runs mean different things."""
+    """List the differences by which MASE, or the origins, of two runs mean different things."""
     pairs = {
         "horizon": (own.horizon, other.horizon),
         "frequency": (own.frequency, other.frequency),

@@ -38,29 +38,29 @@ def checkpoints(url: str, key: str, report: Report) -> Iterator[tuple[Path | Non
 
     Args:
         url: Path or URL of the folder of all checkpoints; empty: none are kept.
-        key: Of the fit; hexadecimal.
+        key: Key of the fit; hexadecimal.
         report: Called after each epoch.
 
     Yields:
-        What ``FitPlan.checkpoint`` and ``FitPlan.report`` are to be.
+        The values for ``FitPlan.checkpoint`` and ``FitPlan.report``.
     """
     if not url:
         yield None, report
         return
     with TemporaryDirectory() as folder:
         file = Path(folder) / "checkpoint"
-        kept = _Kept(open_store(url), key, file)
-        kept.attempt(kept.fetch)
+        stored = _StoredCheckpoint(open_store(url), key, file)
+        stored.attempt(stored.fetch)
 
         def keep_and_report(done: int, loss: float) -> None:
-            kept.attempt(kept.keep)
+            stored.attempt(stored.keep)
             report(done, loss)
 
         yield file, keep_and_report
-        kept.attempt(kept.remove)
+        stored.attempt(stored.remove)
 
 
-class _Kept:
+class _StoredCheckpoint:
     """The checkpoint of one fit in a store."""
 
     def __init__(self, store: Store, key: str, file: Path) -> None:
@@ -68,7 +68,7 @@ class _Kept:
         self._failed = False
 
     def attempt(self, action: Callable[[], None]) -> None:
-        """Do it unless the store has failed before."""
+        """Run an action, unless the store has failed before."""
         if self._failed:
             return
         try:
@@ -80,7 +80,7 @@ class _Kept:
     def fetch(self) -> None:
         """Bring the newest whole file, and remove what other fits left behind long ago."""
         self._expire()
-        for path in sorted(self._store.sizes(self._key), reverse=True):
+        for path in sorted(self._store.list_files(self._key), reverse=True):
             with suppress(NotFound):  # another attempt has replaced it
                 data = b"".join(self._store.stream(path))
                 if hashlib.sha256(data).hexdigest()[:16] == _digest_of(path):
@@ -92,7 +92,7 @@ class _Kept:
         """Upload the file, then remove those before it; a model that writes none has nothing to keep."""
         if not self._file.exists():
             return
-        before = list(self._store.sizes(self._key))
+        before = list(self._store.list_files(self._key))
         digest = hashlib.sha256(self._file.read_bytes()).hexdigest()[:16]
         path = f"{self._key}/{datetime.now(UTC).strftime(_TIME)}-{digest}"
         self._store.write(path, Reread(partial(read_chunks, self._file)))
@@ -104,16 +104,16 @@ class _Kept:
         self._store.remove(self._key)
 
     def _expire(self) -> None:
-        for path in self._store.sizes(""):
+        for path in self._store.list_files(""):
             written = _time_of(path)
             if written is not None and datetime.now(UTC) - written > MAX_AGE:
                 self._store.remove(path)
 
 
 def _time_of(path: str) -> datetime | None:
-    found = _PATH.fullmatch(path)
+    match = _PATH.fullmatch(path)
     with suppress(ValueError):
-        return datetime.strptime(found[1], _TIME).replace(tzinfo=UTC) if found else None
+        return datetime.strptime(match[1], _TIME).replace(tzinfo=UTC) if match else None
     return None
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from kubecast.data.panel import Panel, read_parquet
-from kubecast.ensemble.summary import weighed
+from kubecast.ensemble.summary import summarise
 from kubecast.evaluation.leaderboard import evaluate
 from kubecast.logs import step
 from kubecast.models.artifact import FORECASTS
@@ -23,7 +23,7 @@ def evaluate_models(
     report: Path,
     champion: Path | None = None,
 ) -> dict[str, float]:
-    """Judge every member and the ensemble, and decide whether it may become the champion.
+    """Evaluate every member and the ensemble, and decide whether it may become the champion.
 
     Args:
         panel_dir: From ``prepare_data``.
@@ -39,19 +39,19 @@ def evaluate_models(
     recipe = read_recipe(ensemble_dir)
     table = read_parquet(ensemble_dir / FORECASTS)
     training = RunSettings.read(panel_dir).training
-    rival = read_champion(champion) if champion else None
-    judged = evaluate(
+    previous = read_champion(champion) if champion else None
+    result = evaluate(
         table,
         panel,
         recipe,
         training.validation.scoring,
         training.promotion,
-        rival,
+        previous,
         fits=read_logs(ensemble_dir),
         earlier=read_earlier(champion) if champion else [],
     )
     for path in (evaluation, report):
         path.parent.mkdir(parents=True, exist_ok=True)
-    judged.write(evaluation)
-    report.write_text(render_report(judged), "utf-8")
-    return judged.summary() | weighed(recipe).figures()
+    result.write(evaluation)
+    report.write_text(render_report(result), "utf-8")
+    return result.summary() | summarise(recipe).figures()

@@ -26,9 +26,9 @@ URL_VARIABLE = "KUBECAST_NOTICE_URL"
 TIMEOUT = 10.0  # seconds of one try
 PATIENCE = 60.0  # seconds to try at most: a run does not end before
 ROWS = 10  # of the leaderboard
-SUCCEEDED = {"SUCCEEDED", "COMPLETE", "CACHED", "SKIPPED"}  # what versions of Kubeflow Pipelines call it
+SUCCEEDED = {"SUCCEEDED", "COMPLETE", "CACHED", "SKIPPED"}  # states of several versions of Kubeflow Pipelines
 FAILED = {"FAILED", "CANCELED", "CANCELLED", "CANCELING", "ERROR"}
-INSIDE = re.compile(r".+\.svc(\.cluster\.local)?|localhost|127\.0\.0\.1")  # may be asked without TLS
+INSIDE = re.compile(r".+\.svc(\.cluster\.local)?|localhost|127\.0\.0\.1")  # hosts that need no TLS
 
 Event = Literal["success", "failure", "unknown"]
 
@@ -44,17 +44,17 @@ class Row(BaseModel):
 
 
 class Notice(BaseModel):
-    """What a webhook gets as JSON.
+    """Message that a webhook gets as JSON.
 
     Attributes:
-        event: What happened; ``unknown``: the run has ended, and nothing tells how.
-        run: Its name, or what else it is known by.
-        link: To the run; empty: the dashboard's address is not known.
+        event: End of the run; ``unknown``: it has ended, and it is not known how.
+        run: Name of the run, or of its Workflow, or its id.
+        link: URL of the run; empty: the dashboard's address is not known.
         version: ``NAME@VERSION`` that was published; empty after a failure.
         promoted: Whether the gate let it become the champion; another run may have been faster.
-        reasons: Why not.
-        leaderboard: Best first.
-        error: Why the run failed, or what is not known.
+        reasons: Reasons why not.
+        leaderboard: Rows of the test part, best first.
+        error: Reason why the run failed, or why it is not known how it ended.
     """
 
     schema_version: Literal[1] = 1
@@ -68,7 +68,7 @@ class Notice(BaseModel):
     error: str = ""
 
     def text(self) -> str:
-        """The notice as Slack, and what is compatible with it, shows it."""
+        """The notice in the markup of Slack and of services that are compatible with it."""
         run = f"<{self.link}|{_escaped(self.run)}>" if self.link else _escaped(self.run)
         if self.event == "failure":
             return f":x: {run} failed: {_escaped(self.error)}"
@@ -82,43 +82,43 @@ class Notice(BaseModel):
 
 
 class _Run(NamedTuple):
-    """What a notice calls the run, and where it leads."""
+    """Name of the run in a notice, and the link to it."""
 
     name: str
     link: str
 
     @classmethod
-    def of(cls, name: str, dashboard: str) -> "_Run":
-        """Runs of a schedule have no name of their own: they are called by their Workflow, or their id."""
+    def from_environment(cls, name: str, dashboard: str) -> "_Run":
+        """Name the run of this pod; a scheduled one gets the name of its Workflow, or its id."""
         run_id = os.environ.get(RUN_VARIABLE, "")
-        known = name or os.environ.get(WORKFLOW_VARIABLE, "") or f"run {run_id}".strip()
-        return cls(known, f"{dashboard}/#/runs/details/{run_id}" if dashboard and run_id else "")
+        label = name or os.environ.get(WORKFLOW_VARIABLE, "") or f"run {run_id}".strip()
+        return cls(label, f"{dashboard}/#/runs/details/{run_id}" if dashboard and run_id else "")
 
 
 @step
 def notify_success(evaluation: Path, version: str, run: str, dashboard: str, style: str) -> None:
-    """Tell of a published version.
+    """Post a notice of a published version.
 
     Args:
         evaluation: From ``evaluate_models``.
         version: ``NAME@VERSION``.
-        run: The run's name; empty in a scheduled run.
-        dashboard: Its address; empty: not known.
+        run: Name of the run; empty in a scheduled run.
+        dashboard: Address of the dashboard; empty: not known.
         style: ``webhook`` or ``slack``.
     """
     from kubecast.evaluation.leaderboard import Evaluation  # pandas with it, which a compile does not need
 
-    known = _Run.of(run, dashboard)
+    this_run = _Run.from_environment(run, dashboard)
     try:
-        found = Evaluation.read(evaluation)
-        board = [row for row in found.leaderboard if row.part == "test"][:ROWS]
+        result = Evaluation.read(evaluation)
+        board = [row for row in result.leaderboard if row.part == "test"][:ROWS]
         notice = Notice(
             event="success",
-            run=known.name,
-            link=known.link,
+            run=this_run.name,
+            link=this_run.link,
             version=version,
-            promoted=found.decision.promote,
-            reasons=found.decision.reasons,
+            promoted=result.decision.promote,
+            reasons=result.decision.reasons,
             leaderboard=[Row(model=row.model, mase=row.mase, skill=row.skill) for row in board],
         )
     except Exception as error:
@@ -129,32 +129,32 @@ def notify_success(evaluation: Path, version: str, run: str, dashboard: str, sty
 
 @step
 def notify_failure(state: str, error: str, run: str, dashboard: str, style: str) -> None:
-    """Tell of a run that has not succeeded, and of one of which nothing tells how it ended.
+    """Post a notice of a run that has not succeeded, or whose end is not known.
 
     Kubeflow Pipelines sets the state by its launchers alone: where the last tasks were cached, or a pod was
     killed, it says RUNNING of a run that has ended. The run's Workflow knows.
 
     Args:
-        state: Of the run, as Kubeflow Pipelines calls it.
-        error: Its message; empty on most versions.
-        run: Its name; empty in a scheduled run.
-        dashboard: Its address; empty: not known.
+        state: State of the run, as Kubeflow Pipelines calls it.
+        error: Message of the run; empty on most versions.
+        run: Name of the run; empty in a scheduled run.
+        dashboard: Address of the dashboard; empty: not known.
         style: ``webhook`` or ``slack``.
     """
     if state in SUCCEEDED:
-        _LOG.info("the run succeeded: nothing to tell")
+        _LOG.info("the run succeeded: no notice is due")
         return
     event, reason = _end_of(state, error)
     if event == "success":
-        _LOG.info("the run succeeded, though Kubeflow Pipelines calls it %s: nothing to tell", state)
+        _LOG.info("the run succeeded, though Kubeflow Pipelines calls it %s: no notice is due", state)
         return
-    known = _Run.of(run, dashboard)
-    _send(Notice(event=event, run=known.name, link=known.link, error=reason), style)
+    this_run = _Run.from_environment(run, dashboard)
+    _send(Notice(event=event, run=this_run.name, link=this_run.link, error=reason), style)
 
 
 def _end_of(state: str, error: str) -> tuple[Event, str]:
-    """How the run ended, and why: by its Workflow, else by what Kubeflow Pipelines says."""
-    told = error or f"it ended as {state}"
+    """Find out how the run ended, and why: from its Workflow, else from Kubeflow Pipelines."""
+    message = error or f"it ended as {state}"
     workflow = os.environ.get(WORKFLOW_VARIABLE, "")
     outcome = None
     try:
@@ -166,17 +166,17 @@ def _end_of(state: str, error: str) -> tuple[Event, str]:
         _LOG.warning("Workflow %s cannot be read: %s", workflow, type(lost).__name__)
     if outcome is None:
         unclear = f"Kubeflow Pipelines says {state}, and the run's Workflow cannot be read"
-        return ("failure", told) if state in FAILED else ("unknown", unclear)
+        return ("failure", message) if state in FAILED else ("unknown", unclear)
     if outcome.succeeded:
         return "success", ""
-    return "failure", outcome.reason or told
+    return "failure", outcome.reason or message
 
 
 class _NoRedirect(HTTPRedirectHandler):
-    """A redirection would send the notice to a host that nobody has named."""
+    """Refuses redirections, which would send the notice to a host that nobody has named."""
 
     def redirect_request(self, *arguments: Any) -> None:
-        """Refuse; it becomes an HTTPError."""
+        """Refuse the redirection, which becomes an HTTPError."""
 
 
 def _send(notice: Notice, style: str) -> None:
@@ -195,7 +195,7 @@ def _send(notice: Notice, style: str) -> None:
 
 
 def _post(url: str, body: bytes) -> str:
-    """Post, more than once if need be; return why it was refused, or nothing."""
+    """Post, more than once if need be; return the reason of a refusal, or nothing."""
     host = urlsplit(url).hostname or ""
     if not host or not url.startswith(("https://", "http://")):
         return f"{URL_VARIABLE} holds no URL; allowed: https://…"

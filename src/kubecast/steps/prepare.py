@@ -18,10 +18,10 @@ def prepare_data(data: str, digest: str, as_of: str, settings: str, panel_dir: P
 
     Args:
         data: Path or URL of the data file.
-        digest: What the bytes must hash to.
-        as_of: From ``resolve_inputs``.
+        digest: SHA-256 that its bytes must have.
+        as_of: Moment after which rows are not seen, from ``resolve_inputs``; empty for none.
         settings: JSON of the ``RunSettings``.
-        panel_dir: Where the panel goes.
+        panel_dir: Gets the panel.
     """
     run = RunSettings.parse(settings)
     file = read_data(data, run.training.data.max_bytes, expected_digest=digest)
@@ -33,7 +33,7 @@ def prepare_data(data: str, digest: str, as_of: str, settings: str, panel_dir: P
 
 
 def describe(panel: Panel) -> str:
-    """The data report as Markdown."""
+    """Write the data report as Markdown."""
     spec, report = panel.spec, panel.report
     lines = [
         f"**{report.series} series, {report.rows} rows**, every {spec.frequency}, horizon {spec.horizon},"
@@ -45,7 +45,7 @@ def describe(panel: Panel) -> str:
     for part in ("validation", "test"):
         cutoffs = panel.origins.loc[panel.origins["part"] == part, "cutoff"]
         lines.append(f"| {part} | {len(cutoffs)} | {cutoffs.min()} | {cutoffs.max()} |")
-    lines += ["", "| found | series | rows | what |", "|---|---|---|---|"]
+    lines += ["", "| finding | series | rows | detail |", "|---|---|---|---|"]
     lines += [
         f"| {finding.what} | {_cell(finding.series)} | {finding.count or ''} | {_cell(finding.detail)} |"
         for finding in report.findings[:200]

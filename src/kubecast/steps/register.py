@@ -1,4 +1,4 @@
-"""register_model: one published version, holding the ensemble as judged and for production."""
+"""register_model: one published version, holding the ensemble as evaluated and for production."""
 
 import hashlib
 import json
@@ -15,8 +15,9 @@ import pandas as pd
 from kubecast.config.training import TrainingSettings
 from kubecast.data.panel import KEYS, Panel, read_parquet
 from kubecast.ensemble.bundle import Contract, with_naive, write_bundle
+from kubecast.ensemble.forecaster import combine, own_scales
+from kubecast.ensemble.recipe import StackRecipe
 from kubecast.ensemble.settings import EnsembleSettings
-from kubecast.ensemble.stacking import StackRecipe, combine, own_scales
 from kubecast.errors import Conflict
 from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
 from kubecast.evaluation.promotion import Decision
@@ -25,27 +26,27 @@ from kubecast.models.artifact import (
     FORECASTS,
     PRODUCTION,
     Status,
-    judged_model,
+    evaluated_model,
     package_versions,
     read_card,
     read_status,
 )
 from kubecast.registry import CHAMPION, Registry, Version
 from kubecast.reports import render_report
-from kubecast.steps.artifacts import published_under, read_recipe, read_settings
+from kubecast.steps.artifacts import open_registry, read_recipe, read_settings
 from kubecast.steps.run_settings import RunSettings
 
 _LOG = logging.getLogger(__name__)
 
 
 class Run(NamedTuple):
-    """What the steps before left, read once.
+    """The results of the steps before, read once.
 
     Attributes:
         panel: From ``prepare_data``.
-        training: The settings that it was made under.
+        training: Settings of the panel.
         recipe: From ``stack_ensemble``.
-        ensemble: The settings that it was made with.
+        ensemble: Settings of the recipe.
     """
 
     panel: Panel
@@ -55,7 +56,7 @@ class Run(NamedTuple):
 
     @classmethod
     def load(cls, panel_dir: Path, ensemble_dir: Path) -> "Run":
-        """Read them."""
+        """Read the results of the steps before."""
         recipe, settings = read_recipe(ensemble_dir), read_settings(ensemble_dir)
         return cls(Panel.load(panel_dir), RunSettings.read(panel_dir).training, recipe, settings)
 
@@ -77,11 +78,11 @@ def register_model(
         panel_dir: From ``prepare_data``.
         ensemble_dir: From ``stack_ensemble``.
         evaluation: From ``evaluate_models``.
-        members: Each model by its name: its final fit, or where there is none the model as it was judged.
+        members: Each model by its name: its final fit, or where there is none the model as it was evaluated.
         registry: Path or URL; empty: from the settings.
         model_name: Empty: from the settings.
-        inputs_digest: From ``resolve_inputs``: a version that the same run made is known by it.
-        forecast: Where a copy of the production forecast goes, without rows where there is none.
+        inputs_digest: From ``resolve_inputs``: it identifies versions that the same run made.
+        forecast: Gets a copy of the production forecast, without rows where there is none.
 
     Returns:
         ``NAME@VERSION``.
@@ -90,19 +91,19 @@ def register_model(
     failed = {
         name: status
         for name, path in members.items()
-        if (status := read_status(judged_model(path))).state == "failed"
+        if (status := read_status(evaluated_model(path))).state == "failed"
     }
     usable = {name: path for name, path in members.items() if name not in failed}
-    judged = Evaluation.read(evaluation)
-    store, name = published_under(run.training, registry, model_name)
+    result = Evaluation.read(evaluation)
+    store, name = open_registry(run.training, registry, model_name)
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder)
         assemble(bundle, run, usable).to_parquet(forecast, index=False)
-        (bundle / "report.html").write_text(render_report(judged), "utf-8")
+        (bundle / "report.html").write_text(render_report(result), "utf-8")
         shutil.copyfile(evaluation, bundle / LEADERBOARD)
-        described = metadata(run, judged, usable, failed) | {"inputs_digest": inputs_digest}
+        described = metadata(run, result, usable, failed) | {"inputs_digest": inputs_digest}
         version = store.publish(name, bundle, described, run.training.model_registry.max_versions)
-    promote(store, version, judged.decision)
+    promote(store, version, result.decision)
     return f"{version.name}@{version.id}"
 
 
@@ -114,12 +115,12 @@ def assemble(bundle: Path, run: Run, members: Mapping[str, Path]) -> pd.DataFram
     """
     panel, training, recipe, _ = run
     ends = panel.ends.frame.set_index("unique_id")["cutoff"]
-    # Weights were chosen on the validation part, so the judged ensemble has seen that.
-    chosen = panel.series.set_index("unique_id")["validation_end"].fillna(ends)
-    evaluated = {name: judged_model(path) / "forecaster" for name, path in members.items()}
+    # Weights were chosen on the validation part, so the evaluated ensemble has seen that.
+    validation_ends = panel.series.set_index("unique_id")["validation_end"].fillna(ends)
+    evaluated = {name: evaluated_model(path) / "forecaster" for name, path in members.items()}
     final = {name: path / "forecaster" for name, path in members.items()}
     for part, stacked, files, until in (
-        ("evaluated", recipe.as_judged(), evaluated, chosen),
+        ("evaluated", recipe.as_evaluated(), evaluated, validation_ends),
         ("production", recipe, final, ends),
     ):
         contract = Contract(
@@ -136,17 +137,17 @@ def production_forecast(panel: Panel, recipe: StackRecipe, members: Mapping[str,
     """Combine the members' forecasts from every series' end; without rows where covariates are not known."""
     table = with_naive(panel.grid(panel.ends), panel, panel.ends)
     for path in members.values():
-        found = read_parquet(path / FORECASTS)
-        found = found[found["part"] == PRODUCTION].drop(columns=["part", "block"])
-        table = table.merge(found, on=KEYS)
+        forecasts = read_parquet(path / FORECASTS)
+        forecasts = forecasts[forecasts["part"] == PRODUCTION].drop(columns=["part", "block"])
+        table = table.merge(forecasts, on=KEYS)
     return combine(recipe, table, own_scales(recipe, panel, panel.ends)).drop(columns="cutoff")
 
 
 def promote(store: Registry, version: Version, decision: Decision) -> None:
-    """Move ``champion`` by compare-and-swap against the champion that was judged.
+    """Move ``champion`` by compare-and-swap against the champion that it was compared with.
 
     Raises:
-        Conflict: It is that champion still; the step can be repeated.
+        Conflict: The champion is still that one; the step can be repeated.
     """
     _LOG.info("%s is published; comparison: %s", version.id, decision.compared)
     if not decision.promote:
@@ -160,7 +161,7 @@ def promote(store: Registry, version: Version, decision: Decision) -> None:
             raise
         if current != version.id:
             _LOG.info(
-                "%s is not promoted: the champion is %s by now, it was judged against %s",
+                "%s is not promoted: the champion is %s by now, it was compared with %s",
                 version.id,
                 current,
                 decision.champion or "none",
@@ -170,9 +171,9 @@ def promote(store: Registry, version: Version, decision: Decision) -> None:
 def metadata(
     run: Run, evaluation: Evaluation, members: Mapping[str, Path], failed: Mapping[str, Status]
 ) -> dict[str, Any]:
-    """Where the version came from and what it scored; of failed models, what the next retraining takes."""
+    """Describe where the version came from and its scores; of failed models, settings to retrain with."""
     panel, training, *_ = run
-    cards = {name: read_card(judged_model(path)) for name, path in members.items()}
+    cards = {name: read_card(evaluated_model(path)) for name, path in members.items()}
     settings = {
         "training": training.model_dump(mode="json"),
         **{name: status.settings for name, status in failed.items() if status.settings},

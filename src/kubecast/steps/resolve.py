@@ -7,22 +7,24 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from kubecast.config.model import MACHINE
 from kubecast.config.search import check_space
 from kubecast.config.training import TrainingSettings, with_scalars
-from kubecast.config.validation import parse_settings, validate
+from kubecast.config.validation import parse_settings, validate, with_new_names
 from kubecast.data.files import digest_of, read_data
 from kubecast.data.preparation import newest_time
 from kubecast.data.timestamps import parse_time
 from kubecast.errors import ConfigError, RegistryError, StoreError
 from kubecast.logs import step
+from kubecast.models import KINDS
 from kubecast.registry import CHAMPION, Registry
+from kubecast.scoring.metrics import check_scoring
 from kubecast.settings.loading import SECTIONS
-from kubecast.settings.pipeline import ModelKind, PipelineSettings
+from kubecast.settings.pipeline import PipelineSettings
 from kubecast.settings.search import SearchSettings
-from kubecast.steps.artifacts import published_under
+from kubecast.steps.artifacts import open_registry
 from kubecast.steps.run_settings import RunSettings, SearchPlan, section
 from kubecast.steps.schedule_time import resolve_as_of
 
@@ -33,12 +35,12 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Resolved:
-    """What can change between two runs of the same pipeline.
+    """The inputs that can change between two runs of the same pipeline.
 
     Attributes:
         digest: SHA-256 of the data file.
         as_of: The moment after which rows are not seen, in UTC; empty for none.
-        champion: The version to judge against; empty for none.
+        champion: Version to compare with; empty for none.
         inputs_digest: SHA-256 of everything that the run is a function of, but the champion.
         settings: JSON of the ``RunSettings``.
         search: JSON of the ``SearchPlan``; empty where nothing is tuned.
@@ -82,21 +84,21 @@ def resolve_inputs(
         moment = newest_time(file.rows, settings, parse_time(as_of, "as_of")).isoformat()
     else:
         digest, moment = digest_of(data, settings.data.max_bytes), ""
-    store, name = published_under(settings, registry, model_name)
+    store, name = open_registry(settings, registry, model_name)
     champion = _champion(store, name, store.aliases(name).get(CHAMPION, ""))
     texts = _model_settings(parameters, champion if mode == "retrain" else None)
     trained = {f"{kind}_settings": text for kind, text in texts.items()}
-    found = {
+    fingerprint = {
         **parameters,
         **trained,
         "data_digest": digest,
         "as_of": moment,
         "kubecast": version("kubecast"),
     }
-    inputs = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
-    rival = _judged_against(champion, inputs)
+    inputs = hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()
+    previous = _previous_champion(champion, inputs)
     tuned = _tuned(parameters, texts)
-    tried = _champion(store, name, rival) if tuned and rival else _Champion()
+    starting_point = _champion(store, name, previous) if tuned and previous else _Champion()
     run = RunSettings(
         training=settings,
         models={
@@ -106,23 +108,25 @@ def resolve_inputs(
         seed=parameters["seed"],
         on_failure=_pipeline(parameters).on_trainer_failure,
     )
-    return Resolved(digest, moment, rival, inputs, run.text(), _search(parameters, tuned, tried))
+    search = _search(parameters, tuned, starting_point)
+    return Resolved(digest, moment, previous, inputs, run.text(), search)
 
 
-def _search(parameters: Mapping[str, Any], tuned: list[str], tried: "_Champion") -> str:
+def _search(parameters: Mapping[str, Any], tuned: list[str], champion: "_Champion") -> str:
     if not tuned:
         return ""
     search = parse_settings(SearchSettings, str(parameters["search_settings"]), "search_settings")
     return SearchPlan(
         tuning=_pipeline(parameters).tuning,
         spaces=search.model_dump(mode="json", include=set(tuned)),
-        champion=_settings_by_kind(tried, tuned),
+        champion=_settings_by_kind(champion, tuned),
     ).text()
 
 
 def _training(parameters: Mapping[str, Any]) -> TrainingSettings:
     text = str(parameters["training_settings"])
     settings = parse_settings(TrainingSettings, text, "training_settings")
+    check_scoring(settings.validation.scoring, "parameter training_settings")
     scalars = {key: parameters[key] for key in SCALARS if key in parameters}
     return with_scalars(settings, **scalars)
 
@@ -145,12 +149,12 @@ def _champion(store: Registry, name: str, version: str) -> _Champion:
         return _Champion(version, store.resolve(f"{name}@{version}").metadata)
     except StoreError:
         raise
-    except RegistryError:  # forecast_champion tells why; this version is published all the same
+    except RegistryError:  # forecast_champion says why; this version is published all the same
         return _Champion(version)
 
 
 def _tuned(parameters: Mapping[str, Any], texts: Mapping[str, str]) -> list[str]:
-    """What is tuned; its search space is checked here, before anything is trained."""
+    """List the kinds that are tuned; their spaces are checked here, before anything is trained."""
     settings = _pipeline(parameters)
     if not settings.tuned:
         return []
@@ -161,50 +165,50 @@ def _tuned(parameters: Mapping[str, Any], texts: Mapping[str, str]) -> list[str]
 
 
 def _settings_by_kind(champion: _Champion, kinds: Iterable[str]) -> dict[str, Any]:
-    found = {}
+    settings = {}
     for kind in kinds:
         with suppress(ConfigError):  # there is no champion, or it has no such member
-            found[kind] = json.loads(_settings_of(champion, kind))
-    return found
+            settings[kind] = json.loads(_settings_of(champion, kind))
+    return settings
 
 
-def _judged_against(champion: _Champion, inputs: str) -> str:
-    """The champion's id; if this very run made it, the id of the one that it was judged against then.
+def _previous_champion(champion: _Champion, inputs: str) -> str:
+    """The id of the champion; if this very run made it, of the one that it was compared with then.
 
     So a run that is repeated on unchanged data has the same inputs as the first time, and is cached.
     """
     if champion.metadata.get("inputs_digest") != inputs:
         return champion.id
     decision = champion.metadata.get("decision")
-    found = decision.get("champion") if isinstance(decision, dict) else None
-    return str(found or "")
+    previous = decision.get("champion") if isinstance(decision, dict) else None
+    return str(previous or "")
 
 
 def _model_settings(parameters: Mapping[str, Any], champion: _Champion | None) -> dict[str, str]:
     """Each model's settings: the champion's, or where there are none, the parameters'."""
-    settings = _pipeline(parameters)
-    texts = {kind: str(parameters[f"{kind}_settings"]) for kind in (*get_args(ModelKind), "ensemble")}
+    models = _pipeline(parameters).models
+    texts = {kind: str(parameters[f"{kind}_settings"]) for kind in (*KINDS, "ensemble")}
     # One text for equal settings, so that tasks are cached however they were written.
-    found = {
+    settings = {
         kind: parse_settings(SECTIONS[kind], text, f"{kind}_settings").model_dump_json()
         for kind, text in texts.items()
     }
     if champion is None:
-        return found
-    for kind in (*settings.models, "ensemble"):
+        return settings
+    for kind in (*models, "ensemble"):
         try:
             champions = _settings_of(champion, kind)
         except ConfigError as error:
             _LOG.warning("%s; %s keeps its settings file's values", error, kind, extra={"model": kind})
             continue
-        files = json.loads(found[kind])
-        now = json.loads(champions) | {key: files[key] for key in MACHINE if key in files}
-        aside = [f"{key}: {files[key]}" for key in now if now[key] != files[key]]
-        if aside:
-            told = "%s: of its file, %s gives way to champion %s"
-            _LOG.info(told, kind, ", ".join(aside), champion.id, extra={"model": kind})
-        found[kind] = validate(SECTIONS[kind], now, f"{kind}_settings").model_dump_json()
-    return found
+        own = json.loads(settings[kind])
+        merged = json.loads(champions) | {key: own[key] for key in MACHINE if key in own}
+        replaced = [f"{key}: {own[key]}" for key in merged if merged[key] != own[key]]
+        if replaced:
+            message = "%s: of its file, %s gives way to champion %s"
+            _LOG.info(message, kind, ", ".join(replaced), champion.id, extra={"model": kind})
+        settings[kind] = validate(SECTIONS[kind], merged, f"{kind}_settings").model_dump_json()
+    return settings
 
 
 def _settings_of(champion: _Champion, kind: str) -> str:
@@ -215,8 +219,10 @@ def _settings_of(champion: _Champion, kind: str) -> str:
     """
     if not champion.id:
         raise ConfigError("there is no champion yet")
-    kept = champion.metadata.get("settings")
-    member = kept.get(kind) if isinstance(kept, dict) else None
+    sections = champion.metadata.get("settings")
+    member = sections.get(kind) if isinstance(sections, dict) else None
     if not isinstance(member, dict):
         raise ConfigError(f"champion {champion.id} has no settings of {kind}")
-    return validate(SECTIONS[kind], member, f"{kind} settings of champion {champion.id}").model_dump_json()
+    section = SECTIONS[kind]
+    where = f"{kind} settings of champion {champion.id}"
+    return validate(section, with_new_names(section, member), where).model_dump_json()

@@ -4,34 +4,36 @@ So they are in one place, and no task repeats them in the run's Workflow object.
 """
 
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from kubecast.config.base import Settings
 from kubecast.config.training import TrainingSettings
 from kubecast.config.validation import validate
-from kubecast.errors import ConfigError, IntegrityError
+from kubecast.documents import read_document
+from kubecast.errors import ConfigError
+from kubecast.models import KINDS
 from kubecast.settings.loading import SECTIONS, AllSettings
-from kubecast.settings.pipeline import ModelKind, TuningSettings
+from kubecast.settings.pipeline import TuningSettings
 
 RUN = "run.json"
-KINDS = (*get_args(ModelKind), "ensemble")
-THE_RUNS = "{}"
-"""In place of a model's settings: those of the run."""
+FROM_RUN = "{}"
+"""Stands for the settings of the run, in place of a model's own."""
 
 Section = dict[str, JsonValue]
-"""Settings as their file has them; what is the default may be missing."""
+"""Settings as their file has them; keys with their default may be missing."""
 
 
 class RunSettings(BaseModel):
-    """What every step of a run may read, before any search.
+    """The settings that every step of a run may read, before any search.
 
     Attributes:
-        training: With the run's own horizon, frequency and season lengths.
-        models: Of each kind of model, trained or not, and of ``ensemble``: which are trained is the graph's.
-        seed: Of every random choice.
-        on_failure: What happens where a model cannot be fitted.
+        training: Settings with the run's own horizon, frequency and season lengths.
+        models: Settings of each kind of model, trained or not, and of ``ensemble``; the graph says which are
+            trained.
+        seed: Seed of every random choice.
+        on_failure: Whether the run goes on where a model cannot be fitted.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,11 +44,11 @@ class RunSettings(BaseModel):
     on_failure: Literal["continue", "stop"] = "continue"
 
     @classmethod
-    def of(cls, settings: AllSettings) -> Self:
-        """Those of settings files, where there is neither champion nor parameter."""
+    def from_settings(cls, settings: AllSettings) -> Self:
+        """Make the settings of a run from settings files, where there is neither champion nor parameter."""
         return cls(
             training=settings.training,
-            models={kind: section(getattr(settings, kind)) for kind in KINDS},
+            models={kind: section(settings.of_kind(kind)) for kind in (*KINDS, "ensemble")},
             seed=settings.training.seed,
             on_failure=settings.pipeline.on_trainer_failure,
         )
@@ -65,20 +67,15 @@ class RunSettings(BaseModel):
 
     @classmethod
     def read(cls, panel_dir: Path) -> Self:
-        """Read those that are kept beside a panel."""
-        try:
-            return cls.model_validate_json((panel_dir / RUN).read_bytes())
-        except (OSError, ValidationError) as error:
-            raise IntegrityError(
-                f"{panel_dir / RUN}: not a run's settings ({' '.join(str(error).split())[:200]})"
-            ) from error
+        """Read the settings that are kept beside a panel."""
+        return read_document(cls, panel_dir / RUN, "a run's settings")
 
     def write(self, panel_dir: Path) -> None:
-        """Keep them beside a panel."""
+        """Keep the settings beside a panel."""
         (panel_dir / RUN).write_text(self.model_dump_json(indent=1))
 
     def text(self) -> str:
-        """What ``parse`` reads, as short as can be."""
+        """JSON that ``parse`` reads, without defaults."""
         return self.model_dump_json(exclude_defaults=True)
 
     def of_kind(self, kind: str) -> Settings:
@@ -93,12 +90,12 @@ class RunSettings(BaseModel):
 
 
 class SearchPlan(BaseModel):
-    """What the tasks that search are told besides, and no other.
+    """The inputs of a search beside the settings of the run.
 
     Attributes:
-        tuning: How searches are made.
-        spaces: By kind.
-        champion: The champion's settings by kind, which a search tries first; empty where there are none.
+        tuning: Settings ``pipeline.tuning``.
+        spaces: Search spaces by kind.
+        champion: Settings of the champion by kind, which a search tries first; empty where there are none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -108,8 +105,8 @@ class SearchPlan(BaseModel):
     champion: dict[str, Section] = {}
 
     @classmethod
-    def of(cls, settings: AllSettings) -> Self:
-        """That of settings files."""
+    def from_settings(cls, settings: AllSettings) -> Self:
+        """Make the plan of settings files."""
         pipeline = settings.pipeline
         spaces = settings.search.model_dump(mode="json", include=set(pipeline.tuned))
         return cls(tuning=pipeline.tuning, spaces=spaces)
@@ -127,10 +124,10 @@ class SearchPlan(BaseModel):
             raise ConfigError(f"parameter search: {' '.join(str(error).split())[:300]}") from error
 
     def text(self) -> str:
-        """What ``parse`` reads."""
+        """JSON that ``parse`` reads, without defaults."""
         return self.model_dump_json(exclude_defaults=True)
 
 
 def section(settings: Settings) -> Section:
-    """Those settings that are not the default."""
+    """The settings that differ from their defaults."""
     return settings.model_dump(mode="json", exclude_defaults=True)

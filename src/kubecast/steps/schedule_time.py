@@ -1,4 +1,4 @@
-"""Up to which moment a run sees rows."""
+"""The moment after which a run sees no rows, for runs of a schedule too."""
 
 import logging
 
@@ -9,15 +9,15 @@ SCHEDULED = "scheduled"
 
 
 def resolve_as_of(as_of: str, scheduled: str) -> str:
-    """Tell the moment after which a run sees no rows.
+    """Resolve the moment after which a run sees no rows.
 
-    A run that is started by hand is told its own creation in place of the time that it was scheduled for. So
-    that it sees all rows, a schedule asks for its time by ``as_of``.
+    Kubeflow Pipelines gives a run that is started by hand its own creation in place of the time that it was
+    scheduled for. So that such a run sees all rows, a schedule requests its time by ``as_of``.
 
     Args:
         as_of: The run's parameter: ISO date or time, ``scheduled``, or empty for none.
-        scheduled: What Kubeflow Pipelines puts in place of ``PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER``;
-            empty where there is no cluster.
+        scheduled: Text that Kubeflow Pipelines puts in place of
+            ``PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER``; empty where there is no cluster.
 
     Returns:
         ISO date or time; empty: all rows are seen. They are, too, where a cluster does not know the
@@ -33,7 +33,7 @@ def resolve_as_of(as_of: str, scheduled: str) -> str:
         return as_of
     if not scheduled or scheduled.startswith("{{"):
         _LOG.warning(
-            "as_of %s: this cluster does not tell the time that a run is scheduled for; all rows are seen",
+            "as_of %s: this cluster does not give the time that a run is scheduled for; all rows are seen",
             as_of,
         )
         return ""

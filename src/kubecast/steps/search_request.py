@@ -1,4 +1,4 @@
-"""What a search is given, whoever searches."""
+"""The request of a search, the same for every tuner."""
 
 import hashlib
 import json
@@ -9,20 +9,20 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
-from kubecast.steps.run_settings import THE_RUNS, RunSettings, SearchPlan
+from kubecast.steps.run_settings import FROM_RUN, RunSettings, SearchPlan
 
 
 class Request(BaseModel):
-    """What is to be tuned; as JSON, a worker process is given it.
+    """A request to tune the settings of a model, or of the ensemble; workers get it as JSON.
 
     Attributes:
-        kind: Of the model, or ``ensemble``.
+        kind: Key of ``kubecast.models.KINDS``, or ``ensemble``.
         panel_dir: From ``prepare_data``.
-        settings: JSON of its settings file.
+        settings: JSON of the settings file of that kind.
         champion: JSON of the champion's settings by kind; ``{}`` for none.
         search: JSON of the search spaces.
         tuning: JSON of ``pipeline.tuning``.
-        seed: Of every random choice.
+        seed: Seed of every random choice.
         members: For the ensemble: JSON of each model's settings, by kind; empty for one that is not in it.
     """
 
@@ -38,14 +38,14 @@ class Request(BaseModel):
     members: dict[str, str] = {}
 
     @classmethod
-    def of(cls, kind: str, panel_dir: Path, search: str, members: Mapping[str, str]) -> Self:
-        """A request with the run's settings, which are kept beside the panel.
+    def from_run(cls, kind: str, panel_dir: Path, search: str, members: Mapping[str, str]) -> Self:
+        """Make a request with the run's settings, which are kept beside the panel.
 
         Args:
-            kind: Of the model, or ``ensemble``.
+            kind: Key of ``kubecast.models.KINDS``, or ``ensemble``.
             panel_dir: From ``prepare_data``.
             search: JSON of the ``SearchPlan``.
-            members: For the ensemble, of each model that is in it: JSON of the settings that a search found,
+            members: For the ensemble, of each model that is in it: JSON of the settings that a search chose,
                 or ``{}`` where the run's are taken.
         """
         run, plan = RunSettings.read(panel_dir), SearchPlan.parse(search)
@@ -58,17 +58,17 @@ class Request(BaseModel):
             tuning=plan.tuning.model_dump_json(),
             seed=run.seed,
             members={
-                name: run.of_kind(name).model_dump_json() if found == THE_RUNS else found
-                for name, found in members.items()
-                if found
+                name: run.of_kind(name).model_dump_json() if text == FROM_RUN else text
+                for name, text in members.items()
+                if text
             },
         )
 
     def key(self) -> str:
-        """Everything that the search is a function of, for its name and its checkpoint."""
-        told = self.model_dump(mode="json", exclude={"panel_dir", "tuning"}) | {
+        """Digest of everything that the search is a function of, for its name and its checkpoint."""
+        fields = self.model_dump(mode="json", exclude={"panel_dir", "tuning"}) | {
             "kubecast": version("kubecast")
         }
         training = RunSettings.read(self.panel_dir).training
-        told["panel"] = [(self.panel_dir / "panel.json").read_text(), training.model_dump_json()]
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        fields["panel"] = [(self.panel_dir / "panel.json").read_text(), training.model_dump_json()]
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()

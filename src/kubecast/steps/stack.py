@@ -11,7 +11,7 @@ from kubecast.data.panel import KEYS, Cutoffs, Panel, read_parquet
 from kubecast.ensemble.bundle import naive_members, with_naive
 from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.stacking import stack
-from kubecast.ensemble.summary import Weighed, weighed
+from kubecast.ensemble.summary import EnsembleSummary, summarise
 from kubecast.logs import step
 from kubecast.models.artifact import FORECASTS, PRODUCTION, read_card, read_status
 from kubecast.reports.stacking import render_stacking
@@ -28,60 +28,61 @@ def stack_ensemble(
     settings: str,
     ensemble_dir: Path,
     report: Path | None = None,
-) -> Weighed:
+) -> EnsembleSummary:
     """Weigh the members and seasonal naive; name the members that failed.
 
     Args:
         panel_dir: From ``prepare_data``.
         members: Model directory of each trained model, by its name.
-        settings: JSON of ``ensemble.yaml``, where a search found it; empty: the run's.
+        settings: JSON of the settings that a search chose for ``ensemble.yaml``; empty: the run's.
         ensemble_dir: Gets ``recipe.json``, ``settings.json``, ``logs/<name>.json`` and
             ``forecasts.parquet``: every member, the ensemble and its quantiles beside the targets.
-        report: Gets an HTML page on the weights.
+        report: Gets an HTML page on the weights; None: there is none.
     """
     panel = Panel.load(panel_dir)
-    parsed = (
+    ensemble_settings = (
         parse_settings(EnsembleSettings, settings, "ensemble_settings")
         if settings
         else RunSettings.read(panel_dir).of_kind("ensemble")
     )
-    assert isinstance(parsed, EnsembleSettings)  # noqa: S101  its section
+    assert isinstance(ensemble_settings, EnsembleSettings)  # noqa: S101  its section
     states = {name: read_status(model) for name, model in members.items()}
     missing = {name: status.reason for name, status in states.items() if status.state == "failed"}
-    table = judged_table(panel)
+    table = _targets_with_naive(panel)
     kinds = {}
     (ensemble_dir / "logs").mkdir(parents=True)
     for name, model in members.items():
         if name in missing:
             continue
         card = read_card(model)
-        table = table.merge(
-            _judged(model / FORECASTS)[[*KEYS, card.name]], on=KEYS, how="left", validate="one_to_one"
-        )
+        forecasts = _evaluated_forecasts(model / FORECASTS)[[*KEYS, card.name]]
+        table = table.merge(forecasts, on=KEYS, how="left", validate="one_to_one")
         kinds[card.name] = card.kind
         (ensemble_dir / "logs" / f"{card.name}.json").write_text(card.log.model_dump_json())
     kinds |= {member.name: "seasonal_naive" for member in naive_members(panel.spec)}
-    recipe, stacked = stack(table, panel.series, parsed, kinds, missing, panel.spec.season_lengths[0])
+    recipe, stacked = stack(
+        table, panel.series, ensemble_settings, kinds, missing, panel.spec.season_lengths[0]
+    )
     (ensemble_dir / "recipe.json").write_text(recipe.model_dump_json(indent=1))
-    (ensemble_dir / "settings.json").write_text(parsed.model_dump_json())
+    (ensemble_dir / "settings.json").write_text(ensemble_settings.model_dump_json())
     stacked.to_parquet(ensemble_dir / FORECASTS, index=False)
     for note in recipe.notes:
         _LOG.warning("ensemble: %s", note)
     for name, reason in missing.items():
         _LOG.warning("the ensemble goes on without %s: %s", name, reason, extra={"model": name})
-    told = weighed(recipe)
+    summary = summarise(recipe)
     if report is not None:
-        report.write_text(render_stacking(told, missing), "utf-8")
-    return told
+        report.write_text(render_stacking(summary, missing), "utf-8")
+    return summary
 
 
-def judged_table(panel: Panel) -> pd.DataFrame:
-    """The targets after every origin, with part, block and every seasonal naive forecast."""
-    origins = Cutoffs.of(panel.origins)
+def _targets_with_naive(panel: Panel) -> pd.DataFrame:
+    """Join the targets after every origin with part, block and every seasonal naive forecast."""
+    origins = Cutoffs.from_frame(panel.origins)
     table = panel.targets(origins).merge(panel.origins, on=["unique_id", "cutoff"])
     return with_naive(table, panel, origins)
 
 
-def _judged(file: Path) -> pd.DataFrame:
+def _evaluated_forecasts(file: Path) -> pd.DataFrame:
     table = read_parquet(file)
     return table[table["part"] != PRODUCTION]

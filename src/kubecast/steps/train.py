@@ -1,4 +1,4 @@
-"""train_<model> and final_<model>: one fit, and its forecasts from every origin that it will be judged at."""
+"""train_<model> and final_<model>: one fit, and its forecasts from every origin that it is evaluated at."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ from kubecast.models.artifact import (
     PRODUCTION,
     ModelCard,
     Status,
-    keep_judged,
+    keep_evaluated,
     load_model,
     package_versions,
     read_card,
@@ -36,7 +36,7 @@ from kubecast.reports.training import Fitted, render_training, render_unexplaine
 from kubecast.resources import Usage, watched
 from kubecast.settings.loading import SECTIONS
 from kubecast.steps.checkpoint import checkpoints
-from kubecast.steps.progress import reporter
+from kubecast.steps.outputs import progress_reporter
 from kubecast.steps.run_settings import RunSettings
 
 _LOG = logging.getLogger(__name__)
@@ -56,12 +56,12 @@ def train_model(
     Args:
         kind: Key of ``kubecast.models``.
         panel_dir: From ``prepare_data``, with the run's settings.
-        model_dir: Where the model goes, and ``forecasts.parquet``: ``unique_id``, ``cutoff``, ``ds``,
+        model_dir: Gets the model, and ``forecasts.parquet``: ``unique_id``, ``cutoff``, ``ds``,
             ``part``, ``block``, ``<name>``.
-        settings: JSON of the model's settings, where a search found them; empty: the run's, or those that
+        settings: JSON of the model's settings that a search chose; empty: the run's, or those that
             ``fitted`` was fitted with.
-        fitted: The same model as judged: its fit is then replayed on all rows, for production.
-        report: Gets an HTML page on the fit.
+        fitted: The same model as evaluated: its fit is then replayed on all rows, for production.
+        report: Gets an HTML page on the fit; None: there is none.
 
     Raises:
         ModelError: The model cannot be fitted, and the run's ``on_failure`` is ``stop``; else its reason is
@@ -70,79 +70,81 @@ def train_model(
     bind(model=kind)
     panel = Panel.load(panel_dir)
     run = RunSettings.read(panel_dir)
-    parsed = _settings(kind, run, settings, fitted)
+    model_settings = _settings(kind, run, settings, fitted)
     series = frozenset(panel.series.loc[panel.series["route"] == "model", "unique_id"])
     task = f"{'train' if fitted is None else 'final'}_{kind}"
-    progress = reporter(task, _rounds(parsed, len(series)))
-    key = _fit_key(panel_dir, task, parsed, run, fitted)
+    progress = progress_reporter(task, _rounds(model_settings, len(series)))
+    key = _fit_key(panel_dir, task, model_settings, run, fitted)
     url = run.training.checkpoint_url
     with checkpoints(url, key, progress) as (checkpoint, keep):
         with watched() as usage:
-            fit = _Fit(kind, panel, parsed, run.seed, series, checkpoint, keep)
-            done = fit.first(model_dir, run.on_failure) if fitted is None else fit.final(model_dir, fitted)
-        status, table = done.status, done.table
+            fit = _Fit(kind, panel, model_settings, run.seed, series, checkpoint, keep)
+            result = fit.first(model_dir, run.on_failure) if fitted is None else fit.final(model_dir, fitted)
+        status, table = result.status, result.table
         table.to_parquet(model_dir / FORECASTS, index=False)
         if fitted is not None:
-            keep_judged(model_dir, fitted)
+            keep_evaluated(model_dir, fitted)
         if report is not None:  # before the checkpoint goes, after the last sample
-            page = _page(task.replace("_", "-"), done, panel, run.seed, fitted is not None, usage)
+            page = _page(task.replace("_", "-"), result, panel, run.seed, fitted is not None, usage)
             report.write_text(page, "utf-8")
     _LOG.info("%s: %s", kind, ": ".join(filter(None, [status.state, status.reason])))
     return status
 
 
 def _settings(kind: str, run: RunSettings, searched: str, fitted: Path | None) -> ModelSettings:
-    """What the model is to be fitted with; a final fit with what the model was fitted with."""
+    """The settings to fit with; those of a final fit are those that the model was fitted with."""
     if fitted is not None:
         status = read_status(fitted)
-        told = status.settings if status.state == "failed" else read_card(fitted).settings
-        found = validate(SECTIONS[kind], told, f"{kind} settings of {fitted}")
+        document = status.settings if status.state == "failed" else read_card(fitted).settings
+        settings = validate(SECTIONS[kind], document, f"{kind} settings of {fitted}")
     elif searched:
-        found = parse_settings(SECTIONS[kind], searched, f"{kind}_settings")
+        settings = parse_settings(SECTIONS[kind], searched, f"{kind}_settings")
     else:
-        found = run.of_kind(kind)
-    assert isinstance(found, ModelSettings)  # noqa: S101  SECTIONS says so
-    return found
+        settings = run.of_kind(kind)
+    assert isinstance(settings, ModelSettings)  # noqa: S101  SECTIONS says so
+    return settings
 
 
-def _page(title: str, done: "_Done", panel: Panel, seed: int, final: bool, usage: Usage) -> str:
-    """The page on a fit; one that cannot be made costs the page, not the fit."""
+def _page(title: str, result: "_FitResult", panel: Panel, seed: int, final: bool, usage: Usage) -> str:
+    """Write the page on a fit; an error costs the page, not the fit."""
     try:
-        return render_training(title, done.status, done.told(panel, seed, final), usage, panel)
+        return render_training(title, result.status, result.report_input(panel, seed, final), usage, panel)
     except Exception as error:
         _LOG.warning("no page on the fit: %s: %s", type(error).__name__, error)
         return render_unexplained(title, f"{type(error).__name__}: {error}")
 
 
 def _rounds(settings: ModelSettings, series: int) -> int:
-    """How many times the model reports: epochs, trees or series."""
+    """The number of times that the model reports: epochs, trees or series."""
     return int(getattr(settings, "epochs", getattr(settings, "iterations", series)))
 
 
 def _fit_key(
     panel_dir: Path, task: str, settings: ModelSettings, run: RunSettings, fitted: Path | None
 ) -> str:
-    """Everything that the fit is a function of, for its checkpoint."""
-    told = [task, settings.model_dump_json(), run.seed, version("kubecast")]
-    told += [(panel_dir / "panel.json").read_text(), run.training.model_dump_json()]
+    """Digest of everything that the fit is a function of, for its checkpoint."""
+    fields = [task, settings.model_dump_json(), run.seed, version("kubecast")]
+    fields += [(panel_dir / "panel.json").read_text(), run.training.model_dump_json()]
     if fitted is not None and read_status(fitted).state != "failed":
-        told.append(read_card(fitted).log.replay)
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        fields.append(read_card(fitted).log.replay)
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
-class _Done(NamedTuple):
+class _FitResult(NamedTuple):
     status: Status
     table: pd.DataFrame
     forecaster: Forecaster | None = None
     log: FitLog | None = None
 
-    def told(self, panel: Panel, seed: int, final: bool) -> Fitted | None:
-        """What the report says of it."""
+    def report_input(self, panel: Panel, seed: int, final: bool) -> Fitted | None:
+        """The fit as its page needs it; None for a model that failed."""
         if self.forecaster is None or self.log is None:
             return None
         if final:
-            return Fitted.final(self.forecaster, self.log, self.table, refused=self.status.state == "judged")
-        return Fitted.judged(self.forecaster, self.log, panel, seed, self.table)
+            return Fitted.production(
+                self.forecaster, self.log, self.table, refused=self.status.state == "judged"
+            )
+        return Fitted.evaluated(self.forecaster, self.log, panel, seed, self.table)
 
 
 @dataclass(frozen=True)
@@ -155,50 +157,51 @@ class _Fit:
     checkpoint: Path | None
     report: Callable[[int, float], None]
 
-    def first(self, model_dir: Path, on_failure: str) -> _Done:
+    def first(self, model_dir: Path, on_failure: str) -> _FitResult:
         """Fit on the training part; forecast validation, test and production origins."""
         try:
             forecaster, card = self._fit(self.panel.train_end, None)
-            judged = self._forecast(forecaster, self.panel.origins)
+            evaluated = self._forecast(forecaster, self.panel.origins)
             # On its own, so that a batch holds the same rows as when the published model forecasts.
-            table = pd.concat([judged, self._forecast(forecaster, self._production())], ignore_index=True)
+            production = self._forecast(forecaster, self._production())
+            table = pd.concat([evaluated, production], ignore_index=True)
         except ModelError as error:
             if on_failure == "stop":
                 raise
-            told = self.settings.model_dump(mode="json")
-            status = Status(state="failed", reason=str(error), settings=told)
+            settings = self.settings.model_dump(mode="json")
+            status = Status(state="failed", reason=str(error), settings=settings)
             write_status(model_dir, status)
-            return _Done(status, self._no_forecasts())
+            return _FitResult(status, self._no_forecasts())
         write_model(model_dir, forecaster, card)
-        return _Done(Status(), table, forecaster, card.log)
+        return _FitResult(Status(), table, forecaster, card.log)
 
-    def final(self, model_dir: Path, fitted: Path) -> _Done:
-        """Replay a judged fit on all rows; where that fails, keep the judged model."""
+    def final(self, model_dir: Path, fitted: Path) -> _FitResult:
+        """Replay an evaluated fit on all rows; where that fails, keep the evaluated model."""
         status = read_status(fitted)
         if status.state == "failed":
             write_status(model_dir, status)
-            return _Done(status, self._no_forecasts())
-        judged = read_card(fitted)
+            return _FitResult(status, self._no_forecasts())
+        evaluated = read_card(fitted)
         try:
-            forecaster, card = self._fit(self.panel.ends, judged.log)
+            forecaster, card = self._fit(self.panel.ends, evaluated.log)
             table = self._forecast(forecaster, self._production())
         except ModelError as error:
             status = Status(state="judged", reason=f"final fit refused: {error}")
-            forecaster, card = load_model(fitted), judged
+            forecaster, card = load_model(fitted), evaluated
             table = self._forecast(forecaster, self._production())
         write_model(model_dir, forecaster, card, status)
-        return _Done(status, table, forecaster, card.log)
+        return _FitResult(status, table, forecaster, card.log)
 
-    def _fit(self, until: Cutoffs, replayed: FitLog | None) -> tuple[Forecaster, ModelCard]:
-        kept = until.frame[until.frame["unique_id"].isin(self.series)].reset_index(drop=True)
+    def _fit(self, until: Cutoffs, evaluated: FitLog | None) -> tuple[Forecaster, ModelCard]:
+        cutoffs = until.frame[until.frame["unique_id"].isin(self.series)].reset_index(drop=True)
         plan = FitPlan(
             seed=self.seed,
             deadline=deadline_after(self.settings.time_limit),
-            replay=None if replayed is None else replayed.replay,
+            fixed_fit=None if evaluated is None else evaluated.replay,
             checkpoint=self.checkpoint,
-            report=self.report,
+            on_step=self.report,
         )
-        forecaster, log = make_trainer(self.kind, self.settings).fit(self.panel, Cutoffs(kept), plan)
+        forecaster, log = make_trainer(self.kind, self.settings).fit(self.panel, Cutoffs(cutoffs), plan)
         card = ModelCard(
             kind=self.kind,
             name=forecaster.name,
@@ -211,25 +214,25 @@ class _Fit:
         return forecaster, card
 
     def _production(self) -> pd.DataFrame:
-        """The last row of each series after which everything known in advance is known."""
+        """The last row of each series whose known-future covariates reach over the horizon."""
         ends = self.panel.ends
-        foreseen = self.panel.is_foreseen(ends)
-        if not foreseen.all():
-            lacking = ends.frame.loc[~foreseen, "unique_id"]
+        complete = self.panel.has_future_covariates(ends)
+        if not complete.all():
+            incomplete = ends.frame.loc[~complete, "unique_id"]
             _LOG.warning(
                 "no production forecast of %d series, %s first: their known-future covariates end before the"
                 " %d steps after the last row",
-                len(lacking),
-                lacking.iloc[0],
+                len(incomplete),
+                incomplete.iloc[0],
                 self.panel.spec.horizon,
-                extra={"series": lacking.iloc[0]},
+                extra={"series": incomplete.iloc[0]},
             )
-        return ends.frame[foreseen].assign(part=PRODUCTION, block=0)
+        return ends.frame[complete].assign(part=PRODUCTION, block=0)
 
     def _forecast(self, forecaster: Forecaster, origins: pd.DataFrame) -> pd.DataFrame:
         if origins.empty:
             return self._no_forecasts()
-        table = forecaster.forecast(self.panel, Cutoffs.of(origins))
+        table = forecaster.forecast(self.panel, Cutoffs.from_frame(origins))
         values = table[forecaster.name].to_numpy(dtype=np.float64)
         if not np.isfinite(values).all():
             bad: Any = table.loc[~np.isfinite(values)].iloc[0]

@@ -34,7 +34,7 @@ def run_trial(words: Iterable[str], now: Callable[[], datetime] = utc_now) -> fl
 
     Args:
         words: ``NAME=VALUE``, one for each parameter of the space.
-        now: Tells the time, with its zone.
+        now: Clock that gives the time with its zone.
 
     Raises:
         ConfigError: A word or the variable is wrong.
@@ -52,18 +52,18 @@ def run_trial(words: Iterable[str], now: Callable[[], datetime] = utc_now) -> fl
         error = _error(trial, base, settings, now)
     if not math.isfinite(error):
         raise ModelError(f"{trial.kind}: the error is {error}; allowed: a finite number")
-    _tell(error)
+    _print_objective(error)
     return error
 
 
 def _error(trial: Trial, base: Settings, settings: Settings, now: Callable[[], datetime]) -> float:
     with _local(trial.panel) as folder:
         objective = _objective(trial, Panel.load(folder), base, _limit(trial, now()))
-    return objective.error(settings, trial.seed, lambda _, value: _tell(value))
+    return objective.error(settings, trial.seed, lambda _, value: _print_objective(value))
 
 
 def _limit(trial: Trial, now: datetime) -> float:
-    """Seconds that its fits may take: no more than the search has left."""
+    """The seconds that the fits of a trial may take: no more than the search has left."""
     if trial.until is None:
         return trial.limit
     left = trial.until - now.timestamp()
@@ -73,20 +73,20 @@ def _limit(trial: Trial, now: datetime) -> float:
     return min(trial.limit, left)
 
 
-def _tell(value: float) -> None:
-    """Katib's collector knows no NaN: a value that is none is not told."""
+def _print_objective(value: float) -> None:
+    """Print a value for Katib's collector, which knows no NaN: a value that is not finite is left out."""
     if math.isfinite(value):
         print(f"{METRIC}={value:.10g}", flush=True)
 
 
 def _parameters(words: Iterable[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     for word in words:
         name, equals, value = word.partition("=")
-        if not equals or name in found:
+        if not equals or name in parameters:
             raise ConfigError(f"trial: {word!r}; allowed: NAME=VALUE, each name once")
-        found[name] = value
-    return found
+        parameters[name] = value
+    return parameters
 
 
 def _objective(trial: Trial, panel: Panel, base: Settings, limit: float) -> Objective:
@@ -99,13 +99,13 @@ def _objective(trial: Trial, panel: Panel, base: Settings, limit: float) -> Obje
 
 @contextmanager
 def _local(panel: str) -> Iterator[Path]:
-    """The panel's folder on this machine; one behind a URL is fetched."""
+    """Yield the folder of the panel on this machine; one behind a URL is fetched."""
     if "://" not in panel:
         yield Path(panel)
         return
     store = open_store(panel)
     with TemporaryDirectory() as folder:
-        for path in store.sizes(""):
+        for path in store.list_files(""):
             parts = PurePosixPath(path).parts
             if ".." in parts or PurePosixPath(path).is_absolute():
                 raise DataError(f"{store.url}: {path!r} is no file of a panel")

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
+from kubecast.config.base import Settings
 from kubecast.config.model import ModelSettings
 from kubecast.config.training import OptimizationSettings
 from kubecast.config.validation import parse_settings
@@ -27,12 +28,13 @@ from kubecast.settings.loading import SECTIONS
 from kubecast.settings.pipeline import TuningSettings
 from kubecast.settings.search import SearchSettings
 from kubecast.steps.checkpoint import checkpoints
-from kubecast.steps.progress import tell_progress
+from kubecast.steps.outputs import log_progress
 from kubecast.steps.run_settings import RunSettings
 from kubecast.steps.search_request import Request
 from kubecast.tuning.ensemble import make_objective
 from kubecast.tuning.objective import Objective
-from kubecast.tuning.study import Outcome, Search, Study, database, journal
+from kubecast.tuning.storage import database, journal
+from kubecast.tuning.study import Outcome, Search, Study
 
 _LOG = logging.getLogger("kubecast.steps.tune")  # a worker's process runs it as __main__
 
@@ -42,13 +44,13 @@ def tune_model(request: Request, processes: int, trials: Path, report: Path) -> 
     """Search, run the best again with new seeds, and choose between it and the settings file.
 
     Args:
-        request: What is tuned.
-        processes: That search on this machine; more than one need a database.
+        request: Kind to tune, with its settings and space.
+        processes: Number of processes that search on this machine; more than one need a database.
         trials: CSV of every trial.
         report: HTML page.
 
     Returns:
-        JSON of the settings to train with, and what was found.
+        JSON of the settings to train with, and the outcome of the search.
 
     Raises:
         ModelError: No trial succeeded, and the run's ``on_failure`` is ``stop``; else the settings stay as
@@ -57,12 +59,12 @@ def tune_model(request: Request, processes: int, trials: Path, report: Path) -> 
     """
     bind(model=request.kind)
     try:
-        with _opened(request) as (study, tell):
+        with _open_study(request) as (study, on_trial):
             study.enqueue()
             if processes > 1:
                 _run_workers(request, processes)
-            study.wait(tell)
-            return _judge(request, study, trials, report, tell)
+            study.wait(on_trial)
+            return _choose(request, study, trials, report, on_trial)
     except ModelError as error:
         return _unchanged(request, None, error, trials, report)
 
@@ -72,54 +74,54 @@ def run_worker(request: Request) -> str:
     """Search beside other workers until there are enough trials; ``tune_model`` then collects them.
 
     Args:
-        request: What is tuned.
+        request: Kind to tune, with its settings and space.
 
     Returns:
         The study's name.
     """
     bind(model=request.kind)
     try:
-        with _opened(request) as (study, tell):
+        with _open_study(request) as (study, on_trial):
             study.enqueue()  # whichever worker comes first
-            study.run(tell)
-    except ModelError as error:  # tune_model finds the same, and knows whether the run goes on
+            study.run(on_trial)
+    except ModelError as error:  # tune_model meets the same, and knows whether the run goes on
         _LOG.warning("%s", error)
     return _name(request)
 
 
 @step
-def choose_settings(request: Request, found: Path, trials: Path, report: Path) -> tuple[str, Outcome]:
-    """As ``tune_model``, from the trials of a Katib experiment.
+def choose_settings(request: Request, katib_trials: Path, trials: Path, report: Path) -> tuple[str, Outcome]:
+    """Choose settings as ``tune_model`` does, from the trials of a Katib experiment.
 
     Args:
-        request: What was tuned.
-        found: JSON: of each trial ``parameters`` (texts), ``error``, ``state`` and ``reason``.
+        request: Kind that was tuned, with its settings and space.
+        katib_trials: JSON: of each trial ``parameters`` (texts), ``error``, ``state`` and ``reason``.
         trials: CSV of every trial.
         report: HTML page.
     """
     bind(model=request.kind)
-    text = found.read_text()
+    text = katib_trials.read_text()
     key = hashlib.sha256(f"{request.key()} {text}".encode()).hexdigest()
     try:
-        with _journaled(request, key, f"kubecast-{request.kind}", ignore) as (study, tell):
+        with _open_journal(request, key, f"kubecast-{request.kind}", ignore) as (study, on_trial):
             if not study.optuna.trials:
                 for trial in json.loads(text):
                     study.add(trial["parameters"], trial["state"], trial["error"], trial["reason"])
-            return _judge(request, study, trials, report, tell)
+            return _choose(request, study, trials, report, on_trial)
     except ModelError as error:
         return _unchanged(request, None, error, trials, report)
 
 
-def _judge(
+def _choose(
     request: Request,
     study: Study,
     trials: Path,
     report: Path,
-    tell: Callable[[int], None] = ignore,
+    on_trial: Callable[[int], None] = ignore,
 ) -> tuple[str, Outcome]:
     """Choose between the best trial and the settings file."""
     try:
-        outcome = study.outcome(tell)
+        outcome = study.outcome(on_trial)
     except ModelError as error:
         return _unchanged(request, study, error, trials, report)
     return _write(request, outcome, study, trials, report)
@@ -128,7 +130,7 @@ def _judge(
 def _unchanged(
     request: Request, study: Study | None, error: ModelError, trials: Path, report: Path
 ) -> tuple[str, Outcome]:
-    """Keep the settings as they are, where nothing better can be found; there may not even be a study."""
+    """Keep the settings as they are, where a search yields nothing; there may not even be a study."""
     if RunSettings.read(request.panel_dir).on_failure == "stop":
         raise error
     outcome = Outcome(kind=request.kind, study=study.name if study else "", reason=str(error))
@@ -138,17 +140,17 @@ def _unchanged(
 def _write(
     request: Request, outcome: Outcome, study: Study | None, trials: Path, report: Path
 ) -> tuple[str, Outcome]:
-    """Write what a person reads; there is no study where not even a block could be cut."""
+    """Write the table and the page; there is no study where not even a block could be cut."""
     search = _search(request)
-    chosen = search.settings(outcome.parameters) if outcome.accepted else search.base
+    settings = search.settings(outcome.parameters) if outcome.accepted else search.base
     for path in (trials, report):
         path.parent.mkdir(parents=True, exist_ok=True)
     table = study.table() if study else pd.DataFrame(columns=["trial", "state", "error"])
     table.to_csv(trials, index=False)
-    page = render_tuning(search, outcome, chosen, _tuning(request), study)
+    page = render_tuning(search, outcome, settings, _tuning(request), study)
     report.write_text(page, encoding="utf-8")
     _LOG.info("%s: %s", request.kind, outcome.reason)
-    return chosen.model_dump_json(), outcome
+    return settings.model_dump_json(), outcome
 
 
 def outcome_metrics(outcome: Outcome) -> dict[str, float]:
@@ -165,30 +167,30 @@ def outcome_metrics(outcome: Outcome) -> dict[str, float]:
 
 
 @contextmanager
-def _opened(request: Request) -> Iterator[tuple[Study, Callable[[int], None]]]:
-    """The study of a request, and what is to be called after each of its trials."""
+def _open_study(request: Request) -> Iterator[tuple[Study, Callable[[int], None]]]:
+    """Yield the study of a request, and a callback for the end of each of its trials."""
     name, total = _name(request), _optimization(request).n_trials
 
-    def tell(done: int, _: float = math.nan) -> None:
-        tell_progress(f"tune_{request.kind}", min(done, total), total)
+    def on_trial(done: int, _: float = math.nan) -> None:
+        log_progress(f"tune_{request.kind}", min(done, total), total)
 
     if _tuning(request).storage == "database":
         objective = _objective(request)
         with database() as storage:
-            yield Study(_search(request), objective, storage, name), tell
+            yield Study(_search(request), objective, storage, name), on_trial
     else:
-        with _journaled(request, request.key(), name, tell) as opened:
+        with _open_journal(request, request.key(), name, on_trial) as opened:
             yield opened
 
 
 @contextmanager
-def _journaled(
-    request: Request, key: str, name: str, tell: Callable[[int, float], None]
+def _open_journal(
+    request: Request, key: str, name: str, on_trial: Callable[[int, float], None]
 ) -> Iterator[tuple[Study, Callable[[int], None]]]:
-    """A study in a file that is kept as the checkpoint ``key``, and what keeps it."""
+    """Yield a study in a file that is kept as the checkpoint ``key``, and the callback that keeps it."""
     objective = _objective(request)
     url = RunSettings.read(request.panel_dir).training.checkpoint_url
-    with checkpoints(url, key, tell) as (file, keep), TemporaryDirectory() as folder:
+    with checkpoints(url, key, on_trial) as (file, keep), TemporaryDirectory() as folder:
         study = Study(_search(request), objective, journal(file or Path(folder) / "journal"), name)
         yield study, lambda done: keep(done, math.nan)
 
@@ -200,18 +202,25 @@ def _name(request: Request) -> str:
 def _search(request: Request) -> Search:
     section = SECTIONS[request.kind]
     base = parse_settings(section, request.settings, f"{request.kind}_settings")
-    found = json.loads(request.champion).get(request.kind)
     tuning = _tuning(request)
     return Search(
         kind=request.kind,
         base=base,
-        champion=None if found is None else parse_settings(section, json.dumps(found), "champion_settings"),
+        champion=_champion(request),
         space=parse_settings(SearchSettings, request.search, "search_settings").of(request.kind),
         optimization=_optimization(request),
         seed=request.seed,
         workers=tuning.workers,
         reproducible=tuning.workers == 1 and tuning.tuner != "katib",
     )
+
+
+def _champion(request: Request) -> Settings | None:
+    """The champion's settings of the kind that is tuned; None: there are none."""
+    document = json.loads(request.champion).get(request.kind)
+    if document is None:
+        return None
+    return parse_settings(SECTIONS[request.kind], json.dumps(document), "champion_settings")
 
 
 def _tuning(request: Request) -> TuningSettings:
@@ -223,7 +232,7 @@ def _optimization(request: Request) -> OptimizationSettings:
 
 
 def _objective(request: Request) -> Objective:
-    """Reads the panel, once for all trials of this process."""
+    """Make the objective, which reads the panel once for all trials of this process."""
     panel, limits = Panel.load(request.panel_dir), _optimization(request)
     base = parse_settings(SECTIONS[request.kind], request.settings, f"{request.kind}_settings")
     members = {kind: _model(kind, text) for kind, text in request.members.items() if text}
@@ -231,13 +240,13 @@ def _objective(request: Request) -> Objective:
 
 
 def _model(kind: str, text: str) -> ModelSettings:
-    found = parse_settings(SECTIONS[kind], text, f"{kind}_settings")
-    assert isinstance(found, ModelSettings)  # noqa: S101  SECTIONS says so
-    return found
+    settings = parse_settings(SECTIONS[kind], text, f"{kind}_settings")
+    assert isinstance(settings, ModelSettings)  # noqa: S101  SECTIONS says so
+    return settings
 
 
 def _run_workers(request: Request, count: int) -> None:
-    """Search in so many processes that share the processors; one that dies is only told of."""
+    """Search in so many processes that share the processors; for one that dies there is only a warning."""
     command = [sys.executable, "-m", "kubecast.steps.tune", request.model_dump_json()]
     cores = sorted(os.sched_getaffinity(0))
     workers = [
@@ -258,10 +267,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Work on a study of kubecast beside other workers.")
     parser.add_argument("request", help="JSON of a Request")
     parser.add_argument("cores", nargs="*", type=int, help="processors to run on; default: all")
-    given = parser.parse_args()
-    if given.cores:  # before a framework counts them
-        os.sched_setaffinity(0, given.cores)
-    run_worker(Request.model_validate_json(given.request))
+    arguments = parser.parse_args()
+    if arguments.cores:  # before a framework counts them
+        os.sched_setaffinity(0, arguments.cores)
+    run_worker(Request.model_validate_json(arguments.request))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from kubecast.errors import ModelError
 from kubecast.logs import RUN_VARIABLE, bind, step
 from kubecast.settings.pipeline import TuningSettings
 from kubecast.settings.search import SearchSettings
-from kubecast.steps.progress import tell_progress
+from kubecast.steps.outputs import log_progress
 from kubecast.steps.run_settings import RunSettings
 from kubecast.steps.search_request import Request
 from kubecast.tuning.katib import Plan, Running, connect, deleted_when_stopped
@@ -28,12 +28,12 @@ _LOG = logging.getLogger(__name__)
 
 @step
 def tune_katib(request: Request, panel_url: str, trial_pod: str, trials: Path) -> list[dict[str, Any]]:
-    """Search by Katib.
+    """Search by an experiment of Katib.
 
     Args:
-        request: What is tuned.
-        panel_url: Of the panel, as a trial's pod reaches it.
-        trial_pod: JSON of what a trial's pod is given.
+        request: Kind to tune, with its settings and space.
+        panel_url: URL of the panel, as a trial's pod reaches it.
+        trial_pod: JSON of a ``TrialPod``.
         trials: Gets JSON: of each trial ``parameters``, ``error``, ``state`` and ``reason``.
 
     Raises:
@@ -41,23 +41,23 @@ def tune_katib(request: Request, panel_url: str, trial_pod: str, trials: Path) -
     """
     bind(model=request.kind)
     plan = _plan(request, panel_url, parse_settings(TrialPod, trial_pod, "trial_pod"))
-    found: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     try:
         training_folds(Panel.load(request.panel_dir), plan.optimization.folds)
-    except ModelError as error:  # choose_settings finds the same, and knows whether the run goes on
+    except ModelError as error:  # choose_settings meets the same, and knows whether the run goes on
         _LOG.warning("no trial can succeed: %s", error)
     else:
-        found = _search(request.kind, plan)
+        results = _search(request.kind, plan)
     trials.parent.mkdir(parents=True, exist_ok=True)
-    trials.write_text(json.dumps(found, allow_nan=False))
-    return found
+    trials.write_text(json.dumps(results, allow_nan=False))
+    return results
 
 
 def _search(kind: str, plan: Plan) -> list[dict[str, Any]]:
     running = Running(*connect(), plan)
     with deleted_when_stopped(running):
         running.create()
-        return running.follow(partial(tell_progress, f"tune_{kind}"))
+        return running.follow(partial(log_progress, f"tune_{kind}"))
 
 
 def _plan(request: Request, panel_url: str, pod: TrialPod) -> Plan:

@@ -1,4 +1,4 @@
-"""What follows from the settings, and from the data: parts, origins and minimum lengths."""
+"""Parts, origins and minimum lengths that follow from the settings and the data."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from kubecast.data.splits import plan_parts, smallest_length
 
 
 def check_settings(training: TrainingSettings) -> dict[str, Any]:
-    """The fewest rows that a series needs, as far as the settings alone tell."""
+    """The fewest rows that a series needs, as far as the settings alone show."""
     horizon = required_horizon(training)
     season = (training.season_lengths or [1])[0]
     shortest = smallest_length(horizon, season, training.data, training.validation)
@@ -24,7 +24,7 @@ def check_settings(training: TrainingSettings) -> dict[str, Any]:
 
 
 def check_data(location: str, training: TrainingSettings) -> dict[str, Any]:
-    """The parts and origins that a run on this file would have, and what was found in it."""
+    """The parts and origins that a run on this file would have, and the findings about its data."""
     file = read_data(location, training.data.max_bytes)
     panel = build_panel(file.rows, training, digest=file.digest)
     spec = panel.spec
@@ -49,10 +49,10 @@ def check_data(location: str, training: TrainingSettings) -> dict[str, Any]:
 
 
 def _origins(panel: Panel) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    origins: dict[str, Any] = {}
     for part in ("validation", "test"):
         cutoffs = panel.origins.loc[panel.origins["part"] == part, "cutoff"]
-        found[f"{part}_origins"] = len(cutoffs)
-        found[f"{part}_origins_from"] = str(cutoffs.min())
-        found[f"{part}_origins_to"] = str(cutoffs.max())
-    return found
+        origins[f"{part}_origins"] = len(cutoffs)
+        origins[f"{part}_origins_from"] = str(cutoffs.min())
+        origins[f"{part}_origins_to"] = str(cutoffs.max())
+    return origins

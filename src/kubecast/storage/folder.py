@@ -1,4 +1,4 @@
-"""A registry's files in a folder of this machine."""
+"""Files in a folder of this machine, with the conditional write and the durability that a registry needs."""
 
 import errno
 import fcntl
@@ -43,21 +43,21 @@ class LocalStore:
         """The folder as a URL."""
         return self._root.as_uri()
 
-    def folders(self, path: str = "") -> list[str]:
+    def list_folders(self, path: str = "") -> list[str]:
         """List the names of the folders directly below `path`; empty when there is no such folder."""
         if not self._root.is_dir():
             return []
         with self._translated(path):
-            found = obstore.list_with_delimiter(LocalObjects(self._root), path)["common_prefixes"]
-            return [folder.rpartition("/")[2] for folder in found]
+            folders = obstore.list_with_delimiter(LocalObjects(self._root), path)["common_prefixes"]
+            return [folder.rpartition("/")[2] for folder in folders]
 
-    def sizes(self, folder: str, after: str = "") -> dict[str, int]:
+    def list_files(self, folder: str, after: str = "") -> dict[str, int]:
         """List the files below a folder with their sizes, those alone whose path sorts after `after`."""
         if not self._root.is_dir():
             return {}
         with self._translated(folder):
             pages = obstore.list(LocalObjects(self._root), folder, offset=after)
-            return {found["path"]: found["size"] for page in pages for found in page}
+            return {file["path"]: file["size"] for page in pages for file in page}
 
     def stream(self, path: str) -> Iterator[bytes]:
         """Read a file in parts; NotFound when there is none."""
@@ -79,7 +79,7 @@ class LocalStore:
             _write_new(target, chunks)
             _sync_folder(target.parent)
 
-    def swap(self, path: str, data: bytes, expected: str | None) -> None:
+    def compare_and_swap(self, path: str, data: bytes, expected: str | None) -> None:
         """Write a small file at once, durably; Conflict unless its tag is `expected` (None: no such file)."""
         target = self._root / path
         with self._translated(path), self._locked():

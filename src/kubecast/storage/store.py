@@ -1,14 +1,13 @@
-"""Where a registry keeps its files: plain reads and writes, and one conditional write."""
+"""The store that a registry keeps its files in: plain reads and writes, and one conditional write."""
 
-import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote
 
 from kubecast.errors import ConfigError
-from kubecast.storage.bucket import SCHEMES, ObjectStore
+from kubecast.storage.bucket import ObjectStore
 from kubecast.storage.folder import LocalStore
+from kubecast.storage.locations import FILE, local_path, scheme_of
+from kubecast.storage.providers import PROVIDERS
 
 
 class Store(Protocol):
@@ -16,14 +15,14 @@ class Store(Protocol):
 
     @property
     def url(self) -> str:
-        """Where the store is, for messages; holds no secret."""
+        """The place of the store, for messages; holds no secret."""
         ...
 
-    def folders(self, path: str = "") -> list[str]:
+    def list_folders(self, path: str = "") -> list[str]:
         """List the names of the folders directly below `path`; empty when there is no such folder."""
         ...
 
-    def sizes(self, folder: str, after: str = "") -> dict[str, int]:
+    def list_files(self, folder: str, after: str = "") -> dict[str, int]:
         """List the files below a folder with their sizes, those alone whose path sorts after `after`.
 
         The order of paths is that of their UTF-8 bytes. Empty when there is no such folder.
@@ -35,7 +34,11 @@ class Store(Protocol):
         ...
 
     def read(self, path: str) -> tuple[bytes, str]:
-        """Read a small file and the tag that `swap` knows this content by; NotFound when there is none."""
+        """Read a small file, and the tag that `compare_and_swap` knows this content by.
+
+        Raises:
+            NotFound: There is no such file.
+        """
         ...
 
     def write(self, path: str, chunks: Iterable[bytes]) -> None:
@@ -45,7 +48,7 @@ class Store(Protocol):
         """
         ...
 
-    def swap(self, path: str, data: bytes, expected: str | None) -> None:
+    def compare_and_swap(self, path: str, data: bytes, expected: str | None) -> None:
         """Write a small file at once, durably; Conflict unless its tag is `expected` (None: no such file)."""
         ...
 
@@ -55,23 +58,20 @@ class Store(Protocol):
 
 
 def open_store(url: str) -> Store:
-    """Open the store at a `file://` URL, a path, or an `s3://`, `gs://`, `az://` or `minio://` URL.
+    """Open the store at a path, a `file://` URL, or the URL of a bucket.
 
     Raises:
         ConfigError: The URL is of another kind, or names something that is not a folder.
     """
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):/", url)
-    if scheme and scheme[1] in SCHEMES:
+    scheme = scheme_of(url)
+    if scheme in PROVIDERS:
         return ObjectStore(url)
-    if scheme and scheme[1] != "file":
-        allowed = ", ".join(f"{name}://…" for name in ("file", *SCHEMES))
-        raise ConfigError(f"registry {scheme[1]}://…: allowed: a path, {allowed}")
-    if scheme and not re.match(r"file:///[^/]", url):
+    if scheme not in ("", FILE):
+        allowed = ", ".join(f"{name}://…" for name in (FILE, *PROVIDERS))
+        raise ConfigError(f"registry {scheme}://…: allowed: a path, {allowed}")
+    path = local_path(url)
+    if path is None or not url.strip() or not str(path).isprintable():
         raise ConfigError(f"registry {url!r}: allowed: file:///PATH or a path")
-    path = unquote(url.removeprefix("file://")) if scheme else url
-    if not path.strip() or not path.isprintable():
-        raise ConfigError(f"registry {url!r}: allowed: file:///PATH or a path")
-    root = Path(path).absolute()
-    if root.exists() and not root.is_dir():
+    if path.exists() and not path.is_dir():
         raise ConfigError(f"registry {url!r} is a file; allowed: a folder")
-    return LocalStore(root)
+    return LocalStore(path.absolute())

@@ -38,16 +38,16 @@ class Download:
 
     def _open(self) -> Iterator[Any]:
         options: Any = {"range": {"offset": self._done}, "if_match": self._tag} if self._done else {}
-        found = obstore.get(self._client, self._path, options=options)
+        response = obstore.get(self._client, self._path, options=options)
         if not self._done:
-            self._size, self._tag = found.meta["size"], found.meta["e_tag"]
+            self._size, self._tag = response.meta["size"], response.meta["e_tag"]
             self._check_size(self._size)
-        parts: Iterator[Any] = iter(found.stream(min_chunk_size=CHUNK_BYTES))
+        parts: Iterator[Any] = iter(response.stream(min_chunk_size=CHUNK_BYTES))
         return parts
 
 
 class Upload:
-    """A file that is written in parts, which knows no condition: that it is not there is asked before."""
+    """A file that is written in parts, which takes no condition: whether it is there is checked before."""
 
     def __init__(self, client: Any, path: str, chunks: Iterable[bytes]) -> None:
         self._client, self._path, self._chunks = client, path, chunks

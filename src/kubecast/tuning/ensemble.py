@@ -82,7 +82,7 @@ def make_objective(
     folds: int,
     limit: float = math.inf,
 ) -> Objective:
-    """What is minimised for a model or, from its ``members`` by kind, for the ensemble.
+    """The objective of a model or, from its ``members`` by kind, of the ensemble.
 
     Args:
         panel: Read once for all trials.
@@ -93,5 +93,5 @@ def make_objective(
         limit: Seconds of one trial; see ``ModelObjective``.
     """
     if isinstance(base, ModelSettings):
-        return ModelObjective.of(panel, kind, base, folds, limit)
+        return ModelObjective.from_panel(panel, kind, base, folds, limit)
     return EnsembleObjective(panel, members, folds)

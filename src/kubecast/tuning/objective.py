@@ -1,4 +1,4 @@
-"""What tuning minimises: the mean absolute scaled error over rolling origins inside the training part.
+"""The objective of tuning: the mean absolute scaled error over rolling origins inside the training part.
 
 The newest rows of the training part are cut into blocks. A trial is fitted once for each block, on the rows
 before it, and forecasts from origins inside it; what stops that fit early is the tail of its own rows. The
@@ -32,7 +32,7 @@ Report = Callable[[int, float], None]
 
 
 class Objective(Protocol):
-    """What is minimised."""
+    """The error that a search minimises."""
 
     @property
     def steps(self) -> int:
@@ -73,8 +73,8 @@ class Fold:
         table = forecaster.forecast(panel, self.origins)
         values = table[forecaster.name].to_numpy(dtype=np.float64).reshape(self.targets.shape)
         counts = np.isfinite(self.targets)
-        found = np.where(counts, np.abs(values / self.scale[:, None] - self.targets), 0.0)
-        total = np.bincount(self.series, found.sum(axis=1))
+        errors = np.where(counts, np.abs(values / self.scale[:, None] - self.targets), 0.0)
+        total = np.bincount(self.series, errors.sum(axis=1))
         scored = np.bincount(self.series, counts.sum(axis=1))
         return float(np.mean(total[scored > 0] / scored[scored > 0]))
 
@@ -90,8 +90,8 @@ def training_folds(panel: Panel, count: int) -> list[Fold]:
         ModelError: The training part is too short for even one.
     """
     series = panel.series[panel.series["route"] == "model"]
-    ends = panel.rows_of(Cutoffs.of(series, "train_end"))
-    lengths = panel.lengths(ends)
+    ends = panel.row_index(Cutoffs.from_frame(series, "train_end"))
+    lengths = panel.history_lengths(ends)
     horizon, season = panel.spec.horizon, panel.spec.season_lengths[0]
     needed = 2 * horizon + season + 1  # a fit's rows, its tail, and as many as a model's own least
     typical = int(np.median(lengths)) if len(lengths) else 0
@@ -116,11 +116,11 @@ def _folds(panel: Panel, ends: NDArray[np.int64], block: int, count: int) -> Ite
     y = panel.frame["y"].to_numpy(dtype=np.float64)
     for back in range(count * block, 0, -block):
         rows = ((ends - back)[:, None] + steps).ravel()
-        series = panel.codes[rows]
+        series = panel.series_codes[rows]
         with np.errstate(divide="ignore", invalid="ignore"):
             targets = y[rows[:, None] + np.arange(1, horizon + 1)] / scales[series][:, None]
-        until = Cutoffs.of(panel.frame.iloc[ends - back], "ds")
-        origins = Cutoffs.of(panel.frame.iloc[rows], "ds")
+        until = Cutoffs.from_frame(panel.frame.iloc[ends - back], "ds")
+        origins = Cutoffs.from_frame(panel.frame.iloc[rows], "ds")
         targets = np.where(np.isfinite(targets), targets, np.nan)
         if not np.isfinite(targets).any():
             raise ModelError("tuning: no target of the training part counts; allowed: series that vary")
@@ -135,7 +135,7 @@ class ModelObjective:
         panel: All of it; fits and forecasts see what their cut-offs allow.
         kind: Of the model.
         folds: From ``training_folds``.
-        epochs: Reports of one fit at most, or 0 for a model that reports blocks alone.
+        epochs: Reports of one fit at most, or 0 for a model that reports blocks only.
         limit: Seconds after which the fits of one trial end, with the best that they have so far: one that
             took longer than a pod may live would begin again for ever.
         fitted: How many fits there were.
@@ -151,10 +151,10 @@ class ModelObjective:
     trained: int = 0
 
     @classmethod
-    def of(
+    def from_panel(
         cls, panel: Panel, kind: str, base: ModelSettings, folds: int, limit: float = math.inf
     ) -> "ModelObjective":
-        """The objective of one model; ``base`` tells how many epochs a fit may take."""
+        """The objective of one model; ``base`` says how many epochs a fit may take."""
         return cls(panel, kind, training_folds(panel, folds), int(getattr(base, "epochs", 0)), limit)
 
     @property
@@ -202,11 +202,11 @@ class ModelObjective:
                 step = len(before) * (self.epochs + 1) + min(done, self.epochs)
                 report(step, float(np.mean([*before, *best])))
 
-        told: dict[str, Any] = {"report": epoch if self.epochs else ignore}
+        callbacks: dict[str, Any] = {"on_step": epoch if self.epochs else ignore}
         if report is not ignore:
-            told["improved"] = improved
+            callbacks["on_improvement"] = improved
         self.fitted += 1
-        plan = FitPlan(seed=seed, deadline=deadline_after(settings.time_limit, end), **told)
+        plan = FitPlan(seed=seed, deadline=deadline_after(settings.time_limit, end), **callbacks)
         forecaster, _ = make_trainer(self.kind, settings).fit(self.panel, fold.until, plan)
         error = fold.error(self.panel, forecaster)
         if not np.isfinite(error):

@@ -6,48 +6,39 @@ goes on is the same search; several workers see one another's trials as they com
 
 import logging
 import math
-import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 import pandas as pd
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field, JsonValue
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from kubecast.config.base import Settings
 from kubecast.config.search import Space, parameters_of, parse_parameters, with_parameters
 from kubecast.config.training import OptimizationSettings
 from kubecast.documents import Document
-from kubecast.errors import ConfigError, ModelError
+from kubecast.errors import ModelError
 from kubecast.models.base import ignore
-from kubecast.tuning.database import connect, database_errors
+from kubecast.tuning import storage as storages
 from kubecast.tuning.objective import Objective, Report
+from kubecast.tuning.pruning import make_pruner
 
-URL_VARIABLE = "KUBECAST_OPTUNA_URL"
-HEARTBEAT = 20  # seconds between a worker's signs of life; after three without one its trial is tried again
 _LOG = logging.getLogger(__name__)
-_DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 _SEEDS = 2  # with which the best trial is run again
 
-optuna.logging.set_verbosity(optuna.logging.ERROR)  # what there is to say of a trial is told below
+optuna.logging.set_verbosity(optuna.logging.ERROR)  # trials are logged below
 
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched, and how.
+    """The settings that are searched, and how.
 
     Attributes:
         kind: Of the model, or ``ensemble``.
@@ -75,7 +66,7 @@ class Search:
 
 
 class Outcome(Document):
-    """What a search found.
+    """The result of a search.
 
     Attributes:
         kind: Of the model, or ``ensemble``.
@@ -106,46 +97,8 @@ class Outcome(Document):
     reproducible: bool = True
 
 
-# --- where trials are kept ----------------------------------------------------------------------------
-
-
-def journal(path: Path) -> BaseStorage:
-    """Keep the trials in a file, which one process alone may write."""
-    return JournalStorage(JournalFileBackend(str(path)))
-
-
-@contextmanager
-def database() -> Iterator[BaseStorage]:
-    """Keep the trials in the database at ``KUBECAST_OPTUNA_URL``, where workers tell that they live.
-
-    Raises:
-        ConfigError: The variable is missing or names another kind of database. Its value is never shown.
-        TuningError: The database cannot be reached, or fails while it is used.
-    """
-    url = os.environ.get(URL_VARIABLE, "")
-    allowed = "postgresql://USER:PASSWORD@HOST/DATABASE or mysql://…, from a Secret"
-    if not url:
-        raise ConfigError(f"{URL_VARIABLE} is not set, which storage database needs; allowed: {allowed}")
-    try:
-        parsed = make_url(url)
-        driver = _DRIVERS[parsed.drivername.partition("+")[0]]
-    except (ArgumentError, KeyError, ValueError):
-        raise ConfigError(f"{URL_VARIABLE} is not the URL of a known database; allowed: {allowed}") from None
-    url = parsed.set(drivername=driver).render_as_string(hide_password=False)
-    storage = connect(url, f"database {parsed.database} at {parsed.host}", HEARTBEAT)
-    with database_errors():
-        try:
-            yield storage
-        finally:
-            storage.remove_session()
-            storage.engine.dispose()
-
-
-# --- searching ----------------------------------------------------------------------------------------
-
-
 class Study:
-    """A search: what is to be tried, and what was."""
+    """A search: the trials that are to be made, and those that were."""
 
     def __init__(self, search: Search, objective: Objective, storage: BaseStorage, name: str) -> None:
         """Open the study, or the one of that name that is there already."""
@@ -154,7 +107,7 @@ class Study:
         self.optuna = optuna.create_study(
             storage=storage,
             study_name=name,
-            pruner=_pruner(search.optimization, objective.steps),
+            pruner=make_pruner(search.optimization, objective.steps),
             load_if_exists=True,
         )
 
@@ -179,35 +132,35 @@ class Study:
         values = parse_parameters(self.search.space, texts)
         outside = [name for name, each in self.search.space.items() if not each.contains(values[name])]
         if outside:
-            found = ", ".join(f"{name}={values[name]}" for name in outside)
-            values, state, reason = {}, "failed", f"outside the search space: {found}"
+            listed = ", ".join(f"{name}={values[name]}" for name in outside)
+            values, state, reason = {}, "failed", f"outside the search space: {listed}"
         if error is not None and not math.isfinite(error):
             state, reason = "failed", f"the error is {error}; allowed: a finite number"
-        asked = optuna.trial.FixedTrial(values)
+        fixed = optuna.trial.FixedTrial(values)
         for name in values:
-            self.search.space[name].suggest(asked, name)
+            self.search.space[name].suggest(fixed, name)
         self.optuna.add_trial(
             optuna.trial.create_trial(
                 state=_STATES[state],
                 value=None if state == "failed" else error,
-                params=asked.params,
-                distributions=asked.distributions,
+                params=fixed.params,
+                distributions=fixed.distributions,
                 user_attrs={"reason": reason} if reason else {},
             )
         )
 
-    def run(self, tell: Callable[[int], None]) -> None:
+    def run(self, on_progress: Callable[[int], None]) -> None:
         """Try settings until there are enough trials.
 
         Args:
-            tell: Called after each trial with the number of trials.
+            on_progress: Called after each trial with the number of trials.
         """
         while (begun := self._begun()) is not None:
             self.optuna.sampler = self._sampler(begun)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 self._run_one()
-            tell(len(self.counted()))
+            on_progress(len(self.counted()))
 
     def _run_one(self) -> None:
         """Try settings once; a worker that took this one for dead may have ended the trial meanwhile."""
@@ -219,23 +172,23 @@ class Study:
                 raise
             _LOG.warning("trial %d: another worker took it over", self._trying)
 
-    def wait(self, tell: Callable[[int], None]) -> None:
+    def wait(self, on_progress: Callable[[int], None]) -> None:
         """Go on until no trial is left that another worker began, whether it ends or that worker is dead."""
-        self.run(tell)
+        self.run(on_progress)
         while any(trial.state == TrialState.RUNNING for trial in self.optuna.trials):
             time.sleep(1)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 optuna.storages.fail_stale_trials(self.optuna)
-            self._fail_overdue()
-            self.run(tell)
+            self.fail_overdue()
+            self.run(on_progress)
 
-    def _fail_overdue(self) -> None:
-        """End trials of workers that were killed before their first sign of life: only time tells of them.
+    def fail_overdue(self) -> None:
+        """End trials of workers that were killed before their first sign of life, once they are overdue.
 
-        One that has reported has given signs of life, which tell whether it lives however long it takes.
+        One that has reported has given signs of life, which say whether it lives however long it takes.
         """
-        most = timedelta(seconds=self.search.optimization.timeout + 3 * HEARTBEAT)
+        most = timedelta(seconds=self.search.optimization.timeout + 3 * storages.HEARTBEAT)
         for trial in self.optuna.trials:
             begun = trial.datetime_start  # local, as Optuna writes it
             silent = trial.state == TrialState.RUNNING and not trial.intermediate_values
@@ -265,11 +218,11 @@ class Study:
         return pd.DataFrame(rows, columns=columns)
 
     def finished(self, state: TrialState) -> list[FrozenTrial]:
-        """Those that ended so."""
+        """The trials that ended in a state."""
         return [trial for trial in self.counted() if trial.state == state]
 
     def _begun(self) -> int | None:
-        """How many trials there were; None if that is enough."""
+        """The number of trials that there were; None if that is enough."""
         limits, trials = self.search.optimization, self.counted()
         ended = [trial for trial in trials if trial.state.is_finished()]
         seconds = sum(trial.duration.total_seconds() for trial in ended if trial.duration is not None)
@@ -302,7 +255,7 @@ class Study:
             state = "pruned"
             raise
         except Exception as failure:
-            trial.set_user_attr("reason", _told(failure))
+            trial.set_user_attr("reason", _message(failure))
             raise
         finally:
             trial.set_user_attr("epochs", self.objective.trained - before)
@@ -317,21 +270,19 @@ class Study:
             raise ModelError(f"{self.search.kind}: the error is {error}; allowed: a finite number")
         return error
 
-    # --- judging --------------------------------------------------------------------------------------
-
-    def outcome(self, tell: Callable[[int], None] = ignore) -> Outcome:
+    def outcome(self, on_progress: Callable[[int], None] = ignore) -> Outcome:
         """Run the best trial again with new seeds, against the base configuration.
 
-        A trial was the best with one seed among many: only another seed tells whether it is better.
+        A trial was the best with one seed among many: only another seed shows whether it is better.
 
         Args:
-            tell: Called after each run with the number of trials.
+            on_progress: Called after each run with the number of trials.
 
         Raises:
             ModelError: No trial succeeded, or with new seeds neither of the two can be fitted.
         """
         states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-        found: dict[str, Any] = {
+        outcome: dict[str, Any] = {
             "kind": self.search.kind,
             "study": self.name,
             "trials": {state.name.lower(): len(self.finished(state)) for state in states},
@@ -345,42 +296,42 @@ class Study:
                 f"tuning {self.search.kind}: no trial succeeded; {next(filter(None, reasons), '')}"
             )
         best = min(complete, key=lambda trial: (trial.value, trial.number))
-        found |= {"parameters": best.params, "best": best.value}
+        outcome |= {"parameters": best.params, "best": best.value}
         if self.search.settings(best.params) == self.search.base:
-            return Outcome(**found, reason="the base configuration is the best")
-        return Outcome(**found, **self._compare(best.params, tell))
+            return Outcome(**outcome, reason="the base configuration is the best")
+        return Outcome(**outcome, **self._compare(best.params, on_progress))
 
-    def _compare(self, params: dict[str, Any], tell: Callable[[int], None]) -> dict[str, Any]:
+    def _compare(self, params: dict[str, Any], on_progress: Callable[[int], None]) -> dict[str, Any]:
         seeds = [(self.search.seed + more) % 2**31 for more in range(1, _SEEDS + 1)]
-        base, unfit = self._mean("base", self.search.base, seeds, tell)
-        again, failed = self._mean("best", self.search.settings(params), seeds, tell)
-        found: dict[str, Any] = {"seeds": seeds, "base": base, "again": again}
+        base, unfit = self._mean("base", self.search.base, seeds, on_progress)
+        again, failed = self._mean("best", self.search.settings(params), seeds, on_progress)
+        errors: dict[str, Any] = {"seeds": seeds, "base": base, "again": again}
         if again is None and base is None:
             raise ModelError(
                 f"tuning {self.search.kind}: with other seeds neither the best trial ({failed}) nor the base"
                 f" configuration ({unfit}) can be fitted"
             )
         if again is None:
-            return {**found, "reason": f"with another seed the best trial fails: {failed}"}
+            return {**errors, "reason": f"with another seed the best trial fails: {failed}"}
         if base is None:
             reason = f"the base configuration cannot be fitted: {unfit}"
-            return {**found, "accepted": True, "reason": reason}
+            return {**errors, "accepted": True, "reason": reason}
         accepted = again < base
         reason = (
             f"with {_SEEDS} other seeds it is {'' if accepted else 'not '}better than the base configuration"
         )
-        return {**found, "accepted": accepted, "reason": reason}
+        return {**errors, "accepted": accepted, "reason": reason}
 
     def _mean(
-        self, which: str, settings: Settings, seeds: Sequence[int], tell: Callable[[int], None]
+        self, which: str, settings: Settings, seeds: Sequence[int], on_progress: Callable[[int], None]
     ) -> tuple[float | None, str]:
         """The error over seeds; None and why, where a run fails."""
         try:
-            return sum(self._again(which, settings, seed, tell) for seed in seeds) / len(seeds), ""
+            return sum(self._again(which, settings, seed, on_progress) for seed in seeds) / len(seeds), ""
         except ModelError as error:
             return None, str(error)
 
-    def _again(self, which: str, settings: Settings, seed: int, tell: Callable[[int], None]) -> float:
+    def _again(self, which: str, settings: Settings, seed: int, on_progress: Callable[[int], None]) -> float:
         """The error with another seed, kept in the study so that a restart does not repeat it."""
         key = f"{which} with seed {seed}"
         kept = self.optuna.user_attrs.get(key)
@@ -388,51 +339,11 @@ class Study:
             try:
                 kept = self._error(settings, seed, ignore)
             except Exception as failure:  # as in a trial: whatever a framework raises
-                raise ModelError(_told(failure)) from failure
+                raise ModelError(_message(failure)) from failure
             self.optuna.set_user_attr(key, kept)
             _LOG.info("%s: %s", key, _short(kept))
-            tell(len(self.counted()))
+            on_progress(len(self.counted()))
         return float(kept)
-
-
-class MedianAtStep(optuna.pruners.BasePruner):
-    """Ends a trial whose report is worse than the median of the complete trials' at the same step.
-
-    Reports are means over blocks so far. Optuna's own median pruner takes a trial's best one, so where the
-    first block is the easiest it compares that with all that come after, and ends nothing more.
-
-    Attributes:
-        warmup: Steps before which none ends.
-        startup: Complete trials that there must be.
-    """
-
-    def __init__(self, warmup: int, startup: int = 5) -> None:
-        """Set the limits."""
-        self.warmup, self.startup = warmup, startup
-
-    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        """Whether the trial is to end."""
-        step = trial.last_step
-        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if step is None or step < self.warmup or len(complete) < self.startup:
-            return False
-        others = [value for each in complete if not math.isnan(value := _report_at(each, step))]
-        value = trial.intermediate_values[step]
-        return math.isnan(value) or (bool(others) and value > float(np.median(others)))
-
-
-def _report_at(trial: FrozenTrial, step: int) -> float:
-    """What a trial had reported by then, else NaN; a fit that stops early keeps what it reported last."""
-    steps = [each for each in trial.intermediate_values if each <= step]
-    return trial.intermediate_values[max(steps)] if steps else math.nan
-
-
-def _pruner(limits: OptimizationSettings, steps: int) -> optuna.pruners.BasePruner:
-    if limits.pruner == "median":
-        return MedianAtStep(warmup=steps // (10 * limits.folds))
-    if limits.pruner == "hyperband":
-        return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=steps)
-    return optuna.pruners.NopPruner()
 
 
 def _since_best(ended: Sequence[FrozenTrial]) -> int:
@@ -444,7 +355,7 @@ def _since_best(ended: Sequence[FrozenTrial]) -> int:
     return sum(trial.number > best.number for trial in ended)
 
 
-def _told(failure: Exception) -> str:
+def _message(failure: Exception) -> str:
     return " ".join(f"{type(failure).__name__}: {failure}".split())[:300]
 
 

@@ -1,4 +1,4 @@
-"""What one trial of a Katib experiment is given, and the name of what Katib reads from it.
+"""The input of one trial of a Katib experiment, and the name of the figure that Katib reads from it.
 
 Its parameters are words; everything else is in the environment variable ``KUBECAST_TRIAL``, since its pod has
 no launcher that hands over artifacts.
@@ -16,15 +16,15 @@ METRIC = "objective"
 
 
 class ObjectStore(Settings):
-    """Where artifacts are, as far as their URLs do not tell."""
+    """The store of artifacts, as far as their URLs do not name it."""
 
     endpoint: str = ""
     region: str = ""
 
     def export(self) -> None:
         """Put them into the variables that stores are opened by; what is set already stays."""
-        found = {"AWS_ENDPOINT_URL": self.endpoint, "KUBECAST_MINIO_ENDPOINT": self.endpoint}
-        for name, value in {**found, "AWS_REGION": self.region}.items():
+        variables = {"AWS_ENDPOINT_URL": self.endpoint, "KUBECAST_MINIO_ENDPOINT": self.endpoint}
+        for name, value in {**variables, "AWS_REGION": self.region}.items():
             if value:
                 os.environ.setdefault(name, value)
         if self.endpoint.startswith("http://"):
@@ -32,7 +32,7 @@ class ObjectStore(Settings):
 
 
 class Trial(Settings):
-    """What is in ``KUBECAST_TRIAL``."""
+    """The content of ``KUBECAST_TRIAL``."""
 
     kind: str
     panel: str = Field(description="path or URL of the panel's folder")

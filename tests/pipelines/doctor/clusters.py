@@ -55,9 +55,9 @@ def lines(given: AllSettings) -> dict[str, Line]:
     found = list(examine(Context.connect(given)))
     assert len({line.check for line in found}) == len(found)
     for line in found:
-        assert "\n" not in line.found + line.mend
+        assert "\n" not in line.detail + line.mend
         assert line.mend or line.state != "missing"
-        assert "c2VjcmV0" not in line.found + line.mend
+        assert "c2VjcmV0" not in line.detail + line.mend
     return {line.check: line for line in found}
 
 

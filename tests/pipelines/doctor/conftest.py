@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 
 from pipelines.running.doctor import Line
-from tests.kfp_api import KfpApi
-from tests.kubernetes_api import KubernetesApi
 from tests.pipelines.doctor.clusters import (
     CORE,
     NAMESPACE,
@@ -20,7 +18,9 @@ from tests.pipelines.doctor.clusters import (
     secret,
     settings,
 )
-from tests.pipelines.test_gpu import OPERATOR, node
+from tests.support.gpu_nodes import OPERATOR, node
+from tests.support.servers.kfp_api import KfpApi
+from tests.support.servers.kubernetes_api import KubernetesApi
 
 
 @pytest.fixture

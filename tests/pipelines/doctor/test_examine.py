@@ -6,9 +6,6 @@ from pathlib import Path
 import pytest
 
 from kubecast.storage.bucket import ObjectStore
-from tests.kfp_api import KfpApi
-from tests.kubernetes_api import KubernetesApi
-from tests.pipelines.cluster_fixtures import invoke
 from tests.pipelines.doctor.clusters import (
     CORE,
     KATIB,
@@ -19,15 +16,18 @@ from tests.pipelines.doctor.clusters import (
     secret,
     states,
 )
+from tests.support.clusters import invoke
+from tests.support.servers.kfp_api import KfpApi
+from tests.support.servers.kubernetes_api import KubernetesApi
 
 
 def test_a_cluster_as_the_manifests_make_it_lacks_nothing(examined: Examine) -> None:
     found = examined()
     assert states(found) == {}
-    assert found["version"].found == "2.17.0"
-    assert found["Secret kubecast-object-store"].found == "has accesskey, secretkey"
-    assert found["GPU nodes"].found == "1 node with nvidia.com/gpu.present=true and nvidia.com/gpu"
-    assert "2 of requests.nvidia.com/gpu" in found["quota"].found
+    assert found["version"].detail == "2.17.0"
+    assert found["Secret kubecast-object-store"].detail == "has accesskey, secretkey"
+    assert found["GPU nodes"].detail == "1 node with nvidia.com/gpu.present=true and nvidia.com/gpu"
+    assert "2 of requests.nvidia.com/gpu" in found["quota"].detail
 
 
 def test_a_single_user_whose_runs_are_in_the_namespace_of_kubeflow_pipelines(
@@ -44,7 +44,7 @@ def test_a_single_user_whose_runs_are_in_the_namespace_of_kubeflow_pipelines(
     secrets = f"cluster.secrets=[{{secret: mlpipeline-minio-artifact, variables: {keys}}}]"
     lines = examined("cluster.connection.namespace=null", "cluster.gpu=false", secrets)
     assert states(lines) == {}
-    assert lines["Pod Security"].found == "no level is enforced"
+    assert lines["Pod Security"].detail == "no level is enforced"
 
 
 def test_nothing_but_one_object_is_written_and_that_is_deleted(
@@ -55,7 +55,7 @@ def test_nothing_but_one_object_is_written_and_that_is_deleted(
     assert written
     assert all("accessreviews" in line for line in written)
     assert kfp.lines("POST", "PUT", "DELETE") == []
-    assert ObjectStore(s3_url).sizes("") == {}
+    assert ObjectStore(s3_url).list_files("") == {}
 
 
 # Each line tells of one thing that is taken away, of its check's name, its words and its cure.
@@ -88,7 +88,7 @@ def test_what_is_not_there_is_missing_with_its_cure(
     del cluster.objects[path]
     lines = examined()
     assert states(lines) == {check: "missing"}
-    assert found in lines[check].found
+    assert found in lines[check].detail
     assert mend in lines[check].mend
 
 
@@ -112,7 +112,7 @@ def test_what_may_not_be_read_is_not_known_and_asked_for(
     lines = examined()
     assert set(states(lines).values()) == {"not known"}
     assert lines[check].state == "not known"
-    assert "not allowed to" in lines[check].found
+    assert "not allowed to" in lines[check].detail
     assert lines[check].mend.startswith("ask somebody who may: kubectl")
     assert lines[check].mend.endswith(command)
 
@@ -123,7 +123,7 @@ def test_no_way_to_the_api_server_of_kubernetes_leaves_the_rest(
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     found = examined()
     assert set(states(found).values()) == {"not known"}
-    assert "no API server of Kubernetes" in found["Kubernetes"].found
+    assert "no API server of Kubernetes" in found["Kubernetes"].detail
     known = {"Kubeflow Pipelines", "version", "users", "access", "images", "store"}
     assert set(found) - set(states(found)) == known
 
@@ -132,7 +132,7 @@ def test_check_that_fails_by_itself_stops_no_other(examined: Examine, cluster: K
     cluster.add(f"{CORE}/resourcequotas", {"metadata": {"name": "odd"}, "spec": {"hard": {"pods": "many"}}})
     found = examined()
     assert states(found) == {"quota": "not known"}
-    assert "failed by itself" in found["quota"].found
+    assert "failed by itself" in found["quota"].detail
 
 
 def test_command_in_a_terminal_and_as_json(
@@ -150,7 +150,7 @@ def test_command_in_a_terminal_and_as_json(
     assert failed.return_value == 1
     told = json.loads(failed.stdout)
     assert set(told) == {"namespace", "checks"}
-    assert all(list(line) == ["check", "state", "found", "mend"] for line in told["checks"])
+    assert all(list(line) == ["check", "state", "detail", "mend"] for line in told["checks"])
     assert {line["state"] for line in told["checks"]} == {"ok", "missing"}
     [gpus] = [line for line in told["checks"] if line["check"] == "GPU nodes"]
     assert "set cluster.gpu_nodes: operator" in gpus["mend"]

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.kfp_api import KfpApi
-from tests.kubernetes_api import KubernetesApi
 from tests.pipelines.doctor.clusters import CORE, KATIB, NAMESPACE, Examine, katib_config, states
+from tests.support.servers.kfp_api import KfpApi
+from tests.support.servers.kubernetes_api import KubernetesApi
 
 
 def test_katib_is_looked_at_where_it_searches(examined: Examine) -> None:
@@ -33,7 +33,7 @@ def test_what_katib_lacks_is_missing_where_it_searches_alone(
     assert states(examined()) == {}
     lines = examined(*KATIB)
     assert states(lines) == {check: "missing"}
-    assert found in lines[check].found
+    assert found in lines[check].detail
     assert ("searches left behind" in lines) == (check != "Katib")
 
 
@@ -59,7 +59,7 @@ def test_katibs_containers_without_a_security_context_are_refused_in_restricted_
     examined: Examine, cluster: KubernetesApi, config: dict[str, Any], found: str
 ) -> None:
     cluster.add("/api/v1/namespaces/kubeflow/configmaps", config)
-    assert found in examined(*KATIB)["Katib's security"].found
+    assert found in examined(*KATIB)["Katib's security"].detail
     labels = cluster.objects["/api/v1/namespaces/kubecast"]["metadata"]["labels"]
     labels["pod-security.kubernetes.io/enforce"] = "baseline"
     assert examined(*KATIB)["Katib's security"].state == "ok"
@@ -86,7 +86,7 @@ def test_search_that_nobody_waits_for(examined: Examine, cluster: KubernetesApi)
     cluster.add(experiments, {"metadata": metadata})
     line = examined()["searches left behind"]  # by settings that have gone over to Optuna
     assert line.state == "missing"
-    assert "nobody waits for kubecast-1 (last heartbeat 2020-01-01 00:00 UTC" in line.found
+    assert "nobody waits for kubecast-1 (last heartbeat 2020-01-01 00:00 UTC" in line.detail
     assert line.mend == "kubectl delete experiment kubecast-1 -n kubecast"
     cluster.forbidden = ["list .*/experiments"]
     assert examined()["searches left behind"].state == "not known"
@@ -95,11 +95,13 @@ def test_search_that_nobody_waits_for(examined: Examine, cluster: KubernetesApi)
 def test_rights_of_the_runs_account_to_run_experiments(examined: Examine, cluster: KubernetesApi) -> None:
     cluster.accounts_forbidden = ["create .*/experiments"]
     line = examined(*KATIB)["Katib's rights"]
-    assert (line.state, line.found) == ("missing", "kubecast-pipeline may not create experiments")
+    assert (line.state, line.detail) == ("missing", "kubecast-pipeline may not create experiments")
     assert line.mend == "kubectl apply --kustomize manifests/overlays/OVERLAY"
     cluster.accounts_forbidden = ["watch .*/experiments", "patch .*/configmaps"]
     line = examined(*KATIB)["Katib's rights"]
-    assert line.found == ("kubecast-pipeline may not watch experiments, patch configmaps kubecast-heartbeats")
+    assert line.detail == (
+        "kubecast-pipeline may not watch experiments, patch configmaps kubecast-heartbeats"
+    )
     cluster.forbidden = ["create .*/localsubjectaccessreviews"]
     line = examined(*KATIB)["Katib's rights"]
     assert line.state == "not known"
@@ -116,7 +118,7 @@ def test_rights_are_those_of_the_account_that_the_pods_have(
     cluster.accounts_forbidden = ["create .*/experiments"]
     none = "cluster.connection.service_account=null"
     line = examined(*KATIB, none)["Katib's rights"]
-    assert line.found == "default-editor may not create experiments"
+    assert line.detail == "default-editor may not create experiments"
     assert line.mend == (
         "set cluster.connection.service_account: kubecast-pipeline; or kubectl --namespace kubecast create"
         " rolebinding kubecast-katib-default-editor --role=kubecast-katib"

@@ -1,9 +1,9 @@
 """What `kubecast doctor` says of GPU nodes and of the rights that `kubecast status` uses."""
 
 from pipelines.running.doctor import nodes
-from tests.kubernetes_api import KubernetesApi
 from tests.pipelines.doctor.clusters import Examine, manifests
-from tests.pipelines.test_gpu import AKS, node
+from tests.support.gpu_nodes import AKS, node
+from tests.support.servers.kubernetes_api import KubernetesApi
 
 
 def test_gpu_nodes_of_another_preset_and_none(examined: Examine, cluster: KubernetesApi) -> None:
@@ -16,14 +16,14 @@ def test_gpu_nodes_of_another_preset_and_none(examined: Examine, cluster: Kubern
     cluster.add("/api/v1/nodes", node("b", AKS, 1))
     assert examined("cluster.gpu_nodes=aks")["GPU nodes"].state == "ok"
     assert examined("cluster.gpu_scale_from_zero=true")["GPU nodes"].state == "not known"
-    assert examined("cluster.gpu=false")["GPU nodes"].found == "no task asks for a GPU"
+    assert examined("cluster.gpu=false")["GPU nodes"].detail == "no task asks for a GPU"
 
 
 def test_rights_that_status_needs(examined: Examine, cluster: KubernetesApi) -> None:
     cluster.forbidden = ["list .*/workflows", "get .*/pods/any/log"]
     line = examined()["rights for status"]
     assert line.state == "missing"
-    assert "you may not list workflows, get pods/log in kubecast" in line.found
+    assert "you may not list workflows, get pods/log in kubecast" in line.detail
     assert "--role=kubecast-viewer" in line.mend
 
 

@@ -2,8 +2,8 @@
 
 import copy
 
-from tests.kubernetes_api import KubernetesApi
 from tests.pipelines.doctor.clusters import CORE, Examine, manifests, secret, states
+from tests.support.servers.kubernetes_api import KubernetesApi
 
 
 def test_namespace_that_is_not_there(examined: Examine, cluster: KubernetesApi) -> None:
@@ -15,18 +15,18 @@ def test_namespace_that_is_not_there(examined: Examine, cluster: KubernetesApi) 
 
 def test_secrets_of_the_tasks_that_search_are_looked_for_too(examined: Examine) -> None:
     study = "cluster.tuning.secrets=[{secret: study, variables: {KUBECAST_STUDY_STORAGE: url}}]"
-    assert examined(study)["Secret study"].found == "there is no such Secret in kubecast"
+    assert examined(study)["Secret study"].detail == "there is no such Secret in kubecast"
 
 
 def test_secret_without_a_key_that_tasks_take(examined: Examine, cluster: KubernetesApi) -> None:
     cluster.add(f"{CORE}/secrets", secret("kubecast-object-store", "accesskey", "key"))
     line = examined()["Secret kubecast-object-store"]
-    assert (line.state, line.found) == ("missing", "lacks secretkey")
+    assert (line.state, line.detail) == ("missing", "lacks secretkey")
     assert "create secret generic kubecast-object-store --from-file=accesskey" in line.mend
 
 
 def test_every_secret_that_the_settings_name_is_looked_at(examined: Examine) -> None:
-    lines = examined("cluster.notices={secret: hook, key: url}", "cluster.image_pull_secrets=[pull]")
+    lines = examined("cluster.notifications={secret: hook, key: url}", "cluster.image_pull_secrets=[pull]")
     assert states(lines) == {"Secret hook": "missing", "Secret pull": "missing"}
     assert "--from-file=url" in lines["Secret hook"].mend
     assert "create secret docker-registry pull" in lines["Secret pull"].mend
@@ -39,7 +39,7 @@ def test_secret_that_the_launcher_names(examined: Examine, cluster: KubernetesAp
     cluster.objects[f"{CORE}/secrets/mine"] = cluster.objects.pop(f"{CORE}/secrets/kubecast-object-store")
     lines = examined("cluster.secrets=[]")
     assert states(lines) == {"kfp-launcher": "missing"}
-    assert "keys in Secret kubecast-object-store, which is not there" in lines["kfp-launcher"].found
+    assert "keys in Secret kubecast-object-store, which is not there" in lines["kfp-launcher"].detail
 
 
 def test_profile_whose_secret_is_kubeflow_pipelines_own_needs_no_configmaps(
@@ -55,7 +55,7 @@ def test_artifact_repositories_without_their_default(examined: Examine, cluster:
     found = copy.deepcopy(cluster.objects[f"{CORE}/configmaps/artifact-repositories"])
     found["data"] = {"other": "archiveLogs: false"}
     cluster.add(f"{CORE}/configmaps", found)
-    assert "has no key 'default'" in examined()["artifact-repositories"].found
+    assert "has no key 'default'" in examined()["artifact-repositories"].detail
 
 
 def test_account_that_is_not_set_and_that_kubeflow_pipelines_default_lacks(
@@ -63,11 +63,11 @@ def test_account_that_is_not_set_and_that_kubeflow_pipelines_default_lacks(
 ) -> None:
     line = examined("cluster.connection.service_account=null")["service account"]
     assert line.state == "missing"
-    assert "default-editor, is not in kubecast" in line.found
+    assert "default-editor, is not in kubecast" in line.detail
     cure = "set cluster.connection.service_account: kubecast-pipeline, which the manifests make"
     assert line.mend == cure
     line = examined("cluster.connection.service_account=trainer")["service account"]
-    assert (line.found, line.mend) == ("there is no service account trainer in kubecast", cure)
+    assert (line.detail, line.mend) == ("there is no service account trainer in kubecast", cure)
     cluster.add(f"{CORE}/serviceaccounts", {"metadata": {"name": "default-editor"}})
     assert examined("cluster.connection.service_account=null")["service account"].state == "ok"
 
@@ -85,7 +85,7 @@ def test_every_image_that_a_training_run_uses_is_looked_at(examined: Examine) ->
     del images["kubecast-arima"]
     line = examined("cluster.image_repository=''", f"cluster.images={images}")["images"]
     assert line.state == "missing"
-    assert line.found == (
+    assert line.detail == (
         "the settings name no registry for kubecast-arima:1.2-abc: nodes would look on Docker Hub"
     )
 

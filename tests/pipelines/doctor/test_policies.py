@@ -1,13 +1,13 @@
 """What `kubecast doctor` says of network policies."""
 
-from tests.kubernetes_api import KubernetesApi
 from tests.pipelines.doctor.clusters import POLICIES, Examine
+from tests.support.servers.kubernetes_api import KubernetesApi
 
 
 def test_policies_for_other_pods_cut_no_run_off(examined: Examine, cluster: KubernetesApi) -> None:
     for path in [path for path in cluster.objects if path.startswith(POLICIES)]:
         del cluster.objects[path]
-    assert examined()["network policies"].found == "no policy cuts a run's pods off"
+    assert examined()["network policies"].detail == "no policy cuts a run's pods off"
     policy = {
         "metadata": {"name": "database"},
         "spec": {"podSelector": {"matchLabels": {"app": "db"}}, "policyTypes": ["Egress"]},

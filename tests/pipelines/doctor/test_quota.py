@@ -4,8 +4,8 @@ import pytest
 
 from kubecast.settings.loading import load_settings
 from pipelines.running.doctor.quota import parallel_tasks
-from tests.kubernetes_api import KubernetesApi
 from tests.pipelines.doctor.clusters import CORE, KATIB, Examine
+from tests.support.servers.kubernetes_api import KubernetesApi
 
 TUNED = ["pipeline.tuning.tuner=optuna", "pipeline.tuning.storage=database", "pipeline.tuning.workers=3"]
 
@@ -14,7 +14,7 @@ def test_quota_that_one_task_exceeds(examined: Examine, cluster: KubernetesApi) 
     cluster.objects[f"{CORE}/resourcequotas/kubecast"]["spec"]["hard"]["limits.memory"] = "12Gi"
     line = examined()["quota"]
     assert line.state == "missing"
-    assert "train_lstm asks for 16.5Gi of limits.memory, quota kubecast allows 12Gi" in line.found
+    assert "train_lstm asks for 16.5Gi of limits.memory, quota kubecast allows 12Gi" in line.detail
     assert "kubectl --namespace kubecast edit resourcequota kubecast" in line.mend
     assert line.mend.endswith("cluster.tasks.train_lstm")
 
@@ -25,26 +25,26 @@ def test_every_task_that_a_pipeline_may_have_is_held_against_the_quota(
     cluster.objects[f"{CORE}/resourcequotas/kubecast-gpu"]["spec"]["hard"]["requests.nvidia.com/gpu"] = "0"
     waits = "train_lstm asks for 1 of requests.nvidia.com/gpu, quota kubecast-gpu allows 0: it would wait"
     searches = [*TUNED, "pipeline.tuning.models=[arima]", "pipeline.tuning.workers=5"]
-    assert waits in examined()["quota"].found
-    assert waits in examined(*searches)["quota"].found
+    assert waits in examined()["quota"].detail
+    assert waits in examined(*searches)["quota"].detail
     assert examined("pipeline.models=[arima]")["quota"].state == "ok"
     large = examined("pipeline.models=[arima]", "cluster.tasks.batch_forecast.memory_limit=900Gi")["quota"]
-    assert "batch_forecast asks for 900.5Gi of limits.memory" in large.found
+    assert "batch_forecast asks for 900.5Gi of limits.memory" in large.detail
     ensemble = "cluster.tasks.tune_ensemble.memory_limit=900Gi"
     assert examined("pipeline.models=[arima]", ensemble)["quota"].state == "ok"
     tuned = ["pipeline.tuning.tuner=optuna", "pipeline.tuning.models=[ensemble]"]
-    assert "tune_ensemble asks for" in examined("pipeline.models=[arima]", ensemble, *tuned)["quota"].found
+    assert "tune_ensemble asks for" in examined("pipeline.models=[arima]", ensemble, *tuned)["quota"].detail
 
 
 def test_quota_that_the_trainers_exceed_together(examined: Examine, cluster: KubernetesApi) -> None:
     cluster.objects[f"{CORE}/resourcequotas/kubecast-gpu"]["spec"]["hard"]["requests.nvidia.com/gpu"] = "1"
     line = examined()["quota"]
     assert line.state == "ok"  # each has its turn
-    assert line.found == (
+    assert line.detail == (
         "tasks that run side by side ask for 2 of requests.nvidia.com/gpu, quota kubecast-gpu in kubecast"
         " allows 1: they take turns"
     )
-    assert "which is free" in examined("cluster.gpu=false")["quota"].found
+    assert "which is free" in examined("cluster.gpu=false")["quota"].detail
 
 
 def test_quota_that_is_too_small_for_one_task_is_told_before_another_that_makes_them_take_turns(
@@ -105,17 +105,17 @@ def test_searches_run_beside_the_trainers_of_other_models(overrides: list[str], 
 
 
 def test_quota_counts_every_worker_of_a_search(examined: Examine) -> None:
-    assert "which is free" in examined(*KATIB)["quota"].found
+    assert "which is free" in examined(*KATIB)["quota"].detail
     line = examined(*KATIB, "pipeline.tuning.workers=4")["quota"]
     assert line.state == "ok"
-    assert "they take turns" in line.found
+    assert "they take turns" in line.detail
 
 
 def test_quota_that_is_in_use_is_said_and_no_fault(examined: Examine, cluster: KubernetesApi) -> None:
     cluster.objects[f"{CORE}/resourcequotas/kubecast"]["status"] = {"used": {"requests.cpu": "30"}}
     line = examined()["quota"]
     assert line.state == "not known"
-    assert "2 of quota kubecast is free now: they would wait for what runs" in line.found
+    assert "2 of quota kubecast is free now: they would wait for what runs" in line.detail
 
 
 def test_quota_for_some_pods_alone_is_passed_over(examined: Examine, cluster: KubernetesApi) -> None:

@@ -3,8 +3,8 @@
 import pytest
 
 from kubecast.errors import ConfigError
-from tests.kfp_api import KfpApi
 from tests.pipelines.doctor.clusters import Examine, states
+from tests.support.servers.kfp_api import KfpApi
 
 
 def test_kubeflow_pipelines_that_does_not_answer_leaves_the_rest(examined: Examine) -> None:

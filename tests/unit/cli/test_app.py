@@ -10,10 +10,9 @@ from typer.testing import CliRunner, Result
 from kubecast.cli import app
 from kubecast.errors import KubecastError
 from kubecast.registry import Registry
-from tests.conftest import hourly
-from tests.unit.evaluation.test_leaderboard import NOISE
-from tests.unit.forecast_tables import forecasts
-from tests.unit.reports.test_page import render
+from tests.support.forecasts import NOISE, forecasts
+from tests.support.pages import render
+from tests.support.panels import hourly
 
 SMALL = ["--set", "training.data.min_samples=10", "--horizon", "6", "--season-length", "24"]
 
@@ -156,40 +155,18 @@ def test_without_arguments_the_help_is_shown_and_no_error(
     assert "Usage:" in found.out
 
 
-def test_figures_are_never_folded(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("COLUMNS", "70")
-    metrics = dict.fromkeys(["mase", "skill", "mse", "mae", "r2"], 0.1234)
-    row = {"model": "seasonal_naive_336", "part": "test", **metrics}
-    app._print_leaderboard({"season_length": 48, "scoring": ["mse", "mae", "r2"], "leaderboard": [row]})
-    assert capsys.readouterr().out.count("0.1234") == 5
-
-
-@pytest.mark.parametrize(
-    ("promote", "said"),
-    [
-        (False, "no: skill is -1; coverage is 0"),
-        (True, "no: the champion was made from the same data and settings"),
-    ],
-)
-def test_version_that_is_not_champion_is_told_why(promote: bool, said: str) -> None:
-    decision = {"promote": promote, "reasons": ["skill is -1", "coverage is 0"]}
-    assert app._why_not(decision).startswith(said)
-
-
 def test_verbose_adds_the_trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(app._state, "verbose", False)
     words = ["models", "list", "--registry", "file://me:s3cret@host/x"]
     monkeypatch.setattr(sys, "argv", ["kubecast", "--verbose", *words])
     with pytest.raises(SystemExit):
         app.main()
-    told = capsys.readouterr().err
-    assert "Traceback" in told
-    assert told.count("file://***@host/x") == 2
-    assert "s3cret" not in told
+    errors = capsys.readouterr().err
+    assert "Traceback" in errors
+    assert errors.count("file://***@host/x") == 2
+    assert "s3cret" not in errors
 
 
+@pytest.mark.slow
 def test_report_is_rendered_again_from_a_folder_and_from_a_version(tmp_path: Path) -> None:
     page, found = render(forecasts(NOISE, origins=10))
     folder = tmp_path / "run"
@@ -207,18 +184,21 @@ def test_report_is_rendered_again_from_a_folder_and_from_a_version(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (None, "has no leaderboard.json; allowed: the output folder of a run"),
-        ("{", "leaderboard.json: the file: Invalid JSON"),
-        ('{"schema_version": 1}', "leaderboard.json: schema_version: Input should be 2"),
+        ("{", "leaderboard.json: not a leaderboard of this version (Invalid JSON"),
+        (
+            '{"schema_version": 1}',
+            "leaderboard.json: not a leaderboard of this version (schema_version: Input should be 2)",
+        ),
     ],
 )
-def test_report_of_what_is_no_run_names_the_file(tmp_path: Path, content: str | None, told: str) -> None:
+def test_report_of_what_is_no_run_names_the_file(tmp_path: Path, content: str | None, message: str) -> None:
     if content is not None:
         (tmp_path / "leaderboard.json").write_text(content)
     error = invoke("report", str(tmp_path)).exception
     assert isinstance(error, KubecastError)
     assert str(error).startswith(str(tmp_path))
-    assert told in str(error)
+    assert message in str(error)
     assert not (tmp_path / "report.html").exists()

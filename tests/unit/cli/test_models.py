@@ -43,7 +43,7 @@ def versions(root: Path, tmp_path: Path) -> list[Version]:
     return published
 
 
-def told(root: Path, *words: str) -> Any:
+def printed(root: Path, *words: str) -> Any:
     found = invoke(words[0], "--registry", str(root), *words[1:], "--json")
     assert found.exit_code == 0, found.output
     return json.loads(found.stdout)
@@ -58,7 +58,7 @@ def test_help_tells_every_option(command: str) -> None:
 
 
 def test_list_shows_the_newest_and_counts_the_rest(root: Path, versions: list[Version]) -> None:
-    rows = told(root, "list")
+    rows = printed(root, "list")
     assert [(row["version"], row["test_mase"], row["aliases"]) for row in rows] == [
         (versions[2].id, 2.5, ""),
         (versions[1].id, 1.5, ""),
@@ -74,7 +74,7 @@ def test_list_shows_the_newest_and_counts_the_rest(root: Path, versions: list[Ve
 def test_list_tells_what_is_being_deleted_or_damaged(root: Path, versions: list[Version]) -> None:
     Registry.open(str(root)).delete("demand", versions[1].id)
     (root / "demand" / "commits" / f"{versions[2].id}.json").write_text("{")
-    assert [row["state"] for row in told(root, "list")] == ["damaged", "deleting", ""]
+    assert [row["state"] for row in printed(root, "list")] == ["damaged", "deleting", ""]
     assert "deleting" in invoke("list", "--registry", str(root)).stdout
 
 
@@ -85,15 +85,15 @@ def test_show_in_a_table(root: Path, versions: list[Version]) -> None:
 
 
 def test_promote_and_rollback_tell_where_the_alias_is(root: Path, versions: list[Version]) -> None:
-    promoted = told(root, "promote", "demand@latest", "--expect", versions[0].id)
+    promoted = printed(root, "promote", "demand@latest", "--expect", versions[0].id)
     assert promoted == {"model": "demand", "alias": "champion", "version": versions[2].id}
     back = invoke("rollback", "--registry", str(root), "demand")
     assert back.stdout == f"champion   demand@{versions[0].id}\n"
-    assert told(root, "promote", "demand@latest", "--alias", "challenger")["alias"] == "challenger"
+    assert printed(root, "promote", "demand@latest", "--alias", "challenger")["alias"] == "challenger"
 
 
 def test_verify_exits_1_and_names_the_fault(root: Path, versions: list[Version]) -> None:
-    assert told(root, "verify")["demand"]["versions"] == 3
+    assert printed(root, "verify")["demand"]["versions"] == 3
     (root / "demand" / "versions" / versions[1].id / "production" / "model.json").write_text("x")
     whole = invoke("verify", "--registry", str(root))
     one = invoke("verify", "--registry", str(root), f"demand@{versions[1].id}", "--json")
@@ -107,7 +107,7 @@ def test_verify_of_all_passes_over_a_model_whose_only_upload_failed(
     root: Path, versions: list[Version]
 ) -> None:
     (root / "failed" / "versions").mkdir(parents=True)
-    assert list(told(root, "verify")) == ["demand"]
+    assert list(printed(root, "verify")) == ["demand"]
     assert isinstance(invoke("verify", "--registry", str(root), "failed").exception, NotFound)
 
 
@@ -115,11 +115,11 @@ def test_gc_tells_what_it_would_do_and_does_it(root: Path, versions: list[Versio
     abandoned = root / "demand" / "versions" / ABSENT.replace("2026", "2020") / "part"
     abandoned.parent.mkdir()
     abandoned.touch()
-    planned = told(root, "gc", "--dry-run")
+    planned = printed(root, "gc", "--dry-run")
     assert planned == {"demand": {"deleted": [], "uploads": [abandoned.parent.name], "records": []}}
     assert "unfinished upload" in invoke("gc", "--registry", str(root), "demand").stdout
     assert not abandoned.exists()
-    assert told(root, "gc")["demand"]["records"] == [abandoned.parent.name]
+    assert printed(root, "gc")["demand"]["records"] == [abandoned.parent.name]
     assert invoke("gc", "--registry", str(root)).stdout == "removed    nothing: nothing is due\n"
 
 
@@ -132,7 +132,7 @@ def test_delete_needs_a_yes_where_there_is_no_terminal(root: Path, versions: lis
     done = invoke(*words, "--yes")
     assert f"deleted    demand@{versions[1].id}; the next publish or gc after" in done.stdout
     assert len(Registry.open(str(root)).versions("demand")) == 2
-    assert told(root, "delete", f"demand@{versions[2].id}", "--yes")["version"] == versions[2].id
+    assert printed(root, "delete", f"demand@{versions[2].id}", "--yes")["version"] == versions[2].id
 
 
 @pytest.mark.parametrize(("answer", "left"), [("y\n", 2), ("n\n", 3), ("\x04", 3)])
@@ -156,7 +156,7 @@ def test_delete_asks_on_a_terminal(root: Path, versions: list[Version], answer: 
 
 
 def test_export_writes_a_folder(root: Path, versions: list[Version], tmp_path: Path) -> None:
-    found = told(root, "export", "demand", "--output", str(tmp_path / "copy"))
+    found = printed(root, "export", "demand", "--output", str(tmp_path / "copy"))
     assert (found["version"], found["files"], found["bytes"]) == (versions[0].id, 1, 1)
     assert (tmp_path / "copy" / "production" / "model.json").read_text() == "0"
     words = ("export", "--registry", str(root), "demand@latest", "--output", str(tmp_path / "other"))
@@ -200,13 +200,13 @@ def test_error_is_one_line_and_its_status(
 
 
 def test_version_with_an_alias_is_not_deleted(root: Path, versions: list[Version]) -> None:
-    for words in ([], ["--yes"]):  # told before it asks
+    for words in ([], ["--yes"]):  # said before it asks
         found = invoke("delete", "--registry", str(root), f"demand@{versions[0].id}", *words)
         assert "is champion; move that alias first" in str(found.exception)
 
 
 def test_files_of_a_deleted_version_go_at_gc(root: Path, versions: list[Version]) -> None:
     invoke("delete", "--registry", str(root), f"demand@{versions[1].id}", "--yes")
-    assert told(root, "gc")["demand"]["deleted"] == []
+    assert printed(root, "gc")["demand"]["deleted"] == []
     registry = Registry.open(str(root), delete_grace=timedelta(0))
     assert registry.collect_garbage("demand").deleted == [versions[1].id]

@@ -4,14 +4,14 @@ import pytest
 
 from kubecast.cli.progress import progress
 from kubecast.logs import configure
-from pipelines.running.local import Progress
+from pipelines.running.local_events import TaskEvent
 
 RUN = [
-    Progress("train-lstm", "started"),
-    Progress("train_lstm", "running", 3, 20),
-    Progress("train-lstm", "finished"),
-    Progress("final-lstm", "started"),
-    Progress("final_lstm", "running", 7, 20),
+    TaskEvent("train-lstm", "started"),
+    TaskEvent("train_lstm", "running", 3, 20),
+    TaskEvent("train-lstm", "finished"),
+    TaskEvent("final-lstm", "started"),
+    TaskEvent("final_lstm", "running", 7, 20),
 ]
 
 
@@ -37,9 +37,9 @@ def last_frame(text: str) -> list[str]:
 
 @pytest.mark.usefixtures("log")
 def test_log_gets_one_plain_line_as_a_task_begins_and_ends(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress() as tell:
+    with progress() as on_progress:
         for event in RUN:
-            tell(event)
+            on_progress(event)
     found = capsys.readouterr()
     assert found.err.splitlines() == [
         "started   train-lstm",
@@ -51,16 +51,16 @@ def test_log_gets_one_plain_line_as_a_task_begins_and_ends(capsys: pytest.Captur
 
 @pytest.mark.usefixtures("log")
 def test_name_of_a_task_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress() as tell:
-        tell(Progress("[bold]x[/bold]", "started"))
+    with progress() as on_progress:
+        on_progress(TaskEvent("[bold]x[/bold]", "started"))
     assert capsys.readouterr().err == "started   [bold]x[/bold]\n"
 
 
 @pytest.mark.usefixtures("terminal")
 def test_terminal_shows_how_far_the_running_task_is(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress() as tell:
+    with progress() as on_progress:
         for event in RUN:
-            tell(event)
+            on_progress(event)
     found = capsys.readouterr()
     done, running = last_frame(found.err)
     assert re.search(r"train-lstm .* done ", done)
@@ -72,9 +72,9 @@ def test_terminal_shows_how_far_the_running_task_is(capsys: pytest.CaptureFixtur
 def test_terminal_takes_progress_before_any_task_and_a_task_that_ends_without_a_beginning(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with progress() as tell:
-        tell(Progress("train_lstm", "running", 1, 2))
-        tell(Progress("prepare-data", "finished"))
+    with progress() as on_progress:
+        on_progress(TaskEvent("train_lstm", "running", 1, 2))
+        on_progress(TaskEvent("prepare-data", "finished"))
     line = last_frame(capsys.readouterr().err)[-1]
     assert re.search(r"prepare-data .* done ", line)
 
@@ -86,10 +86,10 @@ def test_warning_of_a_task_is_shown_once_with_its_name_even_if_quiet(
 ) -> None:
     request.getfixturevalue(kind)
     configure()
-    with progress(quiet=quiet) as tell:
-        tell(Progress("train-lstm", "started"))
-        tell(Progress("train-lstm", "warning", message="[bold]s1[/bold]: new to the model"))
-        tell(Progress("train-lstm", "finished"))
+    with progress(quiet=quiet) as on_progress:
+        on_progress(TaskEvent("train-lstm", "started"))
+        on_progress(TaskEvent("train-lstm", "warning", message="[bold]s1[/bold]: new to the model"))
+        on_progress(TaskEvent("train-lstm", "finished"))
     found = capsys.readouterr()
     assert found.err.count("warning: train-lstm: [bold]s1[/bold]: new to the model") == 1
     assert found.out == ""
@@ -100,7 +100,7 @@ def test_quiet_shows_nothing(
     kind: str, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
     request.getfixturevalue(kind)
-    with progress(quiet=True) as tell:
+    with progress(quiet=True) as on_progress:
         for event in RUN:
-            tell(event)
+            on_progress(event)
     assert re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\s", "", capsys.readouterr().err) == ""

@@ -1,12 +1,12 @@
 import json
-import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from kubecast.config.cluster import ClusterSettings
+from kubecast.config.schedules import ConnectionSettings
 from kubecast.errors import ConfigError
+from kubecast.settings.cluster import ClusterSettings
 from kubecast.settings.loading import load_settings
 
 ROOT = Path(__file__).parents[3]
@@ -14,24 +14,24 @@ ROOT = Path(__file__).parents[3]
 
 def test_networks_ask_for_an_accelerator_and_nothing_else_does() -> None:
     cluster = ClusterSettings()
-    asking = {name for name in type(cluster.tasks).model_fields if cluster.of(name).accelerator}
+    asking = {name for name in type(cluster.tasks).model_fields if cluster.task(name).accelerator}
     assert asking == {"train_lstm", "train_transformer"}
 
 
 def test_one_switch_takes_every_accelerator_and_its_nodes_away() -> None:
     overrides = ["cluster.gpu=false", "cluster.tasks.train_lstm.node_selector={a: b}"]
     overrides += ["cluster.tasks.train_lstm.affinity=[{key: nvidia.com/gpu.present, operator: Exists}]"]
-    asked = load_settings(None, overrides).cluster.of("train_lstm")
-    assert asked.accelerator is None
-    assert not asked.node_selector
-    assert not asked.tolerations
-    assert not asked.affinity
-    assert asked.memory_limit == "16Gi"
+    task = load_settings(None, overrides).cluster.task("train_lstm")
+    assert task.accelerator is None
+    assert not task.node_selector
+    assert not task.tolerations
+    assert not task.affinity
+    assert task.memory_limit == "16Gi"
 
 
 def test_a_task_that_asks_for_none_keeps_its_nodes_without_accelerators() -> None:
     overrides = ["cluster.gpu=false", "cluster.tasks.train_catboost.node_selector={pool: big}"]
-    assert load_settings(None, overrides).cluster.of("train_catboost").node_selector == {"pool": "big"}
+    assert load_settings(None, overrides).cluster.task("train_catboost").node_selector == {"pool": "big"}
 
 
 @pytest.mark.parametrize(
@@ -51,27 +51,27 @@ def test_tasks_with_an_accelerator_get_the_labels_of_gpu_nodes(
     cluster = load_settings(None, [f"cluster.gpu_nodes={gpu_nodes}"]).cluster
     for name in type(cluster.tasks).model_fields:
         expected = labels if name in ("train_lstm", "train_transformer") else {}
-        assert cluster.of(name).node_selector == expected, name
+        assert cluster.task(name).node_selector == expected, name
 
 
 @pytest.mark.parametrize("own", [{"pool": "a10"}, {}])
 def test_nodes_that_a_task_names_itself_win_no_labels_at_all_too(own: dict[str, str]) -> None:
     override = f"cluster.tasks.train_lstm.node_selector={json.dumps(own)}"
     cluster = load_settings(None, [override, "cluster.gpu_nodes=aks"]).cluster
-    assert cluster.of("train_lstm").node_selector == own
-    assert cluster.of("train_transformer").node_selector == {"kubernetes.azure.com/accelerator": "nvidia"}
+    assert cluster.task("train_lstm").node_selector == own
+    assert cluster.task("train_transformer").node_selector == {"kubernetes.azure.com/accelerator": "nvidia"}
 
 
 def test_a_network_on_processors_runs_on_any_node() -> None:
     cluster = load_settings(None, ["cluster.tasks.train_lstm.accelerator=null"]).cluster
-    assert cluster.of("train_lstm").node_selector == {}
+    assert cluster.task("train_lstm").node_selector == {}
 
 
 def test_one_key_of_a_task_keeps_its_others() -> None:
-    asked = load_settings(None, ["cluster.tasks.train_lstm.memory_limit=32Gi"]).cluster.of("train_lstm")
-    assert asked.memory_limit == "32Gi"
-    assert asked.accelerator is not None
-    assert asked.accelerator.type == "nvidia.com/gpu"
+    task = load_settings(None, ["cluster.tasks.train_lstm.memory_limit=32Gi"]).cluster.task("train_lstm")
+    assert task.memory_limit == "32Gi"
+    assert task.accelerator is not None
+    assert task.accelerator.type == "nvidia.com/gpu"
 
 
 @pytest.mark.parametrize(
@@ -124,20 +124,14 @@ def test_what_no_cluster_would_take_is_refused(override: str, message: str) -> N
         load_settings(None, [override])
 
 
-def test_what_the_file_shows_as_comments_is_valid_and_fits_the_manifests() -> None:
-    text = (ROOT / "configs/cluster.yaml").read_text()
-    shown = yaml.safe_load(re.sub(r"^  # ", "  ", text, flags=re.MULTILINE))["cluster"]
-    cluster = ClusterSettings.model_validate(shown)
-    assert [(each.name, each.mode) for each in cluster.schedules] == [
-        ("nightly-retrain", "retrain"),
-        ("weekly-tune", "tune"),
-    ]
+def test_examples_in_the_file_fit_the_manifests() -> None:
+    [account_example] = ConnectionSettings.model_fields["service_account"].examples or []
     account, *_ = yaml.safe_load_all((ROOT / "manifests/base/pipeline-account.yaml").read_text())
     assert account["kind"] == "ServiceAccount"
-    assert cluster.connection.service_account == account["metadata"]["name"]
+    assert account_example == account["metadata"]["name"]
 
 
 def test_references_by_tag_digest_and_port_are_taken(tmp_path: Path) -> None:
     for image in ("base:1.2", "ghcr.io/team/base@sha256:" + "a" * 64, "localhost:5000/team/base:1.2-abc"):
-        found = load_settings(None, [f"cluster.images={{kubecast-base: '{image}'}}"])
-        assert found.cluster.images["kubecast-base"] == image
+        settings = load_settings(None, [f"cluster.images={{kubecast-base: '{image}'}}"])
+        assert settings.cluster.images["kubecast-base"] == image

@@ -76,8 +76,13 @@ def test_schedule_that_cannot_be_is_refused(changes: dict[str, Any], why: str) -
 
 
 def test_schedule_runs_once_at_a_time_and_makes_up_for_nothing_unless_told() -> None:
-    found = schedule()
-    assert (found.max_concurrency, found.no_catchup, found.enabled, found.mode) == (1, True, True, "retrain")
+    defaults = schedule()
+    assert (defaults.max_concurrency, defaults.no_catchup, defaults.enabled, defaults.mode) == (
+        1,
+        True,
+        True,
+        "retrain",
+    )
 
 
 def test_experiment_that_no_column_holds_is_refused() -> None:

@@ -29,8 +29,8 @@ MIXED = SearchSettings(
 ).lstm
 
 
-def asked(space: Space) -> optuna.trial.FrozenTrial:
-    """A trial of which Optuna was asked for every parameter."""
+def sampled_trial(space: Space) -> optuna.trial.FrozenTrial:
+    """A trial with a value of Optuna's for every parameter."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
     trial = study.ask()
     for name, parameter in space.items():
@@ -38,42 +38,42 @@ def asked(space: Space) -> optuna.trial.FrozenTrial:
     return study.trials[0]
 
 
-def as_katib_says(name: str, found: Any) -> dict[str, Any]:
+def as_katib_says(name: str, distribution: Any) -> dict[str, Any]:
     """An Optuna distribution in the words of Katib, derived from the distribution alone."""
-    if isinstance(found, CategoricalDistribution):
-        texts = [json.dumps(choice).strip('"') for choice in found.choices]
+    if isinstance(distribution, CategoricalDistribution):
+        texts = [json.dumps(choice).strip('"') for choice in distribution.choices]
         return {"name": name, "parameterType": "categorical", "feasibleSpace": {"list": texts}}
-    assert isinstance(found, IntDistribution | FloatDistribution)
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
     space = {
-        "min": str(found.low),
-        "max": str(found.high),
-        "distribution": "logUniform" if found.log else "uniform",
+        "min": str(distribution.low),
+        "max": str(distribution.high),
+        "distribution": "logUniform" if distribution.log else "uniform",
     }
-    if found.step not in (None, 1):
-        space["step"] = str(found.step)
-    kind = "int" if isinstance(found, IntDistribution) else "double"
+    if distribution.step not in (None, 1):
+        space["step"] = str(distribution.step)
+    kind = "int" if isinstance(distribution, IntDistribution) else "double"
     return {"name": name, "parameterType": kind, "feasibleSpace": space}
 
 
 @pytest.mark.parametrize("space", [*map(SearchSettings().of, KINDS), MIXED], ids=[*KINDS, "mixed"])
 def test_optuna_and_katib_are_given_the_same_space(space: Space) -> None:
-    distributions = asked(space).distributions
+    distributions = sampled_trial(space).distributions
     assert list(distributions) == list(space)
     katib = [parameter.katib(name).to_dict() for name, parameter in space.items()]
-    assert katib == [as_katib_says(name, found) for name, found in distributions.items()]
+    assert katib == [as_katib_says(name, distribution) for name, distribution in distributions.items()]
 
 
 @pytest.mark.parametrize("space", [*map(SearchSettings().of, KINDS), MIXED], ids=[*KINDS, "mixed"])
 def test_what_optuna_draws_survives_katibs_texts(space: Space) -> None:
-    drawn = asked(space).params
+    drawn = sampled_trial(space).params
     texts = {name: json.dumps(value).strip('"') for name, value in drawn.items()}
     assert parse_parameters(space, texts) == drawn
     assert all(re.fullmatch(r"[A-Za-z0-9._+-]+", text) for text in texts.values())
 
 
 def test_default_space_of_the_lstm_is_the_seeds() -> None:
-    found = asked(SearchSettings().lstm).distributions
-    assert found == {
+    distributions = sampled_trial(SearchSettings().lstm).distributions
+    assert distributions == {
         "hidden_units_1": IntDistribution(32, 256),
         "hidden_units_2": IntDistribution(16, 128),
         "dropout_rate": FloatDistribution(0.1, 0.5),
@@ -94,9 +94,9 @@ def test_items_of_a_list_are_put_in_and_read_back() -> None:
     space = SearchSettings().lstm
     base = LstmSettings(hidden_units=[32, 32, 32])
     values = {"hidden_units_1": 40, "hidden_units_2": 20, "dropout_rate": 0.3, "learning_rate": 0.001}
-    found = with_parameters(base, space, values)
-    assert (found.hidden_units, found.dropout_rate) == ([40, 20], 0.3)
-    assert parameters_of(found, space) == values
+    settings = with_parameters(base, space, values)
+    assert (settings.hidden_units, settings.dropout_rate) == ([40, 20], 0.3)
+    assert parameters_of(settings, space) == values
     assert parameters_of(base, space) is None
     assert with_parameters(LstmSettings(hidden_units=[7]), space, {"hidden_units_2": 20}).hidden_units == [
         7,
@@ -212,9 +212,11 @@ def test_whole_numbers_are_read_however_katib_writes_them() -> None:
 
 
 def test_a_setting_that_is_set_by_hand_is_not_searched() -> None:
-    found = load_settings(None, ["lstm.hidden_units=[64]", "lstm.dropout_rate=0.3", "catboost.iterations=5"])
-    assert list(found.search.lstm) == ["learning_rate"]
-    assert found.search.catboost == SearchSettings().catboost
+    settings = load_settings(
+        None, ["lstm.hidden_units=[64]", "lstm.dropout_rate=0.3", "catboost.iterations=5"]
+    )
+    assert list(settings.search.lstm) == ["learning_rate"]
+    assert settings.search.catboost == SearchSettings().catboost
 
 
 def test_space_of_a_model_that_is_tuned_is_checked_with_the_settings() -> None:
@@ -234,12 +236,12 @@ def test_each_folder_has_its_own_spaces(tmp_path: Path) -> None:
     (tmp_path / "search").mkdir()
     text = "catboost:\n  depth: {type: int, low: 2, high: 3}\n"
     (tmp_path / "search" / "catboost.yaml").write_text(text)
-    found = load_settings(tmp_path, ["search.catboost.depth.high=4"])
+    settings = load_settings(tmp_path, ["search.catboost.depth.high=4"])
     assert (
-        found.search.catboost
+        settings.search.catboost
         == SearchSettings(catboost={"depth": {"type": "int", "low": 2, "high": 4}}).catboost
     )
-    assert found.search.lstm == SearchSettings().lstm
+    assert settings.search.lstm == SearchSettings().lstm
     (tmp_path / "search" / "catbost.yaml").write_text(text)
     with pytest.raises(
         ConfigError, match=r"catbost\.yaml: not a settings file's name; did you mean catboost"

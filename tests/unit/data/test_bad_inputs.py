@@ -18,7 +18,7 @@ from kubecast.data.preparation import build_panel, history_panel
 from kubecast.errors import ConfigError, DataError, InputError, InvalidName
 from kubecast.names import check_name
 from kubecast.settings.loading import AllSettings, load_settings
-from tests.conftest import WITH_COVARIATES, hourly, small_settings
+from tests.support.panels import WITH_COVARIATES, hourly, small_settings
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 

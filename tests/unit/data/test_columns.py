@@ -5,12 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.data.columns import Notes, listed, read_future, read_rows
+from kubecast.data.columns import listed, read_future, read_rows
+from kubecast.data.findings import Notes
 from kubecast.errors import DataError
-from tests.conftest import WITH_COVARIATES, small_settings
+from tests.support.panels import WITH_COVARIATES, small_settings
 
 
-def rows_of(y: Any, **columns: Any) -> pd.DataFrame:
+def row_index(y: Any, **columns: Any) -> pd.DataFrame:
     ds = pd.date_range("2024-01-01", periods=len(y), freq="h")
     return pd.DataFrame({"ds": ds, "y": y, **columns})
 
@@ -39,53 +40,53 @@ def read(rows: pd.DataFrame, **changes: object) -> tuple[pd.DataFrame, list[str]
     ids=str,
 )
 def test_numbers_are_read_however_they_are_written(values: Any) -> None:
-    np.testing.assert_array_equal(read(rows_of(values))[0]["y"], [1, 0, np.nan])
+    np.testing.assert_array_equal(read(row_index(values))[0]["y"], [1, 0, np.nan])
 
 
 @pytest.mark.parametrize("text", ["1_000", "0x10", "1,234.5", "12 kg", "(5)", "2024-01-01", "truely"])
 def test_text_that_is_no_number_is_refused(text: str) -> None:
     with pytest.raises(DataError, match=r"row 1: y holds .*; allowed: numbers with a decimal point"):
-        read(rows_of(["1", text, "2"]))
+        read(row_index(["1", text, "2"]))
 
 
 def test_timestamps_are_no_numbers() -> None:
     with pytest.raises(DataError, match="y holds '2024"):
-        read(rows_of(pd.date_range("2024-01-01", periods=3)))
+        read(row_index(pd.date_range("2024-01-01", periods=3)))
 
 
 @pytest.mark.parametrize("ids", [[1, 2, 10], ["1", "2", "10"], pd.Categorical(["1", "2", "10"])], ids=str)
 def test_series_are_named_by_text_in_its_order(ids: Any) -> None:
-    frame, _ = read(rows_of([1, 2, 3], unique_id=ids))
+    frame, _ = read(row_index([1, 2, 3], unique_id=ids))
     assert list(frame["unique_id"]) == ["1", "10", "2"]
     assert list(frame["y"]) == [1, 3, 2]
 
 
 def test_number_and_text_name_the_same_series() -> None:
-    frame, _ = read(rows_of([1, 2, 3], unique_id=pd.Series([1, "1", "2"], dtype=object)))
+    frame, _ = read(row_index([1, 2, 3], unique_id=pd.Series([1, "1", "2"], dtype=object)))
     assert frame["unique_id"].nunique() == 2
 
 
 @pytest.mark.parametrize("name", ["a/b", "../x", "<script>alert(1)</script>", "Zürich ☀", "a,b", "x\ny"])
 def test_any_text_may_name_a_series(name: str) -> None:
-    frame, _ = read(rows_of([1, 2], unique_id=name))
+    frame, _ = read(row_index([1, 2], unique_id=name))
     assert list(frame["unique_id"].cat.categories) == [name]
 
 
 @pytest.mark.parametrize("name", [None, "", "  "])
 def test_series_without_a_name_is_refused(name: str | None) -> None:
     with pytest.raises(DataError, match=r"row 1: unique_id is empty"):
-        read(rows_of([1, 2], unique_id=pd.Series(["a", name])))
+        read(row_index([1, 2], unique_id=pd.Series(["a", name])))
 
 
 def test_order_of_the_series_in_the_file_does_not_matter() -> None:
-    rows = pd.concat([rows_of([1, 2], unique_id=name) for name in ("b", "a", "10", "9")], ignore_index=True)
+    rows = pd.concat([row_index([1, 2], unique_id=name) for name in ("b", "a", "10", "9")], ignore_index=True)
     assert read(rows)[1] == []
     interleaved = rows.sort_values("ds", kind="stable")
     assert read(interleaved)[1] == []
 
 
 def test_only_rows_before_an_earlier_one_of_their_series_count_as_unsorted() -> None:
-    rows = rows_of([1, 2, 3, 4]).iloc[[0, 2, 1, 3]]
+    rows = row_index([1, 2, 3, 4]).iloc[[0, 2, 1, 3]]
     notes = Notes()
     frame, _ = read_rows(rows, small_settings(), notes)
     assert [(finding.what, finding.count) for finding in notes.findings] == [("sorted", 1)]
@@ -93,7 +94,7 @@ def test_only_rows_before_an_earlier_one_of_their_series_count_as_unsorted() -> 
 
 
 def test_messages_name_the_lines_of_the_file() -> None:
-    rows = rows_of(["1", "x", "y", "z", "w"]).set_axis([2, 3, 5, 6, 7])
+    rows = row_index(["1", "x", "y", "z", "w"]).set_axis([2, 3, 5, 6, 7])
     rows.attrs["unit"] = "line"
     with pytest.raises(DataError, match=r"^line 3, 5, 6 and 1 more: y holds 'x'"):
         read(rows)
@@ -102,28 +103,28 @@ def test_messages_name_the_lines_of_the_file() -> None:
 def test_columns_are_renamed_and_unknown_ones_noted() -> None:
     rows = pd.DataFrame({"shop": ["a"], "day": ["2024-01-01"], "sales": ["5"], "": ["0"], "y": ["9"]})
     columns = {"unique_id": "shop", "ds": "day", "y": "sales"}
-    frame, found = read(rows, data={"columns": columns})
+    frame, findings = read(rows, data={"columns": columns})
     assert list(frame.columns) == ["unique_id", "ds", "y"]
     assert frame["y"].tolist() == [5.0]
-    assert found == ["ignored"]
+    assert findings == ["ignored"]
 
 
 def test_renamed_series_column_must_be_there() -> None:
     with pytest.raises(DataError, match=r"column shop is missing; found: ds, y"):
-        read(rows_of([1]), data={"columns": {"unique_id": "shop"}})
+        read(row_index([1]), data={"columns": {"unique_id": "shop"}})
 
 
 def test_static_covariates_are_numbers_where_all_are() -> None:
-    rows = rows_of([1, 2], size=["1.5", "1.5"], region=["7a", "7a"], floor=[2, 2])
+    rows = row_index([1, 2], size=["1.5", "1.5"], region=["7a", "7a"], floor=[2, 2])
     frame, _ = read(rows, data={"covariates": {"static": ["size", "region", "floor"]}})
     assert frame.loc[0, ["size", "region", "floor"]].tolist() == [1.5, "7a", 2.0]
 
 
 def test_repeated_rows_are_equal_in_every_column() -> None:
-    rows = rows_of([1.0, np.nan], promotion=[0, 1], visitors=[np.nan, 2], region="r")
+    rows = row_index([1.0, np.nan], promotion=[0, 1], visitors=[np.nan, 2], region="r")
     twice = pd.concat([rows, rows], ignore_index=True)
-    frame, found = read(twice, data=WITH_COVARIATES)
-    assert (len(frame), found) == (2, ["sorted", "deduplicated"])
+    frame, findings = read(twice, data=WITH_COVARIATES)
+    assert (len(frame), findings) == (2, ["sorted", "deduplicated"])
     twice.loc[3, "promotion"] = 0
     with pytest.raises(
         DataError, match=r"row 1, 3: series series has two different rows at 2024-01-01 01:00:00"
@@ -133,15 +134,15 @@ def test_repeated_rows_are_equal_in_every_column() -> None:
 
 def test_frame_without_rows_or_with_a_column_twice_is_refused() -> None:
     with pytest.raises(DataError, match="the data has no rows"):
-        read(rows_of([1]).head(0))
+        read(row_index([1]).head(0))
     with pytest.raises(DataError, match="column 'y' appears more than once"):
-        read(rows_of([1]).iloc[:, [0, 1, 1]])
+        read(row_index([1]).iloc[:, [0, 1, 1]])
 
 
 def test_future_needs_only_its_own_columns() -> None:
-    rows = rows_of([0, 0], unique_id="a", promotion=["1", "0"]).drop(columns="y")
-    found = read_future(rows, small_settings(data=WITH_COVARIATES), daily=True)
-    assert list(found.columns) == ["unique_id", "ds", "promotion"]
+    rows = row_index([0, 0], unique_id="a", promotion=["1", "0"]).drop(columns="y")
+    future = read_future(rows, small_settings(data=WITH_COVARIATES), daily=True)
+    assert list(future.columns) == ["unique_id", "ds", "promotion"]
     with pytest.raises(DataError, match="column promotion is missing"):
         read_future(rows.drop(columns="promotion"), small_settings(data=WITH_COVARIATES), daily=True)
 

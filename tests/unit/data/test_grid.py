@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.data.columns import Notes
+from kubecast.data.findings import Notes
 from kubecast.data.grid import complete_grid, find_frequency, known_frequency, season_lengths
 from kubecast.errors import ConfigError, DataError
-from tests.conftest import small_settings
+from tests.support.panels import small_settings
 
 
 def series(**times: pd.DatetimeIndex) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import pytest
 from kubecast.data.panel import Cutoffs, Panel, read_parquet, steps_after
 from kubecast.data.preparation import build_panel
 from kubecast.errors import DataError
-from tests.conftest import WITH_COVARIATES, hourly, small_settings
+from tests.support.panels import WITH_COVARIATES, hourly, small_settings
 
 
 def with_gaps(seed: int) -> pd.DataFrame:
@@ -23,7 +23,7 @@ def with_gaps(seed: int) -> pd.DataFrame:
 
 def some_origins(panel: Panel, seed: int, count: int = 20) -> Cutoffs:
     rows = np.random.default_rng(seed).choice(len(panel.frame), count, replace=False)
-    return Cutoffs.of(panel.frame.iloc[rows], "ds")
+    return Cutoffs.from_frame(panel.frame.iloc[rows], "ds")
 
 
 @pytest.fixture(scope="module", params=range(3))
@@ -47,11 +47,11 @@ def test_python_opens_no_parquet_file(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_history_is_every_row_up_to_the_cutoff_and_nothing_after(gappy: Panel) -> None:
     origins = some_origins(gappy, 0)
-    found = gappy.history(origins).set_index(["unique_id", "cutoff"])
+    history = gappy.history(origins).set_index(["unique_id", "cutoff"])
     for unique_id, cutoff in origins.frame.itertuples(index=False):
         expected = gappy.frame[(gappy.frame["unique_id"] == unique_id) & (gappy.frame["ds"] <= cutoff)]
         pd.testing.assert_frame_equal(
-            found.loc[[(unique_id, cutoff)]].reset_index(drop=True),
+            history.loc[[(unique_id, cutoff)]].reset_index(drop=True),
             expected.drop(columns="unique_id").reset_index(drop=True),
         )
 
@@ -73,17 +73,17 @@ def test_history_targets_and_future_meet_at_the_cutoff(gappy: Panel) -> None:
 
 def test_order_of_the_cutoffs_is_kept(gappy: Panel) -> None:
     origins = some_origins(gappy, 3)
-    for found in (gappy.history(origins), gappy.future(origins)):
-        pd.testing.assert_frame_equal(Cutoffs.of(found).frame, origins.frame)
+    for rows in (gappy.history(origins), gappy.future(origins)):
+        pd.testing.assert_frame_equal(Cutoffs.from_frame(rows).frame, origins.frame)
 
 
 def test_lagged_values_are_those_of_the_same_series(gappy: Panel) -> None:
     rows, series = np.arange(len(gappy.frame)), gappy.frame.groupby("unique_id")
     for lag in (0, 1, 24):
-        found = gappy.lagged(gappy.filled, rows, lag)
-        expected = pd.Series(gappy.filled).groupby(gappy.codes).shift(lag)
-        np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(gappy.lengths(rows), series.cumcount() + 1)
+        values = gappy.lagged(gappy.filled, rows, lag)
+        expected = pd.Series(gappy.filled).groupby(gappy.series_codes).shift(lag)
+        np.testing.assert_array_equal(values, expected)
+    np.testing.assert_array_equal(gappy.history_lengths(rows), series.cumcount() + 1)
 
 
 def test_altering_later_rows_never_changes_earlier_filled_values(gappy: Panel) -> None:
@@ -98,17 +98,17 @@ def test_filled_keeps_what_was_observed_and_repeats_the_season_else(gappy: Panel
     y, observed = gappy.frame["y"].to_numpy(), gappy.frame["observed"].to_numpy()
     np.testing.assert_array_equal(gappy.filled[observed], y[observed])
     assert np.isfinite(gappy.filled).all()
-    row = next(row for row in np.flatnonzero(~observed) if row - gappy.starts[gappy.codes[row]] >= 24)
+    row = next(row for row in np.flatnonzero(~observed) if row - gappy.indptr[gappy.series_codes[row]] >= 24)
     assert gappy.filled[row] == gappy.filled[row - 24]
 
 
 def test_series_are_found_by_their_rows(gappy: Panel) -> None:
     assert list(gappy.ids) == ["s0", "s1", "s2"]
     for code, unique_id in enumerate(gappy.ids):
-        rows = gappy.frame.iloc[gappy.starts[code] : gappy.starts[code + 1]]
+        rows = gappy.frame.iloc[gappy.indptr[code] : gappy.indptr[code + 1]]
         assert (rows["unique_id"] == unique_id).all()
         assert rows["ds"].diff().dropna().eq(pd.Timedelta(hours=1)).all()
-        assert (gappy.codes[gappy.starts[code] : gappy.starts[code + 1]] == code).all()
+        assert (gappy.series_codes[gappy.indptr[code] : gappy.indptr[code + 1]] == code).all()
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_cutoff_on_no_row_is_refused(panel: Panel, unique_id: str, cutoff: str) 
         )
     )
     with pytest.raises(DataError, match=f"series {unique_id}: cut-off .* is on none of its rows"):
-        panel.rows_of(origins)
+        panel.row_index(origins)
 
 
 def test_parts_and_ends_are_cutoffs(panel: Panel) -> None:
@@ -142,32 +142,41 @@ def test_parts_and_ends_are_cutoffs(panel: Panel) -> None:
 
 def test_no_origins_give_empty_frames(panel: Panel) -> None:
     none = Cutoffs(panel.ends.frame.iloc[:0])
-    for found in (panel.history(none), panel.future(none), panel.targets(none)):
-        assert found.empty
+    for rows in (panel.history(none), panel.future(none), panel.targets(none)):
+        assert rows.empty
 
 
 def test_known_future_covariates_run_beyond_the_last_target() -> None:
     rows = hourly(series=1, covariates=True)
     rows.loc[rows.index[-6:], ["y", "visitors"]] = np.nan
     panel = build_panel(rows, small_settings(data=WITH_COVARIATES))
-    assert len(panel.ahead) == 6
-    found = panel.future(panel.ends)
-    np.testing.assert_array_equal(found["promotion"], rows["promotion"].tail(6))
-    assert "visitors" not in found
+    assert len(panel.future_covariates) == 6
+    future = panel.future(panel.ends)
+    np.testing.assert_array_equal(future["promotion"], rows["promotion"].tail(6))
+    assert "visitors" not in future
 
 
-@pytest.mark.parametrize("frequency", ["MS", "ME", "B", "W-MON", "QS", "2h", "15min"])
-def test_steps_after_a_cutoff_go_on_with_the_grid(frequency: str) -> None:
-    grid = pd.date_range("2024-01-01", periods=20, freq=frequency)
-    cutoffs = pd.Series(grid[[3, 10, 3]])
-    found = steps_after(cutoffs, 4, frequency)
-    np.testing.assert_array_equal(found, [grid[4:8], grid[11:15], grid[4:8]])
+@pytest.mark.parametrize("start", ["2024-01-01", "1999-12-31 23:17:05"])
+@pytest.mark.parametrize(
+    "frequency",
+    ["500ms", "s", "15min", "90min", "2h", "D", "7D", "B", "2B", "W-MON", "2W-WED", "SMS", "MS", "2MS", "ME",
+     "BMS", "QS", "QE-DEC", "YS-JAN", "YE-FEB"],
+)  # fmt: skip
+def test_steps_after_a_cutoff_go_on_with_the_grid(frequency: str, start: str) -> None:
+    grid = pd.date_range(start, periods=20, freq=frequency)
+    times = steps_after(pd.Series(grid[[3, 10, 3]]), 4, frequency)
+    np.testing.assert_array_equal(times, [grid[4:8], grid[11:15], grid[4:8]])
+    assert times.dtype == "datetime64[ns]"
+
+
+def test_no_cutoff_has_no_steps_after_it() -> None:
+    assert steps_after(pd.Series([], dtype="datetime64[ns]"), 4, "h").shape == (0, 4)
 
 
 def test_saved_and_loaded_panel_is_equal(covariate_panel: Panel, tmp_path: Path) -> None:
     covariate_panel.save(tmp_path / "panel")
     loaded = Panel.load(tmp_path / "panel")
-    for name in ("frame", "static", "series", "origins", "ahead"):
+    for name in ("frame", "static", "series", "origins", "future_covariates"):
         pd.testing.assert_frame_equal(getattr(loaded, name), getattr(covariate_panel, name))
     assert (loaded.spec, loaded.report) == (covariate_panel.spec, covariate_panel.report)
     origins = loaded.part("test")
@@ -205,10 +214,15 @@ def test_covariates_are_foreseen_as_far_as_they_go_without_a_hole() -> None:
     rows.loc[rows.groupby("unique_id").cumcount(ascending=False) < 8, ["y", "visitors"]] = np.nan
     s1 = rows.index[rows["unique_id"] == "s1"]
     panel = build_panel(rows.drop(index=s1[-5]), small_settings(data=WITH_COVARIATES))
-    ends = panel.rows_of(panel.ends)
+    ends = panel.row_index(panel.ends)
     for back, expected in ((0, [True, False]), (2, [True, False]), (3, [True, True]), (9, [True, True])):
-        assert panel.is_foreseen(Cutoffs.of(panel.frame.iloc[ends - back], "ds")).tolist() == expected
+        assert (
+            panel.has_future_covariates(Cutoffs.from_frame(panel.frame.iloc[ends - back], "ds")).tolist()
+            == expected
+        )
 
 
 def test_without_known_future_covariates_every_origin_is_foreseen(panel: Panel) -> None:
-    assert panel.is_foreseen(Cutoffs.of(panel.frame.iloc[panel.rows_of(panel.ends) - 6], "ds")).all()
+    assert panel.has_future_covariates(
+        Cutoffs.from_frame(panel.frame.iloc[panel.row_index(panel.ends) - 6], "ds")
+    ).all()

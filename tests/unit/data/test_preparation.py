@@ -7,24 +7,13 @@ import pandas as pd
 import pytest
 
 from kubecast.data.files import read_data
-from kubecast.data.panel import Cutoffs, Panel
+from kubecast.data.panel import Panel
 from kubecast.data.preparation import build_panel, history_panel, newest_time
 from kubecast.errors import ConfigError, DataError
-from tests.conftest import WITH_COVARIATES, hourly, small_settings
+from tests.support.panels import WITH_COVARIATES, hourly, small_settings
+from tests.unit.data.preparing import data, findings
 
 Make = Callable[..., Panel]
-
-
-def found(panel: Panel) -> dict[str, list[str]]:
-    """The series of each kind of finding."""
-    table: dict[str, list[str]] = {}
-    for finding in panel.report.findings:
-        table.setdefault(finding.what, []).append(finding.series)
-    return table
-
-
-def data(**changes: object) -> dict[str, object]:
-    return {"min_samples": 1, **changes}
 
 
 def test_clean_rows_give_a_panel_without_findings(panel: Panel) -> None:
@@ -39,87 +28,14 @@ def test_shuffled_rows_with_duplicates_give_the_same_panel(panel: Panel) -> None
     again = build_panel(rows, small_settings())
     pd.testing.assert_frame_equal(again.frame, panel.frame)
     pd.testing.assert_frame_equal(again.origins, panel.origins)
-    assert set(found(again)) == {"sorted", "deduplicated"}
-
-
-def test_cutoffs_are_the_same_time_for_all_series_that_end_together(panel: Panel) -> None:
-    assert panel.spec.align == "calendar"
-    assert panel.series["train_end"].nunique() == panel.series["validation_end"].nunique() == 1
-    assert panel.origins.groupby(["part", "block"])["unique_id"].nunique().eq(3).all()
-
-
-def test_origins_lie_in_their_part_and_their_horizon_ends_in_it(panel: Panel) -> None:
-    joined = panel.origins.merge(panel.series, on="unique_id")
-    ends = joined["cutoff"] + pd.Timedelta(hours=6)
-    judged = joined["part"] == "validation"
-    assert (joined["cutoff"] >= joined["train_end"]).all()
-    assert (ends[judged] <= joined["validation_end"][judged]).all()
-    assert (joined["cutoff"][~judged] >= joined["validation_end"][~judged]).all()
-    assert len(panel.targets(panel.part("test"))) == 6 * len(panel.part("test"))
-
-
-def test_series_that_end_far_apart_have_clocks_of_their_own(make_panel: Make) -> None:
-    rows = hourly(series=2)
-    rows.loc[rows["unique_id"] == "s1", "ds"] += pd.Timedelta(days=30)
-    panel = make_panel(rows)
-    assert panel.spec.align == "series_end"
-    back = (
-        panel.ends.frame.set_index("unique_id")["cutoff"] - panel.series.set_index("unique_id")["train_end"]
-    )
-    assert back.nunique() == 1
-
-
-def test_calendar_cutoffs_count_from_the_last_end_of_all(make_panel: Make) -> None:
-    rows = hourly(series=3)
-    late = (rows["unique_id"] == "s1") & (rows["ds"] > "2024-01-17")
-    dead = (rows["unique_id"] == "s2") & (rows["ds"] > "2024-01-10")
-    panel = make_panel(rows[~late & ~dead], data=data(align="calendar"))
-    series = panel.series.set_index("unique_id")
-    assert series.loc["s0", "train_end"] == series.loc["s1", "train_end"]
-    assert series.loc["s2", "train_end"] == pd.Timestamp("2024-01-10")
-    per_series = panel.origins.groupby(["part", "unique_id"])["cutoff"].agg(set)
-    assert per_series["validation", "s0"] == per_series["validation", "s1"]
-    assert per_series["test", "s1"] < per_series["test", "s0"]  # a subset
-    assert "s2" not in set(panel.origins["unique_id"])
-
-
-def test_series_on_different_grids_cannot_share_a_calendar(make_panel: Make) -> None:
-    rows = hourly(series=2)
-    rows.loc[rows["unique_id"] == "s1", "ds"] += pd.Timedelta(minutes=20)
-    assert make_panel(rows).spec.align == "series_end"
-    assert make_panel(rows, data=data(align="series_end")).spec.align == "series_end"
-    with pytest.raises(
-        DataError, match=r"series end on different grids; allowed: training.data.align: series_end"
-    ):
-        make_panel(rows, data=data(align="calendar"))
-
-
-@pytest.mark.parametrize("align", ["calendar", "series_end"])
-def test_short_series_is_routed_to_the_fallback_and_reported(make_panel: Make, align: str) -> None:
-    rows = hourly(series=4)
-    rows = rows[(rows["unique_id"] != "s3") | (rows["ds"] > "2024-01-16T12:00")]
-    panel = make_panel(rows, data=data(align=align))
-    assert panel.series["route"].tolist() == ["model", "model", "model", "fallback"]
-    assert found(panel)["short"] == ["s3"]
-    assert panel.series["train_end"].isna().tolist() == [False, False, False, True]
-    assert len(panel.train_end) == 3
-
-
-def test_series_without_scale_is_reported_and_zero_scale_falls_back(make_panel: Make) -> None:
-    rows = hourly(series=3)
-    rows.loc[rows["unique_id"] == "s1", "y"] = 0.0
-    rows.loc[rows["unique_id"] == "s2", "y"] = 5.0
-    panel = make_panel(rows)
-    assert found(panel)["not_scored"] == ["s1"]
-    assert found(panel)["constant"] == ["s1", "s2"]
-    assert panel.series.set_index("unique_id")["scale"].notna().tolist() == [True, False, True]
+    assert set(findings(again)) == {"sorted", "deduplicated"}
 
 
 def test_series_without_any_target_is_left_out_and_reported(make_panel: Make) -> None:
     rows = hourly(series=3)
     rows.loc[rows["unique_id"] == "s1", "y"] = np.nan
     panel = make_panel(rows)
-    assert found(panel)["left_out"] == ["s1"]
+    assert findings(panel)["left_out"] == ["s1"]
     assert (
         list(panel.ids) == list(panel.series["unique_id"]) == list(panel.static["unique_id"]) == ["s0", "s2"]
     )
@@ -131,7 +47,7 @@ def test_target_that_begins_late_or_ends_early_is_cut_there(make_panel: Make) ->
     panel = make_panel(rows)
     assert len(panel.frame) == 396
     assert panel.frame["observed"].all()
-    assert panel.ahead.empty
+    assert panel.future_covariates.empty
 
 
 def test_missing_rows_and_targets_are_unobserved_and_counted(make_panel: Make) -> None:
@@ -147,7 +63,7 @@ def test_missing_rows_and_targets_are_unobserved_and_counted(make_panel: Make) -
 def test_intermittent_series_is_reported(make_panel: Make) -> None:
     rows = hourly(series=2)
     rows.loc[(rows["unique_id"] == "s1") & (np.arange(len(rows)) % 3 > 0), "y"] = 0.0
-    assert found(make_panel(rows))["intermittent"] == ["s1"]
+    assert findings(make_panel(rows))["intermittent"] == ["s1"]
 
 
 def test_past_covariates_are_filled_from_the_past_alone(make_panel: Make) -> None:
@@ -188,7 +104,7 @@ def test_known_future_covariates_are_seen_after_as_of() -> None:
     panel = build_panel(rows, small_settings(data=WITH_COVARIATES), as_of=moment)
     assert panel.frame["ds"].max() == moment
     assert len(panel.future(panel.ends)) == 18
-    assert set(panel.ahead.columns) == {"unique_id", "ds", "promotion"}
+    assert set(panel.future_covariates.columns) == {"unique_id", "ds", "promotion"}
 
 
 def test_as_of_before_all_rows_is_refused() -> None:
@@ -223,21 +139,7 @@ def test_local_days_are_a_daily_grid_over_a_clock_change(make_panel: Make) -> No
     rows["ds"] = pd.date_range("2024-01-01", periods=300, freq="D").strftime("%Y-%m-%d")
     panel = make_panel(rows, frequency=None, season_lengths=[7], data=data(timezone="Europe/Berlin"))
     assert len(panel.frame) == 300
-    assert found(panel) == {"timezone": [""]}
-
-
-def test_panel_of_too_few_rows_is_refused() -> None:
-    with pytest.raises(
-        DataError, match=r"the panel has 1110 rows; allowed: at least training.data.min_samples = 5000"
-    ):
-        build_panel(hourly(), small_settings(data={"min_samples": 5000}))
-
-
-def test_panel_without_a_series_to_fit_is_refused(make_panel: Make) -> None:
-    rows = hourly(series=3, rows=100)
-    rows.loc[rows["ds"].dt.hour % 3 > 0, "y"] = np.nan
-    with pytest.raises(DataError, match="no series has the 31 training rows and origins"):
-        make_panel(rows, data=data(max_missing=0.9))
+    assert findings(panel) == {"timezone": [""]}
 
 
 def test_panel_without_a_target_up_to_as_of_is_refused() -> None:
@@ -273,8 +175,8 @@ def test_future_covariates_come_from_a_file_of_their_own(covariate_panel: Panel)
     settings, spec = small_settings(data=WITH_COVARIATES), covariate_panel.spec
     panel = history_panel(rows, settings, spec, future=future_of(rows, 7.0))
     assert list(panel.ids) == ["s0", "s1"]
-    assert panel.ahead["unique_id"].tolist() == ["s1"] * 6
-    assert panel.ahead["promotion"].eq(7.0).all()
+    assert panel.future_covariates["unique_id"].tolist() == ["s1"] * 6
+    assert panel.future_covariates["promotion"].eq(7.0).all()
     assert panel.frame["promotion"].max() == 1.0
     with pytest.raises(DataError, match="series s0: known-future covariate promotion has no value at"):
         panel.future(panel.ends)
@@ -299,8 +201,8 @@ def test_future_of_one_local_day_stays_on_the_local_clock() -> None:
 
 
 def test_history_as_of_a_moment_ends_there(panel: Panel) -> None:
-    found = history_panel(hourly(), small_settings(), panel.spec, as_of=pd.Timestamp("2024-01-15"))
-    assert found.frame["ds"].max() == pd.Timestamp("2024-01-15")
+    history = history_panel(hourly(), small_settings(), panel.spec, as_of=pd.Timestamp("2024-01-15"))
+    assert history.frame["ds"].max() == pd.Timestamp("2024-01-15")
 
 
 def test_parquet_and_csv_make_the_same_panel_and_name_their_rows(tmp_path: Path, panel: Panel) -> None:
@@ -314,25 +216,6 @@ def test_parquet_and_csv_make_the_same_panel_and_name_their_rows(tmp_path: Path,
     rows.to_parquet(tmp_path / "data.parquet")
     with pytest.raises(DataError, match=r"data\.parquet: row 3: y is inf"):
         build_panel(read_data(str(tmp_path / "data.parquet")).rows, small_settings())
-
-
-def test_origins_of_a_series_that_ends_early_are_kept_while_its_covariates_are_known(
-    make_panel: Make,
-) -> None:
-    rows = hourly(series=2, covariates=True)
-    early = rows["unique_id"].eq("s1") & rows["ds"].gt(rows["ds"].max() - pd.Timedelta(hours=3))
-    panel = make_panel(rows[~early], data=WITH_COVARIATES)
-    assert panel.spec.align == "calendar"
-    assert len(panel.future(Cutoffs.of(panel.origins))) == 6 * len(panel.origins)
-    assert "origins_left_out" in found(panel)
-    counts = panel.origins.groupby(["part", "unique_id"]).size()
-    assert counts["test", "s1"] < counts["test", "s0"]
-    assert "origins_left_out" not in found(make_panel(rows, data=WITH_COVARIATES))
-
-
-def test_panel_of_constant_series_alone_is_refused(make_panel: Make) -> None:
-    with pytest.raises(DataError, match="no series varies in its training part; allowed: at least one"):
-        make_panel(hourly().assign(y=5.0))
 
 
 def with_size(**sizes: object) -> pd.DataFrame:

@@ -46,10 +46,10 @@ def test_origins_never_cross_parts(
     validation = ValidationSettings(cv_folds=3, max_origins=most, origin_stride=stride)
     parts = plan_parts(length, horizon, season, DATA, validation)
     steps = origin_steps(parts, horizon, validation, season)
-    judged, test = (steps.loc[steps["part"] == part] for part in ("validation", "test"))
-    assert judged["back"].between(parts.test + horizon, parts.test + parts.validation).all()
+    validation, test = (steps.loc[steps["part"] == part] for part in ("validation", "test"))
+    assert validation["back"].between(parts.test + horizon, parts.test + parts.validation).all()
     assert test["back"].between(horizon, parts.test).all()
-    for part in (judged, test):
+    for part in (validation, test):
         assert 1 <= len(part) <= most
         assert part["back"].is_monotonic_decreasing
         assert part["block"].is_monotonic_increasing

@@ -36,10 +36,10 @@ def autumn(times: list[str]) -> list[str]:
     ],
 )
 def test_naive_timestamps_stay_as_written(values: object) -> None:
-    found = parse(values)
-    assert list(found.values) == utc("2024-01-01", "2024-01-02 12:30")
-    assert found.values.dtype == "datetime64[ns]"
-    assert found.zone is None
+    times = parse(values)
+    assert list(times.values) == utc("2024-01-01", "2024-01-02 12:30")
+    assert times.values.dtype == "datetime64[ns]"
+    assert times.zone is None
 
 
 @pytest.mark.parametrize(
@@ -51,8 +51,8 @@ def test_naive_timestamps_stay_as_written(values: object) -> None:
     ],
 )
 def test_offsets_are_brought_to_utc(values: object) -> None:
-    found = parse(values)
-    assert list(found.values) == utc("2023-12-31 23:00", "2024-06-30 23:00")
+    times = parse(values)
+    assert list(times.values) == utc("2023-12-31 23:00", "2024-06-30 23:00")
 
 
 def test_zone_of_an_aware_column_is_kept() -> None:
@@ -62,23 +62,23 @@ def test_zone_of_an_aware_column_is_kept() -> None:
 
 
 def test_both_doubled_hours_are_kept_apart() -> None:
-    found = parse(autumn(AUTUMN), timezone=BERLIN)
-    assert list(found.values) == list(pd.date_range("2024-10-26 23:00", periods=7, freq="30min"))
-    assert found.zone == BERLIN
+    times = parse(autumn(AUTUMN), timezone=BERLIN)
+    assert list(times.values) == list(pd.date_range("2024-10-26 23:00", periods=7, freq="30min"))
+    assert times.zone == BERLIN
 
 
 def test_doubled_hours_are_told_apart_in_each_series_and_with_rows_missing() -> None:
     times = autumn([*AUTUMN, "02:30", "02:00", "02:30", "03:30", "02:00", "02:15"])
-    found = parse(times, [0] * 7 + [1] * 4 + [2] * 2, timezone=BERLIN)
-    assert list(found.values[7:]) == utc(
+    parsed = parse(times, [0] * 7 + [1] * 4 + [2] * 2, timezone=BERLIN)
+    assert list(parsed.values[7:]) == utc(
         "2024-10-27 00:30", "2024-10-27 01:00", "2024-10-27 01:30", "2024-10-27 02:30",
         "2024-10-27 00:00", "2024-10-27 00:15",
     )  # fmt: skip
 
 
 def test_doubled_hours_of_rows_written_newest_first() -> None:
-    found = parse(autumn(AUTUMN[::-1]), timezone=BERLIN)
-    assert list(found.values) == list(pd.date_range("2024-10-26 23:00", periods=7, freq="30min"))[::-1]
+    times = parse(autumn(AUTUMN[::-1]), timezone=BERLIN)
+    assert list(times.values) == list(pd.date_range("2024-10-26 23:00", periods=7, freq="30min"))[::-1]
 
 
 def test_doubled_hours_in_no_order_are_refused() -> None:
@@ -98,15 +98,15 @@ def test_hour_that_does_not_exist_is_refused() -> None:
     ["2024-03-30T00:00+01:00", "2024-03-31T00:00+01:00", "2024-04-01T00:00+02:00"],
 ])  # fmt: skip
 def test_days_stay_on_the_local_clock(values: list[str]) -> None:
-    found = parse(values, timezone=BERLIN)
-    assert list(found.values) == utc("2024-03-30", "2024-03-31", "2024-04-01")
-    assert found.zone is None
-    assert "stays on the clock of Europe/Berlin" in found.note
+    times = parse(values, timezone=BERLIN)
+    assert list(times.values) == utc("2024-03-30", "2024-03-31", "2024-04-01")
+    assert times.zone is None
+    assert "stays on the clock of Europe/Berlin" in times.note
 
 
 def test_pattern_decides_day_and_month_and_offset() -> None:
-    found = parse(["03/04/2024", "31/12/2024"], timestamp_format="%d/%m/%Y")
-    assert list(found.values) == utc("2024-04-03", "2024-12-31")
+    times = parse(["03/04/2024", "31/12/2024"], timestamp_format="%d/%m/%Y")
+    assert list(times.values) == utc("2024-04-03", "2024-12-31")
     aware = parse(["03/04/2024 10 +0200", "03/04/2024 12 +0200"], timestamp_format="%d/%m/%Y %H %z")
     assert list(aware.values) == utc("2024-04-03 08:00", "2024-04-03 10:00")
     trap = parse(["12:00 31-12-2024", "13:00 31-12-2024"], timestamp_format="%H:%M %d-%m-%Y")

@@ -1,16 +1,16 @@
-"""How an ensemble was weighed, and its page."""
+"""The summary of an ensemble, and its page."""
 
 import re
 
 import pytest
 
+from kubecast.ensemble.recipe import StackRecipe
 from kubecast.ensemble.settings import EnsembleSettings
-from kubecast.ensemble.stacking import StackRecipe, stack
-from kubecast.ensemble.summary import weighed
+from kubecast.ensemble.stacking import stack
+from kubecast.ensemble.summary import summarise
 from kubecast.reports.stacking import render_stacking
-from tests.unit.evaluation.test_leaderboard import KINDS, NOISE
-from tests.unit.forecast_tables import forecasts, scales
-from tests.unit.reports.test_page import HOSTILE, _Checker
+from tests.support.forecasts import KINDS, NOISE, forecasts, scales
+from tests.support.pages import HOSTILE, PageChecker
 
 
 def recipe_of(noise: dict[str, float]) -> StackRecipe:
@@ -25,10 +25,10 @@ def recipe() -> StackRecipe:
 
 
 def test_members_are_those_of_the_recipe_the_largest_weight_first(recipe: StackRecipe) -> None:
-    found = weighed(recipe)
-    assert {member.model: member.weight for member in found.members} == recipe.weights
-    assert [member.weight for member in found.members] == sorted(recipe.weights.values(), reverse=True)
-    for member in found.members:
+    summary = summarise(recipe)
+    assert {member.model: member.weight for member in summary.members} == recipe.weights
+    assert [member.weight for member in summary.members] == sorted(recipe.weights.values(), reverse=True)
+    for member in summary.members:
         assert member.kind == KINDS[member.model]
         assert member.mase_alone == recipe.loss_alone[member.model]
         assert member.mase_without == recipe.loss_without[member.model]
@@ -36,26 +36,26 @@ def test_members_are_those_of_the_recipe_the_largest_weight_first(recipe: StackR
 
 
 def test_dashboard_figures_have_a_name_for_each_member(recipe: StackRecipe) -> None:
-    figures = weighed(recipe).figures()
+    figures = summarise(recipe).figures()
     assert figures["validation_mase"] == recipe.loss
     assert figures["weight_good"] == recipe.weights["good"]
     assert figures["validation_mase_bad"] == recipe.loss_alone["bad"]
 
 
 def test_page_has_each_members_figures_and_shows_names_as_text(recipe: StackRecipe) -> None:
-    found = weighed(recipe)
-    page = render_stacking(found, {"arima": HOSTILE})
-    checker = _Checker()
+    summary = summarise(recipe)
+    page = render_stacking(summary, {"arima": HOSTILE})
+    checker = PageChecker()
     checker.feed(page)
     assert not checker.open
     assert HOSTILE in "".join(checker.text)
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
-    for member in found.members:
-        told = f"{member.model} {member.kind} {member.weight:.4g} {member.mase_alone:.4g}"
-        assert f"{told} {member.mase_without:.4g}" in text
+    for member in summary.members:
+        row = f"{member.model} {member.kind} {member.weight:.4g} {member.mase_alone:.4g}"
+        assert f"{row} {member.mase_without:.4g}" in text
     assert "without block 3" in text
 
 
 def test_page_of_an_only_member() -> None:
-    page = render_stacking(weighed(recipe_of({"good": 1.0})), {})
+    page = render_stacking(summarise(recipe_of({"good": 1.0})), {})
     assert "<td>-</td>" in page

@@ -37,17 +37,17 @@ def test_fall_is_judged_over_the_last_fifth_whatever_the_number_of_steps(
     steps: int, fall: float, verdict: str
 ) -> None:
     losses = [2.0] * (steps * 4 // 5) + [1 - fall * at / (steps // 5 - 1) for at in range(steps // 5)]
-    found = convergence(FitLog(stopped="max_iterations", curves={"train": losses}))
-    assert found.verdict == verdict
-    assert found.slope == pytest.approx(-fall, rel=0.05)
+    result = convergence(FitLog(stopped="max_iterations", curves={"train": losses}))
+    assert result.verdict == verdict
+    assert result.slope == pytest.approx(-fall, rel=0.05)
 
 
 def test_figures_are_shares_of_the_loss() -> None:
     curves = {"train": [2.0, 1.0, 0.8, 0.7], "validation": [3.0, 2.0, 1.5, 1.8]}
-    found = convergence(FitLog(stopped="early_stopping", curves=curves, best=1))
-    assert found.gap == 1.0
-    assert found.rise == pytest.approx(-0.1)
-    assert found.slope == pytest.approx(-0.2 / np_mean([2.0, 1.5, 1.8]))
+    result = convergence(FitLog(stopped="early_stopping", curves=curves, best=1))
+    assert result.gap == 1.0
+    assert result.rise == pytest.approx(-0.1)
+    assert result.slope == pytest.approx(-0.2 / np_mean([2.0, 1.5, 1.8]))
 
 
 def np_mean(values: list[float]) -> float:
@@ -55,7 +55,7 @@ def np_mean(values: list[float]) -> float:
 
 
 def test_losses_of_zero_and_short_curves_have_no_figures() -> None:
-    found = convergence(
+    result = convergence(
         FitLog(stopped="converged", curves={"train": [0.0, 0.0], "validation": [0.0, 0.0]}, best=1)
     )
-    assert (found.slope, found.gap, found.rise) == (None, None, None)
+    assert (result.slope, result.gap, result.rise) == (None, None, None)

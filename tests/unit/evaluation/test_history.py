@@ -28,11 +28,11 @@ def test_versions_are_oldest_first_with_what_they_scored(registry: Registry, tmp
     test = {"mase": 0.5, "skill": 0.1, "coverage_80": 0.78, "mae": 3.0}
     ids = [publish(registry, tmp_path / str(n), n, test=test | {"mase": n / 10}) for n in range(3)]
     registry.promote(f"demand@{ids[2]}")  # since the new version was judged against another
-    found = earlier_versions(registry, "demand", SPEC, ids[1], "")
-    assert [each.version for each in found] == ids
-    assert [each.mase for each in found] == [0.0, 0.1, 0.2]
-    assert [each.champion for each in found] == [False, True, False]
-    assert found[0].coverage == {"80": 0.78}
+    earlier = earlier_versions(registry, "demand", SPEC, ids[1], "")
+    assert [each.version for each in earlier] == ids
+    assert [each.mase for each in earlier] == [0.0, 0.1, 0.2]
+    assert [each.champion for each in earlier] == [False, True, False]
+    assert earlier[0].coverage == {"80": 0.78}
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,8 @@ def test_what_the_run_published_itself_is_left_out(registry: Registry, tmp_path:
 
 def test_version_that_was_never_scored_has_no_figures(registry: Registry, tmp_path: Path) -> None:
     publish(registry, tmp_path / "b", 1)
-    (found,) = earlier_versions(registry, "demand", SPEC, "", "")
-    assert (found.mase, found.skill, found.coverage) == (None, None, {})
+    (earlier,) = earlier_versions(registry, "demand", SPEC, "", "")
+    assert (earlier.mase, earlier.skill, earlier.coverage) == (None, None, {})
 
 
 def test_deleted_and_damaged_versions_are_passed_over(registry: Registry, tmp_path: Path) -> None:

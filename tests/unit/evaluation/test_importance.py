@@ -15,7 +15,7 @@ from kubecast.models import make_trainer
 from kubecast.models.base import FitPlan
 from kubecast.models.catboost.settings import CatBoostSettings
 from kubecast.models.seasonal_naive import SeasonalNaive
-from tests.conftest import WITH_COVARIATES, hourly
+from tests.support.panels import WITH_COVARIATES, hourly
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class FromCovariate:
     name: str = "covariate"
 
     def forecast(self, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
-        rows = panel.rows_of(origins)[:, None] + np.arange(1, panel.spec.horizon + 1)
+        rows = panel.row_index(origins)[:, None] + np.arange(1, panel.spec.horizon + 1)
         values = panel.frame[self.column].to_numpy(dtype=np.float64)[rows].ravel()
         return panel.grid(origins).assign(covariate=values)
 
@@ -66,14 +66,14 @@ def test_same_seed_gives_the_same(panel: Panel) -> None:
 
 def test_gaps_stay_where_they_are(panel: Panel) -> None:
     observed = panel.frame["observed"] & (np.arange(len(panel.frame)) % 5 != 3)
-    observed.iloc[panel.starts[:-1]] = True
+    observed.iloc[panel.indptr[:-1]] = True
     gappy = replace(panel, frame=panel.frame.assign(observed=observed, y=panel.frame["y"].where(observed)))
-    shuffled = [each for name, each in importance._shuffled(gappy, gappy.part("validation"), 1)]
+    shuffled = [each for name, each in importance.shuffled_inputs(gappy, gappy.part("validation"), 1)]
     assert len(shuffled) > 3
     for each in shuffled:
         assert (each.frame["observed"] == observed).all()
         assert (each.frame["y"].notna() == observed).all()
-        assert each.frame["observed"].iloc[each.starts[:-1]].all()
+        assert each.frame["observed"].iloc[each.indptr[:-1]].all()
     assert any((each.frame["y"].dropna() != gappy.frame["y"].dropna()).any() for each in shuffled)
 
 
@@ -93,7 +93,7 @@ def test_nothing_is_told_where_nothing_can_be_scored(panel: Panel) -> None:
 def test_model_that_knows_its_own_tells_them(panel: Panel) -> None:
     settings = CatBoostSettings(iterations=5, depth=2)
     forecaster, _ = make_trainer("catboost", settings).fit(panel, panel.train_end, FitPlan())
-    found = importance_of(forecaster, panel, 1)
-    assert sum(each.value for each in found) == pytest.approx(100)
-    assert [each.value for each in found] == sorted((each.value for each in found), reverse=True)
-    assert {each.spread for each in found} == {None}
+    importances = importance_of(forecaster, panel, 1)
+    assert sum(each.value for each in importances) == pytest.approx(100)
+    assert [each.value for each in importances] == sorted((each.value for each in importances), reverse=True)
+    assert {each.spread for each in importances} == {None}

@@ -11,8 +11,7 @@ from kubecast.errors import ConfigError, DataError
 from kubecast.evaluation.promotion import Champion, Check, Decision, compare, decide
 from kubecast.scoring.metrics import ENSEMBLE
 from kubecast.scoring.significance import common_origins, paired_difference
-from tests.unit.evaluation.test_leaderboard import panel_of
-from tests.unit.forecast_tables import START, forecasts, scales
+from tests.support.forecasts import START, forecasts, panel_of, scales
 
 LEVELS = [0.1, 0.9]
 ID = "20260101T000000000000Z-00000000"
@@ -54,10 +53,10 @@ def judge(
     number = table["unique_id"].str[1:].astype(float)
     table[ENSEMBLE] += number * table["unique_id"].map(shift or {}).fillna(0.0)
     other = table[ENSEMBLE] if same else table["other"]
-    found = table[["unique_id", "cutoff", "ds"]].assign(seen_until=seen_until, yhat=other)
+    theirs = table[["unique_id", "cutoff", "ds"]].assign(seen_until=seen_until, yhat=other)
     for sign, name in ((-1, "q0.1"), (1, "q0.9")):
         table[name] = table[ENSEMBLE] + sign * own_width * number
-        found[name] = other + sign * champion_width * number
+        theirs[name] = other + sign * champion_width * number
     test = table.drop(columns="other").assign(observed=not hidden)
     decision = decide(
         test,
@@ -67,7 +66,7 @@ def judge(
         {"80": 0.8},
         LEVELS,
         PromotionSettings.model_validate(settings),
-        Champion(ID, "", found),
+        Champion(ID, "", theirs),
     )
     assert decision.promote == (
         all(check.passed for check in decision.checks) and not decision.not_comparable
@@ -143,15 +142,15 @@ def test_version_equal_to_the_champion_is_not_better_either() -> None:
 @pytest.mark.parametrize("mode", ["retrain", "compete"])
 def test_better_version_is_promoted_in_both_modes(mode: str) -> None:
     decision = judge(own=0.8, champion_width=1.6, mode=mode)
-    found = decision.comparison
+    comparison = decision.comparison
     assert decision.promote
     assert decision.champion == ID
-    assert found is not None
-    assert found.gain == pytest.approx(1 - found.mase / found.champion_mase, abs=1e-4)
-    assert found.gain > 0.1
-    assert (found.origins, found.series, found.interval) == (120, 3, "80")
-    assert found.paired.p_value is not None
-    assert found.paired.p_value < 0.01
+    assert comparison is not None
+    assert comparison.gain == pytest.approx(1 - comparison.mase / comparison.champion_mase, abs=1e-4)
+    assert comparison.gain > 0.1
+    assert (comparison.origins, comparison.series, comparison.interval) == (120, 3, "80")
+    assert comparison.paired.p_value is not None
+    assert comparison.paired.p_value < 0.01
     assert f"of the champion {ID}, from 120 origins" in decision.compared
 
 
@@ -181,7 +180,9 @@ def test_too_little_to_tell_is_decided_by_the_setting(decided: str, promoted: bo
     decision = judge(own=0.6, own_width=0.8, origins=3, when_untestable=decided, segment_cap=1.0, **COMPETE)
     assert decision.promote == promoted
     assert check(decision, "p-value").value is None
-    assert f"too few origins and series to tell, and when_untestable is {decided}" in str(decision.checks[-1])
+    assert f"too few origins and series for a test, and when_untestable is {decided}" in str(
+        decision.checks[-1]
+    )
 
 
 def test_many_series_at_few_origins_are_tested_over_series() -> None:
@@ -207,8 +208,8 @@ def test_segment_that_the_champion_has_nearly_right_is_not_all_that_counts() -> 
     exact = table["unique_id"] == "s1"
     table.loc[exact, "other"] = table.loc[exact, "y"]
     table.loc[exact, ENSEMBLE] = table.loc[exact, "y"] + 0.01
-    found = table.rename(columns={"other": "yhat"})[["unique_id", "cutoff", "ds", "yhat"]]
-    champion = Champion(ID, "", found.assign(seen_until=START))
+    theirs = table.rename(columns={"other": "yhat"})[["unique_id", "cutoff", "ds", "yhat"]]
+    champion = Champion(ID, "", theirs.assign(seen_until=START))
     decision = decide(
         table, scales(table), panel_of(table), 0.1, {}, [], PromotionSettings(tolerance=0.5), champion
     )
@@ -226,11 +227,11 @@ def test_intervals_further_from_nominal_than_the_champions_keep_the_version_back
 
 def test_champion_without_the_interval_has_no_coverage_compared() -> None:
     table = forecasts({ENSEMBLE: 1.0}, parts=["test"])
-    found = table[["unique_id", "cutoff", "ds"]].assign(seen_until=START, yhat=table[ENSEMBLE])
+    theirs = table[["unique_id", "cutoff", "ds"]].assign(seen_until=START, yhat=table[ENSEMBLE])
     test = table.assign(**{"q0.1": table[ENSEMBLE] - 1, "q0.9": table[ENSEMBLE] + 1})
     decision = decide(
         test, scales(table), panel_of(table), 0.1, {"80": 0.8}, LEVELS, PromotionSettings(),
-        Champion(ID, "", found),
+        Champion(ID, "", theirs),
     )  # fmt: skip
     assert decision.comparison is not None
     assert decision.comparison.interval is None
@@ -247,8 +248,8 @@ def test_champion_without_error_is_beaten_by_nothing_but_its_equal() -> None:
 
 def test_version_that_fails_its_own_checks_is_not_promoted_however_good_the_comparison() -> None:
     table = forecasts({ENSEMBLE: 0.5, "other": 1.0}, blocks=1, origins=12, parts=["test"])
-    found = table[["unique_id", "cutoff", "ds"]].assign(seen_until=START, yhat=table["other"])
-    champion = Champion(ID, "", found)
+    theirs = table[["unique_id", "cutoff", "ds"]].assign(seen_until=START, yhat=table["other"])
+    champion = Champion(ID, "", theirs)
     decision = decide(table, scales(table), panel_of(table), -0.1, {}, [], PromotionSettings(), champion)
     assert failed(decision) == ["skill on the test part"]
 
@@ -277,12 +278,12 @@ def test_origin_without_an_observed_target_moves_no_other_to_another_place_from_
     table.loc[last, "observed"] = False
     theirs = table.rename(columns={"other": "yhat"})[["unique_id", "cutoff", "ds", "yhat"]]
     champion = Champion(ID, "", theirs.assign(seen_until=START))
-    found = compare(table, scales(table), panel, [], champion)
+    comparison = compare(table, scales(table), panel, [], champion)
     origins = common_origins(table, panel)
-    assert found is not None
-    assert found.paired == paired_difference(table, scales(table), ENSEMBLE, "other", origins).model_copy(
-        update={"against": "champion"}
-    )
+    assert comparison is not None
+    assert comparison.paired == paired_difference(
+        table, scales(table), ENSEMBLE, "other", origins
+    ).model_copy(update={"against": "champion"})
 
 
 def test_targets_that_were_not_observed_compare_nothing() -> None:

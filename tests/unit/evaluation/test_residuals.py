@@ -6,17 +6,17 @@ import pytest
 from numpy.typing import NDArray
 
 from kubecast.evaluation.residuals import LAGS, residuals, season_phase
-from tests.unit.forecast_tables import forecasts, scales
+from tests.support.forecasts import forecasts, scales
 
 
 def test_normal_errors_lie_on_the_diagonal() -> None:
     table = forecasts({"good": 2.0}, series=5, origins=60, parts=("test",))
-    found = residuals(table, scales(table), "good")
-    assert found is not None
-    assert found.count == sum(found.counts) == len(table)
-    assert found.mean == pytest.approx(0, abs=0.2)
-    assert found.deviation == pytest.approx(2, rel=0.05)
-    assert np.abs(np.subtract(found.normal, found.observed)).max() < 0.5
+    result = residuals(table, scales(table), "good")
+    assert result is not None
+    assert result.count == sum(result.counts) == len(table)
+    assert result.mean == pytest.approx(0, abs=0.2)
+    assert result.deviation == pytest.approx(2, rel=0.05)
+    assert np.abs(np.subtract(result.normal, result.observed)).max() < 0.5
 
 
 def one_step(errors: NDArray[np.float64]) -> tuple[list[float], list[float]]:
@@ -27,17 +27,17 @@ def one_step(errors: NDArray[np.float64]) -> tuple[list[float], list[float]]:
     table = pd.DataFrame({"unique_id": name, "cutoff": cutoff, "ds": cutoff + pd.Timedelta(hours=1)})
     table = table.assign(part="test", block=0, observed=True, y=100.0, good=100.0 - errors.ravel())
     names = pd.unique(name)
-    found = residuals(table, pd.DataFrame({"unique_id": names, "scale": 1.0, "rmsse_scale": 1.0}), "good")
-    assert found is not None
-    return found.autocorrelation, found.bands
+    result = residuals(table, pd.DataFrame({"unique_id": names, "scale": 1.0, "rmsse_scale": 1.0}), "good")
+    assert result is not None
+    return result.autocorrelation, result.bands
 
 
 @pytest.mark.parametrize(("series", "origins"), [(1000, 10), (20, 60)])
 def test_independent_errors_stay_inside_the_band_at_95_percent_of_the_lags(series: int, origins: int) -> None:
     random, inside = np.random.default_rng(0), []
     for _ in range(30):
-        found, bands = one_step(random.normal(size=(series, origins)))
-        inside += (np.abs(found) < bands).tolist()
+        result, bands = one_step(random.normal(size=(series, origins)))
+        inside += (np.abs(result) < bands).tolist()
     assert np.mean(inside) == pytest.approx(0.95, abs=0.04)
 
 
@@ -48,16 +48,16 @@ def test_each_lag_has_the_band_of_its_own_pairs() -> None:
 
 def test_errors_that_follow_one_another_a_little_leave_the_band_of_many_series() -> None:
     noise = np.random.default_rng(0).normal(size=(1000, 11))
-    found, bands = one_step(noise[:, 1:] + 0.2 * noise[:, :-1])
-    assert found[0] > 2 * bands[0]
+    result, bands = one_step(noise[:, 1:] + 0.2 * noise[:, :-1])
+    assert result[0] > 2 * bands[0]
 
 
 def test_forecast_that_is_too_low_has_errors_above_zero() -> None:
     table = forecasts({"good": 1.0}, parts=("test",))
     table["good"] -= 3 * table["unique_id"].str[1:].astype(float)
-    found = residuals(table, scales(table), "good")
-    assert found is not None
-    assert found.mean == pytest.approx(3, abs=0.3)
+    result = residuals(table, scales(table), "good")
+    assert result is not None
+    assert result.mean == pytest.approx(3, abs=0.3)
 
 
 def test_errors_that_follow_from_one_another_are_correlated() -> None:
@@ -68,17 +68,17 @@ def test_errors_that_follow_from_one_another_are_correlated() -> None:
         for row in rows.sort_values("cutoff").index:
             error = 0.9 * error + random.normal()
             table.loc[row, "good"] = table.loc[row, "y"] - error
-    found = residuals(table, scales(table).assign(scale=1.0), "good")
-    assert found is not None
-    assert len(found.autocorrelation) == LAGS
-    assert found.autocorrelation[0] > 0.7 > found.autocorrelation[5]
+    result = residuals(table, scales(table).assign(scale=1.0), "good")
+    assert result is not None
+    assert len(result.autocorrelation) == LAGS
+    assert result.autocorrelation[0] > 0.7 > result.autocorrelation[5]
 
 
 def test_blocks_do_not_follow_one_another() -> None:
     table = forecasts({"good": 1.0}, series=1, blocks=6, origins=1, parts=("test",))
-    found = residuals(table, scales(table), "good")
-    assert found is not None
-    assert (found.autocorrelation, found.bands) == ([], [])
+    result = residuals(table, scales(table), "good")
+    assert result is not None
+    assert (result.autocorrelation, result.bands) == ([], [])
 
 
 def test_what_does_not_count_is_left_out() -> None:
@@ -86,17 +86,17 @@ def test_what_does_not_count_is_left_out() -> None:
     assert residuals(table.assign(observed=False), scales(table), "good") is None
     table.loc[0, "observed"] = False
     table.loc[0, "good"] = 1e9
-    found = residuals(table, scales(table), "good")
-    assert found is not None
-    assert found.count == len(table) - 1
-    assert found.deviation < 2
+    result = residuals(table, scales(table), "good")
+    assert result is not None
+    assert result.count == len(table) - 1
+    assert result.deviation < 2
 
 
 def test_perfect_forecast_has_one_bin() -> None:
     table = forecasts({"good": 0.0}, parts=("test",))
-    found = residuals(table, scales(table), "good")
-    assert found is not None
-    assert (found.deviation, found.counts, found.autocorrelation) == (0.0, [len(table)], [])
+    result = residuals(table, scales(table), "good")
+    assert result is not None
+    assert (result.deviation, result.counts, result.autocorrelation) == (0.0, [len(table)], [])
 
 
 def test_phase_is_alike_for_every_series() -> None:

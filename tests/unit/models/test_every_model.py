@@ -7,35 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.config.model import ModelSettings
+from kubecast import models
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.data.preparation import build_panel
 from kubecast.models import load_forecaster, make_trainer
-from kubecast.models.arima.settings import ArimaSettings
 from kubecast.models.base import FitPlan, Forecaster
-from kubecast.models.catboost.settings import CatBoostSettings
-from kubecast.models.neural.settings import LstmSettings, TransformerSettings
 from kubecast.models.seasonal_naive import SeasonalNaive
-from tests.conftest import WITH_COVARIATES, hourly, small_settings
+from tests.support.models import SETTINGS
+from tests.support.panels import WITH_COVARIATES, hourly, small_settings
 
-SETTINGS: dict[str, ModelSettings] = {
-    "arima": ArimaSettings(max_order=[1, 1, 1]),
-    "lstm": LstmSettings(sequence_length=48, patch_length=4, hidden_units=[8], epochs=2, batch_size=64),
-    "transformer": TransformerSettings(
-        sequence_length=48,
-        patch_length=4,
-        d_model=8,
-        num_heads=2,
-        num_layers=1,
-        dff=16,
-        epochs=2,
-        batch_size=64,
-        difference="season",
-        linear_skip=True,
-    ),
-    "catboost": CatBoostSettings(iterations=20, depth=3, averaged=2),
-}
 KINDS = list(SETTINGS)
+SLOW = ("lstm", "transformer")
 CUT = pd.Timestamp("2024-01-14T23:00")
 
 
@@ -48,7 +30,10 @@ def fit(kind: str, panel: Panel, plan: FitPlan | None = None, at: Cutoffs | None
     return forecaster
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(kind, marks=pytest.mark.slow) if kind in SLOW else kind for kind in KINDS],
+)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -62,11 +47,11 @@ def test_forecasts_many_origins_at_once_in_their_order(
     kind: str, fitted: Forecaster, covariate_panel: Panel
 ) -> None:
     origins = covariate_panel.part("test")
-    found = fitted.forecast(covariate_panel, origins)
+    forecasts = fitted.forecast(covariate_panel, origins)
     expected = covariate_panel.grid(origins)
-    pd.testing.assert_frame_equal(found[["unique_id", "cutoff", "ds"]], expected)
-    assert list(found.columns) == ["unique_id", "cutoff", "ds", kind]
-    assert np.isfinite(found[kind]).all()
+    pd.testing.assert_frame_equal(forecasts[["unique_id", "cutoff", "ds"]], expected)
+    assert list(forecasts.columns) == ["unique_id", "cutoff", "ds", kind]
+    assert np.isfinite(forecasts[kind]).all()
 
 
 def test_forecast_from_one_origin_equals_that_of_many(
@@ -115,6 +100,8 @@ def test_nothing_after_the_cutoff_changes_fit_or_forecast(
 
 
 def test_known_future_covariate_matters(kind: str) -> None:
+    if not models.KINDS[kind].covariates:
+        pytest.skip(f"{kind} uses no covariates")
     rows = hourly(series=2, covariates=True)
     origins = until(build_panel(rows, small_settings(data=WITH_COVARIATES)))
     forecasts = []
@@ -128,9 +115,9 @@ def test_known_future_covariate_matters(kind: str) -> None:
 def test_series_unseen_at_fit_is_forecast(kind: str, panel: Panel) -> None:
     seen = Cutoffs(until(panel).frame.iloc[:2])
     forecaster = fit(kind, panel, at=seen)
-    found = forecaster.forecast(panel, panel.ends)
-    assert np.isfinite(found[kind]).all()
-    assert set(found["unique_id"]) == set(panel.ids)
+    forecasts = forecaster.forecast(panel, panel.ends)
+    assert np.isfinite(forecasts[kind]).all()
+    assert set(forecasts["unique_id"]) == set(panel.ids)
 
 
 def test_short_history_gets_the_fallback(kind: str, panel: Panel) -> None:
@@ -138,15 +125,15 @@ def test_short_history_gets_the_fallback(kind: str, panel: Panel) -> None:
     early = Cutoffs(
         panel.frame.groupby("unique_id").nth(1)[["unique_id", "ds"]].rename(columns={"ds": "cutoff"})
     )
-    found = forecaster.forecast(panel, Cutoffs(early.frame.reset_index(drop=True)))
-    assert np.isfinite(found[kind]).all()
+    forecasts = forecaster.forecast(panel, Cutoffs(early.frame.reset_index(drop=True)))
+    assert np.isfinite(forecasts[kind]).all()
 
 
 def test_horizon_of_one(kind: str) -> None:
     panel = build_panel(hourly(series=2), small_settings(horizon=1))
-    found = fit(kind, panel).forecast(panel, panel.part("test"))
-    assert len(found) == len(panel.part("test"))
-    assert np.isfinite(found[kind]).all()
+    forecasts = fit(kind, panel).forecast(panel, panel.part("test"))
+    assert len(forecasts) == len(panel.part("test"))
+    assert np.isfinite(forecasts[kind]).all()
 
 
 def test_gaps_and_a_constant_series(kind: str) -> None:
@@ -154,9 +141,9 @@ def test_gaps_and_a_constant_series(kind: str) -> None:
     rows.loc[rows["unique_id"] == "s1", "y"] = 7.0
     rows = rows.drop(index=range(100, 110))
     panel = build_panel(rows, small_settings())
-    found = fit(kind, panel).forecast(panel, panel.ends)
-    assert np.isfinite(found[kind]).all()
-    np.testing.assert_allclose(found.loc[found["unique_id"] == "s1", kind], 7.0, rtol=0.05)
+    forecasts = fit(kind, panel).forecast(panel, panel.ends)
+    assert np.isfinite(forecasts[kind]).all()
+    np.testing.assert_allclose(forecasts.loc[forecasts["unique_id"] == "s1", kind], 7.0, rtol=0.05)
 
 
 def test_same_seed_gives_the_same_forecast(kind: str, panel: Panel) -> None:
@@ -167,7 +154,7 @@ def test_same_seed_gives_the_same_forecast(kind: str, panel: Panel) -> None:
 def test_replay_repeats_the_fit_on_more_rows(kind: str, panel: Panel) -> None:
     trainer = make_trainer(kind, SETTINGS[kind])
     _, log = trainer.fit(panel, until(panel), FitPlan(seed=1))
-    forecaster, replayed = trainer.fit(panel, panel.ends, FitPlan(seed=1, replay=log.replay))
+    forecaster, replayed = trainer.fit(panel, panel.ends, FitPlan(seed=1, fixed_fit=log.replay))
     assert replayed.stopped == "replayed"
     assert replayed.replay == log.replay
     assert np.isfinite(forecaster.forecast(panel, panel.ends)[kind]).all()
@@ -186,8 +173,8 @@ def test_log_survives_json(kind: str, panel: Panel) -> None:
 
 
 def test_seasonal_naive_repeats_the_last_season(panel: Panel) -> None:
-    found = SeasonalNaive(24, "naive").forecast(panel, panel.part("test"))
-    joined = found.merge(
+    forecasts = SeasonalNaive(24, "naive").forecast(panel, panel.part("test"))
+    joined = forecasts.merge(
         panel.frame.assign(ds=panel.frame["ds"] + pd.Timedelta(hours=24)), on=["unique_id", "ds"]
     )
     np.testing.assert_array_equal(joined["naive"], joined["y"])

@@ -12,7 +12,7 @@ from kubecast.errors import Conflict, StoreFull
 from kubecast.registry import Registry, Store, clock, publishing, records
 from kubecast.registry.manifest import MAX_NONCES
 from kubecast.storage.folder import LocalStore
-from tests.unit.conftest import MakeBundle
+from tests.support.bundles import MakeBundle
 
 
 class Killed(BaseException):
@@ -30,18 +30,18 @@ class DyingStore(LocalStore):
         if self.steps < 0:
             raise Killed
 
-    def sizes(self, folder: str, after: str = "") -> dict[str, int]:
+    def list_files(self, folder: str, after: str = "") -> dict[str, int]:
         self.step()
-        return super().sizes(folder, after)
+        return super().list_files(folder, after)
 
     def write(self, path: str, chunks: Iterable[bytes]) -> None:
         self.step()
         super().write(path, self._dying(chunks))
         self.step()
 
-    def swap(self, path: str, data: bytes, expected: str | None) -> None:
+    def compare_and_swap(self, path: str, data: bytes, expected: str | None) -> None:
         self.step()
-        super().swap(path, data, expected)
+        super().compare_and_swap(path, data, expected)
         self.step()
 
     def remove(self, path: str) -> None:
@@ -84,8 +84,8 @@ def test_process_killed_at_any_step_leaves_a_registry_that_loads_and_goes_on(
 class ReplyLosingStore(LocalStore):
     """Does each swap, then says that another writer was faster: what a repeated request gets."""
 
-    def swap(self, path: str, data: bytes, expected: str | None) -> None:
-        super().swap(path, data, expected)
+    def compare_and_swap(self, path: str, data: bytes, expected: str | None) -> None:
+        super().compare_and_swap(path, data, expected)
         raise Conflict("the reply was lost, and the repeated request found its own write")
 
 
@@ -93,16 +93,16 @@ def test_write_that_won_but_lost_its_reply_counts_as_won(root: Path, make_bundle
     registry = Registry(ReplyLosingStore(root))
     version = registry.publish("demand", make_bundle(), {})
     registry.set_alias("demand", "champion", version.id, None)
-    assert [found.id for found in registry.versions("demand")] == [version.id]
+    assert [each.id for each in registry.versions("demand")] == [version.id]
     assert registry.aliases("demand") == {"champion": version.id}
 
 
-class OvertakenStore(ReplyLosingStore):
+class SupersededStore(ReplyLosingStore):
     """Lets another writer swap the refs too before a lost reply is noticed."""
 
-    def swap(self, path: str, data: bytes, expected: str | None) -> None:
+    def compare_and_swap(self, path: str, data: bytes, expected: str | None) -> None:
         try:
-            super().swap(path, data, expected)
+            super().compare_and_swap(path, data, expected)
         finally:
             name = path.partition("/")[0]
             other = records.Records(LocalStore(self._root), name)
@@ -117,10 +117,10 @@ def test_alias_whose_lost_write_was_followed_by_others_counts_as_moved(
     first, second, third = (registry.publish("demand", make_bundle(f"b{n}"), {}) for n in range(3))
     for version in (first, second):
         registry.promote(f"demand@{version.id}")
-    overtaken = Registry(OvertakenStore(root))
-    overtaken.set_alias("demand", "champion", third.id, expected=second.id)
+    racing = Registry(SupersededStore(root))
+    racing.set_alias("demand", "champion", third.id, expected=second.id)
     assert registry.aliases("demand") == {"champion": third.id}
-    assert overtaken.rollback("demand").id == second.id
+    assert racing.rollback("demand").id == second.id
     assert registry.aliases("demand") == {"champion": second.id}
     assert registry.rollback("demand").id == first.id
 
@@ -139,10 +139,10 @@ def test_version_is_published_though_retirement_fails(
     root: Path, make_bundle: MakeBundle, caplog: pytest.LogCaptureFixture
 ) -> None:
     class NoRefsStore(LocalStore):
-        def swap(self, path: str, data: bytes, expected: str | None) -> None:
+        def compare_and_swap(self, path: str, data: bytes, expected: str | None) -> None:
             if path.endswith("refs.json"):
                 raise StoreFull("the disk is full")
-            super().swap(path, data, expected)
+            super().compare_and_swap(path, data, expected)
 
     registry = Registry.open(str(root))
     registry.publish("demand", make_bundle("b0"), {}, max_versions=1)
@@ -161,11 +161,13 @@ class RacingStore(LocalStore):
         self.other = other
         self.races = races
 
-    def swap(self, path: str, data: bytes, expected: str | None) -> None:
+    def compare_and_swap(self, path: str, data: bytes, expected: str | None) -> None:
         if self.races:
             self.races -= 1
-            super().swap(path, self.other % self.races if b"%" in self.other else self.other, expected)
-        super().swap(path, data, expected)
+            super().compare_and_swap(
+                path, self.other % self.races if b"%" in self.other else self.other, expected
+            )
+        super().compare_and_swap(path, data, expected)
 
 
 OTHER_REFS = b'{"generation": %d, "nonce": "x", "aliases": {}, "deleting": {}}'
@@ -218,10 +220,10 @@ def test_version_deleted_while_they_are_listed_is_left_out(
     registry: Registry, root: Path, make_bundle: MakeBundle
 ) -> None:
     class DeletingStore(LocalStore):
-        def sizes(self, folder: str, after: str = "") -> dict[str, int]:
-            found = super().sizes(folder, after)
-            self.remove(min(found))
-            return found
+        def list_files(self, folder: str, after: str = "") -> dict[str, int]:
+            files = super().list_files(folder, after)
+            self.remove(min(files))
+            return files
 
     first = registry.publish("demand", make_bundle("b0"), {})
     second = registry.publish("demand", make_bundle("b1"), {})

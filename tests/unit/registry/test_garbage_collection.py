@@ -6,7 +6,7 @@ import pytest
 from kubecast.errors import Conflict
 from kubecast.registry import Collected, Registry
 from kubecast.storage.folder import LocalStore
-from tests.unit.conftest import MakeBundle
+from tests.support.bundles import MakeBundle
 
 NOTHING = Collected(deleted=[], uploads=[], records=[])
 OLD = "20200101T000000000000Z-0000000{}"
@@ -71,10 +71,10 @@ def test_writer_that_commits_first_keeps_its_upload(root: Path, make_bundle: Mak
     class RacingStore(LocalStore):
         """The writer of an upload commits just before it is given up."""
 
-        def swap(self, path: str, data: bytes, expected: str | None) -> None:
+        def compare_and_swap(self, path: str, data: bytes, expected: str | None) -> None:
             commit_file(root, old).parent.mkdir(exist_ok=True)
             commit_file(root, old).write_bytes(b"a manifest")
-            super().swap(path, data, expected)
+            super().compare_and_swap(path, data, expected)
 
     old = OLD.format(1)
     file = upload(root, old)
@@ -84,8 +84,8 @@ def test_writer_that_commits_first_keeps_its_upload(root: Path, make_bundle: Mak
 
 def test_two_collections_at_once_both_go_through(root: Path) -> None:
     class RacingStore(LocalStore):
-        def swap(self, path: str, data: bytes, expected: str | None) -> None:
-            super().swap(path, data, expected)
+        def compare_and_swap(self, path: str, data: bytes, expected: str | None) -> None:
+            super().compare_and_swap(path, data, expected)
             raise Conflict("another one did the same, or the reply was lost")
 
     old = OLD.format(1)
@@ -127,9 +127,9 @@ def test_deletion_that_was_killed_is_finished_by_another_process(
             self.step()
             super().remove(path)
 
-        def swap(self, path: str, data: bytes, expected: str | None) -> None:
+        def compare_and_swap(self, path: str, data: bytes, expected: str | None) -> None:
             self.step()
-            super().swap(path, data, expected)
+            super().compare_and_swap(path, data, expected)
 
     first = registry.publish("demand", make_bundle("b0"), {})
     second = registry.publish("demand", make_bundle("b1"), {})

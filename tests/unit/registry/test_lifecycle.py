@@ -20,7 +20,7 @@ from kubecast.errors import (
 from kubecast.registry import Collected, Registry, clock
 from kubecast.registry.manifest import MAX_HISTORY
 from kubecast.storage.folder import LocalStore
-from tests.unit.conftest import MakeBundle
+from tests.support.bundles import MakeBundle
 
 ABSENT = "20260101T000000000000Z-00000000"
 
@@ -89,16 +89,16 @@ def test_rollback_passes_over_versions_that_are_gone(registry: Registry, make_bu
 def test_rollback_that_another_promotion_overtakes_changes_nothing(
     registry: Registry, root: Path, make_bundle: MakeBundle
 ) -> None:
-    class OvertakenStore(LocalStore):
-        def swap(self, path: str, data: bytes, expected: str | None) -> None:
+    class RacingStore(LocalStore):
+        def compare_and_swap(self, path: str, data: bytes, expected: str | None) -> None:
             registry.promote(f"demand@{third}")
-            super().swap(path, data, expected)
+            super().compare_and_swap(path, data, expected)
 
     first, second, third = publish(registry, make_bundle, "b0", "b1", "b2")
     registry.promote(f"demand@{first}")
     registry.promote(f"demand@{second}")
     with pytest.raises(Conflict, match=f"points at {third}, not at {second}"):
-        Registry(OvertakenStore(root)).rollback("demand")
+        Registry(RacingStore(root)).rollback("demand")
     assert champion(registry) == third
 
 
@@ -270,12 +270,12 @@ def test_writer_frozen_just_before_its_commit_publishes_all_or_nothing(
     """Frozen for days: long enough for garbage collection to forget that it gave the upload up."""
 
     class FreezingStore(LocalStore):
-        def swap(self, path: str, data: bytes, expected: str | None) -> None:
+        def compare_and_swap(self, path: str, data: bytes, expected: str | None) -> None:
             if "/commits/" in path:
                 set_clock(datetime.now(UTC) + timedelta(days=3))
                 for _ in range(2 if collected else 0):
                     runs.append(Registry.open(str(root)).collect_garbage("demand"))
-            super().swap(path, data, expected)
+            super().compare_and_swap(path, data, expected)
 
     runs: list[Any] = []
     registry = Registry(FreezingStore(root))
@@ -301,7 +301,7 @@ def test_whole_life_in_a_bucket(s3_url: str, make_bundle: MakeBundle, tmp_path: 
     assert registry.collect_garbage("demand") == Collected(deleted=[], uploads=[], records=[])
     registry.export(registry.resolve("demand"), tmp_path / "copy")
     assert (tmp_path / "copy" / "evaluated" / "model.json").read_text() == "judged b0"
-    found = registry.verify("demand")
-    assert (found.versions, found.files, found.faults) == (2, 8, [])
+    result = registry.verify("demand")
+    assert (result.versions, result.files, result.faults) == (2, 8, [])
     assert [entry.id for entry in registry.entries("demand")] == [second, first]
     assert registry.models() == registry.names() == ["demand"]

@@ -9,9 +9,9 @@ import pytest
 
 from kubecast.errors import InputError, IntegrityError, RegistryError
 from kubecast.registry.manifest import Manifest, Refs, check_metadata, decode, idempotency_key, scan
-from kubecast.registry.publishing import _bundled
+from kubecast.registry.publishing import read_bundled
 from kubecast.storage.checksums import FileEntry, verified
-from tests.unit.conftest import MakeBundle
+from tests.support.bundles import MakeBundle
 
 SHA = "0" * 64
 
@@ -120,10 +120,10 @@ def test_file_that_changes_while_it_is_published_is_found_out(make_bundle: MakeB
     entry = scan(bundle)["report.html"]
     (bundle / "report.html").write_bytes(b"<html>later</html>")
     with pytest.raises(IntegrityError, match=r"report\.html"):
-        list(_bundled(bundle / "report.html", entry))
+        list(read_bundled(bundle / "report.html", entry))
     (bundle / "report.html").unlink()
     with pytest.raises(InputError, match=r"report\.html: No such file"):
-        list(_bundled(bundle / "report.html", entry))
+        list(read_bundled(bundle / "report.html", entry))
 
 
 def test_verified_passes_the_right_bytes_and_refuses_others() -> None:

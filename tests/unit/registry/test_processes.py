@@ -6,8 +6,8 @@ import pytest
 from kubecast.errors import Conflict
 from kubecast.registry import Registry
 from tests.fuzz.killing import NAME, PROCESSES, Scene, faults, run
-from tests.seaweed import Seaweed
-from tests.unit.conftest import MakeBundle
+from tests.support.bundles import MakeBundle
+from tests.support.servers.seaweed import Seaweed
 
 PATIENCE_SECONDS = 60
 SHORT = {"seed": 7, "writers": 4, "bundles": 10, "kills": 25, "upload_grace": 1}

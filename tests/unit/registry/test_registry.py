@@ -19,7 +19,7 @@ from kubecast.errors import (
 )
 from kubecast.registry import Registry, Version, clock, publishing
 from kubecast.registry.garbage_collection import DELETE_GRACE
-from tests.unit.conftest import MakeBundle
+from tests.support.bundles import MakeBundle
 
 ABSENT = "20260101T000000000000Z-00000000"
 

@@ -7,7 +7,7 @@ import pytest
 from kubecast.errors import NotFound, StoreError
 from kubecast.registry import Registry, Version
 from kubecast.storage.folder import LocalStore
-from tests.unit.conftest import MakeBundle
+from tests.support.bundles import MakeBundle
 
 ABSENT = "20260101T000000000000Z-00000000"
 
@@ -25,9 +25,9 @@ def files(root: Path, version: Version) -> Path:
 def test_whole_model_has_no_fault(registry: Registry, version: Version, make_bundle: MakeBundle) -> None:
     other = registry.publish("demand", make_bundle("second"), {})
     registry.promote("demand")
-    found = registry.verify("demand")
+    result = registry.verify("demand")
     size = sum(size for one in (version, other) for size, _ in one.files.values())
-    assert found.to_json() == {"versions": 2, "files": 8, "bytes": size, "faults": []}
+    assert result.to_json() == {"versions": 2, "files": 8, "bytes": size, "faults": []}
     assert registry.verify("demand", version.id).files == 4
 
 
@@ -65,11 +65,11 @@ def test_manifest_that_cannot_be_used_is_a_fault_and_the_others_are_read(
     registry.publish("demand", make_bundle("whole"), {})
     file = root / "demand" / "commits" / f"{version.id}.json"
     file.write_text(json.dumps(json.loads(file.read_bytes()) | changes))
-    found = registry.verify("demand")
-    assert (found.versions, found.files) == (2, 4)
-    (told,) = found.faults
-    assert f"commits/{version.id}.json" in told
-    assert fault in told
+    result = registry.verify("demand")
+    assert (result.versions, result.files) == (2, 4)
+    (message,) = result.faults
+    assert f"commits/{version.id}.json" in message
+    assert fault in message
 
 
 def test_dangling_alias_and_foreign_files_are_faults(
@@ -95,9 +95,9 @@ def test_refs_that_cannot_be_read_are_a_fault_and_versions_are_read(
     registry: Registry, root: Path, version: Version, refs: str, fault: str
 ) -> None:
     (root / "demand" / "refs.json").write_text(refs)
-    found = registry.verify("demand")
-    assert (found.versions, found.files, len(found.faults)) == (1, 4, 1)
-    assert fault in found.faults[0]
+    result = registry.verify("demand")
+    assert (result.versions, result.files, len(result.faults)) == (1, 4, 1)
+    assert fault in result.faults[0]
 
 
 def test_upload_in_progress_and_given_up_upload_are_no_faults(
@@ -118,8 +118,8 @@ def test_version_that_is_deleted_while_it_is_read_is_no_fault(
             self.remove(f"demand/versions/{version.id}")
             return super().stream(path)
 
-    found = Registry(DeletingStore(root)).verify("demand")
-    assert (found.versions, found.faults) == (0, [])
+    result = Registry(DeletingStore(root)).verify("demand")
+    assert (result.versions, result.faults) == (0, [])
 
 
 def test_version_that_is_not_there_is_not_found(registry: Registry, version: Version) -> None:

@@ -10,9 +10,8 @@ import pytest
 
 from kubecast.evaluation.history import EarlierVersion
 from kubecast.scoring.metrics import ENSEMBLE
-from tests.unit.evaluation.test_leaderboard import NOISE
-from tests.unit.forecast_tables import forecasts
-from tests.unit.reports.test_page import LOGS, render
+from tests.support.forecasts import NOISE, forecasts
+from tests.support.pages import LOGS, render
 
 Rows = list[list[str]]
 
@@ -62,13 +61,13 @@ def shown() -> tuple[dict[str, Rows], dict[str, Any]]:
     earlier = EarlierVersion(
         version="one", created=datetime(2025, 1, 1, tzinfo=UTC), champion=True, mase=0.9, coverage={"80": 0.7}
     )
-    page, found = render(forecasts(NOISE, series=5, origins=10), earlier=[earlier])
+    page, evaluation = render(forecasts(NOISE, series=5, origins=10), earlier=[earlier])
     parser = _Tables()
     parser.feed(page)
-    return parser.tables, json.loads(found.model_dump_json())
+    return parser.tables, json.loads(evaluation.model_dump_json())
 
 
-def rows_of(board: dict[str, Any], key: str, part: str, model: str) -> list[dict[str, Any]]:
+def row_index(board: dict[str, Any], key: str, part: str, model: str) -> list[dict[str, Any]]:
     return [row for row in board[key] if (row["part"], row["model"]) == (part, model)]
 
 
@@ -103,22 +102,22 @@ def test_weights(shown: tuple[dict[str, Rows], dict[str, Any]]) -> None:
 def test_lead_times_and_blocks(shown: tuple[dict[str, Rows], dict[str, Any]]) -> None:
     tables, board = shown
     models = [row["model"] for row in board["leaderboard"] if row["part"] == "test"]
-    by_model = [[row["mase"] for row in rows_of(board, "by_lead_time", "test", model)] for model in models]
+    by_model = [[row["mase"] for row in row_index(board, "by_lead_time", "test", model)] for model in models]
     expected = [[str(at + 1), *map(figure, values)] for at, values in enumerate(zip(*by_model, strict=True))]
     assert len(expected) == 5
     assert tables["MASE by lead time"] == expected
     for model, row in zip(models, tables["MASE by block"], strict=True):
-        found = [
+        mase = [
             block["mase"]
             for part in ("validation", "test")
-            for block in rows_of(board, "by_block", part, model)
+            for block in row_index(board, "by_block", part, model)
         ]
-        assert [row[0], *row[3:]] == [model, *map(figure, found)]
+        assert [row[0], *row[3:]] == [model, *map(figure, mase)]
 
 
 def test_series(shown: tuple[dict[str, Rows], dict[str, Any]]) -> None:
     tables, board = shown
-    own = {row["unique_id"]: row for row in rows_of(board, "by_series", "test", ENSEMBLE)}
+    own = {row["unique_id"]: row for row in row_index(board, "by_series", "test", ENSEMBLE)}
     assert {row[0] for row in tables["Every series"]} == set(own)
     for name, mase, best, best_mase, wape, rmse, scored, skipped in tables["Every series"]:
         row = own[name]
@@ -135,7 +134,7 @@ def test_series(shown: tuple[dict[str, Rows], dict[str, Any]]) -> None:
 
 def test_coverage(shown: tuple[dict[str, Rows], dict[str, Any]]) -> None:
     tables, board = shown
-    test, validation = (rows_of(board, "leaderboard", part, ENSEMBLE)[0] for part in ("test", "validation"))
+    test, validation = (row_index(board, "leaderboard", part, ENSEMBLE)[0] for part in ("test", "validation"))
     levels = list(test["coverage"])
     assert tables["Coverage"] == [
         [f"{level} %", percent(test["coverage"][level]), percent(validation["coverage"][level])]
@@ -145,7 +144,7 @@ def test_coverage(shown: tuple[dict[str, Rows], dict[str, Any]]) -> None:
         ("Coverage by lead time", "by_lead_time", "lead_time"),
         ("Coverage by season phase", "by_phase", "phase"),
     ):
-        rows = rows_of(board, key, "test", ENSEMBLE)
+        rows = row_index(board, key, "test", ENSEMBLE)
         expected = [[str(row[step]), *(percent(row["coverage"][level]) for level in levels)] for row in rows]
         assert len(expected) > 1
         assert tables[label] == expected
@@ -153,19 +152,21 @@ def test_coverage(shown: tuple[dict[str, Rows], dict[str, Any]]) -> None:
 
 def test_errors(shown: tuple[dict[str, Rows], dict[str, Any]]) -> None:
     tables, board = shown
-    found = board["residuals"]
+    residuals = board["residuals"]
     assert tables["Autocorrelation"] == [
         [str(at), figure(value), figure(band)]
-        for at, (value, band) in enumerate(zip(found["autocorrelation"], found["bands"], strict=True), 1)
+        for at, (value, band) in enumerate(
+            zip(residuals["autocorrelation"], residuals["bands"], strict=True), 1
+        )
     ]
     for share, observed, normal in tables["Quantiles of the errors"]:
         at = int(share.removesuffix(" %")) - 1
-        assert (observed, normal) == (figure(found["observed"][at]), figure(found["normal"][at]))
+        assert (observed, normal) == (figure(residuals["observed"][at]), figure(residuals["normal"][at]))
 
 
 def test_versions_fits_and_forecasts(shown: tuple[dict[str, Rows], dict[str, Any]]) -> None:
     tables, board = shown
-    own = rows_of(board, "leaderboard", "test", ENSEMBLE)[0]
+    own = row_index(board, "leaderboard", "test", ENSEMBLE)[0]
     assert tables["Versions"] == [
         ["one", "0.9", "-", "70.0 %", "champion"],
         ["this version", figure(own["mase"]), percent(own["skill"]), percent(own["coverage"]["80"]), ""],

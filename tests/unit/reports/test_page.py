@@ -1,96 +1,25 @@
 import base64
 import hashlib
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.data.panel import DataReport, Finding, Panel
+from kubecast.data.findings import Finding
 from kubecast.ensemble.settings import EnsembleSettings
-from kubecast.ensemble.stacking import stack
 from kubecast.evaluation.history import EarlierVersion
-from kubecast.evaluation.leaderboard import Evaluation, evaluate
+from kubecast.evaluation.leaderboard import Evaluation
 from kubecast.evaluation.promotion import Champion
 from kubecast.models.base import FitLog
 from kubecast.reports import render_report
-from kubecast.scoring.metrics import ENSEMBLE
-from tests.unit.evaluation.test_leaderboard import KINDS, NOISE, SETTINGS, panel_of
-from tests.unit.forecast_tables import START, forecasts
+from kubecast.scoring.metrics import ENSEMBLE, METRICS, Metric, check_scoring
+from tests.support.forecasts import START, forecasts
+from tests.support.pages import HOSTILE, PageChecker, render
+from tests.unit.evaluation.test_leaderboard import NOISE
 
-HOSTILE = '<script>alert("1")</script> $x$ \\1'
-LOGS = {
-    "good": FitLog(
-        stopped="early_stopping",
-        curves={"train": [3.0, 2.0, 1.0], "validation": [3.0, 2.5, 2.6]},
-        best=1,
-        seconds=12.3,
-        fallbacks={HOSTILE: "shorter than a season & a half"},
-    ),
-    "bad": FitLog(stopped="converged", curves={"train": []}),
-}
-
-
-class _Checker(HTMLParser):
-    """Collects ids and tags, and insists that every element is closed in order."""
-
-    VOID = frozenset({"meta", "br", "hr", "img", "input", "link"})
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.ids: list[str] = []
-        self.text: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.ids += [str(value) for name, value in attrs if name == "id"]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        self.handle_endtag(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open, f"</{tag}> closes nothing"
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
-
-
-def render(
-    table: pd.DataFrame,
-    *,
-    rename: dict[str, str] | None = None,
-    missing: dict[str, str] | None = None,
-    settings: EnsembleSettings = SETTINGS,
-    findings: list[Finding] | None = None,
-    logs: dict[str, FitLog] | None = None,
-    champion: Champion | None = None,
-    earlier: Sequence[EarlierVersion] = (),
-) -> tuple[str, Evaluation]:
-    panel = panel_of(table)
-    report = DataReport(rows=len(table), series=table["unique_id"].nunique(), findings=findings or [])
-    panel = Panel(
-        panel.frame.replace({"unique_id": rename or {}}),
-        panel.static,
-        panel.spec,
-        panel.series.replace({"unique_id": rename or {}}),
-        panel.origins,
-        report=report,
-    )
-    table = table.replace({"unique_id": rename or {}})
-    recipe, stacked = stack(table, panel.series, settings, KINDS, missing or {}, 24)
-    evaluation = evaluate(
-        stacked, panel, recipe, champion=champion, fits=LOGS if logs is None else logs, earlier=earlier
-    )
-    return render_report(evaluation), evaluation
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -101,15 +30,15 @@ def page() -> str:
 
 
 @pytest.fixture(scope="module")
-def checked(page: str) -> _Checker:
-    checker = _Checker()
+def checked(page: str) -> PageChecker:
+    checker = PageChecker()
     checker.feed(page)
     checker.close()
     assert not checker.open
     return checker
 
 
-def test_names_from_the_data_show_as_text(page: str, checked: _Checker) -> None:
+def test_names_from_the_data_show_as_text(page: str, checked: PageChecker) -> None:
     assert checked.tags.count("script") == 1  # the page's own
     assert "<b>value</b>" not in page
     assert "<i>fit</i>" not in page
@@ -133,14 +62,14 @@ def test_only_the_pages_own_script_may_run(page: str) -> None:
     assert not re.search(r"<[^>]+ on\w+=", page)
 
 
-def test_ids_are_unique_and_references_resolve(page: str, checked: _Checker) -> None:
+def test_ids_are_unique_and_references_resolve(page: str, checked: PageChecker) -> None:
     assert len(set(checked.ids)) == len(checked.ids)
     references = set(re.findall(r"url\(#([^)]+)\)", page)) | set(re.findall(r'href="#([^"]+)"', page))
     assert references
     assert references <= set(checked.ids)
 
 
-def test_every_chart_has_a_label_and_text_that_is_text(page: str, checked: _Checker) -> None:
+def test_every_chart_has_a_label_and_text_that_is_text(page: str, checked: PageChecker) -> None:
     charts = re.findall(r"<svg ([^>]*)>", page)
     assert len(charts) == 13
     assert all('role="img"' in chart and "aria-label=" in chart for chart in charts)
@@ -149,8 +78,8 @@ def test_every_chart_has_a_label_and_text_that_is_text(page: str, checked: _Chec
 
 
 def test_figures_are_those_of_the_evaluation() -> None:
-    page, found = render(forecasts(NOISE, origins=10))
-    row = found.row(ENSEMBLE, "test")
+    page, evaluation = render(forecasts(NOISE, origins=10))
+    row = evaluation.row(ENSEMBLE, "test")
     cells = re.findall(
         r'<tr class="chosen"><td class="text">ensemble</td><td>([^<]*)</td><td>([^<]*)</td>', page
     )
@@ -161,11 +90,11 @@ def test_figures_are_those_of_the_evaluation() -> None:
 
 
 def test_blocks_and_errors_are_those_of_the_evaluation() -> None:
-    page, found = render(forecasts(NOISE, origins=10))
+    page, evaluation = render(forecasts(NOISE, origins=10))
     blocks = [
         row.mase
         for part in ("validation", "test")
-        for row in found.by_block
+        for row in evaluation.by_block
         if (row.part, row.model) == (part, ENSEMBLE)
     ]
     cells = "".join(f"<td>{value:.4g}</td>" for value in blocks if value is not None)
@@ -173,10 +102,10 @@ def test_blocks_and_errors_are_those_of_the_evaluation() -> None:
     assert re.search(
         rf'<td class="text">ensemble</td><td>[^<]*</td><td>[^<]*</td>{re.escape(cells)}</tr>', page
     )
-    told = found.residuals
-    assert told is not None
-    assert f"mean {told.mean:.4g} (above 0" in page
-    assert f"standard deviation {told.deviation:.4g}." in page
+    residuals = evaluation.residuals
+    assert residuals is not None
+    assert f"mean {residuals.mean:.4g} (above 0" in page
+    assert f"standard deviation {residuals.deviation:.4g}." in page
 
 
 def test_champion_stands_beside_the_version_with_every_check() -> None:
@@ -184,7 +113,7 @@ def test_champion_stands_beside_the_version_with_every_check() -> None:
     other = table.loc[table["part"] == "test", ["unique_id", "cutoff", "ds", "bad"]]
     other = other.assign(seen_until=START, **{"q0.1": other["bad"] - 3, "q0.9": other["bad"] + 3})
     page = render(table, champion=Champion("the-version", "", other.rename(columns={"bad": "yhat"})))[0]
-    _Checker().feed(page)
+    PageChecker().feed(page)
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
     assert re.search(r"MASE [0-9.]+ against [0-9.]+ of the champion the-version, from 90 origins", text)
     assert re.search(
@@ -250,16 +179,16 @@ def test_page_of_a_thousand_series_is_under_a_megabyte() -> None:
 
 def test_panel_of_more_series_shows_the_worst() -> None:
     table = forecasts(NOISE, series=1100, blocks=2, origins=1, horizon=2)
-    page, found = render(table)
+    page, evaluation = render(table)
     assert "The 1000 worst of 1100 series." in page
     rows = re.findall(r'<tr><td class="wrap">(s\d+)</td>', page)
-    assert rows == [row.unique_id for row in found.ranked()[:99:-1]]
+    assert rows == [row.unique_id for row in evaluation.ranked()[:99:-1]]
 
 
 def test_page_from_the_json_is_the_same(page: str) -> None:
     table = forecasts(NOISE, origins=10)
-    page, found = render(table)
-    assert render_report(Evaluation.model_validate_json(found.model_dump_json())) == page
+    page, evaluation = render(table)
+    assert render_report(Evaluation.model_validate_json(evaluation.model_dump_json())) == page
 
 
 def test_earlier_versions_stand_beside_this_one() -> None:
@@ -274,9 +203,9 @@ def test_earlier_versions_stand_beside_this_one() -> None:
         )
         for day in (1, 2, 3)
     ]
-    page, found = render(forecasts(NOISE, origins=10), earlier=earlier)
+    page, evaluation = render(forecasts(NOISE, origins=10), earlier=earlier)
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
-    own = found.row(ENSEMBLE, "test").mase
+    own = evaluation.row(ENSEMBLE, "test").mase
     assert f"MASE of 3 earlier versions of the same task: 1.5 to 3.5. This version: {own:.4g}." in text
     assert "20250102T000000000000Z-00000002 2.5 25.0 % 79.0 % champion" in text
     assert "20250101T000000000000Z-00000001 1.5 25.0 % 79.0 % 20250102" in text
@@ -284,3 +213,24 @@ def test_earlier_versions_stand_beside_this_one() -> None:
 
 def test_first_version_has_none_before_it() -> None:
     assert "was published before" in render(forecasts(NOISE))[0]
+
+
+def test_metric_of_one_more_entry_is_on_the_leaderboard_and_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    share = Metric("Share & more", lambda scored: scored.mae * 0 + 0.125, format="percent")
+    monkeypatch.setitem(METRICS, "share", share)
+    page, evaluation = render(forecasts(NOISE, series=2, origins=4))
+    assert evaluation.row(ENSEMBLE, "test").metric("share") == 0.125
+    assert {row.metric("share") for row in evaluation.by_lead_time} == {0.125}
+    assert evaluation.summary()["share"] == 0.125
+    assert Evaluation.model_validate_json(evaluation.model_dump_json()) == evaluation
+    assert page.count(">Share &amp; more</th>") == 2
+    assert page.count("<td>12.5 %</td>") == 2 * len(evaluation.leaderboard) / 2
+    check_scoring(["share"], "here")
+
+
+def test_leaderboard_of_before_a_metric_was_added_has_no_value_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, before = render(forecasts(NOISE, series=2, origins=4))
+    monkeypatch.setitem(METRICS, "share", Metric("Share", lambda scored: scored.mae))
+    again = Evaluation.model_validate_json(before.model_dump_json())
+    assert again.row(ENSEMBLE, "test").metric("share") is None
+    assert ">Share</th>" in render_report(again)

@@ -2,16 +2,13 @@
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 import pandas as pd
 import pytest
 
-from kubecast.data.panel import Cutoffs, Panel
-from kubecast.evaluation.importance import Importance
+from kubecast.data.panel import Panel
 from kubecast.models.artifact import Status
 from kubecast.models.base import FitLog
-from kubecast.models.seasonal_naive import SeasonalNaive
 from kubecast.reports.training import (
     OWN,
     REFUSED,
@@ -23,22 +20,10 @@ from kubecast.reports.training import (
     render_unexplained,
 )
 from kubecast.resources import Usage
-from tests.conftest import hourly
-from tests.unit.reports.test_page import HOSTILE, _Checker
+from tests.support.pages import HOSTILE, LOG, MODEL, USED, PageChecker, fitted
+from tests.support.panels import hourly
 
-LOG = FitLog(
-    stopped="early_stopping",
-    curves={"train": [3.0, 2.0, 1.0, 0.9], "validation": [3.0, 2.5, 2.6, 2.9]},
-    replay={"learning_rates": [0.01, 0.005]},
-    best=1,
-    seconds=12.3,
-)
-INPUTS = [
-    Importance(feature=HOSTILE, value=0.5, spread=0.1),
-    Importance(feature="older", value=-0.01, spread=0.02),
-]
-MODEL = SeasonalNaive(24, "naive")
-USED = Usage(seconds=[1, 2], cpu=[1.5, 2.0], memory=[0.5, 0.7], gpu=[0.9, 0.8], gpu_memory=[10.0, 11.0])
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -46,15 +31,8 @@ def panel(make_panel: Callable[..., Panel]) -> Panel:
     return make_panel(hourly().replace({"unique_id": {"s0": HOSTILE}}))
 
 
-def fitted(panel: Panel, **changes: Any) -> Fitted:
-    origins = panel.origins
-    table = MODEL.forecast(panel, Cutoffs.of(origins)).merge(origins, on=["unique_id", "cutoff"])
-    told = {"name": "naive", "log": LOG, "importance": INPUTS, "about_importance": SHUFFLED}
-    return Fitted(**{**told, "forecasts": table, **changes})  # type: ignore[arg-type]
-
-
-def checked(page: str) -> _Checker:
-    checker = _Checker()
+def checked(page: str) -> PageChecker:
+    checker = PageChecker()
     checker.feed(page)
     checker.close()
     assert not checker.open
@@ -64,9 +42,9 @@ def checked(page: str) -> _Checker:
 
 def test_page_shows_every_part_and_names_as_text(panel: Panel) -> None:
     page = render_training("train-lstm", Status(), fitted(panel), USED, panel)
-    found = checked(page)
-    text = "".join(found.text)
-    assert found.tags.count("script") == 1  # the page's own
+    checker = checked(page)
+    text = "".join(checker.text)
+    assert checker.tags.count("script") == 1  # the page's own
     assert HOSTILE in text
     assert "Over-fitting: after step 1 the validation loss rose by 16 %" in text
     for title in ("Loss", "Learning rate", "What the forecasts rest on", "GPU memory", "Worst:"):
@@ -85,16 +63,20 @@ def test_same_input_gives_the_same_page(panel: Panel) -> None:
 def test_judged_model_that_is_kept_says_why(panel: Panel) -> None:
     status = Status(state="judged", reason="final fit refused: loss is NaN")
     page = render_training(
-        "final-lstm", status, Fitted.final(MODEL, LOG, fitted(panel).forecasts, refused=True), USED, panel
+        "final-lstm",
+        status,
+        Fitted.production(MODEL, LOG, fitted(panel).forecasts, refused=True),
+        USED,
+        panel,
     )
     text = "".join(checked(page).text)
-    assert "final fit refused: loss is NaN; these are the files of the model as it was judged" in text
+    assert "final fit refused: loss is NaN; these are the files of the model as it was evaluated" in text
     assert REFUSED in text
     assert REPEATED not in text
 
 
 def test_fit_on_all_rows_repeats_the_judged_one(panel: Panel) -> None:
-    final = Fitted.final(MODEL, LOG, fitted(panel).forecasts)
+    final = Fitted.production(MODEL, LOG, fitted(panel).forecasts)
     text = "".join(checked(render_training("final-lstm", Status(), final, USED, panel)).text)
     assert REPEATED in text
     assert REFUSED not in text
@@ -108,9 +90,9 @@ def test_peaks_are_those_of_the_samples_that_there_are(panel: Panel) -> None:
 
 
 def test_page_on_a_fit_without_one_is_whole_and_has_the_reason_as_text() -> None:
-    found = checked(render_unexplained("train-lstm", HOSTILE))
-    assert found.tags.count("main") == 1
-    assert HOSTILE in "".join(found.text)
+    checker = checked(render_unexplained("train-lstm", HOSTILE))
+    assert checker.tags.count("main") == 1
+    assert HOSTILE in "".join(checker.text)
 
 
 def test_fit_without_steps_and_scores_still_renders(panel: Panel) -> None:
@@ -128,10 +110,10 @@ def test_page_says_how_importance_was_measured(panel: Panel, blocks: int) -> Non
     kept = panel.origins[~validation | (panel.origins["block"] < blocks)]
     few = Panel(panel.frame, panel.static, panel.spec, panel.series, kept)
     table = fitted(panel).forecasts
-    page = render_training("t", Status(), Fitted.judged(MODEL, LOG, few, 1, table), USED, few)
+    page = render_training("t", Status(), Fitted.evaluated(MODEL, LOG, few, 1, table), USED, few)
     text = "".join(checked(page).text)
-    told = {title: title in text for title in (OWN, SHUFFLED, UNSCORED, REPEATED)}
-    assert told == {OWN: False, SHUFFLED: blocks > 0, UNSCORED: blocks == 0, REPEATED: False}
+    notes = {title: title in text for title in (OWN, SHUFFLED, UNSCORED, REPEATED)}
+    assert notes == {OWN: False, SHUFFLED: blocks > 0, UNSCORED: blocks == 0, REPEATED: False}
 
 
 def test_page_of_a_thousand_series_is_under_a_megabyte(make_panel: Callable[..., Panel]) -> None:

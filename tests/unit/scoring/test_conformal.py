@@ -4,13 +4,13 @@ import pytest
 
 from kubecast.errors import ConfigError, ModelError
 from kubecast.scoring.conformal import ConformalQuantiles, conformal_scores, needed_scores
-from tests.unit.forecast_tables import forecasts, scales
+from tests.support.forecasts import forecasts, scales
 
 NINE = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
 
 
 def scores(values: dict[int, list[float]]) -> pd.DataFrame:
-    pairs = [(lead, value) for lead, found in values.items() for value in found]
+    pairs = [(lead, value) for lead, result in values.items() for value in result]
     return pd.DataFrame(pairs, columns=["lead_time", "score"])
 
 
@@ -63,11 +63,11 @@ def test_applied_quantiles_scale_with_the_series_and_never_cross() -> None:
             "yhat": [10.0, 10.0, 100.0, 100.0],
         }
     )
-    found = fitted.apply(points, {"a": 1.0, "b": 10.0})
-    assert list(found.columns) == [*points.columns, *fitted.columns]
-    np.testing.assert_allclose(found["q0.1"], [9.0, 8.0, 90.0, 80.0])
-    np.testing.assert_allclose(found["q0.9"], [14.0, 18.0, 140.0, 180.0])
-    assert (np.diff(found[fitted.columns].to_numpy(), axis=1) >= 0).all()
+    result = fitted.apply(points, {"a": 1.0, "b": 10.0})
+    assert list(result.columns) == [*points.columns, *fitted.columns]
+    np.testing.assert_allclose(result["q0.1"], [9.0, 8.0, 90.0, 80.0])
+    np.testing.assert_allclose(result["q0.9"], [14.0, 18.0, 140.0, 180.0])
+    assert (np.diff(result[fitted.columns].to_numpy(), axis=1) >= 0).all()
 
 
 def test_series_without_a_scale_gets_its_point() -> None:
@@ -75,8 +75,8 @@ def test_series_without_a_scale_gets_its_point() -> None:
     points = pd.DataFrame(
         {"unique_id": ["a", "b"], "cutoff": pd.Timestamp(0), "ds": pd.Timestamp(1), "yhat": [7.0, 8.0]}
     )
-    found = fitted.apply(points, {"a": None})
-    assert found["q0.9"].tolist() == [7.0, 8.0]
+    result = fitted.apply(points, {"a": None})
+    assert result["q0.9"].tolist() == [7.0, 8.0]
 
 
 def test_longer_horizon_than_fitted_is_refused() -> None:
@@ -92,9 +92,9 @@ def test_scores_are_errors_in_units_of_the_scale_where_observed() -> None:
     table = forecasts({"m": 0.0}, series=2, blocks=1, origins=1, horizon=3, parts=["validation"])
     table["m"] = table["y"] - np.array([1.0, 2.0, 3.0, 2.0, 4.0, 6.0])
     table.loc[1, ["y", "observed"]] = [np.nan, False]
-    found = conformal_scores(table, scales(table), "m")
-    np.testing.assert_allclose(found["score"], [1.0, 3.0, 1.0, 2.0, 3.0])
-    assert found["lead_time"].tolist() == [1, 3, 1, 2, 3]
+    result = conformal_scores(table, scales(table), "m")
+    np.testing.assert_allclose(result["score"], [1.0, 3.0, 1.0, 2.0, 3.0])
+    assert result["lead_time"].tolist() == [1, 3, 1, 2, 3]
 
 
 def test_survives_json() -> None:

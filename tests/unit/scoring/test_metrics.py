@@ -44,33 +44,35 @@ def series(scale_b: float = 0.5) -> pd.DataFrame:
 
 
 def figures(rows: pd.DataFrame, scales: pd.DataFrame, unique_id: str = "a") -> dict[str, float]:
-    found = series_metrics(rows, scales, ["model"])
-    return {name: float(frame.loc[("test", unique_id), "model"]) for name, frame in found.items()}
+    result = series_metrics(rows, scales, ["model"])
+    return {name: float(frame.loc[("test", unique_id), "model"]) for name, frame in result.items()}
 
 
 def test_point_metrics_of_one_series() -> None:
-    found = figures(table(), series())
-    assert found["mae"] == pytest.approx(1.5)
-    assert found["mse"] == pytest.approx(2.5)
-    assert found["rmse"] == pytest.approx(2.5**0.5)
-    assert found["mase"] == pytest.approx(0.5)
-    assert found["rmsse"] == pytest.approx(2.5**0.5 / 5)
-    assert found["wape"] == pytest.approx(3 / 30)
-    assert found["smape"] == pytest.approx((2 / 21 + 4 / 38) / 2)
-    assert found["r2"] == pytest.approx(1 - 2.5 / 50)
+    result = figures(table(), series())
+    assert result["mae"] == pytest.approx(1.5)
+    assert result["mse"] == pytest.approx(2.5)
+    assert result["rmse"] == pytest.approx(2.5**0.5)
+    assert result["mase"] == pytest.approx(0.5)
+    assert result["rmsse"] == pytest.approx(2.5**0.5 / 5)
+    assert result["wape"] == pytest.approx(3 / 30)
+    assert result["smape"] == pytest.approx((2 / 21 + 4 / 38) / 2)
+    assert result["r2"] == pytest.approx(1 - 2.5 / 50)
 
 
 def test_overall_weighs_series_the_same_whatever_their_rows() -> None:
     rows = pd.concat([table(), table(cutoff=HOURS[1]).query("unique_id == 'a'")], ignore_index=True)
-    found = overall(series_metrics(rows, series(), ["model"]), ["part"])
-    assert found["mase"].loc["test", "model"] == pytest.approx((0.5 + 1.0) / 2)
+    result = overall(series_metrics(rows, series(), ["model"]), ["part"])
+    assert result["mase"].loc["test", "model"] == pytest.approx((0.5 + 1.0) / 2)
 
 
 def test_r2_overall_is_the_median_of_the_series() -> None:
     rows = pd.concat([table(), table(unique_id=["c", "c", "d", "d"], model=[1e6, -1e6, 2.0, 4.0])])
     scales = pd.concat([series(), series().assign(unique_id=["c", "d"])])
-    found = series_metrics(rows.query("unique_id != 'd'"), scales, ["model"])
-    assert overall(found, ["part"])["r2"].loc["test", "model"] == pytest.approx(found["r2"]["model"].median())
+    result = series_metrics(rows.query("unique_id != 'd'"), scales, ["model"])
+    assert overall(result, ["part"])["r2"].loc["test", "model"] == pytest.approx(
+        result["r2"]["model"].median()
+    )
 
 
 def test_unobserved_target_is_skipped_and_counted() -> None:
@@ -87,18 +89,18 @@ def test_filled_value_of_an_unobserved_target_is_not_scored() -> None:
 
 @pytest.mark.parametrize("scale", [np.nan, 0.0, np.inf])
 def test_series_without_a_scale_is_left_out_and_counted(scale: float) -> None:
-    found = series_metrics(table(), series(scale_b=scale), ["model"])
-    assert list(found["mase"].index.get_level_values("unique_id")) == ["a"]
+    result = series_metrics(table(), series(scale_b=scale), ["model"])
+    assert list(result["mase"].index.get_level_values("unique_id")) == ["a"]
     counts = count_points(table(), series(scale_b=scale), ["part", "unique_id"])
     assert counts.loc[("test", "b")].to_dict() == {"scored": 0, "skipped": 2}
 
 
 def test_zero_targets_have_no_percentage_and_no_infinity() -> None:
     rows = table(y=0.0, ensemble=[1.0, 2.0, 0.0, 0.0], **{"q0.5": 1.0})
-    found = series_metrics(rows, series(), ["model", "ensemble"], levels=[0.5])
-    assert found["wape"]["model"].isna().all()
-    assert found["wql"]["ensemble"].isna().all()
-    assert not any(np.isinf(frame.to_numpy()).any() for frame in found.values())
+    result = series_metrics(rows, series(), ["model", "ensemble"], levels=[0.5])
+    assert result["wape"]["model"].isna().all()
+    assert result["wql"]["ensemble"].isna().all()
+    assert not any(np.isinf(frame.to_numpy()).any() for frame in result.values())
 
 
 def test_r2_of_a_series_that_stays_at_its_training_mean_is_undefined() -> None:
@@ -111,11 +113,11 @@ def test_r2_without_training_means_is_undefined() -> None:
 
 def test_quantile_metrics() -> None:
     rows = table(ensemble=10.0, **{"q0.1": [9.0, 21.0, 1.0, 1.0], "q0.9": [11.0, 22.0, 3.0, 3.0]})
-    found = series_metrics(rows, series(), ["model", "ensemble"], levels=[0.1, 0.9])
-    assert found["coverage_80"]["ensemble"].tolist() == [0.5, 0.5]
+    result = series_metrics(rows, series(), ["model", "ensemble"], levels=[0.1, 0.9])
+    assert result["coverage_80"]["ensemble"].tolist() == [0.5, 0.5]
     low = (0.1 * 1 + 0.9 * 1) / 2
     high = (0.1 * 1 + 0.1 * 2) / 2
-    assert found["wql"].loc[("test", "a"), "ensemble"] == pytest.approx(2 * (low + high) / 2 / 15)
+    assert result["wql"].loc[("test", "a"), "ensemble"] == pytest.approx(2 * (low + high) / 2 / 15)
 
 
 def test_intervals_pair_symmetric_levels_widest_first() -> None:
@@ -125,8 +127,8 @@ def test_intervals_pair_symmetric_levels_widest_first() -> None:
 
 def test_by_lead_time() -> None:
     rows = table().assign(lead_time=lead_times)
-    found = overall(series_metrics(rows, series(), ["model"], by="lead_time"), ["part", "lead_time"])
-    assert found["mae"]["model"].tolist() == [0.5, 1.5]
+    result = overall(series_metrics(rows, series(), ["model"], by="lead_time"), ["part", "lead_time"])
+    assert result["mae"]["model"].tolist() == [0.5, 1.5]
 
 
 def test_quantile_columns_are_named_by_level() -> None:
@@ -146,7 +148,7 @@ def test_metrics_do_not_depend_on_how_many_rows_are_scored_at_once(monkeypatch: 
     rows = pd.concat([rows, rows.assign(part="validation")]).iloc[::-1]
     expected = series_metrics(rows, series(), ["model", "ensemble"], by="block", levels=[0.1, 0.9])
     monkeypatch.setattr(metrics, "CHUNK_ROWS", 1)
-    found = series_metrics(rows, series(), ["model", "ensemble"], by="block", levels=[0.1, 0.9])
-    assert found.keys() == expected.keys()
-    for name, frame in found.items():
+    result = series_metrics(rows, series(), ["model", "ensemble"], by="block", levels=[0.1, 0.9])
+    assert result.keys() == expected.keys()
+    for name, frame in result.items():
         pd.testing.assert_frame_equal(frame, expected[name])

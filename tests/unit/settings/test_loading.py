@@ -166,6 +166,11 @@ def test_set_overrides_the_file(tmp_path: Path) -> None:
         ("ensemble.quantiles=[0.9, 0.1]", r"not in ascending order"),
         ("pipeline.models=[arima, arima]", r"names one twice"),
         ("arima.max_order=[5, 1]", r"arima.max_order"),
+        (
+            "training.validation.scoring=[mae, mape]",
+            r"^--set .*: training.validation.scoring: 'mape' is no metric .*allowed: rmsse, wape, smape",
+        ),
+        ("training.validation.scoring=[mase]", r"'mase' is no metric that can be added; allowed: rmsse"),
     ],
 )
 def test_wrong_override_is_refused_in_one_line(override: str, message: str, tmp_path: Path) -> None:
@@ -251,7 +256,7 @@ def test_wrong_parameter_is_refused_in_one_line(text: str, message: str) -> None
 
 
 def test_unknown_key_far_from_any_other_lists_them() -> None:
-    with pytest.raises(ConfigError, match="unknown key xyzzy; allowed: averaged, deseasonalize, engine"):
+    with pytest.raises(ConfigError, match="unknown key xyzzy; allowed: deseasonalize, engine, fourier_terms"):
         parse_settings(ArimaSettings, json.dumps({"xyzzy": 1}), "arima_settings")
 
 
@@ -271,3 +276,16 @@ def test_scalar_parameters_come_before_the_file() -> None:
         with_scalars(training, season_lengths="24,,168")
     with pytest.raises(ConfigError, match=r"options: training.season_lengths: "):
         with_scalars(training, season_lengths="[]", where="options")
+
+
+@pytest.mark.parametrize(
+    ("override", "allowed"),
+    [
+        ("arima.averaged=2", "arima.n_models"),
+        ("catboost.averaged=2", "catboost.n_models"),
+        ("cluster.notices={secret: hook}", "cluster.notifications"),
+    ],
+)
+def test_setting_with_a_former_name_is_refused_with_the_name_of_now(override: str, allowed: str) -> None:
+    with pytest.raises(ConfigError, match=f"has another name now; allowed: {re.escape(allowed)}$"):
+        load_settings(None, [override])

@@ -12,8 +12,10 @@ from kubecast.errors import InputError, IntegrityError, NotFound, StoreFull, Sto
 from kubecast.registry import Registry
 from kubecast.steps.batch import Batch, batch_forecast, read_batch
 from kubecast.storage.folder import LocalStore
-from tests.conftest import hourly
-from tests.unit.steps.test_steps import run
+from tests.support.panels import hourly
+from tests.support.runs import run
+
+pytestmark = pytest.mark.slow
 
 Make = Callable[..., Batch]
 
@@ -109,9 +111,9 @@ def test_a_manifest_whose_reply_was_lost_keeps_its_file(
         swap(store, path, data, expected)
         raise StoreTimeout("no reply")
 
-    swap = LocalStore.swap
+    swap = LocalStore.compare_and_swap
     with monkeypatch.context() as patch:
-        patch.setattr(LocalStore, "swap", swap_and_fail)
+        patch.setattr(LocalStore, "compare_and_swap", swap_and_fail)
         with pytest.raises(StoreTimeout):
             make()
     batch = make()
@@ -140,12 +142,12 @@ def overtaken(monkeypatch: pytest.MonkeyPatch, name: str, other: Callable[[], Ba
 
     def swap_late(store: LocalStore, path: str, data: bytes, expected: str | None) -> None:
         if path.endswith(name):
-            monkeypatch.setattr(LocalStore, "swap", swap)
+            monkeypatch.setattr(LocalStore, "compare_and_swap", swap)
             kept.append(other())
         swap(store, path, data, expected)
 
-    swap, kept = LocalStore.swap, list[Batch]()
-    monkeypatch.setattr(LocalStore, "swap", swap_late)
+    swap, kept = LocalStore.compare_and_swap, list[Batch]()
+    monkeypatch.setattr(LocalStore, "compare_and_swap", swap_late)
     return kept
 
 

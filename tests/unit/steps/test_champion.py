@@ -28,7 +28,7 @@ from kubecast.errors import (
 from kubecast.evaluation.leaderboard import Evaluation
 from kubecast.evaluation.promotion import Decision
 from kubecast.models import make_trainer
-from kubecast.models.artifact import FORECASTS, keep_judged, read_card, write_model
+from kubecast.models.artifact import FORECASTS, keep_evaluated, read_card, write_model
 from kubecast.models.base import FitPlan
 from kubecast.models.catboost.settings import CatBoostSettings
 from kubecast.models.neural.settings import LstmSettings
@@ -41,8 +41,8 @@ from kubecast.steps.run_settings import RUN, RunSettings, SearchPlan
 from kubecast.steps.stack import stack_ensemble
 from kubecast.steps.train import train_model
 from kubecast.storage.folder import LocalStore
-from tests.conftest import hourly
-from tests.unit.steps.test_steps import (
+from tests.support.panels import hourly
+from tests.support.runs import (
     CATBOOST,
     another,
     broken,
@@ -55,6 +55,8 @@ from tests.unit.steps.test_steps import (
     texts,
     train,
 )
+
+pytestmark = pytest.mark.slow
 
 KEYS = ["unique_id", "cutoff", "ds"]
 LSTM = LstmSettings(hidden_units=[7]).model_dump_json()
@@ -94,10 +96,12 @@ def loaded(registry: Path, part: str, into: Path) -> Bundle:
     return Bundle.load(store.fetch(store.resolve("forecaster@champion"), part, into))
 
 
-def ask(panel: Path, registry: Path, into: Path, champion: str | None = None, name: str = "champion") -> Path:
+def forecast(
+    panel: Path, registry: Path, into: Path, champion: str | None = None, name: str = "champion"
+) -> Path:
     """Run the step; its output is what ``register`` takes."""
-    asked = champion_of(registry) if champion is None else champion
-    forecast_champion(panel, asked, str(registry), "", "", into / name)
+    version = champion_of(registry) if champion is None else champion
+    forecast_champion(panel, version, str(registry), "", "", into / name)
     return into / name
 
 
@@ -120,7 +124,7 @@ def decision_of(registry: Path, reference: str) -> Decision:
 
 
 def test_champion_is_scored_as_it_was_judged(before: Path, tmp_path: Path) -> None:
-    found = read_champion(ask(before / "panel", before / "registry", tmp_path))
+    found = read_champion(forecast(before / "panel", before / "registry", tmp_path))
     assert found is not None
     judged = pd.read_parquet(before / "ensemble" / FORECASTS)
     judged = judged[judged["part"] == "test"].rename(columns={"ensemble": "yhat"})
@@ -143,11 +147,11 @@ def test_champion_that_memorised_its_rows_gains_nothing_by_it(
     panel = Panel.load(after / "panel")
     settings = CatBoostSettings(iterations=150, depth=6, learning_rate=0.5, l2_leaf_reg=0.1)
     fitted, log = make_trainer("catboost", settings).fit(
-        panel, panel.ends, FitPlan(replay={"members": [{"iterations": 150, "differences": [24]}]})
+        panel, panel.ends, FitPlan(fixed_fit={"members": [{"iterations": 150, "differences": [24]}]})
     )
     shutil.rmtree(memorised / "final")
     write_model(memorised / "final", fitted, read_card(before / "judged").model_copy(update={"log": log}))
-    keep_judged(memorised / "final", before / "judged")
+    keep_evaluated(memorised / "final", before / "judged")
     shutil.copyfile(before / "final" / FORECASTS, memorised / "final" / FORECASTS)
     registry = tmp_path / "registry"
     register(memorised, registry=registry)
@@ -157,7 +161,7 @@ def test_champion_that_memorised_its_rows_gains_nothing_by_it(
         panel, panel.part("test")
     )
     found, honest = (
-        read_champion(ask(after / "panel", path, tmp_path, name=f"by-{path.name}"))
+        read_champion(forecast(after / "panel", path, tmp_path, name=f"by-{path.name}"))
         for path in (registry, tmp_path / "honest")
     )
     assert found is not None
@@ -176,7 +180,7 @@ def test_targets_after_an_origin_change_no_forecast_from_it(before: Path, tmp_pa
         if name == "altered":
             rows.loc[rows["ds"] > origin, "y"] = rows.loc[rows["ds"] > origin, "y"] * 3 + 1e3
             prepare(rows, tmp_path / name)
-        found = read_champion(ask(tmp_path / name / "panel", before / "registry", tmp_path / name))
+        found = read_champion(forecast(tmp_path / name / "panel", before / "registry", tmp_path / name))
         assert found is not None
         tables.append(found.forecasts)
     first, second = (table[table["cutoff"] == origin].reset_index(drop=True) for table in tables)
@@ -189,7 +193,7 @@ def test_origins_that_the_champion_has_seen_beyond_are_left_out(before: Path, tm
     own = Panel.load(before / "panel").part("test").frame["cutoff"]
     late = prepare(older(), tmp_path / "late", data={"min_samples": 1, "val_ratio": 0.1, "test_ratio": 0.2})
     panel = Panel.load(late)
-    found = read_champion(ask(late, before / "registry", tmp_path))
+    found = read_champion(forecast(late, before / "registry", tmp_path))
     assert found is not None
     assert panel.part("test").frame["cutoff"].min() < own.min()
     assert found.forecasts["cutoff"].min() >= own.min()
@@ -248,7 +252,7 @@ def test_changed_horizon_publishes_and_leaves_the_champion(
     champion = champion_of(registry)
     replace(panel, spec=panel.spec.model_copy(update={"horizon": 4})).save(tmp_path / "shorter")
     shutil.copyfile(folder / "panel" / RUN, tmp_path / "shorter" / RUN)
-    output = ask(tmp_path / "shorter", registry, tmp_path)
+    output = forecast(tmp_path / "shorter", registry, tmp_path)
     decision = decision_of(registry, register(folder, output, registry))
     assert champion_of(registry) == champion
     assert decision.champion == champion
@@ -261,7 +265,7 @@ def test_changed_horizon_publishes_and_leaves_the_champion(
 def test_champion_of_newer_rows_is_not_comparable(after: Path, tmp_path: Path) -> None:
     register(after, registry=tmp_path / "registry")
     panel = prepare(older(), tmp_path / "older")
-    assert "up to which it was fitted or chosen" in reason(ask(panel, tmp_path / "registry", tmp_path))
+    assert "up to which it was fitted or chosen" in reason(forecast(panel, tmp_path / "registry", tmp_path))
 
 
 def damage(registry: Path) -> None:
@@ -286,7 +290,7 @@ def test_champion_that_cannot_be_read_is_not_comparable(
 ) -> None:
     champion = champion_of(registry)
     change(registry)
-    assert message in reason(ask(after / "panel", registry, tmp_path, champion))
+    assert message in reason(forecast(after / "panel", registry, tmp_path, champion))
 
 
 class _NotFinite:
@@ -319,7 +323,7 @@ def test_store_that_fails_fails_the_step_so_that_it_is_repeated(
     champion = champion_of(registry)
     fail(registry)
     with pytest.raises(StoreError):
-        ask(after / "panel", registry, tmp_path, champion)
+        forecast(after / "panel", registry, tmp_path, champion)
     assert not (tmp_path / "champion").exists()
 
 
@@ -328,7 +332,7 @@ def test_full_disk_fails_the_step_so_that_it_is_repeated(registry: Path, after: 
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
     try:
         with pytest.raises(RegistryError, match="cannot write to"):
-            ask(after / "panel", registry, tmp_path)
+            forecast(after / "panel", registry, tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not (tmp_path / "champion").exists()
@@ -336,12 +340,12 @@ def test_full_disk_fails_the_step_so_that_it_is_repeated(registry: Path, after: 
 
 def test_panel_that_cannot_be_read_is_no_fault_of_the_champion(registry: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not a panel"):
-        ask(tmp_path / "nowhere", registry, tmp_path)
+        forecast(tmp_path / "nowhere", registry, tmp_path)
     assert not (tmp_path / "champion").exists()
 
 
 def test_no_champion_and_nothing_published(after: Path, tmp_path: Path) -> None:
-    output = ask(after / "panel", tmp_path / "none", tmp_path, champion="")
+    output = forecast(after / "panel", tmp_path / "none", tmp_path, champion="")
     assert pd.read_parquet(output / FORECASTS).empty
     assert read_champion(output) is None
     assert read_earlier(output) == []
@@ -351,7 +355,7 @@ def test_no_champion_and_nothing_published(after: Path, tmp_path: Path) -> None:
 def test_earlier_versions_are_told_with_their_own_figures(
     registry: Path, after: Path, tmp_path: Path
 ) -> None:
-    output = ask(after / "panel", registry, tmp_path)
+    output = forecast(after / "panel", registry, tmp_path)
     version = Registry.open(str(registry)).resolve("forecaster")
     (found,) = read_earlier(output)
     assert (found.version, found.champion) == (version.id, True)
@@ -375,7 +379,7 @@ def test_status_of_another_shape_is_an_integrity_error(tmp_path: Path, content: 
 
 def test_newer_fit_of_the_same_recipe_becomes_champion(registry: Path, after: Path, tmp_path: Path) -> None:
     champion = champion_of(registry)
-    published = register(after, ask(after / "panel", registry, tmp_path), registry)
+    published = register(after, forecast(after / "panel", registry, tmp_path), registry)
     decision = decision_of(registry, published)
     assert decision.champion == champion
     assert decision.promote, decision.reasons
@@ -395,7 +399,7 @@ def test_version_equal_to_the_champion_is_not_made_to_lose(before: Path, tmp_pat
     folder = Path(shutil.copytree(before, tmp_path / "again"))
     registry = folder / "registry"
     first = champion_of(registry)
-    published = register(folder, ask(folder / "panel", registry, tmp_path), registry)
+    published = register(folder, forecast(folder / "panel", registry, tmp_path), registry)
     decision = decision_of(registry, published)
     assert decision.comparison is not None
     assert decision.comparison.gain == 0.0
@@ -410,7 +414,7 @@ def test_two_runs_that_end_together_leave_one_champion_and_two_honest_decisions(
     champion = champion_of(registry)
     folders = [Path(shutil.copytree(after, tmp_path / name)) for name in ("left", "right")]
     for folder in folders:
-        register(folder, ask(folder / "panel", registry, folder), tmp_path / "elsewhere")
+        register(folder, forecast(folder / "panel", registry, folder), tmp_path / "elsewhere")
     another(folders[1])  # else both would be one version
     with ThreadPoolExecutor(2) as pool:
         published = list(pool.map(lambda folder: publish(folder, registry, folder.name), folders))
@@ -421,14 +425,12 @@ def test_two_runs_that_end_together_leave_one_champion_and_two_honest_decisions(
     winner = f"forecaster@{champion_of(registry)}"
     assert winner in published
     loser = next(reference for reference in published if reference != winner)
-    told = caplog.text
-    assert (
-        f"{loser.partition('@')[2]} is not promoted: the champion is {champion_of(registry)} by now" in told
-    )
+    log = caplog.text
+    assert f"{loser.partition('@')[2]} is not promoted: the champion is {champion_of(registry)} by now" in log
 
 
 def test_repeated_step_publishes_and_promotes_once(registry: Path, after: Path, tmp_path: Path) -> None:
-    register(after, ask(after / "panel", registry, tmp_path), registry)
+    register(after, forecast(after / "panel", registry, tmp_path), registry)
     champion = champion_of(registry)
     assert publish(after, registry) == f"forecaster@{champion}"
     assert champion_of(registry) == champion
@@ -443,10 +445,10 @@ def test_promotion_that_other_writers_hold_up_fails_the_step_so_that_it_is_repea
             raise Conflict("another writer was faster")
         swap(store, path, data, expected)
 
-    swap, champion = LocalStore.swap, champion_of(registry)
-    output = ask(after / "panel", registry, tmp_path)
+    swap, champion = LocalStore.compare_and_swap, champion_of(registry)
+    output = forecast(after / "panel", registry, tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(LocalStore, "swap", lose)
+        patch.setattr(LocalStore, "compare_and_swap", lose)
         patch.setattr("time.sleep", lambda seconds: None)
         with pytest.raises(Conflict, match="too many writers at once"):
             register(after, output, registry)
@@ -455,7 +457,7 @@ def test_promotion_that_other_writers_hold_up_fails_the_step_so_that_it_is_repea
     assert champion_of(registry) != champion
 
 
-# --- what a run is told ---------------------------------------------------------------------------------
+# --- resolved inputs ----------------------------------------------------------------------------------
 
 
 def test_registry_that_is_not_there_yet_has_no_champion(tmp_path: Path) -> None:
@@ -468,24 +470,24 @@ def test_run_is_told_the_champion_and_again_the_same_after_its_own_version_took_
     registry: Path, after: Path, tmp_path: Path
 ) -> None:
     hourly().to_csv(tmp_path / "data.csv", index=False)
-    told = resolved_inputs(tmp_path)
-    assert told.champion == champion_of(registry)
-    register(after, ask(after / "panel", registry, tmp_path), registry, told.inputs_digest)
-    assert champion_of(registry) != told.champion
-    assert resolved_inputs(tmp_path) == told
+    resolved = resolved_inputs(tmp_path)
+    assert resolved.champion == champion_of(registry)
+    register(after, forecast(after / "panel", registry, tmp_path), registry, resolved.inputs_digest)
+    assert champion_of(registry) != resolved.champion
+    assert resolved_inputs(tmp_path) == resolved
     other = resolved_inputs(tmp_path, validation={"cv_folds": 4, "max_origins": 8})
     assert other.champion == champion_of(registry)
-    assert other.inputs_digest != told.inputs_digest
+    assert other.inputs_digest != resolved.inputs_digest
 
 
 def test_run_is_told_of_no_champion_after_its_own_version_became_the_first(
     after: Path, tmp_path: Path
 ) -> None:
     hourly().to_csv(tmp_path / "data.csv", index=False)
-    told = resolved_inputs(tmp_path)
-    register(after, None, tmp_path / "registry", told.inputs_digest)
+    resolved = resolved_inputs(tmp_path)
+    register(after, None, tmp_path / "registry", resolved.inputs_digest)
     assert champion_of(tmp_path / "registry")
-    assert resolved_inputs(tmp_path) == told
+    assert resolved_inputs(tmp_path) == resolved
 
 
 def test_retraining_takes_the_champions_settings_of_what_it_holds(
@@ -494,10 +496,12 @@ def test_retraining_takes_the_champions_settings_of_what_it_holds(
     hourly().to_csv(tmp_path / "data.csv", index=False)
     files = resolved_inputs(tmp_path, parameters=FILE)
     champions = resolved_inputs(tmp_path, mode="retrain", parameters=FILE)
-    told, kept = RunSettings.parse(champions.settings), RunSettings.parse(files.settings)
-    assert told.of_kind("catboost").model_dump_json() == CATBOOST
+    merged, kept = RunSettings.parse(champions.settings), RunSettings.parse(files.settings)
+    assert merged.of_kind("catboost").model_dump_json() == CATBOOST
     assert kept.of_kind("catboost") == CatBoostSettings()
-    assert told == kept.model_copy(update={"models": {**kept.models, "catboost": told.models["catboost"]}})
+    assert merged == kept.model_copy(
+        update={"models": {**kept.models, "catboost": merged.models["catboost"]}}
+    )
     assert champions.inputs_digest != files.inputs_digest
     assert champions.champion == files.champion == champion_of(registry)
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
@@ -507,10 +511,10 @@ def test_retraining_goes_on_with_its_settings_after_its_own_version_took_the_cha
     registry: Path, after: Path, tmp_path: Path
 ) -> None:
     hourly().to_csv(tmp_path / "data.csv", index=False)
-    told = resolved_inputs(tmp_path, mode="retrain")
-    register(after, ask(after / "panel", registry, tmp_path), registry, told.inputs_digest)
-    assert champion_of(registry) != told.champion
-    assert resolved_inputs(tmp_path, mode="retrain") == told
+    resolved = resolved_inputs(tmp_path, mode="retrain")
+    register(after, forecast(after / "panel", registry, tmp_path), registry, resolved.inputs_digest)
+    assert champion_of(registry) != resolved.champion
+    assert resolved_inputs(tmp_path, mode="retrain") == resolved
 
 
 def test_retraining_without_a_champion_takes_the_files_values_and_says_so(
@@ -538,14 +542,14 @@ def test_search_is_told_the_champions_settings_and_again_after_its_own_version_t
     registry: Path, after: Path, tmp_path: Path
 ) -> None:
     hourly().to_csv(tmp_path / "data.csv", index=False)
-    told = resolved_for_tuning(tmp_path)
+    resolved = resolved_for_tuning(tmp_path)
     expected = {"catboost": json.loads(CATBOOST), "ensemble": json.loads(texts()["ensemble"])}
-    assert SearchPlan.parse(told.search).champion == expected
-    assert RunSettings.parse(told.settings).of_kind("catboost") == CatBoostSettings()
+    assert SearchPlan.parse(resolved.search).champion == expected
+    assert RunSettings.parse(resolved.settings).of_kind("catboost") == CatBoostSettings()
     assert resolved_inputs(tmp_path).search == ""
-    register(after, ask(after / "panel", registry, tmp_path), registry, told.inputs_digest)
-    assert champion_of(registry) != told.champion
-    assert resolved_for_tuning(tmp_path) == told
+    register(after, forecast(after / "panel", registry, tmp_path), registry, resolved.inputs_digest)
+    assert champion_of(registry) != resolved.champion
+    assert resolved_for_tuning(tmp_path) == resolved
 
 
 def test_search_without_a_champion_is_told_of_none(tmp_path: Path) -> None:

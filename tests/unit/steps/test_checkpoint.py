@@ -15,8 +15,10 @@ from kubecast.steps import checkpoint as module
 from kubecast.steps.checkpoint import checkpoints
 from kubecast.steps.train import train_model
 from kubecast.storage.store import open_store
-from tests.conftest import hourly
-from tests.unit.steps.test_steps import prepare
+from tests.support.panels import hourly
+from tests.support.runs import prepare
+
+pytestmark = pytest.mark.slow
 
 EPOCHS = 12
 LSTM = LstmSettings(
@@ -37,13 +39,13 @@ def train(panel: Path, folder: Path, fitted: Path | None = None) -> pd.DataFrame
 
 
 def train_until_killed(panel: Path, folder: Path, at: str, fitted: Path | None = None) -> None:
-    """Kill the fit with SIGKILL as soon as it has told of an epoch."""
+    """Kill the fit with SIGKILL as soon as it has reported an epoch."""
     command = [sys.executable, "-c", RUN, str(panel), LSTM, str(folder), str(fitted or "")]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        told = next((line for line in process.stderr if line.strip() == at), None)
+        reported = next((line for line in process.stderr if line.strip() == at), None)
         process.kill()
-    assert told is not None
+    assert reported is not None
     assert process.returncode == -9
     assert not (folder / "model").exists()
 
@@ -70,9 +72,9 @@ def test_a_killed_fit_goes_on_and_ends_like_one_that_was_not(
     assert kept(tmp_path)
     caplog.clear()
     found = train(panel, tmp_path / "again")
-    told = caplog.text
-    assert "goes on from the checkpoint of" in told
-    assert f"progress train_lstm 3/{EPOCHS}" not in told
+    log = caplog.text
+    assert "goes on from the checkpoint of" in log
+    assert f"progress train_lstm 3/{EPOCHS}" not in log
     pd.testing.assert_frame_equal(found, pd.read_parquet(plain / "first" / "model" / FORECASTS))
     assert kept(tmp_path) == []
 
@@ -99,9 +101,9 @@ def test_a_fit_whose_forecasts_cannot_be_written_is_not_lost(
         train_model("lstm", panel, tmp_path / "model", LSTM)
     caplog.clear()
     found = train(panel, tmp_path / "again")
-    told = caplog.text
-    assert "goes on from the checkpoint of" in told
-    assert "progress train_lstm" not in told
+    log = caplog.text
+    assert "goes on from the checkpoint of" in log
+    assert "progress train_lstm" not in log
     pd.testing.assert_frame_equal(found, pd.read_parquet(plain / "first" / "model" / FORECASTS))
     assert kept(tmp_path) == []
 
@@ -152,7 +154,7 @@ def test_what_nobody_came_back_to_expires(tmp_path: Path) -> None:
     store.write("old/20200101T000000000000Z-0123456789abcdef", [b"old"])
     store.write("other/file", [b"not a checkpoint"])
     assert fetched(tmp_path, "aa") is None
-    assert sorted(store.sizes("")) == ["other/file"]
+    assert sorted(store.list_files("")) == ["other/file"]
 
 
 def test_what_others_keep_in_the_same_place_never_expires(tmp_path: Path) -> None:
@@ -161,7 +163,7 @@ def test_what_others_keep_in_the_same_place_never_expires(tmp_path: Path) -> Non
     for path in others:
         store.write(path, [b"{}"])
     assert fetched(tmp_path, "aa") is None
-    assert sorted(store.sizes("")) == sorted(others)
+    assert sorted(store.list_files("")) == sorted(others)
 
 
 def test_a_store_that_fails_costs_the_protection_and_not_the_fit(

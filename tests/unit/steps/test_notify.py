@@ -2,9 +2,6 @@
 
 import json
 import re
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,57 +10,16 @@ import pytest
 
 from kubecast.environment import WORKFLOW_VARIABLE
 from kubecast.errors import ClusterError
-from kubecast.logs import RUN_VARIABLE
 from kubecast.steps import notify
 from kubecast.steps.notify import URL_VARIABLE, Notice, Row, notify_failure, notify_success
-from tests.clock import Clock
-from tests.conftest import hourly
-from tests.unit.steps.test_steps import run
-from tests.unit.test_workflow import HANDLER, WATCHED, node, watched, workflow
+from tests.support.clock import Clock
+from tests.support.panels import hourly
+from tests.support.runs import run
+from tests.support.servers.webhook import Webhook
+from tests.support.workflow_nodes import HANDLER, WATCHED, node, watched, workflow
 
 DASHBOARD = "https://kf.example.com"
 LINK = f"{DASHBOARD}/#/runs/details/7"
-
-
-class Webhook:
-    """A server that answers as told and keeps what it got."""
-
-    def __init__(self) -> None:
-        self.answers: list[int] = []
-        self.hangs = threading.Event()
-        self.got: list[Any] = []
-        webhook = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                webhook.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                if webhook.answers and webhook.answers[0] == 0:
-                    webhook.hangs.wait(10)
-                    return
-                self.send_response(webhook.answers.pop(0) if webhook.answers else 200)
-                self.send_header("Location", "/elsewhere")
-                self.end_headers()
-
-            def log_message(self, *arguments: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/services/s3cret"
-
-
-@pytest.fixture
-def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
-    webhook = Webhook()
-    thread = threading.Thread(target=webhook.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    monkeypatch.setenv(URL_VARIABLE, webhook.url)
-    monkeypatch.setenv(RUN_VARIABLE, "7")
-    monkeypatch.delenv(WORKFLOW_VARIABLE, raising=False)
-    yield webhook
-    webhook.hangs.set()
-    webhook.server.shutdown()
-    thread.join()
-    webhook.server.server_close()
 
 
 @pytest.fixture(scope="module")
@@ -74,24 +30,24 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_success_tells_the_leaderboard_that_was_published(webhook: Webhook, evaluation: Path) -> None:
     notify_success(evaluation, "demand@1", "nightly", DASHBOARD, "webhook")
     board = json.loads(evaluation.read_text())
-    (told,) = webhook.got
-    assert (told["event"], told["run"], told["link"], told["version"]) == (
+    (notice,) = webhook.got
+    assert (notice["event"], notice["run"], notice["link"], notice["version"]) == (
         "success",
         "nightly",
         LINK,
         "demand@1",
     )
-    assert told["promoted"] is board["decision"]["promote"]
+    assert notice["promoted"] is board["decision"]["promote"]
     test = [row for row in board["leaderboard"] if row["part"] == "test"]
-    assert told["leaderboard"] == [{key: row[key] for key in ("model", "mase", "skill")} for row in test]
+    assert notice["leaderboard"] == [{key: row[key] for key in ("model", "mase", "skill")} for row in test]
 
 
 def test_slack_gets_text_with_the_link_and_the_table(webhook: Webhook, evaluation: Path) -> None:
     notify_success(evaluation, "demand@1", "nightly", DASHBOARD, "slack")
-    (told,) = webhook.got
-    assert set(told) == {"text"}
-    assert f"<{LINK}|nightly> published demand@1" in told["text"]
-    assert "ensemble" in told["text"]
+    (notice,) = webhook.got
+    assert set(notice) == {"text"}
+    assert f"<{LINK}|nightly> published demand@1" in notice["text"]
+    assert "ensemble" in notice["text"]
 
 
 def test_failure_tells_the_error_and_the_link(webhook: Webhook) -> None:
@@ -130,7 +86,7 @@ def test_success_that_kubeflow_pipelines_calls_running_is_no_failure(
     notify_failure("RUNNING", "", "nightly", DASHBOARD, "webhook")
     assert webhook.got == []
     assert caplog.messages == [
-        "the run succeeded, though Kubeflow Pipelines calls it RUNNING: nothing to tell"
+        "the run succeeded, though Kubeflow Pipelines calls it RUNNING: no notice is due"
     ]
 
 
@@ -141,8 +97,8 @@ def test_failure_names_the_task_that_failed(webhook: Webhook, read: dict[str, An
     )
     read.update(workflow(*watched("Failed"), pod))
     notify_failure(state, "", "nightly", DASHBOARD, "webhook")
-    (told,) = webhook.got
-    assert (told["event"], told["error"]) == ("failure", "final-lstm: OOMKilled (exit code 137)")
+    (notice,) = webhook.got
+    assert (notice["event"], notice["error"]) == ("failure", "final-lstm: OOMKilled (exit code 137)")
 
 
 def test_end_that_nothing_tells_is_said_to_be_unknown(webhook: Webhook, read: dict[str, Any]) -> None:
@@ -158,7 +114,9 @@ def test_failure_that_kubeflow_pipelines_knows_needs_no_workflow(
     webhook: Webhook, read: dict[str, Any]
 ) -> None:
     notify_failure("FAILED", "", "nightly", DASHBOARD, "webhook")
-    assert [(told["event"], told["error"]) for told in webhook.got] == [("failure", "it ended as FAILED")]
+    assert [(notice["event"], notice["error"]) for notice in webhook.got] == [
+        ("failure", "it ended as FAILED")
+    ]
 
 
 def test_run_of_a_schedule_is_called_by_its_workflow_or_its_id(
@@ -168,7 +126,7 @@ def test_run_of_a_schedule_is_called_by_its_workflow_or_its_id(
     notify_success(evaluation, "demand@1", "", DASHBOARD, "webhook")
     monkeypatch.delenv(WORKFLOW_VARIABLE)
     notify_failure("FAILED", "", "", "", "webhook")
-    assert [told["run"] for told in webhook.got] == [
+    assert [notice["run"] for notice in webhook.got] == [
         "nightly-retrain-abcde-1-123",
         "nightly-retrain-abcde-1-123",
         "run 7",
@@ -189,7 +147,7 @@ def test_text_from_outside_is_escaped() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answers", "tries", "told"),
+    ("answers", "tries", "expected"),
     [
         ([500, 429, 200], 3, ("INFO", "a notice of failure was sent")),
         ([404], 1, ("WARNING", "no notice was sent: the webhook answers 404")),
@@ -202,7 +160,7 @@ def test_webhook_that_fails_is_asked_again_where_that_can_help(
     caplog: pytest.LogCaptureFixture,
     answers: list[int],
     tries: int,
-    told: tuple[str, str],
+    expected: tuple[str, str],
 ) -> None:
     monkeypatch.setattr(
         notify, "Budget", SimpleNamespace(from_environment=lambda at_most: Clock().budget(60))
@@ -211,11 +169,11 @@ def test_webhook_that_fails_is_asked_again_where_that_can_help(
     notify_failure("FAILED", "e", "r", "", "webhook")
     assert len(webhook.got) == tries
     last = caplog.records[-1]
-    assert (last.levelname, last.message) == told
+    assert (last.levelname, last.message) == expected
 
 
 @pytest.mark.parametrize(
-    ("answers", "told"),
+    ("answers", "expected"),
     [
         ([503] * 100, r"no notice was sent: the webhook answers 503; tried \d+ times in 60 s"),
         ([0], r"no notice was sent: the webhook does not answer \(TimeoutError\); tried \d+ times in 60 s"),
@@ -226,7 +184,7 @@ def test_webhook_that_stays_away_does_not_keep_the_run_for_long(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     answers: list[int],
-    told: str,
+    expected: str,
 ) -> None:
     monkeypatch.setattr(notify, "TIMEOUT", 0.1)
     monkeypatch.setattr(
@@ -234,11 +192,11 @@ def test_webhook_that_stays_away_does_not_keep_the_run_for_long(
     )
     webhook.answers = answers
     notify_failure("FAILED", "e", "r", "", "webhook")
-    assert re.match(told, caplog.messages[-1])
+    assert re.match(expected, caplog.messages[-1])
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "expected"),
     [
         ("", "holds no URL"),
         ("hooks.example.com/s3cret", "holds no URL"),
@@ -252,14 +210,14 @@ def test_webhook_that_stays_away_does_not_keep_the_run_for_long(
     ],
 )
 def test_url_that_cannot_be_used_is_told_without_it(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, url: str, told: str
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, url: str, expected: str
 ) -> None:
     monkeypatch.setenv(URL_VARIABLE, url) if "\x00" not in url else monkeypatch.setattr(
         notify.os, "environ", {URL_VARIABLE: url}
     )
     notify_failure("FAILED", "e", "r", "", "webhook")
     printed = caplog.text
-    assert told in printed
+    assert expected in printed
     assert "s3" not in printed
 
 
@@ -276,4 +234,12 @@ def test_run_that_succeeded_is_no_failure_however_it_is_called(
     state: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     notify_failure(state, "", "nightly", "", "slack")
-    assert caplog.messages == ["the run succeeded: nothing to tell"]
+    assert caplog.messages == ["the run succeeded: no notice is due"]
+
+
+def test_proxy_of_the_environment_is_used(webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", webhook.url)
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv(URL_VARIABLE, "http://hooks.team-a.svc/s3cret")
+    notify_failure("FAILED", "e", "nightly", "", "webhook")
+    assert [notice["run"] for notice in webhook.got] == ["nightly"]

@@ -8,14 +8,15 @@ import pytest
 
 from kubecast.config.training import TrainingSettings
 from kubecast.errors import ConfigError, IntegrityError
-from kubecast.models.artifact import FORECASTS, judged_model, read_card
+from kubecast.models import KINDS
+from kubecast.models.artifact import FORECASTS, evaluated_model, read_card
 from kubecast.models.catboost.settings import CatBoostSettings
 from kubecast.models.neural.settings import LstmSettings
 from kubecast.settings.loading import AllSettings, load_settings
-from kubecast.steps.run_settings import KINDS, RUN, RunSettings, SearchPlan
+from kubecast.steps.run_settings import RUN, RunSettings, SearchPlan
 from kubecast.steps.train import train_model
-from tests.conftest import hourly
-from tests.unit.steps.test_steps import CATBOOST, panel_with, prepare, resolved_inputs
+from tests.support.panels import hourly
+from tests.support.runs import CATBOOST, panel_with, prepare, resolved_inputs
 
 CONFIGS = Path("configs")
 
@@ -41,26 +42,26 @@ def changed() -> AllSettings:
     ids=["defaults", "configs", "quick", "changed"],
 )
 def test_text_is_read_as_what_was_written(settings: AllSettings, tmp_path: Path) -> None:
-    run = RunSettings.of(settings)
+    run = RunSettings.from_settings(settings)
     assert RunSettings.parse(run.text()) == run
     run.write(tmp_path)
     assert RunSettings.read(tmp_path) == run
     assert run.training == settings.training
     assert (run.seed, run.on_failure) == (settings.training.seed, settings.pipeline.on_trainer_failure)
-    for kind in KINDS:
-        assert run.of_kind(kind) == getattr(settings, kind)
+    for kind in (*KINDS, "ensemble"):
+        assert run.of_kind(kind) == settings.of_kind(kind)
 
 
 def test_which_models_are_trained_and_tuned_changes_no_panel() -> None:
     """So those that are trained in both runs are taken from the cache."""
     settings = load_settings(CONFIGS)
     others = load_settings(CONFIGS, ["pipeline.models=[catboost]", "pipeline.tuning.tuner=optuna"])
-    assert RunSettings.of(settings).text() == RunSettings.of(others).text()
+    assert RunSettings.from_settings(settings).text() == RunSettings.from_settings(others).text()
 
 
 def test_search_is_told_the_spaces_of_what_is_tuned_alone() -> None:
     settings = changed()
-    plan = SearchPlan.of(settings)
+    plan = SearchPlan.from_settings(settings)
     assert plan.tuning == settings.pipeline.tuning
     assert plan.spaces == settings.search.model_dump(mode="json", include={"catboost"})
     assert SearchPlan.parse(plan.text()) == plan
@@ -69,16 +70,14 @@ def test_search_is_told_the_spaces_of_what_is_tuned_alone() -> None:
 
 
 def test_text_leaves_out_what_is_the_default() -> None:
-    told = json.loads(RunSettings.of(AllSettings()).text())
-    assert told == {
-        "models": {"arima": {}, "lstm": {}, "transformer": {}, "catboost": {}, "ensemble": {}}
-    } | {"training": {}}
+    fields = json.loads(RunSettings.from_settings(AllSettings()).text())
+    assert fields == {"models": {kind: {} for kind in (*KINDS, "ensemble")}, "training": {}}
 
 
 def test_model_that_the_run_does_not_know_is_refused() -> None:
-    message = "the run has no settings of prophet; allowed: arima, lstm, transformer, catboost, ensemble"
+    message = f"the run has no settings of prophet; allowed: {', '.join(KINDS)}, ensemble"
     with pytest.raises(ConfigError, match=message):
-        RunSettings.of(changed()).of_kind("prophet")
+        RunSettings.from_settings(changed()).of_kind("prophet")
 
 
 def test_setting_that_a_model_does_not_allow_is_named() -> None:
@@ -120,13 +119,17 @@ def test_what_was_resolved_is_kept_beside_the_panel_with_the_runs_parameters(tmp
     assert run == RunSettings.parse(again.settings)
     assert (run.training.horizon, run.training.frequency, run.training.season_lengths) == (6, "h", [24])
     assert (run.seed, run.on_failure) == (5, "continue")
-    assert set(run.models) == set(KINDS)
+    assert set(run.models) == {*KINDS, "ensemble"}
     assert run.of_kind("catboost").model_dump_json() == CATBOOST
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
+        (
+            {"training_settings": '{"validation": {"scoring": ["mape"]}}'},
+            "training_settings: training.validation.scoring: 'mape' is no metric",
+        ),
         ({"ensemble_settings": '{"methods": "equal"}'}, "ensemble_settings: unknown key methods; did you"),
         # Though it is not trained:
         ({"arima_settings": "[]"}, "arima_settings: found list, allowed: a JSON object"),
@@ -134,7 +137,7 @@ def test_what_was_resolved_is_kept_beside_the_panel_with_the_runs_parameters(tmp
         ({"horizon": -1}, "horizon"),
         ({"season_lengths": "24,x"}, "season_lengths"),
     ],
-    ids=["ensemble", "not-trained", "training", "horizon", "seasons"],
+    ids=["scoring", "ensemble", "not-trained", "training", "horizon", "seasons"],
 )
 def test_setting_is_refused_before_any_data_is_kept(
     tmp_path: Path, wrong: dict[str, Any], message: str
@@ -161,10 +164,10 @@ def test_final_fit_takes_the_settings_of_the_model_that_it_repeats(tmp_path: Pat
     train_model("catboost", panel, tmp_path / "final", fitted=tmp_path / "judged")
     card = read_card(tmp_path / "final")
     assert card.settings == found.model_dump(mode="json")
-    kept = judged_model(tmp_path / "final")
+    kept = evaluated_model(tmp_path / "final")
     assert read_card(kept) == read_card(tmp_path / "judged")
     assert not (kept / FORECASTS).exists()
-    assert judged_model(tmp_path / "judged") == tmp_path / "judged"
+    assert evaluated_model(tmp_path / "judged") == tmp_path / "judged"
 
 
 def test_final_fit_of_a_model_that_failed_needs_no_settings_of_the_run(tmp_path: Path) -> None:

@@ -34,4 +34,4 @@ def test_cluster_that_tells_no_time_lets_all_rows_be_seen_and_the_log_warns(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         assert resolve_as_of(SCHEDULED, scheduled) == ""
-    assert "does not tell the time that a run is scheduled for; all rows are seen" in caplog.text
+    assert "does not give the time that a run is scheduled for; all rows are seen" in caplog.text

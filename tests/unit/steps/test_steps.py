@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,109 +10,32 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.config.training import TrainingSettings
-from kubecast.data.panel import Cutoffs, Panel
+from kubecast.data.panel import Panel
 from kubecast.ensemble.bundle import Bundle, mase
 from kubecast.errors import ConfigError, DataError, InputError, IntegrityError, ModelError
 from kubecast.evaluation.convergence import convergence
 from kubecast.models import make_trainer
-from kubecast.models.artifact import FORECASTS, PRODUCTION, judged_model, read_card, read_status
-from kubecast.models.base import FitLog, Forecaster
+from kubecast.models.artifact import FORECASTS, PRODUCTION, evaluated_model, read_card, read_status
 from kubecast.models.catboost.settings import CatBoostSettings
 from kubecast.registry import Registry
 from kubecast.reports.training import REFUSED, REPEATED
-from kubecast.settings.loading import AllSettings
-from kubecast.settings.pipeline import PipelineSettings
-from kubecast.steps import train as training_step
-from kubecast.steps.evaluate import evaluate_models
 from kubecast.steps.prepare import describe, prepare_data
-from kubecast.steps.register import register_model
-from kubecast.steps.resolve import Resolved, resolve_inputs
-from kubecast.steps.run_settings import RunSettings
 from kubecast.steps.stack import stack_ensemble
 from kubecast.steps.train import fit_metrics, train_model
-from tests.conftest import SMALL, WITH_COVARIATES, hourly
+from tests.support.panels import WITH_COVARIATES, hourly
+from tests.support.runs import (
+    another,
+    broken,
+    bundle,
+    panel_with,
+    prepare,
+    publish,
+    register,
+    resolved_inputs,
+    run,
+)
 
-CATBOOST = CatBoostSettings(iterations=20, depth=3).model_dump_json()
-
-
-def texts(**changes: Any) -> dict[str, str]:
-    training = TrainingSettings.model_validate({"season_lengths": [24], **SMALL, **changes})
-    settings = AllSettings(training=training)
-    names = ("training", "arima", "lstm", "transformer", "catboost", "ensemble")
-    return {name: getattr(settings, name).model_dump_json() for name in names} | {"catboost": CATBOOST}
-
-
-def resolved_inputs(folder: Path, as_of: str = "", mode: str = "train", **changes: Any) -> Resolved:
-    """As the pipeline's parameters make them; ``parameters`` go over them."""
-    run = {"on_trainer_failure": changes.pop("on_failure", "stop"), "models": ["catboost"]}
-    parameters: dict[str, Any] = {"seed": changes.pop("seed", 1)}
-    parameters |= {"horizon": 6, "frequency": "h", "season_lengths": "24"}
-    own = changes.pop("parameters", {})
-    parameters |= {f"{name}_settings": text for name, text in texts(**changes).items()}
-    parameters["pipeline_settings"] = PipelineSettings.model_validate(run).model_dump_json()
-    parameters |= {"search_settings": "{}", **own}
-    return resolve_inputs(str(folder / "data.csv"), as_of, mode, str(folder / "registry"), "", parameters)
-
-
-def prepare(rows: pd.DataFrame, folder: Path, **changes: Any) -> Path:
-    folder.mkdir(exist_ok=True)
-    rows.to_csv(folder / "data.csv", index=False)
-    resolved = resolved_inputs(folder, **changes)
-    prepare_data(str(folder / "data.csv"), resolved.digest, "", resolved.settings, folder / "panel")
-    return folder / "panel"
-
-
-def panel_with(panel: Path, into: Path, **changes: Any) -> Path:
-    """The panel with other settings of the run."""
-    shutil.copytree(panel, into)
-    RunSettings.read(into).model_copy(update=changes).write(into)
-    return into
-
-
-def run(rows: pd.DataFrame, folder: Path, **changes: Any) -> Path:
-    """Every step with CatBoost alone; the folder then holds all artifacts and a registry."""
-    train(rows, folder, **changes)
-    register(folder)
-    return folder
-
-
-def train(rows: pd.DataFrame, folder: Path, **changes: Any) -> Path:
-    """Every step up to the ensemble."""
-    panel = prepare(rows, folder, **changes)
-    train_model("catboost", panel, folder / "judged")
-    train_model("catboost", panel, folder / "final", fitted=folder / "judged")
-    stack_ensemble(panel, {"catboost": folder / "judged"}, "", folder / "ensemble")
-    return folder
-
-
-def register(
-    folder: Path,
-    champion: Path | None = None,
-    registry: Path | None = None,
-    inputs: str = "inputs",
-    **members: Path,
-) -> str:
-    evaluate_models(
-        folder / "panel", folder / "ensemble", folder / "leaderboard.json", folder / "report.html", champion
-    )
-    published = publish(folder, registry, inputs, **members)
-    (folder / "published").write_text(published)
-    return published
-
-
-def publish(folder: Path, registry: Path | None = None, inputs: str = "inputs", **members: Path) -> str:
-    members["catboost"] = folder / "final"
-    return register_model(
-        folder / "panel", folder / "ensemble", folder / "leaderboard.json", members,
-        str(registry or folder / "registry"), "", inputs, folder / "forecast.parquet",
-    )  # fmt: skip
-
-
-def another(folder: Path) -> None:
-    """Alter a byte, without which the same artifacts are the same version."""
-    with (folder / "leaderboard.json").open("a") as file:
-        file.write("\n")
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -125,12 +47,6 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def covariate_done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = hourly(covariates=True)
     return run(rows, tmp_path_factory.mktemp("steps") / "run", data=WITH_COVARIATES)
-
-
-def bundle(folder: Path, part: str, into: Path) -> Bundle:
-    registry = Registry.open(str(folder / "registry"))
-    version = registry.resolve((folder / "published").read_text())
-    return Bundle.load(registry.fetch(version, part, into))
 
 
 def test_as_of_is_brought_down_to_the_newest_row(tmp_path: Path) -> None:
@@ -283,7 +199,7 @@ def test_second_version_does_not_take_the_place_of_a_champion_it_was_not_compare
     publish(folder)
     assert registry.aliases("forecaster")["champion"] == champion
     assert len(registry.versions("forecaster")) == 2
-    assert "by now, it was judged against none" in caplog.text
+    assert "by now, it was compared with none" in caplog.text
 
 
 def test_metadata_tells_where_the_version_came_from(done: Path) -> None:
@@ -366,27 +282,6 @@ def test_covariate_that_the_model_knows_and_the_data_lacks_is_an_error(
         )
 
 
-class _Broken:
-    def __init__(self, error: Exception | None) -> None:
-        self.error = error
-        self.name = "catboost"
-
-    def fit(self, panel: Panel, until: Cutoffs, plan: Any) -> tuple[Forecaster, FitLog]:
-        if self.error:
-            raise self.error
-        return self, FitLog(stopped="converged")
-
-    def forecast(self, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
-        return panel.grid(origins).assign(catboost=np.nan)
-
-    def save(self, directory: Path) -> None:
-        raise AssertionError("a broken model is not saved")
-
-
-def broken(monkeypatch: pytest.MonkeyPatch, error: Exception | None) -> None:
-    monkeypatch.setattr(training_step, "make_trainer", lambda kind, settings: _Broken(error))
-
-
 @pytest.mark.parametrize("error", [ModelError("loss is NaN at epoch 3"), None])
 def test_model_that_cannot_be_fitted_leaves_its_reason(
     done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception | None
@@ -402,7 +297,7 @@ def test_model_that_cannot_be_fitted_leaves_its_reason(
     assert fit_metrics(tmp_path / "model") == {}
     final = train_model("catboost", panel, tmp_path / "final", fitted=tmp_path / "model")
     assert final == status
-    assert read_status(judged_model(tmp_path / "final")) == status
+    assert read_status(evaluated_model(tmp_path / "final")) == status
     with pytest.raises(ModelError):
         train_model("catboost", done / "panel", tmp_path / "stopped")
 
@@ -416,13 +311,13 @@ def test_page_on_a_fit_tells_its_end_and_what_it_rests_on(done: Path, tmp_path: 
     assert "CatBoost&#39;s own figure" in text
     assert re.search(r"with child processes; [1-9]\d* sample", text)  # the last is taken at the fit's end
     board = json.loads((done / "leaderboard.json").read_text())
-    told = [row for row in board["by_series"] if (row["model"], row["part"]) == ("catboost", "test")]
-    for row in told:
+    rows = [row for row in board["by_series"] if (row["model"], row["part"]) == ("catboost", "test")]
+    for row in rows:
         assert f"{row['unique_id']}</h3>" in text
         assert f"MASE over the test part {row['mase']:.4g}" in text
 
 
-@pytest.mark.parametrize("failing", ["render_training", "Fitted.judged"])
+@pytest.mark.parametrize("failing", ["render_training", "Fitted.evaluated"])
 def test_page_that_cannot_be_made_costs_the_page_alone(
     done: Path,
     tmp_path: Path,
@@ -447,8 +342,8 @@ def test_page_on_a_final_fit_is_about_the_repetition(done: Path, tmp_path: Path)
     train_model("catboost", done / "panel", tmp_path / "final", fitted=done / "judged", report=page)
     text = page.read_text()
     assert "<h1>final-catboost</h1>" in text
-    assert "<strong>Repeated</strong>: the judged fit was repeated on all rows" in text
-    assert "The judged fit has them" in text
+    assert "<strong>Repeated</strong>: the evaluated fit was repeated on all rows" in text
+    assert "The evaluated fit has them" in text
 
 
 def test_error_that_is_not_the_models_own_ends_the_task(

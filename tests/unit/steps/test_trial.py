@@ -21,6 +21,9 @@ from kubecast.steps.trial import run_trial
 from kubecast.tuning.ensemble import make_objective
 from kubecast.tuning.objective import ModelObjective
 from kubecast.tuning.trial import ObjectStore
+from tests.support.commands import kubecast_here
+
+pytestmark = pytest.mark.slow
 
 KUBECAST = [sys.executable, "-c", "from kubecast.cli.app import main; main()"]
 # Katib 0.19, pkg/metricscollector: what its StdOut collector reads where no filter is given.
@@ -39,7 +42,7 @@ def saved(panel: Panel, tmp_path: Path) -> Path:
     return tmp_path / "panel"
 
 
-def told(panel: str, **changes: Any) -> str:
+def trial_json(panel: str, **changes: Any) -> str:
     given = {"kind": "catboost", "panel": panel, "settings": {"iterations": 20}, "search": SPACE}
     return json.dumps({**given, "seed": 1, "folds": 2, **changes})
 
@@ -51,6 +54,12 @@ def trial(variable: str, *words: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
+def trial_here(variable: str, *words: str) -> "subprocess.CompletedProcess[str]":
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KUBECAST_TRIAL", variable)
+        return kubecast_here("trial", *words)
+
+
 def collected(output: str) -> list[float]:
     """What Katib would read of the metric."""
     found = [COLLECTED.search(line) for line in output.splitlines()]
@@ -58,11 +67,11 @@ def collected(output: str) -> list[float]:
 
 
 def test_trees_tell_katib_every_block_and_the_result(saved: Path, panel: Panel) -> None:
-    done = trial(told(str(saved)), *WORDS)
+    done = trial(trial_json(str(saved)), *WORDS)
     assert done.returncode == 0, done.stderr
     settings = CatBoostSettings(iterations=20, depth=3, learning_rate=0.05)
     reports: list[float] = []
-    objective = ModelObjective.of(panel, "catboost", settings, 2)
+    objective = ModelObjective.from_panel(panel, "catboost", settings, 2)
     error = objective.error(settings, 1, lambda step, value: reports.append(value))
     assert collected(done.stdout) == pytest.approx([*reports, error], rel=1e-9)
 
@@ -70,7 +79,7 @@ def test_trees_tell_katib_every_block_and_the_result(saved: Path, panel: Panel) 
 def test_network_tells_katib_every_epoch(saved: Path) -> None:
     base = LstmSettings(sequence_length=48, patch_length=4, hidden_units=[8], epochs=2, batch_size=64)
     space = {"dropout_rate": {"type": "float", "low": 0.0, "high": 0.5}}
-    variable = told(str(saved), kind="lstm", settings=base.model_dump(mode="json"), search=space)
+    variable = trial_json(str(saved), kind="lstm", settings=base.model_dump(mode="json"), search=space)
     done = trial(variable, "dropout_rate=0.1")
     assert done.returncode == 0, done.stderr
     values = collected(done.stdout)
@@ -81,7 +90,7 @@ def test_network_tells_katib_every_epoch(saved: Path) -> None:
 def test_value_that_is_not_finite_is_not_told_and_fails(
     saved: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("KUBECAST_TRIAL", told(str(saved)))
+    monkeypatch.setenv("KUBECAST_TRIAL", trial_json(str(saved)))
 
     def error(self: Any, settings: Any, seed: int, report: Any) -> float:
         report(1, 0.5)
@@ -102,7 +111,7 @@ def test_fits_end_with_their_search(
     saved: Path, monkeypatch: pytest.MonkeyPatch, until: float | None, limit: float
 ) -> None:
     """Jobs are made of one template, so that only the trial itself knows what is left when it begins."""
-    monkeypatch.setenv("KUBECAST_TRIAL", told(str(saved), limit=3600, until=until))
+    monkeypatch.setenv("KUBECAST_TRIAL", trial_json(str(saved), limit=3600, until=until))
     limits: list[float] = []
 
     def objective(panel: Any, kind: Any, base: Any, members: Any, folds: int, limit: float) -> Any:
@@ -115,7 +124,7 @@ def test_fits_end_with_their_search(
 
 
 def test_trial_of_a_search_that_is_over_is_not_begun(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KUBECAST_TRIAL", told(str(saved), until=NOW.timestamp()))
+    monkeypatch.setenv("KUBECAST_TRIAL", trial_json(str(saved), until=NOW.timestamp()))
     with pytest.raises(TuningError, match=r"ended at 2026-01-01T00:00:00Z: training\.optimization\.timeout"):
         run_trial(WORDS, lambda: NOW)
 
@@ -123,7 +132,7 @@ def test_trial_of_a_search_that_is_over_is_not_begun(saved: Path, monkeypatch: p
 def test_model_that_cannot_be_fitted_tells_nothing_and_fails(saved: Path) -> None:
     base = {"sequence_length": 5000, "hidden_units": [4]}
     space = {"dropout_rate": {"type": "float", "low": 0.0, "high": 0.5}}
-    done = trial(told(str(saved), kind="lstm", settings=base, search=space), "dropout_rate=0.1")
+    done = trial_here(trial_json(str(saved), kind="lstm", settings=base, search=space), "dropout_rate=0.1")
     assert done.returncode == 1
     assert collected(done.stdout) == []
     assert [line for line in done.stderr.splitlines() if line.startswith("error: ")]
@@ -134,7 +143,7 @@ def test_ensemble_is_a_trial_too(
 ) -> None:
     space = {"method": {"type": "categorical", "choices": ["greedy", "equal"]}}
     members = {"catboost": {"iterations": 20, "depth": 3}}
-    variable = told(str(saved), kind="ensemble", settings={}, search=space, members=members)
+    variable = trial_json(str(saved), kind="ensemble", settings={}, search=space, members=members)
     monkeypatch.setenv("KUBECAST_TRIAL", variable)
     error = run_trial(["method=equal"])
     assert collected(capsys.readouterr().out) == pytest.approx([error, error])
@@ -151,7 +160,7 @@ def test_ensemble_is_a_trial_too(
     ids=["no-value", "twice", "missing", "text"],
 )
 def test_wrong_words_are_refused(saved: Path, words: list[str], why: str) -> None:
-    done = trial(told(str(saved)), *words)
+    done = trial_here(trial_json(str(saved)), *words)
     assert done.returncode == 2
     assert why in done.stderr
     assert done.stdout == ""
@@ -162,7 +171,7 @@ def test_wrong_words_are_refused(saved: Path, words: list[str], why: str) -> Non
 def test_text_that_is_no_finite_plain_number_is_refused(
     monkeypatch: pytest.MonkeyPatch, name: str, text: str
 ) -> None:
-    monkeypatch.setenv("KUBECAST_TRIAL", told("nowhere"))
+    monkeypatch.setenv("KUBECAST_TRIAL", trial_json("nowhere"))
     words = [word for word in WORDS if not word.startswith(name)]
     with pytest.raises(ConfigError, match=f"parameter {name}={text}: not of the search space"):
         run_trial([*words, f"{name}={text}"])
@@ -204,9 +213,9 @@ def test_panel_is_fetched_from_an_object_store(
     store = open_store(s3_url)
     for file in saved.iterdir():
         store.write(file.name, [file.read_bytes()])
-    monkeypatch.setenv("KUBECAST_TRIAL", told(s3_url))
+    monkeypatch.setenv("KUBECAST_TRIAL", trial_json(s3_url))
     fetched = run_trial(WORDS)
-    monkeypatch.setenv("KUBECAST_TRIAL", told(str(saved)))
+    monkeypatch.setenv("KUBECAST_TRIAL", trial_json(str(saved)))
     assert run_trial(WORDS) == fetched
 
 
@@ -216,7 +225,7 @@ def test_trial_in_a_pod_tells_its_error_in_json_with_its_run_and_its_model(
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("KUBECAST_RUN_ID", "6c1d")
     monkeypatch.delenv("KUBECAST_LOG_FORMAT", raising=False)
-    done = trial(told(str(saved)), *WORDS, "trees=5")
+    done = trial(trial_json(str(saved)), *WORDS, "trees=5")
     line, shown = done.stderr.splitlines()
     found = json.loads(line)
     assert (found["level"], found["run"], found["model"]) == ("ERROR", "6c1d", "catboost")
@@ -228,11 +237,11 @@ def test_file_outside_the_panel_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_
     class Sly:
         url = "s3://bucket/panel"
 
-        def sizes(self, folder: str) -> dict[str, int]:
+        def list_files(self, folder: str) -> dict[str, int]:
             return {"../panel.json": 1}
 
     monkeypatch.setattr("kubecast.steps.trial.open_store", lambda url: Sly())
-    monkeypatch.setenv("KUBECAST_TRIAL", told("s3://bucket/panel"))
+    monkeypatch.setenv("KUBECAST_TRIAL", trial_json("s3://bucket/panel"))
     with pytest.raises(DataError, match=r"'\.\./panel\.json' is no file of a panel"):
         run_trial(WORDS)
 

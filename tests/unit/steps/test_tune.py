@@ -20,24 +20,22 @@ from kubecast.reports.tuning import render_tuning
 from kubecast.settings.pipeline import TuningSettings
 from kubecast.settings.search import SearchSettings
 from kubecast.steps import tune
-from kubecast.steps.run_settings import THE_RUNS, RunSettings, SearchPlan
+from kubecast.steps.run_settings import FROM_RUN, RunSettings, SearchPlan
 from kubecast.steps.search_request import Request
 from kubecast.steps.tune import choose_settings, outcome_metrics, run_worker, tune_model
 from kubecast.steps.tune_katib import tune_katib
 from kubecast.tuning import objective
 from kubecast.tuning.objective import ModelObjective
 from kubecast.tuning.study import Outcome
-from tests.conftest import hourly
-from tests.unit.steps.test_steps import panel_with, prepare
-from tests.unit.tuning.katib_cluster import plan
-from tests.unit.tuning.test_study import search
+from tests.support.katib import plan
+from tests.support.panels import hourly
+from tests.support.runs import panel_with, prepare
+from tests.support.searches import BASE, search_request
+from tests.support.studies import search
 
-BASE = CatBoostSettings(iterations=5, depth=2, learning_rate=0.05)
+pytestmark = pytest.mark.slow
+
 TITLES = ("History", "Importance", "Parallel", "Slices", "Trials", "Settings")
-SPACE = {
-    "depth": {"type": "int", "low": 1, "high": 4},
-    "learning_rate": {"type": "float", "low": 0.05, "high": 0.5, "log": True},
-}
 
 
 TUNE = """
@@ -55,25 +53,12 @@ def panel_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prepare(hourly(), folder, optimization=limits, checkpoint_url=str(folder / "checkpoints"))
 
 
-def asked(panel_dir: Path, **changes: Any) -> Request:
-    given = {
-        "kind": "catboost",
-        "panel_dir": panel_dir,
-        "settings": BASE.model_dump_json(),
-        "champion": "{}",
-        "search": SearchSettings(catboost=SPACE).model_dump_json(),
-        "tuning": "{}",
-        "seed": 1,
-    }
-    return Request(**{**given, **changes})
-
-
 def tuned(request: Request, folder: Path) -> Any:
     return tune_model(request, 1, folder / "trials.csv", folder / "report.html")
 
 
 def test_search_leaves_settings_trials_and_a_page(panel_dir: Path, tmp_path: Path) -> None:
-    chosen, outcome = tuned(asked(panel_dir), tmp_path)
+    chosen, outcome = tuned(search_request(panel_dir), tmp_path)
     found = CatBoostSettings.model_validate_json(chosen)
     changed = {"depth", "learning_rate"}
     assert found.model_dump(exclude=changed) == BASE.model_dump(exclude=changed)
@@ -98,14 +83,14 @@ def test_panel_is_read_once_for_all_trials(
     load, cut = Panel.load.__func__, objective.training_folds  # type: ignore[attr-defined]
     monkeypatch.setattr(Panel, "load", classmethod(lambda cls, path: loaded.append(path) or load(cls, path)))
     monkeypatch.setattr(objective, "training_folds", lambda *given: folds.append(given) or cut(*given))
-    tuned(asked(panel_dir, seed=2), tmp_path)
+    tuned(search_request(panel_dir, seed=2), tmp_path)
     assert (len(loaded), len(folds)) == (1, 1)
 
 
 def test_killed_search_goes_on_from_its_checkpoint_and_ends_as_one_that_was_not(
     panel_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    request = asked(panel_dir, seed=3)
+    request = search_request(panel_dir, seed=3)
     whole = tuned(request, tmp_path)
     checkpoints = Path(RunSettings.read(panel_dir).training.checkpoint_url)
     command = [sys.executable, "-c", TUNE, request.model_dump_json(), str(tmp_path / "killed")]
@@ -117,7 +102,7 @@ def test_killed_search_goes_on_from_its_checkpoint_and_ends_as_one_that_was_not(
     caplog.clear()
     assert tuned(request, tmp_path) == whole
     assert "goes on from the checkpoint" in caplog.text
-    numbers = [told.split()[1] for told in caplog.messages if told.startswith("trial")]
+    numbers = [message.split()[1] for message in caplog.messages if message.startswith("trial")]
     assert numbers in (["2", "3"], ["3"])  # the third may have ended before the signal came
     assert not [path for path in checkpoints.rglob("*") if path.is_file()]
 
@@ -131,14 +116,14 @@ def test_search_that_finds_nothing_keeps_the_files_settings_or_stops(panel_dir: 
     settings = RunSettings.read(panel_dir)
     settings.write(broken)
     with pytest.raises(ModelError, match="no target of the training part counts"):
-        tuned(asked(broken), tmp_path)
+        tuned(search_request(broken), tmp_path)
     katib = tmp_path / "found.json", tmp_path / "trials.csv", tmp_path / "report.html"
     katib[0].write_text("[]")
     with pytest.raises(ModelError, match="no target of the training part counts"):
-        choose_settings(asked(broken), *katib)
+        choose_settings(search_request(broken), *katib)
     settings.model_copy(update={"on_failure": "continue"}).write(broken)
-    assert choose_settings(asked(broken), *katib)[0] == BASE.model_dump_json()
-    chosen, outcome = tuned(asked(broken), tmp_path)
+    assert choose_settings(search_request(broken), *katib)[0] == BASE.model_dump_json()
+    chosen, outcome = tuned(search_request(broken), tmp_path)
     assert CatBoostSettings.model_validate_json(chosen) == BASE
     assert not outcome.accepted
     assert "no target" in outcome.reason
@@ -148,7 +133,7 @@ def test_search_that_finds_nothing_keeps_the_files_settings_or_stops(panel_dir: 
 
 def test_champions_settings_are_tried(panel_dir: Path, tmp_path: Path) -> None:
     champion = json.dumps({"catboost": {**BASE.model_dump(), "depth": 3}, "lstm": {}})
-    tuned(asked(panel_dir, champion=champion), tmp_path)
+    tuned(search_request(panel_dir, champion=champion), tmp_path)
     table = pd.read_csv(tmp_path / "trials.csv")
     assert table["depth"].tolist()[:2] == [2, 3]
     assert table["origin"].tolist()[:2] == ["base", "champion"]
@@ -159,7 +144,7 @@ def test_ensemble_is_tuned_from_its_members(panel_dir: Path, tmp_path: Path) -> 
     space = {"method": {"type": "categorical", "choices": ["greedy", "equal"]}}
     search = SearchSettings(ensemble=space).model_dump_json()
     chosen, outcome = tuned(
-        asked(panel_dir, kind="ensemble", settings="{}", search=search, members=members), tmp_path
+        search_request(panel_dir, kind="ensemble", settings="{}", search=search, members=members), tmp_path
     )
     assert json.loads(chosen)["method"] in ("greedy", "equal")
     assert sum(outcome.trials.values()) == 4
@@ -184,7 +169,7 @@ def test_trials_of_katib_are_judged_and_shown_alike(panel_dir: Path, tmp_path: P
     found.write_text(json.dumps(trials))
     tuning = json.dumps({"tuner": "katib", "workers": 2})
     paths = found, tmp_path / "trials.csv", tmp_path / "report.html"
-    chosen, outcome = choose_settings(asked(panel_dir, tuning=tuning), *paths)
+    chosen, outcome = choose_settings(search_request(panel_dir, tuning=tuning), *paths)
     assert outcome.parameters == {"depth": 3, "learning_rate": 0.3}
     assert outcome.trials == {"complete": 1, "pruned": 0, "fail": 1}
     assert not outcome.reproducible
@@ -198,7 +183,7 @@ def test_second_runs_are_not_repeated_by_the_next_attempt(
     class Killed(BaseException):
         pass
 
-    request, runs, real = asked(panel_dir, seed=5), [], ModelObjective.error
+    request, runs, real = search_request(panel_dir, seed=5), [], ModelObjective.error
 
     def error(self: ModelObjective, settings: Any, seed: int, report: Any) -> float:
         if seed != request.seed:
@@ -224,7 +209,7 @@ def test_second_runs_of_katibs_best_trial_are_not_repeated_by_the_next_attempt(
     class Killed(BaseException):
         pass
 
-    request, runs, real = asked(panel_dir, seed=5), [], ModelObjective.error
+    request, runs, real = search_request(panel_dir, seed=5), [], ModelObjective.error
     paths = tmp_path / "found.json", tmp_path / "trials.csv", tmp_path / "report.html"
 
     def found(error: float) -> None:
@@ -262,7 +247,7 @@ def test_any_worker_has_the_files_settings_tried_first(
         yield RDBStorage(f"sqlite:///{tmp_path / 'study.db'}")
 
     monkeypatch.setattr(tune, "database", database)
-    request = asked(panel_dir, tuning='{"storage": "database", "workers": 2}')
+    request = search_request(panel_dir, tuning='{"storage": "database", "workers": 2}')
     name = run_worker(request)
     assert run_worker(request) == name
     with database() as storage:
@@ -284,7 +269,7 @@ def test_series_that_are_too_short_for_workers_are_told_by_the_task_that_collect
     monkeypatch.setenv("KUBECAST_OPTUNA_URL", "postgresql://user@127.0.0.1:1/trials")
     limits = {"n_trials": 2, "folds": 2}
     short = prepare(hourly(series=1, rows=60), tmp_path, optimization=limits, on_failure=on_failure)
-    request = asked(short, tuning='{"storage": "database", "workers": 2}')
+    request = search_request(short, tuning='{"storage": "database", "workers": 2}')
     assert run_worker(request) == f"kubecast-catboost-{request.key()[:16]}"
     assert "tuning needs series with" in caplog.text
     if on_failure == "stop":
@@ -298,7 +283,7 @@ def test_katib_is_not_asked_for_trials_that_cannot_succeed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     short = prepare(hourly(series=1, rows=60), tmp_path, optimization={"n_trials": 2, "folds": 2})
-    request = asked(short, tuning='{"tuner": "katib"}')
+    request = search_request(short, tuning='{"tuner": "katib"}')
     assert tune_katib(request, str(short), plan().pod.model_dump_json(), tmp_path / "found.json") == []
     assert "no trial can succeed: tuning needs series with" in caplog.text
     assert json.loads((tmp_path / "found.json").read_text()) == []
@@ -310,40 +295,40 @@ def test_request_has_the_runs_settings_and_what_searches_found(panel_dir: Path, 
     panel = panel_with(panel_dir, tmp_path / "panel", seed=7)
     run = RunSettings.read(panel)
     search = SearchPlan(tuning=tuning, spaces={"ensemble": found}, champion={"ensemble": {}}).text()
-    request = Request.of("ensemble", panel, search, {"catboost": BASE.model_dump_json(), "arima": ""})
+    request = Request.from_run("ensemble", panel, search, {"catboost": BASE.model_dump_json(), "arima": ""})
     assert request.members == {"catboost": BASE.model_dump_json()}
     assert request.settings == run.of_kind("ensemble").model_dump_json()
     assert json.loads(request.champion) == {"ensemble": {}}
     assert TuningSettings.model_validate_json(request.tuning) == tuning
     assert SearchSettings.model_validate_json(request.search) == SearchSettings(ensemble=found)
     assert request.seed == 7
-    alone = Request.of("ensemble", panel, search, {"catboost": THE_RUNS, "lstm": ""})
+    alone = Request.from_run("ensemble", panel, search, {"catboost": FROM_RUN, "lstm": ""})
     assert alone.members == {"catboost": run.of_kind("catboost").model_dump_json()}
     assert alone.key() != request.key()
-    assert Request.of("catboost", panel, search, {}).members == {}
+    assert Request.from_run("catboost", panel, search, {}).members == {}
 
 
 def test_key_is_of_everything_that_a_search_depends_on(panel_dir: Path, tmp_path: Path) -> None:
     keys = {
-        asked(panel_dir).key(),
-        asked(panel_dir, seed=9).key(),
-        asked(panel_dir, settings="{}").key(),
-        asked(panel_dir, search="{}").key(),
-        asked(panel_dir, champion='{"catboost": {}}').key(),
-        asked(panel_dir, kind="lstm").key(),
+        search_request(panel_dir).key(),
+        search_request(panel_dir, seed=9).key(),
+        search_request(panel_dir, settings="{}").key(),
+        search_request(panel_dir, search="{}").key(),
+        search_request(panel_dir, champion='{"catboost": {}}').key(),
+        search_request(panel_dir, kind="lstm").key(),
     }
     assert len(keys) == 6
-    assert asked(panel_dir).key() == asked(panel_dir, tuning='{"workers": 1}').key()
+    assert search_request(panel_dir).key() == search_request(panel_dir, tuning='{"workers": 1}').key()
     run = RunSettings.read(panel_dir)
     more = run.training.optimization.model_copy(update={"folds": 3})
     training = run.training.model_copy(update={"optimization": more})
     other = panel_with(panel_dir, tmp_path / "other", training=training)
-    assert asked(other).key() != asked(panel_dir).key()
+    assert search_request(other).key() != search_request(panel_dir).key()
     same = panel_with(panel_dir, tmp_path / "same", on_failure="continue")
-    assert asked(same).key() == asked(panel_dir).key()
+    assert search_request(same).key() == search_request(panel_dir).key()
 
 
 def test_worker_without_a_database_is_refused(panel_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBECAST_OPTUNA_URL", raising=False)
     with pytest.raises(ConfigError, match="KUBECAST_OPTUNA_URL is not set"):
-        run_worker(asked(panel_dir, tuning='{"storage": "database", "workers": 2}'))
+        run_worker(search_request(panel_dir, tuning='{"storage": "database", "workers": 2}'))

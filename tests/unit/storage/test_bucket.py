@@ -27,20 +27,22 @@ from kubecast.errors import (
 from kubecast.registry import Registry
 from kubecast.storage.bucket import Bucket, Deadlines, ObjectStore
 from kubecast.storage.store import Store, open_store
-from tests.seaweed import Seaweed
-from tests.unit.conftest import MakeBundle
+from tests.support.bundles import MakeBundle
+from tests.support.servers.seaweed import Seaweed
 
-PATIENT = Deadlines(tries=1)
-IMPATIENT = Deadlines(answer=timedelta(seconds=0.3), repeat=timedelta(seconds=0.5), tries=1)
+PATIENT = Deadlines(max_retries=1)
+IMPATIENT = Deadlines(
+    read_timeout=timedelta(seconds=0.3), retry_timeout=timedelta(seconds=0.5), max_retries=1
+)
 
 OPERATIONS: Mapping[str, Callable[[Store], object]] = {
-    "folders": lambda store: store.folders(),
-    "sizes": lambda store: store.sizes("m"),
+    "folders": lambda store: store.list_folders(),
+    "sizes": lambda store: store.list_files("m"),
     "stream": lambda store: list(store.stream("m/a")),
     "read": lambda store: store.read("m/a"),
     "write": lambda store: store.write("m/new", [b"1"]),
     "write large": lambda store: store.write("m/new", [b"1" * 9_000_000]),
-    "swap": lambda store: store.swap("m/new", b"1", None),
+    "swap": lambda store: store.compare_and_swap("m/new", b"1", None),
     "remove": lambda store: store.remove("m/a"),
 }
 WRITING = ("write", "write large", "swap", "remove")
@@ -78,9 +80,9 @@ def test_published_version_is_resolved_and_fetched_from_s3(
     version = registry.publish("demand", bundle, {"horizon": 48})
     registry.set_alias("demand", "champion", version.id, None)
     assert registry.publish("demand", bundle, {"horizon": 48}).id == version.id
-    found = Registry.open(s3_url).resolve("demand@champion")
-    assert (found.id, found.aliases) == (version.id, ("champion",))
-    fetched = registry.fetch(found, "production", tmp_path / "fetched")
+    champion = Registry.open(s3_url).resolve("demand@champion")
+    assert (champion.id, champion.aliases) == (version.id, ("champion",))
+    fetched = registry.fetch(champion, "production", tmp_path / "fetched")
     assert (fetched / "large.bin").read_bytes() == b"\1" * 9_000_000
     assert registry.models() == ["demand"]
 
@@ -110,7 +112,7 @@ def test_reader_reads_and_is_forbidden_to_write(
     fails(operation, s3_url, StoreForbidden, "does not allow this to these credentials")
     reader = ObjectStore(s3_url)
     assert reader.read("m/a")[0] == b"1"
-    assert reader.sizes("m") == {"m/a": 1}
+    assert reader.list_files("m") == {"m/a": 1}
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -153,7 +155,7 @@ def test_store_that_does_not_answer_is_a_timeout_and_goes_on_later(
 def test_restarted_server_holds_what_was_written(seaweed: Seaweed, s3_url: str) -> None:
     store = open_store(s3_url)
     store.write("m/a", [b"1"])
-    store.swap("m/refs.json", b"2", None)
+    store.compare_and_swap("m/refs.json", b"2", None)
     seaweed.kill()
     fails("read", s3_url, StoreUnreachable, "Connection refused")
     seaweed.restart()

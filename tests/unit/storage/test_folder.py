@@ -18,8 +18,8 @@ def store(root: Path) -> LocalStore:
 
 
 def test_reading_makes_no_folder(store: LocalStore, root: Path) -> None:
-    assert store.folders() == []
-    assert store.sizes("a") == {}
+    assert store.list_folders() == []
+    assert store.list_files("a") == {}
     with pytest.raises(NotFound):
         store.read("a/b")
     with pytest.raises(NotFound):
@@ -30,15 +30,15 @@ def test_reading_makes_no_folder(store: LocalStore, root: Path) -> None:
 def test_swap_interrupted_before_its_rename_changes_nothing(
     store: LocalStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.swap("m/refs.json", b"1", None)
+    store.compare_and_swap("m/refs.json", b"1", None)
     _, tag = store.read("m/refs.json")
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            store.swap("m/refs.json", b"2", tag)
+            store.compare_and_swap("m/refs.json", b"2", tag)
     assert store.read("m/refs.json")[0] == b"1"
-    assert store.folders() == ["m"]
-    store.swap("m/refs.json", b"3", tag)
+    assert store.list_folders() == ["m"]
+    store.compare_and_swap("m/refs.json", b"3", tag)
     assert store.read("m/refs.json")[0] == b"3"
 
 
@@ -79,7 +79,7 @@ def test_failure_of_the_disk_is_told_by_its_kind(
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(os, "fsync", fail)
-    for write in (lambda: store.write("m/a", [b"1"]), lambda: store.swap("m/b", b"1", None)):
+    for write in (lambda: store.write("m/a", [b"1"]), lambda: store.compare_and_swap("m/b", b"1", None)):
         with pytest.raises(kind, match=os.strerror(code)) as caught:
             write()
         assert type(caught.value) is kind

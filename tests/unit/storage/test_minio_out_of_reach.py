@@ -7,7 +7,7 @@ import pytest
 from kubecast.errors import StoreUnreachable
 from kubecast.storage.bucket import Deadlines, ObjectStore
 
-ONCE = Deadlines(connect=timedelta(seconds=1), tries=0, repeat=timedelta(0))
+ONCE = Deadlines(connect_timeout=timedelta(seconds=1), max_retries=0, retry_timeout=timedelta(0))
 HINT = "kubectl --namespace kubeflow port-forward service/seaweedfs 9000"
 
 
@@ -23,15 +23,15 @@ def closed_port(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def error(url: str) -> str:
     with pytest.raises(StoreUnreachable) as caught:
-        ObjectStore(url, ONCE).sizes("")
+        ObjectStore(url, ONCE).list_files("")
     return str(caught.value)
 
 
 def test_on_a_laptop_the_error_names_the_port_forward_and_the_variable() -> None:
-    found = error("minio://mlpipeline/registry")
-    assert HINT in found
-    assert "KUBECAST_MINIO_ENDPOINT=http://localhost:9000" in found
-    assert "\n" not in found
+    message = error("minio://mlpipeline/registry")
+    assert HINT in message
+    assert "KUBECAST_MINIO_ENDPOINT=http://localhost:9000" in message
+    assert "\n" not in message
 
 
 def test_in_a_cluster_and_for_other_stores_there_is_no_port_to_forward(

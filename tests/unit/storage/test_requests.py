@@ -8,7 +8,7 @@ import pytest
 
 from kubecast.registry import Registry, Version, publishing
 from kubecast.storage.folder import LocalStore
-from tests.unit.conftest import MakeBundle
+from tests.support.bundles import MakeBundle
 
 PAGE = 1000  # keys in one answer of S3 to a listing
 MANY = 2500
@@ -23,14 +23,14 @@ class CountingStore(LocalStore):
         self.requests += 1
         return super().read(path)
 
-    def folders(self, path: str = "") -> list[str]:
+    def list_folders(self, path: str = "") -> list[str]:
         self.requests += 1
-        return super().folders(path)
+        return super().list_folders(path)
 
-    def sizes(self, folder: str, after: str = "") -> dict[str, int]:
-        found = super().sizes(folder, after)
-        self.requests += max(1, math.ceil(len(found) / PAGE))
-        return found
+    def list_files(self, folder: str, after: str = "") -> dict[str, int]:
+        files = super().list_files(folder, after)
+        self.requests += max(1, math.ceil(len(files) / PAGE))
+        return files
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_latest_stays_cheap_when_a_writer_was_killed_before_it_told_the_refs(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(publishing, "_retire", die)
+        patch.setattr(publishing, "retire", die)
         with pytest.raises(Killed):
             registry.publish("demand", make_bundle("untold"), {})
     store = CountingStore(root)

@@ -8,7 +8,7 @@ import yaml
 
 from kubecast import retrying
 from kubecast.storage.bucket import ObjectStore
-from tests.seaweed import MANIFEST, Seaweed, arguments
+from tests.support.servers.seaweed import MANIFEST, Seaweed, arguments
 
 ROOT = Path(__file__).parents[3]
 ADDRESS = "http://kubecast-seaweedfs:8333"
@@ -35,7 +35,7 @@ def test_data_artifacts_and_a_third_bucket_can_be_written(server: Seaweed) -> No
     large = [bytes([part]) * 6_000_000 for part in range(4)]
     for bucket in BUCKETS:
         store = ObjectStore(f"s3://{bucket}/below")
-        store.swap("small", b"first", None)
+        store.compare_and_swap("small", b"first", None)
         store.write("large", large)
     server.restart()
     with retrying.spending(retrying.Budget(60)):  # its volumes are there later than its port

@@ -48,9 +48,9 @@ def test_what_is_written_is_listed_and_read_back_in_parts(store: Store) -> None:
     part = b"x" * 5_000_000
     store.write("m/big file ü%20.bin", [part, part, part])
     store.write("m/n/small", [])
-    assert store.sizes("m") == {"m/big file ü%20.bin": 15_000_000, "m/n/small": 0}
-    assert store.sizes("nothing") == {}
-    assert store.folders() == ["m"]
+    assert store.list_files("m") == {"m/big file ü%20.bin": 15_000_000, "m/n/small": 0}
+    assert store.list_files("nothing") == {}
+    assert store.list_folders() == ["m"]
     chunks = list(store.stream("m/big file ü%20.bin"))
     assert len(chunks) > 1
     assert b"".join(chunks) == part * 3
@@ -64,20 +64,20 @@ def test_file_is_never_written_over(store: Store) -> None:
 
 
 def test_swap_creates_only_when_nothing_is_there(store: Store) -> None:
-    store.swap("m/refs.json", b"1", None)
+    store.compare_and_swap("m/refs.json", b"1", None)
     with pytest.raises(Conflict):
-        store.swap("m/refs.json", b"2", None)
+        store.compare_and_swap("m/refs.json", b"2", None)
     assert store.read("m/refs.json")[0] == b"1"
 
 
 def test_swap_replaces_only_the_content_that_was_read(store: Store) -> None:
-    store.swap("m/refs.json", b"1", None)
+    store.compare_and_swap("m/refs.json", b"1", None)
     _, tag = store.read("m/refs.json")
-    store.swap("m/refs.json", b"2", tag)
+    store.compare_and_swap("m/refs.json", b"2", tag)
     with pytest.raises(Conflict):
-        store.swap("m/refs.json", b"3", tag)
+        store.compare_and_swap("m/refs.json", b"3", tag)
     with pytest.raises(Conflict):
-        store.swap("m/other", b"3", tag)
+        store.compare_and_swap("m/other", b"3", tag)
     assert store.read("m/refs.json")[0] == b"2"
 
 
@@ -88,12 +88,12 @@ def test_remove_takes_a_file_a_folder_or_nothing(store: Store) -> None:
     store.remove("m/f")
     store.remove("m/f")
     store.remove("n/a")
-    assert store.sizes("m") == {}
+    assert store.list_files("m") == {}
 
 
 def test_empty_store_has_nothing_to_read(store: Store) -> None:
-    assert store.folders() == store.folders("a") == []
-    assert store.sizes("a") == {}
+    assert store.list_folders() == store.list_folders("a") == []
+    assert store.list_files("a") == {}
     store.remove("a")
     with pytest.raises(NotFound, match="a/b"):
         store.read("a/b")
@@ -112,31 +112,31 @@ def test_large_file_is_never_written_over(store: Store) -> None:
 def test_folders_are_listed_one_level_at_a_time(store: Store) -> None:
     for path in ("m/versions/b/f", "m/versions/a/f", "m/commits/c.json", "n/refs.json"):
         store.write(path, [b"1"])
-    assert sorted(store.folders()) == ["m", "n"]
-    assert sorted(store.folders("m")) == ["commits", "versions"]
-    assert sorted(store.folders("m/versions")) == ["a", "b"]
-    assert store.folders("m/commits") == []
+    assert sorted(store.list_folders()) == ["m", "n"]
+    assert sorted(store.list_folders("m")) == ["commits", "versions"]
+    assert sorted(store.list_folders("m/versions")) == ["a", "b"]
+    assert store.list_folders("m/commits") == []
 
 
 def test_files_are_listed_from_a_path_on(store: Store) -> None:
     for number in range(5):
         store.write(f"m/commits/{number}.json", [b"1" * number])
-    assert store.sizes("m/commits", after="m/commits/2.json") == {
+    assert store.list_files("m/commits", after="m/commits/2.json") == {
         "m/commits/3.json": 3,
         "m/commits/4.json": 4,
     }
-    assert store.sizes("m/commits", after="m/commits/2") == {
+    assert store.list_files("m/commits", after="m/commits/2") == {
         f"m/commits/{number}.json": number for number in (2, 3, 4)
     }
-    assert store.sizes("m/commits", after="m/commits/9") == {}
+    assert store.list_files("m/commits", after="m/commits/9") == {}
 
 
 def test_name_that_begins_as_a_folder_is_not_in_it(store: Store) -> None:
     store.write("m/a/1", [b"1"])
     store.write("m/ab/1", [b"1"])
-    assert list(store.sizes("m/a")) == ["m/a/1"]
+    assert list(store.list_files("m/a")) == ["m/a/1"]
     store.remove("m/a")
-    assert list(store.sizes("m")) == ["m/ab/1"]
+    assert list(store.list_files("m")) == ["m/ab/1"]
 
 
 def test_write_that_fails_in_the_middle_leaves_no_whole_file(store: Store) -> None:
@@ -146,12 +146,12 @@ def test_write_that_fails_in_the_middle_leaves_no_whole_file(store: Store) -> No
 
     with pytest.raises(IntegrityError, match="the bundle changed"):
         store.write("m/a", failing())
-    assert store.sizes("m").get("m/a", 0) < 9_000_001
+    assert store.list_files("m").get("m/a", 0) < 9_000_001
 
 
 def test_folder_of_more_files_than_one_request_takes_is_listed_and_removed(store: Store) -> None:
     for number in range(1001):
         store.write(f"m/{number:04}", [])
-    assert sorted(store.sizes("m")) == [f"m/{number:04}" for number in range(1001)]
+    assert sorted(store.list_files("m")) == [f"m/{number:04}" for number in range(1001)]
     store.remove("m")
-    assert store.sizes("m") == {}
+    assert store.list_files("m") == {}

@@ -6,7 +6,7 @@ from kmock import KubernetesEmulator
 from kubecast import retrying
 from kubecast.tuning.heartbeat import CONFIG_MAP
 from kubecast.tuning.katib import Running, client, waiting
-from tests.unit.tuning.katib_cluster import CONFIG_MAPS, NAMESPACE, RESOURCES, running_on
+from tests.support.katib import CONFIG_MAPS, NAMESPACE, RESOURCES, running_on
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from kubernetes.config import incluster_config, kube_config
 from kubecast.errors import TuningError
 from kubecast.tuning.katib import Running, connect, deleted_when_stopped
 from kubecast.tuning.katib import client as katib_client
-from tests.unit.tuning.katib_cluster import (
+from tests.support.katib import (
     EXPERIMENTS,
     NAME,
     NAMESPACE,
@@ -44,27 +44,27 @@ async def test_trials_of_an_experiment_that_succeeded_are_returned(
         trial(3, "Failed", message="Job has reached the specified backoff limit"),
         trial(4, "Running"),
     )
-    told: list[Any] = []
-    found, _ = await asyncio.gather(
-        searched(running, told), end(kmock, ended("Succeeded", "ExperimentMaxTrialsReached"))
+    progress: list[Any] = []
+    records, _ = await asyncio.gather(
+        searched(running, progress), end(kmock, ended("Succeeded", "ExperimentMaxTrialsReached"))
     )
-    assert [(record["state"], record["error"]) for record in found] == [
+    assert [(record["state"], record["error"]) for record in records] == [
         ("complete", 0.5),
         ("pruned", 0.9),
         ("failed", None),
     ]
-    assert found[0]["parameters"] == {
+    assert records[0]["parameters"] == {
         "hidden_units_1": "33",
         "hidden_units_2": "16",
         "dropout_rate": "0.1",
         "learning_rate": "0.001",
     }
-    assert [record["reason"] for record in found] == [
+    assert [record["reason"] for record in records] == [
         "",
         "stopped early",
         "Job has reached the specified backoff limit",
     ]
-    assert told[-1] == (3, 3)
+    assert progress[-1] == (3, 3)
     assert (EXPERIMENTS, NAMESPACE, NAME) in kmock.objects
     assert not kmock.objects[EXPERIMENTS, NAMESPACE, NAME].deleted
 
@@ -72,11 +72,11 @@ async def test_trials_of_an_experiment_that_succeeded_are_returned(
 @pytest.mark.asyncio
 async def test_goal_that_was_reached_is_an_end_too(kmock: KubernetesEmulator, running: Running) -> None:
     put(kmock, trial(1, "Succeeded", "0.1"))
-    found, _ = await asyncio.gather(
+    records, _ = await asyncio.gather(
         searched(running),
         end(kmock, ended("Succeeded", "ExperimentGoalReached", "goal has reached")),
     )
-    assert [record["error"] for record in found] == [0.1]
+    assert [record["error"] for record in records] == [0.1]
 
 
 @pytest.mark.asyncio
@@ -84,10 +84,10 @@ async def test_experiment_that_failed_still_gives_its_trials_with_their_reasons(
     kmock: KubernetesEmulator, running: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
     put(kmock, trial(1, "Failed", message="OOMKilled"), trial(2, "MetricsUnavailable", message="Metrics are"))
-    found, _ = await asyncio.gather(
+    records, _ = await asyncio.gather(
         searched(running), end(kmock, ended("Failed", "ExperimentFailed", "max failed count has reached"))
     )
-    assert [(record["state"], record["reason"]) for record in found] == [
+    assert [(record["state"], record["reason"]) for record in records] == [
         ("failed", "OOMKilled"),
         ("failed", "it printed no objective=: see the log of its pod"),
     ]
@@ -100,19 +100,19 @@ async def test_trial_without_a_value_is_a_failed_one_that_says_where_to_look(
     kmock: KubernetesEmulator, running: Running, latest: str | None
 ) -> None:
     put(kmock, trial(1, "Succeeded", latest))
-    found, _ = await asyncio.gather(
+    records, _ = await asyncio.gather(
         searched(running), end(kmock, ended("Succeeded", "ExperimentMaxTrialsReached"))
     )
-    assert [(record["state"], record["error"]) for record in found] == [("failed", None)]
-    assert found[0]["reason"] == "it printed no objective=: see the log of its pod"
+    assert [(record["state"], record["error"]) for record in records] == [("failed", None)]
+    assert records[0]["reason"] == "it printed no objective=: see the log of its pod"
 
 
 @pytest.mark.asyncio
 async def test_experiment_without_a_trial_gives_none(kmock: KubernetesEmulator, running: Running) -> None:
-    found, _ = await asyncio.gather(
+    records, _ = await asyncio.gather(
         searched(running), end(kmock, ended("Succeeded", "ExperimentSuggestionEndReached"))
     )
-    assert found == []
+    assert records == []
 
 
 @pytest.mark.asyncio
@@ -122,10 +122,10 @@ async def test_task_that_is_tried_again_adopts_its_experiment(
     await asyncio.to_thread(running.create)
     first = kmock.objects[EXPERIMENTS, NAMESPACE, NAME].raw
     put(kmock, trial(1, "Succeeded", "0.5"))
-    found, _ = await asyncio.gather(
+    records, _ = await asyncio.gather(
         searched(running), end(kmock, ended("Succeeded", "ExperimentMaxTrialsReached"))
     )
-    assert [record["error"] for record in found] == [0.5]
+    assert [record["error"] for record in records] == [0.5]
     assert kmock.objects[EXPERIMENTS, NAMESPACE, NAME].raw["spec"] == first["spec"]
     assert f"goes on with experiment {NAME}" in caplog.text
 
@@ -205,11 +205,11 @@ async def test_trials_that_may_not_be_listed_are_told(kmock: KubernetesEmulator,
 async def test_watch_that_drops_is_begun_again(kmock: KubernetesEmulator, running: Running) -> None:
     watches = kmock["get", EXPERIMENTS, params({"watch": "True"})] << 500 << {"message": "etcd"}
     put(kmock, trial(1, "Succeeded", "0.5"))
-    found, _ = await asyncio.gather(
+    records, _ = await asyncio.gather(
         searched(running),
         end(kmock, ended("Succeeded", "ExperimentMaxTrialsReached"), lambda: len(watches) >= 2),
     )
-    assert [record["error"] for record in found] == [0.5]
+    assert [record["error"] for record in records] == [0.5]
 
 
 @pytest.mark.parametrize(
@@ -226,11 +226,11 @@ async def test_watch_that_breaks_off_is_begun_again(
 ) -> None:
     watches = kmock["get", EXPERIMENTS, params({"watch": "True"})] << line
     put(kmock, trial(1, "Succeeded", "0.5"))
-    found, _ = await asyncio.gather(
+    records, _ = await asyncio.gather(
         searched(running),
         end(kmock, ended("Succeeded", "ExperimentMaxTrialsReached"), lambda: len(watches) >= 2),
     )
-    assert [record["error"] for record in found] == [0.5]
+    assert [record["error"] for record in records] == [0.5]
 
 
 @pytest.mark.asyncio
@@ -257,10 +257,10 @@ async def test_api_server_that_fails_for_a_while_is_asked_again(
 ) -> None:
     failing = kmock["get", TRIALS, :3] << status << {"message": "etcd"}
     put(kmock, trial(1, "Succeeded", "0.5"))
-    found, _ = await asyncio.gather(
+    records, _ = await asyncio.gather(
         searched(running), end(kmock, ended("Succeeded", "ExperimentMaxTrialsReached"))
     )
-    assert [record["error"] for record in found] == [0.5]
+    assert [record["error"] for record in records] == [0.5]
     assert len(failing) == 3
 
 
@@ -289,8 +289,8 @@ async def test_search_whose_time_is_over_ends_with_the_trials_that_did(
 ) -> None:
     late = Running(running.api, NAMESPACE, plan(timeout=1))
     put(kmock, trial(1, "Succeeded", "0.5"), trial(2, "Running"))
-    found = await searched(late)
-    assert [record["error"] for record in found] == [0.5]
+    records = await searched(late)
+    assert [record["error"] for record in records] == [0.5]
     assert kmock.objects[EXPERIMENTS, NAMESPACE, NAME].deleted
     assert "its time is over" in caplog.text
 
@@ -306,8 +306,8 @@ async def test_time_of_a_search_is_counted_from_its_first_attempt(
     kmock.objects[EXPERIMENTS, NAMESPACE, NAME].patch({"metadata": made})
     put(kmock, trial(1, "Succeeded", "0.5"), trial(2, "Running"))
     clock.time += timedelta(seconds=3600)
-    found = await searched(again)
-    assert [record["error"] for record in found] == [0.5]
+    records = await searched(again)
+    assert [record["error"] for record in records] == [0.5]
     assert kmock.objects[EXPERIMENTS, NAMESPACE, NAME].deleted
 
 
@@ -348,8 +348,8 @@ def test_kubeconfig_says_where_outside_a_cluster(
     }
     (tmp_path / "config").write_text(json.dumps(config))
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "config"))
-    api, found = connect()
-    assert (api.configuration.host, found) == ("http://api.example.com", namespace)
+    api, default = connect()
+    assert (api.configuration.host, default) == ("http://api.example.com", namespace)
 
 
 def test_pods_own_account_says_where_in_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from kubecast.tuning.katib import Running
 from kubecast.tuning.katib.blocking import Blockage
 from kubecast.tuning.katib.client import PAUSE, Client
 from kubecast.tuning.katib.waiting import WATCHING
-from tests.unit.tuning.katib_cluster import (
+from tests.support.katib import (
     EVENTS,
     EXPERIMENTS,
     NAME,
@@ -200,8 +200,8 @@ async def looked_at(
     search, _ = waited(running, monkeypatch)
     listed = kmock["get", EVENTS]
     succeeded = ended("Succeeded", "ExperimentMaxTrialsReached")
-    found, _ = await asyncio.gather(searched(search), end(kmock, succeeded, lambda: len(listed) >= looks))
-    return found
+    records, _ = await asyncio.gather(searched(search), end(kmock, succeeded, lambda: len(listed) >= looks))
+    return records
 
 
 @pytest.mark.asyncio
@@ -218,8 +218,8 @@ async def test_refusal_that_passes_does_not_end_the_search(
     monkeypatch.setattr(Client, "wait", wait)
     listed = kmock["get", EVENTS]
     succeeded = ended("Succeeded", "ExperimentMaxTrialsReached")
-    found, _ = await asyncio.gather(searched(search), end(kmock, succeeded, lambda: len(listed) >= 5))
-    assert found == []
+    records, _ = await asyncio.gather(searched(search), end(kmock, succeeded, lambda: len(listed) >= 5))
+    assert records == []
 
 
 @pytest.mark.asyncio
@@ -264,8 +264,8 @@ async def test_trials_that_ended_are_kept_where_no_other_can_begin(
     algorithm(kmock)
     put(kmock, trial(1, "Succeeded", "0.5"), trial(2, "Running"))
     refused(kmock, "Job", f"{NAME}-2", QUOTA)
-    found = await searched(waited(running, monkeypatch)[0])
-    assert [record["error"] for record in found] == [0.5]
+    records = await searched(waited(running, monkeypatch)[0])
+    assert [record["error"] for record in records] == [0.5]
     assert f"experiment {NAME} ends with 1 trials: trials of {NAME} cannot begin: FailedCreate" in caplog.text
     assert kmock.objects[EXPERIMENTS, NAMESPACE, NAME].deleted
 
@@ -309,10 +309,10 @@ async def test_what_may_not_be_looked_at_does_not_end_the_search(
     kmock: KubernetesEmulator, running: Running, resource: Any
 ) -> None:
     looked = kmock["get", resource] << 403 << {"message": "it is forbidden"}
-    found, _ = await asyncio.gather(
+    records, _ = await asyncio.gather(
         searched(running), end(kmock, ended("Succeeded", "ExperimentMaxTrialsReached"), lambda: looked)
     )
-    assert found == []
+    assert records == []
 
 
 @pytest.mark.asyncio
@@ -359,12 +359,12 @@ async def test_search_is_given_up_where_one_reason_holds_for_its_time(
     search, _ = waited(running, monkeypatch)
     left = iter(causes)
 
-    def found(*_: Any) -> Blockage | None:
+    def blockage(*_: Any) -> Blockage | None:
         cause = next(left, None)
         return Blockage(cause, "why", timedelta(seconds=2 * (WATCHING + PAUSE))) if cause else None
 
     search.plan = plan(timeout=300)
-    monkeypatch.setattr("kubecast.tuning.katib.waiting.find_blockage", found)
+    monkeypatch.setattr("kubecast.tuning.katib.waiting.find_blockage", blockage)
     if given_up:
         with pytest.raises(TuningError, match="why"):
             await searched(search)
@@ -378,7 +378,7 @@ async def test_image_that_one_node_cannot_pull_does_not_end_a_search_that_has_tr
 ) -> None:
     unpulled(kmock, reason="InvalidImageName")
     put(kmock, trial(2, "Succeeded", "0.5"))
-    assert [found["error"] for found in await looked_at(kmock, running, monkeypatch)] == [0.5]
+    assert [record["error"] for record in await looked_at(kmock, running, monkeypatch)] == [0.5]
 
 
 @pytest.mark.asyncio

@@ -12,7 +12,7 @@ from kubecast.tuning.heartbeat import ANNOTATION, CONFIG_MAP, RENEW_AFTER
 from kubecast.tuning.katib import Running
 from kubecast.tuning.katib.client import PAUSE, Client
 from kubecast.tuning.katib.waiting import WATCHING
-from tests.unit.tuning.katib_cluster import (
+from tests.support.katib import (
     CONFIG_MAPS,
     EXPERIMENTS,
     NAME,
@@ -84,9 +84,9 @@ async def test_workflow_that_may_not_be_read_is_warned_of_and_gone_without(
 async def test_search_outside_a_run_has_no_owner_and_asks_for_none(
     kmock: KubernetesEmulator, running: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
-    asked = kmock["get", WORKFLOWS]
+    requests = kmock["get", WORKFLOWS]
     await asyncio.to_thread(running.create)
-    assert not asked
+    assert not requests
     assert "outlive" not in caplog.text
 
 

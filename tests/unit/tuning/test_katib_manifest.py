@@ -17,7 +17,7 @@ from kubecast.settings.search import SearchSettings
 from kubecast.tuning.heartbeat import CONFIG_MAP
 from kubecast.tuning.katib.manifest import command, experiment
 from pipelines.pods import SHARED_MEMORY
-from tests.unit.tuning.katib_cluster import NAME, plan
+from tests.support.katib import NAME, plan
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -25,8 +25,8 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 def trial_of(made: dict[str, Any]) -> dict[str, Any]:
     """What is in KUBECAST_TRIAL."""
     pod = made["spec"]["trialTemplate"]["trialSpec"]["spec"]["template"]["spec"]
-    found: dict[str, Any] = json.loads(pod["containers"][0]["env"][0]["value"])
-    return found
+    trial: dict[str, Any] = json.loads(pod["containers"][0]["env"][0]["value"])
+    return trial
 
 
 def test_katib_and_kubernetes_know_every_field() -> None:
@@ -44,10 +44,10 @@ def test_katib_and_kubernetes_know_every_field() -> None:
     assert api.sanitize_for_serialization(api.deserialize(Reply(), "V1Job")) == without_nothing(job)
 
 
-def without_nothing(found: Any) -> Any:
-    if isinstance(found, dict):
-        return {key: without_nothing(value) for key, value in found.items()}
-    return [without_nothing(value) for value in found] if isinstance(found, list) else found
+def without_nothing(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: without_nothing(value) for key, value in node.items()}
+    return [without_nothing(value) for value in node] if isinstance(node, list) else node
 
 
 def test_experiment_is_bounded_and_can_be_found() -> None:
@@ -81,8 +81,8 @@ def test_trials_are_stopped_early_only_where_katib_is_asked_for_it(pruner: str) 
     """Pod Security restricted refuses Katib's container for it; Optuna's pruner says nothing of it."""
     base = plan(pruner=pruner)
     assert "earlyStopping" not in experiment(base, NOW)["spec"]
-    asked = replace(base, pod=base.pod.model_copy(update={"early_stopping": "median"}))
-    assert experiment(asked, NOW)["spec"]["earlyStopping"] == {"algorithmName": "medianstop"}
+    stopping = replace(base, pod=base.pod.model_copy(update={"early_stopping": "median"}))
+    assert experiment(stopping, NOW)["spec"]["earlyStopping"] == {"algorithmName": "medianstop"}
 
 
 def test_experiment_is_removed_with_its_owner() -> None:
@@ -149,15 +149,15 @@ def test_affinity_of_the_trainer_is_kept() -> None:
     assert [volume["name"] for volume in pod["volumes"]] == ["tmp", "heartbeat"]
 
 
-def empty(found: Any, path: str = "") -> list[str]:
+def empty(node: Any, path: str = "") -> list[str]:
     """Where an object holds an empty object, list or text."""
-    items = found.items() if isinstance(found, dict) else enumerate(found) if isinstance(found, list) else ()
-    here = [path] if found in ({}, [], "") else []
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    here = [path] if node in ({}, [], "") else []
     return here + [inner for key, value in items for inner in empty(value, f"{path}/{key}")]
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "resources",
     [
         {},
         {"accelerator": None, "tolerations": [], "shared_memory": None},
@@ -170,13 +170,13 @@ def empty(found: Any, path: str = "") -> list[str]:
     ],
     ids=["default", "processors", "affinity"],
 )
-def test_job_holds_nothing_that_katib_would_miss(asked: dict[str, Any]) -> None:
+def test_job_holds_nothing_that_katib_would_miss(resources: dict[str, Any]) -> None:
     """Katib refuses a Job that Kubernetes' own type would write back without something: all that is empty."""
     base = plan()
-    changes = {"task": AcceleratedTask(**asked), "image_pull_secrets": []}
+    changes = {"task": AcceleratedTask(**resources), "image_pull_secrets": []}
     made = experiment(replace(base, pod=base.pod.model_copy(update=changes)), NOW)
-    found = empty(made["spec"]["trialTemplate"]["trialSpec"])
-    assert {path.rpartition("/")[2] for path in found} == {"emptyDir"}
+    paths = empty(made["spec"]["trialTemplate"]["trialSpec"])
+    assert {path.rpartition("/")[2] for path in paths} == {"emptyDir"}
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_command_survives_a_shell_and_the_rest_is_in_the_environment(tmp_path: P
         "learning_rate": "0.001",
     }
     words = [
-        re.sub(r"\$\{trialParameters\.(\w+)\}", lambda found: values[found[1]], word)
+        re.sub(r"\$\{trialParameters\.(\w+)\}", lambda match: values[match[1]], word)
         for word in command(SearchSettings().lstm)
     ]
     assert all(re.fullmatch(r"[A-Za-z0-9._+=-]+", word) for word in words)
@@ -229,4 +229,4 @@ def test_command_survives_a_shell_and_the_rest_is_in_the_environment(tmp_path: P
     variable = template["trialSpec"]["spec"]["template"]["spec"]["containers"][0]["env"][0]
     assert json.loads(variable["value"]).items() >= plan().trial.items()
     assert "$" not in variable["value"]
-    assert [found["reference"] for found in template["trialParameters"]] == list(values)
+    assert [each["reference"] for each in template["trialParameters"]] == list(values)

@@ -10,15 +10,7 @@ from kmock import KubernetesEmulator, Request
 
 from kubecast.tuning.katib import Running
 from pipelines.running.doctor.katib import RIGHTS, ROLE
-from tests.unit.tuning.katib_cluster import (
-    EVENTS,
-    NAMESPACE,
-    WORKFLOWS,
-    end,
-    ended,
-    plan,
-    searched,
-)
+from tests.support.katib import EVENTS, NAMESPACE, WORKFLOWS, end, ended, plan, searched
 
 MANIFEST = Path(__file__).parents[3] / "manifests/components/katib/accounts.yaml"
 

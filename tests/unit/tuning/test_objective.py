@@ -18,7 +18,9 @@ from kubecast.models.neural.settings import LstmSettings
 from kubecast.scoring.metrics import scorable
 from kubecast.tuning.ensemble import EnsembleObjective
 from kubecast.tuning.objective import ModelObjective, training_folds
-from tests.conftest import hourly
+from tests.support.panels import hourly
+
+pytestmark = pytest.mark.slow
 
 TREES = CatBoostSettings(iterations=20, depth=3)
 NETWORK = LstmSettings(sequence_length=48, patch_length=4, hidden_units=[8], epochs=3, batch_size=64)
@@ -69,7 +71,7 @@ def test_series_without_a_scale_do_not_count_and_if_none_has_one_it_is_refused(
 
 
 def test_error_is_the_mase_over_every_block(panel: Panel) -> None:
-    objective = ModelObjective.of(panel, "catboost", TREES, 2)
+    objective = ModelObjective.from_panel(panel, "catboost", TREES, 2)
     scale = panel.series.set_index("unique_id")["scale"]
     expected = []
     for fold in objective.folds:
@@ -95,14 +97,14 @@ def test_nothing_after_the_training_part_changes_a_trial(
     rows.loc[late, "y"] = rows.loc[late, "y"] * 3 + 1000
     other = make_panel(rows)
 
-    def told(panel: Panel) -> tuple[float, list[Any]]:
+    def searched(panel: Panel) -> tuple[float, list[Any]]:
         reports: list[Any] = []
-        objective = ModelObjective.of(panel, kind, settings, 2)
+        objective = ModelObjective.from_panel(panel, kind, settings, 2)
         return objective.error(settings, 1, lambda *report: reports.append(report)), reports
 
-    error, reports = told(panel)
+    error, reports = searched(panel)
     assert np.isfinite(error)
-    again, others = told(other)
+    again, others = searched(other)
     assert again == pytest.approx(error, rel=1e-5)
     np.testing.assert_allclose(others, reports, rtol=1e-5)
 
@@ -123,7 +125,7 @@ def test_nothing_after_the_training_part_changes_a_trial_of_the_ensemble(
 
 
 def test_network_reports_every_epoch_in_the_units_of_the_result(panel: Panel) -> None:
-    objective = ModelObjective.of(panel, "lstm", NETWORK, 2)
+    objective = ModelObjective.from_panel(panel, "lstm", NETWORK, 2)
     reports: list[tuple[int, float]] = []
     error = objective.error(NETWORK, 1, lambda step, value: reports.append((step, value)))
     assert [step for step, _ in reports] == [1, 2, 3, 4, 5, 6, 7, 8]
@@ -136,7 +138,7 @@ def test_network_reports_every_epoch_in_the_units_of_the_result(panel: Panel) ->
 
 
 def test_trees_report_every_block(panel: Panel) -> None:
-    objective = ModelObjective.of(panel, "catboost", TREES, 3)
+    objective = ModelObjective.from_panel(panel, "catboost", TREES, 3)
     reports: list[tuple[int, float]] = []
     error = objective.error(TREES, 1, lambda step, value: reports.append((step, value)))
     assert [step for step, _ in reports] == [1, 2, 3]
@@ -151,17 +153,17 @@ def test_report_that_raises_ends_the_trial(panel: Panel) -> None:
     def report(step: int, value: float) -> None:
         raise EnoughError
 
-    objective = ModelObjective.of(panel, "lstm", NETWORK, 3)
+    objective = ModelObjective.from_panel(panel, "lstm", NETWORK, 3)
     with pytest.raises(EnoughError):
         objective.error(NETWORK, 1, report)
     assert (objective.fitted, objective.trained) == (1, 1)
 
 
 def test_trial_that_takes_too_long_ends_with_what_it_has(panel: Panel) -> None:
-    objective = ModelObjective.of(panel, "lstm", NETWORK, 2, limit=0.0)
+    objective = ModelObjective.from_panel(panel, "lstm", NETWORK, 2, limit=0.0)
     error = objective.error(NETWORK, 1)
     assert objective.trained == 0
-    assert error > ModelObjective.of(panel, "lstm", NETWORK, 2).error(NETWORK, 1)
+    assert error > ModelObjective.from_panel(panel, "lstm", NETWORK, 2).error(NETWORK, 1)
 
 
 def test_ensemble_is_scored_by_its_members_forecasts_of_the_blocks(panel: Panel) -> None:

@@ -1,6 +1,7 @@
 """A search: what is tried, in what order, and what is made of it."""
 
 import json
+import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,17 +12,19 @@ import pytest
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import TrialState
 
-from kubecast.config.training import OptimizationSettings
 from kubecast.data.panel import Panel
-from kubecast.errors import ConfigError, ModelError, TuningError
+from kubecast.errors import ModelError, TuningError
 from kubecast.models.catboost.settings import CatBoostSettings
 from kubecast.models.neural.settings import LstmSettings
 from kubecast.settings.search import SearchSettings
+from kubecast.tuning import storage as storages
 from kubecast.tuning import study as studies
-from kubecast.tuning.database import connect
 from kubecast.tuning.objective import ModelObjective, Report
-from kubecast.tuning.study import URL_VARIABLE, MedianAtStep, Search, Study, database, journal
-from tests.conftest import hourly
+from kubecast.tuning.pruning import MedianAtStep
+from kubecast.tuning.storage import URL_VARIABLE, database, journal
+from kubecast.tuning.study import Study
+from tests.support.panels import hourly
+from tests.support.studies import search
 
 DEPTHS = SearchSettings(
     catboost={
@@ -49,12 +52,6 @@ class Bowl:
             self.trained += 1
             report(step, error)
         return float(error)
-
-
-def search(**changes: Any) -> Search:
-    limits = OptimizationSettings(**{"n_trials": 12, "pruner": "none", **changes.pop("limits", {})})
-    given = {"kind": "catboost", "base": BASE, "champion": None, "space": DEPTHS, "optimization": limits}
-    return Search(**{**given, "seed": 1, **changes})
 
 
 def searched(objective: Any = None, storage: Any = None, **changes: Any) -> Study:
@@ -91,7 +88,7 @@ def test_search_that_was_killed_ends_as_one_that_was_not(tmp_path: Path, killed_
     class Killed(BaseException):
         pass
 
-    def tell(done: int) -> None:
+    def on_progress(done: int) -> None:
         if done == killed_after:
             raise Killed
 
@@ -99,7 +96,7 @@ def test_search_that_was_killed_ends_as_one_that_was_not(tmp_path: Path, killed_
     first = Study(search(), Bowl(), journal(tmp_path / "killed"), "study")
     first.enqueue()
     with pytest.raises(Killed):
-        first.run(tell)
+        first.run(on_progress)
     assert len(first.counted()) == killed_after
     again = searched(storage=journal(tmp_path / "killed"))
     assert params(again) == params(whole)
@@ -109,12 +106,12 @@ def test_search_that_was_killed_ends_as_one_that_was_not(tmp_path: Path, killed_
 def test_failed_and_undefined_trials_are_recorded_and_the_search_goes_on() -> None:
     class Broken(Bowl):
         def error(self, settings: Any, seed: int, report: Report) -> float:
-            found = super().error(settings, seed, report)
+            error = super().error(settings, seed, report)
             if settings.depth in (1, 8):
                 return float("nan" if settings.depth == 8 else "-inf")
             if settings.depth == 7:
                 raise MemoryError("no room")
-            return found
+            return error
 
     study = searched(Broken(), limits={"n_trials": 40})
     table = study.table()
@@ -213,6 +210,7 @@ def test_median_is_of_the_same_step(values: list[float], ends: bool) -> None:
     assert pruner.prune(study, tried) == ends
 
 
+@pytest.mark.slow
 def test_median_pruner_saves_epochs_of_a_real_network(make_panel: Callable[..., Panel]) -> None:
     panel = make_panel(hourly(series=1))
     base = LstmSettings(sequence_length=24, patch_length=4, hidden_units=[4], epochs=6, batch_size=64)
@@ -221,7 +219,7 @@ def test_median_pruner_saves_epochs_of_a_real_network(make_panel: Callable[..., 
     ).lstm
     epochs = {}
     for pruner in ("none", "median"):
-        objective = ModelObjective.of(panel, "lstm", base, 1)
+        objective = ModelObjective.from_panel(panel, "lstm", base, 1)
         limits = {"n_trials": 10, "pruner": pruner}
         study = searched(objective, kind="lstm", base=base, space=space, limits=limits)
         assert len(study.counted()) == 10
@@ -233,21 +231,24 @@ def test_median_pruner_saves_epochs_of_a_real_network(make_panel: Callable[..., 
 def test_better_trial_takes_the_place_of_the_files_settings() -> None:
     objective = Bowl()
     study = searched(objective, limits={"n_trials": 40})
-    found = study.outcome()
-    assert found.accepted
-    assert found.parameters["depth"] == 3
-    assert found.seeds == [2, 3]
+    outcome = study.outcome()
+    assert outcome.accepted
+    assert outcome.parameters["depth"] == 3
+    assert outcome.seeds == [2, 3]
     assert set(objective.scored[-4:]) == {(6, 2), (6, 3), (3, 2), (3, 3)}
-    assert found.again is not None
-    assert found.base is not None
-    assert found.again < found.base
-    assert (found.trials["complete"], found.reproducible) == (len(study.finished(TrialState.COMPLETE)), True)
+    assert outcome.again is not None
+    assert outcome.base is not None
+    assert outcome.again < outcome.base
+    assert (outcome.trials["complete"], outcome.reproducible) == (
+        len(study.finished(TrialState.COMPLETE)),
+        True,
+    )
 
 
 def test_trial_that_only_one_seed_favours_is_not_used() -> None:
-    found = searched(Bowl(seeds={2: 20.0, 3: 20.0}), limits={"n_trials": 40}).outcome()
-    assert not found.accepted
-    assert found.reason == "with 2 other seeds it is not better than the base configuration"
+    outcome = searched(Bowl(seeds={2: 20.0, 3: 20.0}), limits={"n_trials": 40}).outcome()
+    assert not outcome.accepted
+    assert outcome.reason == "with 2 other seeds it is not better than the base configuration"
 
 
 class Fragile(Bowl):
@@ -272,22 +273,22 @@ class Fragile(Bowl):
     ids=["own", "framework"],
 )
 def test_best_trial_that_fails_with_another_seed_is_not_used(failure: Exception, why: str) -> None:
-    found = searched(Fragile({3: failure}), limits={"n_trials": 40}).outcome()
-    assert (found.accepted, found.again) == (False, None)
-    assert found.reason == f"with another seed the best trial fails: {why}"
+    outcome = searched(Fragile({3: failure}), limits={"n_trials": 40}).outcome()
+    assert (outcome.accepted, outcome.again) == (False, None)
+    assert outcome.reason == f"with another seed the best trial fails: {why}"
 
 
 def test_best_trial_with_an_undefined_error_with_another_seed_is_not_used() -> None:
-    found = searched(Bowl(seeds={2: float("nan")}), limits={"n_trials": 40}).outcome()
-    assert (found.accepted, found.again) == (False, None)
-    assert "catboost: the error is nan" in found.reason
+    outcome = searched(Bowl(seeds={2: float("nan")}), limits={"n_trials": 40}).outcome()
+    assert (outcome.accepted, outcome.again) == (False, None)
+    assert "catboost: the error is nan" in outcome.reason
 
 
 def test_best_trial_is_used_where_the_files_settings_cannot_be_fitted() -> None:
-    found = searched(Fragile({BASE.depth: ModelError("too deep")}), limits={"n_trials": 40}).outcome()
-    assert (found.accepted, found.base, found.parameters["depth"]) == (True, None, 3)
-    assert found.again is not None
-    assert found.reason == "the base configuration cannot be fitted: ModelError: too deep"
+    outcome = searched(Fragile({BASE.depth: ModelError("too deep")}), limits={"n_trials": 40}).outcome()
+    assert (outcome.accepted, outcome.base, outcome.parameters["depth"]) == (True, None, 3)
+    assert outcome.again is not None
+    assert outcome.reason == "the base configuration cannot be fitted: ModelError: too deep"
 
 
 def test_best_trial_and_files_settings_that_both_fail_with_other_seeds_are_told() -> None:
@@ -311,18 +312,18 @@ def test_storage_that_fails_in_a_second_run_is_no_failure_of_the_best_trial(
 
 def test_base_that_is_the_best_is_not_run_again() -> None:
     objective = Bowl()
-    found = searched(
+    outcome = searched(
         objective, base=CatBoostSettings(depth=3, learning_rate=0.01), limits={"n_trials": 5}
     ).outcome()
-    assert (found.accepted, found.reason) == (False, "the base configuration is the best")
+    assert (outcome.accepted, outcome.reason) == (False, "the base configuration is the best")
     assert len(objective.scored) == 5
 
 
 def test_second_runs_are_not_repeated_after_a_restart(tmp_path: Path) -> None:
     first = searched(Bowl(), storage=journal(tmp_path / "j"), limits={"n_trials": 40})
-    told, again = first.outcome(), Bowl()
+    outcome, again = first.outcome(), Bowl()
     second = searched(again, storage=journal(tmp_path / "j"), limits={"n_trials": 40})
-    assert second.outcome() == told
+    assert second.outcome() == outcome
     assert again.scored == []
 
 
@@ -337,36 +338,11 @@ def test_trials_of_another_tuner_are_judged_alike() -> None:
     study.add({"depth": "3", "learning_rate": "0.01"}, "complete", 1.1)
     study.add({"depth": "5", "learning_rate": "0.2"}, "pruned", 4.0)
     study.add({"depth": "9", "learning_rate": "0.2"}, "failed", None, "too deep")
-    found = study.outcome()
-    assert found.accepted
-    assert found.trials == {"complete": 1, "pruned": 1, "fail": 1}
-    assert (found.parameters, found.reproducible) == ({"depth": 3, "learning_rate": 0.01}, False)
+    outcome = study.outcome()
+    assert outcome.accepted
+    assert outcome.trials == {"complete": 1, "pruned": 1, "fail": 1}
+    assert (outcome.parameters, outcome.reproducible) == ({"depth": 3, "learning_rate": 0.01}, False)
     assert study.table()["reason"].tolist() == [None, None, "too deep"]
-
-
-@pytest.mark.parametrize(
-    ("url", "why"),
-    [
-        ("", "KUBECAST_OPTUNA_URL is not set"),
-        ("sqlite:///secret.db", "is not the URL of a known database"),
-        ("nothing", "is not the URL of a known database"),
-    ],
-    ids=["none", "kind", "words"],
-)
-def test_database_url_that_cannot_be_used_is_refused_and_not_shown(
-    monkeypatch: pytest.MonkeyPatch, url: str, why: str
-) -> None:
-    monkeypatch.setenv(URL_VARIABLE, url)
-    with pytest.raises(ConfigError, match=why) as raised:
-        database().__enter__()
-    assert "secret" not in str(raised.value)
-
-
-def test_database_that_does_not_answer_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(URL_VARIABLE, "postgresql://user:secret@127.0.0.1:1/trials")
-    with pytest.raises(TuningError, match=r"database trials at 127\.0\.0\.1 cannot be used") as raised:
-        database().__enter__()
-    assert "secret" not in str(raised.value)
 
 
 def test_trial_of_another_tuner_that_is_outside_the_space_or_undefined_is_a_failed_one() -> None:
@@ -408,7 +384,7 @@ def test_trial_that_reports_is_not_ended_however_long_it_takes(monkeypatch: pyte
             return datetime.now(tz) + timedelta(days=1)
 
     monkeypatch.setattr(studies, "datetime", Later)
-    study._fail_overdue()
+    study.fail_overdue()
     assert [trial.state for trial in study.optuna.trials] == [TrialState.RUNNING, TrialState.FAIL]
 
 
@@ -434,14 +410,14 @@ def test_worker_whose_trial_another_one_took_over_goes_on(
         def error(self, settings: Any, seed: int, report: Report) -> float:
             if when == "before-report":
                 take_over()
-            found = super().error(settings, seed, report)
+            error = super().error(settings, seed, report)
             if when == "before-end":
                 take_over()
-            return found
+            return error
 
     other = Study(search(workers=2), Bowl(), opened(), "study")
     if when == "while-it-is-told":
-        monkeypatch.setattr(studies._LOG, "filters", [take_over])
+        monkeypatch.setattr(logging.getLogger("kubecast.tuning.study"), "filters", [take_over])
     study = searched(Silent(), opened(), workers=2, limits={"n_trials": 4})
     assert study.counted()[0].state == TrialState.FAIL
     assert len(study.counted()) == 4
@@ -461,17 +437,6 @@ def test_error_of_a_storage_is_not_taken_for_a_trial_that_was_taken_over(
         study.run(lambda done: None)
 
 
-def test_database_of_another_optuna_is_told(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'study.db'}"
-    storage = optuna.storages.RDBStorage(url)
-    with storage.engine.begin() as connection:
-        connection.exec_driver_sql("update version_info set schema_version = 11")
-        connection.exec_driver_sql("update alembic_version set version_num = 'v2.6.0.a'")
-    storage.engine.dispose()
-    with pytest.raises(TuningError, match=r"database study cannot be used: .*optuna storage upgrade"):
-        connect(url, "database study", studies.HEARTBEAT)
-
-
 @pytest.mark.parametrize(
     "use",
     [
@@ -486,7 +451,7 @@ def test_database_of_another_optuna_is_told(tmp_path: Path) -> None:
 def test_database_that_fails_later_is_told_without_its_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: Callable[[Study], Any]
 ) -> None:
-    monkeypatch.setattr(studies, "_DRIVERS", {"sqlite": "sqlite"})
+    monkeypatch.setattr(storages, "DRIVERS", {"sqlite": "sqlite"})
     monkeypatch.setenv(URL_VARIABLE, f"sqlite:///{tmp_path / 'secret.db'}")
 
     def use_broken() -> None:
@@ -502,5 +467,5 @@ def test_database_that_fails_later_is_told_without_its_password(
 
 
 def test_outcome_survives_json() -> None:
-    found = searched(limits={"n_trials": 20}).outcome()
-    assert json.loads(found.model_dump_json())["parameters"] == found.parameters
+    outcome = searched(limits={"n_trials": 20}).outcome()
+    assert json.loads(outcome.model_dump_json())["parameters"] == outcome.parameters

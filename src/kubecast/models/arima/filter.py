@@ -1,12 +1,10 @@
-"""The arithmetic of a fitted ARIMA: season profile, ARMA filter, forecasts from many origins in one pass.
+"""The filter of a fitted ARIMA: residuals and forecasts from many origins in one pass over a history.
 
-A series is ``profile + X beta + eta``, where ``eta`` is an ARIMA. Its residuals follow from one causal filter
-over the whole history; the forecast from an origin is a linear recursion over the last values and residuals.
+Residuals follow from one causal filter over the whole history; the forecast from an origin is a linear
+recursion over the last values and residuals.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,111 +14,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-Smoothed = tuple[int, float]  # a season length and its smoothing
-
-
-class SeasonPart(NamedTuple):
-    """One season length's share of a profile.
-
-    Attributes:
-        length: In steps.
-        smoothing: Weight of the newest cycle, at least that of a plain mean.
-        start: The first row that it takes.
-        after: What the seasons up to each row lead to expect of its phase; shape of the values.
-    """
-
-    length: int
-    smoothing: float
-    start: int
-    after: Floats
-
-
-@dataclass(frozen=True)
-class Profile:
-    """A causal season profile of one or several columns: the sum of those of several season lengths.
-
-    Attributes:
-        before: What the earlier seasons lead to expect of each row; shape of the values.
-        start: The first row with a whole season of each kind before it; earlier rows are taken as they are.
-        parts: The longest season first.
-    """
-
-    before: Floats
-    start: int
-    parts: list[SeasonPart]
-
-    def values_ahead(self, ends: Ints, remainder: Floats) -> Floats:
-        """Put the profile on a forecast of what it leaves; both of shape (origins, horizon, ...).
-
-        No row after an origin is seen: where the horizon is longer than a season, the profile goes on from
-        the forecast, so that a drift that the remainder holds is carried on.
-        """
-        return remainder + self._expected(ends, remainder, lambda given, expected: expected + given)
-
-    def remainder_ahead(self, ends: Ints, values: Floats) -> Floats:
-        """Take the profile from values that are known ahead of each origin; shape (origins, horizon, ...)."""
-        return values - self._expected(ends, values, lambda given, _: given)
-
-    def _expected(self, ends: Ints, given: Floats, value_of: Callable[[Floats, Floats], Floats]) -> Floats:
-        expected, horizon = np.zeros_like(given), given.shape[1]
-        steps = np.arange(horizon)
-        # What each part expects at a step; from the second cycle on, of what the first led it to.
-        paths = [
-            np.asarray(part.after[ends[:, None] + 1 - part.length + steps % part.length])
-            for part in self.parts
-        ]
-        for step in range(horizon):
-            season_ago = [path[:, step] for path in paths]
-            expected[:, step] = np.sum(season_ago, axis=0)
-            rest = value_of(given[:, step], expected[:, step])
-            for part, path, before in zip(self.parts, paths, season_ago, strict=True):
-                if step + part.length < horizon:
-                    weight = _weight((ends + 1 + step - part.start) // part.length, part.smoothing)
-                    weight = weight.reshape(-1, *[1] * (before.ndim - 1))
-                    path[:, step + part.length] = before + weight * (rest - before)
-                rest = rest - before
-        return expected
-
-
-def season_profile(values: Floats, seasons: Sequence[Smoothed]) -> Profile:
-    """Smooth each phase of a season exponentially over the seasons so far; the next takes what that leaves.
-
-    Args:
-        values: Shape (rows,) or (rows, columns).
-        seasons: Each one's length in steps and the weight of its newest cycle, at least that of a plain mean:
-            0 is the mean of all so far, 1 the last one (a seasonal difference). Empty for no profile.
-
-    Source: the seasonal components of Taylor (2003), "Short-term electricity demand forecasting using double
-    seasonal exponential smoothing".
-    """
-    expected, rest, start, parts = np.zeros_like(values), values, 0, []
-    for length, smoothing in seasons:
-        before, after = rest.copy(), rest.copy()
-        before[start:], after[start:] = _smooth(rest[start:], length, smoothing)
-        parts.append(SeasonPart(length, smoothing, start, after))
-        expected, rest, start = expected + before, rest - before, start + length
-    return Profile(expected, start, parts)
-
-
-def _smooth(values: Floats, length: int, smoothing: float) -> tuple[Floats, Floats]:
-    """What is expected of each row before it is seen, the first cycle to be itself, and after."""
-    before, after = values.copy(), values.copy()
-    for number, first in enumerate(range(length, len(values), length), start=1):
-        rows = slice(first, first + length)
-        count = len(values[rows])
-        before[rows] = after[first - length : first - length + count]
-        weight = _weight(number, smoothing)
-        after[rows] = before[rows] + weight * (values[rows] - before[rows])
-    return before, after
-
-
-def _weight(cycle: Any, smoothing: float) -> Any:
-    """Of the newest cycle, the first of which is number 0."""
-    return np.maximum(smoothing, 1 / (cycle + 1))
-
-
 def differenced(values: Floats, differences: tuple[int, int], period: int) -> Floats:
-    """The d-th difference of the D-th one over a period, shorter by as many rows."""
+    """Compute the d-th difference of the D-th one over a period, shorter by as many rows."""
     for lag in [1] * differences[0] + [period] * differences[1]:
         values = values[lag:] - values[:-lag]
     return values
@@ -171,7 +66,7 @@ class Arima:
 
     @property
     def memory(self) -> int:
-        """Rows before an origin that its forecast reads."""
+        """Number of rows before an origin that its forecast reads."""
         return max(len(self.full_ar), len(self.ma))
 
     def forecast(self, values: Floats, ends: Ints, horizon: int) -> Floats:
@@ -230,61 +125,6 @@ def invertible(ma: list[float]) -> list[float]:
 
 
 def _largest_root(polynomial: list[float]) -> float:
-    """Of the inverse polynomial: above 1, a filter that divides by it explodes."""
+    """Largest root of the inverse polynomial: above 1, a filter that divides by it explodes."""
     roots = np.roots(polynomial)
     return float(np.abs(roots).max()) if len(roots) else 0.0
-
-
-def constant_column(rows: int, model: Arima, origin: int = 0) -> Floats:
-    """The regressor whose difference is constant: 1 or, once differenced, a line; shape (rows,)."""
-    return (origin + np.arange(rows, dtype=np.float64)) ** sum(model.differences)
-
-
-def regress(model: Arima, values: Floats, columns: Floats) -> Floats:
-    """Generalised least squares of the values on the columns, with the ARIMA's errors; shape (columns,).
-
-    Source: Cochrane & Orcutt (1949), "Application of least squares regression to relationships containing
-    auto-correlated error terms".
-    """
-    if columns.shape[1] == 0:
-        return np.zeros(0)
-    skip = min(model.memory - 1, len(values) // 2)
-    errors, design = model.residuals(values)[skip:], model.residuals(columns)[skip:]
-    scale = np.linalg.norm(design, axis=0)
-    scale[scale == 0] = 1.0
-    return np.asarray(np.linalg.lstsq(design / scale, errors, rcond=1e-8)[0] / scale)
-
-
-def independent_columns(columns: Floats) -> list[int]:
-    """Positions of the columns that are neither constant nor a combination of those before them."""
-    basis = np.ones((len(columns), 1)) / np.sqrt(len(columns))
-    kept = []
-    for position, column in enumerate(columns.T):
-        rest = column - basis @ (basis.T @ column)
-        rest = rest - basis @ (basis.T @ rest)
-        size = float(np.linalg.norm(rest))
-        if size > 1e-8 * float(np.linalg.norm(column)):
-            basis = np.column_stack([basis, rest / size])
-            kept.append(position)
-    return kept
-
-
-def fourier(first: int, rows: int, season_lengths: list[int], terms: int) -> Floats:
-    """Sine and cosine pairs of each season.
-
-    Args:
-        first: Steps from the common time zero to the first row.
-        rows: How many.
-        season_lengths: In steps.
-        terms: Pairs for each season, at most half its length.
-
-    Returns:
-        Shape (rows, columns).
-    """
-    time = first + np.arange(rows)
-    columns = []
-    for season in season_lengths:
-        for term in range(1, min(terms, season // 2) + 1):
-            angle = 2 * np.pi * (time * term % season) / season
-            columns += [np.cos(angle)] if 2 * term == season else [np.cos(angle), np.sin(angle)]
-    return np.column_stack(columns) if columns else np.zeros((rows, 0))

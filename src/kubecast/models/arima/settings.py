@@ -1,6 +1,7 @@
 """``arima.yaml``."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -10,6 +11,8 @@ from kubecast.config.model import ModelSettings
 
 class ArimaSettings(ModelSettings):
     """``arima.yaml``."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"averaged": "n_models"}
 
     engine: Literal["auto", "css", "pmdarima", "statsforecast", "burg"] = Field(
         default="auto",
@@ -24,15 +27,19 @@ class ArimaSettings(ModelSettings):
         )
     )
     seasonal: bool = Field(default=False, description="search seasonal orders at the first season length")
-    information_criterion: Literal["aic", "aicc", "bic"] = "aic"
-    stepwise: bool = True
-    seasonal_test: Literal["ocsb", "ch"] = "ocsb"
+    information_criterion: Literal["aic", "aicc", "bic"] = Field(
+        default="aic", description="or aicc, bic: what the search makes small"
+    )
+    stepwise: bool = Field(default=True, description="false: the search tries every order")
+    seasonal_test: Literal["ocsb", "ch"] = Field(
+        default="ocsb", description="or ch: decides on a seasonal difference"
+    )
     deseasonalize: Literal["auto", "profile", "fourier", "none"] = Field(
         default="auto",
         description="how seasons are removed before the search; auto: the profile that forecasts the newest"
         " training rows best, or none; if seasonal, none",
     )
-    averaged: Annotated[int, Field(ge=1, le=100)] = Field(
+    n_models: Annotated[int, Field(ge=1, le=100)] = Field(
         default=1,
         description="season profiles, each with an ARIMA of its own, whose forecasts are averaged: the best"
         " on the newest training rows, the better the heavier",

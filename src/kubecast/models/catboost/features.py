@@ -30,7 +30,7 @@ Rows = NDArray[np.int64]
 
 
 class FeatureSpec(BaseModel):
-    """Which features there are; with a model's file, all that a forecast needs.
+    """The features of a model; with its file, all that a forecast needs.
 
     Attributes:
         horizon: Steps to forecast.
@@ -62,12 +62,12 @@ class FeatureSpec(BaseModel):
 
     @property
     def needed(self) -> int:
-        """Rows of history below which a series gets the fallback; longer lags may be missing."""
+        """Number of rows of history below which a series gets the fallback; longer lags may be missing."""
         return sum(self.differences) + max(self.season_lengths[0], 2)
 
     @property
     def reach(self) -> int:
-        """Rows of history that a forecast sees."""
+        """Number of rows of history that a forecast sees."""
         return sum(self.differences) + max([*self.lags, *self.windows]) + 1
 
     @property
@@ -125,7 +125,7 @@ def design(panel: Panel, until: Cutoffs, settings: CatBoostSettings, differences
 
 
 def row_scales(panel: Panel, differences: list[int]) -> Floats:
-    """Mean absolute differenced target of each series from its first row up to each row.
+    """Compute the mean absolute differenced target of each series from its first row up to each row.
 
     Returns:
         Shape (rows of the panel,); NaN before the first difference, which is of one step if there is none.
@@ -136,15 +136,15 @@ def row_scales(panel: Panel, differences: list[int]) -> Floats:
         values = values - panel.lagged(values, rows, lag)
     change = pd.Series(np.abs(values))
     known = change.notna()
-    total = change.fillna(0.0).groupby(panel.codes).cumsum()
-    count = known.astype(np.float64).groupby(panel.codes).cumsum()
+    total = change.fillna(0.0).groupby(panel.series_codes).cumsum()
+    count = known.astype(np.float64).groupby(panel.series_codes).cumsum()
     return np.asarray((total / count.where(count > 0)).to_numpy(), dtype=np.float64)
 
 
 def training_features(
     panel: Panel, until: Cutoffs, spec: FeatureSpec, max_rows: int
 ) -> tuple[pd.DataFrame, Floats, Rows]:
-    """The rows to fit on: scaled features and target, for each observed target up to ``until``.
+    """Compute scaled features and targets to fit to, for each observed target up to ``until``.
 
     Args:
         panel: The panel.
@@ -155,30 +155,32 @@ def training_features(
     Returns:
         Features of shape (rows, features), differenced and scaled targets, the rows' positions in the panel.
     """
-    until = Cutoffs(until.frame[panel.lengths(panel.rows_of(until)) > spec.needed])
+    until = Cutoffs(until.frame[panel.history_lengths(panel.row_index(until)) > spec.needed])
     if not len(until):
         return pd.DataFrame(), np.empty(0), np.empty(0, dtype=np.int64)
     kept = max(max_rows // max(len(until), 1), 1)
     rows = _last_rows(panel, until, kept + spec.reach)
-    frame = pd.DataFrame({"id": panel.codes[rows], "ds": rows, "y": panel.filled[rows]})
+    frame = pd.DataFrame({"id": panel.series_codes[rows], "ds": rows, "y": panel.filled[rows]})
     lagged = {name: panel.lagged(values, rows, lag) for name, values, lag in _covariates(panel, spec)}
     frame = frame.assign(**_calendar(panel.frame["ds"].iloc[rows], spec), **lagged)
     made = _preprocess(make_mlforecast(spec), frame, panel, spec)
     rows = made["ds"].to_numpy(dtype=np.int64)
     scale = panel.lagged(row_scales(panel, spec.differences), rows, 1)
-    wanted = np.isin(rows, _last_rows(panel, until, kept)) & panel.frame["observed"].to_numpy()[rows]
-    wanted &= (panel.lengths(rows) > spec.needed) & (scale > 0)
-    made = made[wanted].reset_index(drop=True)
+    usable_rows = np.isin(rows, _last_rows(panel, until, kept)) & panel.frame["observed"].to_numpy()[rows]
+    usable_rows &= (panel.history_lengths(rows) > spec.needed) & (scale > 0)
+    made = made[usable_rows].reset_index(drop=True)
     scaled = made.columns.difference(["id", "ds", *spec.dynamic, *spec.statics])
-    made[scaled] = made[scaled].to_numpy() / scale[wanted, None]
+    made[scaled] = made[scaled].to_numpy() / scale[usable_rows, None]
     target = made["y"].to_numpy(dtype=np.float64).clip(-LARGEST_TARGET, LARGEST_TARGET)
-    return made.drop(columns=["id", "ds", "y"]), target, rows[wanted]
+    return made.drop(columns=["id", "ds", "y"]), target, rows[usable_rows]
 
 
 def usable(panel: Panel, origins: Cutoffs, spec: FeatureSpec) -> NDArray[np.bool_]:
-    """Which origins have enough history, not all of it constant; shape (origins,)."""
-    ends = panel.rows_of(origins)
-    return np.asarray((panel.lengths(ends) >= spec.needed) & (row_scales(panel, spec.differences)[ends] > 0))
+    """Whether each origin has enough history, not all of it constant; shape (origins,)."""
+    ends = panel.row_index(origins)
+    return np.asarray(
+        (panel.history_lengths(ends) >= spec.needed) & (row_scales(panel, spec.differences)[ends] > 0)
+    )
 
 
 def recursive_forecast(panel: Panel, origins: Cutoffs, spec: FeatureSpec, model: Any) -> Floats:
@@ -198,26 +200,27 @@ def recursive_forecast(panel: Panel, origins: Cutoffs, spec: FeatureSpec, model:
 
 
 def _forecast_chunk(panel: Panel, origins: Cutoffs, spec: FeatureSpec, model: Any, scales: Floats) -> Floats:
-    ends = panel.rows_of(origins)
+    ends = panel.row_index(origins)
     scale = scales[ends]
-    lengths = np.minimum(panel.lengths(ends), spec.reach)
+    lengths = np.minimum(panel.history_lengths(ends), spec.reach)
     number = np.repeat(np.arange(len(ends)), lengths)
     rows = _last_rows(panel, origins, spec.reach)
     history = pd.DataFrame(
         {"id": number, "ds": rows - ends[number], "y": panel.filled[rows] / scale[number]}
-    ).assign(**dict.fromkeys(spec.dynamic, 0.0))  # mlforecast wants the columns, not the values
+    ).assign(**dict.fromkeys(spec.dynamic, 0.0))  # mlforecast needs the columns, not the values
     maker = make_mlforecast(spec)
-    _preprocess(maker, history, panel, spec, codes=panel.codes[rows])
+    _preprocess(maker, history, panel, spec, codes=panel.series_codes[rows])
     maker.models_ = {"model": model}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Found null values in")  # long lags of a short history
-        found = maker.predict(spec.horizon, X_df=_future(panel, origins, spec) if spec.dynamic else None)
-    values = found["model"].to_numpy(dtype=np.float64).reshape(len(ends), spec.horizon)
+        future = _future(panel, origins, spec) if spec.dynamic else None
+        forecasts = maker.predict(spec.horizon, X_df=future)
+    values = forecasts["model"].to_numpy(dtype=np.float64).reshape(len(ends), spec.horizon)
     return np.asarray(values * scale[:, None])
 
 
 def make_mlforecast(spec: FeatureSpec) -> Any:
-    """The part of mlforecast that computes lags, rolling means and differences, as an ``MLForecast``."""
+    """Make the ``MLForecast`` that computes lags, rolling means and differences; it holds no model."""
     return MLForecast(
         models={},
         freq=1,
@@ -244,33 +247,33 @@ def _preprocess(
 
 def _last_rows(panel: Panel, cutoffs: Cutoffs, last: int) -> Rows:
     """Positions of each cut-off's newest rows, at most ``last``, oldest first, in the cut-offs' order."""
-    ends = panel.rows_of(cutoffs)
-    lengths = np.minimum(panel.lengths(ends), last)
+    ends = panel.row_index(cutoffs)
+    lengths = np.minimum(panel.history_lengths(ends), last)
     parts = [np.arange(end - n + 1, end + 1) for end, n in zip(ends, lengths, strict=True)]
     return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
 
 def _covariates(panel: Panel, spec: FeatureSpec) -> list[tuple[str, Floats, int]]:
-    """Each covariate feature: its name, the covariate's values, its lag."""
-    wanted = [(name, lag) for name in spec.future for lag in (0, *spec.differences)]
-    wanted += [(name, lag) for name in spec.past for lag in spec.past_lags]
-    return [(f"{name}:lag{lag}", panel.frame[name].to_numpy(dtype=np.float64), lag) for name, lag in wanted]
+    """Name, values of the covariate, and lag of each covariate feature."""
+    pairs = [(name, lag) for name in spec.future for lag in (0, *spec.differences)]
+    pairs += [(name, lag) for name in spec.past for lag in spec.past_lags]
+    return [(f"{name}:lag{lag}", panel.frame[name].to_numpy(dtype=np.float64), lag) for name, lag in pairs]
 
 
 def _future(panel: Panel, origins: Cutoffs, spec: FeatureSpec) -> pd.DataFrame:
-    """What is known of the horizon's rows at the origin, for each origin and step."""
-    ahead = panel.future(origins)
+    """Features of the horizon's rows that are known at the origin, for each origin and step."""
+    future = panel.future(origins)
     shape, leads = (len(origins), spec.horizon), np.arange(1, spec.horizon + 1)
-    ends = panel.rows_of(origins)[:, None]
+    ends = panel.row_index(origins)[:, None]
     columns: dict[str, Any] = {"id": np.repeat(np.arange(len(origins)), spec.horizon)}
     columns["ds"] = np.tile(leads, len(origins))
-    columns |= _calendar(ahead["ds"], spec)
+    columns |= _calendar(future["ds"], spec)
     for feature, values, lag in _covariates(panel, spec):
-        found = panel.lagged(values, ends, np.maximum(lag - leads, 0)[None, :])
+        lagged = panel.lagged(values, ends, np.maximum(lag - leads, 0)[None, :])
         if lag < spec.horizon:  # a known-future covariate: the other lags reach back behind the origin
-            known = ahead[feature.rsplit(":", 1)[0]].to_numpy(dtype=np.float64).reshape(shape)
-            found[:, lag:] = known[:, : spec.horizon - lag]
-        columns[feature] = found.ravel()
+            known = future[feature.rsplit(":", 1)[0]].to_numpy(dtype=np.float64).reshape(shape)
+            lagged[:, lag:] = known[:, : spec.horizon - lag]
+        columns[feature] = lagged.ravel()
     return pd.DataFrame(columns)
 
 

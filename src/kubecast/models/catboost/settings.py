@@ -1,6 +1,7 @@
 """``catboost.yaml``."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,32 +12,49 @@ from kubecast.config.model import ModelSettings
 class CatBoostSettings(ModelSettings):
     """``catboost.yaml``."""
 
-    iterations: PositiveInt = 1000
-    learning_rate: PositiveFloat = 0.1
-    depth: Annotated[int, Field(ge=1, le=16)] = 6
-    l2_leaf_reg: PositiveFloat = 3
-    bootstrap_type: Literal["Bayesian", "Bernoulli", "MVS", "No"] = "Bayesian"
-    bagging_temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = 1
-    od_type: Literal["Iter", "IncToDec"] = "Iter"
-    od_wait: PositiveInt = 50
-    loss_function: Literal["RMSE", "MAE"] = "RMSE"
-    eval_metric: Literal["RMSE", "MAE"] = "MAE"
+    renamed: ClassVar[Mapping[str, str]] = {"averaged": "n_models"}
+
+    iterations: PositiveInt = Field(default=1000, description="trees, at most")
+    learning_rate: PositiveFloat = Field(default=0.1, description="of one tree")
+    depth: Annotated[int, Field(ge=1, le=16)] = Field(default=6, description="of a tree")
+    l2_leaf_reg: PositiveFloat = Field(default=3, description="L2 penalty of the leaves")
+    bootstrap_type: Literal["Bayesian", "Bernoulli", "MVS", "No"] = Field(
+        default="Bayesian", description="or Bernoulli, MVS, No"
+    )
+    bagging_temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        default=1, description="with Bayesian alone"
+    )
+    od_type: Literal["Iter", "IncToDec"] = Field(
+        default="Iter", description="or IncToDec: how a fit that gets no better is recognised"
+    )
+    od_wait: PositiveInt = Field(
+        default=50,
+        description="trees without a better evaluation before a fit stops; the best number is kept",
+    )
+    loss_function: Literal["RMSE", "MAE"] = Field(default="RMSE", description="or MAE")
+    eval_metric: Literal["RMSE", "MAE"] = Field(
+        default="MAE", description="or RMSE: what stops a fit, on the newest tenth of the training rows"
+    )
     differences: Literal["auto", "none"] | list[PositiveInt] = Field(
         default="auto",
         description="lags to difference the target by; auto: 1 or the season whose naive forecast errs least",
     )
-    averaged: Annotated[int, Field(ge=1, le=100)] = Field(
+    n_models: Annotated[int, Field(ge=1, le=100)] = Field(
         default=1,
         description="models whose forecasts are averaged, each with a seed and, where differences are auto,"
         " differences of its own: 1, the season lengths, and sets of these; the better, the heavier",
     )
     lags: list[PositiveInt] | None = Field(
-        default=None, min_length=1, description="default: 1 to 24, each season length and the next"
+        default=None,
+        min_length=1,
+        description="null: 1 to 24, each season length and the next, two first seasons",
     )
     rolling_windows: list[PositiveInt] | None = Field(
-        default=None, min_length=1, description="of rolling means; default: 6 and the season lengths"
+        default=None, min_length=1, description="lengths of rolling means; null: 6 and the season lengths"
     )
-    max_rows: PositiveInt = Field(default=2_000_000, description="newest training rows kept, shared equally")
+    max_rows: PositiveInt = Field(
+        default=2_000_000, description="newest training rows kept, shared equally by the series"
+    )
 
     @model_validator(mode="after")
     def _bagging(self) -> Self:

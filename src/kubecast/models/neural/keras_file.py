@@ -1,4 +1,4 @@
-"""What is checked about a ``.keras`` file before Keras reads any of it."""
+"""Checks of a ``.keras`` file before Keras reads any of it."""
 
 import json
 import zipfile

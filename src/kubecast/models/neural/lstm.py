@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from kubecast.models.neural.backend import layers
+from kubecast.models.neural.forecaster import NeuralForecaster
 from kubecast.models.neural.settings import LstmSettings
-from kubecast.models.neural.training import NeuralForecaster, NeuralTrainer, layers
+from kubecast.models.neural.trainer import NeuralTrainer
 
 
 class LstmForecaster(NeuralForecaster):

@@ -4,8 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from kubecast.models.neural.backend import keras, layers
+from kubecast.models.neural.forecaster import NeuralForecaster
 from kubecast.models.neural.settings import TransformerSettings
-from kubecast.models.neural.training import NeuralForecaster, NeuralTrainer, keras, layers
+from kubecast.models.neural.trainer import NeuralTrainer
 
 
 @keras.saving.register_keras_serializable("kubecast")

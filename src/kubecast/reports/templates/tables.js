@@ -46,23 +46,23 @@ function paged(table) {
   back.textContent = "Previous";
   const on = document.createElement("button");
   on.textContent = "Next";
-  const told = document.createElement("span");
-  told.setAttribute("role", "status");
-  bar.append(label, back, on, told);
+  const status = document.createElement("span");
+  status.setAttribute("role", "status");
+  bar.append(label, back, on, status);
   table.parentElement.before(bar);
   let first = 0;
   const show = () => {
     const word = find.value.toLowerCase();
     const rows = [...table.tBodies[0].rows];
-    const found = rows.filter((row) => row.textContent.toLowerCase().includes(word));
-    first = Math.max(0, Math.min(first, found.length - 1));
+    const matches = rows.filter((row) => row.textContent.toLowerCase().includes(word));
+    first = Math.max(0, Math.min(first, matches.length - 1));
     first -= first % size;
-    const shown = new Set(found.slice(first, first + size));
-    rows.forEach((row) => (row.hidden = !shown.has(row)));
+    const visible = new Set(matches.slice(first, first + size));
+    rows.forEach((row) => (row.hidden = !visible.has(row)));
     back.disabled = first === 0;
-    on.disabled = first + size >= found.length;
-    told.textContent = found.length
-      ? `${first + 1} to ${Math.min(first + size, found.length)} of ${found.length}`
+    on.disabled = first + size >= matches.length;
+    status.textContent = matches.length
+      ? `${first + 1} to ${Math.min(first + size, matches.length)} of ${matches.length}`
       : "none";
   };
   const turn = (rows) => () => {

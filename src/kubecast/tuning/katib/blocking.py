@@ -1,4 +1,4 @@
-"""What keeps the trials of an Experiment from their begin, by what the cluster tells of their pods.
+"""Blockages that keep the trials of an Experiment from their begin, from the state of their pods.
 
 Katib's algorithm is a Deployment, a trial is a Job. Where the API server refuses a pod of either, nothing but
 an event ``FailedCreate`` of the ReplicaSet or the Job says so: the Experiment goes on "running".
@@ -28,7 +28,7 @@ _WAITING = {
 
 @dataclass(frozen=True)
 class Blockage:
-    """What keeps every trial from its begin.
+    """A cause that keeps every trial from its begin.
 
     Attributes:
         cause: Stays the same while it lasts.
@@ -92,7 +92,7 @@ def _waiting_pod(name: str, pods: Iterable[Any]) -> Blockage | None:
 
 
 def _refuses(event: Any, name: str) -> bool:
-    """Whether an event tells of an object that the API server did not let in."""
+    """Whether an event is about an object that the API server did not let in."""
     owner, message = event.involved_object.name or "", event.message or ""
     if owner != name and not owner.startswith(f"{name}-"):
         return False
@@ -126,9 +126,9 @@ def _cure(text: str, of_trial: bool, owner: Any) -> str:
 
 
 def _time_of(event: Any) -> datetime:
-    """When it was seen last."""
-    found = event.last_timestamp or event.event_time or event.metadata.creation_timestamp
-    return found or datetime.max.replace(tzinfo=UTC)
+    """The time that an event was seen last."""
+    time = event.last_timestamp or event.event_time or event.metadata.creation_timestamp
+    return time or datetime.max.replace(tzinfo=UTC)
 
 
 def _time(text: str | None) -> datetime | None:

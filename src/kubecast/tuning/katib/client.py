@@ -1,4 +1,4 @@
-"""What a search asks of the API server: its Experiment and trials, and what tells why none begins."""
+"""The API server as a search needs it: its Experiment and trials, and why none begins."""
 
 import json
 import logging
@@ -81,8 +81,8 @@ class Client:
 
         def get() -> dict[str, Any] | None:
             with _none_if_missing():
-                found: dict[str, Any] = self._custom.get_namespaced_custom_object(*self._named)
-                return found
+                experiment: dict[str, Any] = self._custom.get_namespaced_custom_object(*self._named)
+                return experiment
             return None
 
         answer: dict[str, Any] | None = self._with_retries("get", get)
@@ -110,7 +110,7 @@ class Client:
         return sorted(trials["items"], key=lambda trial: trial["metadata"].get("creationTimestamp") or "")
 
     def suggestion(self) -> dict[str, Any] | None:
-        """What Katib's algorithm is asked for, and how it is; None where that cannot be known."""
+        """The Suggestion, Katib's algorithm: its requests and its state; None where that cannot be known."""
         named = *self._kind("suggestions"), self.name
         with suppress(*_FAILED):
             suggestion: dict[str, Any] = self._custom.get_namespaced_custom_object(*named)
@@ -118,17 +118,17 @@ class Client:
         return None
 
     def pods(self) -> list[Any] | None:
-        """Those of the trials and of Katib's algorithm; None where they cannot be known."""
+        """Pods of the trials and of Katib's algorithm; None where they cannot be known."""
         with suppress(*_FAILED):
             pods: list[Any] = self._core.list_namespaced_pod(self.namespace, label_selector=self._label).items
             return pods
         return None
 
     def warnings(self) -> list[Any] | None:
-        """The namespace's events of that type; None where they cannot be known."""
+        """The namespace's events of type Warning; None where they cannot be known."""
         with suppress(*_FAILED):
-            found = self._core.list_namespaced_event(self.namespace, field_selector="type=Warning")
-            events: list[Any] = found.items
+            answer = self._core.list_namespaced_event(self.namespace, field_selector="type=Warning")
+            events: list[Any] = answer.items
             return events
         return None
 
@@ -141,7 +141,7 @@ class Client:
         if not workflow:
             return None
         try:
-            found = read_workflow(self.api, self.namespace, workflow)
+            owner = read_workflow(self.api, self.namespace, workflow)
         except ClusterError as error:
             self._warn(f"{self.place} may outlive its run: {error}: {MANIFESTS}")
             return None
@@ -149,7 +149,7 @@ class Client:
             "apiVersion": "argoproj.io/v1alpha1",
             "kind": "Workflow",
             "name": workflow,
-            "uid": found["metadata"]["uid"],
+            "uid": owner["metadata"]["uid"],
             "blockOwnerDeletion": False,  # true needs a right to the Workflow's finalizers
         }
 
@@ -161,11 +161,11 @@ class Client:
         """
         patch = {"metadata": {"annotations": {ANNOTATION: time}}}
         try:
-            found = self._custom.patch_namespaced_custom_object(*self._named, patch)
+            experiment = self._custom.patch_namespaced_custom_object(*self._named, patch)
         except _FAILED as error:
             self._warn_of("experiments of kubeflow.org", error)
             return None
-        version: str | None = found["metadata"].get("resourceVersion")
+        version: str | None = experiment["metadata"].get("resourceVersion")
         return version
 
     def publish(self, time: str | None) -> None:
@@ -226,10 +226,10 @@ class Client:
                 f" account needs patch on {resource}: {MANIFESTS}"
             )
 
-    def _with_retries(self, verb: str, ask: Callable[[], Any]) -> Any:
+    def _with_retries(self, verb: str, call: Callable[[], Any]) -> Any:
         """Ask, again where the API server fails, and say what to do where it goes on failing."""
         try:
-            return _retried(ask)
+            return _retried(call)
         except ApiException as error:
             raise self._explained(error, verb) from error
 
@@ -260,12 +260,12 @@ def _none_if_missing() -> Iterator[None]:
             raise
 
 
-def _retried(ask: Callable[[], Any]) -> Any:
-    """Ask, again where the API server fails."""
+def _retried(call: Callable[[], Any]) -> Any:
+    """Call the API server, again where it fails."""
 
     def once() -> Any:
         try:
-            return ask()
+            return call()
         except ApiException as error:
             if error.status not in PASSING:
                 raise
@@ -273,8 +273,8 @@ def _retried(ask: Callable[[], Any]) -> Any:
                 f"tuner katib: the API server answers {error.status}: {_message(error)}"
             ) from error
         except urllib3.exceptions.HTTPError as error:
-            told = f"tuner katib: the API server cannot be reached ({type(error).__name__})"
-            raise TuningUnavailable(told) from error
+            message = f"tuner katib: the API server cannot be reached ({type(error).__name__})"
+            raise TuningUnavailable(message) from error
 
     return retry(once)
 

@@ -25,11 +25,11 @@ _LARGER = {"Ki": "Mi", "Mi": "Gi", "Gi": "Ti"}
 
 @dataclass(frozen=True)
 class Plan:
-    """What Katib is to search.
+    """The plan of a search by Katib.
 
     Attributes:
         name: Of the Experiment.
-        run: Of the pipeline, by which a leftover is found.
+        run: Of the pipeline, by which a leftover is recognised.
         space: What may be changed.
         optimization: How long.
         workers: Trials at one time.
@@ -123,7 +123,7 @@ def job(plan: Plan, labels: Mapping[str, str], until: datetime) -> dict[str, Any
     spec = client.V1JobSpec(
         backoff_limit=0,  # a trial that fails by itself says something of its settings
         pod_failure_policy=client.V1PodFailurePolicy(rules=[rule]),
-        # All that the search has left when its first trial begins; one that begins later is told ``until``.
+        # All that the search has left when its first trial begins; one that begins later is given ``until``.
         active_deadline_seconds=plan.optimization.timeout,
         template=client.V1PodTemplateSpec(metadata=metadata, spec=_pod(plan, until)),
     )

@@ -1,4 +1,4 @@
-"""What Katib's conditions and observations say of an Experiment and its trials."""
+"""The states of an Experiment and its trials, from Katib's conditions and observations."""
 
 import math
 from collections.abc import Mapping

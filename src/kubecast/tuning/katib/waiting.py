@@ -68,8 +68,8 @@ class Running:
         if self._client.create(experiment(self.plan, self.now(), owner)):
             _LOG.info("created %s", self._client.place)
             return True
-        found = self._client.experiment()
-        if found is None or found["metadata"].get("deletionTimestamp"):
+        current = self._client.experiment()
+        if current is None or current["metadata"].get("deletionTimestamp"):
             return False
         _LOG.info("goes on with experiment %s", self.plan.name)
         return True
@@ -114,11 +114,11 @@ class Running:
         return _records(self._client.trials())
 
     def _there(self) -> dict[str, Any]:
-        found = self._client.experiment()
-        if found is None:
+        current = self._client.experiment()
+        if current is None:
             raise TuningError(f"{self._client.place}: somebody deleted it")
-        self._version = found["metadata"].get("resourceVersion")
-        return found
+        self._version = current["metadata"].get("resourceVersion")
+        return current
 
     def _end(self) -> datetime:
         """When its time is over: counted from its creation, maybe by an attempt before this one."""
@@ -173,7 +173,7 @@ class Running:
 
 
 def _records(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [found for trial in trials if (found := record(trial)) is not None]
+    return [ended for trial in trials if (ended := record(trial)) is not None]
 
 
 def _end_of(current: dict[str, Any]) -> str | None:
@@ -187,7 +187,7 @@ def _end_of(current: dict[str, Any]) -> str | None:
 
 @contextmanager
 def deleted_when_stopped(running: Running) -> Iterator[None]:
-    """Delete the Experiment where this process is told to end; a killed one leaves it to its Workflow."""
+    """Delete the Experiment where this process is to end; a killed one leaves it to its Workflow."""
 
     def stop(*_: Any) -> None:
         raise SystemExit(128 + signal.SIGTERM)

@@ -18,11 +18,11 @@ from kubecast.models.catboost.features import (
     usable,
 )
 from kubecast.models.catboost.settings import CatBoostSettings
-from tests.conftest import WITH_COVARIATES, hourly, small_settings
+from tests.support.panels import WITH_COVARIATES, hourly, small_settings
 
 
 class Recorder:
-    """Forecasts zeros and keeps the features it was asked with, one table for each step."""
+    """Forecasts zeros and keeps the features of each call, one table for each step."""
 
     def __init__(self) -> None:
         self.seen: list[pd.DataFrame] = []
@@ -50,7 +50,7 @@ def test_features_of_the_first_step_are_those_of_the_fit(
     origins = covariate_panel.part("test")
     features, _, rows = training_features(covariate_panel, covariate_panel.ends, spec, 10_000)
     first = seen(covariate_panel, origins, spec)[0]
-    at = pd.Index(rows).get_indexer(pd.Index(covariate_panel.rows_of(origins) + 1))
+    at = pd.Index(rows).get_indexer(pd.Index(covariate_panel.row_index(origins) + 1))
     assert (at >= 0).all()
     assert list(first.columns) == list(features.columns)
     np.testing.assert_allclose(first, features.iloc[at], rtol=1e-6, atol=1e-9)
@@ -62,7 +62,7 @@ def test_later_steps_see_known_future_values_and_only_old_values_of_past_covaria
     spec = spec_of(covariate_panel, [1])
     origins = Cutoffs(covariate_panel.part("test").frame.iloc[:1])
     steps = pd.concat(seen(covariate_panel, origins, spec), ignore_index=True)
-    row = int(covariate_panel.rows_of(origins)[0])
+    row = int(covariate_panel.row_index(origins)[0])
     frame, horizon = covariate_panel.frame, covariate_panel.spec.horizon
     promotion, visitors = frame["promotion"].to_numpy(), frame["visitors"].to_numpy()
     np.testing.assert_array_equal(steps["promotion:lag0"], promotion[row + 1 : row + horizon + 1])
@@ -89,7 +89,7 @@ def test_series_that_differ_in_level_alone_have_equal_features(make_panel: Calla
     large = small.assign(unique_id="large", y=small["y"] * 1e6)
     panel = make_panel(pd.concat([small, large]))
     features, target, rows = training_features(panel, panel.ends, spec_of(panel, [24]), 10_000)
-    one = panel.codes[rows] == 0
+    one = panel.series_codes[rows] == 0
     np.testing.assert_allclose(features[one], features[~one], rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(target[one], target[~one], rtol=1e-6, atol=1e-9)
 
@@ -108,7 +108,7 @@ def test_the_newest_rows_are_kept_and_have_the_features_of_a_full_fit(panel: Pan
     some, _, rows = training_features(panel, panel.ends, spec, 90)
     every, _, all_rows = training_features(panel, panel.ends, spec, 10_000)
     assert len(rows) == 90
-    assert set(panel.codes[rows]) == {0, 1, 2}
+    assert set(panel.series_codes[rows]) == {0, 1, 2}
     assert (rows[:30] == np.arange(370, 400)).all()
     at = pd.Index(all_rows).get_indexer(pd.Index(rows))
     np.testing.assert_allclose(some, every.iloc[at], rtol=1e-6, atol=1e-9)
@@ -125,16 +125,16 @@ def test_first_jump_of_a_series_that_hardly_moved_is_limited(make_panel: Callabl
 def test_rows_after_the_cutoff_and_series_without_one_are_left_out(panel: Panel) -> None:
     until = Cutoffs(panel.train_end.frame.iloc[:2])
     _, _, rows = training_features(panel, until, spec_of(panel, [1]), 10_000)
-    assert set(panel.codes[rows]) == {0, 1}
-    assert rows[panel.codes[rows] == 0].max() == panel.rows_of(until)[0]
+    assert set(panel.series_codes[rows]) == {0, 1}
+    assert rows[panel.series_codes[rows] == 0].max() == panel.row_index(until)[0]
 
 
 def test_scale_is_the_mean_absolute_difference_so_far(panel: Panel) -> None:
-    y = panel.filled[panel.starts[1] : panel.starts[2]]
+    y = panel.filled[panel.indptr[1] : panel.indptr[2]]
     expected = np.abs(y[24:] - y[:-24])
-    found = row_scales(panel, [24])[panel.starts[1] : panel.starts[2]]
-    assert np.isnan(found[:24]).all()
-    np.testing.assert_allclose(found[24:], np.cumsum(expected) / np.arange(1, len(expected) + 1))
+    scales = row_scales(panel, [24])[panel.indptr[1] : panel.indptr[2]]
+    assert np.isnan(scales[:24]).all()
+    np.testing.assert_allclose(scales[24:], np.cumsum(expected) / np.arange(1, len(expected) + 1))
 
 
 def test_short_and_constant_histories_are_not_usable(make_panel: Callable[..., Panel]) -> None:
@@ -143,7 +143,7 @@ def test_short_and_constant_histories_are_not_usable(make_panel: Callable[..., P
     panel = make_panel(rows)
     spec = spec_of(panel, [24])
     assert spec.needed == 48
-    ds = panel.frame["ds"].iloc[[46, 47, int(panel.starts[2]) - 1]]
+    ds = panel.frame["ds"].iloc[[46, 47, int(panel.indptr[2]) - 1]]
     origins = Cutoffs(pd.DataFrame({"unique_id": ["s0", "s0", "s1"], "cutoff": ds.to_numpy()}))
     assert usable(panel, origins, spec).tolist() == [False, True, False]
 
@@ -158,10 +158,10 @@ def test_long_lags_of_a_short_history_are_missing(panel: Panel) -> None:
 
 def test_forecasts_add_up_to_the_level_of_the_series(panel: Panel) -> None:
     origins = panel.part("test")
-    found = recursive_forecast(panel, origins, spec_of(panel, [24]), Recorder())
-    ends = panel.rows_of(origins)
+    forecasts = recursive_forecast(panel, origins, spec_of(panel, [24]), Recorder())
+    ends = panel.row_index(origins)
     expected = panel.filled[ends[:, None] - 23 + np.arange(panel.spec.horizon)]
-    np.testing.assert_allclose(found, expected)
+    np.testing.assert_allclose(forecasts, expected)
 
 
 def test_many_origins_are_forecast_in_chunks(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:

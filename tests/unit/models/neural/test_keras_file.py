@@ -11,8 +11,8 @@ import pytest
 from kubecast.errors import IntegrityError
 from kubecast.models.neural.keras_file import check_archive
 from kubecast.models.neural.settings import TransformerSettings
+from kubecast.models.neural.spec import WindowSpec
 from kubecast.models.neural.transformer import TransformerForecaster, TransformerTrainer
-from kubecast.models.neural.windows import WindowSpec
 
 SPEC = WindowSpec(
     sequence_length=8,

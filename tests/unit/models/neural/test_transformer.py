@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from kubecast.models.neural.settings import TransformerSettings
+from kubecast.models.neural.spec import WindowSpec
 from kubecast.models.neural.transformer import PositionalEncoding, TransformerTrainer
-from kubecast.models.neural.windows import WindowSpec
 
 
 def spec(settings: TransformerSettings) -> WindowSpec:

@@ -1,4 +1,4 @@
-"""Windows: what a network sees, what it is fitted to, and which rows that takes."""
+"""Windows: what a network sees of each, and how its outputs become forecasts."""
 
 from collections.abc import Callable
 
@@ -7,27 +7,14 @@ import pandas as pd
 import pytest
 
 from kubecast.data.panel import Cutoffs, Panel
-from kubecast.errors import DataError, ModelError
-from kubecast.models.neural.settings import LstmSettings
-from kubecast.models.neural.windows import (
-    Windows,
-    WindowSpec,
-    _difference,
-    fit_spec,
-    sequence_length,
-    window_origins,
-)
-from tests.conftest import WITH_COVARIATES, hourly
-
-SETTINGS = LstmSettings(sequence_length=48, residual="season")
-
-
-def spec_of(panel: Panel, until: Cutoffs | None = None, **changes: object) -> WindowSpec:
-    return fit_spec(panel, until or panel.ends, SETTINGS.model_copy(update=changes))
+from kubecast.models.neural.origins import window_origins
+from kubecast.models.neural.windows import Windows
+from tests.support.panels import WITH_COVARIATES, hourly
+from tests.unit.models.neural.support import spec_of
 
 
 def first_row(panel: Panel, series: int, step: int) -> np.ndarray:
-    return np.array([panel.starts[series] + step])
+    return np.array([panel.indptr[series] + step])
 
 
 @pytest.mark.parametrize("residual", ["none", "last", "season"])
@@ -44,18 +31,6 @@ def test_perfect_outputs_give_the_targets_back(
     actual = panel.frame["y"].to_numpy()[rows[:, None] + np.arange(1, 7)]
     np.testing.assert_allclose(batch.forecasts(outputs), actual, rtol=1e-4)
     assert weights.all()
-
-
-@pytest.mark.parametrize(
-    ("horizon", "season_lengths", "patch_length", "expected"),
-    [(6, (24, 168), 24, 168), (48, (24,), 24, 96), (1, (1,), 1, 2), (14, (7, 365), 24, 384)],
-)
-def test_automatic_window_holds_the_longest_season_and_two_horizons(
-    panel: Panel, horizon: int, season_lengths: tuple[int, ...], patch_length: int, expected: int
-) -> None:
-    settings = LstmSettings(sequence_length="auto", patch_length=patch_length)
-    spec = panel.spec.model_copy(update={"horizon": horizon, "season_lengths": season_lengths})
-    assert sequence_length(settings, spec) == expected
 
 
 def test_target_far_outside_a_flat_window_is_limited(make_panel: Callable[..., Panel]) -> None:
@@ -85,7 +60,7 @@ def test_season_residual_shows_the_change_over_a_season_once_there_is_one(panel:
     windows = Windows(panel, spec_of(panel))
     change = windows.batch(first_row(panel, 1, 50)).inputs.extra[0, :, 0]
     assert not change[: 24 - 3].any()  # the window begins on the series' row 3
-    y = panel.frame["y"].to_numpy()[panel.starts[1] :]
+    y = panel.frame["y"].to_numpy()[panel.indptr[1] :]
     scale = y[3:51].std()
     np.testing.assert_allclose(change[21:], (y[24:51] - y[0:27]) / scale, rtol=1e-4, atol=1e-5)
 
@@ -95,7 +70,7 @@ def test_a_differenced_series_is_seen_as_its_changes(panel: Panel, residual: str
     spec = spec_of(panel, residual=residual, difference="season", normalization="none")
     assert (spec.difference, spec.history) == (24, 48 + 24)
     batch = Windows(panel, spec).batch(first_row(panel, 1, 100))
-    y = panel.frame["y"].to_numpy()[panel.starts[1] :]
+    y = panel.frame["y"].to_numpy()[panel.indptr[1] :]
     np.testing.assert_allclose(
         batch.inputs.target[0], (y[53:101] - y[29:77]).astype(np.float32), rtol=1e-4, atol=1e-5
     )
@@ -118,24 +93,6 @@ def test_the_change_of_a_periodic_series_is_constant(make_panel: Callable[..., P
     batch = windows.batch(np.array([200]))
     assert not windows.targets(np.array([200]), batch)[1].any()
     np.testing.assert_allclose(batch.forecasts(np.ones((1, 6), np.float32))[0], rows["y"][201:207], rtol=1e-9)
-
-
-def test_the_shortest_season_is_the_lag_in_any_order(panel: Panel) -> None:
-    settings = SETTINGS.model_copy(update={"difference": "season"})
-    for seasons in ([168, 24], [1, 24], [24, 168]):
-        spec = panel.spec.model_copy(update={"season_lengths": seasons})
-        assert _difference(settings, spec) == 24
-
-
-def test_no_season_is_no_difference(make_panel: Callable[..., Panel]) -> None:
-    panel = make_panel(hourly(series=1), season_lengths=[1])
-    assert spec_of(panel, difference="season").difference == 0
-
-
-def test_series_moments_are_those_of_the_changes(panel: Panel) -> None:
-    spec = spec_of(panel, difference=24, normalization="series")
-    y = panel.frame.loc[panel.frame["unique_id"] == "s1", "y"].to_numpy()
-    assert spec.series["s1"] == pytest.approx(((y[24:] - y[:-24]).mean(), (y[24:] - y[:-24]).std()))
 
 
 def test_unobserved_targets_have_no_weight_and_gaps_are_marked(make_panel: Callable[..., Panel]) -> None:
@@ -164,50 +121,6 @@ def test_constant_window_gives_finite_inputs_and_is_not_fitted_to(make_panel: Ca
     np.testing.assert_array_equal(batch.forecasts(np.ones((1, 6), dtype=np.float32)), np.full((1, 6), 7.1))
 
 
-def test_training_targets_end_before_the_tail_and_validation_targets_lie_in_it(panel: Panel) -> None:
-    until = Cutoffs(panel.ends.frame.iloc[:1])
-    spec = spec_of(panel)
-    held = window_origins(panel, until, spec, hold_out=True)
-    assert (held.train.min(), held.train.max()) == (47, 399 - 40 - 6)
-    assert (held.validation.min(), held.validation.max()) == (399 - 40, 399 - 6)
-    every = window_origins(panel, until, spec, hold_out=False)
-    np.testing.assert_array_equal(every.train, np.arange(47, 394))
-    assert not len(every.validation)
-
-
-@pytest.mark.parametrize(("hold_out", "least"), [(False, 54), (True, 60)])
-def test_too_short_series_are_named_with_the_rows_needed(panel: Panel, hold_out: bool, least: int) -> None:
-    spec = spec_of(panel)
-
-    def until(rows: int) -> Cutoffs:
-        ends = panel.frame.iloc[panel.starts[:-1] + rows - 1]
-        return Cutoffs.of(ends, "ds")
-
-    assert len(window_origins(panel, until(least), spec, hold_out).train) == 3
-    with pytest.raises(ModelError, match=f"longest has {least - 1} rows .* allowed: at least {least} for"):
-        window_origins(panel, until(least - 1), spec, hold_out)
-    mixed = Cutoffs(pd.concat([until(least).frame.iloc[:2], until(30).frame.iloc[2:]]))
-    short = window_origins(panel, mixed, spec, hold_out).short
-    assert short == {"s2": f"30 rows up to the cut-off, {least} needed to fit to it"}
-
-
-@pytest.mark.parametrize("difference", [None, "season"])
-def test_rows_after_the_cutoff_are_not_learnt_from(
-    make_panel: Callable[..., Panel], difference: str | None
-) -> None:
-    rows = hourly(covariates=True)
-    cut = pd.Timestamp("2024-01-14T23:00")
-    specs = []
-    for factor in (1.0, 50.0):
-        changed = rows.copy()
-        late = changed["ds"] > cut
-        changed.loc[late, ["y", "visitors", "promotion"]] *= factor
-        panel = make_panel(changed, data=WITH_COVARIATES)
-        until = Cutoffs(pd.DataFrame({"unique_id": panel.ids, "cutoff": cut}))
-        specs.append(spec_of(panel, until, normalization="series", difference=difference))
-    assert specs[0] == specs[1]
-
-
 def test_covariates_over_the_window_and_the_horizon(covariate_panel: Panel) -> None:
     panel = covariate_panel
     windows, rows = Windows(panel, spec_of(panel)), np.array([70])
@@ -218,10 +131,10 @@ def test_covariates_over_the_window_and_the_horizon(covariate_panel: Panel) -> N
     np.testing.assert_allclose(
         inputs.extra[0, :, 3], ((visitors - visitors.mean()) / visitors.std())[23:71], 1e-4
     )
-    np.testing.assert_allclose(inputs.ahead[0], standard[71:77], rtol=1e-4)
-    origin = Cutoffs.of(panel.frame.iloc[rows], "ds")
+    np.testing.assert_allclose(inputs.future[0], standard[71:77], rtol=1e-4)
+    origin = Cutoffs.from_frame(panel.frame.iloc[rows], "ds")
     given = windows.batch(rows, panel.future(origin)).inputs
-    np.testing.assert_array_equal(given.ahead, inputs.ahead)
+    np.testing.assert_array_equal(given.future, inputs.future)
 
 
 def test_static_covariates_by_level_and_number(make_panel: Callable[..., Panel]) -> None:
@@ -232,7 +145,7 @@ def test_static_covariates_by_level_and_number(make_panel: Callable[..., Panel])
     panel = make_panel(rows, data=data)
     seen = Cutoffs(panel.ends.frame.iloc[:1])
     windows = Windows(panel, spec_of(panel, Cutoffs(panel.ends.frame.iloc[[0, 2]])))
-    last = panel.starts[1:] - 7
+    last = panel.indptr[1:] - 7
     static = windows.batch(last).inputs.context[:, -2:]
     np.testing.assert_allclose(static, [[-1, 1], [0, 0], [1, 1]])  # s1's region was not seen
     assert spec_of(panel, seen).levels == {"region": ["r0"]}
@@ -252,11 +165,6 @@ def test_twelve_months_are_a_year(make_panel: Callable[..., Panel]) -> None:
     context = Windows(panel, spec_of(panel)).batch(np.arange(60, 360, 12)).inputs.context
     assert context.shape == (25, 6)
     np.testing.assert_allclose(context, context[:1].repeat(25, axis=0), atol=0.06)
-
-
-def test_another_panel_must_have_the_same_columns(panel: Panel, covariate_panel: Panel) -> None:
-    with pytest.raises(DataError, match="known-future covariates: \\[\\]; allowed: \\['promotion'\\]"):
-        spec_of(covariate_panel).check(panel)
 
 
 def test_memory_grows_with_rows_and_not_with_windows(covariate_panel: Panel) -> None:

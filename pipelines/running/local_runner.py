@@ -1,0 +1,70 @@
+"""Process in which a pipeline runs on this machine, through KFP's own local runner.
+
+The runner prints every task's log and changes ``print``, so that it has a process of its own: see ``local``.
+"""
+
+import argparse
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kubecast import logs
+from pipelines.running.local_events import FINISHED, RUNNER, STARTED
+
+_LOG = logging.getLogger(RUNNER)
+
+Outputs = dict[str, dict[str, Any]]
+"""Outputs of each task of a run, by its name and the output's: parameters as they are, artifacts as paths."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one job in this process, for ``local.run_compiled``."""
+    parser = argparse.ArgumentParser(description="Run a compiled pipeline through kfp.local.")
+    parser.add_argument("job", help="JSON: compiled, arguments, root, caching")
+    parser.add_argument("outputs", type=Path, help="JSON file for the pipeline's outputs")
+    given = parser.parse_args(arguments)
+    job = json.loads(given.job)
+    logs.configure()
+    from kfp import local
+    from kfp.components import load_component_from_file
+
+    # It warns of each image that is not named python, and of each setting that only a cluster has.
+    warnings.filterwarnings("ignore", module=r"kfp\.local")
+    runner = local.SubprocessRunner(use_venv=False)
+    local.init(runner=runner, pipeline_root=job["root"], enable_caching=job["caching"])
+    with task_outputs() as outputs:
+        load_component_from_file(job["compiled"])(**job["arguments"])
+    given.outputs.write_text(json.dumps(outputs))
+
+
+@contextmanager
+def task_outputs() -> Iterator[Outputs]:
+    """Collect the outputs of the tasks that KFP's local runner runs, or takes from its cache, meanwhile.
+
+    It returns a pipeline's own outputs alone, and what is made inside a graph is none of them.
+    """
+    from kfp.local.orchestrator import task_executor
+
+    collected: Outputs = {}
+    execute = task_executor.execute_single_task
+
+    def remember(task_name: str, **given: Any) -> Any:
+        _LOG.info("%s %s", STARTED, task_name)
+        outputs, status = execute(task_name=task_name, **given)
+        _LOG.info("%s %s", FINISHED, task_name)
+        collected[task_name] = {name: getattr(value, "path", value) for name, value in outputs.items()}
+        return outputs, status
+
+    task_executor.execute_single_task = remember
+    try:
+        yield collected
+    finally:
+        task_executor.execute_single_task = execute
+
+
+if __name__ == "__main__":
+    main()

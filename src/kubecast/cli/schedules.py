@@ -1,0 +1,187 @@
+"""``kubecast schedule``: recurring runs on a Kubeflow Pipelines cluster."""
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kubecast.cli.cluster import client_of
+from kubecast.cli.console import Json, print_json, print_table
+from kubecast.cli.options import (
+    ConfigDir,
+    Context,
+    DryRun,
+    Host,
+    Namespace,
+    Overrides,
+    ServiceAccount,
+    TokenFile,
+    connected_settings,
+)
+
+if TYPE_CHECKING:
+    from kubecast.settings.loading import AllSettings
+    from pipelines.running.scheduling import Change, Scheduler
+    from pipelines.running.submitting import PipelineRef
+
+app = typer.Typer(
+    help="Keep the schedules of cluster.yaml on a cluster; their times are in its zone, UTC as a rule.",
+    no_args_is_help=True,
+)
+
+Name = Annotated[str, typer.Argument(help="Of the schedule.")]
+Names = Annotated[list[str] | None, typer.Argument(help="Only these schedules; default: all.")]
+
+
+@app.command()
+def apply(
+    names: Names = None,
+    config: ConfigDir = None,
+    overrides: Overrides = None,
+    host: Host = "",
+    namespace: Namespace = "",
+    token_file: TokenFile = "",
+    service_account: ServiceAccount = "",
+    context: Context = "",
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Make the cluster's schedules those of cluster.yaml; again and again does no harm.
+
+    One that changed is replaced, while the runs that it started go on. Schedules that are not in the file are
+    left alone. Exit status 1 when somebody else applied another version at the same time.
+    """
+    from pipelines.running import preflight
+    from pipelines.running.schedule_orphans import remove_orphans
+    from pipelines.running.scheduling import Scheduler, prepare
+    from pipelines.running.submitting import ensure_pipeline_ref
+
+    settings = connected_settings(config, overrides, host, namespace, token_file, service_account, context)
+    connection = settings.cluster.connection
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = prepare(settings, names or [], Path(folder), connection.service_account)
+        for desired, compiled in prepared:
+            where = f"schedule {desired.name}: parameters."
+            preflight.check_run(settings, compiled, desired.spec["parameters"], where)
+        modes = {each.mode for each in settings.cluster.schedules if not names or each.name in names}
+        preflight.check_cluster(settings, modes)
+        client = client_of(settings)
+        scheduler = Scheduler(client)
+        done: dict[str, str] = {}
+        refs: dict[str, PipelineRef] = {}
+        for desired, compiled in prepared:
+            if dry_run:
+                done[desired.name] = scheduler.preview(desired)
+            else:
+                refs[desired.name] = ensure_pipeline_ref(client, compiled, desired.spec["experiment"])
+                done[desired.name] = scheduler.apply(desired, refs[desired.name])
+    look = "created" in done.values()
+    for line in remove_orphans(client, refs, connection.context, look) if refs else ():
+        print(line, file=sys.stderr)
+    if as_json:
+        print_json(done)
+    for name, action in {} if as_json else done.items():
+        print(f"{'would be ' * (dry_run and action != 'unchanged')}{action:<10} {name}")
+    if "superseded" in done.values():
+        raise typer.Exit(1)
+
+
+@app.command()
+def diff(
+    names: Names = None,
+    config: ConfigDir = None,
+    overrides: Overrides = None,
+    host: Host = "",
+    namespace: Namespace = "",
+    token_file: TokenFile = "",
+    service_account: ServiceAccount = "",
+    as_json: Json = False,
+) -> None:
+    """Show what `apply` would change, key by key."""
+    from dataclasses import asdict
+
+    from pipelines.running.scheduling import prepare
+
+    settings = connected_settings(config, overrides, host, namespace, token_file, service_account)
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = prepare(settings, names or [], Path(folder), settings.cluster.connection.service_account)
+    changes = _scheduler(settings).diff([desired for desired, _ in prepared])
+    changes = [change for change in changes if not names or change.name in names]
+    if as_json:
+        print_json([asdict(change) for change in changes])
+    elif changes:
+        print_table("Changes", ["schedule", "key", "actual", "desired"], [_row(change) for change in changes])
+    else:
+        print("unchanged  every schedule is as it should be")
+
+
+@app.command(name="list")
+def list_schedules(
+    config: ConfigDir = None,
+    host: Host = "",
+    namespace: Namespace = "",
+    token_file: TokenFile = "",
+    as_json: Json = False,
+) -> None:
+    """List the schedules that `apply` made."""
+    scheduler = _scheduler(connected_settings(config, None, host, namespace, token_file))
+    rows = [
+        {"schedule": name, "enabled": each.enabled, **scheduler.spec_of(each), "id": each.id}
+        for name, each in sorted(scheduler.current().items())
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    columns = ["schedule", "enabled", "cron", "pipeline", "version"]
+    print_table("Schedules", columns, [[row.get(column) for column in columns] for row in rows])
+
+
+@app.command()
+def pause(
+    name: Name,
+    config: ConfigDir = None,
+    host: Host = "",
+    namespace: Namespace = "",
+    token_file: TokenFile = "",
+) -> None:
+    """Let a schedule start no runs until it is resumed or, with `enabled: true`, applied."""
+    _scheduler(connected_settings(config, None, host, namespace, token_file)).switch(name, enabled=False)
+    print(f"paused     {name}")
+
+
+@app.command()
+def resume(
+    name: Name,
+    config: ConfigDir = None,
+    host: Host = "",
+    namespace: Namespace = "",
+    token_file: TokenFile = "",
+) -> None:
+    """Let a paused schedule start runs again."""
+    _scheduler(connected_settings(config, None, host, namespace, token_file)).switch(name, enabled=True)
+    print(f"resumed    {name}")
+
+
+@app.command()
+def delete(
+    name: Name,
+    config: ConfigDir = None,
+    host: Host = "",
+    namespace: Namespace = "",
+    token_file: TokenFile = "",
+) -> None:
+    """Delete a schedule; the runs that it started go on."""
+    _scheduler(connected_settings(config, None, host, namespace, token_file)).delete(name)
+    print(f"deleted    {name}")
+
+
+def _scheduler(settings: "AllSettings") -> "Scheduler":
+    from pipelines.running.scheduling import Scheduler
+
+    return Scheduler(client_of(settings))
+
+
+def _row(change: "Change") -> list[Any]:
+    return [change.name, change.key, change.actual, change.desired]

@@ -1,0 +1,162 @@
+"""The ensemble as a forecaster: members' forecasts, combined as a recipe says."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from pydantic import ValidationError
+
+from kubecast.data.panel import KEYS, Cutoffs, Panel
+from kubecast.data.splits import series_scales
+from kubecast.ensemble.recipe import StackRecipe, Weights
+from kubecast.ensemble.weights import combine_columns
+from kubecast.errors import IntegrityError, ModelError
+from kubecast.models import PER_SERIES, load_forecaster
+from kubecast.models.base import Forecaster
+from kubecast.scoring.metrics import ENSEMBLE
+
+_LOG = logging.getLogger(__name__)
+
+
+def usable_weights(recipe: StackRecipe, available: Iterable[str]) -> Weights:
+    """The weights of the members at hand, renormalised; a missing one is named in the log.
+
+    Raises:
+        ModelError: No member with weight is at hand.
+    """
+    at_hand = set(available)
+    lacking = [name for name in recipe.active if name not in at_hand]
+    weights = {name: recipe.weights[name] for name in recipe.active if name in at_hand}
+    if not weights:
+        raise ModelError(
+            f"no forecast of {', '.join(recipe.active)}; allowed: at least one member with weight"
+        )
+    if lacking:
+        _LOG.warning(
+            "ensemble: forecasting without %s; the other weights are renormalised", ", ".join(lacking)
+        )
+        # Weights of OLS sum to nearly 1 and may be negative.
+        total, target = sum(weights.values()), sum(recipe.weights.values())
+        equal = abs(total) < 1e-6
+        weights = {
+            name: 1 / len(weights) if equal else weight * target / total for name, weight in weights.items()
+        }
+    return weights
+
+
+def own_scales(recipe: StackRecipe, panel: Panel, origins: Cutoffs) -> dict[str, float]:
+    """Scales, from the rows up to their first origin, of series that the recipe has none for."""
+    earliest = origins.frame.groupby("unique_id")["cutoff"].min().reset_index()
+    lacking = [name for name in earliest["unique_id"] if recipe.scales.get(name) is None]
+    if not lacking:
+        return {}
+    # Of all series, since one without a scale of its own takes the others' as a measure.
+    table = series_scales(panel.history(Cutoffs(earliest)), recipe.season_length)
+    scales = dict(zip(table["unique_id"], table["scale"], strict=True))
+    return {name: scales[name] for name in lacking}
+
+
+def combine(
+    recipe: StackRecipe, table: pd.DataFrame, scales: Mapping[str, float] | None = None
+) -> pd.DataFrame:
+    """Combine members' forecasts.
+
+    Args:
+        recipe: Weights and quantiles.
+        table: ``unique_id``, ``cutoff``, ``ds`` and a column for each member at hand.
+        scales: Of series that the recipe has none for.
+
+    Returns:
+        ``unique_id``, ``cutoff``, ``ds``, ``yhat`` and the quantiles, in the order of ``table``.
+    """
+    weights = usable_weights(recipe, table.columns)
+    points = table[KEYS].assign(yhat=combine_columns(table, weights))
+    return recipe.quantiles.apply(points, {**recipe.scales, **(scales or {})})
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Fitted members and how to combine them.
+
+    Attributes:
+        members: By name; those without weight may be left out.
+        recipe: Weights and quantiles.
+    """
+
+    members: Mapping[str, Forecaster]
+    recipe: StackRecipe
+
+    @property
+    def name(self) -> str:
+        """Column of the forecasts."""
+        return ENSEMBLE
+
+    def forecast(self, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
+        """See ``Forecaster.forecast``."""
+        points = self.predict(panel, origins)[["unique_id", "cutoff", "ds", "yhat"]]
+        return points.rename(columns={"yhat": ENSEMBLE})
+
+    def predict(self, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
+        """Forecast with quantiles.
+
+        A series unseen at fit gets its scale from its history, and the forecasts of the members that are not
+        fitted series by series; where there is no such member, their fallback.
+
+        Returns:
+            ``unique_id``, ``cutoff``, ``ds``, ``yhat``, ``q0.1`` …, in the order of ``origins``.
+        """
+        table, scales = self._member_forecasts(panel, origins), own_scales(self.recipe, panel, origins)
+        unseen = ~table["unique_id"].isin(list(self.recipe.scales))
+        local = [name for name in self.recipe.active if self.recipe.members[name] in PER_SERIES]
+        if not (local and unseen.any()):
+            return combine(self.recipe, table, scales)
+        new = table.loc[unseen, "unique_id"].unique()[:5]
+        names, about = ", ".join(new), {"series": new[0]}
+        if len(local) == len(self.recipe.active):
+            message = "%s: new to the model: the seasonal naive forecast of %s is used"
+            _LOG.warning(message, names, local[0], extra=about)
+            return combine(self.recipe, table, scales)
+        _LOG.warning("%s: new to the model", names, extra=about)
+        parts = [table[~unseen], table[unseen].drop(columns=local)]
+        return pd.concat(combine(self.recipe, part, scales) for part in parts if len(part)).sort_index()
+
+    def _member_forecasts(self, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
+        table = panel.grid(origins)
+        for name in self.recipe.active:
+            if name not in self.members:
+                continue
+            try:
+                table[name] = self.members[name].forecast(panel, origins)[name].to_numpy()
+            except ModelError as error:
+                _LOG.warning("ensemble: %s cannot forecast (%s)", name, error, extra={"model": name})
+        return table
+
+    def save(self, directory: Path) -> None:
+        """Write ``ensemble.json`` and, under ``members/<name>``, each member with weight."""
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "ensemble.json").write_text(self.recipe.model_dump_json(indent=1))
+        for name in self.recipe.active:
+            if name in self.members:
+                self.members[name].save(directory / "members" / name)
+
+    @classmethod
+    def load(cls, directory: Path) -> "Ensemble":
+        """Read what ``save`` wrote; a member whose folder is missing is left out.
+
+        Raises:
+            IntegrityError: ``ensemble.json`` is missing or not what ``save`` writes.
+        """
+        path = directory / "ensemble.json"
+        try:
+            recipe = StackRecipe.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise IntegrityError(f"{path}: not an ensemble ({' '.join(str(error).split())[:200]})") from error
+        folders = {name: directory / "members" / name for name in recipe.active}
+        members = {
+            name: load_forecaster(recipe.members[name], folder)
+            for name, folder in folders.items()
+            if folder.is_dir()
+        }
+        return cls(members, recipe)

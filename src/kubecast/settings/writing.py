@@ -1,0 +1,127 @@
+"""Settings files as ``kubecast config init`` writes them: every key with its default and its sentence."""
+
+import json
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, TypeAdapter
+from pydantic.fields import FieldInfo
+
+from kubecast.config.cluster import TaskSettings
+from kubecast.errors import ConfigError
+from kubecast.settings.loading import SECTIONS
+from kubecast.settings.search import SearchSettings, read_space
+
+WIDTH = 110
+TASK_WIDTH = 120  # so that a task is one line
+_COMMENT = 36  # column of a comment beside a value
+
+
+def write_settings(folder: Path, overwrite: bool = False) -> list[Path]:
+    """Write every settings file of a folder.
+
+    Args:
+        folder: Gets ``training.yaml``, ``arima.yaml`` and so on, and ``search/arima.yaml`` and so on.
+        overwrite: Replace files that are there.
+
+    Raises:
+        ConfigError: A file is there already, or cannot be written.
+    """
+    texts = {folder / f"{name}.yaml": settings_text(name) for name in SECTIONS if name != "search"}
+    spaces = {kind: read_space(kind) for kind in SearchSettings.model_fields}
+    texts |= {folder / "search" / f"{kind}.yaml": text for kind, text in spaces.items() if text}
+    if present := [path for path in texts if path.exists() and not overwrite]:
+        raise ConfigError(f"{present[0]}: is there already; allowed: another folder, or --overwrite")
+    try:
+        for path, text in texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{error.filename}: cannot be written ({error.strerror})") from error
+    return list(texts)
+
+
+def settings_text(name: str) -> str:
+    """The YAML of one settings file.
+
+    Example:
+        >>> print(settings_text("ensemble").splitlines()[1])
+        ensemble:
+    """
+    model = SECTIONS[name]
+    lines = [*_wrapped(_sentence(model.__doc__), ""), f"{name}:", *_keys(model, model(), "  ")]
+    return "\n".join(lines) + "\n"
+
+
+def _keys(model: type[BaseModel], settings: BaseModel, indent: str) -> Iterator[str]:
+    for key, field in model.model_fields.items():
+        value = getattr(settings, key)
+        sentence = _description(model, key)
+        if field.examples:
+            yield from _example(key, field, sentence, indent)
+        elif isinstance(value, TaskSettings) and len(line := f"{indent}{key}: {_task(value)}") <= TASK_WIDTH:
+            yield line
+        elif isinstance(value, BaseModel):
+            yield from _commented(f"{indent}{key}:", sentence, indent)
+            yield from _keys(type(value), value, f"{indent}  ")
+        else:
+            yield from _commented(f"{indent}{key}: {_flow(value)}", sentence, indent)
+
+
+def _description(model: type[BaseModel], key: str) -> str:
+    """The sentence of a key; one that has another default has that of the class above."""
+    fields = [
+        each.model_fields[key]
+        for each in model.__mro__
+        if issubclass(each, BaseModel) and key in each.model_fields
+    ]
+    return next((field.description for field in fields if field.description), "")
+
+
+def _example(key: str, field: FieldInfo, sentence: str, indent: str) -> Iterator[str]:
+    """A key that is left out by default, as a comment with a value that it may have."""
+    value = (field.examples or [None])[0]
+    parts = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+    line = f"{indent}# {key}: {_flow(value)}"
+    if len(line) <= WIDTH and not any(isinstance(part, list | dict) for part in parts):
+        yield from _commented(line, sentence, indent)
+        return
+    yield from _commented(f"{indent}# {key}:", sentence, indent)
+    block = yaml.safe_dump(value, sort_keys=False, default_flow_style=None, width=WIDTH - len(indent) - 4)
+    yield from (f"{indent}#   {line}" for line in block.splitlines())
+
+
+def _commented(text: str, sentence: str, indent: str) -> Iterator[str]:
+    """A line with its sentence beside it, or above it where that is too long."""
+    beside = f"{text.ljust(_COMMENT)}  # {sentence}"
+    if not sentence:
+        yield text
+    elif len(beside) <= WIDTH:
+        yield beside
+    else:
+        yield from _wrapped(sentence, indent)
+        yield text
+
+
+def _wrapped(sentence: str, indent: str) -> list[str]:
+    return textwrap.wrap(sentence, WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+
+
+def _sentence(docstring: str | None) -> str:
+    return " ".join((docstring or "").split()).replace("``", "")
+
+
+def _task(value: TaskSettings) -> str:
+    """A task on one line, without empty keys."""
+    return _flow({key: part for key, part in value.model_dump(mode="json").items() if part})
+
+
+def _flow(value: Any) -> str:
+    """A value on one line, as the strict reader reads it back."""
+    if isinstance(value, float):
+        return json.dumps(value)
+    plain = TypeAdapter(Any).dump_python(value, mode="json")
+    return str(yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, width=10_000)).splitlines()[0]

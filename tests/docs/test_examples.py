@@ -1,0 +1,78 @@
+"""The tutorials' code, run as it is written."""
+
+import json
+import re
+import runpy
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.clusters import invoke
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOK = ROOT / "docs/tutorials/notebook.ipynb"
+
+
+@pytest.fixture
+def cells() -> list[str]:
+    document = json.loads(NOTEBOOK.read_text())
+    return ["".join(cell["source"]) for cell in document["cells"] if cell["cell_type"] == "code"]
+
+
+def test_the_notebook_runs(cells: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for cell in cells:
+        exec(compile(cell, str(NOTEBOOK), "exec"), names)  # noqa: S102
+    assert len(names["forecasts"]) == 48
+    assert {"arima", "catboost", "ensemble", "seasonal_naive_336"} <= set(names["board"]["model"])
+    assert (tmp_path / "report.html").stat().st_size > 100_000
+
+
+def test_the_notebook_is_kept_without_outputs() -> None:
+    assert not any(cell.get("outputs") for cell in json.loads(NOTEBOOK.read_text())["cells"])
+
+
+def test_the_tutorial_looks_at_the_data_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs/tutorials/first-forecast.md").read_text()
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.replace("\\\n", "").splitlines()]
+    commands = {
+        words[1]: words[2:] for line in lines if (words := shlex.split(line))[0] == ".venv/bin/kubecast"
+    }
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    (tmp_path / "output").mkdir()
+    assert not invoke("sample", *commands["sample"]).exit_code
+    result = invoke("validate", *commands["validate"], "--json")
+    assert not result.exit_code, result.output
+    counts = json.loads(result.output)
+    named = {name: int(value) for name, value in re.findall(r"`(\w+)` (\d+)", text)}
+    assert named == {name: counts[name] for name in named}
+    assert list(commands) == ["sample", "validate", "run", "forecast", "models"]
+
+
+def test_the_examples_of_pipelines_compile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs/how-to/use-in-your-pipeline.md").read_text()
+    one, whole = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    assert not invoke("compile", "--set", "training.horizon=14", "--output", "pipeline.yaml").exit_code
+    for number, source in enumerate([one, whole]):
+        path = tmp_path / f"example_{number}.py"  # KFP reads the source of a component
+        path.write_text(source)
+        runpy.run_path(str(path))
+    image = re.findall(r"image: (\S+)", (tmp_path / "sales_forecast.yaml").read_text())
+    assert "ghcr.io/team/kubecast-serving:0.1.0-0123456789ab" in image
+    assert "runAsNonRoot: true" in (tmp_path / "sales_training.yaml").read_text()
+
+
+def test_a_published_version_forecasts_as_the_how_to_has_it() -> None:
+    text = (ROOT / "docs/how-to/use-a-version.md").read_text()
+    (source,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    imports = "\n".join(line for line in source.splitlines() if re.match(r"import |from ", line))
+    exec(imports, names)  # noqa: S102
+    assert {"open", "resolve", "fetch"} <= set(dir(names["Registry"]))
+    assert {"load", "forecast", "backtest"} <= set(dir(names["Bundle"]))

@@ -1,0 +1,96 @@
+"""Tables of forecasts whose right answers are known."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from kubecast.data.panel import Panel, PanelSpec
+from kubecast.ensemble.settings import EnsembleSettings
+
+START = pd.Timestamp("2025-01-01")
+KINDS = {"good": "catboost", "bad": "lstm", "naive_5": "seasonal_naive", "naive_9": "seasonal_naive"}
+NOISE = {"good": 1.0, "bad": 3.0, "naive_5": 4.0, "naive_9": 2.0}
+SETTINGS = EnsembleSettings(quantiles=[0.1, 0.3, 0.5, 0.7, 0.9])
+
+
+def forecasts(
+    noise: dict[str, float],
+    series: int = 3,
+    blocks: int = 3,
+    origins: int = 4,
+    horizon: int = 5,
+    seed: int = 0,
+    parts: Sequence[str] = ("validation", "test"),
+    stride: int = 1,
+    gap: int = 0,
+) -> pd.DataFrame:
+    """Targets around 100 times the series' number, and members that miss them by independent normal errors.
+
+    Args:
+        noise: Standard deviation of each member's errors, in units of the series' scale, which is its number.
+        series: How many.
+        blocks: In each part.
+        origins: In each block.
+        horizon: In hours.
+        seed: Of targets and errors.
+        parts: One after the other, without overlap.
+        stride: Hours between origins.
+        gap: Further hours between blocks.
+    """
+    random = np.random.default_rng(seed)
+    tables = []
+    for number in range(1, series + 1):
+        hour, truth = 0, {}
+        for part in parts:
+            for block in range(blocks):
+                for _ in range(origins):
+                    cutoff = START + pd.Timedelta(hours=hour)
+                    ds = pd.date_range(cutoff, periods=horizon + 1, freq="h")[1:]
+                    y = [truth.setdefault(time, number * (100 + random.normal())) for time in ds]
+                    tables.append(
+                        pd.DataFrame(
+                            {
+                                "unique_id": f"s{number}",
+                                "cutoff": cutoff,
+                                "ds": ds,
+                                "part": part,
+                                "block": block,
+                                "y": y,
+                                "observed": True,
+                                **{
+                                    name: y + number * random.normal(0, sd, horizon)
+                                    for name, sd in noise.items()
+                                },
+                            }
+                        )
+                    )
+                    hour += stride
+                hour += gap
+            hour += horizon
+    return pd.concat(tables, ignore_index=True)
+
+
+def scales(table: pd.DataFrame) -> pd.DataFrame:
+    """Each series' number as its scales, and 100 times it as its training mean."""
+    names = sorted(table["unique_id"].unique())
+    number = [float(name[1:]) for name in names]
+    mean = [100 * value for value in number]
+    return pd.DataFrame({"unique_id": names, "scale": number, "rmsse_scale": number, "train_mean": mean})
+
+
+def panel_of(table: pd.DataFrame, align: str = "calendar") -> Panel:
+    """A panel of these targets whose training rows are one for each series, at the mean of ``scales``."""
+    series = scales(table)
+    means = series[["unique_id", "train_mean"]].rename(columns={"train_mean": "y"})
+    known = pd.concat([means.assign(ds=START), table[["unique_id", "ds", "y"]]])
+    known = known.drop_duplicates(["unique_id", "ds"]).set_index(["unique_id", "ds"])
+    hours = pd.date_range(START, table["ds"].max(), freq="h")
+    grid = pd.MultiIndex.from_product([series["unique_id"], hours], names=["unique_id", "ds"])
+    frame = known.reindex(grid).reset_index()
+    frame["observed"] = frame["y"].notna()
+    spec = PanelSpec.model_validate(
+        {"frequency": "h", "horizon": 5, "season_lengths": [24, 168], "align": align}
+    )
+    rows = series.drop(columns="train_mean").assign(train_end=START)
+    return Panel(frame, pd.DataFrame(), spec, rows, pd.DataFrame())

@@ -1,0 +1,1 @@
+"""Servers that tests start: object storage, Kubeflow Pipelines, Kubernetes, a webhook."""

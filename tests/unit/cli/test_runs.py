@@ -1,0 +1,27 @@
+"""Outcome of a run, as `kubecast run` prints it."""
+
+import pytest
+
+from kubecast.cli.runs import print_leaderboard, why_not_promoted
+
+
+def test_figures_are_never_folded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "70")
+    metrics = dict.fromkeys(["mase", "skill", "mse", "mae", "r2"], 0.1234)
+    row = {"model": "seasonal_naive_336", "part": "test", **metrics}
+    print_leaderboard({"season_length": 48, "scoring": ["mse", "mae", "r2"], "leaderboard": [row]})
+    assert capsys.readouterr().out.count("0.1234") == 5
+
+
+@pytest.mark.parametrize(
+    ("promote", "message"),
+    [
+        (False, "no: skill is -1; coverage is 0"),
+        (True, "no: the champion was made from the same data and settings"),
+    ],
+)
+def test_version_that_is_not_champion_says_why(promote: bool, message: str) -> None:
+    decision = {"promote": promote, "reasons": ["skill is -1", "coverage is 0"]}
+    assert why_not_promoted(decision).startswith(message)

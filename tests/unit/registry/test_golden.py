@@ -1,0 +1,42 @@
+"""A version that was published before: what reads it gives the forecasts of then."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from kubecast.ensemble.bundle import Bundle
+from kubecast.registry import CHAMPION, Registry, Version
+from tests.golden import write as golden
+
+TOLERANCE = 1e-6  # networks compute in float32, and another processor may round otherwise
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return Registry.open(str(golden.REGISTRY))
+
+
+@pytest.fixture(scope="module")
+def version(registry: Registry) -> Version:
+    return registry.resolve(f"{golden.MODEL}@{CHAMPION}")
+
+
+def test_files_are_those_that_were_published(registry: Registry, version: Version) -> None:
+    assert registry.verify(version.name).faults == []
+
+
+@pytest.mark.parametrize("part", golden.PARTS)
+def test_forecasts_are_those_of_when_it_was_published(
+    registry: Registry, version: Version, part: str, tmp_path: Path
+) -> None:
+    bundle = Bundle.load(registry.fetch(version, part, tmp_path / part))
+    rows = pd.read_csv(golden.DATA, parse_dates=["ds"])
+    expected = pd.read_csv(golden.FORECASTS, parse_dates=["ds"])
+    expected = expected[expected["part"] == part].drop(columns="part").reset_index(drop=True)
+    pd.testing.assert_frame_equal(bundle.forecast(rows), expected, rtol=TOLERANCE, atol=0)
+
+
+def test_every_kind_is_a_member(version: Version) -> None:
+    members = {path.split("/")[2] for path in version.files if path.startswith("production/members/")}
+    assert members >= set(golden.SETTINGS)

@@ -1,0 +1,65 @@
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from kubecast.documents import Document, read_document
+from kubecast.errors import IntegrityError
+
+
+class Page(Document):
+    document_name: ClassVar[str] = "a page"
+
+    number: int
+    share: float = 0.5
+
+
+class Plain(BaseModel):
+    number: int
+
+
+def test_document_is_read_as_it_was_written(tmp_path: Path) -> None:
+    page = Page(number=3)
+    page.write(tmp_path / "page.json")
+    assert (tmp_path / "page.json").read_bytes() == b'{\n "number": 3,\n "share": 0.5\n}'
+    assert Page.read(tmp_path / "page.json") == page
+    assert read_document(Plain, tmp_path / "page.json", "a number") == Plain(number=3)
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (None, "No such file or directory"),
+        (b"", "Invalid JSON: EOF while parsing a value at line 1 column 0"),
+        (b"\xff", "Invalid JSON: "),
+        (b"[]", "Input should be an object"),
+        (b'{"number": "x"}', "number: Input should be a valid integer, unable to parse string as an integer"),
+        (b'{"number": 1, "share": NaN}', "share: Input should be a finite number"),
+        (b'{"number": 1, "\\n": 2}', ": Extra inputs are not permitted"),
+    ],
+)
+def test_what_is_no_document_is_refused_in_one_line(
+    tmp_path: Path, content: bytes | None, fault: str
+) -> None:
+    path = tmp_path / "page.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(IntegrityError) as caught:
+        Page.read(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: not a page ({fault}")
+    assert "\n" not in message
+
+
+def test_parsed_json_is_named_by_its_source() -> None:
+    assert Page.parse(b'{"number": 1}', "demand@1") == Page(number=1)
+    with pytest.raises(IntegrityError, match=r"^demand@1: not a page \(number: Field required\)$"):
+        Page.parse(b"{}", "demand@1")
+
+
+def test_document_can_neither_change_nor_hold_what_is_no_number() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Page(number=1).number = 2  # type: ignore[misc]
+    with pytest.raises(ValidationError, match="finite"):
+        Page(number=1, share=float("nan"))
