@@ -26,6 +26,14 @@ def no_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def kubernetes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KubernetesApi]:
+    """A cluster that the kubeconfig names, and that has nothing yet."""
+    with KubernetesApi() as server:
+        monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(tmp_path / "kubeconfig")))
+        yield server
+
+
+@pytest.fixture
 def kfp() -> Iterator[KfpApi]:
     """Kubeflow Pipelines that has nothing yet."""
     with KfpApi() as server:

@@ -28,13 +28,6 @@ def api() -> Iterator[KfpApi]:
 
 
 @pytest.fixture
-def kubernetes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KubernetesApi]:
-    with KubernetesApi() as server:
-        monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(tmp_path / "kubeconfig")))
-        yield server
-
-
-@pytest.fixture
 def words(api: KfpApi, tmp_path: Path) -> list[str]:
     return [
         "schedule",

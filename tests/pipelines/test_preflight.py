@@ -26,13 +26,6 @@ def api() -> Iterator[KfpApi]:
         yield server
 
 
-@pytest.fixture
-def kubernetes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KubernetesApi]:
-    with KubernetesApi() as server:
-        monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(tmp_path / "kubeconfig")))
-        yield server
-
-
 def accounts(kubernetes: KubernetesApi, *names: str) -> None:
     objects = [{"metadata": {"name": name}} for name in names]
     kubernetes.add("/api/v1/namespaces", {"metadata": {"name": "team-a"}})

@@ -4,7 +4,7 @@ So they are in one place, and no task repeats them in the run's Workflow object.
 """
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
@@ -25,7 +25,32 @@ Section = dict[str, JsonValue]
 """Settings as their file has them; keys with their default may be missing."""
 
 
-class RunSettings(BaseModel):
+class Parameter(BaseModel):
+    """Settings that ``resolve_inputs`` fixes and hands on as the JSON of a pipeline parameter."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    parameter: ClassVar[str]
+    """The parameter's name, for messages."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read JSON.
+
+        Raises:
+            ConfigError: It is not what ``resolve_inputs`` writes.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise ConfigError(f"parameter {cls.parameter}: {' '.join(str(error).split())[:300]}") from error
+
+    def text(self) -> str:
+        """JSON that ``parse`` reads, without defaults."""
+        return self.model_dump_json(exclude_defaults=True)
+
+
+class RunSettings(Parameter):
     """The settings that every step of a run may read, before any search.
 
     Attributes:
@@ -36,7 +61,7 @@ class RunSettings(BaseModel):
         on_failure: Whether the run goes on where a model cannot be fitted.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    parameter: ClassVar[str] = "settings"
 
     training: TrainingSettings
     models: dict[str, Section]
@@ -54,18 +79,6 @@ class RunSettings(BaseModel):
         )
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read JSON.
-
-        Raises:
-            ConfigError: It is not what ``resolve_inputs`` writes.
-        """
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            raise ConfigError(f"parameter settings: {' '.join(str(error).split())[:300]}") from error
-
-    @classmethod
     def read(cls, panel_dir: Path) -> Self:
         """Read the settings that are kept beside a panel."""
         return read_document(cls, panel_dir / RUN, "a run's settings")
@@ -73,10 +86,6 @@ class RunSettings(BaseModel):
     def write(self, panel_dir: Path) -> None:
         """Keep the settings beside a panel."""
         (panel_dir / RUN).write_text(self.model_dump_json(indent=1))
-
-    def text(self) -> str:
-        """JSON that ``parse`` reads, without defaults."""
-        return self.model_dump_json(exclude_defaults=True)
 
     def of_kind(self, kind: str) -> Settings:
         """The settings of a model, or of the ensemble.
@@ -89,7 +98,7 @@ class RunSettings(BaseModel):
         return validate(SECTIONS[kind], self.models[kind], f"{kind}_settings of the run")
 
 
-class SearchPlan(BaseModel):
+class SearchPlan(Parameter):
     """The inputs of a search beside the settings of the run.
 
     Attributes:
@@ -98,7 +107,7 @@ class SearchPlan(BaseModel):
         champion: Settings of the champion by kind, which a search tries first; empty where there are none.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    parameter: ClassVar[str] = "search"
 
     tuning: TuningSettings
     spaces: Section
@@ -110,22 +119,6 @@ class SearchPlan(BaseModel):
         pipeline = settings.pipeline
         spaces = settings.search.model_dump(mode="json", include=set(pipeline.tuned))
         return cls(tuning=pipeline.tuning, spaces=spaces)
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read JSON.
-
-        Raises:
-            ConfigError: It is not what ``resolve_inputs`` writes.
-        """
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            raise ConfigError(f"parameter search: {' '.join(str(error).split())[:300]}") from error
-
-    def text(self) -> str:
-        """JSON that ``parse`` reads, without defaults."""
-        return self.model_dump_json(exclude_defaults=True)
 
 
 def section(settings: Settings) -> Section:

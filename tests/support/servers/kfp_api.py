@@ -13,8 +13,6 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import ThreadingHTTPServer
-from types import TracebackType
 from typing import Any
 
 import kfp_server_api as kfp
@@ -23,6 +21,7 @@ import yaml
 from tests.support.servers import kfp_limits as limits
 from tests.support.servers.kfp_http import Request, handler_of
 from tests.support.servers.kfp_limits import RefusedError
+from tests.support.servers.threaded import ThreadedServer
 
 NOW = datetime(2026, 11, 23, 2, 0, 0, tzinfo=UTC)
 
@@ -45,7 +44,7 @@ class Failure:
     done: bool = False
 
 
-class KfpApi:
+class KfpApi(ThreadedServer):
     """One API server on a port of its own; use it in a `with` statement.
 
     Attributes:
@@ -61,6 +60,7 @@ class KfpApi:
     """
 
     def __init__(self) -> None:
+        super().__init__(handler_of(self))
         self.requests: list[Request] = []
         self.failures: list[Failure] = []
         self.script: list[dict[str, Any]] = []
@@ -83,26 +83,6 @@ class KfpApi:
         self._polls: dict[str, int] = {}
         self._made = 0
         self._lock = threading.RLock()
-        self._closing = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-
-    def __enter__(self) -> "KfpApi":
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._closing.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    @property
-    def host(self) -> str:
-        """The address of the API."""
-        return f"http://127.0.0.1:{self._server.server_port}"
 
     def fail(self, line: str, status: int | None, message: str = "", times: int = 1_000_000) -> None:
         """Answer requests whose line matches a pattern with an error of the API."""
@@ -130,7 +110,7 @@ class KfpApi:
                     return failure.status, failure.content_type, failure.body, failure.headers
             else:
                 return self._answer(request)
-        self._closing.wait()
+        self.closing.wait()
         return None
 
     def _answer(self, request: Request) -> tuple[int, str, str, dict[str, str]]:

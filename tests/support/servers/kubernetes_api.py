@@ -5,23 +5,22 @@ Its errors are ``Status`` objects, worded as the API server words them.
 
 import json
 import re
-import threading
 import urllib.parse
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import yaml
 from kubernetes import client
 
 from pipelines.running.kubernetes import Kubernetes
+from tests.support.servers.threaded import ThreadedServer
 
 USER = "system:serviceaccount:team-a:alice"
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
-class KubernetesApi:
+class KubernetesApi(ThreadedServer):
     """An API server on a port of its own; use it in a `with` statement.
 
     Attributes:
@@ -36,6 +35,7 @@ class KubernetesApi:
     """
 
     def __init__(self) -> None:
+        super().__init__(_handler(self))
         self.objects: dict[str, dict[str, Any]] = {}
         self.logs: dict[tuple[str, str], str] = {}
         self.forbidden: list[str] = []
@@ -44,26 +44,6 @@ class KubernetesApi:
         self.requests: list[str] = []
         self.page_limit = 2
         self.token = ""
-        self._closing = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-
-    def __enter__(self) -> "KubernetesApi":
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._closing.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    @property
-    def host(self) -> str:
-        """The address of the API."""
-        return f"http://127.0.0.1:{self._server.server_port}"
 
     def add(self, path: str, *objects: dict[str, Any]) -> None:
         """Put objects under the path of their list."""
@@ -116,7 +96,7 @@ class KubernetesApi:
 
     def wait(self) -> None:
         """Return when the server closes."""
-        self._closing.wait()
+        self.closing.wait()
 
     def _forbids(self, line: str) -> bool:
         return _matches_any(self.forbidden, line)

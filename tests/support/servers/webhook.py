@@ -1,23 +1,22 @@
 """A webhook that keeps the notifications it gets."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+from tests.support.servers.threaded import ThreadedServer
 
-class Webhook:
+
+class Webhook(ThreadedServer):
     """A server that keeps what is posted to it; it runs inside a `with` statement.
 
     Attributes:
-        answers: Statuses of the next answers; 0 is no answer while `hangs` is not set. Then all are 200.
+        answers: Statuses of the next answers; 0 is no answer until the server ends. Then all are 200.
         got: The documents that were posted.
     """
 
     def __init__(self) -> None:
         self.answers: list[int] = []
-        self.hangs = threading.Event()
         self.got: list[Any] = []
         webhook = self
 
@@ -25,7 +24,7 @@ class Webhook:
             def do_POST(self) -> None:
                 webhook.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
                 if webhook.answers and webhook.answers[0] == 0:
-                    webhook.hangs.wait(10)
+                    webhook.closing.wait(10)
                     return
                 self.send_response(webhook.answers.pop(0) if webhook.answers else 200)
                 self.send_header("Location", "/elsewhere")
@@ -34,18 +33,5 @@ class Webhook:
             def log_message(self, *arguments: Any) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/services/s3cret"
-        self._thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
-
-    def __enter__(self) -> "Webhook":
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.hangs.set()
-        self.server.shutdown()
-        self._thread.join()
-        self.server.server_close()
+        super().__init__(Handler)
+        self.url = f"{self.host}/services/s3cret"
