@@ -4,7 +4,7 @@ import copy
 import functools
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -65,27 +65,32 @@ def component(base_image: str, source: str = "") -> Callable[[Callable[..., Any]
     return decorate
 
 
-def each_kind(pattern: str = "{}", default: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def each_kind(
+    pattern: str = "{}", default: str = "", kinds: Iterable[str] = KINDS, required: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A decorator: one input for each kind of model, in place of the function's parameter ``**models``.
 
-    Kubeflow Pipelines reads the inputs off the signature. They are of that parameter's type, and optional.
+    Kubeflow Pipelines reads the inputs off the signature. They are of that parameter's type.
 
     Args:
         pattern: Name of an input, with the kind for ``{}``.
         default: Default of texts.
+        kinds: Kinds that have an input.
+        required: Whether the inputs must be given.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         signature = inspect.signature(function)
         *own, models = signature.parameters.values()
+        absent = inspect.Parameter.empty if required else default if models.annotation is str else None
         inputs = [
             inspect.Parameter(
                 pattern.format(kind),
                 inspect.Parameter.POSITIONAL_OR_KEYWORD,
                 annotation=models.annotation,
-                default=default if models.annotation is str else None,
+                default=absent,
             )
-            for kind in KINDS
+            for kind in kinds
         ]
         combined = signature.replace(parameters=[*own, *inputs])
 

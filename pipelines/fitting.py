@@ -4,7 +4,6 @@ KFP's local runner hands artifacts on to a graph only where it has a parameter t
 digest for that.
 """
 
-import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -68,26 +67,17 @@ def final_fit_graph(settings: AllSettings, on_cluster: bool) -> Any:
     kinds: list[str] = [*settings.pipeline.models]
     Fitted = NamedTuple("Fitted", [(kind, dsl.Model) for kind in kinds])  # type: ignore[misc]
 
-    def final(panel: Any, _: Any, *evaluated: Any) -> Any:
+    # The inputs of a model that is not trained must not be there: KFP's driver refuses a graph without them.
+    @images.each_kind(kinds=kinds, required=True)
+    def final(panel: dsl.Input[dsl.Dataset], inputs_digest: str, **evaluated: dsl.Input[dsl.Model]) -> Fitted:
         tasks = {
-            kind: FINAL_FITS[kind](panel=panel, kind=kind, fitted=model)
-            for kind, model in zip(kinds, evaluated, strict=True)
+            kind: FINAL_FITS[kind](panel=panel, kind=kind, fitted=model) for kind, model in evaluated.items()
         }
         if on_cluster:
             resources = {task.name: settings.cluster.task(f"train_{kind}") for kind, task in tasks.items()}
             configure_all(settings, resources)
         return Fitted(**{kind: task.outputs["model"] for kind, task in tasks.items()})
 
-    # KFP reads the inputs off the signature; those of a model that is not trained must not be there.
-    inputs = {"panel": dsl.Input[dsl.Dataset], "inputs_digest": str}
-    inputs |= dict.fromkeys(kinds, dsl.Input[dsl.Model])
-    final.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=kind)
-            for name, kind in inputs.items()
-        ],
-        return_annotation=Fitted,
-    )
     return dsl.pipeline(name="final-fit")(final)
 
 

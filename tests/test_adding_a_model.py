@@ -104,14 +104,31 @@ def test_it_has_a_component_resources_and_an_image_on_a_cluster(folder: Path) ->
     assert "mean_settings" in spec["root"]["inputDefinitions"]["parameters"]
 
 
-def test_a_package_with_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("point", "message"),
+    [
+        (
+            "arima = kubecast_mean:KIND",
+            "entry point arima of kubecast.models, kubecast_mean:KIND: allowed: a name",
+        ),
+        ("cutoff = kubecast_mean:KIND", "entry point cutoff of kubecast.models"),
+        (
+            "other = no_such_package:KIND",
+            "cannot be loaded (ModuleNotFoundError: No module named 'no_such_package')",
+        ),
+        ("other = json:dumps", "found function; allowed: a kubecast.models.Kind"),
+    ],
+)
+def test_a_package_that_brings_no_kind_of_its_own_is_refused(
+    tmp_path: Path, point: str, message: str
+) -> None:
     described = tmp_path / "other-1.0.dist-info"
     described.mkdir()
     (described / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
-    (described / "entry_points.txt").write_text("[kubecast.models]\narima = kubecast_mean:KIND\n")
+    (described / "entry_points.txt").write_text(f"[kubecast.models]\n{point}\n")
     done = kubecast("compile", "--output", str(tmp_path / "pipeline.yaml"), package=tmp_path)
     assert done.returncode == 2
-    assert "entry point arima of kubecast.models" in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from kubecast.config.schedules import ConnectionSettings
 from kubecast.errors import ClusterError, ClusterUnreachable, KubecastError
 from kubecast.logs import masked
+from pipelines.pods import TASK_LABEL
 from pipelines.running import kfp_tasks, tasks
 from pipelines.running.client import Client
 from pipelines.running.defaults import KFP_NAMESPACE
@@ -18,6 +19,7 @@ from pipelines.running.graph import Graph, GraphTask, Node, Path
 from pipelines.running.kubernetes import Kubernetes
 from pipelines.running.task_logs import SHOWN, headline, read_kept, tail
 from pipelines.running.tasks import ENDED, LOST, Observation, Run, Task
+from pipelines.running.workflow import RUN_LABEL
 
 SUCCEEDED = "SUCCEEDED"
 INTERVAL = 5.0  # seconds between two polls
@@ -169,9 +171,7 @@ class Follower:
             return replace(result, command=self._kubectl(evidence, f"describe pod {result.pod}"))
         if seen.state != "FAILED" or seen.reason == LOST or (task.is_graph and driver is None):
             return result
-        chosen = (
-            result.pod if driver and result.pod else f"-l pipeline/runid={run_id},kubecast/task={task.name}"
-        )
+        chosen = result.pod if driver and result.pod else f"-l {RUN_LABEL}={run_id},{TASK_LABEL}={task.name}"
         command = self._kubectl(evidence, f"logs {chosen} -c main --tail={SHOWN}")
         if culprit is None:
             return replace(result, command=command)
@@ -202,8 +202,8 @@ class Follower:
         notes = [missing] if evidence.source else [_BLIND, missing]
         command = ""
         if progress.state == "FAILED" and not progress.failed:
-            chosen = f"-l pipeline/runid={progress.run_id} --field-selector=status.phase=Failed"
-            command = self._kubectl(evidence, f"get pods {chosen} -L kubecast/task")
+            chosen = f"-l {RUN_LABEL}={progress.run_id} --field-selector=status.phase=Failed"
+            command = self._kubectl(evidence, f"get pods {chosen} -L {TASK_LABEL}")
         return replace(
             progress,
             source=evidence.source or _KFP,

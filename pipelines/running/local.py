@@ -21,12 +21,17 @@ from kubecast.models import KINDS
 from kubecast.models.artifact import FORECASTS
 from kubecast.registry import Registry
 from kubecast.settings.loading import AllSettings
-from kubecast.settings.search import SearchSettings
 from pipelines.compiling import compile_pipeline
 from pipelines.running.local_events import EventReader, Record, TaskEvent
 from pipelines.running.local_runner import Outputs
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of KFP's lines
+
+
+def task_name(component: str, kind: str) -> str:
+    """The name of a kind's task, in which Kubeflow Pipelines replaces each underscore."""
+    return f"{component}-{kind}".replace("_", "-")
+
 
 RESULTS = {
     "leaderboard.json": ("evaluate-models", "evaluation", ""),
@@ -34,9 +39,9 @@ RESULTS = {
     "ensemble.html": ("stack-ensemble", "report", ""),
     "forecasts.parquet": ("register-model", "forecast", ""),
     "backtest.parquet": ("stack-ensemble", "ensemble", FORECASTS),
-    **{f"training-{kind}.html": (f"train-{kind}", "report", "") for kind in KINDS},
-    **{f"tuning-{kind}.html": (f"tune-{kind}", "report", "") for kind in SearchSettings.model_fields},
-    **{f"trials-{kind}.csv": (f"tune-{kind}", "trials", "") for kind in SearchSettings.model_fields},
+    **{f"training-{kind}.html": (task_name("train", kind), "report", "") for kind in KINDS},
+    **{f"tuning-{kind}.html": (task_name("tune", kind), "report", "") for kind in (*KINDS, "ensemble")},
+    **{f"trials-{kind}.csv": (task_name("tune", kind), "trials", "") for kind in (*KINDS, "ensemble")},
 }
 """Files for a person: the name, and the task, its output and the file in that; some runs lack some."""
 

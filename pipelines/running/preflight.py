@@ -85,10 +85,11 @@ def check_cluster(settings: AllSettings, modes: Iterable[Mode]) -> None:
     if kubernetes is None:
         return
     namespace = namespace_of(connection)
-    for mode in modes:
-        if mode != "score":
-            check_gpu_nodes(settings, kubernetes)
-            refuse_early_stopping(settings_of_mode(settings, mode, on_cluster=True), kubernetes, namespace)
+    fitting = [mode for mode in modes if mode != "score"]
+    if fitting:
+        check_gpu_nodes(settings, kubernetes)
+    for mode in fitting:
+        refuse_early_stopping(settings_of_mode(settings, mode, on_cluster=True), kubernetes, namespace)
 
 
 def _kubernetes(connection: ConnectionSettings) -> Kubernetes | None:

@@ -14,19 +14,8 @@ from kfp import dsl
 from kfp.dsl.executor import Executor
 from kfp.dsl.types import artifact_types
 
-STORE = {
-    "Provider": "minio",
-    "Params": {
-        "accessKeyKey": "accesskey",
-        "disableSSL": "true",
-        "endpoint": "seaweedfs.kubeflow:9000",
-        "fromEnv": "false",
-        "maxRetries": "5",
-        "region": "minio",
-        "secretKeyKey": "secretkey",
-        "secretName": "mlpipeline-minio-artifact",
-    },
-}
+from tests.support.kfp_driver import STORE_SESSION
+
 ROOT = "minio://mlpipeline/v2/artifacts/kubecast-training/03b14d38-0c52-4102-9174-19851c4952a2"
 
 
@@ -112,7 +101,7 @@ def _described(name: str, uri: str) -> dict[str, Any]:
         "name": "76",
         "type": {"instanceSchema": ""},
         "uri": uri,
-        "metadata": {"display_name": name, "store_session_info": json.dumps(STORE)},
+        "metadata": {"display_name": name, "store_session_info": json.dumps(STORE_SESSION)},
     }
 
 

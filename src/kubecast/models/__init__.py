@@ -11,14 +11,17 @@ the kind's name:
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from kubecast.config.model import ModelSettings
+from kubecast.config.training import RESERVED
 from kubecast.errors import ConfigError
-from kubecast.models.base import Forecaster, Trainer
+
+if TYPE_CHECKING:
+    from kubecast.models.base import Forecaster, Trainer
 
 ENTRY_POINTS = "kubecast.models"
 
@@ -35,7 +38,7 @@ class Kind:
         per_series: Whether it fits each series by itself: for one that it was not fitted to it has only its
             fallback.
         accelerated: Whether it trains on a GPU where there is one.
-        covariates: Whether its forecasts use covariates.
+        covariates: Whether its forecasts use covariates, which the suite that every kind passes tries.
         search: File, ``package:path``, with the space that tuning searches by default.
     """
 
@@ -57,7 +60,7 @@ KINDS: dict[str, Kind] = {
     "arima": Kind(
         settings="kubecast.models.arima.settings:ArimaSettings",
         trainer="kubecast.models.arima.trainer:ArimaTrainer",
-        forecaster="kubecast.models.arima.trainer:ArimaForecaster",
+        forecaster="kubecast.models.arima.forecaster:ArimaForecaster",
         search="kubecast.models.arima:search.yaml",
         image="arima",
         per_series=True,
@@ -81,7 +84,7 @@ KINDS: dict[str, Kind] = {
     "catboost": Kind(
         settings="kubecast.models.catboost.settings:CatBoostSettings",
         trainer="kubecast.models.catboost.trainer:CatBoostTrainer",
-        forecaster="kubecast.models.catboost.trainer:CatBoostForecaster",
+        forecaster="kubecast.models.catboost.forecaster:CatBoostForecaster",
         search="kubecast.models.catboost:search.yaml",
         image="catboost",
     ),
@@ -93,7 +96,7 @@ DEFAULT_KINDS = ("arima", "lstm", "transformer", "catboost")
 
 # Has no settings, is never trained, and is a member of every ensemble.
 _NAIVE = {"seasonal_naive": "kubecast.models.seasonal_naive:SeasonalNaive"}
-_RESERVED = frozenset({*_NAIVE, "ensemble", "training", "pipeline", "search", "cluster"})
+_RESERVED = frozenset({*_NAIVE, "ensemble", "training", "pipeline", "search", "cluster", *RESERVED})
 
 
 def _installed() -> dict[str, Kind]:
@@ -105,8 +108,19 @@ def _installed() -> dict[str, Kind]:
                 f"entry point {point.name} of {ENTRY_POINTS}, {point.value}: allowed: a name of its own, of"
                 " lower-case letters, digits and _"
             )
-        kinds[point.name] = cast(Kind, point.load())
+        kinds[point.name] = _load(point)
     return kinds
+
+
+def _load(point: EntryPoint) -> Kind:
+    where = f"entry point {point.name} of {ENTRY_POINTS}, {point.value}"
+    try:
+        kind = point.load()
+    except Exception as error:  # whatever the other package raises
+        raise ConfigError(f"{where}: cannot be loaded ({type(error).__name__}: {error})") from error
+    if not isinstance(kind, Kind):
+        raise ConfigError(f"{where}: found {type(kind).__name__}; allowed: a kubecast.models.Kind")
+    return kind
 
 
 KINDS |= _installed()
@@ -114,16 +128,16 @@ KINDS |= _installed()
 PER_SERIES = frozenset(name for name, kind in KINDS.items() if kind.per_series)
 
 
-def make_trainer(kind: str, settings: ModelSettings, name: str | None = None) -> Trainer:
+def make_trainer(kind: str, settings: ModelSettings, name: str | None = None) -> "Trainer":
     """Make the trainer of a kind; ``name`` becomes its forecaster's, by default the kind."""
-    trainer = cast(Callable[..., Trainer], resolve_name(KINDS[kind].trainer))
+    trainer = cast("Callable[..., Trainer]", resolve_name(KINDS[kind].trainer))
     return trainer(settings, name or kind)
 
 
-def load_forecaster(kind: str, directory: Path) -> Forecaster:
+def load_forecaster(kind: str, directory: Path) -> "Forecaster":
     """Load a forecaster of a kind from the files that its ``save`` wrote."""
     forecaster = _NAIVE.get(kind) or KINDS[kind].forecaster
-    return cast(Forecaster, resolve_name(forecaster).load(directory))
+    return cast("Forecaster", resolve_name(forecaster).load(directory))
 
 
 def known_kinds() -> list[str]:

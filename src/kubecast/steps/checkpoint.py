@@ -42,7 +42,7 @@ def checkpoints(url: str, key: str, report: Report) -> Iterator[tuple[Path | Non
         report: Called after each epoch.
 
     Yields:
-        The values for ``FitPlan.checkpoint`` and ``FitPlan.report``.
+        The values for ``FitPlan.checkpoint`` and ``FitPlan.on_step``.
     """
     if not url:
         yield None, report

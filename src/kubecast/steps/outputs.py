@@ -36,7 +36,7 @@ def log_progress(step: str, done: int, total: int) -> None:
 
 
 def progress_reporter(step: str, total: int) -> Callable[[int, float], None]:
-    """Make a ``FitPlan.report`` that logs at most about 50 lines."""
+    """Make a ``FitPlan.on_step`` that logs at most about 50 lines."""
     interval = max(1, total // 50)
 
     def report(done: int, loss: float) -> None:

@@ -54,7 +54,7 @@ def train_model(
     """Fit one model and forecast.
 
     Args:
-        kind: Key of ``kubecast.models``.
+        kind: Key of ``kubecast.models.KINDS``.
         panel_dir: From ``prepare_data``, with the run's settings.
         model_dir: Gets the model, and ``forecasts.parquet``: ``unique_id``, ``cutoff``, ``ds``,
             ``part``, ``block``, ``<name>``.

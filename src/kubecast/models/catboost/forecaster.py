@@ -1,4 +1,4 @@
-"""Fitted CatBoost models, n_models: their forecasts and their files."""
+"""Fitted CatBoost models, averaged: their forecasts and their files."""
 
 from dataclasses import dataclass
 from pathlib import Path
