@@ -4,6 +4,7 @@ User, database and the variables that tasks open it by are those of `manifests/c
 `configs/clusters/dev.yaml`.
 """
 
+import json
 import shutil
 import signal
 import socket
@@ -145,7 +146,23 @@ def wait_for(what: Callable[[], bool], seconds: float = 120) -> None:
 
 
 def four_are_running(request: Request, server: str) -> bool:
-    return sum(trial.state == TrialState.RUNNING for trial in tried(request, server)) == 4
+    """Whether four trials are in their middle: each has its parameters, so that they can be tried again."""
+    space = json.loads(request.search)[request.kind]
+    running = [trial for trial in tried(request, server) if trial.state == TrialState.RUNNING]
+    return [trial.params.keys() for trial in running] == [space.keys()] * 4
+
+
+def stopped_in_the_middle(workers: "list[subprocess.Popen[bytes]]", request: Request, server: str) -> bool:
+    """Whether each of the workers that are stopped is in a trial; if not, they go on until the next look."""
+    for worker in workers:
+        worker.send_signal(signal.SIGSTOP)
+    for _ in range(20):  # the living ones may be between two trials
+        if four_are_running(request, server):
+            return True
+        time.sleep(0.05)
+    for worker in workers:
+        worker.send_signal(signal.SIGCONT)
+    return False
 
 
 def test_every_trial_of_killed_workers_is_accounted_for(
@@ -154,9 +171,7 @@ def test_every_trial_of_killed_workers_is_accounted_for(
     workers = [started(request_) for _ in range(4)]
     wait_for(lambda: four_are_running(request_, server))
     killed = workers[2:]
-    for worker in killed:
-        worker.send_signal(signal.SIGSTOP)  # so that each is in the middle of a trial when it is killed
-    wait_for(lambda: four_are_running(request_, server))
+    wait_for(lambda: stopped_in_the_middle(killed, request_, server))
     for worker in killed:
         worker.kill()
     assert [worker.wait() for worker in workers[:2]] == [0, 0]

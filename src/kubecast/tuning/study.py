@@ -8,14 +8,13 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 
 import optuna
 import pandas as pd
-from optuna.storages import BaseStorage
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field, JsonValue
 
@@ -25,7 +24,6 @@ from kubecast.config.training import OptimizationSettings
 from kubecast.documents import Document
 from kubecast.errors import ModelError
 from kubecast.models.base import ignore
-from kubecast.tuning import storage as storages
 from kubecast.tuning.objective import Objective, Report
 from kubecast.tuning.pruning import make_pruner
 
@@ -104,6 +102,7 @@ class Study:
         """Open the study, or the one of that name that is there already."""
         self.search, self.objective, self.name = search, objective, name
         self._trying: int | None = None
+        self._storage = storage
         self.optuna = optuna.create_study(
             storage=storage,
             study_name=name,
@@ -175,25 +174,27 @@ class Study:
     def wait(self, on_progress: Callable[[int], None]) -> None:
         """Go on until no trial is left that another worker began, whether it ends or that worker is dead."""
         self.run(on_progress)
-        while any(trial.state == TrialState.RUNNING for trial in self.optuna.trials):
+        watched: set[int] = set()
+        while running := {trial.number for trial in self.optuna.trials if trial.state == TrialState.RUNNING}:
+            self._expect_life(running - watched)
+            watched |= running
             time.sleep(1)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 optuna.storages.fail_stale_trials(self.optuna)
-            self.fail_overdue()
             self.run(on_progress)
 
-    def fail_overdue(self) -> None:
-        """End trials of workers that were killed before their first sign of life, once they are overdue.
+    def _expect_life(self, numbers: Iterable[int]) -> None:
+        """Give each trial a first heartbeat.
 
-        One that has reported has given signs of life, which say whether it lives however long it takes.
+        Optuna takes a trial for dead only by its last heartbeat, so one whose worker was killed before the
+        first, or one that was begun for nobody, would be waited for in vain.
         """
-        most = timedelta(seconds=self.search.optimization.timeout + 3 * storages.HEARTBEAT)
-        for trial in self.optuna.trials:
-            begun = trial.datetime_start  # local, as Optuna writes it
-            silent = trial.state == TrialState.RUNNING and not trial.intermediate_values
-            if silent and begun and datetime.now() - begun > most:
-                self.optuna.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+        if isinstance(self._storage, RDBStorage):
+            study = self._storage.get_study_id_from_name(self.name)
+            for number in numbers:
+                trial = self._storage.get_trial_id_from_study_id_trial_number(study, number)
+                self._storage.record_heartbeat(trial)
 
     def counted(self) -> list[FrozenTrial]:
         """Every trial that was begun, but those whose worker was killed and that were begun again."""

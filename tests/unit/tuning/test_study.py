@@ -3,7 +3,6 @@
 import json
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,9 @@ from kubecast.models.catboost.settings import CatBoostSettings
 from kubecast.models.neural.settings import LstmSettings
 from kubecast.settings.search import SearchSettings
 from kubecast.tuning import storage as storages
-from kubecast.tuning import study as studies
 from kubecast.tuning.objective import ModelObjective, Report
 from kubecast.tuning.pruning import MedianAtStep
-from kubecast.tuning.storage import URL_VARIABLE, database, journal
+from kubecast.tuning.storage import URL_VARIABLE, connect, database, journal
 from kubecast.tuning.study import Study
 from tests.support.panels import hourly
 from tests.support.studies import search
@@ -358,34 +356,18 @@ def test_trial_of_another_tuner_that_is_outside_the_space_or_undefined_is_a_fail
     assert study.table()["error"].isna().all()
 
 
-@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 @pytest.mark.filterwarnings("ignore:Heartbeat of storage:UserWarning")
-def test_worker_that_was_killed_before_its_first_sign_of_life_is_not_waited_for(tmp_path: Path) -> None:
-    storage = optuna.storages.RDBStorage(
-        f"sqlite:///{tmp_path / 'study.db'}", heartbeat_interval=1, grace_period=2
-    )
-    study = Study(search(limits={"n_trials": 3, "timeout": 1}), Bowl(), storage, "study")
-    number = study.optuna.ask().number
-    with storage.engine.begin() as connection:
-        connection.exec_driver_sql("update trials set datetime_start = '2026-01-01 00:00:00'")
+def test_trial_whose_worker_was_killed_before_its_first_heartbeat_is_tried_again(tmp_path: Path) -> None:
+    storage = connect(f"sqlite:///{tmp_path / 'study.db'}", "study", heartbeat=1)
+    study = Study(search(limits={"n_trials": 3}), Bowl(), storage, "study")
+    number = study.optuna.ask().number  # its worker is killed here
     study.wait(lambda done: None)
     assert study.optuna.trials[number].state == TrialState.FAIL
+    assert {trial.state for trial in study.counted()} == {TrialState.COMPLETE}
     assert len(study.counted()) == 3
-
-
-def test_trial_that_reports_is_not_ended_however_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    study = Study(search(limits={"n_trials": 2, "timeout": 1}), Bowl(), InMemoryStorage(), "study")
-    trials = [study.optuna.ask(), study.optuna.ask()]
-    trials[0].report(1.0, 1)
-
-    class Later(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:
-            return datetime.now(tz) + timedelta(days=1)
-
-    monkeypatch.setattr(studies, "datetime", Later)
-    study.fail_overdue()
-    assert [trial.state for trial in study.optuna.trials] == [TrialState.RUNNING, TrialState.FAIL]
+    assert number not in {trial.number for trial in study.counted()}
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 @pytest.mark.parametrize("when", ["before-report", "before-end", "while-it-is-told"])
