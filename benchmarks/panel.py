@@ -171,7 +171,7 @@ def _fit(kind: str) -> Callable[[Path, int, int], dict[str, Any]]:
             kind=kind, name=forecaster.name, seed=seed, versions=package_versions(), log=log, **source
         )
         write_model(folder / kind, forecaster, card)
-        return {"updates": log.replay}
+        return {"updates": log.fixed_fit}
 
     return fit
 

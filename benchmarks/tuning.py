@@ -1,8 +1,8 @@
 """Tuned against untuned models: `make bench-tuning`.
 
-Each model is tuned inside the training part of two data sets. The settings of the file and those of the
-search are then trained with five seeds each and compared on the validation part, which no trial has seen; the
-test part is shown beside it and decides nothing. Intervals are of a paired bootstrap over seeds and over
+Each model is tuned inside the training split of two data sets. The settings of the file and those of the
+search are then trained with five seeds each and compared on the validation split, which no trial has seen;
+the test split is shown beside it and decides nothing. Intervals are of a paired bootstrap over seeds and over
 pieces of time, two horizons long, of each series.
 """
 
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], help="FILE.KEY=VALUE, over configs/quick")
     given = parser.parse_args()
     print(
-        "| data | model | part | untuned MASE (spread) | tuned MASE (spread) | change (95 %) | trials | s |"
+        "| data | model | split | untuned MASE (spread) | tuned MASE (spread) | change (95 %) | trials | s |"
     )
     print("|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as output:
@@ -100,8 +100,8 @@ def _compare(
         which: pd.concat([_errors(kind, panel_dir, panel, text, seed).assign(seed=seed) for seed in seeds])
         for which, text in (("untuned", base), ("tuned", chosen))
     }
-    for part in ("validation", "test"):
-        print(_row(name, kind, part, errors, outcome, seconds), flush=True)
+    for split in ("validation", "test"):
+        print(_row(name, kind, split, errors, outcome, seconds), flush=True)
     print(f"<!-- {json.dumps(outcome.parameters)} {outcome.reason} -->", flush=True)
 
 
@@ -112,22 +112,22 @@ def _errors(kind: str, panel_dir: Path, panel: Panel, text: str, seed: int) -> p
         model = Path(folder) / "model"
         train_model(kind, panel_dir, model, text)
         table = pd.read_parquet(model / FORECASTS)
-    table = table[table["part"] != PRODUCTION]
+    table = table[table["split"] != PRODUCTION]
     targets = panel.targets(Cutoffs.from_frame(panel.origins))
     table = table.merge(targets, on=["unique_id", "cutoff", "ds"])
     scale = table["unique_id"].map(panel.series.set_index("unique_id")["scale"])
     table = table.assign(error=(table[kind] - table["y"]).abs() / scale)
-    errors = table.groupby(["part", "unique_id", "cutoff"], as_index=False)["error"].mean()
-    first = errors.groupby(["part", "unique_id"])["cutoff"].transform("min")
+    errors = table.groupby(["split", "unique_id", "cutoff"], as_index=False)["error"].mean()
+    first = errors.groupby(["split", "unique_id"])["cutoff"].transform("min")
     step = pd.tseries.frequencies.to_offset(panel.spec.frequency)
     span = pd.Timedelta(step) * (2 * panel.spec.horizon)  # an origin's targets reach a horizon on
     return errors.assign(piece=(errors["cutoff"] - first) // span)
 
 
 def _row(
-    name: str, kind: str, part: str, errors: dict[str, pd.DataFrame], outcome: Outcome, seconds: float
+    name: str, kind: str, split: str, errors: dict[str, pd.DataFrame], outcome: Outcome, seconds: float
 ) -> str:
-    tables = {which: table[table["part"] == part] for which, table in errors.items()}
+    tables = {which: table[table["split"] == split] for which, table in errors.items()}
     means = {
         which: table.groupby(["seed", "unique_id"])["error"].mean().groupby("seed").mean()
         for which, table in tables.items()
@@ -141,7 +141,7 @@ def _row(
     change = float(means["tuned"].mean() - means["untuned"].mean())
     trials = ", ".join(f"{count} {state}" for state, count in outcome.trials.items())
     interval = f"{change:+.4f} ({low:+.4f} to {high:+.4f})"
-    return f"| {name} | {kind} | {part} | {' | '.join(shown)} | {interval} | {trials} | {seconds:.0f} |"
+    return f"| {name} | {kind} | {split} | {' | '.join(shown)} | {interval} | {trials} | {seconds:.0f} |"
 
 
 def _interval(cells: np.ndarray) -> tuple[float, float]:

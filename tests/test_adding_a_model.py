@@ -66,7 +66,7 @@ def test_it_is_trained_tuned_retrained_and_forecast_with(folder: Path) -> None:
     trained = run(folder, "train")
     assert published(folder, trained["version"])["settings"]["mean"]["steps"] == 5
     board = json.loads((folder / "out" / "leaderboard.json").read_text())["leaderboard"]
-    assert {"mean", "catboost", "ensemble"} <= {row["model"] for row in board if row["part"] == "test"}
+    assert {"mean", "catboost", "ensemble"} <= {row["model"] for row in board if row["split"] == "test"}
     assert (folder / "out" / "training-mean.html").exists()
 
     tuned = run(folder, "tune")

@@ -40,7 +40,7 @@ class Fitted:
 
     @property
     def leaderboard(self) -> pd.DataFrame:
-        """One row for each model and part, with every metric."""
+        """One row for each model and split, with every metric."""
         return pd.DataFrame([row.model_dump() for row in self.evaluation.leaderboard])
 
     def forecast(self, df: pd.DataFrame, future_df: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -1,9 +1,10 @@
 """JSON documents: how they are written, read again, and refused in one line."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from kubecast.errors import IntegrityError
 
@@ -17,6 +18,16 @@ class Document(BaseModel):
 
     document_name: ClassVar[str] = "a document of kubecast"
     """The name of such a file in messages."""
+
+    former_names: ClassVar[Mapping[str, str]] = {}
+    """Keys that earlier versions wrote, with the names that they have now: both can be read."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_former_names(cls, data: Any) -> Any:
+        if cls.former_names and isinstance(data, dict):
+            return {cls.former_names.get(key, key): value for key, value in data.items()}
+        return data
 
     def write(self, path: Path) -> None:
         """Write the document as indented JSON."""

@@ -142,7 +142,7 @@ def test_click_on_a_head_sorts_by_it_and_again_turns_the_order_round(
     browser: Browser, folder: Path, how: How
 ) -> None:
     with opened(browser, folder / "many-series.html", how) as page:
-        board = page.frame.get_by_role("region", name="Leaderboard, test part")
+        board = page.frame.get_by_role("region", name="Leaderboard, test split")
         head = board.get_by_role("columnheader", name="WAPE")
         for order, step in (("ascending", 1), ("descending", -1)):
             head.get_by_role("button").click()

@@ -56,7 +56,7 @@ def run(folder: Path) -> Path:
 def _many_series() -> str:
     findings = [Finding(what="short", series=f"s{number}", detail="x" * 80) for number in range(1000)]
     log = FitLog(stopped="max_iterations", curves={"train": list(np.linspace(1, 0, 5000))})
-    table = forecasts(NOISE, series=1000, blocks=2, origins=1, horizon=3)
+    table = forecasts(NOISE, series=1000, folds=2, origins=1, horizon=3)
     return render(table, findings=findings, logs={"good": log})[0]
 
 
@@ -98,7 +98,7 @@ def _failed_fit() -> str:
 def _final_fit() -> str:
     panel = build_panel(hourly(), small_settings())
     told = fitted(panel, importance=[], about_importance=REPEATED)
-    return render_training("final-lstm", Status(state="judged", reason="loss is NaN"), told, USED, panel)
+    return render_training("final-lstm", Status(state="evaluated", reason="loss is NaN"), told, USED, panel)
 
 
 OF_HOSTILE_DATA: dict[str, Callable[[], str]] = {

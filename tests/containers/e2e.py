@@ -150,8 +150,8 @@ def test_training_publishes_a_version_with_every_model(trained: Finished) -> Non
     assert version.aliases == ("champion",)
     assert version.metadata["image"] == f"kubecast-base:{TAG}"
     board = json.loads(Path(trained.outputs["evaluate-models"]["evaluation"]).read_text())
-    judged = {row["model"] for row in board["leaderboard"] if row["part"] == "test"}
-    assert judged >= {*MODELS, "ensemble", "seasonal_naive_336"}
+    evaluated = {row["model"] for row in board["leaderboard"] if row["split"] == "test"}
+    assert evaluated >= {*MODELS, "ensemble", "seasonal_naive_336"}
 
 
 def test_every_model_is_fitted_for_production(trained: Finished, root: Path) -> None:
@@ -163,7 +163,7 @@ def test_every_model_is_fitted_for_production(trained: Finished, root: Path) -> 
 def test_each_task_runs_in_its_own_image(trained: Finished) -> None:
     used = Counter(re.findall(r"Found image 'localhost/kubecast-([a-z]+):", trained.log))
     models = Counter(FRAMEWORK_OF.get(model, model) for model in MODELS)
-    assert used == Counter(base=5, serving=1) + models + models  # as judged, and for production
+    assert used == Counter(base=5, serving=1) + models + models  # as evaluated, and for production
 
 
 def test_tasks_write_as_the_images_user(trained: Finished, root: Path) -> None:
@@ -198,7 +198,7 @@ def test_searches_run_in_the_images_of_their_models(run: Callable[..., Finished]
     parameters = {"horizon": 48, "frequency": "30min", "season_lengths": "48,336"}
     tuned = run("tune", overrides, data=data, registry="s3://kubecast/tuned", **parameters)
     used = Counter(re.findall(r"Found image 'localhost/kubecast-([a-z]+):", tuned.log))
-    assert used == Counter(base=5, serving=2, catboost=3)  # searched, as judged, and for production
+    assert used == Counter(base=5, serving=2, catboost=3)  # searched, as evaluated, and for production
     for kind in ("catboost", "ensemble"):
         assert len(pd.read_csv(tuned.outputs[f"tune-{kind}"]["trials"])) == 2
         assert f"Tuning of {kind}" in Path(tuned.outputs[f"tune-{kind}"]["report"]).read_text()

@@ -24,13 +24,13 @@ def finished(folder: Path) -> "subprocess.CompletedProcess[str]":
 def test_run_writes_what_the_readme_lists(finished: Any, folder: Path) -> None:
     out = folder / "out"
     board = json.loads((out / "leaderboard.json").read_text())
-    models = {row["model"] for row in board["leaderboard"] if row["part"] == "test"}
+    models = {row["model"] for row in board["leaderboard"] if row["split"] == "test"}
     assert models == {"arima", "lstm", "transformer", "catboost", "seasonal_naive_24", "ensemble"}
     forecasts = pd.read_parquet(out / "forecasts.parquet")
     assert list(forecasts.columns) == ["unique_id", "ds", "yhat", *(f"q0.{level}" for level in range(1, 10))]
     assert forecasts.groupby("unique_id").size().to_dict() == {"s0": 6, "s1": 6, "s2": 6}
     backtest = pd.read_parquet(out / "backtest.parquet")
-    assert {"y", "observed", "part", "block", "ensemble", "q0.5", "catboost"} <= set(backtest.columns)
+    assert {"y", "observed", "split", "fold", "ensemble", "q0.5", "catboost"} <= set(backtest.columns)
     assert "<html" in (out / "report.html").read_text()
     for model in ("arima", "lstm", "transformer", "catboost"):
         assert f"<h1>train-{model}</h1>" in (out / f"training-{model}.html").read_text()

@@ -172,7 +172,7 @@ def test_fewer_models_make_fewer_tasks(tmp_path: Path) -> None:
     assert fitted == {"train-catboost", "final-catboost"}
 
 
-def test_without_final_fit_the_judged_models_are_registered(tmp_path: Path) -> None:
+def test_without_final_fit_the_evaluated_models_are_registered(tmp_path: Path) -> None:
     found = compiled(tmp_path, models=["arima"], final_fit=False)
     published = named(found)["register-model"]["inputs"]["artifacts"]["arima"]
     assert published == named(found)["stack-ensemble"]["inputs"]["artifacts"]["arima"]

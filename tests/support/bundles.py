@@ -10,7 +10,7 @@ def make_bundle(folder: Path, label: str = "first", **extra: bytes) -> Path:
     """Write a bundle to the folder of its label; ``extra`` are files by their paths."""
     bundle = folder / label
     files = {
-        "evaluated/model.json": f"judged {label}".encode(),
+        "evaluated/model.json": f"evaluated {label}".encode(),
         "evaluated/members/arima/state.npz": b"\0" * 1000,
         "production/model.json": f"final {label}".encode(),
         "report.html": b"<html></html>",

@@ -17,11 +17,11 @@ SETTINGS = EnsembleSettings(quantiles=[0.1, 0.3, 0.5, 0.7, 0.9])
 def forecasts(
     noise: dict[str, float],
     series: int = 3,
-    blocks: int = 3,
+    folds: int = 3,
     origins: int = 4,
     horizon: int = 5,
     seed: int = 0,
-    parts: Sequence[str] = ("validation", "test"),
+    splits: Sequence[str] = ("validation", "test"),
     stride: int = 1,
     gap: int = 0,
 ) -> pd.DataFrame:
@@ -30,20 +30,20 @@ def forecasts(
     Args:
         noise: Standard deviation of each member's errors, in units of the series' scale, which is its number.
         series: How many.
-        blocks: In each part.
-        origins: In each block.
+        folds: In each split.
+        origins: In each fold.
         horizon: In hours.
         seed: Of targets and errors.
-        parts: One after the other, without overlap.
+        splits: One after the other, without overlap.
         stride: Hours between origins.
-        gap: Further hours between blocks.
+        gap: Further hours between folds.
     """
     random = np.random.default_rng(seed)
     tables = []
     for number in range(1, series + 1):
         hour, truth = 0, {}
-        for part in parts:
-            for block in range(blocks):
+        for split in splits:
+            for fold in range(folds):
                 for _ in range(origins):
                     cutoff = START + pd.Timedelta(hours=hour)
                     ds = pd.date_range(cutoff, periods=horizon + 1, freq="h")[1:]
@@ -54,8 +54,8 @@ def forecasts(
                                 "unique_id": f"s{number}",
                                 "cutoff": cutoff,
                                 "ds": ds,
-                                "part": part,
-                                "block": block,
+                                "split": split,
+                                "fold": fold,
                                 "y": y,
                                 "observed": True,
                                 **{

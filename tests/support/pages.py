@@ -35,7 +35,7 @@ LOGS = {
 LOG = FitLog(
     stopped="early_stopping",
     curves={"train": [3.0, 2.0, 1.0, 0.9], "validation": [3.0, 2.5, 2.6, 2.9]},
-    replay={"learning_rates": [0.01, 0.005]},
+    fixed_fit={"learning_rates": [0.01, 0.005]},
     best=1,
     seconds=12.3,
 )

@@ -74,9 +74,9 @@ def run(rows: pd.DataFrame, folder: Path, **changes: Any) -> Path:
 def train(rows: pd.DataFrame, folder: Path, **changes: Any) -> Path:
     """Every step up to the ensemble."""
     panel = prepare(rows, folder, **changes)
-    train_model("catboost", panel, folder / "judged")
-    train_model("catboost", panel, folder / "final", fitted=folder / "judged")
-    stack_ensemble(panel, {"catboost": folder / "judged"}, "", folder / "ensemble")
+    train_model("catboost", panel, folder / "evaluated")
+    train_model("catboost", panel, folder / "final", fitted=folder / "evaluated")
+    stack_ensemble(panel, {"catboost": folder / "evaluated"}, "", folder / "ensemble")
     return folder
 
 

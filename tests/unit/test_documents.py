@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,6 +16,10 @@ class Page(Document):
     share: float = 0.5
 
 
+class Renamed(Page):
+    former_names: ClassVar[Mapping[str, str]] = {"count": "number"}
+
+
 class Plain(BaseModel):
     number: int
 
@@ -25,6 +30,13 @@ def test_document_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert (tmp_path / "page.json").read_bytes() == b'{\n "number": 3,\n "share": 0.5\n}'
     assert Page.read(tmp_path / "page.json") == page
     assert read_document(Plain, tmp_path / "page.json", "a number") == Plain(number=3)
+
+
+def test_key_of_an_earlier_version_is_read_under_its_new_name_and_no_longer_written() -> None:
+    assert Renamed.parse(b'{"count": 3}', "page") == Renamed.parse(b'{"number": 3}', "page")
+    assert "count" not in Renamed(number=3).model_dump()
+    with pytest.raises(IntegrityError, match="count: Extra inputs are not permitted"):
+        Page.parse(b'{"count": 3, "number": 1}', "page")
 
 
 @pytest.mark.parametrize(

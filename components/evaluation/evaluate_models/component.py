@@ -1,4 +1,4 @@
-"""Evaluates every model and the ensemble on the test part; reads tables only."""
+"""Evaluates every model and the ensemble on the test split; reads tables only."""
 
 from kfp import dsl
 

@@ -1,4 +1,4 @@
-"""Weighs the models on rolling origins of the validation part."""
+"""Weighs the models on rolling origins of the validation split."""
 
 from kfp import dsl
 
@@ -14,7 +14,7 @@ def stack_ensemble(
     settings: str = "",
     **models: dsl.Input[dsl.Model],
 ) -> None:
-    """Fit weights and quantiles, cross-fitted over blocks of origins; a model that failed is named.
+    """Fit weights and quantiles, cross-fitted over folds of origins; a model that failed is named.
 
     Args:
         panel: From prepare_data.

@@ -17,7 +17,7 @@ def tune_optuna(
     report: dsl.Output[dsl.HTML],
     **models: str,
 ) -> str:
-    """Try settings inside the training part, and keep the best if they are better with other seeds too.
+    """Try settings inside the training split, and keep the best if they are better with other seeds too.
 
     Args:
         panel: From prepare_data.

@@ -14,7 +14,7 @@ def tune_worker(
     worker: int,
     **models: str,
 ) -> str:
-    """Try settings inside the training part until the study has enough trials.
+    """Try settings inside the training split until the study has enough trials.
 
     Args:
         panel: From prepare_data.

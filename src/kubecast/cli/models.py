@@ -33,7 +33,7 @@ def list_models(
     limit: Annotated[int, typer.Option(min=0, help="Newest of each model to show; 0: all.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """List the published versions, newest first, with their aliases and their error on the test part."""
+    """List the published versions, newest first, with their aliases and their error on the test split."""
     from kubecast.registry import Registry
 
     store = Registry.open(registry)

@@ -239,7 +239,7 @@ def trial(
     """Score one trial of a Katib experiment, which runs this in a pod.
 
     Everything but the parameters is JSON in the environment variable KUBECAST_TRIAL. Prints objective=NUMBER
-    after every epoch and block of rows.
+    after every epoch and fold.
     """
     from kubecast.steps.trial import run_trial
 
@@ -296,11 +296,11 @@ def _write_whole(output: Path, write: Callable[[Path], object]) -> None:
 
 
 def print_leaderboard(evaluation: dict[str, Any]) -> None:
-    """Print the rows of the test part as a table, the best first."""
-    rows = [row for row in evaluation["leaderboard"] if row["part"] == "test"]
+    """Print the rows of the test split as a table, the best first."""
+    rows = [row for row in evaluation["leaderboard"] if row["split"] == "test"]
     rows.sort(key=lambda row: (row["mase"] is None, row["mase"]))
     columns = ["model", "mase", "skill", *evaluation["scoring"]]
     season = evaluation["season_length"]
     print_table(
-        f"Test part, MASE with m = {season}", columns, [[row.get(c) for c in columns] for row in rows]
+        f"Test split, MASE with m = {season}", columns, [[row.get(c) for c in columns] for row in rows]
     )

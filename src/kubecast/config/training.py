@@ -9,7 +9,7 @@ from kubecast.config.validation import validate
 from kubecast.errors import ConfigError, InvalidName
 from kubecast.names import check_name
 
-RESERVED = frozenset({"", "unique_id", "ds", "y", "observed", "cutoff", "part", "block"})
+RESERVED = frozenset({"", "unique_id", "ds", "y", "observed", "cutoff"})
 
 
 class Columns(Settings):
@@ -109,14 +109,14 @@ class OptimizationSettings(Settings):
         examples=[30],
     )
     folds: Annotated[int, Field(ge=1, le=10)] = Field(
-        default=3, description="blocks at the end of the training part that a trial forecasts"
+        default=3, description="folds at the end of the training split that a trial forecasts"
     )
 
 
 class ValidationSettings(Settings):
     """Rolling origins."""
 
-    cv_folds: Annotated[int, Field(ge=2)] = Field(default=5, description="contiguous blocks of origins")
+    cv_folds: Annotated[int, Field(ge=2)] = Field(default=5, description="contiguous folds of origins")
     scoring: list[str] = Field(
         default=["mse", "mae", "r2"],
         min_length=1,
@@ -127,7 +127,7 @@ class ValidationSettings(Settings):
         description="steps between origins; default: as small as max_origins allows",
         examples=[24],
     )
-    max_origins: Annotated[int, Field(ge=2)] = Field(default=100, description="for each part")
+    max_origins: Annotated[int, Field(ge=2)] = Field(default=100, description="for each split")
 
 
 class ModelRegistrySettings(Settings):

@@ -12,13 +12,13 @@ from kubecast.config.training import TrainingSettings
 from kubecast.data.findings import Notes
 from kubecast.data.grid import offset_of, series_bounds
 from kubecast.data.panel import Cutoffs, Panel, PanelSpec
-from kubecast.data.splits import Parts, origin_steps, plan_parts, series_scales
+from kubecast.data.splits import Splits, origin_steps, plan_splits, series_scales
 from kubecast.errors import DataError
 
 Alignment = Literal["calendar", "series_end"]
 
 
-def plan_split(frame: pd.DataFrame, horizon: int, season: int, settings: TrainingSettings) -> Parts:
+def plan_split(frame: pd.DataFrame, horizon: int, season: int, settings: TrainingSettings) -> Splits:
     """Plan the split of a panel by the length of its median series.
 
     Args:
@@ -36,7 +36,7 @@ def plan_split(frame: pd.DataFrame, horizon: int, season: int, settings: Trainin
             f" {settings.data.min_samples}"
         )
     length = int(frame["unique_id"].value_counts().median())
-    return plan_parts(length, horizon, season, settings.data, settings.validation)
+    return plan_splits(length, horizon, season, settings.data, settings.validation)
 
 
 def alignment_of(frame: pd.DataFrame, frequency: str, horizon: int, settings: TrainingSettings) -> Alignment:
@@ -91,14 +91,14 @@ class _Cuts:
 
 
 def split_series(
-    frame: pd.DataFrame, spec: PanelSpec, parts: Parts, settings: TrainingSettings, notes: Notes
+    frame: pd.DataFrame, spec: PanelSpec, splits: Splits, settings: TrainingSettings, notes: Notes
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Split every series by a plan.
 
     Args:
         frame: The panel's rows on the grid, in order, ``unique_id`` categorical.
         spec: Says how cut-offs are aligned.
-        parts: The plan, in steps.
+        splits: The plan, in steps.
         settings: Hold the folds and the stride of origins.
         notes: Receives the series that are too short or have no scale.
 
@@ -111,26 +111,26 @@ def split_series(
     starts, stops = series_bounds(frame)
     late = _steps_late(frame, spec.frequency) if spec.align == "calendar" else None
     cuts = _Cuts(starts, stops, np.zeros(len(starts), dtype=np.int64) if late is None else late)
-    train = cuts.rows(parts.validation + parts.test)
+    train = cuts.rows(splits.validation + splits.test)
     series = pd.DataFrame(
         {
             "unique_id": frame["unique_id"].cat.categories.astype(object),
             "train_end": _times_at(frame, train),
-            "validation_end": _times_at(frame, cuts.rows(parts.test)),
+            "validation_end": _times_at(frame, cuts.rows(splits.test)),
         }
     )
-    series["route"] = _routes(frame, series["unique_id"], starts, train, parts, notes)
+    series["route"] = _routes(frame, series["unique_id"], starts, train, splits, notes)
     trained = np.arange(len(frame)) <= np.repeat(train, stops - starts)
     series = series.merge(series_scales(frame[trained], spec.season_lengths[0]), on="unique_id", how="left")
     for name in series.loc[series["scale"].isna(), "unique_id"]:
         notes.add("not_scored", "no scale: too few or only equal training rows", series=name)
     if series["scale"].isna().all():
-        raise DataError("no series varies in its training part; allowed: at least one that does")
-    steps = origin_steps(parts, spec.horizon, settings.validation, spec.season_lengths[0])
+        raise DataError("no series varies in its training split; allowed: at least one that does")
+    steps = origin_steps(splits, spec.horizon, settings.validation, spec.season_lengths[0])
     origins = _origins(frame, series["unique_id"], cuts, steps)
-    if set(origins["part"]) != {"validation", "test"} or (series["route"] == "fallback").all():
+    if set(origins["split"]) != {"validation", "test"} or (series["route"] == "fallback").all():
         raise DataError(
-            f"no series has the {parts.minimum} training rows and origins to be fitted and evaluated;"
+            f"no series has the {splits.minimum} training rows and origins to be fitted and evaluated;"
             " allowed: longer series or a shorter horizon"
         )
     return series, origins
@@ -145,14 +145,14 @@ def _routes(
     names: "pd.Series[Any]",
     starts: NDArray[np.intp],
     train: NDArray[np.int64],
-    parts: Parts,
+    splits: Splits,
     notes: Notes,
 ) -> NDArray[np.object_]:
     running = np.append(0, np.cumsum(frame["observed"].to_numpy()))
     observed = np.where(train >= 0, running[train + 1] - running[starts], 0)
-    short = observed < parts.minimum
+    short = observed < splits.minimum
     for name, count in zip(names[short], observed[short], strict=True):
-        detail = f"{count} observed training rows, {parts.minimum} needed: forecast by the fallback"
+        detail = f"{count} observed training rows, {splits.minimum} needed: forecast by the fallback"
         notes.add("short", detail, series=name)
     return np.where(short, "fallback", "model").astype(object)
 
@@ -165,8 +165,8 @@ def _origins(frame: pd.DataFrame, names: "pd.Series[Any]", cuts: _Cuts, steps: p
         {
             "unique_id": names.to_numpy()[series],
             "cutoff": frame["ds"].to_numpy()[rows[series, step]],
-            "part": steps["part"].to_numpy()[step],
-            "block": steps["block"].to_numpy()[step],
+            "split": steps["split"].to_numpy()[step],
+            "fold": steps["fold"].to_numpy()[step],
         }
     )
 

@@ -21,7 +21,7 @@ from kubecast.data.findings import DataReport
 from kubecast.documents import Document
 from kubecast.errors import DataError, IntegrityError
 
-Part = Literal["validation", "test"]
+Split = Literal["validation", "test"]
 
 KEYS = ["unique_id", "cutoff", "ds"]  # of a row of forecasts
 
@@ -29,7 +29,7 @@ _COLUMNS = {  # of each saved table, beside the covariates
     "panel": {"unique_id", "ds", "y", "observed"},
     "static": {"unique_id"},
     "series": {"unique_id", "train_end", "validation_end", "scale", "rmsse_scale", "route"},
-    "origins": {"unique_id", "cutoff", "part", "block"},
+    "origins": {"unique_id", "cutoff", "split", "fold"},
     "future_covariates": {"unique_id", "ds"},
 }
 
@@ -66,7 +66,7 @@ class PanelSpec(BaseModel):
         static: Static covariates.
         categories: Those of them that are text.
         align: Whether cut-offs are the same time for all series or counted from each one's end.
-        folds: Blocks of origins in each part.
+        folds: Folds of origins in each split.
         digest: SHA-256 of the source.
         timezone: The zone that ``ds``, which is in UTC, came from; None where the source had none.
         columns: What ``unique_id``, ``ds`` and ``y`` are called in the source.
@@ -106,7 +106,7 @@ class Panel:
         spec: The properties of the whole panel.
         series: One row for each series: ``unique_id``, ``train_end``, ``validation_end``, ``scale``,
             ``rmsse_scale``, ``route`` (``model``, or ``fallback`` for a series too short to fit).
-        origins: ``unique_id``, ``cutoff``, ``part``, ``block``.
+        origins: ``unique_id``, ``cutoff``, ``split``, ``fold``.
         future_covariates: ``unique_id``, ``ds`` and known-future covariates after a series' last target.
         report: The findings of preparation.
     """
@@ -160,9 +160,9 @@ class Panel:
         """The last training row of each series; a series without one is left out."""
         return Cutoffs.from_frame(self.series, "train_end")
 
-    def part(self, part: Part) -> Cutoffs:
-        """The origins of one part."""
-        return Cutoffs.from_frame(self.origins[self.origins["part"] == part])
+    def split(self, split: Split) -> Cutoffs:
+        """The origins of one split."""
+        return Cutoffs.from_frame(self.origins[self.origins["split"] == split])
 
     def row_index(self, cutoffs: Cutoffs) -> NDArray[np.int64]:
         """Find the row of ``frame`` that each cut-off stands on.

@@ -41,7 +41,7 @@ def build_panel(
     _check_missing(frame, seasons, settings, notes)
     frame = _fill_covariates(frame, settings, notes)
     _note_future_dates(frame, notes)
-    parts = plan_split(frame, horizon, seasons[0], settings)
+    splits = plan_split(frame, horizon, seasons[0], settings)
     spec = PanelSpec(
         frequency=frequency,
         horizon=horizon,
@@ -56,7 +56,7 @@ def build_panel(
         timezone=timezone,
         columns=settings.data.columns.model_dump(),
     )
-    series, origins = split_series(frame, spec, parts, settings, notes)
+    series, origins = split_series(frame, spec, splits, settings, notes)
     _note_character(frame, notes)
     panel = Panel(_plain(frame), _plain(static), spec, series, origins, _plain(ahead))
     origins = origins_with_covariates(panel, notes)
@@ -101,7 +101,7 @@ def history_panel(
     series = static[["unique_id"]].assign(
         train_end=never, validation_end=never, route="model", scale=np.nan, rmsse_scale=np.nan
     )
-    origins = pd.DataFrame({"unique_id": [], "cutoff": [], "part": [], "block": []})
+    origins = pd.DataFrame({"unique_id": [], "cutoff": [], "split": [], "fold": []})
     report = DataReport(rows=len(frame), series=len(series), findings=notes.findings)
     return Panel(frame, _plain(static), spec, _plain(series), origins, _plain(ahead), report)
 

@@ -12,14 +12,14 @@ from kubecast.errors import DataError
 
 
 @dataclass(frozen=True)
-class Parts:
+class Splits:
     """The plan of a split, in whole steps counted back from the end.
 
     Attributes:
         length: Steps that the shares were taken of: the panel's median.
-        train: Steps before the validation part.
-        validation: Steps of the validation part.
-        test: Steps of the test part.
+        train: Steps before the validation split.
+        validation: Steps of the validation split.
+        test: Steps of the test split.
         minimum: Training rows that a series needs to be fitted; a shorter one gets the fallback.
     """
 
@@ -30,9 +30,9 @@ class Parts:
     minimum: int
 
 
-def plan_parts(
+def plan_splits(
     length: int, horizon: int, season: int, data: DataSettings, validation: ValidationSettings
-) -> Parts:
+) -> Splits:
     """Split ``length`` steps by time.
 
     Args:
@@ -56,11 +56,11 @@ def plan_parts(
             f"horizon {horizon} with season length {season} and {validation.cv_folds} folds needs series of"
             f" {needed} rows, the median is {length}; allowed: a shorter horizon, fewer folds or more data"
         )
-    return Parts(length, train, held_out, test, minimum)
+    return Splits(length, train, held_out, test, minimum)
 
 
 def smallest_length(horizon: int, season: int, data: DataSettings, validation: ValidationSettings) -> int:
-    """The fewest rows of a series that ``plan_parts`` accepts."""
+    """The fewest rows of a series that ``plan_splits`` accepts."""
     stride = validation.origin_stride or 1
     minimum = horizon + season + 1
     span = horizon + 2 * stride * (validation.cv_folds - 1)
@@ -74,7 +74,7 @@ def smallest_length(horizon: int, season: int, data: DataSettings, validation: V
 
 
 def stride_of(span: int, validation: ValidationSettings, season: int) -> int:
-    """Steps between origins in a part whose first and last origin lie ``span`` steps apart.
+    """Steps between origins in a split whose first and last origin lie ``span`` steps apart.
 
     The default is the smallest that gives at most ``max_origins`` and has no factor in common with the
     season, so that origins fall on every phase of it.
@@ -87,23 +87,23 @@ def stride_of(span: int, validation: ValidationSettings, season: int) -> int:
     return stride
 
 
-def origin_steps(parts: Parts, horizon: int, validation: ValidationSettings, season: int) -> pd.DataFrame:
-    """The origins of both parts, counted in steps back from the end of the series.
+def origin_steps(splits: Splits, horizon: int, validation: ValidationSettings, season: int) -> pd.DataFrame:
+    """The origins of both splits, counted in steps back from the end of the series.
 
     Returns:
-        ``back`` (steps between the origin and the end), ``part``, ``block``; oldest first.
+        ``back`` (steps between the origin and the end), ``split``, ``fold``; oldest first.
     """
     tables = []
-    for part, begin, size in (
-        ("validation", parts.validation + parts.test, parts.validation),
-        ("test", parts.test, parts.test),
+    for split, begin, size in (
+        ("validation", splits.validation + splits.test, splits.validation),
+        ("test", splits.test, splits.test),
     ):
         span = size - horizon
         stride = stride_of(span, validation, season)
         steps = np.arange(0, span + 1, stride)[-validation.max_origins :]
-        blocks = np.array_split(np.arange(len(steps)), min(validation.cv_folds, len(steps)))
-        block = np.concatenate([np.full(len(rows), number) for number, rows in enumerate(blocks)])
-        tables.append(pd.DataFrame({"back": begin - steps, "part": part, "block": block}))
+        folds = np.array_split(np.arange(len(steps)), min(validation.cv_folds, len(steps)))
+        fold = np.concatenate([np.full(len(rows), number) for number, rows in enumerate(folds)])
+        tables.append(pd.DataFrame({"back": begin - steps, "split": split, "fold": fold}))
     return pd.concat(tables, ignore_index=True)
 
 

@@ -33,23 +33,24 @@ class Contract(Document):
     Attributes:
         spec: Of the panel that it was fitted to.
         training: Says how a data file is read.
-        fit_until: The last row of each series that anything in the ensemble was fitted to or chosen on.
+        fitted_through: The last row of each series that anything in the ensemble was fitted to or chosen on.
     """
 
     document_name: ClassVar[str] = "a bundle"
+    former_names: ClassVar[Mapping[str, str]] = {"fit_until": "fitted_through"}
 
     schema_version: int = 1
     spec: PanelSpec
     training: TrainingSettings
-    fit_until: dict[str, datetime]
+    fitted_through: dict[str, datetime]
 
-    def seen_until(self, names: "pd.Series[Any]") -> "pd.Series[Any]":
+    def fitted_through_of(self, names: "pd.Series[Any]") -> "pd.Series[Any]":
         """Up to when each series' rows were fitted to or chosen on.
 
         Nothing in the ensemble has seen rows of a new series after the newest of the others'.
         """
-        newest = max(self.fit_until.values())
-        return names.map(self.fit_until).fillna(newest).astype("datetime64[ns]")
+        newest = max(self.fitted_through.values())
+        return names.map(self.fitted_through).fillna(newest).astype("datetime64[ns]")
 
 
 def write_bundle(
@@ -65,7 +66,7 @@ def write_bundle(
     """
     directory.mkdir(parents=True)
     contract.write(directory / "bundle.json")
-    (directory / "ensemble.json").write_text(recipe.model_dump_json(indent=1))
+    recipe.write(directory / "ensemble.json")
     for name, weight in recipe.weights.items():
         if not weight:
             continue
@@ -170,7 +171,7 @@ class Bundle:
         return panel if steps == panel.spec.horizon or not panel.spec.future else _padded(panel, steps)
 
     def _origins(self, panel: Panel, stride: int, start: pd.Timestamp | None) -> Cutoffs:
-        after = self.contract.seen_until(panel.frame["unique_id"])
+        after = self.contract.fitted_through_of(panel.frame["unique_id"])
         if start is not None and (start < after).any():
             name = panel.frame.loc[start < after, "unique_id"].iloc[0]
             raise DataError(

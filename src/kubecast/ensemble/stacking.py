@@ -1,8 +1,8 @@
 """The stack: members weighted on rolling origins, and quantiles around their combination.
 
-Weights are scored cross-fitted: the forecasts of one block of origins are combined with weights from the
+Weights are scored cross-fitted: the forecasts of one fold of origins are combined with weights from the
 others, less the origins whose targets overlap it. So is the choice of a single member, and a stack that is
-worse than that by more than chance gives over the blocks, or by a tenth, is not used.
+worse than that by more than chance gives over the folds, or by a tenth, is not used.
 """
 
 import math
@@ -16,11 +16,11 @@ from scipy import special
 
 from kubecast.ensemble.cross_fitting import (
     Fold,
-    block_losses,
     cross_fit,
     cross_loss,
     cross_weights,
-    folds,
+    fold_losses,
+    make_folds,
     scored_folds,
 )
 from kubecast.ensemble.recipe import Method, StackRecipe, Weights
@@ -31,7 +31,7 @@ from kubecast.scoring.conformal import ConformalQuantiles, conformal_scores
 from kubecast.scoring.metrics import ENSEMBLE, lead_times
 
 SHRINKAGES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of fitted weights towards equal ones of the better half
-LARGEST_MARGIN = 0.1  # of a member's loss: two or three blocks would excuse nearly any stack
+LARGEST_MARGIN = 0.1  # of a member's loss: two or three folds would excuse nearly any stack
 SEASONAL_NAIVE = "seasonal_naive"
 
 
@@ -45,11 +45,11 @@ def stack(
 ) -> tuple[StackRecipe, pd.DataFrame]:
     """Weigh the members, choose between the stack and its best member, and fit the quantiles.
 
-    The quantiles of a validation block come from the other blocks' errors, those of the test part from all of
-    the validation part's. The published ones, in the recipe, use the errors of both parts.
+    The quantiles of a validation fold come from the other folds' errors, those of the test split from all of
+    the validation split's. The published ones, in the recipe, use the errors of both splits.
 
     Args:
-        forecasts: A column for each member; parts ``validation`` and ``test``.
+        forecasts: A column for each member; splits ``validation`` and ``test``.
         series: ``unique_id``, ``scale``.
         settings: Of the ensemble.
         members: Kind by member.
@@ -60,11 +60,11 @@ def stack(
         The recipe, and ``forecasts`` with ``ensemble`` and the quantile columns.
 
     Raises:
-        ModelError: Fewer trained members than ``min_models``, or no target of the validation part is scored.
+        ModelError: Fewer trained members than ``min_models``, or no target of the validation split is scored.
     """
     _require_members(members, missing, settings.min_models)
     forecasts = forecasts.reset_index(drop=True)
-    is_validation = forecasts["part"] == "validation"
+    is_validation = forecasts["split"] == "validation"
     validation = forecasts[is_validation]
     choice = _choose(validation, series, list(members), settings)
     table = forecasts.assign(**{ENSEMBLE: combine_columns(forecasts, choice.weights)})
@@ -81,15 +81,15 @@ def stack(
         members=dict(members),
         missing=dict(missing),
         quantiles=ConformalQuantiles.fit(scores, settings.quantiles, horizon),
-        judged_quantiles=evaluated,
+        evaluated_quantiles=evaluated,
         scales=scales,
         season_length=season_length,
         best_member=choice.best_member,
         loss=choice.loss,
         loss_best_member=choice.single_member_loss,
-        loss_alone=choice.member_losses,
+        member_losses=choice.member_losses,
         loss_without=choice.losses_without,
-        block_weights=choice.block_weights,
+        fold_weights=choice.fold_weights,
         notes=choice.notes,
     )
     return recipe, _with_quantiles(table, scores, evaluated, scales)
@@ -118,7 +118,7 @@ class _Choice:
     single_member_loss: float
     member_losses: dict[str, float]
     losses_without: dict[str, float]
-    block_weights: dict[int, Weights]
+    fold_weights: dict[int, Weights]
     notes: list[str]
 
 
@@ -128,22 +128,22 @@ def _choose(
     data = ScaledForecasts.from_table(validation, series, names)
     if not len(data.y):
         raise ModelError(
-            "no target of the validation part is scored; allowed: observed targets and series that vary"
+            "no target of the validation split is scored; allowed: observed targets and series that vary"
         )
     member_losses = {name: data.loss(data.forecasts[:, column]) for column, name in enumerate(names)}
     best_member = min(member_losses, key=member_losses.__getitem__)
-    blocks, held_out = _blocks_to_score(validation, series)
+    folds, held_out = _folds_to_score(validation, series)
     method: Method = settings.method if held_out else "equal"
     rounds = settings.greedy_rounds
-    shrinkage = _choose_shrinkage(data, blocks, method, rounds)
-    combined, block_weights = cross_fit(validation, series, names, method, rounds, shrinkage)
-    notes = _notes_on_blocks(validation, block_weights)
-    stack_weights = block_weights if held_out else cross_weights(data, blocks, method)
-    loss = cross_loss(data, blocks, stack_weights)
+    shrinkage = _choose_shrinkage(data, folds, method, rounds)
+    combined, fold_weights = cross_fit(validation, series, names, method, rounds, shrinkage)
+    notes = _notes_on_folds(validation, fold_weights)
+    stack_weights = fold_weights if held_out else cross_weights(data, folds, method)
+    loss = cross_loss(data, folds, stack_weights)
     single, margin = member_losses[best_member], np.inf
     if held_out:
-        single, margin = _single_member_loss(data, blocks, stack_weights)
-    losses_without = _losses_without(data, blocks, method, rounds, shrinkage)
+        single, margin = _single_member_loss(data, folds, stack_weights)
+    losses_without = _losses_without(data, folds, method, rounds, shrinkage)
     weights = shrink(data, solve(data, method, rounds), shrinkage)
     if loss - margin >= single:
         notes.append(_why_single_member(best_member, loss, single, margin))
@@ -159,66 +159,66 @@ def _choose(
         single,
         member_losses,
         losses_without,
-        block_weights,
+        fold_weights,
         notes,
     )
 
 
-def _blocks_to_score(validation: pd.DataFrame, series: pd.DataFrame) -> tuple[dict[int, Fold], bool]:
-    """The blocks that something was held out for, or all where there is none; and whether there is one."""
-    blocks = scored_folds(folds(validation), validation, series)
-    # A block that nothing was held out for says nothing of weights, nor of a choice.
-    held_out = {block: fold for block, fold in blocks.items() if fold.others.any() and fold.held.any()}
-    return held_out or blocks, bool(held_out)
+def _folds_to_score(validation: pd.DataFrame, series: pd.DataFrame) -> tuple[dict[int, Fold], bool]:
+    """The folds that something was held out for, or all where there is none; and whether there is one."""
+    folds = scored_folds(make_folds(validation), validation, series)
+    # A fold that nothing was held out for says nothing of weights, nor of a choice.
+    held_out = {number: fold for number, fold in folds.items() if fold.others.any() and fold.held.any()}
+    return held_out or folds, bool(held_out)
 
 
 def _single_member_loss(
-    data: ScaledForecasts, blocks: Mapping[int, Fold], stack_weights: Mapping[int, Weights]
+    data: ScaledForecasts, folds: Mapping[int, Fold], stack_weights: Mapping[int, Weights]
 ) -> tuple[float, float]:
-    """The loss of the member that is best on the other blocks, and how far above it a stack may be.
+    """The loss of the member that is best on the other folds, and how far above it a stack may be.
 
     The smallest loss of several on the same rows flatters: the choice is cross-fitted as the weights are. And
-    blocks are few: a member that is ahead by chance is not expected to stay ahead of its stack.
+    folds are few: a member that is ahead by chance is not expected to stay ahead of its stack.
     """
-    single = cross_weights(data, blocks, "best")
-    loss = cross_loss(data, blocks, single)
-    differences = block_losses(data, blocks, stack_weights) - block_losses(data, blocks, single)
+    single = cross_weights(data, folds, "best")
+    loss = cross_loss(data, folds, single)
+    differences = fold_losses(data, folds, stack_weights) - fold_losses(data, folds, single)
     return loss, min(_largest_by_chance(differences), LARGEST_MARGIN * loss)
 
 
 def _why_single_member(best_member: str, loss: float, single: float, margin: float) -> str:
     if math.isclose(loss, single):
         return (
-            f"on held-out blocks the stack's MASE is its best member's, {single:.4g}:"
+            f"on held-out folds the stack's MASE is its best member's, {single:.4g}:"
             f" {best_member} alone is used"
         )
     limit = "a tenth" if margin == LARGEST_MARGIN * single else "chance gives"
     return (
-        f"the stack's MASE on held-out blocks is {loss:.4g}, that of the best member of the other blocks"
+        f"the stack's MASE on held-out folds is {loss:.4g}, that of the best member of the other folds"
         f" {single:.4g}, which is better by more than {limit}, {margin:.2g}: {best_member} alone is used"
     )
 
 
-def _choose_shrinkage(data: ScaledForecasts, blocks: Mapping[int, Fold], method: str, rounds: int) -> float:
-    """The largest shrinkage that is not worse than the best on held-out blocks by more than a standard error.
+def _choose_shrinkage(data: ScaledForecasts, folds: Mapping[int, Fold], method: str, rounds: int) -> float:
+    """The largest shrinkage that is not worse than the best on held-out folds by more than a standard error.
 
-    Equal weights owe nothing to the blocks that were seen, so that the next ones are as likely to like them.
+    Equal weights owe nothing to the folds that were seen, so that the next ones are as likely to like them.
 
     Source: the one-standard-error rule of Breiman et al. (1984), "Classification and regression trees".
     """
     if method not in ("greedy", "nnls"):
         return 0.0
-    others = {block: data.take(fold.others) for block, fold in blocks.items()}
-    fitted = {block: solve(rows, method, rounds) for block, rows in others.items()}
+    others = {number: data.take(fold.others) for number, fold in folds.items()}
+    fitted = {number: solve(rows, method, rounds) for number, rows in others.items()}
     losses = {}
     for shrinkage in SHRINKAGES:
-        shrunk = {block: shrink(others[block], weights, shrinkage) for block, weights in fitted.items()}
-        losses[shrinkage] = block_losses(data, blocks, shrunk)
+        shrunk = {number: shrink(others[number], weights, shrinkage) for number, weights in fitted.items()}
+        losses[shrinkage] = fold_losses(data, folds, shrunk)
     best = min(losses.values(), key=np.mean)
     return max(
         shrinkage
-        for shrinkage, by_block in losses.items()
-        if np.mean(by_block - best) <= _standard_error(by_block - best)
+        for shrinkage, by_fold in losses.items()
+        if np.mean(by_fold - best) <= _standard_error(by_fold - best)
     )
 
 
@@ -233,24 +233,24 @@ def _largest_by_chance(differences: Floats) -> float:
     return float(special.stdtrit(freedom, 0.95)) * _standard_error(differences)
 
 
-def _notes_on_blocks(validation: pd.DataFrame, block_weights: Mapping[int, Weights]) -> list[str]:
-    blocks = sorted(set(validation["block"]))
-    lacking = [str(block) for block in blocks if block not in block_weights]
+def _notes_on_folds(validation: pd.DataFrame, fold_weights: Mapping[int, Weights]) -> list[str]:
+    folds = sorted(set(validation["fold"]))
+    lacking = [str(number) for number in folds if number not in fold_weights]
     if not lacking:
         return []
-    if len(lacking) == len(blocks):
-        return ["no two validation blocks have separate targets, so nothing is held out: weights are equal"]
-    return [f"validation blocks {', '.join(lacking)} overlap all others: equal weights there"]
+    if len(lacking) == len(folds):
+        return ["no two validation folds have separate targets, so nothing is held out: weights are equal"]
+    return [f"validation folds {', '.join(lacking)} overlap all others: equal weights there"]
 
 
 def _losses_without(
-    data: ScaledForecasts, blocks: Mapping[int, Fold], method: str, rounds: int, shrinkage: float
+    data: ScaledForecasts, folds: Mapping[int, Fold], method: str, rounds: int, shrinkage: float
 ) -> dict[str, float]:
     """Cross-fitted loss of a stack without each member."""
     losses = {}
     for name in data.members if len(data.members) > 1 else []:
         rest = data.without(name)
-        losses[name] = cross_loss(rest, blocks, cross_weights(rest, blocks, method, rounds, shrinkage))
+        losses[name] = cross_loss(rest, folds, cross_weights(rest, folds, method, rounds, shrinkage))
     return losses
 
 
@@ -260,11 +260,11 @@ def _with_quantiles(
     evaluated: ConformalQuantiles,
     scales: Mapping[str, float | None],
 ) -> pd.DataFrame:
-    """Add quantile columns; those of a validation block come from the errors of the others, if any."""
+    """Add quantile columns; those of a validation fold come from the errors of the others, if any."""
     forecasts = evaluated.apply(table, scales, ENSEMBLE)
     columns = evaluated.columns
-    validation = table[table["part"] == "validation"]
-    for fold in folds(validation).values():
+    validation = table[table["split"] == "validation"]
+    for fold in make_folds(validation).values():
         others = scores[scores.index.isin(validation.index[fold.others])]
         if len(others):
             rows = validation[fold.held]

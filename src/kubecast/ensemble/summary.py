@@ -1,5 +1,8 @@
 """A summary of an ensemble: the weight of each member, and what it adds."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from pydantic import Field
 
 from kubecast.documents import Document
@@ -13,17 +16,19 @@ class MemberSummary(Document):
         model: Its name.
         kind: Of model.
         weight: In the published ensemble.
-        mase_alone: On the validation part.
+        mase: On the validation split.
         mase_without: Cross-fitted MASE of a stack without it; None for the only one, or without a stack.
-        by_block: By validation block, its weight in the stack of the others; none where none was held out.
+        by_fold: By validation fold, its weight in the stack of the others; none where none was held out.
     """
+
+    former_names: ClassVar[Mapping[str, str]] = {"mase_alone": "mase", "by_block": "by_fold"}
 
     model: str
     kind: str
     weight: float
-    mase_alone: float
+    mase: float
     mase_without: float | None = None
-    by_block: dict[int, float] = Field(default={})
+    by_fold: dict[int, float] = Field(default={})
 
 
 class EnsembleSummary(Document):
@@ -32,9 +37,9 @@ class EnsembleSummary(Document):
     Attributes:
         method: How the weights were fitted; ``best_member``: a single member is used, ``notes`` say why.
         shrinkage: Share of equal weights of the better half of the members.
-        mase: Of the ensemble on the validation part, cross-fitted.
+        mase: Of the ensemble on the validation split, cross-fitted.
         mase_stack: The same of the stack, whether it is used or not.
-        mase_best_member: The same of the member that is the best of the other blocks.
+        mase_best_member: The same of the member that is the best of the other folds.
         members: The largest weight first.
         notes: What had to be done differently, in sentences.
     """
@@ -50,7 +55,7 @@ class EnsembleSummary(Document):
     def figures(self) -> dict[str, float]:
         """Figures that the dashboard compares over runs."""
         figures = {"validation_mase": self.mase, "validation_mase_best_member": self.mase_best_member}
-        figures |= {f"validation_mase_{member.model}": member.mase_alone for member in self.members}
+        figures |= {f"validation_mase_{member.model}": member.mase for member in self.members}
         return figures | {f"weight_{member.model}": member.weight for member in self.members}
 
 
@@ -62,16 +67,16 @@ def summarise(recipe: StackRecipe) -> EnsembleSummary:
             model=name,
             kind=recipe.members[name],
             weight=weight,
-            mase_alone=recipe.loss_alone[name],
+            mase=recipe.member_losses[name],
             mase_without=recipe.loss_without.get(name) if stacked else None,
-            by_block={block: weights.get(name, 0.0) for block, weights in recipe.block_weights.items()},
+            by_fold={number: weights.get(name, 0.0) for number, weights in recipe.fold_weights.items()},
         )
         for name, weight in sorted(recipe.weights.items(), key=lambda item: -item[1])
     ]
     return EnsembleSummary(
         method=recipe.method,
         shrinkage=recipe.shrinkage,
-        mase=recipe.loss if stacked else recipe.loss_alone[recipe.best_member],
+        mase=recipe.loss if stacked else recipe.member_losses[recipe.best_member],
         mase_stack=recipe.loss,
         mase_best_member=recipe.loss_best_member,
         members=members,

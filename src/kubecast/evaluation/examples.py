@@ -22,7 +22,7 @@ class ExampleSeries(Document):
     Attributes:
         title: What the series stands for: ``best``, ``median``, ``worst`` or ``series``.
         unique_id: Of the series.
-        mase: Of the model over the test part of the series.
+        mase: Of the model over the test split of the series.
         cutoff: The origin.
         model: Name of the model that forecasts.
         history_ds: Times up to the origin, at most three horizons.
@@ -56,7 +56,7 @@ def example_series(
     """The best, the median and the worst of series; or all of few.
 
     Args:
-        ranked: Series and their MASE on the test part, best first.
+        ranked: Series and their MASE on the test split, best first.
         table: Forecasts beside their targets, with quantile columns.
         panel: Gives the actuals before the origin.
         model: Column of the point forecasts.
@@ -80,8 +80,8 @@ def _example(
     levels: Sequence[float],
 ) -> ExampleSeries:
     own = table[table["unique_id"] == unique_id]
-    cutoff = own.loc[own["part"] == "test", "cutoff"].max()
-    horizon = own[(own["cutoff"] == cutoff) & (own["part"] == "test")]
+    cutoff = own.loc[own["split"] == "test", "cutoff"].max()
+    horizon = own[(own["cutoff"] == cutoff) & (own["split"] == "test")]
     origin = Cutoffs(pd.DataFrame({"unique_id": [unique_id], "cutoff": [cutoff]}))
     history = panel.history(origin, HISTORY * len(horizon))
     bounds = intervals(levels)

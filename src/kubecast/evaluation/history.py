@@ -15,13 +15,13 @@ MOST = 20  # versions
 
 
 class EarlierVersion(Document):
-    """The scores of an earlier version, on the test part of its own run.
+    """The scores of an earlier version, on the test split of its own run.
 
     Attributes:
         version: Its id.
         created: When it was published.
         champion: Whether the new version was compared with it.
-        mase: On its test part; None as the others where it was not scored.
+        mase: On its test split; None as the others where it was not scored.
         skill: Against the best seasonal naive of its run.
         coverage: Share of targets inside each interval, by its nominal coverage in percent.
     """

@@ -1,7 +1,7 @@
 """Importance of a model's inputs: how much worse its forecasts are where one of them is shuffled.
 
 Source: Breiman (2001), "Random forests", for permutation importance; here of any forecaster, over several
-windows of the validation part.
+windows of the validation split.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from kubecast.data.panel import Cutoffs, Panel
 from kubecast.documents import Document
 from kubecast.models.base import Forecaster
 
-WINDOWS = 3  # the newest blocks of the validation part
+WINDOWS = 3  # the newest folds of the validation split
 SERIES = 50  # at most, evenly spread
 SEASONS = 2  # of the target's history that are shuffled one by one; what is older, together
 
@@ -60,12 +60,12 @@ def permutation_importance(panel: Panel, forecaster: Forecaster, seed: int) -> l
     of its history before the origin. A static covariate is shuffled over the series.
 
     Args:
-        panel: Targets of its validation part are the only ones that are scored.
+        panel: Targets of its validation split are the only ones that are scored.
         forecaster: A fitted model.
         seed: Of the shuffles.
 
     Returns:
-        Empty where no origin of the validation part can be scored.
+        Empty where no origin of the validation split can be scored.
     """
     rises: dict[str, list[float]] = {}
     for origins in _windows(panel):
@@ -88,13 +88,13 @@ def permutation_importance(panel: Panel, forecaster: Forecaster, seed: int) -> l
 
 
 def _windows(panel: Panel) -> Iterator[Cutoffs]:
-    """One origin of each series from each of the newest blocks: its last."""
-    origins = panel.origins[panel.origins["part"] == "validation"]
+    """One origin of each series from each of the newest folds: its last."""
+    origins = panel.origins[panel.origins["split"] == "validation"]
     names = pd.unique(origins["unique_id"])
     spread = np.unique(np.linspace(0, max(len(names) - 1, 0), SERIES).astype(np.int64))[: len(names)]
     origins = origins[origins["unique_id"].isin(names[spread])]
-    for block in sorted(origins["block"].unique())[-WINDOWS:]:
-        last = origins[origins["block"] == block].groupby("unique_id", sort=True)["cutoff"].max()
+    for fold in sorted(origins["fold"].unique())[-WINDOWS:]:
+        last = origins[origins["fold"] == fold].groupby("unique_id", sort=True)["cutoff"].max()
         yield Cutoffs(last.reset_index())
 
 

@@ -15,7 +15,7 @@ from pydantic import (
 
 from kubecast.config.training import PromotionSettings
 from kubecast.data.findings import DataReport
-from kubecast.data.panel import Panel, PanelSpec, Part
+from kubecast.data.panel import Panel, PanelSpec, Split
 from kubecast.documents import Document
 from kubecast.ensemble.recipe import StackRecipe
 from kubecast.ensemble.stacking import SEASONAL_NAIVE
@@ -39,7 +39,7 @@ from kubecast.scoring.metrics import (
 )
 from kubecast.scoring.significance import Paired, common_origins, finite, paired_difference
 
-PARTS: tuple[Part, Part] = ("test", "validation")
+SPLITS: tuple[Split, Split] = ("test", "validation")
 LEADERBOARD = "leaderboard.json"
 
 
@@ -50,7 +50,7 @@ class Figures(Document):
 
     Attributes:
         model: Column of the forecasts.
-        part: Of the data.
+        split: Of the data.
         mase: The metric that ranks.
         coverage: Share of targets inside each interval, by its nominal coverage in percent; the ensemble's.
         scored: Targets that count.
@@ -58,10 +58,11 @@ class Figures(Document):
     """
 
     model_config = ConfigDict(extra="allow")
+    former_names: ClassVar[Mapping[str, str]] = {"part": "split", "block": "fold"}
     __pydantic_extra__: dict[str, float | None] = Field(init=False)
 
     model: str
-    part: Part
+    split: Split
     mase: float | None = None
     coverage: dict[str, float] = Field(default={})
     scored: int = 0
@@ -77,7 +78,7 @@ class Figures(Document):
     def _in_order(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Put the metrics together, in the order of their table."""
         fields: dict[str, Any] = handler(self)
-        first = {name: fields[name] for name in ("model", "part", *METRICS) if name in fields}
+        first = {name: fields[name] for name in ("model", "split", *METRICS) if name in fields}
         return first | fields
 
     def metric(self, name: str) -> float | None:
@@ -87,7 +88,7 @@ class Figures(Document):
 
 
 class LeaderboardRow(Figures):
-    """One model over one part.
+    """One model over one split.
 
     Attributes:
         skill: 1 - MASE / MASE of the best seasonal naive.
@@ -114,10 +115,10 @@ class SeriesRow(Figures):
     unique_id: str
 
 
-class BlockRow(Figures):
-    """One model on one block of origins."""
+class FoldRow(Figures):
+    """One model on one fold of origins."""
 
-    block: int
+    fold: int
 
 
 class PhaseRow(Figures):
@@ -133,27 +134,28 @@ class Evaluation(Document):
         spec: Of the panel.
         data: Findings of the preparation.
         season_length: MASE's m.
-        best_naive: The seasonal naive with the smallest MASE on the validation part; skill is against it.
-        best_member: The member with the smallest MASE on the validation part.
+        best_naive: The seasonal naive with the smallest MASE on the validation split; skill is against it.
+        best_member: The member with the smallest MASE on the validation split.
         missing: Reason by configured model that failed.
         scoring: Metrics that short tables show beside MASE and skill.
-        leaderboard: Best first, the test part before the validation part.
+        leaderboard: Best first, the test split before the validation split.
         by_lead_time: In order of lead time.
         by_series: In order of series.
-        by_block: In order of block.
+        by_fold: In order of fold.
         by_phase: Of the ensemble, in order of phase; phase 0 is that of the first evaluated target.
-        residuals: Of the ensemble over the test part; None where no target counts.
-        shown: The ensemble's forecasts of the best, the median and the worst series of the test part.
+        residuals: Of the ensemble over the test split; None where no target counts.
+        examples: The ensemble's forecasts of the best, the median and the worst series of the test split.
         ensemble: Its members and their weights.
         fits: How each model's fit went; without what repeats it.
-        earlier: Versions of the same task, oldest first, each scored on the test part of its own run.
+        earlier: Versions of the same task, oldest first, each scored on the test split of its own run.
         paired: The ensemble against the best member.
         decision: Of the gate.
     """
 
     document_name: ClassVar[str] = "a leaderboard of this version"
+    former_names: ClassVar[Mapping[str, str]] = {"by_block": "by_fold", "shown": "examples"}
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[2, 3] = 3
     spec: PanelSpec
     data: DataReport = DataReport()
     season_length: int
@@ -164,10 +166,10 @@ class Evaluation(Document):
     leaderboard: list[LeaderboardRow]
     by_lead_time: list[LeadTimeRow]
     by_series: list[SeriesRow]
-    by_block: list[BlockRow]
+    by_fold: list[FoldRow]
     by_phase: list[PhaseRow] = Field(default=[])
     residuals: Residuals | None = None
-    shown: list[ExampleSeries] = Field(default=[])
+    examples: list[ExampleSeries] = Field(default=[])
     ensemble: EnsembleSummary
     fits: dict[str, FitLog] = Field(default={})
     earlier: list[EarlierVersion] = Field(default=[])
@@ -186,16 +188,16 @@ class Evaluation(Document):
             raise InputError(f"{path.parent} has no {path.name}; allowed: the output folder of a run")
         return super().read(path)
 
-    def row(self, model: str, part: Part) -> LeaderboardRow:
-        """The row of a model over a part."""
-        return next(row for row in self.leaderboard if row.model == model and row.part == part)
+    def row(self, model: str, split: Split) -> LeaderboardRow:
+        """The row of a model over a split."""
+        return next(row for row in self.leaderboard if row.model == model and row.split == split)
 
     def ranked(self, model: str = ENSEMBLE) -> list[SeriesRow]:
-        """Series that could be scored on the test part, by a model's MASE there, best first."""
+        """Series that could be scored on the test split, by a model's MASE there, best first."""
         return _ranked(self.by_series, model)
 
     def summary(self) -> dict[str, float]:
-        """The ensemble's figures on the test part, and the champion's MASE beside them, that have a value."""
+        """The ensemble's figures on the test split, and the champion's MASE, that have a value."""
         row = self.row(ENSEMBLE, "test")
         figures = {name: row.metric(name) for name in METRICS}
         figures |= {"skill": row.skill, "mase_median": row.mase_median}
@@ -206,7 +208,7 @@ class Evaluation(Document):
 
 
 def _ranked(rows: Sequence[SeriesRow], model: str) -> list[SeriesRow]:
-    scored = [row for row in rows if (row.part, row.model) == ("test", model) and row.mase is not None]
+    scored = [row for row in rows if (row.split, row.model) == ("test", model) and row.mase is not None]
     return sorted(scored, key=lambda row: (row.mase, row.unique_id))
 
 
@@ -222,7 +224,7 @@ def evaluate(
 ) -> Evaluation:
     """Score every member and the ensemble, and decide.
 
-    The best seasonal naive and the best member are chosen on the validation part, nothing on the test part.
+    The best seasonal naive and the best member are chosen on the validation split, nothing on the test split.
 
     Args:
         table: From ``kubecast.ensemble.stacking.stack``.
@@ -234,17 +236,17 @@ def evaluate(
         fits: Each trained model's log, for the report.
         earlier: Versions beside which this one is put.
     """
-    table = table[table["part"].isin(PARTS)].assign(lead_time=lead_times(table))
+    table = table[table["split"].isin(SPLITS)].assign(lead_time=lead_times(table))
     series = series_with_means(panel)
     models = [*recipe.members, ENSEMBLE]
     levels = recipe.quantiles.levels
     metrics = series_metrics(table, series, models, levels=levels)
-    means = overall(metrics, ["part"])
+    means = overall(metrics, ["split"])
     naive = [name for name, kind in recipe.members.items() if kind == SEASONAL_NAIVE]
     best_naive = _best(means["mase"], naive)
     leaderboard = _leaderboard(table, series, metrics, means, models, best_naive)
     paired = paired_difference(table, series, ENSEMBLE, recipe.best_member, common_origins(table, panel))
-    row = next(row for row in leaderboard if row.model == ENSEMBLE and row.part == "test")
+    row = next(row for row in leaderboard if row.model == ENSEMBLE and row.split == "test")
     phase = season_phase(table["ds"], panel.spec.frequency, panel.spec.season_lengths[0])
     phases = _breakdown(table.assign(phase=phase), series, [ENSEMBLE], "phase", levels)
     counts = count_points(table, series, _SERIES)
@@ -261,16 +263,16 @@ def evaluate(
         leaderboard=leaderboard,
         by_lead_time=[LeadTimeRow(**row) for row in _breakdown(table, series, models, "lead_time", levels)],
         by_series=by_series,
-        by_block=[BlockRow(**row) for row in _breakdown(table, series, models, "block", levels)],
+        by_fold=[FoldRow(**row) for row in _breakdown(table, series, models, "fold", levels)],
         by_phase=[PhaseRow(**row) for row in phases],
-        residuals=residuals(table[table["part"] == "test"], series, ENSEMBLE),
-        shown=example_series(ranked, table, panel, ENSEMBLE, levels),
+        residuals=residuals(table[table["split"] == "test"], series, ENSEMBLE),
+        examples=example_series(ranked, table, panel, ENSEMBLE, levels),
         ensemble=summarise(recipe),
-        fits={name: log.model_copy(update={"replay": {}}) for name, log in sorted((fits or {}).items())},
+        fits={name: log.model_copy(update={"fixed_fit": {}}) for name, log in sorted((fits or {}).items())},
         earlier=list(earlier),
         paired=paired,
         decision=decide(
-            table[table["part"] == "test"],
+            table[table["split"] == "test"],
             series,
             panel,
             row.skill,
@@ -282,11 +284,11 @@ def evaluate(
     )
 
 
-_SERIES = ["part", "unique_id"]
+_SERIES = ["split", "unique_id"]
 
 
 def _best(mase: pd.DataFrame, names: Sequence[str]) -> str | None:
-    """The name with the smallest MASE on the validation part."""
+    """The name with the smallest MASE on the validation split."""
     if not names or "validation" not in mase.index:
         return None
     return min(names, key=mase.loc["validation"].to_dict().__getitem__)
@@ -295,7 +297,7 @@ def _best(mase: pd.DataFrame, names: Sequence[str]) -> str | None:
 def _breakdown(
     table: pd.DataFrame, series: pd.DataFrame, models: Sequence[str], by: str, levels: Sequence[float]
 ) -> list[dict[str, Any]]:
-    keys = ["part", by]
+    keys = ["split", by]
     metrics = overall(series_metrics(table, series, models, by, levels), keys)
     return _rows(metrics, count_points(table, series, keys), models, keys)
 
@@ -326,29 +328,29 @@ def _leaderboard(
     best_naive: str | None,
 ) -> list[LeaderboardRow]:
     board = []
-    for row in _rows(means, count_points(table, series, ["part"]), models, ["part"]):
-        part, model = row["part"], row["model"]
-        spread = _spread(metrics["mase"], part, model)
-        skill = _skill(means["mase"], part, row["mase"], best_naive)
+    for row in _rows(means, count_points(table, series, ["split"]), models, ["split"]):
+        split, model = row["split"], row["model"]
+        spread = _spread(metrics["mase"], split, model)
+        skill = _skill(means["mase"], split, row["mase"], best_naive)
         board.append(LeaderboardRow(**row, **spread, skill=skill, undefined=_undefined(row)))
     return sorted(
-        board, key=lambda row: (PARTS.index(row.part), row.mase is None, row.mase, row.model != ENSEMBLE)
+        board, key=lambda row: (SPLITS.index(row.split), row.mase is None, row.mase, row.model != ENSEMBLE)
     )
 
 
-def _spread(mase: pd.DataFrame, part: str, model: str) -> dict[str, float | None]:
-    if part not in mase.index.get_level_values("part"):
+def _spread(mase: pd.DataFrame, split: str, model: str) -> dict[str, float | None]:
+    if split not in mase.index.get_level_values("split"):
         return {}
-    values = mase.xs(part, level="part")[model].sort_values(ascending=False)
+    values = mase.xs(split, level="split")[model].sort_values(ascending=False)
     total = values.sum()
     worst = values.head(5).sum() / total if total > 0 else None
     return {"mase_median": finite(values.median()), "mase_worst_five": finite(worst)}
 
 
-def _skill(mase: pd.DataFrame, part: str, own: float | None, best_naive: str | None) -> float | None:
+def _skill(mase: pd.DataFrame, split: str, own: float | None, best_naive: str | None) -> float | None:
     if best_naive is None or own is None:
         return None
-    reference = mase[best_naive].to_dict()[part]
+    reference = mase[best_naive].to_dict()[split]
     return 1 - own / reference if reference > 0 else None
 
 

@@ -27,8 +27,8 @@ class Champion:
     Attributes:
         version: Its id.
         not_comparable: Why it has no forecasts; empty where it has.
-        forecasts: ``unique_id``, ``cutoff``, ``ds``, ``seen_until``, ``yhat`` and the quantiles; of
-            ``seen_until``, see ``kubecast.ensemble.bundle.Contract``.
+        forecasts: ``unique_id``, ``cutoff``, ``ds``, ``fitted_through``, ``yhat`` and the quantiles; of
+            ``fitted_through``, see ``kubecast.ensemble.bundle.Contract``.
     """
 
     version: str
@@ -111,10 +111,10 @@ def decide(
     """Decide on a version by its own figures and, where there is a champion, by a comparison with it.
 
     Args:
-        test: The test part's forecasts.
+        test: The test split's forecasts.
         series: Scales.
         panel: Says what counts as one origin.
-        skill: Of the ensemble on the test part.
+        skill: Of the ensemble on the test split.
         coverage: The same, by nominal coverage in percent.
         levels: Quantile levels.
         settings: The limits.
@@ -172,7 +172,7 @@ def _own_checks(
     infinite = int((~np.isfinite(test[columns].to_numpy(dtype=np.float64))).sum())
     checks = [
         Check(
-            name="skill on the test part",
+            name="skill on the test split",
             value=skill,
             allowed="above 0",
             passed=skill is not None and skill > 0,
@@ -202,13 +202,13 @@ def compare(
         DataError: The champion has seen one of them.
     """
     _refuse_seen(champion)
-    theirs = champion.forecasts.drop(columns="seen_until").rename(columns=_champion_column)
+    theirs = champion.forecasts.drop(columns="fitted_through").rename(columns=_champion_column)
     common = test.merge(theirs, on=KEYS, validate="one_to_one")
     origins = common_origins(common, panel)
     common = common[scorable(common, series)]
     if common.empty:
         return None
-    mase = series_metrics(common, series, [ENSEMBLE, _CHAMPION])["mase"].droplevel("part")
+    mase = series_metrics(common, series, [ENSEMBLE, _CHAMPION])["mase"].droplevel("split")
     own, other = float(mase[ENSEMBLE].mean()), float(mase[_CHAMPION].mean())
     segment, loss = _worst_segment(mase, series)
     interval, bounds = _common_interval(common, levels)
@@ -233,12 +233,12 @@ def _champion_column(name: str) -> str:
 
 def _refuse_seen(champion: Champion) -> None:
     table = champion.forecasts
-    seen = table[table["cutoff"] < table["seen_until"]]
+    seen = table[table["cutoff"] < table["fitted_through"]]
     if len(seen):
         row = seen.iloc[0]
         raise DataError(
             f"champion {champion.version}, series {row['unique_id']}: origin {row['cutoff']} lies before"
-            f" {row['seen_until']}, up to which it was fitted or chosen; allowed: later origins only"
+            f" {row['fitted_through']}, up to which it was fitted or chosen; allowed: later origins only"
         )
 
 

@@ -15,7 +15,7 @@ LAGS = 24
 
 
 class Residuals(Document):
-    """Errors over a part, target less forecast, in units of each series' scale.
+    """Errors over a split, target less forecast, in units of each series' scale.
 
     Attributes:
         count: How many.
@@ -26,7 +26,7 @@ class Residuals(Document):
         normal: Quantiles of the normal distribution with that mean and deviation.
         observed: The same quantiles of the errors.
         autocorrelation: Of the one-step errors of neighbouring origins, by lag in origins from 1; pooled over
-            series, none across blocks, less that of independent errors, which centring makes.
+            series, none across folds, less that of independent errors, which centring makes.
         bands: By lag, the limit that independent errors stay within at 95 % of the lags.
     """
 
@@ -45,7 +45,7 @@ def residuals(table: pd.DataFrame, series: pd.DataFrame, model: str) -> Residual
     """Describe the errors of one model.
 
     Args:
-        table: Forecasts of one part beside their targets; an origin's rows complete and in order of time.
+        table: Forecasts of one split beside their targets; an origin's rows complete and in order of time.
         series: Gives the scales.
         model: Column of the point forecasts.
 
@@ -83,12 +83,12 @@ def _autocorrelation(errors: "pd.Series[float]", rows: pd.DataFrame) -> tuple[li
     Errors are centred by their own series' mean, of ``n`` errors, which correlates even independent ones by
     ``-1 / (n - 1)`` at every lag.
     """
-    order = rows.sort_values(["unique_id", "block", "cutoff"]).index
+    order = rows.sort_values(["unique_id", "fold", "cutoff"]).index
     errors, rows = errors.loc[order], rows.loc[order]
     of_series = errors.groupby(rows["unique_id"])
     centred, count = errors - of_series.transform("mean"), of_series.transform("count")
     expected = -1 / (count - 1).where(count > 1)
-    groups = [rows["unique_id"], rows["block"]]
+    groups = [rows["unique_id"], rows["fold"]]
     longest = int(centred.groupby(groups).size().max()) if len(centred) else 0
     autocorrelation: list[float] = []
     bands: list[float] = []

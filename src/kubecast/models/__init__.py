@@ -96,7 +96,9 @@ DEFAULT_KINDS = ("arima", "lstm", "transformer", "catboost")
 
 # Has no settings, is never trained, and is a member of every ensemble.
 _NAIVE = {"seasonal_naive": "kubecast.models.seasonal_naive:SeasonalNaive"}
-_RESERVED = frozenset({*_NAIVE, "ensemble", "training", "pipeline", "search", "cluster", *RESERVED})
+_RESERVED = frozenset(
+    {*_NAIVE, "ensemble", "training", "pipeline", "search", "cluster", "split", "fold", *RESERVED}
+)
 
 
 def _installed() -> dict[str, Kind]:

@@ -4,7 +4,7 @@ model.json       ModelCard
 status.json      Status
 forecaster/      what the forecaster's own ``save`` wrote; absent for a model that failed
 forecasts.parquet  from the origins that it is evaluated at, and from the end of each series
-judged/          of a final fit: the model that it repeats, without its forecasts
+evaluated/       of a final fit: the model that it repeats, without its forecasts
 """
 
 import shutil
@@ -19,8 +19,8 @@ from kubecast.models import load_forecaster
 from kubecast.models.base import FitLog, Forecaster
 
 FORECASTS = "forecasts.parquet"
-EVALUATED = "judged"
-PRODUCTION = "production"  # the part of forecasts from each series' last row
+EVALUATED = "evaluated"
+PRODUCTION = "production"  # the split of forecasts from each series' last row
 
 _PACKAGES = [
     "kubecast",
@@ -65,7 +65,7 @@ class Status(Document):
     """The status of a model: whether it can be used.
 
     Attributes:
-        state: ``ok``; ``failed``, with the reason; ``judged``: the final fit was refused for the reason
+        state: ``ok``; ``failed``, with the reason; ``evaluated``: the final fit was refused for the reason
             given, and these are the files of the model as it was evaluated.
         reason: Empty when ok.
         settings: Settings of a model that failed, for the next retraining; else empty.
@@ -73,7 +73,7 @@ class Status(Document):
 
     document_name: ClassVar[str] = "a model's status.json"
 
-    state: Literal["ok", "failed", "judged"] = "ok"
+    state: Literal["ok", "failed", "evaluated"] = "ok"
     reason: str = ""
     settings: dict[str, JsonValue] = Field(default={})
 

@@ -2,24 +2,25 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import Field, JsonValue
 
 from kubecast.data.panel import Cutoffs, Panel
+from kubecast.documents import Document
 
 
-class FitLog(BaseModel):
+class FitLog(Document):
     """The log of a fit, as JSON.
 
     Attributes:
         stopped: Why the fit ended: ``converged``, ``early_stopping``, ``max_iterations``, ``time_limit`` or
             ``replayed``.
-        replay: The fit to be repeated on other rows without holding out a tail: the number of trees or
+        fixed_fit: The fit to be repeated on other rows without holding out a tail: the number of trees or
             updates, learning rates, orders. Its keys are the model's own.
         curves: Loss by epoch or iteration, e.g. ``{"train": [...], "validation": [...]}``.
         best: Position of the best epoch or iteration in ``curves``.
@@ -27,14 +28,15 @@ class FitLog(BaseModel):
         fallbacks: Reason by series, for each that the model could not fit or forecast itself.
     """
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    document_name: ClassVar[str] = "the log of a fit"
+    former_names: ClassVar[Mapping[str, str]] = {"replay": "fixed_fit"}
 
     stopped: str
-    replay: dict[str, JsonValue] = {}
-    curves: dict[str, list[float]] = {}
+    fixed_fit: dict[str, JsonValue] = Field(default={})
+    curves: dict[str, list[float]] = Field(default={})
     best: int | None = None
     seconds: float = 0.0
-    fallbacks: dict[str, str] = {}
+    fallbacks: dict[str, str] = Field(default={})
 
 
 def ignore(*_: Any) -> None:
@@ -48,8 +50,8 @@ class FitPlan:
     Attributes:
         seed: Seed of every random choice.
         deadline: Time by ``time.monotonic()``, saving included; a fit that reaches it keeps its best so far.
-        fixed_fit: None: hold out a tail of the training rows and stop early. Else a ``FitLog.replay``: repeat
-            that fit on all rows, with no tail.
+        fixed_fit: None: hold out a tail of the training rows and stop early. Else a ``FitLog.fixed_fit``:
+            repeat that fit on all rows, with no tail.
         checkpoint: A file that the fit writes as it goes, whole or not at all, and goes on from if it is
             there.
         on_step: Called with step and loss; may raise to end the fit.

@@ -107,18 +107,18 @@ def coverage_step_chart(lines: Mapping[str, Sequence[float | None]], title: str,
     return draw_chart(draw, name, f"Line chart of observed coverage by {title}; nominal coverage is dotted")
 
 
-def block_chart(
+def fold_chart(
     names: Sequence[str],
     lines: Mapping[str, Sequence[float | None]],
     strong: str,
     season_length: int,
     name: str,
 ) -> Markup:
-    """MASE by block of origins, one line for each model.
+    """MASE by fold of origins, one line for each model.
 
     Args:
-        names: Of the blocks, oldest first.
-        lines: By model, shape (blocks,).
+        names: Of the folds, oldest first.
+        lines: By model, shape (folds,).
         strong: The model to stand out.
         season_length: MASE's m.
         name: Unique in the page.
@@ -130,14 +130,14 @@ def block_chart(
         axes.tick_params(axis="x", rotation=25)
 
     return draw_chart(
-        draw, name, "Line chart of MASE by block for each model; the table below has the figures"
+        draw, name, "Line chart of MASE by fold for each model; the table below has the figures"
     )
 
 
 def version_chart(
     versions: Sequence[str], mase: Sequence[float | None], champion: int | None, name: str
 ) -> Markup:
-    """MASE of the ensemble by version, each on its own test part.
+    """MASE of the ensemble by version, each on its own test split.
 
     Args:
         versions: Oldest first; the last is the new one.
@@ -152,7 +152,7 @@ def version_chart(
         if champion is not None:
             axes.axvline(champion, color=INK, lw=1, ls=":", label="champion")
             axes.legend(fontsize=8, **ABOVE)
-        axes.set(ylabel="MASE, own test part", ylim=(0, None))
+        axes.set(ylabel="MASE, own test split", ylim=(0, None))
         axes.set_xticks(at, versions, rotation=25, ha="right")
 
     return draw_chart(draw, name, "Line chart of MASE by version, the newest last; the table has the figures")
@@ -165,13 +165,11 @@ def member_chart(ensemble: EnsembleSummary, name: str) -> Markup:
         members = ensemble.members[::-1]
         at = np.arange(len(members))
         axes.axvline(ensemble.mase, color=INK, lw=1, ls=":", label="ensemble")
-        axes.plot(
-            [each.mase_alone for each in members], at, color=PALETTE[0], lw=0, marker="s", label="alone"
-        )
+        axes.plot([each.mase for each in members], at, color=PALETTE[0], lw=0, marker="s", label="alone")
         without = [np.nan if each.mase_without is None else each.mase_without for each in members]
         axes.plot(without, at, color=ACCENT, lw=0, marker="o", label="ensemble without it")
         axes.set_yticks(at, [each.model for each in members])
-        axes.set(xlabel="MASE on the validation part")
+        axes.set(xlabel="MASE on the validation split")
         axes.legend(ncols=3, fontsize=8, **ABOVE)
 
     about = "Chart of MASE of each member alone and of the ensemble without it; the table has the figures"
@@ -186,7 +184,7 @@ def histogram_chart(edges: Sequence[float], counts: Sequence[int], name: str) ->
         axes.axvline(0, color=INK, lw=1, ls=":")
         axes.set(xlabel="target less forecast, in the series' scale", ylabel="targets")
 
-    return draw_chart(draw, name, "Histogram of the errors of the ensemble over the test part", 4.8)
+    return draw_chart(draw, name, "Histogram of the errors of the ensemble over the test split", 4.8)
 
 
 def quantile_chart(normal: Sequence[float], observed: Sequence[float], name: str) -> Markup:

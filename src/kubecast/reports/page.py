@@ -30,7 +30,7 @@ def render_report(evaluation: Evaluation) -> str:
         evaluation=evaluation,
         ensemble=evaluation.row(ENSEMBLE, "test"),
         metrics={name: metric for name, metric in METRICS.items() if name != RANKING},
-        boards={part: _board(evaluation, part) for part in ("test", "validation")},
+        boards={split: _board(evaluation, split) for split in ("test", "validation")},
         summary=evaluation.ensemble,
         member_chart=charts.member_chart(evaluation.ensemble, "members"),
         spec=evaluation.spec,
@@ -38,9 +38,9 @@ def render_report(evaluation: Evaluation) -> str:
         lead_times=_lead_times(evaluation),
         by_series=_by_series(evaluation),
         series=len(ranked),
-        paths=[series_view(example, f"path{at}") for at, example in enumerate(evaluation.shown)],
+        paths=[series_view(example, f"path{at}") for at, example in enumerate(evaluation.examples)],
         coverage=_coverage(evaluation),
-        blocks=_blocks(evaluation),
+        folds=_folds(evaluation),
         versions=_versions(evaluation),
         residuals=_residuals(evaluation.residuals),
         fits=[_fit(name, log, f"fit{at}") for at, (name, log) in enumerate(evaluation.fits.items())],
@@ -80,13 +80,13 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
 
 
-def _board(evaluation: Evaluation, part: str) -> list[LeaderboardRow]:
-    return [row for row in evaluation.leaderboard if row.part == part]
+def _board(evaluation: Evaluation, split: str) -> list[LeaderboardRow]:
+    return [row for row in evaluation.leaderboard if row.split == split]
 
 
 def _lead_times(evaluation: Evaluation) -> dict[str, Any]:
-    """MASE on the test part: the chart of every lead time, and a table of some."""
-    rows = [row for row in evaluation.by_lead_time if row.part == "test"]
+    """MASE on the test split: the chart of every lead time, and a table of some."""
+    rows = [row for row in evaluation.by_lead_time if row.split == "test"]
     models = [row.model for row in _board(evaluation, "test")]
     lines = {model: [row.mase for row in rows if row.model == model] for model in models}
     steps = sorted({row.lead_time for row in rows})
@@ -114,7 +114,7 @@ def _by_series(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Each series with the ensemble's figures and its best member, the worst first."""
     members: dict[str, list[SeriesRow]] = {}
     for row in evaluation.by_series:
-        if row.part == "test" and row.model != ENSEMBLE and row.mase is not None:
+        if row.split == "test" and row.model != ENSEMBLE and row.mase is not None:
             members.setdefault(row.unique_id, []).append(row)
     rows = []
     for row in evaluation.ranked()[::-1][:MOST_SERIES]:
@@ -143,28 +143,28 @@ def _versions(evaluation: Evaluation) -> dict[str, Any] | None:
     }
 
 
-def _blocks(evaluation: Evaluation) -> dict[str, Any]:
-    """MASE by block of both parts, oldest first: whether a model is as good in each."""
+def _folds(evaluation: Evaluation) -> dict[str, Any]:
+    """MASE by fold of both splits, oldest first: whether a model is as good in each."""
     models = [row.model for row in _board(evaluation, "test")]
     mase: dict[tuple[str, int], dict[str, float | None]] = {}
-    for row in evaluation.by_block:
-        mase.setdefault((row.part, row.block), {})[row.model] = row.mase
+    for row in evaluation.by_fold:
+        mase.setdefault((row.split, row.fold), {})[row.model] = row.mase
     ordered = sorted(mase, key=lambda key: (key[0] == "test", key[1]))
     rows = [
-        (f"{part} {block + 1}", [mase[part, block].get(model) for model in models]) for part, block in ordered
+        (f"{split} {fold + 1}", [mase[split, fold].get(model) for model in models]) for split, fold in ordered
     ]
     lines = {model: [values[at] for _, values in rows] for at, model in enumerate(models)}
     return {
         "rows": rows,
         "spread": [(model, *_spread(values)) for model, values in lines.items()],
-        "chart": charts.block_chart(
-            [name for name, _ in rows], lines, ENSEMBLE, evaluation.season_length, "block"
+        "chart": charts.fold_chart(
+            [name for name, _ in rows], lines, ENSEMBLE, evaluation.season_length, "fold"
         ),
     }
 
 
 def _spread(values: Sequence[float | None]) -> tuple[float | None, float | None]:
-    """Mean over blocks, and the standard deviation by the mean."""
+    """Mean over folds, and the standard deviation by the mean."""
     known = [value for value in values if value is not None]
     mean = float(np.mean(known)) if known else None
     return mean, float(np.std(known, ddof=1)) / mean if mean and len(known) > 1 else None
@@ -185,15 +185,15 @@ def _residuals(residuals: Residuals | None) -> dict[str, Any] | None:
 
 def _coverage(evaluation: Evaluation) -> dict[str, Any]:
     """Observed coverage by nominal level, by lead time and by season phase, with charts."""
-    test, validation = (evaluation.row(ENSEMBLE, part).coverage for part in ("test", "validation"))
+    test, validation = (evaluation.row(ENSEMBLE, split).coverage for split in ("test", "validation"))
     pairs = {level: (float(level) / 100, observed) for level, observed in test.items()}
     by_step: dict[str, dict[int, dict[str, float]]] = {
         "lead time": {
             row.lead_time: row.coverage
             for row in evaluation.by_lead_time
-            if (row.part, row.model) == ("test", ENSEMBLE)
+            if (row.split, row.model) == ("test", ENSEMBLE)
         },
-        "season phase": {row.phase: row.coverage for row in evaluation.by_phase if row.part == "test"},
+        "season phase": {row.phase: row.coverage for row in evaluation.by_phase if row.split == "test"},
     }
     return {
         "chart": charts.coverage_chart(pairs, "coverage") if pairs else None,

@@ -14,7 +14,7 @@ def render_stacking(ensemble: EnsembleSummary, missing: Mapping[str, str]) -> st
         ensemble: Its members and their weights.
         missing: Reason by configured model that failed.
     """
-    blocks = sorted({block for member in ensemble.members for block in member.by_block})
+    folds = sorted({fold for member in ensemble.members for fold in member.by_fold})
     return template("stacking.html").render(
-        summary=ensemble, missing=missing, blocks=blocks, chart=member_chart(ensemble, "members")
+        summary=ensemble, missing=missing, folds=folds, chart=member_chart(ensemble, "members")
     )

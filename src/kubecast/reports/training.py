@@ -24,9 +24,9 @@ SHOWN = 25  # inputs in the chart of importance
 OWN = "CatBoost's own figure: how much the prediction changes where the input does, in percent of all inputs."
 SHUFFLED = (
     "How much the mean absolute scaled error rises where the input is shuffled, over windows of the"
-    " validation part; the spread is its standard deviation over them."
+    " validation split; the spread is its standard deviation over them."
 )
-UNSCORED = "No target of the validation part could be scored."
+UNSCORED = "No target of the validation split could be scored."
 REPEATED = "The evaluated fit has them: this one repeats it on all rows."
 REFUSED = "The page of the evaluated fit has them."
 
@@ -41,7 +41,7 @@ class Fitted:
         importance: Of its inputs; empty where it could not be measured.
         about_importance: How it was measured, or why it is missing: ``OWN``, ``SHUFFLED``, ``UNSCORED``,
             ``REPEATED`` or ``REFUSED``.
-        forecasts: ``unique_id``, ``cutoff``, ``ds``, ``part`` and ``<name>``.
+        forecasts: ``unique_id``, ``cutoff``, ``ds``, ``split`` and ``<name>``.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Fitted:
     def evaluated(
         cls, forecaster: Forecaster, log: FitLog, panel: Panel, seed: int, forecasts: pd.DataFrame
     ) -> "Fitted":
-        """Explain a fit on the training part."""
+        """Explain a fit on the training split."""
         importance = importance_of(forecaster, panel, seed)
         about = OWN if isinstance(forecaster, HasFeatureImportance) else SHUFFLED if importance else UNSCORED
         return cls(forecaster.name, log, importance, about, forecasts)
@@ -90,7 +90,7 @@ def render_training(title: str, status: Status, fitted: Fitted | None, usage: Us
 
 def _about_fit(fitted: Fitted, panel: Panel) -> dict[str, Any]:
     log, importance = fitted.log, fitted.importance
-    rates: Any = log.replay.get("learning_rates")
+    rates: Any = log.fixed_fit.get("learning_rates")
     return {
         "log": log,
         "ended": convergence(log),
@@ -104,7 +104,7 @@ def _about_fit(fitted: Fitted, panel: Panel) -> dict[str, Any]:
         "paths": _paths(fitted, panel),
         "no_paths": fitted.about_importance
         if fitted.about_importance in (REPEATED, REFUSED)
-        else "No series of the test part could be scored.",
+        else "No series of the test split could be scored.",
     }
 
 
@@ -120,11 +120,11 @@ def _peaks(usage: Usage) -> list[tuple[str, float]]:
 
 
 def _paths(fitted: Fitted, panel: Panel) -> list[dict[str, Any]]:
-    """The best, median and worst series of the test part, with intervals from validation errors."""
-    name, evaluated = fitted.name, fitted.forecasts[fitted.forecasts["part"].isin(["validation", "test"])]
+    """The best, median and worst series of the test split, with intervals from validation errors."""
+    name, evaluated = fitted.name, fitted.forecasts[fitted.forecasts["split"].isin(["validation", "test"])]
     truth = panel.frame[["unique_id", "ds", "y", "observed"]]
-    table = evaluated[[*KEYS, "part", name]].merge(truth, on=["unique_id", "ds"], how="left")
-    validation, test = (table[table["part"] == part] for part in ("validation", "test"))
+    table = evaluated[[*KEYS, "split", name]].merge(truth, on=["unique_id", "ds"], how="left")
+    validation, test = (table[table["split"] == split] for split in ("validation", "test"))
     try:
         scores = conformal_scores(validation, panel.series, name)
         quantiles = ConformalQuantiles.fit(scores, LEVELS, panel.spec.horizon)
@@ -132,7 +132,9 @@ def _paths(fitted: Fitted, panel: Panel) -> list[dict[str, Any]]:
         return []
     scales = panel.series.set_index("unique_id")["scale"]
     forecasts = pd.concat([validation, quantiles.apply(test, {str(k): v for k, v in scales.items()}, name)])
-    errors = series_metrics(test, panel.series, [name])["mase"][name].droplevel("part").dropna().sort_values()
+    errors = (
+        series_metrics(test, panel.series, [name])["mase"][name].droplevel("split").dropna().sort_values()
+    )
     ranked = [(str(unique_id), float(mase)) for unique_id, mase in errors.items()]
     chosen = example_series(ranked, forecasts, panel, name, LEVELS)
     return [series_view(each, f"path{at}") for at, each in enumerate(chosen)]

@@ -47,7 +47,7 @@ def render_tuning(
 
 
 def _trials(study: Study | None) -> pd.DataFrame:
-    """The best first; those that did not come to their end, whose errors are of fewer blocks, last."""
+    """The best first; those that did not come to their end, whose errors are of fewer folds, last."""
     if study is None:
         return pd.DataFrame()
     table = study.table()

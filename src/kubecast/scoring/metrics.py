@@ -1,6 +1,6 @@
 """Metrics of a table of forecasts, each series weighing the same.
 
-A *forecasts* table has ``unique_id``, ``cutoff``, ``ds``, ``part``, ``block``, ``y`` (NaN where unobserved),
+A *forecasts* table has ``unique_id``, ``cutoff``, ``ds``, ``split``, ``fold``, ``y`` (NaN where unobserved),
 ``observed`` and one column for each model. A *series* table has ``unique_id``, ``scale``, ``rmsse_scale``
 and, for R², ``train_mean``. A target that was not observed, or of a series without a scale, is skipped.
 """
@@ -20,12 +20,12 @@ CHUNK_ROWS = 500_000  # of forecasts that are scored at once
 ENSEMBLE = "ensemble"  # the one column with quantiles beside it
 
 MetricTables = dict[str, pd.DataFrame]
-"""By metric, a frame indexed by (part, unique_id[, by]) with a column for each model; NaN where undefined."""
+"""By metric, a frame indexed by (split, unique_id[, by]) a column for each model; NaN where undefined."""
 
 
 @dataclass(frozen=True)
 class ScoredRows:
-    """Rows that are scored, in groups: a series' rows in a part or, within that, at a lead time and the like.
+    """Rows that are scored, in groups: a series' rows in a split or, within that, at a lead time.
 
     Attributes:
         rows: ``y``, the models, the quantiles and the series' scales.
@@ -126,7 +126,7 @@ class Metric:
 
 
 def _mase(scored: ScoredRows) -> pd.DataFrame:
-    """MAE over the stored scale, that of the training part, the same at every origin."""
+    """MAE over the stored scale, that of the training split, the same at every origin."""
     return scored.mae.div(scored.first("scale"), axis=0)
 
 
@@ -135,7 +135,7 @@ def _rmsse(scored: ScoredRows) -> pd.DataFrame:
 
 
 def _r2(scored: ScoredRows) -> pd.DataFrame:
-    """R² against the mean of the series' training part."""
+    """R² against the mean of the series' training split."""
     if "train_mean" not in scored.rows:
         return scored.mse * np.nan
     variance = scored.mean((scored.rows["y"] - scored.rows["train_mean"]) ** 2)
@@ -252,11 +252,11 @@ def series_metrics(
         table: Forecasts.
         series: Scales.
         models: Columns of ``table``.
-        by: A further column to group by, e.g. ``block``.
+        by: A further column to group by, e.g. ``fold``.
         levels: Quantile levels beside the column ``ensemble``: the metrics of its quantiles, and the coverage
             of each interval as ``coverage_80`` and so on, are given too.
     """
-    keys = ["part", "unique_id", *([by] if by else [])]
+    keys = ["split", "unique_id", *([by] if by else [])]
     chunks = [_chunk_metrics(chunk, series, models, keys, levels) for chunk in _chunks(table)]
     return {name: pd.concat([chunk[name] for chunk in chunks]).sort_index() for name in chunks[0]}
 

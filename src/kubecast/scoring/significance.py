@@ -63,13 +63,13 @@ def common_origins(table: pd.DataFrame, panel: Panel) -> "pd.Series[Any]":
     """
     if panel.spec.align == "calendar":
         return table["cutoff"]
-    return table.groupby(["part", "unique_id"])["cutoff"].rank(method="dense", ascending=False)
+    return table.groupby(["split", "unique_id"])["cutoff"].rank(method="dense", ascending=False)
 
 
 def paired_difference(
     table: pd.DataFrame, series: pd.DataFrame, model: str, against: str, origins: "pd.Series[Any]"
 ) -> Paired:
-    """Compare two models by their scaled absolute errors on the test part.
+    """Compare two models by their scaled absolute errors on the test split.
 
     From 10 disjoint origins up this is the test of Diebold & Mariano (1995) on the mean over series at each
     origin, with the correction and the t distribution of Harvey, Leybourne & Newbold (1997); the degrees of
@@ -83,7 +83,7 @@ def paired_difference(
         against: Column of the other.
         origins: From ``common_origins``.
     """
-    rows = table[(table["part"] == "test") & scorable(table, series)]
+    rows = table[(table["split"] == "test") & scorable(table, series)]
     scale = rows["unique_id"].map(series.set_index("unique_id")["scale"]).astype(np.float64)
     difference = ((rows["y"] - rows[model]).abs() - (rows["y"] - rows[against]).abs()) / scale
     by_series = difference.groupby(rows["unique_id"]).mean()

@@ -49,8 +49,8 @@ def read_earlier(champion_dir: Path) -> list[EarlierVersion]:
 
 
 def read_recipe(ensemble_dir: Path) -> StackRecipe:
-    """Read the recipe to publish; its ``as_evaluated`` is the one that the test part scores."""
-    return read_document(StackRecipe, ensemble_dir / "recipe.json", "an ensemble's recipe")
+    """Read the recipe to publish; its ``as_evaluated`` is the one that the test split scores."""
+    return StackRecipe.read(ensemble_dir / "recipe.json")
 
 
 def read_settings(ensemble_dir: Path) -> EnsembleSettings:
@@ -60,10 +60,7 @@ def read_settings(ensemble_dir: Path) -> EnsembleSettings:
 
 def read_logs(ensemble_dir: Path) -> dict[str, FitLog]:
     """Read the fit log of every member, by its name."""
-    return {
-        path.stem: read_document(FitLog, path, "the log of a fit")
-        for path in sorted((ensemble_dir / "logs").iterdir())
-    }
+    return {path.stem: FitLog.read(path) for path in sorted((ensemble_dir / "logs").iterdir())}
 
 
 def open_registry(settings: TrainingSettings, registry: str, model_name: str) -> tuple[Registry, str]:

@@ -19,7 +19,7 @@ from kubecast.steps.artifacts import STATUS, ChampionStatus, open_registry
 from kubecast.steps.run_settings import RunSettings
 
 _LOG = logging.getLogger(__name__)
-_EMPTY = pd.DataFrame({"unique_id": [], "cutoff": [], "ds": [], "seen_until": [], "yhat": []})
+_EMPTY = pd.DataFrame({"unique_id": [], "cutoff": [], "ds": [], "fitted_through": [], "yhat": []})
 
 
 @step
@@ -33,7 +33,7 @@ def forecast_champion(
 ) -> ChampionStatus:
     """Forecast with the champion as it was evaluated, never as it is in production.
 
-    Its production fit has seen rows that the test part scores.
+    Its production fit has seen rows that the test split scores.
 
     Args:
         panel_dir: From ``prepare_data``.
@@ -42,8 +42,8 @@ def forecast_champion(
         model_name: Empty: from the settings.
         inputs_digest: From ``resolve_inputs``: versions of the run itself are not earlier ones.
         champion_dir: Gets ``status.json``, a ``ChampionStatus``, and ``forecasts.parquet``: ``unique_id``,
-            ``cutoff``, ``ds``, ``seen_until``, ``yhat`` and the quantiles, without rows where the champion is
-            not comparable.
+            ``cutoff``, ``ds``, ``fitted_through``, ``yhat`` and the quantiles, no rows where the champion
+            is not comparable.
 
     Raises:
         KubecastError: The store, the disk or an input failed; the step can be repeated.
@@ -89,7 +89,7 @@ def forecast_unseen(bundle: Bundle, panel: Panel) -> pd.DataFrame:
         panel: The panel of another run, with its origins.
 
     Returns:
-        ``unique_id``, ``cutoff``, ``ds``, ``seen_until``, ``yhat`` and the quantiles.
+        ``unique_id``, ``cutoff``, ``ds``, ``fitted_through``, ``yhat`` and the quantiles.
 
     Raises:
         ModelError: The ensemble is for another task, has seen every origin, or its forecasts are not finite.
@@ -97,19 +97,19 @@ def forecast_unseen(bundle: Bundle, panel: Panel) -> pd.DataFrame:
     own = bundle.contract.spec
     if changed := _changes(own, panel.spec):
         raise ModelError("; ".join(changed))
-    origins = panel.part("test").frame
-    unseen = Cutoffs(origins[origins["cutoff"] >= bundle.contract.seen_until(origins["unique_id"])])
+    origins = panel.split("test").frame
+    unseen = Cutoffs(origins[origins["cutoff"] >= bundle.contract.fitted_through_of(origins["unique_id"])])
     if not len(unseen):
-        newest = bundle.contract.seen_until(origins["unique_id"]).max()
+        newest = bundle.contract.fitted_through_of(origins["unique_id"]).max()
         raise ModelError(
-            f"no origin of the test part comes after {newest}, up to which it was fitted or chosen"
+            f"no origin of the test split comes after {newest}, up to which it was fitted or chosen"
         )
     unseen = Cutoffs(unseen.frame.reset_index(drop=True))
     table = bundle.ensemble.predict(replace(panel, spec=own), unseen)
     values = table.drop(columns=KEYS).to_numpy(dtype=np.float64)
     if not np.isfinite(values).all():
         raise ModelError("its forecasts are not finite")
-    table.insert(3, "seen_until", bundle.contract.seen_until(table["unique_id"]))
+    table.insert(3, "fitted_through", bundle.contract.fitted_through_of(table["unique_id"]))
     return table
 
 

@@ -33,7 +33,7 @@ def evaluate_models(
         champion: From ``forecast_champion``; None: there is no champion.
 
     Returns:
-        The ensemble's figures on the test part, its weights and its error on the validation part; finite.
+        The ensemble's figures on the test split, its weights and its error on the validation split; finite.
     """
     panel = Panel.load(panel_dir)
     recipe = read_recipe(ensemble_dir)

@@ -36,7 +36,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Row(BaseModel):
-    """One line of the leaderboard, on the test part; None where undefined."""
+    """One line of the leaderboard, on the test split; None where undefined."""
 
     model: str
     mase: float | None
@@ -53,7 +53,7 @@ class Notice(BaseModel):
         version: ``NAME@VERSION`` that was published; empty after a failure.
         promoted: Whether the gate let it become the champion; another run may have been faster.
         reasons: Reasons why not.
-        leaderboard: Rows of the test part, best first.
+        leaderboard: Rows of the test split, best first.
         error: Reason why the run failed, or why it is not known how it ended.
     """
 
@@ -111,7 +111,7 @@ def notify_success(evaluation: Path, version: str, run: str, dashboard: str, sty
     this_run = _Run.from_environment(run, dashboard)
     try:
         result = Evaluation.read(evaluation)
-        board = [row for row in result.leaderboard if row.part == "test"][:ROWS]
+        board = [row for row in result.leaderboard if row.split == "test"][:ROWS]
         notice = Notice(
             event="success",
             run=this_run.name,

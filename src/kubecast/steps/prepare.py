@@ -39,12 +39,12 @@ def describe(panel: Panel) -> str:
         f"**{report.series} series, {report.rows} rows**, every {spec.frequency}, horizon {spec.horizon},"
         f" season lengths {', '.join(map(str, spec.season_lengths))}",
         "",
-        "| part | origins | first | last |",
+        "| split | origins | first | last |",
         "|---|---|---|---|",
     ]
-    for part in ("validation", "test"):
-        cutoffs = panel.origins.loc[panel.origins["part"] == part, "cutoff"]
-        lines.append(f"| {part} | {len(cutoffs)} | {cutoffs.min()} | {cutoffs.max()} |")
+    for split in ("validation", "test"):
+        cutoffs = panel.origins.loc[panel.origins["split"] == split, "cutoff"]
+        lines.append(f"| {split} | {len(cutoffs)} | {cutoffs.min()} | {cutoffs.max()} |")
     lines += ["", "| finding | series | rows | detail |", "|---|---|---|---|"]
     lines += [
         f"| {finding.what} | {_cell(finding.series)} | {finding.count or ''} | {_cell(finding.detail)} |"

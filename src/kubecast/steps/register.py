@@ -115,7 +115,7 @@ def assemble(bundle: Path, run: Run, members: Mapping[str, Path]) -> pd.DataFram
     """
     panel, training, recipe, _ = run
     ends = panel.ends.frame.set_index("unique_id")["cutoff"]
-    # Weights were chosen on the validation part, so the evaluated ensemble has seen that.
+    # Weights were chosen on the validation split, so the evaluated ensemble has seen that.
     validation_ends = panel.series.set_index("unique_id")["validation_end"].fillna(ends)
     evaluated = {name: evaluated_model(path) / "forecaster" for name, path in members.items()}
     final = {name: path / "forecaster" for name, path in members.items()}
@@ -124,7 +124,7 @@ def assemble(bundle: Path, run: Run, members: Mapping[str, Path]) -> pd.DataFram
         ("production", recipe, final, ends),
     ):
         contract = Contract(
-            spec=panel.spec, training=training, fit_until={str(k): v for k, v in until.items()}
+            spec=panel.spec, training=training, fitted_through={str(k): v for k, v in until.items()}
         )
         write_bundle(bundle / part, contract, stacked, files)
     table = production_forecast(panel, recipe, members)
@@ -138,7 +138,7 @@ def production_forecast(panel: Panel, recipe: StackRecipe, members: Mapping[str,
     table = with_naive(panel.grid(panel.ends), panel, panel.ends)
     for path in members.values():
         forecasts = read_parquet(path / FORECASTS)
-        forecasts = forecasts[forecasts["part"] == PRODUCTION].drop(columns=["part", "block"])
+        forecasts = forecasts[forecasts["split"] == PRODUCTION].drop(columns=["split", "fold"])
         table = table.merge(forecasts, on=KEYS)
     return combine(recipe, table, own_scales(recipe, panel, panel.ends)).drop(columns="cutoff")
 

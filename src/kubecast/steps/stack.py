@@ -1,4 +1,4 @@
-"""stack_ensemble: weights and quantiles from rolling origins of the validation part."""
+"""stack_ensemble: weights and quantiles from rolling origins of the validation split."""
 
 import logging
 from collections.abc import Mapping
@@ -63,7 +63,7 @@ def stack_ensemble(
     recipe, stacked = stack(
         table, panel.series, ensemble_settings, kinds, missing, panel.spec.season_lengths[0]
     )
-    (ensemble_dir / "recipe.json").write_text(recipe.model_dump_json(indent=1))
+    recipe.write(ensemble_dir / "recipe.json")
     (ensemble_dir / "settings.json").write_text(ensemble_settings.model_dump_json())
     stacked.to_parquet(ensemble_dir / FORECASTS, index=False)
     for note in recipe.notes:
@@ -77,7 +77,7 @@ def stack_ensemble(
 
 
 def _targets_with_naive(panel: Panel) -> pd.DataFrame:
-    """Join the targets after every origin with part, block and every seasonal naive forecast."""
+    """Join the targets after every origin with split, fold and every seasonal naive forecast."""
     origins = Cutoffs.from_frame(panel.origins)
     table = panel.targets(origins).merge(panel.origins, on=["unique_id", "cutoff"])
     return with_naive(table, panel, origins)
@@ -85,4 +85,4 @@ def _targets_with_naive(panel: Panel) -> pd.DataFrame:
 
 def _evaluated_forecasts(file: Path) -> pd.DataFrame:
     table = read_parquet(file)
-    return table[table["part"] != PRODUCTION]
+    return table[table["split"] != PRODUCTION]

@@ -57,7 +57,7 @@ def train_model(
         kind: Key of ``kubecast.models.KINDS``.
         panel_dir: From ``prepare_data``, with the run's settings.
         model_dir: Gets the model, and ``forecasts.parquet``: ``unique_id``, ``cutoff``, ``ds``,
-            ``part``, ``block``, ``<name>``.
+            ``split``, ``fold``, ``<name>``.
         settings: JSON of the model's settings that a search chose; empty: the run's, or those that
             ``fitted`` was fitted with.
         fitted: The same model as evaluated: its fit is then replayed on all rows, for production.
@@ -126,7 +126,7 @@ def _fit_key(
     fields = [task, settings.model_dump_json(), run.seed, version("kubecast")]
     fields += [(panel_dir / "panel.json").read_text(), run.training.model_dump_json()]
     if fitted is not None and read_status(fitted).state != "failed":
-        fields.append(read_card(fitted).log.replay)
+        fields.append(read_card(fitted).log.fixed_fit)
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
@@ -142,7 +142,7 @@ class _FitResult(NamedTuple):
             return None
         if final:
             return Fitted.production(
-                self.forecaster, self.log, self.table, refused=self.status.state == "judged"
+                self.forecaster, self.log, self.table, refused=self.status.state == "evaluated"
             )
         return Fitted.evaluated(self.forecaster, self.log, panel, seed, self.table)
 
@@ -158,7 +158,7 @@ class _Fit:
     report: Callable[[int, float], None]
 
     def first(self, model_dir: Path, on_failure: str) -> _FitResult:
-        """Fit on the training part; forecast validation, test and production origins."""
+        """Fit on the training split; forecast validation, test and production origins."""
         try:
             forecaster, card = self._fit(self.panel.train_end, None)
             evaluated = self._forecast(forecaster, self.panel.origins)
@@ -186,7 +186,7 @@ class _Fit:
             forecaster, card = self._fit(self.panel.ends, evaluated.log)
             table = self._forecast(forecaster, self._production())
         except ModelError as error:
-            status = Status(state="judged", reason=f"final fit refused: {error}")
+            status = Status(state="evaluated", reason=f"final fit refused: {error}")
             forecaster, card = load_model(fitted), evaluated
             table = self._forecast(forecaster, self._production())
         write_model(model_dir, forecaster, card, status)
@@ -197,7 +197,7 @@ class _Fit:
         plan = FitPlan(
             seed=self.seed,
             deadline=deadline_after(self.settings.time_limit),
-            fixed_fit=None if evaluated is None else evaluated.replay,
+            fixed_fit=None if evaluated is None else evaluated.fixed_fit,
             checkpoint=self.checkpoint,
             on_step=self.report,
         )
@@ -227,7 +227,7 @@ class _Fit:
                 self.panel.spec.horizon,
                 extra={"series": incomplete.iloc[0]},
             )
-        return ends.frame[complete].assign(part=PRODUCTION, block=0)
+        return ends.frame[complete].assign(split=PRODUCTION, fold=0)
 
     def _forecast(self, forecaster: Forecaster, origins: pd.DataFrame) -> pd.DataFrame:
         if origins.empty:
@@ -243,7 +243,7 @@ class _Fit:
 
     def _no_forecasts(self) -> pd.DataFrame:
         none = Cutoffs(self.panel.ends.frame.iloc[:0])
-        return self.panel.grid(none).assign(part="", block=0, **{self.kind: 0.0})
+        return self.panel.grid(none).assign(split="", fold=0, **{self.kind: 0.0})
 
 
 def fit_metrics(model_dir: Path) -> dict[str, float]:

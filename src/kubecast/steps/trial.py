@@ -28,7 +28,7 @@ from kubecast.tuning.trial import METRIC, VARIABLE, Trial
 
 @step
 def run_trial(words: Iterable[str], now: Callable[[], datetime] = utc_now) -> float:
-    """Score one set of parameters, printing ``objective=`` after every epoch and block.
+    """Score one set of parameters, printing ``objective=`` after every epoch and fold.
 
     Its fits end with the search, and the process itself where nobody waits for the search any more.
 

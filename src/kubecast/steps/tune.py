@@ -1,4 +1,4 @@
-"""tune_optuna: better settings of a model, or of the ensemble, from rolling origins of the training part."""
+"""tune_optuna: better settings of a model, or of the ensemble, from rolling origins of the training split."""
 
 import argparse
 import hashlib
@@ -140,7 +140,7 @@ def _unchanged(
 def _write(
     request: Request, outcome: Outcome, study: Study | None, trials: Path, report: Path
 ) -> tuple[str, Outcome]:
-    """Write the table and the page; there is no study where not even a block could be cut."""
+    """Write the table and the page; there is no study where not even a fold could be cut."""
     search = _search(request)
     settings = search.settings(outcome.parameters) if outcome.accepted else search.base
     for path in (trials, report):

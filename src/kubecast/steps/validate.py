@@ -1,4 +1,4 @@
-"""Parts, origins and minimum lengths that follow from the settings and the data."""
+"""Splits, origins and minimum lengths that follow from the settings and the data."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from kubecast.config.training import TrainingSettings
 from kubecast.data.files import read_data
 from kubecast.data.panel import Panel
 from kubecast.data.preparation import build_panel, required_horizon
-from kubecast.data.splits import plan_parts, smallest_length
+from kubecast.data.splits import plan_splits, smallest_length
 
 
 def check_settings(training: TrainingSettings) -> dict[str, Any]:
@@ -18,18 +18,18 @@ def check_settings(training: TrainingSettings) -> dict[str, Any]:
         "horizon": horizon,
         "season_lengths": training.season_lengths or "from the data's frequency",
         "shortest_median_series": shortest,
-        "shortest_training_part": horizon + season + 1,
+        "shortest_training_split": horizon + season + 1,
         "fewest_rows": training.data.min_samples,
     }
 
 
 def check_data(location: str, training: TrainingSettings) -> dict[str, Any]:
-    """The parts and origins that a run on this file would have, and the findings about its data."""
+    """The splits and origins that a run on this file would have, and the findings about its data."""
     file = read_data(location, training.data.max_bytes)
     panel = build_panel(file.rows, training, digest=file.digest)
     spec = panel.spec
     length = int(panel.frame.groupby("unique_id").size().median())
-    parts = plan_parts(length, spec.horizon, spec.season_lengths[0], training.data, training.validation)
+    splits = plan_splits(length, spec.horizon, spec.season_lengths[0], training.data, training.validation)
     return {
         "series": panel.report.series,
         "rows": panel.report.rows,
@@ -37,11 +37,11 @@ def check_data(location: str, training: TrainingSettings) -> dict[str, Any]:
         "horizon": spec.horizon,
         "season_lengths": spec.season_lengths,
         "align": spec.align,
-        "median_length": parts.length,
-        "train_steps": parts.train,
-        "validation_steps": parts.validation,
-        "test_steps": parts.test,
-        "shortest_training_part": parts.minimum,
+        "median_length": splits.length,
+        "train_steps": splits.train,
+        "validation_steps": splits.validation,
+        "test_steps": splits.test,
+        "shortest_training_split": splits.minimum,
         **_origins(panel),
         "fallback_series": int((panel.series["route"] == "fallback").sum()),
         "findings": [[f.what, f.series, f.count, f.detail] for f in panel.report.findings],
@@ -50,9 +50,9 @@ def check_data(location: str, training: TrainingSettings) -> dict[str, Any]:
 
 def _origins(panel: Panel) -> dict[str, Any]:
     origins: dict[str, Any] = {}
-    for part in ("validation", "test"):
-        cutoffs = panel.origins.loc[panel.origins["part"] == part, "cutoff"]
-        origins[f"{part}_origins"] = len(cutoffs)
-        origins[f"{part}_origins_from"] = str(cutoffs.min())
-        origins[f"{part}_origins_to"] = str(cutoffs.max())
+    for split in ("validation", "test"):
+        cutoffs = panel.origins.loc[panel.origins["split"] == split, "cutoff"]
+        origins[f"{split}_origins"] = len(cutoffs)
+        origins[f"{split}_origins_from"] = str(cutoffs.min())
+        origins[f"{split}_origins_to"] = str(cutoffs.max())
     return origins

@@ -1,4 +1,4 @@
-"""The objective of the ensemble: its cross-fitted error over the blocks that its members forecast."""
+"""The objective of the ensemble: its cross-fitted error over the folds that its members forecast."""
 
 import logging
 import math
@@ -21,26 +21,26 @@ _LOG = logging.getLogger(__name__)
 
 
 class EnsembleObjective:
-    """Stacks the members' forecasts of blocks of the training part.
+    """Stacks the members' forecasts of folds of the training split.
 
-    Members are fitted once for each seed and block, before the first trial; a trial then takes no time.
+    Members are fitted once for each seed and fold, before the first trial; a trial then takes no time.
     """
 
     steps = 1
     trained = 0
 
     def __init__(self, panel: Panel, members: Mapping[str, ModelSettings], folds: int) -> None:
-        """Cut the blocks: at least two, since weights for one come from the others."""
+        """Cut the folds: at least two, since weights for one come from the others."""
         self._panel, self._members = panel, members
         self._folds = training_folds(panel, max(folds, 2))
         if len(self._folds) < 2:
             raise ModelError(
-                "tuning ensemble: the training part holds one block; allowed: more data, or no tuning"
+                "tuning ensemble: the training split holds one fold; allowed: more data, or no tuning"
             )
         self._tables: dict[int, tuple[pd.DataFrame, dict[str, str]]] = {}
 
     def error(self, settings: EnsembleSettings, seed: int, report: Report) -> float:
-        """Mean absolute scaled error of the stack, each block combined with weights from the others."""
+        """Mean absolute scaled error of the stack, each fold combined with weights from the others."""
         if seed not in self._tables:
             self._tables[seed] = self._forecasts(seed)
         table, missing = self._tables[seed]
@@ -54,13 +54,13 @@ class EnsembleObjective:
     def _forecasts(self, seed: int) -> tuple[pd.DataFrame, dict[str, str]]:
         """Every member's forecasts beside the targets, and why a member has none."""
         missing: dict[str, str] = {}
-        blocks = [self._block(number, seed, missing) for number in range(len(self._folds))]
-        table = pd.concat(blocks, ignore_index=True)
+        folds = [self._forecast_fold(number, seed, missing) for number in range(len(self._folds))]
+        table = pd.concat(folds, ignore_index=True)
         return table.drop(columns=list(missing), errors="ignore"), missing
 
-    def _block(self, number: int, seed: int, missing: dict[str, str]) -> pd.DataFrame:
+    def _forecast_fold(self, number: int, seed: int, missing: dict[str, str]) -> pd.DataFrame:
         fold = self._folds[number]
-        table = self._panel.targets(fold.origins).assign(part="validation", block=number)
+        table = self._panel.targets(fold.origins).assign(split="validation", fold=number)
         table = with_naive(table, self._panel, fold.origins)
         for kind, settings in self._members.items():
             try:
@@ -70,7 +70,7 @@ class EnsembleObjective:
                 table = table.merge(forecaster.forecast(self._panel, fold.origins), on=KEYS)
             except ModelError as error:
                 missing[kind] = str(error)
-            _LOG.info("%s: block %d of %d", kind, number + 1, len(self._folds), extra={"model": kind})
+            _LOG.info("%s: fold %d of %d", kind, number + 1, len(self._folds), extra={"model": kind})
         return table
 
 

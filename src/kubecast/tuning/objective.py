@@ -1,8 +1,8 @@
-"""The objective of tuning: the mean absolute scaled error over rolling origins inside the training part.
+"""The objective of tuning: the mean absolute scaled error over rolling origins inside the training split.
 
-The newest rows of the training part are cut into blocks. A trial is fitted once for each block, on the rows
+The newest rows of the training split are cut into folds. A trial is fitted once for each fold, on the rows
 before it, and forecasts from origins inside it; what stops that fit early is the tail of its own rows. The
-validation and the test part are never read.
+validation and the test split are never read.
 """
 
 import gc
@@ -23,10 +23,10 @@ from kubecast.errors import ModelError
 from kubecast.models import make_trainer
 from kubecast.models.base import FitPlan, Forecaster, deadline_after, ignore
 
-SHARE = 0.1  # of the training rows in one block at most, unless a horizon is more
-TOTAL = 0.4  # of the training rows in all blocks, so that the first fit is still like the last
-ORIGINS = 20  # of each series in one block, at most
-ALL_ORIGINS = 20_000  # of all series in one block, about
+SHARE = 0.1  # of the training rows in one fold at most, unless a horizon is more
+TOTAL = 0.4  # of the training rows in all folds, so that the first fit is still like the last
+ORIGINS = 20  # of each series in one fold, at most
+ALL_ORIGINS = 20_000  # of all series in one fold, about
 
 Report = Callable[[int, float], None]
 
@@ -51,7 +51,7 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class Fold:
-    """One block.
+    """One fold.
 
     Attributes:
         until: The last rows before it, which a fit sees.
@@ -80,14 +80,14 @@ class Fold:
 
 
 def training_folds(panel: Panel, count: int) -> list[Fold]:
-    """Cut blocks from the end of the training part, oldest first: the same ones for every trial.
+    """Cut folds from the end of the training split, oldest first: the same ones for every trial.
 
     Args:
-        panel: Gives the training part and its scales.
-        count: Of blocks; fewer where they would take too many of the rows.
+        panel: Gives the training split and its scales.
+        count: Of folds; fewer where they would take too many of the rows.
 
     Raises:
-        ModelError: The training part is too short for even one.
+        ModelError: The training split is too short for even one.
     """
     series = panel.series[panel.series["route"] == "model"]
     ends = panel.row_index(Cutoffs.from_frame(series, "train_end"))
@@ -95,26 +95,26 @@ def training_folds(panel: Panel, count: int) -> list[Fold]:
     horizon, season = panel.spec.horizon, panel.spec.season_lengths[0]
     needed = 2 * horizon + season + 1  # a fit's rows, its tail, and as many as a model's own least
     typical = int(np.median(lengths)) if len(lengths) else 0
-    block = max(horizon, round(min(SHARE, TOTAL / count) * typical))
-    count = min(count, max(1, int(TOTAL * typical) // block), (typical - needed) // block)
+    size = max(horizon, round(min(SHARE, TOTAL / count) * typical))
+    count = min(count, max(1, int(TOTAL * typical) // size), (typical - needed) // size)
     if count < 1:
         raise ModelError(
-            f"tuning needs series with {needed + block} training rows, the median has {typical}; allowed: a"
+            f"tuning needs series with {needed + size} training rows, the median has {typical}; allowed: a"
             " shorter horizon, more data, or no tuning"
         )
-    return list(_folds(panel, ends[lengths >= needed + count * block], block, count))
+    return list(_folds(panel, ends[lengths >= needed + count * size], size, count))
 
 
-def _folds(panel: Panel, ends: NDArray[np.int64], block: int, count: int) -> Iterator[Fold]:
+def _folds(panel: Panel, ends: NDArray[np.int64], size: int, count: int) -> Iterator[Fold]:
     horizon = panel.spec.horizon
     most = int(np.clip(ALL_ORIGINS // max(len(ends), 1), 1, ORIGINS))
     stride = stride_of(
-        block - horizon, ValidationSettings(max_origins=max(most, 2)), panel.spec.season_lengths[0]
+        size - horizon, ValidationSettings(max_origins=max(most, 2)), panel.spec.season_lengths[0]
     )
-    steps = np.arange(0, block - horizon + 1, stride)[-most:]
+    steps = np.arange(0, size - horizon + 1, stride)[-most:]
     scales = panel.series.set_index("unique_id")["scale"].reindex(panel.ids).to_numpy(dtype=np.float64)
     y = panel.frame["y"].to_numpy(dtype=np.float64)
-    for back in range(count * block, 0, -block):
+    for back in range(count * size, 0, -size):
         rows = ((ends - back)[:, None] + steps).ravel()
         series = panel.series_codes[rows]
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -123,7 +123,7 @@ def _folds(panel: Panel, ends: NDArray[np.int64], block: int, count: int) -> Ite
         origins = Cutoffs.from_frame(panel.frame.iloc[rows], "ds")
         targets = np.where(np.isfinite(targets), targets, np.nan)
         if not np.isfinite(targets).any():
-            raise ModelError("tuning: no target of the training part counts; allowed: series that vary")
+            raise ModelError("tuning: no target of the training split counts; allowed: series that vary")
         yield Fold(until, origins, targets, scales[series], series)
 
 
@@ -135,7 +135,7 @@ class ModelObjective:
         panel: All of it; fits and forecasts see what their cut-offs allow.
         kind: Of the model.
         folds: From ``training_folds``.
-        epochs: Reports of one fit at most, or 0 for a model that reports blocks only.
+        epochs: Reports of one fit at most, or 0 for a model that reports folds only.
         limit: Seconds after which the fits of one trial end, with the best that they have so far: one that
             took longer than a pod may live would begin again for ever.
         fitted: How many fits there were.
@@ -163,12 +163,12 @@ class ModelObjective:
         return len(self.folds) * (self.epochs + 1)
 
     def error(self, settings: ModelSettings, seed: int, report: Report = ignore) -> float:
-        """Fit on every block and score.
+        """Fit on every fold and score.
 
         Args:
             settings: Of the model.
             seed: Of every fit.
-            report: Called with a step from 1 and the mean error so far after every epoch and block, always in
+            report: Called with a step from 1 and the mean error so far after every epoch and fold, always in
                 the units of the result; may raise to end the trial.
 
         Raises:
@@ -210,5 +210,5 @@ class ModelObjective:
         forecaster, _ = make_trainer(self.kind, settings).fit(self.panel, fold.until, plan)
         error = fold.error(self.panel, forecaster)
         if not np.isfinite(error):
-            raise ModelError(f"{self.kind}: the error over the training part is not finite")
+            raise ModelError(f"{self.kind}: the error over the training split is not finite")
         return error

@@ -26,8 +26,8 @@ def make_pruner(limits: OptimizationSettings, steps: int) -> optuna.pruners.Base
 class MedianAtStep(optuna.pruners.BasePruner):
     """Ends a trial whose report is worse than the median of the complete trials' at the same step.
 
-    Reports are means over blocks so far. Optuna's own median pruner takes a trial's best one, so where the
-    first block is the easiest it compares that with all that come after, and ends nothing more.
+    Reports are means over folds so far. Optuna's own median pruner takes a trial's best one, so where the
+    first fold is the easiest it compares that with all that come after, and ends nothing more.
 
     Attributes:
         warmup: Steps before which none ends.

@@ -52,7 +52,7 @@ def test_every_command_has_help(words: list[str]) -> None:
 
 def test_validate_without_data_tells_the_minimum() -> None:
     found = json.loads(invoke("validate", *SMALL, "--json").stdout)
-    assert found["shortest_training_part"] == 6 + 24 + 1
+    assert found["shortest_training_split"] == 6 + 24 + 1
     assert found["shortest_median_series"] == 31 + 6 + 2 * 4 + 6
 
 
@@ -190,7 +190,7 @@ def test_report_is_rendered_again_from_a_folder_and_from_a_version(tmp_path: Pat
         ("{", "leaderboard.json: not a leaderboard of this version (Invalid JSON"),
         (
             '{"schema_version": 1}',
-            "leaderboard.json: not a leaderboard of this version (schema_version: Input should be 2)",
+            "leaderboard.json: not a leaderboard of this version (schema_version: Input should be 2 or 3)",
         ),
     ],
 )

@@ -112,7 +112,7 @@ def test_verify_of_all_passes_over_a_model_whose_only_upload_failed(
 
 
 def test_gc_tells_what_it_would_do_and_does_it(root: Path, versions: list[Version]) -> None:
-    abandoned = root / "demand" / "versions" / ABSENT.replace("2026", "2020") / "part"
+    abandoned = root / "demand" / "versions" / ABSENT.replace("2026", "2020") / "split"
     abandoned.parent.mkdir()
     abandoned.touch()
     planned = printed(root, "gc", "--dry-run")

@@ -10,7 +10,7 @@ def test_figures_are_never_folded(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "70")
     metrics = dict.fromkeys(["mase", "skill", "mse", "mae", "r2"], 0.1234)
-    row = {"model": "seasonal_naive_336", "part": "test", **metrics}
+    row = {"model": "seasonal_naive_336", "split": "test", **metrics}
     print_leaderboard({"season_length": 48, "scoring": ["mse", "mae", "r2"], "leaderboard": [row]})
     assert capsys.readouterr().out.count("0.1234") == 5
 

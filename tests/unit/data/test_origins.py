@@ -16,17 +16,17 @@ Make = Callable[..., Panel]
 def test_cutoffs_are_the_same_time_for_all_series_that_end_together(panel: Panel) -> None:
     assert panel.spec.align == "calendar"
     assert panel.series["train_end"].nunique() == panel.series["validation_end"].nunique() == 1
-    assert panel.origins.groupby(["part", "block"])["unique_id"].nunique().eq(3).all()
+    assert panel.origins.groupby(["split", "fold"])["unique_id"].nunique().eq(3).all()
 
 
 def test_origins_lie_in_their_part_and_their_horizon_ends_in_it(panel: Panel) -> None:
     joined = panel.origins.merge(panel.series, on="unique_id")
     ends = joined["cutoff"] + pd.Timedelta(hours=6)
-    validation = joined["part"] == "validation"
+    validation = joined["split"] == "validation"
     assert (joined["cutoff"] >= joined["train_end"]).all()
     assert (ends[validation] <= joined["validation_end"][validation]).all()
     assert (joined["cutoff"][~validation] >= joined["validation_end"][~validation]).all()
-    assert len(panel.targets(panel.part("test"))) == 6 * len(panel.part("test"))
+    assert len(panel.targets(panel.split("test"))) == 6 * len(panel.split("test"))
 
 
 def test_series_that_end_far_apart_have_clocks_of_their_own(make_panel: Make) -> None:
@@ -48,7 +48,7 @@ def test_calendar_cutoffs_count_from_the_last_end_of_all(make_panel: Make) -> No
     series = panel.series.set_index("unique_id")
     assert series.loc["s0", "train_end"] == series.loc["s1", "train_end"]
     assert series.loc["s2", "train_end"] == pd.Timestamp("2024-01-10")
-    per_series = panel.origins.groupby(["part", "unique_id"])["cutoff"].agg(set)
+    per_series = panel.origins.groupby(["split", "unique_id"])["cutoff"].agg(set)
     assert per_series["validation", "s0"] == per_series["validation", "s1"]
     assert per_series["test", "s1"] < per_series["test", "s0"]  # a subset
     assert "s2" not in set(panel.origins["unique_id"])
@@ -109,11 +109,11 @@ def test_origins_of_a_series_that_ends_early_are_kept_while_its_covariates_are_k
     assert panel.spec.align == "calendar"
     assert len(panel.future(Cutoffs.from_frame(panel.origins))) == 6 * len(panel.origins)
     assert "origins_left_out" in findings(panel)
-    counts = panel.origins.groupby(["part", "unique_id"]).size()
+    counts = panel.origins.groupby(["split", "unique_id"]).size()
     assert counts["test", "s1"] < counts["test", "s0"]
     assert "origins_left_out" not in findings(make_panel(rows, data=WITH_COVARIATES))
 
 
 def test_panel_of_constant_series_alone_is_refused(make_panel: Make) -> None:
-    with pytest.raises(DataError, match="no series varies in its training part; allowed: at least one"):
+    with pytest.raises(DataError, match="no series varies in its training split; allowed: at least one"):
         make_panel(hourly().assign(y=5.0))

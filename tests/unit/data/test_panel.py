@@ -137,7 +137,7 @@ def test_cutoff_on_no_row_is_refused(panel: Panel, unique_id: str, cutoff: str) 
 def test_parts_and_ends_are_cutoffs(panel: Panel) -> None:
     assert panel.ends.frame["cutoff"].eq(pd.Timestamp("2024-01-17T15:00")).all()
     assert len(panel.train_end) == 3
-    assert len(panel.part("validation")) + len(panel.part("test")) == len(panel.origins)
+    assert len(panel.split("validation")) + len(panel.split("test")) == len(panel.origins)
 
 
 def test_no_origins_give_empty_frames(panel: Panel) -> None:
@@ -179,7 +179,7 @@ def test_saved_and_loaded_panel_is_equal(covariate_panel: Panel, tmp_path: Path)
     for name in ("frame", "static", "series", "origins", "future_covariates"):
         pd.testing.assert_frame_equal(getattr(loaded, name), getattr(covariate_panel, name))
     assert (loaded.spec, loaded.report) == (covariate_panel.spec, covariate_panel.report)
-    origins = loaded.part("test")
+    origins = loaded.split("test")
     pd.testing.assert_frame_equal(loaded.future(origins), covariate_panel.future(origins))
 
 

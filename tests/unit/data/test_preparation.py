@@ -131,7 +131,7 @@ def test_calendar_frequencies_make_a_panel(make_panel: Make, frequency: str) -> 
     panel = make_panel(rows.drop(index=[20, 21, 250]), frequency=frequency, season_lengths=[5])
     assert len(panel.frame) == len(rows)
     assert panel.spec.align == "calendar"
-    assert len(panel.targets(panel.part("test"))) == 6 * len(panel.part("test"))
+    assert len(panel.targets(panel.split("test"))) == 6 * len(panel.split("test"))
 
 
 def test_local_days_are_a_daily_grid_over_a_clock_change(make_panel: Make) -> None:
@@ -160,7 +160,7 @@ def test_history_of_new_and_short_series_needs_no_split(covariate_panel: Panel) 
     panel = history_panel(rows, settings, covariate_panel.spec)
     assert panel.spec == covariate_panel.spec
     assert len(panel.frame) == 20
-    assert len(panel.train_end) == len(panel.part("test")) == 0
+    assert len(panel.train_end) == len(panel.split("test")) == 0
     assert list(panel.series.columns) == list(covariate_panel.series.columns)
     pd.testing.assert_frame_equal(panel.static, covariate_panel.static.head(2))
 

@@ -6,20 +6,20 @@ import pandas as pd
 import pytest
 
 from kubecast.config.training import DataSettings, ValidationSettings
-from kubecast.data.splits import origin_steps, plan_parts, scales, series_scales, smallest_length, stride_of
+from kubecast.data.splits import origin_steps, plan_splits, scales, series_scales, smallest_length, stride_of
 from kubecast.errors import DataError
 
 DATA = DataSettings()
 
 
 def test_parts_are_shares_of_the_length_counted_back_from_the_end() -> None:
-    parts = plan_parts(1000, 10, 24, DATA, ValidationSettings())
-    assert (parts.train, parts.validation, parts.test) == (700, 200, 100)
+    splits = plan_splits(1000, 10, 24, DATA, ValidationSettings())
+    assert (splits.train, splits.validation, splits.test) == (700, 200, 100)
 
 
 def test_parts_make_room_for_the_horizon_and_the_folds() -> None:
-    parts = plan_parts(400, 60, 24, DATA, ValidationSettings(cv_folds=3, origin_stride=10))
-    assert (parts.train, parts.validation, parts.test) == (240, 100, 60)
+    splits = plan_splits(400, 60, 24, DATA, ValidationSettings(cv_folds=3, origin_stride=10))
+    assert (splits.train, splits.validation, splits.test) == (240, 100, 60)
 
 
 @pytest.mark.parametrize(
@@ -30,10 +30,10 @@ def test_smallest_length_is_the_first_that_can_be_split(
 ) -> None:
     validation = ValidationSettings(cv_folds=folds, origin_stride=stride)
     length = smallest_length(horizon, season, DATA, validation)
-    assert plan_parts(length, horizon, season, DATA, validation).train >= horizon + season + 1
+    assert plan_splits(length, horizon, season, DATA, validation).train >= horizon + season + 1
     for shorter in range(max(length - 50, 1), length):
         with pytest.raises(DataError, match=f"needs series of {length} rows, the median is {shorter}"):
-            plan_parts(shorter, horizon, season, DATA, validation)
+            plan_splits(shorter, horizon, season, DATA, validation)
 
 
 @pytest.mark.parametrize(
@@ -44,16 +44,16 @@ def test_origins_never_cross_parts(
     length: int, horizon: int, season: int, most: int, stride: int | None
 ) -> None:
     validation = ValidationSettings(cv_folds=3, max_origins=most, origin_stride=stride)
-    parts = plan_parts(length, horizon, season, DATA, validation)
-    steps = origin_steps(parts, horizon, validation, season)
-    validation, test = (steps.loc[steps["part"] == part] for part in ("validation", "test"))
-    assert validation["back"].between(parts.test + horizon, parts.test + parts.validation).all()
-    assert test["back"].between(horizon, parts.test).all()
-    for part in (validation, test):
-        assert 1 <= len(part) <= most
-        assert part["back"].is_monotonic_decreasing
-        assert part["block"].is_monotonic_increasing
-        assert part["block"].nunique() == min(3, len(part))
+    splits = plan_splits(length, horizon, season, DATA, validation)
+    steps = origin_steps(splits, horizon, validation, season)
+    validation, test = (steps.loc[steps["split"] == split] for split in ("validation", "test"))
+    assert validation["back"].between(splits.test + horizon, splits.test + splits.validation).all()
+    assert test["back"].between(horizon, splits.test).all()
+    for split in (validation, test):
+        assert 1 <= len(split) <= most
+        assert split["back"].is_monotonic_decreasing
+        assert split["fold"].is_monotonic_increasing
+        assert split["fold"].nunique() == min(3, len(split))
 
 
 @pytest.mark.parametrize(("span", "season"), list(product([0, 1, 97, 98, 800, 5000], [1, 7, 24, 336])))

@@ -36,7 +36,7 @@ def test_no_member_at_hand_is_refused() -> None:
 def test_combination_repeats_the_judged_table() -> None:
     table = forecasts({"a": 1.0, "b": 1.0, "c": 1.0}, origins=20)
     recipe, prediction = stacked(table)
-    test = prediction[prediction["part"] == "test"].reset_index(drop=True)
+    test = prediction[prediction["split"] == "test"].reset_index(drop=True)
     combined = combine(recipe.as_evaluated(), test)
     assert list(combined.columns) == ["unique_id", "cutoff", "ds", "yhat", "q0.1", "q0.5", "q0.9"]
     np.testing.assert_allclose(combined["yhat"], test[ENSEMBLE])
@@ -45,7 +45,7 @@ def test_combination_repeats_the_judged_table() -> None:
 
 def test_combination_takes_scales_of_series_that_the_recipe_has_not_seen() -> None:
     recipe = recipe_of({"a": 1.0})
-    table = forecasts({"a": 1.0}, series=1, parts=["test"]).assign(unique_id="new")
+    table = forecasts({"a": 1.0}, series=1, splits=["test"]).assign(unique_id="new")
     flat, scaled = combine(recipe, table), combine(recipe, table, {"new": 2.0})
     assert (flat["q0.9"] == flat["yhat"]).all()
     assert (scaled["q0.9"] > scaled["q0.1"]).all()
@@ -68,7 +68,7 @@ def ensemble(panel: Panel) -> Ensemble:
 
 
 def test_ensemble_forecasts_like_any_forecaster(ensemble: Ensemble, panel: Panel) -> None:
-    origins = panel.part("test")
+    origins = panel.split("test")
     prediction = ensemble.forecast(panel, origins)
     day, hour = (member.forecast(panel, origins)[name] for name, member in ensemble.members.items())
     assert list(prediction.columns) == ["unique_id", "cutoff", "ds", ensemble.name]
@@ -108,7 +108,7 @@ def test_fallback_for_an_unseen_series_is_named(
 
 
 def test_scales_of_unseen_series_see_nothing_after_the_first_origin(ensemble: Ensemble, panel: Panel) -> None:
-    origins = panel.part("test")
+    origins = panel.split("test")
     late = panel.frame["ds"] > origins.frame["cutoff"].min()
     altered = Panel(
         panel.frame.assign(y=panel.frame["y"].where(~late, panel.frame["y"] * 50)),

@@ -30,16 +30,16 @@ def test_members_are_those_of_the_recipe_the_largest_weight_first(recipe: StackR
     assert [member.weight for member in summary.members] == sorted(recipe.weights.values(), reverse=True)
     for member in summary.members:
         assert member.kind == KINDS[member.model]
-        assert member.mase_alone == recipe.loss_alone[member.model]
+        assert member.mase == recipe.member_losses[member.model]
         assert member.mase_without == recipe.loss_without[member.model]
-        assert member.by_block == {block: w[member.model] for block, w in recipe.block_weights.items()}
+        assert member.by_fold == {fold: w[member.model] for fold, w in recipe.fold_weights.items()}
 
 
 def test_dashboard_figures_have_a_name_for_each_member(recipe: StackRecipe) -> None:
     figures = summarise(recipe).figures()
     assert figures["validation_mase"] == recipe.loss
     assert figures["weight_good"] == recipe.weights["good"]
-    assert figures["validation_mase_bad"] == recipe.loss_alone["bad"]
+    assert figures["validation_mase_bad"] == recipe.member_losses["bad"]
 
 
 def test_page_has_each_members_figures_and_shows_names_as_text(recipe: StackRecipe) -> None:
@@ -51,9 +51,9 @@ def test_page_has_each_members_figures_and_shows_names_as_text(recipe: StackReci
     assert HOSTILE in "".join(checker.text)
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
     for member in summary.members:
-        row = f"{member.model} {member.kind} {member.weight:.4g} {member.mase_alone:.4g}"
+        row = f"{member.model} {member.kind} {member.weight:.4g} {member.mase:.4g}"
         assert f"{row} {member.mase_without:.4g}" in text
-    assert "without block 3" in text
+    assert "without fold 3" in text
 
 
 def test_page_of_an_only_member() -> None:

@@ -68,7 +68,7 @@ def test_gaps_stay_where_they_are(panel: Panel) -> None:
     observed = panel.frame["observed"] & (np.arange(len(panel.frame)) % 5 != 3)
     observed.iloc[panel.indptr[:-1]] = True
     gappy = replace(panel, frame=panel.frame.assign(observed=observed, y=panel.frame["y"].where(observed)))
-    shuffled = [each for name, each in importance.shuffled_inputs(gappy, gappy.part("validation"), 1)]
+    shuffled = [each for name, each in importance.shuffled_inputs(gappy, gappy.split("validation"), 1)]
     assert len(shuffled) > 3
     for each in shuffled:
         assert (each.frame["observed"] == observed).all()

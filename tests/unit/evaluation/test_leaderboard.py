@@ -30,15 +30,15 @@ def evaluation(table: pd.DataFrame) -> Evaluation:
 
 
 def test_leaderboard_has_every_model_and_part_best_first(evaluation: Evaluation) -> None:
-    assert [row.part for row in evaluation.leaderboard] == ["test"] * 5 + ["validation"] * 5
-    for part in ("test", "validation"):
-        mase = [row.mase for row in evaluation.leaderboard if row.part == part]
+    assert [row.split for row in evaluation.leaderboard] == ["test"] * 5 + ["validation"] * 5
+    for split in ("test", "validation"):
+        mase = [row.mase for row in evaluation.leaderboard if row.split == split]
         assert mase == sorted(mase)
-        assert {row.model for row in evaluation.leaderboard if row.part == part} == {*KINDS, ENSEMBLE}
+        assert {row.model for row in evaluation.leaderboard if row.split == split} == {*KINDS, ENSEMBLE}
 
 
 def test_coverage_is_told_by_season_phase(evaluation: Evaluation) -> None:
-    rows = [row for row in evaluation.by_phase if row.part == "test"]
+    rows = [row for row in evaluation.by_phase if row.split == "test"]
     assert {row.model for row in evaluation.by_phase} == {ENSEMBLE}
     assert [row.phase for row in rows] == sorted({row.phase for row in rows})
     assert all(0 <= row.phase < 24 for row in rows)
@@ -49,7 +49,7 @@ def test_coverage_is_told_by_season_phase(evaluation: Evaluation) -> None:
 
 
 def test_figures_are_those_computed_by_hand(evaluation: Evaluation, table: pd.DataFrame) -> None:
-    rows = table[table["part"] == "test"]
+    rows = table[table["split"] == "test"]
     errors = (rows["y"] - rows["bad"]).abs() / rows["unique_id"].str[1:].astype(float)
     row = evaluation.row("bad", "test")
     assert row.mase == pytest.approx(errors.groupby(rows["unique_id"]).mean().mean())
@@ -61,7 +61,7 @@ def test_figures_are_those_computed_by_hand(evaluation: Evaluation, table: pd.Da
 
 
 def test_skill_is_against_the_naive_that_is_best_on_validation(table: pd.DataFrame) -> None:
-    test = table["part"] == "test"
+    test = table["split"] == "test"
     better_on_test = table.assign(naive_5=table["naive_5"].where(~test, table["y"] + 0.1))
     evaluation = evaluated(better_on_test)
     assert evaluation.best_naive == "naive_9"
@@ -81,13 +81,13 @@ def test_no_seasonal_naive_gives_no_skill_and_no_promotion(table: pd.DataFrame) 
 
 
 def test_breakdowns_average_to_the_overall_figure(evaluation: Evaluation) -> None:
-    for rows in (evaluation.by_lead_time, evaluation.by_series, evaluation.by_block):
-        mine = [row for row in rows if row.model == "good" and row.part == "test"]
+    for rows in (evaluation.by_lead_time, evaluation.by_series, evaluation.by_fold):
+        mine = [row for row in rows if row.model == "good" and row.split == "test"]
         assert np.mean([row.mase for row in mine]) == pytest.approx(evaluation.row("good", "test").mase)
         assert sum(row.scored for row in mine) == evaluation.row("good", "test").scored
     assert [row.lead_time for row in evaluation.by_lead_time if row.model == "good"] == [1, 2, 3, 4, 5] * 2
     assert [row.unique_id for row in evaluation.by_series if row.model == "good"] == ["s1", "s2", "s3"] * 2
-    assert [row.block for row in evaluation.by_block if row.model == "good"] == [0, 1, 2] * 2
+    assert [row.fold for row in evaluation.by_fold if row.model == "good"] == [0, 1, 2] * 2
 
 
 def test_quantile_figures_are_the_ensembles_alone(evaluation: Evaluation) -> None:
@@ -98,7 +98,7 @@ def test_quantile_figures_are_the_ensembles_alone(evaluation: Evaluation) -> Non
 
 def test_metrics_stand_together_in_the_order_of_their_table(evaluation: Evaluation) -> None:
     row = json.loads(evaluation.model_dump_json())["leaderboard"][0]
-    assert list(row)[: 2 + len(METRICS)] == ["model", "part", *METRICS]
+    assert list(row)[: 2 + len(METRICS)] == ["model", "split", *METRICS]
 
 
 @pytest.mark.parametrize("extra", [{"mape": 0.1}, {"wape": "low"}])
@@ -133,7 +133,7 @@ def test_summary_shows_the_test_part(evaluation: Evaluation) -> None:
 
 
 def test_unobserved_test_part_is_none_with_the_reason(table: pd.DataFrame) -> None:
-    test = table["part"] == "test"
+    test = table["split"] == "test"
     hidden = table.assign(y=table["y"].where(~test), observed=~test)
     evaluation = evaluated(hidden)
     row = evaluation.row(ENSEMBLE, "test")
@@ -151,7 +151,7 @@ def test_constant_series_without_a_scale_is_listed_and_not_scored(table: pd.Data
     panel.series.loc[panel.series["unique_id"] == "s2", "scale"] = np.nan
     recipe, stacked = stack(table, panel.series, SETTINGS, KINDS, {}, 24)
     evaluation = evaluate(stacked, panel, recipe)
-    row = next(row for row in evaluation.by_series if row.unique_id == "s2" and row.part == "test")
+    row = next(row for row in evaluation.by_series if row.unique_id == "s2" and row.split == "test")
     assert (row.mase, row.scored, row.skipped) == (None, 0, 150)
     assert evaluation.row("good", "test").skipped == 150
 

@@ -26,7 +26,7 @@ def judge(
     champion_width: float = 1.28,
     shift: dict[str, float] | None = None,
     hidden: bool = False,
-    seen_until: pd.Timestamp = START,
+    fitted_through: pd.Timestamp = START,
     series: int = 3,
     origins: int = 40,
     same: bool = False,
@@ -41,19 +41,19 @@ def judge(
         champion_width: Half of the champion's.
         shift: By series, a further error of the version in scales.
         hidden: No target was observed.
-        seen_until: Of the champion.
+        fitted_through: Of the champion.
         series: How many.
         origins: Disjoint ones.
         same: The champion's forecasts are the version's.
         **settings: Of promotion.
     """
     table = forecasts(
-        {ENSEMBLE: own, "other": champion}, series=series, blocks=1, origins=origins, stride=5, parts=["test"]
+        {ENSEMBLE: own, "other": champion}, series=series, folds=1, origins=origins, stride=5, splits=["test"]
     )
     number = table["unique_id"].str[1:].astype(float)
     table[ENSEMBLE] += number * table["unique_id"].map(shift or {}).fillna(0.0)
     other = table[ENSEMBLE] if same else table["other"]
-    theirs = table[["unique_id", "cutoff", "ds"]].assign(seen_until=seen_until, yhat=other)
+    theirs = table[["unique_id", "cutoff", "ds"]].assign(fitted_through=fitted_through, yhat=other)
     for sign, name in ((-1, "q0.1"), (1, "q0.9")):
         table[name] = table[ENSEMBLE] + sign * own_width * number
         theirs[name] = other + sign * champion_width * number
@@ -102,8 +102,8 @@ def test_first_version_is_promoted_when_every_check_passes() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"skill": -0.1}, "skill on the test part is -0.1; allowed: above 0"),
-        ({"skill": None}, "skill on the test part is -; allowed: above 0"),
+        ({"skill": -0.1}, "skill on the test split is -0.1; allowed: above 0"),
+        ({"skill": None}, "skill on the test split is -; allowed: above 0"),
         ({"covered": 0.49}, "coverage of the 80 % interval is 0.49; allowed: at least 0.5"),
         ({"value": np.nan}, "values that are not finite is 1; allowed: 0"),
     ],
@@ -204,12 +204,12 @@ def test_many_series_are_looked_at_in_tenths_by_scale() -> None:
 
 
 def test_segment_that_the_champion_has_nearly_right_is_not_all_that_counts() -> None:
-    table = forecasts({ENSEMBLE: 1.0, "other": 1.0}, blocks=1, origins=20, stride=5, parts=["test"])
+    table = forecasts({ENSEMBLE: 1.0, "other": 1.0}, folds=1, origins=20, stride=5, splits=["test"])
     exact = table["unique_id"] == "s1"
     table.loc[exact, "other"] = table.loc[exact, "y"]
     table.loc[exact, ENSEMBLE] = table.loc[exact, "y"] + 0.01
     theirs = table.rename(columns={"other": "yhat"})[["unique_id", "cutoff", "ds", "yhat"]]
-    champion = Champion(ID, "", theirs.assign(seen_until=START))
+    champion = Champion(ID, "", theirs.assign(fitted_through=START))
     decision = decide(
         table, scales(table), panel_of(table), 0.1, {}, [], PromotionSettings(tolerance=0.5), champion
     )
@@ -226,8 +226,8 @@ def test_intervals_further_from_nominal_than_the_champions_keep_the_version_back
 
 
 def test_champion_without_the_interval_has_no_coverage_compared() -> None:
-    table = forecasts({ENSEMBLE: 1.0}, parts=["test"])
-    theirs = table[["unique_id", "cutoff", "ds"]].assign(seen_until=START, yhat=table[ENSEMBLE])
+    table = forecasts({ENSEMBLE: 1.0}, splits=["test"])
+    theirs = table[["unique_id", "cutoff", "ds"]].assign(fitted_through=START, yhat=table[ENSEMBLE])
     test = table.assign(**{"q0.1": table[ENSEMBLE] - 1, "q0.9": table[ENSEMBLE] + 1})
     decision = decide(
         test, scales(table), panel_of(table), 0.1, {"80": 0.8}, LEVELS, PromotionSettings(),
@@ -247,17 +247,17 @@ def test_champion_without_error_is_beaten_by_nothing_but_its_equal() -> None:
 
 
 def test_version_that_fails_its_own_checks_is_not_promoted_however_good_the_comparison() -> None:
-    table = forecasts({ENSEMBLE: 0.5, "other": 1.0}, blocks=1, origins=12, parts=["test"])
-    theirs = table[["unique_id", "cutoff", "ds"]].assign(seen_until=START, yhat=table["other"])
+    table = forecasts({ENSEMBLE: 0.5, "other": 1.0}, folds=1, origins=12, splits=["test"])
+    theirs = table[["unique_id", "cutoff", "ds"]].assign(fitted_through=START, yhat=table["other"])
     champion = Champion(ID, "", theirs)
     decision = decide(table, scales(table), panel_of(table), -0.1, {}, [], PromotionSettings(), champion)
-    assert failed(decision) == ["skill on the test part"]
+    assert failed(decision) == ["skill on the test split"]
 
 
 def test_rows_that_the_champion_has_seen_are_not_scored() -> None:
     later = START + pd.Timedelta(hours=7)
     with pytest.raises(DataError, match=rf"champion {ID}, series s1: origin 2025-01-01 00:00:00 lies before"):
-        judge(seen_until=later)
+        judge(fitted_through=later)
 
 
 def test_champion_that_is_not_comparable_stays() -> None:
@@ -272,12 +272,12 @@ def test_champion_that_is_not_comparable_stays() -> None:
 
 
 def test_origin_without_an_observed_target_moves_no_other_to_another_place_from_the_end() -> None:
-    table = forecasts({ENSEMBLE: 1.0, "other": 1.0}, blocks=1, origins=12, stride=5, parts=["test"])
+    table = forecasts({ENSEMBLE: 1.0, "other": 1.0}, folds=1, origins=12, stride=5, splits=["test"])
     panel = panel_of(table, align="series_end")
     last = (table["unique_id"] == "s1") & (table["cutoff"] == table["cutoff"].max())
     table.loc[last, "observed"] = False
     theirs = table.rename(columns={"other": "yhat"})[["unique_id", "cutoff", "ds", "yhat"]]
-    champion = Champion(ID, "", theirs.assign(seen_until=START))
+    champion = Champion(ID, "", theirs.assign(fitted_through=START))
     comparison = compare(table, scales(table), panel, [], champion)
     origins = common_origins(table, panel)
     assert comparison is not None

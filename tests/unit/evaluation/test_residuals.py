@@ -10,7 +10,7 @@ from tests.support.forecasts import forecasts, scales
 
 
 def test_normal_errors_lie_on_the_diagonal() -> None:
-    table = forecasts({"good": 2.0}, series=5, origins=60, parts=("test",))
+    table = forecasts({"good": 2.0}, series=5, origins=60, splits=("test",))
     result = residuals(table, scales(table), "good")
     assert result is not None
     assert result.count == sum(result.counts) == len(table)
@@ -25,7 +25,7 @@ def one_step(errors: NDArray[np.float64]) -> tuple[list[float], list[float]]:
     cutoff = np.tile(pd.date_range("2025-01-01", periods=origins, freq="h"), series)
     name = np.repeat([f"s{at}" for at in range(series)], origins)
     table = pd.DataFrame({"unique_id": name, "cutoff": cutoff, "ds": cutoff + pd.Timedelta(hours=1)})
-    table = table.assign(part="test", block=0, observed=True, y=100.0, good=100.0 - errors.ravel())
+    table = table.assign(split="test", fold=0, observed=True, y=100.0, good=100.0 - errors.ravel())
     names = pd.unique(name)
     result = residuals(table, pd.DataFrame({"unique_id": names, "scale": 1.0, "rmsse_scale": 1.0}), "good")
     assert result is not None
@@ -53,7 +53,7 @@ def test_errors_that_follow_one_another_a_little_leave_the_band_of_many_series()
 
 
 def test_forecast_that_is_too_low_has_errors_above_zero() -> None:
-    table = forecasts({"good": 1.0}, parts=("test",))
+    table = forecasts({"good": 1.0}, splits=("test",))
     table["good"] -= 3 * table["unique_id"].str[1:].astype(float)
     result = residuals(table, scales(table), "good")
     assert result is not None
@@ -61,7 +61,7 @@ def test_forecast_that_is_too_low_has_errors_above_zero() -> None:
 
 
 def test_errors_that_follow_from_one_another_are_correlated() -> None:
-    table = forecasts({"good": 0.0}, series=2, blocks=1, origins=60, horizon=1, parts=("test",))
+    table = forecasts({"good": 0.0}, series=2, folds=1, origins=60, horizon=1, splits=("test",))
     random = np.random.default_rng(0)
     for _, rows in table.groupby("unique_id"):
         error = 0.0
@@ -75,14 +75,14 @@ def test_errors_that_follow_from_one_another_are_correlated() -> None:
 
 
 def test_blocks_do_not_follow_one_another() -> None:
-    table = forecasts({"good": 1.0}, series=1, blocks=6, origins=1, parts=("test",))
+    table = forecasts({"good": 1.0}, series=1, folds=6, origins=1, splits=("test",))
     result = residuals(table, scales(table), "good")
     assert result is not None
     assert (result.autocorrelation, result.bands) == ([], [])
 
 
 def test_what_does_not_count_is_left_out() -> None:
-    table = forecasts({"good": 1.0}, parts=("test",))
+    table = forecasts({"good": 1.0}, splits=("test",))
     assert residuals(table.assign(observed=False), scales(table), "good") is None
     table.loc[0, "observed"] = False
     table.loc[0, "good"] = 1e9
@@ -93,7 +93,7 @@ def test_what_does_not_count_is_left_out() -> None:
 
 
 def test_perfect_forecast_has_one_bin() -> None:
-    table = forecasts({"good": 0.0}, parts=("test",))
+    table = forecasts({"good": 0.0}, splits=("test",))
     result = residuals(table, scales(table), "good")
     assert result is not None
     assert (result.deviation, result.counts, result.autocorrelation) == (0.0, [len(table)], [])

@@ -46,7 +46,7 @@ def fitted(kind: str, covariate_panel: Panel) -> Forecaster:
 def test_forecasts_many_origins_at_once_in_their_order(
     kind: str, fitted: Forecaster, covariate_panel: Panel
 ) -> None:
-    origins = covariate_panel.part("test")
+    origins = covariate_panel.split("test")
     forecasts = fitted.forecast(covariate_panel, origins)
     expected = covariate_panel.grid(origins)
     pd.testing.assert_frame_equal(forecasts[["unique_id", "cutoff", "ds"]], expected)
@@ -57,7 +57,7 @@ def test_forecasts_many_origins_at_once_in_their_order(
 def test_forecast_from_one_origin_equals_that_of_many(
     kind: str, fitted: Forecaster, covariate_panel: Panel
 ) -> None:
-    origins = covariate_panel.part("test")
+    origins = covariate_panel.split("test")
     many = fitted.forecast(covariate_panel, origins)
     one = fitted.forecast(covariate_panel, Cutoffs(origins.frame.iloc[[3]].reset_index(drop=True)))
     again = many[(many["unique_id"] == one["unique_id"][0]) & (many["cutoff"] == one["cutoff"][0])]
@@ -69,7 +69,7 @@ def test_saved_and_loaded_forecasts_are_identical(
 ) -> None:
     fitted.save(tmp_path)
     loaded = load_forecaster(kind, tmp_path)
-    origins = covariate_panel.part("test")
+    origins = covariate_panel.split("test")
     assert loaded.name == fitted.name
     pd.testing.assert_frame_equal(
         loaded.forecast(covariate_panel, origins), fitted.forecast(covariate_panel, origins), check_exact=True
@@ -131,8 +131,8 @@ def test_short_history_gets_the_fallback(kind: str, panel: Panel) -> None:
 
 def test_horizon_of_one(kind: str) -> None:
     panel = build_panel(hourly(series=2), small_settings(horizon=1))
-    forecasts = fit(kind, panel).forecast(panel, panel.part("test"))
-    assert len(forecasts) == len(panel.part("test"))
+    forecasts = fit(kind, panel).forecast(panel, panel.split("test"))
+    assert len(forecasts) == len(panel.split("test"))
     assert np.isfinite(forecasts[kind]).all()
 
 
@@ -154,9 +154,9 @@ def test_same_seed_gives_the_same_forecast(kind: str, panel: Panel) -> None:
 def test_replay_repeats_the_fit_on_more_rows(kind: str, panel: Panel) -> None:
     trainer = make_trainer(kind, SETTINGS[kind])
     _, log = trainer.fit(panel, until(panel), FitPlan(seed=1))
-    forecaster, replayed = trainer.fit(panel, panel.ends, FitPlan(seed=1, fixed_fit=log.replay))
+    forecaster, replayed = trainer.fit(panel, panel.ends, FitPlan(seed=1, fixed_fit=log.fixed_fit))
     assert replayed.stopped == "replayed"
-    assert replayed.replay == log.replay
+    assert replayed.fixed_fit == log.fixed_fit
     assert np.isfinite(forecaster.forecast(panel, panel.ends)[kind]).all()
 
 
@@ -173,7 +173,7 @@ def test_log_survives_json(kind: str, panel: Panel) -> None:
 
 
 def test_seasonal_naive_repeats_the_last_season(panel: Panel) -> None:
-    forecasts = SeasonalNaive(24, "naive").forecast(panel, panel.part("test"))
+    forecasts = SeasonalNaive(24, "naive").forecast(panel, panel.split("test"))
     joined = forecasts.merge(
         panel.frame.assign(ds=panel.frame["ds"] + pd.Timedelta(hours=24)), on=["unique_id", "ds"]
     )

@@ -1,14 +1,18 @@
 """A version that was published before: what reads it gives the forecasts of then."""
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from kubecast.ensemble.bundle import Bundle
+from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
 from kubecast.registry import CHAMPION, Registry, Version
+from kubecast.reports.page import render_report
 from tests.golden import write as golden
 
+FORMER = golden.FOLDER / "former"
 TOLERANCE = 1e-6  # networks compute in float32, and another processor may round otherwise
 
 
@@ -30,11 +34,29 @@ def test_files_are_those_that_were_published(registry: Registry, version: Versio
 def test_forecasts_are_those_of_when_it_was_published(
     registry: Registry, version: Version, part: str, tmp_path: Path
 ) -> None:
-    bundle = Bundle.load(registry.fetch(version, part, tmp_path / part))
+    check_forecasts(registry.fetch(version, part, tmp_path / part), part)
+
+
+def test_forecasts_are_the_same_where_documents_have_the_names_of_before(
+    registry: Registry, version: Version, tmp_path: Path
+) -> None:
+    folder = registry.fetch(version, "production", tmp_path / "production")
+    for name in ("bundle.json", "ensemble.json"):
+        shutil.copy(FORMER / name, folder / name)
+    check_forecasts(folder, "production")
+
+
+def test_leaderboard_with_the_names_of_before_is_rendered() -> None:
+    evaluation = Evaluation.read(FORMER / LEADERBOARD)
+    assert (evaluation.schema_version, len(evaluation.by_fold), len(evaluation.examples)) == (2, 36, 2)
+    assert "Error by fold" in render_report(evaluation)
+
+
+def check_forecasts(folder: Path, part: str) -> None:
     rows = pd.read_csv(golden.DATA, parse_dates=["ds"])
     expected = pd.read_csv(golden.FORECASTS, parse_dates=["ds"])
     expected = expected[expected["part"] == part].drop(columns="part").reset_index(drop=True)
-    pd.testing.assert_frame_equal(bundle.forecast(rows), expected, rtol=TOLERANCE, atol=0)
+    pd.testing.assert_frame_equal(Bundle.load(folder).forecast(rows), expected, rtol=TOLERANCE, atol=0)
 
 
 def test_every_kind_is_a_member(version: Version) -> None:

@@ -300,7 +300,7 @@ def test_whole_life_in_a_bucket(s3_url: str, make_bundle: MakeBundle, tmp_path: 
     assert registry.collect_garbage("demand").deleted == [third]
     assert registry.collect_garbage("demand") == Collected(deleted=[], uploads=[], records=[])
     registry.export(registry.resolve("demand"), tmp_path / "copy")
-    assert (tmp_path / "copy" / "evaluated" / "model.json").read_text() == "judged b0"
+    assert (tmp_path / "copy" / "evaluated" / "model.json").read_text() == "evaluated b0"
     result = registry.verify("demand")
     assert (result.versions, result.files, result.faults) == (2, 8, [])
     assert [entry.id for entry in registry.entries("demand")] == [second, first]

@@ -104,7 +104,7 @@ def test_upload_in_progress_and_given_up_upload_are_no_faults(
     registry: Registry, root: Path, version: Version
 ) -> None:
     (root / "demand" / "versions" / ABSENT).mkdir()
-    (root / "demand" / "versions" / ABSENT / "part").touch()
+    (root / "demand" / "versions" / ABSENT / "split").touch()
     (root / "demand" / "commits" / f"{ABSENT}.json").touch()
     assert registry.verify("demand").faults == []
 

@@ -67,8 +67,8 @@ def shown() -> tuple[dict[str, Rows], dict[str, Any]]:
     return parser.tables, json.loads(evaluation.model_dump_json())
 
 
-def row_index(board: dict[str, Any], key: str, part: str, model: str) -> list[dict[str, Any]]:
-    return [row for row in board[key] if (row["part"], row["model"]) == (part, model)]
+def row_index(board: dict[str, Any], key: str, split: str, model: str) -> list[dict[str, Any]]:
+    return [row for row in board[key] if (row["split"], row["model"]) == (split, model)]
 
 
 LEADERBOARD: list[tuple[str, Callable[[Any], str]]] = [
@@ -78,19 +78,19 @@ LEADERBOARD: list[tuple[str, Callable[[Any], str]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("part", ["test", "validation"])
-def test_leaderboard(shown: tuple[dict[str, Rows], dict[str, Any]], part: str) -> None:
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_leaderboard(shown: tuple[dict[str, Rows], dict[str, Any]], split: str) -> None:
     tables, board = shown
     expected = [
-        [text(row[key]) for key, text in LEADERBOARD] for row in board["leaderboard"] if row["part"] == part
+        [text(row[key]) for key, text in LEADERBOARD] for row in board["leaderboard"] if row["split"] == split
     ]
     assert len(expected) == 5
-    assert tables[f"Leaderboard, {part} part"] == expected
+    assert tables[f"Leaderboard, {split} split"] == expected
 
 
 def test_weights(shown: tuple[dict[str, Rows], dict[str, Any]]) -> None:
     tables, board = shown
-    keys = "weight", "mase_alone", "mase_without"
+    keys = "weight", "mase", "mase_without"
     expected = [
         [row["model"], row["kind"], figure(row["weight"]), "", *(figure(row[key]) for key in keys[1:])]
         for row in board["ensemble"]["members"]
@@ -101,16 +101,16 @@ def test_weights(shown: tuple[dict[str, Rows], dict[str, Any]]) -> None:
 
 def test_lead_times_and_blocks(shown: tuple[dict[str, Rows], dict[str, Any]]) -> None:
     tables, board = shown
-    models = [row["model"] for row in board["leaderboard"] if row["part"] == "test"]
+    models = [row["model"] for row in board["leaderboard"] if row["split"] == "test"]
     by_model = [[row["mase"] for row in row_index(board, "by_lead_time", "test", model)] for model in models]
     expected = [[str(at + 1), *map(figure, values)] for at, values in enumerate(zip(*by_model, strict=True))]
     assert len(expected) == 5
     assert tables["MASE by lead time"] == expected
-    for model, row in zip(models, tables["MASE by block"], strict=True):
+    for model, row in zip(models, tables["MASE by fold"], strict=True):
         mase = [
-            block["mase"]
-            for part in ("validation", "test")
-            for block in row_index(board, "by_block", part, model)
+            fold["mase"]
+            for split in ("validation", "test")
+            for fold in row_index(board, "by_fold", split, model)
         ]
         assert [row[0], *row[3:]] == [model, *map(figure, mase)]
 
@@ -124,7 +124,7 @@ def test_series(shown: tuple[dict[str, Rows], dict[str, Any]]) -> None:
         members = {
             each["model"]: each["mase"]
             for each in board["by_series"]
-            if each["unique_id"] == name and each["part"] == "test" and each["model"] != ENSEMBLE
+            if each["unique_id"] == name and each["split"] == "test" and each["model"] != ENSEMBLE
         }
         assert (mase, wape, rmse) == (figure(row["mase"]), percent(row["wape"]), figure(row["rmse"]))
         assert (scored, skipped) == (str(row["scored"]), str(row["skipped"]))
@@ -134,7 +134,9 @@ def test_series(shown: tuple[dict[str, Rows], dict[str, Any]]) -> None:
 
 def test_coverage(shown: tuple[dict[str, Rows], dict[str, Any]]) -> None:
     tables, board = shown
-    test, validation = (row_index(board, "leaderboard", part, ENSEMBLE)[0] for part in ("test", "validation"))
+    test, validation = (
+        row_index(board, "leaderboard", split, ENSEMBLE)[0] for split in ("test", "validation")
+    )
     levels = list(test["coverage"])
     assert tables["Coverage"] == [
         [f"{level} %", percent(test["coverage"][level]), percent(validation["coverage"][level])]
@@ -174,8 +176,8 @@ def test_versions_fits_and_forecasts(shown: tuple[dict[str, Rows], dict[str, Any
     assert [row[0] for row in tables["Fits"]] == sorted(LOGS)
     for row in tables["Fits"]:
         assert row[3] == figure(board["fits"][row[0]]["seconds"])
-    assert len(board["shown"]) == 3
-    for series in board["shown"]:
+    assert len(board["examples"]) == 3
+    for series in board["examples"]:
         low, high = next(iter(series["bands"].values()))
         columns = series["actual"], series["forecast"], low, high
         expected = [[figure(value) for value in values] for values in zip(*columns, strict=True)]

@@ -91,14 +91,14 @@ def test_figures_are_those_of_the_evaluation() -> None:
 
 def test_blocks_and_errors_are_those_of_the_evaluation() -> None:
     page, evaluation = render(forecasts(NOISE, origins=10))
-    blocks = [
+    folds = [
         row.mase
-        for part in ("validation", "test")
-        for row in evaluation.by_block
-        if (row.part, row.model) == (part, ENSEMBLE)
+        for split in ("validation", "test")
+        for row in evaluation.by_fold
+        if (row.split, row.model) == (split, ENSEMBLE)
     ]
-    cells = "".join(f"<td>{value:.4g}</td>" for value in blocks if value is not None)
-    assert len(blocks) == 6
+    cells = "".join(f"<td>{value:.4g}</td>" for value in folds if value is not None)
+    assert len(folds) == 6
     assert re.search(
         rf'<td class="text">ensemble</td><td>[^<]*</td><td>[^<]*</td>{re.escape(cells)}</tr>', page
     )
@@ -110,8 +110,8 @@ def test_blocks_and_errors_are_those_of_the_evaluation() -> None:
 
 def test_champion_stands_beside_the_version_with_every_check() -> None:
     table = forecasts(NOISE, origins=10, stride=5)
-    other = table.loc[table["part"] == "test", ["unique_id", "cutoff", "ds", "bad"]]
-    other = other.assign(seen_until=START, **{"q0.1": other["bad"] - 3, "q0.9": other["bad"] + 3})
+    other = table.loc[table["split"] == "test", ["unique_id", "cutoff", "ds", "bad"]]
+    other = other.assign(fitted_through=START, **{"q0.1": other["bad"] - 3, "q0.9": other["bad"] + 3})
     page = render(table, champion=Champion("the-version", "", other.rename(columns={"bad": "yhat"})))[0]
     PageChecker().feed(page)
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
@@ -138,7 +138,7 @@ def test_same_input_gives_the_same_page() -> None:
 
 
 def test_one_series_one_origin_and_no_interval() -> None:
-    table = forecasts(NOISE, series=1, blocks=1, origins=1, horizon=1)
+    table = forecasts(NOISE, series=1, folds=1, origins=1, horizon=1)
     page, *_ = render(table, settings=EnsembleSettings(quantiles=[0.5]), logs={})
     assert "Series: s1" in page
     assert "hold no interval" in page
@@ -147,10 +147,10 @@ def test_one_series_one_origin_and_no_interval() -> None:
 
 def test_unscored_test_part_still_renders() -> None:
     table = forecasts(NOISE, origins=10)
-    test = table["part"] == "test"
+    test = table["split"] == "test"
     page, *_ = render(table.assign(observed=~test))
     assert "not passed" in page
-    assert "No series of the test part could be scored" in page
+    assert "No series of the test split could be scored" in page
 
 
 def test_gap_in_the_actuals_still_renders() -> None:
@@ -169,7 +169,7 @@ def test_long_tables_are_cut_and_say_so() -> None:
 
 
 def test_page_of_a_thousand_series_is_under_a_megabyte() -> None:
-    table = forecasts(NOISE, series=1000, blocks=2, origins=1, horizon=3)
+    table = forecasts(NOISE, series=1000, folds=2, origins=1, horizon=3)
     findings = [Finding(what="short", series=f"s{number}", detail="x" * 80) for number in range(1000)]
     log = FitLog(stopped="max_iterations", curves={"train": list(np.linspace(1, 0, 5000))})
     page, *_ = render(table, findings=findings, logs={"good": log})
@@ -178,7 +178,7 @@ def test_page_of_a_thousand_series_is_under_a_megabyte() -> None:
 
 
 def test_panel_of_more_series_shows_the_worst() -> None:
-    table = forecasts(NOISE, series=1100, blocks=2, origins=1, horizon=2)
+    table = forecasts(NOISE, series=1100, folds=2, origins=1, horizon=2)
     page, evaluation = render(table)
     assert "The 1000 worst of 1100 series." in page
     rows = re.findall(r'<tr><td class="wrap">(s\d+)</td>', page)

@@ -61,7 +61,7 @@ def test_same_input_gives_the_same_page(panel: Panel) -> None:
 
 
 def test_judged_model_that_is_kept_says_why(panel: Panel) -> None:
-    status = Status(state="judged", reason="final fit refused: loss is NaN")
+    status = Status(state="evaluated", reason="final fit refused: loss is NaN")
     page = render_training(
         "final-lstm",
         status,
@@ -101,19 +101,19 @@ def test_fit_without_steps_and_scores_still_renders(panel: Panel) -> None:
     page = render_training("t", Status(), fitted(bare, log=FitLog(stopped="converged")), Usage(), bare)
     text = "".join(checked(page).text)
     assert "This model is not fitted step by step." in text
-    assert "No series of the test part could be scored." in text
+    assert "No series of the test split could be scored." in text
 
 
-@pytest.mark.parametrize("blocks", [0, 1, 3])
-def test_page_says_how_importance_was_measured(panel: Panel, blocks: int) -> None:
-    validation = panel.origins["part"] == "validation"
-    kept = panel.origins[~validation | (panel.origins["block"] < blocks)]
+@pytest.mark.parametrize("folds", [0, 1, 3])
+def test_page_says_how_importance_was_measured(panel: Panel, folds: int) -> None:
+    validation = panel.origins["split"] == "validation"
+    kept = panel.origins[~validation | (panel.origins["fold"] < folds)]
     few = Panel(panel.frame, panel.static, panel.spec, panel.series, kept)
     table = fitted(panel).forecasts
     page = render_training("t", Status(), Fitted.evaluated(MODEL, LOG, few, 1, table), USED, few)
     text = "".join(checked(page).text)
     notes = {title: title in text for title in (OWN, SHUFFLED, UNSCORED, REPEATED)}
-    assert notes == {OWN: False, SHUFFLED: blocks > 0, UNSCORED: blocks == 0, REPEATED: False}
+    assert notes == {OWN: False, SHUFFLED: folds > 0, UNSCORED: folds == 0, REPEATED: False}
 
 
 def test_page_of_a_thousand_series_is_under_a_megabyte(make_panel: Callable[..., Panel]) -> None:

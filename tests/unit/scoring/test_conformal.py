@@ -89,7 +89,7 @@ def test_longer_horizon_than_fitted_is_refused() -> None:
 
 
 def test_scores_are_errors_in_units_of_the_scale_where_observed() -> None:
-    table = forecasts({"m": 0.0}, series=2, blocks=1, origins=1, horizon=3, parts=["validation"])
+    table = forecasts({"m": 0.0}, series=2, folds=1, origins=1, horizon=3, splits=["validation"])
     table["m"] = table["y"] - np.array([1.0, 2.0, 3.0, 2.0, 4.0, 6.0])
     table.loc[1, ["y", "observed"]] = [np.nan, False]
     result = conformal_scores(table, scales(table), "m")

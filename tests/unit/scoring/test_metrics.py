@@ -23,8 +23,8 @@ def table(**columns: object) -> pd.DataFrame:
         "unique_id": ["a", "a", "b", "b"],
         "cutoff": HOURS[0],
         "ds": [HOURS[1], HOURS[2]] * 2,
-        "part": "test",
-        "block": 0,
+        "split": "test",
+        "fold": 0,
         "y": [10.0, 20.0, 2.0, 4.0],
         "observed": True,
         "model": [11.0, 18.0, 2.0, 5.0],
@@ -62,7 +62,7 @@ def test_point_metrics_of_one_series() -> None:
 
 def test_overall_weighs_series_the_same_whatever_their_rows() -> None:
     rows = pd.concat([table(), table(cutoff=HOURS[1]).query("unique_id == 'a'")], ignore_index=True)
-    result = overall(series_metrics(rows, series(), ["model"]), ["part"])
+    result = overall(series_metrics(rows, series(), ["model"]), ["split"])
     assert result["mase"].loc["test", "model"] == pytest.approx((0.5 + 1.0) / 2)
 
 
@@ -70,7 +70,7 @@ def test_r2_overall_is_the_median_of_the_series() -> None:
     rows = pd.concat([table(), table(unique_id=["c", "c", "d", "d"], model=[1e6, -1e6, 2.0, 4.0])])
     scales = pd.concat([series(), series().assign(unique_id=["c", "d"])])
     result = series_metrics(rows.query("unique_id != 'd'"), scales, ["model"])
-    assert overall(result, ["part"])["r2"].loc["test", "model"] == pytest.approx(
+    assert overall(result, ["split"])["r2"].loc["test", "model"] == pytest.approx(
         result["r2"]["model"].median()
     )
 
@@ -78,7 +78,7 @@ def test_r2_overall_is_the_median_of_the_series() -> None:
 def test_unobserved_target_is_skipped_and_counted() -> None:
     rows = table(observed=[True, False, True, True], y=[10.0, np.nan, 2.0, 4.0])
     assert figures(rows, series())["mae"] == pytest.approx(1.0)
-    counts = count_points(rows, series(), ["part"])
+    counts = count_points(rows, series(), ["split"])
     assert counts.loc["test"].to_dict() == {"scored": 3, "skipped": 1}
 
 
@@ -91,7 +91,7 @@ def test_filled_value_of_an_unobserved_target_is_not_scored() -> None:
 def test_series_without_a_scale_is_left_out_and_counted(scale: float) -> None:
     result = series_metrics(table(), series(scale_b=scale), ["model"])
     assert list(result["mase"].index.get_level_values("unique_id")) == ["a"]
-    counts = count_points(table(), series(scale_b=scale), ["part", "unique_id"])
+    counts = count_points(table(), series(scale_b=scale), ["split", "unique_id"])
     assert counts.loc[("test", "b")].to_dict() == {"scored": 0, "skipped": 2}
 
 
@@ -127,7 +127,7 @@ def test_intervals_pair_symmetric_levels_widest_first() -> None:
 
 def test_by_lead_time() -> None:
     rows = table().assign(lead_time=lead_times)
-    result = overall(series_metrics(rows, series(), ["model"], by="lead_time"), ["part", "lead_time"])
+    result = overall(series_metrics(rows, series(), ["model"], by="lead_time"), ["split", "lead_time"])
     assert result["mae"]["model"].tolist() == [0.5, 1.5]
 
 
@@ -145,10 +145,10 @@ def test_training_means_use_observed_training_rows_alone(panel: Panel) -> None:
 
 def test_metrics_do_not_depend_on_how_many_rows_are_scored_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = table(ensemble=10.0, **{"q0.1": 9.0, "q0.9": 11.0})
-    rows = pd.concat([rows, rows.assign(part="validation")]).iloc[::-1]
-    expected = series_metrics(rows, series(), ["model", "ensemble"], by="block", levels=[0.1, 0.9])
+    rows = pd.concat([rows, rows.assign(split="validation")]).iloc[::-1]
+    expected = series_metrics(rows, series(), ["model", "ensemble"], by="fold", levels=[0.1, 0.9])
     monkeypatch.setattr(metrics, "CHUNK_ROWS", 1)
-    result = series_metrics(rows, series(), ["model", "ensemble"], by="block", levels=[0.1, 0.9])
+    result = series_metrics(rows, series(), ["model", "ensemble"], by="fold", levels=[0.1, 0.9])
     assert result.keys() == expected.keys()
     for name, frame in result.items():
         pd.testing.assert_frame_equal(frame, expected[name])

@@ -14,7 +14,7 @@ def paired_table(difference: np.ndarray, horizon: int = 1, stride: int = 1) -> p
         for at, error in enumerate(errors):
             cutoff = START + pd.Timedelta(hours=at * stride)
             ds = pd.date_range(cutoff, periods=horizon + 1, freq="h")[1:]
-            base = {"unique_id": f"s{number}", "cutoff": cutoff, "ds": ds, "part": "test", "observed": True}
+            base = {"unique_id": f"s{number}", "cutoff": cutoff, "ds": ds, "split": "test", "observed": True}
             tables.append(pd.DataFrame({**base, "y": 0.0, "good": 0.0, ENSEMBLE: number * error}))
     return pd.concat(tables, ignore_index=True)
 

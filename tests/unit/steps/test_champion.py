@@ -127,8 +127,8 @@ def test_champion_is_scored_as_it_was_judged(before: Path, tmp_path: Path) -> No
     found = read_champion(forecast(before / "panel", before / "registry", tmp_path))
     assert found is not None
     judged = pd.read_parquet(before / "ensemble" / FORECASTS)
-    judged = judged[judged["part"] == "test"].rename(columns={"ensemble": "yhat"})
-    columns = [name for name in found.forecasts if name != "seen_until"]
+    judged = judged[judged["split"] == "test"].rename(columns={"ensemble": "yhat"})
+    columns = [name for name in found.forecasts if name != "fitted_through"]
     pd.testing.assert_frame_equal(
         found.forecasts[columns].sort_values(KEYS, ignore_index=True),
         judged[columns].sort_values(KEYS, ignore_index=True),
@@ -150,15 +150,15 @@ def test_champion_that_memorised_its_rows_gains_nothing_by_it(
         panel, panel.ends, FitPlan(fixed_fit={"members": [{"iterations": 150, "differences": [24]}]})
     )
     shutil.rmtree(memorised / "final")
-    write_model(memorised / "final", fitted, read_card(before / "judged").model_copy(update={"log": log}))
-    keep_evaluated(memorised / "final", before / "judged")
+    write_model(memorised / "final", fitted, read_card(before / "evaluated").model_copy(update={"log": log}))
+    keep_evaluated(memorised / "final", before / "evaluated")
     shutil.copyfile(before / "final" / FORECASTS, memorised / "final" / FORECASTS)
     registry = tmp_path / "registry"
     register(memorised, registry=registry)
     register(before, registry=tmp_path / "honest")
 
     production = loaded(registry, "production", tmp_path / "bundle").ensemble.predict(
-        panel, panel.part("test")
+        panel, panel.split("test")
     )
     found, honest = (
         read_champion(forecast(after / "panel", path, tmp_path, name=f"by-{path.name}"))
@@ -167,7 +167,7 @@ def test_champion_that_memorised_its_rows_gains_nothing_by_it(
     assert found is not None
     assert honest is not None
     pd.testing.assert_frame_equal(found.forecasts, honest.forecasts)
-    targets = panel.targets(panel.part("test")).merge(production, on=KEYS).merge(found.forecasts, on=KEYS)
+    targets = panel.targets(panel.split("test")).merge(production, on=KEYS).merge(found.forecasts, on=KEYS)
     errors = {name: (targets["y"] - targets[name]).abs().mean() for name in ("yhat_x", "yhat_y")}
     assert errors["yhat_x"] < 0.6 * errors["yhat_y"]
 
@@ -175,7 +175,7 @@ def test_champion_that_memorised_its_rows_gains_nothing_by_it(
 def test_targets_after_an_origin_change_no_forecast_from_it(before: Path, tmp_path: Path) -> None:
     rows = hourly()
     tables = []
-    origin = Panel.load(prepare(rows, tmp_path / "as_is")).part("test").frame["cutoff"].min()
+    origin = Panel.load(prepare(rows, tmp_path / "as_is")).split("test").frame["cutoff"].min()
     for name in ("as_is", "altered"):
         if name == "altered":
             rows.loc[rows["ds"] > origin, "y"] = rows.loc[rows["ds"] > origin, "y"] * 3 + 1e3
@@ -190,14 +190,14 @@ def test_targets_after_an_origin_change_no_forecast_from_it(before: Path, tmp_pa
 
 
 def test_origins_that_the_champion_has_seen_beyond_are_left_out(before: Path, tmp_path: Path) -> None:
-    own = Panel.load(before / "panel").part("test").frame["cutoff"]
+    own = Panel.load(before / "panel").split("test").frame["cutoff"]
     late = prepare(older(), tmp_path / "late", data={"min_samples": 1, "val_ratio": 0.1, "test_ratio": 0.2})
     panel = Panel.load(late)
     found = read_champion(forecast(late, before / "registry", tmp_path))
     assert found is not None
-    assert panel.part("test").frame["cutoff"].min() < own.min()
+    assert panel.split("test").frame["cutoff"].min() < own.min()
     assert found.forecasts["cutoff"].min() >= own.min()
-    assert (found.forecasts["cutoff"] >= found.forecasts["seen_until"]).all()
+    assert (found.forecasts["cutoff"] >= found.forecasts["fitted_through"]).all()
 
 
 def test_series_that_is_new_to_the_champion_is_scored_after_all_that_it_has_seen(
@@ -207,9 +207,9 @@ def test_series_that_is_new_to_the_champion_is_scored_after_all_that_it_has_seen
     panel = Panel.load(prepare(rows.assign(unique_id="new-" + rows["unique_id"]), tmp_path / "new"))
     bundle = loaded(before / "registry", "evaluated", tmp_path)
     table = forecast_unseen(bundle, panel)
-    newest = max(bundle.contract.fit_until.values())
+    newest = max(bundle.contract.fitted_through.values())
     assert set(table["unique_id"]) == {"new-s0", "new-s1", "new-s2"}
-    assert (table["seen_until"] == newest).all()
+    assert (table["fitted_through"] == newest).all()
 
 
 # --- not comparable -------------------------------------------------------------------------------------
@@ -620,7 +620,7 @@ def test_retraining_takes_up_a_model_that_failed_the_night_before_as_it_was(
     train_model("lstm", panel, night / "lstm")
     shutil.rmtree(night / "panel")
     panel.rename(night / "panel")
-    members = {"catboost": night / "judged", "lstm": night / "lstm"}
+    members = {"catboost": night / "evaluated", "lstm": night / "lstm"}
     stack_ensemble(night / "panel", members, "", night / "ensemble")
     register(night, lstm=night / "lstm")
     assert retrained(night, "lstm", "{}") == LSTM

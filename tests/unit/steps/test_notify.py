@@ -38,7 +38,7 @@ def test_success_tells_the_leaderboard_that_was_published(webhook: Webhook, eval
         "demand@1",
     )
     assert notice["promoted"] is board["decision"]["promote"]
-    test = [row for row in board["leaderboard"] if row["part"] == "test"]
+    test = [row for row in board["leaderboard"] if row["split"] == "test"]
     assert notice["leaderboard"] == [{key: row[key] for key in ("model", "mase", "skill")} for row in test]
 
 

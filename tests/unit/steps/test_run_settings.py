@@ -159,21 +159,21 @@ def test_a_later_target_changes_nothing_in_the_runs_settings(tmp_path: Path) -> 
 def test_final_fit_takes_the_settings_of_the_model_that_it_repeats(tmp_path: Path) -> None:
     found = CatBoostSettings(iterations=11, depth=2)
     panel = prepare(hourly(), tmp_path)
-    train_model("catboost", panel, tmp_path / "judged", found.model_dump_json())
+    train_model("catboost", panel, tmp_path / "evaluated", found.model_dump_json())
     assert RunSettings.read(panel).of_kind("catboost") != found
-    train_model("catboost", panel, tmp_path / "final", fitted=tmp_path / "judged")
+    train_model("catboost", panel, tmp_path / "final", fitted=tmp_path / "evaluated")
     card = read_card(tmp_path / "final")
     assert card.settings == found.model_dump(mode="json")
     kept = evaluated_model(tmp_path / "final")
-    assert read_card(kept) == read_card(tmp_path / "judged")
+    assert read_card(kept) == read_card(tmp_path / "evaluated")
     assert not (kept / FORECASTS).exists()
-    assert evaluated_model(tmp_path / "judged") == tmp_path / "judged"
+    assert evaluated_model(tmp_path / "evaluated") == tmp_path / "evaluated"
 
 
 def test_final_fit_of_a_model_that_failed_needs_no_settings_of_the_run(tmp_path: Path) -> None:
     panel = panel_with(prepare(hourly(series=1), tmp_path), tmp_path / "lenient", on_failure="continue")
     too_long = LstmSettings(sequence_length=5000, hidden_units=[4]).model_dump_json()
-    status = train_model("lstm", panel, tmp_path / "judged", too_long)
+    status = train_model("lstm", panel, tmp_path / "evaluated", too_long)
     assert status.state == "failed"
     assert RunSettings.read(panel).models["lstm"] == {}
-    assert train_model("lstm", panel, tmp_path / "final", fitted=tmp_path / "judged") == status
+    assert train_model("lstm", panel, tmp_path / "final", fitted=tmp_path / "evaluated") == status

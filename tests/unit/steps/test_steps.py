@@ -80,20 +80,20 @@ def test_data_report_escapes_names(tmp_path: Path) -> None:
 
 def test_forecasts_cover_every_origin_and_the_end(done: Path) -> None:
     panel = Panel.load(done / "panel")
-    table = pd.read_parquet(done / "judged" / FORECASTS)
-    counts = table[["unique_id", "cutoff", "part"]].drop_duplicates().groupby("part").size().to_dict()
-    expected = panel.origins.groupby("part").size().to_dict()
+    table = pd.read_parquet(done / "evaluated" / FORECASTS)
+    counts = table[["unique_id", "cutoff", "split"]].drop_duplicates().groupby("split").size().to_dict()
+    expected = panel.origins.groupby("split").size().to_dict()
     assert counts == {**expected, PRODUCTION: 3}
-    assert set(pd.read_parquet(done / "final" / FORECASTS)["part"]) == {PRODUCTION}
+    assert set(pd.read_parquet(done / "final" / FORECASTS)["split"]) == {PRODUCTION}
 
 
 def test_card_says_how_the_model_came_about(done: Path) -> None:
-    card = read_card(done / "judged")
+    card = read_card(done / "evaluated")
     assert (card.kind, card.name, card.seed) == ("catboost", "catboost", 1)
     assert card.settings["iterations"] == 20
     assert "catboost" in card.versions
     assert card.panel_digest == Panel.load(done / "panel").spec.digest
-    assert fit_metrics(done / "judged")["fit_seconds"] > 0
+    assert fit_metrics(done / "evaluated")["fit_seconds"] > 0
     assert read_card(done / "final").log.stopped == "replayed"
 
 
@@ -106,11 +106,11 @@ def test_altering_the_test_part_changes_no_model_weight_or_validation_forecast(
     rows.loc[late, "y"] = rows.loc[late, "y"] * 2 + 50
     altered = run(rows, tmp_path / "run")
     tables = [pd.read_parquet(folder / "ensemble" / FORECASTS) for folder in (done, altered)]
-    before, after = (table[table["part"] == "validation"].reset_index(drop=True) for table in tables)
+    before, after = (table[table["split"] == "validation"].reset_index(drop=True) for table in tables)
     pd.testing.assert_frame_equal(before, after, check_exact=True)
     recipes = [json.loads((folder / "ensemble" / "recipe.json").read_text()) for folder in (done, altered)]
     assert recipes[0]["weights"] == recipes[1]["weights"]
-    assert recipes[0]["judged_quantiles"] == recipes[1]["judged_quantiles"]
+    assert recipes[0]["evaluated_quantiles"] == recipes[1]["evaluated_quantiles"]
     assert recipes[0]["quantiles"] != recipes[1]["quantiles"]
 
 
@@ -162,10 +162,10 @@ def test_backtest_starts_where_nothing_was_seen(done: Path, tmp_path: Path) -> N
 def test_backtest_equals_the_test_part_of_the_run(done: Path, tmp_path: Path) -> None:
     table = bundle(done, "evaluated", tmp_path).backtest(hourly(), stride=1)
     judged = pd.read_parquet(done / "ensemble" / FORECASTS)
-    judged = judged[judged["part"] == "test"].rename(columns={"ensemble": "judged"})
-    joined = table.merge(judged[["unique_id", "cutoff", "ds", "judged"]], on=["unique_id", "cutoff", "ds"])
+    judged = judged[judged["split"] == "test"].rename(columns={"ensemble": "evaluated"})
+    joined = table.merge(judged[["unique_id", "cutoff", "ds", "evaluated"]], on=["unique_id", "cutoff", "ds"])
     assert len(joined) == len(judged)
-    np.testing.assert_allclose(joined["yhat"], joined["judged"], rtol=1e-6)
+    np.testing.assert_allclose(joined["yhat"], joined["evaluated"], rtol=1e-6)
 
 
 def test_backtest_refuses_what_the_version_has_seen(done: Path, tmp_path: Path) -> None:
@@ -304,17 +304,17 @@ def test_model_that_cannot_be_fitted_leaves_its_reason(
 
 def test_page_on_a_fit_tells_its_end_and_what_it_rests_on(done: Path, tmp_path: Path) -> None:
     page = tmp_path / "judged.html"
-    train_model("catboost", done / "panel", tmp_path / "judged", report=page)
+    train_model("catboost", done / "panel", tmp_path / "evaluated", report=page)
     text = page.read_text()
-    ended = convergence(read_card(tmp_path / "judged").log)
+    ended = convergence(read_card(tmp_path / "evaluated").log)
     assert f"<strong>{ended.verdict.capitalize()}</strong>: {ended.reason}." in text
     assert "CatBoost&#39;s own figure" in text
     assert re.search(r"with child processes; [1-9]\d* sample", text)  # the last is taken at the fit's end
     board = json.loads((done / "leaderboard.json").read_text())
-    rows = [row for row in board["by_series"] if (row["model"], row["part"]) == ("catboost", "test")]
+    rows = [row for row in board["by_series"] if (row["model"], row["split"]) == ("catboost", "test")]
     for row in rows:
         assert f"{row['unique_id']}</h3>" in text
-        assert f"MASE over the test part {row['mase']:.4g}" in text
+        assert f"MASE over the test split {row['mase']:.4g}" in text
 
 
 @pytest.mark.parametrize("failing", ["render_training", "Fitted.evaluated"])
@@ -339,7 +339,7 @@ def test_page_that_cannot_be_made_costs_the_page_alone(
 
 def test_page_on_a_final_fit_is_about_the_repetition(done: Path, tmp_path: Path) -> None:
     page = tmp_path / "final.html"
-    train_model("catboost", done / "panel", tmp_path / "final", fitted=done / "judged", report=page)
+    train_model("catboost", done / "panel", tmp_path / "final", fitted=done / "evaluated", report=page)
     text = page.read_text()
     assert "<h1>final-catboost</h1>" in text
     assert "<strong>Repeated</strong>: the evaluated fit was repeated on all rows" in text
@@ -361,15 +361,15 @@ def test_final_fit_that_is_not_finite_publishes_the_judged_model(
     broken(monkeypatch, None)
     panel = panel_with(done / "panel", tmp_path / "panel", on_failure="continue")
     page = tmp_path / "page.html"
-    status = train_model("catboost", panel, tmp_path / "m", fitted=done / "judged", report=page)
-    assert status.state == "judged"
+    status = train_model("catboost", panel, tmp_path / "m", fitted=done / "evaluated", report=page)
+    assert status.state == "evaluated"
     text = page.read_text()
     assert REFUSED in text
     assert REPEATED not in text
     assert "final fit refused" in status.reason
-    assert read_card(tmp_path / "m") == read_card(done / "judged")
-    judged = pd.read_parquet(done / "judged" / FORECASTS)
-    expected = judged.loc[judged["part"] == PRODUCTION, "catboost"].to_numpy()
+    assert read_card(tmp_path / "m") == read_card(done / "evaluated")
+    judged = pd.read_parquet(done / "evaluated" / FORECASTS)
+    expected = judged.loc[judged["split"] == PRODUCTION, "catboost"].to_numpy()
     np.testing.assert_array_equal(pd.read_parquet(tmp_path / "m" / FORECASTS)["catboost"], expected)
 
 

@@ -115,11 +115,11 @@ def test_search_that_finds_nothing_keeps_the_files_settings_or_stops(panel_dir: 
     )
     settings = RunSettings.read(panel_dir)
     settings.write(broken)
-    with pytest.raises(ModelError, match="no target of the training part counts"):
+    with pytest.raises(ModelError, match="no target of the training split counts"):
         tuned(search_request(broken), tmp_path)
     katib = tmp_path / "found.json", tmp_path / "trials.csv", tmp_path / "report.html"
     katib[0].write_text("[]")
-    with pytest.raises(ModelError, match="no target of the training part counts"):
+    with pytest.raises(ModelError, match="no target of the training split counts"):
         choose_settings(search_request(broken), *katib)
     settings.model_copy(update={"on_failure": "continue"}).write(broken)
     assert choose_settings(search_request(broken), *katib)[0] == BASE.model_dump_json()

@@ -1,4 +1,4 @@
-"""What a trial is scored by: blocks of the training part, and nothing after it."""
+"""What a trial is scored by: folds of the training split, and nothing after it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -66,7 +66,7 @@ def test_series_without_a_scale_do_not_count_and_if_none_has_one_it_is_refused(
     counted = {some.ids[code] for code in fold.series[np.isfinite(fold.targets).any(axis=1)]}
     assert counted == {"s0", "s2"}
     none = Panel(panel.frame, panel.static, panel.spec, flat.assign(scale=np.nan), panel.origins)
-    with pytest.raises(ModelError, match="no target of the training part counts"):
+    with pytest.raises(ModelError, match="no target of the training split counts"):
         training_folds(none, 1)
 
 
@@ -188,7 +188,7 @@ def test_ensemble_goes_on_without_a_member_that_fails(panel: Panel) -> None:
 def test_ensemble_wants_two_blocks(make_panel: Callable[..., Panel]) -> None:
     panel = make_panel(hourly(series=1, rows=65))
     assert len(training_folds(panel, 2)) == 1
-    with pytest.raises(ModelError, match="the training part holds one block"):
+    with pytest.raises(ModelError, match="the training split holds one fold"):
         EnsembleObjective(panel, {"catboost": TREES}, 1)
 
 

@@ -159,8 +159,8 @@ def test_pruned_trials_take_fewer_steps(pruner: str) -> None:
     assert study.outcome().epochs == sum(trial.user_attrs["epochs"] for trial in study.counted())
 
 
-class Blocks(Bowl):
-    """Two blocks of ten epochs, the first as easy for any settings; reports the mean so far."""
+class Folds(Bowl):
+    """Two folds of ten epochs, the first as easy for any settings; reports the mean so far."""
 
     def error(self, settings: Any, seed: int, report: Report) -> float:
         second = 1.0 + (settings.depth - 3) ** 2
@@ -171,7 +171,7 @@ class Blocks(Bowl):
 
 
 def test_median_pruner_ends_trials_in_a_harder_block_after_an_easy_one() -> None:
-    objective = Blocks(steps=20)
+    objective = Folds(steps=20)
     study = searched(objective, limits={"n_trials": 30, "pruner": "median", "folds": 2})
     pruned = study.finished(TrialState.PRUNED)
     assert len(pruned) > 5

@@ -80,7 +80,7 @@ class ArimaTrainer:
         )
         log = FitLog(
             stopped="time_limit" if late else "converged" if plan.fixed_fit is None else "replayed",
-            replay=plan.fixed_fit
+            fixed_fit=plan.fixed_fit
             if plan.fixed_fit is not None and not late
             else _fixed_fit(models, search.engine),
             seconds=time.monotonic() - began,

@@ -33,7 +33,7 @@ class Recipe(BaseModel):
 
 
 class FixedFit(BaseModel):
-    """The fits of all models, as in ``FitLog.replay``."""
+    """The fits of all models, as in ``FitLog.fixed_fit``."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -56,7 +56,7 @@ class FittedMember:
 
 
 def read_fixed_fit(replay: dict[str, Any]) -> FixedFit:
-    """Read ``FitLog.replay``.
+    """Read ``FitLog.fixed_fit``.
 
     Raises:
         ModelError: It is not that of a CatBoost fit.

@@ -48,7 +48,7 @@ class CatBoostTrainer:
 
         The last max(horizon, 10 %) steps of each series before ``until``, of few rows kept at most half, stop
         the fit early. Several models are weighed by their forecasts of these steps, and by those of 200 trees
-        fitted to the first 70 % of the rows. ``FitLog.replay`` holds each one's number of trees, differences
+        fitted to the first 70 % of the rows. ``FitLog.fixed_fit`` has each one's number of trees, differences
         and weight; ``FitLog.curves`` are those of the heaviest.
 
         Raises:
@@ -73,7 +73,7 @@ class CatBoostTrainer:
         is_repeated = plan.fixed_fit is not None and not late
         log = FitLog(
             stopped="time_limit" if late else self._stopped(plan, heaviest),
-            replay=plan.fixed_fit if is_repeated else fixed_fit.model_dump(),
+            fixed_fit=plan.fixed_fit if is_repeated else fixed_fit.model_dump(),
             curves=heaviest.curves,
             best=trees - 1,
             seconds=time.monotonic() - started,

@@ -99,7 +99,7 @@ class NeuralTrainer(ABC, Generic[S]):
         stopped = training.run()
         log = FitLog(
             stopped=stopped,
-            replay=training.best_fit().model_dump(),
+            fixed_fit=training.best_fit().model_dump(),
             curves=training.curves,
             best=training.best,
             seconds=time.monotonic() - started,

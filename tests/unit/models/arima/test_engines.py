@@ -27,10 +27,10 @@ def test_seasonal_orders_are_searched_and_replayed(make_panel: MakePanel, engine
     recipe = forecaster.models["series"][0].recipe
     assert recipe.start == 0
     assert any(recipe.seasonal)
-    forecasts = forecaster.forecast(panel, panel.part("test"))["arima"].to_numpy()
-    assert errors(panel, forecasts, panel.part("test")) < 3
-    _, replayed = trainer.fit(panel, panel.ends, FitPlan(fixed_fit=log.replay))
-    assert (replayed.replay, replayed.stopped, replayed.fallbacks) == (log.replay, "replayed", {})
+    forecasts = forecaster.forecast(panel, panel.split("test"))["arima"].to_numpy()
+    assert errors(panel, forecasts, panel.split("test")) < 3
+    _, replayed = trainer.fit(panel, panel.ends, FitPlan(fixed_fit=log.fixed_fit))
+    assert (replayed.fixed_fit, replayed.stopped, replayed.fallbacks) == (log.fixed_fit, "replayed", {})
 
 
 @pytest.mark.parametrize("rows", [20, 30, 47])
@@ -63,7 +63,7 @@ def test_auto_engine(
     early = panel.frame.groupby("unique_id").nth(rows - 1)[["unique_id", "ds"]]
     trainer = ArimaTrainer(ArimaSettings(max_order=[1, 1, 1], **settings), "arima")
     _, log = trainer.fit(panel, Cutoffs.from_frame(early, "ds"), FitPlan())
-    assert log.replay["engine"] == engine
+    assert log.fixed_fit["engine"] == engine
     refit, used = estimation.refit, []
 
     def recorded(values: Any, recipe: Any, period: int, engine: str) -> Arima:
@@ -71,5 +71,5 @@ def test_auto_engine(
         return refit(values, recipe, period, engine)  # type: ignore[arg-type]
 
     monkeypatch.setattr(estimation, "refit", recorded)
-    trainer.fit(panel, panel.ends, FitPlan(fixed_fit=log.replay))
+    trainer.fit(panel, panel.ends, FitPlan(fixed_fit=log.fixed_fit))
     assert set(used) == {engine}

@@ -24,7 +24,7 @@ def test_fourier_terms_keep_their_phase_when_the_history_begins_elsewhere(
     panel, later = make_panel(rows), make_panel(rows.iloc[31:])
     for fitted, other in ((panel, later), (later, panel)):
         forecaster = train(fitted, deseasonalize="fourier")
-        origins = fitted.part("test")
+        origins = fitted.split("test")
         expected = forecaster.forecast(fitted, origins)["arima"]
         np.testing.assert_allclose(forecaster.forecast(other, origins)["arima"], expected, rtol=0.01)
 

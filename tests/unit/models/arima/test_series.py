@@ -75,7 +75,7 @@ def test_a_model_that_fails_leaves_its_weight_to_the_others(
     trainer = ArimaTrainer(settings, "arima")
     _, log = trainer.fit(panel, panel.train_end, FitPlan())
     refit = estimation.refit
-    failed = log.replay["orders"]["s0"][0]["seasons"]
+    failed = log.fixed_fit["orders"]["s0"][0]["seasons"]
 
     def failing(values: Any, recipe: Any, *how: Any) -> Arima:
         if [list(season) for season in recipe.seasons] == failed:
@@ -83,7 +83,7 @@ def test_a_model_that_fails_leaves_its_weight_to_the_others(
         return refit(values, recipe, *how)
 
     monkeypatch.setattr(estimation, "refit", failing)
-    forecaster, _ = trainer.fit(panel, panel.train_end, FitPlan(fixed_fit=log.replay))
+    forecaster, _ = trainer.fit(panel, panel.train_end, FitPlan(fixed_fit=log.fixed_fit))
     weights = [model.recipe.weight for model in forecaster.models["s0"]]
     assert 0 < len(weights) < 3
     assert sum(weights) == pytest.approx(1)

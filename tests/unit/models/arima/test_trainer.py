@@ -26,14 +26,14 @@ def test_averaged_autoregressions_are_replayed_with_their_weights(panel: Panel) 
         assert weights == sorted(weights, reverse=True)
         assert sum(weights) == pytest.approx(1)
     again, replayed = ArimaTrainer(settings, "arima").fit(
-        panel, panel.train_end, FitPlan(fixed_fit=json.loads(json.dumps(log.replay)))
+        panel, panel.train_end, FitPlan(fixed_fit=json.loads(json.dumps(log.fixed_fit)))
     )
-    assert replayed.replay == log.replay
+    assert replayed.fixed_fit == log.fixed_fit
     for key, models in forecaster.models.items():
         repeated = [model.recipe for model in again.models[key]]
         assert [each.order for each in repeated] == [model.recipe.order for model in models]
         assert [each.weight for each in repeated] == pytest.approx([model.recipe.weight for model in models])
-    forecasts, expected = (each.forecast(panel, panel.part("test"))["arima"] for each in (again, forecaster))
+    forecasts, expected = (each.forecast(panel, panel.split("test"))["arima"] for each in (again, forecaster))
     np.testing.assert_allclose(forecasts, expected, rtol=1e-9)  # a sum's last bits go by where arrays lie
 
 
@@ -61,7 +61,7 @@ def test_each_series_that_is_not_fitted_has_its_reason(
     assert log.fallbacks["s1"].startswith("constant")
     assert log.fallbacks["s2"] == "no rows up to the cut-off"
     assert "s3" in log.fallbacks
-    _, replayed = trainer.fit(panel, panel.ends, FitPlan(fixed_fit=log.replay))
+    _, replayed = trainer.fit(panel, panel.ends, FitPlan(fixed_fit=log.fixed_fit))
     assert replayed.fallbacks["s2"] == "no orders to replay"
 
 

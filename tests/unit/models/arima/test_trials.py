@@ -18,7 +18,7 @@ from tests.unit.models.arima.support import MakePanel, errors, train
 @pytest.mark.parametrize("deseasonalize", ["auto", "profile", "fourier"])
 def test_removed_season_beats_no_season(make_panel: MakePanel, engine: str, deseasonalize: str) -> None:
     panel = make_panel(hourly(series=1))
-    origins = panel.part("test")
+    origins = panel.split("test")
     settings = {"engine": engine, "deseasonalize": deseasonalize}
     forecasts = train(panel, **settings).forecast(panel, origins)["arima"].to_numpy()
     none = train(panel, deseasonalize="none").forecast(panel, origins)["arima"].to_numpy()
@@ -40,7 +40,7 @@ def test_auto_forecasts_a_random_walk_as_well_as_the_naive_method(make_panel: Ma
     rows = hourly(series=1)
     rows["y"] = np.cumsum(np.random.default_rng(seed).normal(size=len(rows)))
     panel = make_panel(rows)
-    origins = panel.part("test")
+    origins = panel.split("test")
     forecasts = train(panel).forecast(panel, origins)["arima"].to_numpy()
     assert errors(panel, forecasts, origins) < 1.5 * errors(panel, seasonal_naive(panel, origins, 1), origins)
 
@@ -60,8 +60,8 @@ def test_a_daily_and_a_weekly_season_are_removed_one_after_the_other(make_panel:
     panel = make_panel(rows, season_lengths=[24, 168])
     forecaster = train(panel)
     assert [length for length, _ in forecaster.models["s0"][0].recipe.seasons] == [168, 24]
-    forecasts = forecaster.forecast(panel, panel.part("test"))["arima"].to_numpy()
-    assert errors(panel, forecasts, panel.part("test")) < 1
+    forecasts = forecaster.forecast(panel, panel.split("test"))["arima"].to_numpy()
+    assert errors(panel, forecasts, panel.split("test")) < 1
 
 
 def test_a_drift_goes_on(make_panel: MakePanel) -> None:
@@ -70,8 +70,8 @@ def test_a_drift_goes_on(make_panel: MakePanel) -> None:
     panel = make_panel(rows)
     forecaster = train(panel, deseasonalize="none")
     assert forecaster.models["s0"][0].recipe.constant
-    forecasts = forecaster.forecast(panel, panel.part("test"))["arima"].to_numpy()
-    assert errors(panel, forecasts, panel.part("test")) < 5
+    forecasts = forecaster.forecast(panel, panel.split("test"))["arima"].to_numpy()
+    assert errors(panel, forecasts, panel.split("test")) < 5
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -80,8 +80,8 @@ def test_a_drift_goes_on_beside_a_season(make_panel: MakePanel, seed: int) -> No
     noise = np.random.default_rng(seed).normal(0, 0.5, 800)
     rows["y"] = 0.1 * t + 8 * np.sin(2 * np.pi * t / 24) + noise
     panel = make_panel(rows, horizon=48)
-    forecasts = train(panel, engine="css", max_order=[5, 1, 5]).forecast(panel, panel.part("test"))["arima"]
-    assert errors(panel, forecasts.to_numpy(), panel.part("test")) < 1
+    forecasts = train(panel, engine="css", max_order=[5, 1, 5]).forecast(panel, panel.split("test"))["arima"]
+    assert errors(panel, forecasts.to_numpy(), panel.split("test")) < 1
 
 
 @pytest.mark.parametrize("smoothing", [0.5, 1.0])
@@ -93,9 +93,9 @@ def test_a_drift_goes_on_over_several_seasons(
     rows["y"] = 0.5 * t + 8 * np.sin(2 * np.pi * t / 24)
     panel = make_panel(rows, horizon=72)
     forecasts = train(panel, engine="burg", max_order=[4, 1, 0], deseasonalize="profile").forecast(
-        panel, panel.part("test")
+        panel, panel.split("test")
     )
-    assert errors(panel, forecasts["arima"].to_numpy(), panel.part("test")) < 1
+    assert errors(panel, forecasts["arima"].to_numpy(), panel.split("test")) < 1
 
 
 def test_backtests_begin_where_the_model_has_its_rows(

@@ -13,7 +13,7 @@ from tests.unit.models.catboost.support import trainer
 def test_auto_differences_by_the_season_of_a_seasonal_series(panel: Panel) -> None:
     forecaster, log = trainer(differences="auto").fit(panel, panel.train_end, FitPlan())
     assert forecaster.members[0].spec.differences == [24]
-    assert log.replay["members"][0]["differences"] == [24]
+    assert log.fixed_fit["members"][0]["differences"] == [24]
 
 
 def test_auto_differences_by_one_step_where_there_is_no_season(make_panel: Callable[..., Panel]) -> None:

@@ -47,7 +47,7 @@ def test_features_of_the_first_step_are_those_of_the_fit(
     covariate_panel: Panel, differences: list[int]
 ) -> None:
     spec = spec_of(covariate_panel, differences)
-    origins = covariate_panel.part("test")
+    origins = covariate_panel.split("test")
     features, _, rows = training_features(covariate_panel, covariate_panel.ends, spec, 10_000)
     first = seen(covariate_panel, origins, spec)[0]
     at = pd.Index(rows).get_indexer(pd.Index(covariate_panel.row_index(origins) + 1))
@@ -60,7 +60,7 @@ def test_later_steps_see_known_future_values_and_only_old_values_of_past_covaria
     covariate_panel: Panel,
 ) -> None:
     spec = spec_of(covariate_panel, [1])
-    origins = Cutoffs(covariate_panel.part("test").frame.iloc[:1])
+    origins = Cutoffs(covariate_panel.split("test").frame.iloc[:1])
     steps = pd.concat(seen(covariate_panel, origins, spec), ignore_index=True)
     row = int(covariate_panel.row_index(origins)[0])
     frame, horizon = covariate_panel.frame, covariate_panel.spec.horizon
@@ -72,7 +72,7 @@ def test_later_steps_see_known_future_values_and_only_old_values_of_past_covaria
 
 
 def test_a_change_after_the_origin_changes_no_feature_of_it(covariate_panel: Panel) -> None:
-    origins = covariate_panel.part("validation")
+    origins = covariate_panel.split("validation")
     cut = origins.frame["cutoff"].max()
     rows = hourly(covariates=True)
     late = rows["ds"] > cut
@@ -157,7 +157,7 @@ def test_long_lags_of_a_short_history_are_missing(panel: Panel) -> None:
 
 
 def test_forecasts_add_up_to_the_level_of_the_series(panel: Panel) -> None:
-    origins = panel.part("test")
+    origins = panel.split("test")
     forecasts = recursive_forecast(panel, origins, spec_of(panel, [24]), Recorder())
     ends = panel.row_index(origins)
     expected = panel.filled[ends[:, None] - 23 + np.arange(panel.spec.horizon)]
@@ -165,14 +165,14 @@ def test_forecasts_add_up_to_the_level_of_the_series(panel: Panel) -> None:
 
 
 def test_many_origins_are_forecast_in_chunks(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
-    origins, spec = panel.part("test"), spec_of(panel, [24])
+    origins, spec = panel.split("test"), spec_of(panel, [24])
     whole = recursive_forecast(panel, origins, spec, Recorder())
     monkeypatch.setattr("kubecast.models.catboost.features.CHUNK_CELLS", 1)
     np.testing.assert_array_equal(recursive_forecast(panel, origins, spec, Recorder()), whole)
 
 
 def test_no_origins_give_no_forecasts(panel: Panel) -> None:
-    none = Cutoffs(panel.part("test").frame.iloc[:0])
+    none = Cutoffs(panel.split("test").frame.iloc[:0])
     assert recursive_forecast(panel, none, spec_of(panel, [24]), Recorder()).shape == (0, 6)
 
 

@@ -27,4 +27,4 @@ def test_few_rows_of_each_of_many_series_are_still_split(panel: Panel) -> None:
     horizon, series = panel.spec.horizon, len(panel.ids)
     forecaster, log = trainer(max_rows=series * horizon).fit(panel, panel.train_end, FitPlan())
     assert not log.fallbacks
-    assert np.isfinite(forecaster.forecast(panel, panel.part("test"))["catboost"]).all()
+    assert np.isfinite(forecaster.forecast(panel, panel.split("test"))["catboost"]).all()

@@ -17,13 +17,13 @@ from tests.unit.models.catboost.support import trainer
 
 
 def error_of(panel: Panel, forecasts: pd.DataFrame) -> float:
-    joined = forecasts.merge(panel.targets(panel.part("test")), on=["unique_id", "cutoff", "ds"])
+    joined = forecasts.merge(panel.targets(panel.split("test")), on=["unique_id", "cutoff", "ds"])
     return float((joined["y"] - joined["catboost"]).abs().mean())
 
 
 def test_beats_the_seasonal_naive_forecast(panel: Panel) -> None:
     forecaster, _ = trainer(iterations=100).fit(panel, panel.train_end, FitPlan())
-    origins = panel.part("test")
+    origins = panel.split("test")
     forecasts = forecaster.forecast(panel, origins)
     naive = forecasts.assign(catboost=seasonal_naive(panel, origins, 24).ravel())
     assert error_of(panel, forecasts) < 0.9 * error_of(panel, naive)
@@ -64,7 +64,7 @@ def test_stops_early_and_keeps_the_best_iteration(panel: Panel) -> None:
     )
     assert log.stopped == "early_stopping"
     assert log.best == int(np.argmin(log.curves["validation"]))
-    assert log.replay == {
+    assert log.fixed_fit == {
         "members": [
             {"iterations": forecaster.members[0].model.tree_count_, "differences": [24], "weight": 1.0}
         ]
@@ -171,8 +171,8 @@ def test_averaged_models_differ_in_differences_and_are_replayed_with_their_weigh
     weights = [member.weight for member in forecaster.members]
     assert sum(weights) == pytest.approx(1)
     assert len(set(weights)) == 4
-    again, replayed = several.fit(panel, panel.ends, FitPlan(seed=3, fixed_fit=log.replay))
-    assert replayed.replay == log.replay
+    again, replayed = several.fit(panel, panel.ends, FitPlan(seed=3, fixed_fit=log.fixed_fit))
+    assert replayed.fixed_fit == log.fixed_fit
     assert [member.weight for member in again.members] == pytest.approx(weights)
 
 
@@ -189,10 +189,10 @@ def test_a_late_replay_tells_what_it_fitted(panel: Panel) -> None:
     several = trainer(n_models=3)
     _, log = several.fit(panel, panel.train_end, FitPlan())
     forecaster, late = several.fit(
-        panel, panel.ends, FitPlan(fixed_fit=log.replay, deadline=time.monotonic())
+        panel, panel.ends, FitPlan(fixed_fit=log.fixed_fit, deadline=time.monotonic())
     )
     assert late.stopped == "time_limit"
-    assert len(late.replay["members"]) == len(forecaster.members) == 1
+    assert len(late.fixed_fit["members"]) == len(forecaster.members) == 1
 
 
 def test_deadline_leaves_out_models_that_were_not_begun(panel: Panel) -> None:

@@ -46,7 +46,7 @@ def fit(
 
 
 def values(forecaster: LstmForecaster, panel: Panel) -> np.ndarray:
-    return forecaster.forecast(panel, panel.part("test"))["lstm"].to_numpy()
+    return forecaster.forecast(panel, panel.split("test"))["lstm"].to_numpy()
 
 
 def spec_of(panel: Panel, until: Cutoffs | None = None, **changes: object) -> WindowSpec:

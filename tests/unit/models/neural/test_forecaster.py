@@ -77,6 +77,6 @@ def test_network_saved_under_the_former_module_name_forecasts_the_same(panel: Pa
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in members.items():
             archive.writestr(name, data)
-    loaded = TransformerForecaster.load(tmp_path).forecast(panel, panel.part("test"))
-    expected = forecaster.forecast(panel, panel.part("test"))
+    loaded = TransformerForecaster.load(tmp_path).forecast(panel, panel.split("test"))
+    expected = forecaster.forecast(panel, panel.split("test"))
     pd.testing.assert_frame_equal(loaded, expected, check_exact=True)

@@ -20,10 +20,10 @@ def test_linear_skip_alone_continues_a_linear_recurrence(make_panel: Callable[..
     ds = pd.date_range("2024-01-01", periods=400, freq="h")
     panel = make_panel(pd.DataFrame({"unique_id": "a", "ds": ds, "y": y}))
     forecaster, log = fit(panel, linear_skip=True, time_limit=1e-3)
-    forecasts = forecaster.forecast(panel, panel.part("test"))
+    forecasts = forecaster.forecast(panel, panel.split("test"))
     joined = forecasts.merge(panel.frame, on=["unique_id", "ds"])
     np.testing.assert_allclose(joined["lstm"], joined["y"], atol=0.05)
-    assert log.replay["penalty"] == pytest.approx(1e-5)
+    assert log.fixed_fit["penalty"] == pytest.approx(1e-5)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_gaps_leave_the_linear_skip_accurate(make_panel: Callable[..., Panel]) -
     whole, gappy = make_panel(rows), make_panel(rows.drop(index=range(30, 250, 11)))
     for panel in (whole, gappy):
         forecaster, _ = fit(panel, linear_skip=True, time_limit=1e-3)
-        forecasts = forecaster.forecast(panel, panel.part("test")).merge(panel.frame, on=["unique_id", "ds"])
-        naive = SeasonalNaive(24, "naive").forecast(panel, panel.part("test")).merge(panel.frame)
+        forecasts = forecaster.forecast(panel, panel.split("test")).merge(panel.frame, on=["unique_id", "ds"])
+        naive = SeasonalNaive(24, "naive").forecast(panel, panel.split("test")).merge(panel.frame)
         error = (forecasts["lstm"] - forecasts["y"]).abs().mean()
         assert error < (naive["naive"] - naive["y"]).abs().mean()

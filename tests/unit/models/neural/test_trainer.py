@@ -32,9 +32,9 @@ def test_mixed_precision_learns_and_leaves_a_float32_network(
     assert {layer.compute_dtype for layer in forecaster.network.layers} == {"float32"}
     forecaster.save(tmp_path)
     for table in (forecaster, type(forecaster).load(tmp_path)):
-        forecasts = table.forecast(panel, panel.part("test"))["m"].to_numpy()
+        forecasts = table.forecast(panel, panel.split("test"))["m"].to_numpy()
         assert np.isfinite(forecasts).all()
-    np.testing.assert_array_equal(forecasts, forecaster.forecast(panel, panel.part("test"))["m"].to_numpy())
+    np.testing.assert_array_equal(forecasts, forecaster.forecast(panel, panel.split("test"))["m"].to_numpy())
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -54,7 +54,7 @@ def test_mixed_precision_computes_the_body_in_it_and_the_rest_in_float32(
 def test_untrained_network_is_its_residual(panel: Panel) -> None:
     forecaster, log = fit(panel, residual="season", time_limit=1e-3)
     assert (log.stopped, log.best) == ("time_limit", 0)
-    expected = SeasonalNaive(24, "lstm").forecast(panel, panel.part("test"))["lstm"]
+    expected = SeasonalNaive(24, "lstm").forecast(panel, panel.split("test"))["lstm"]
     np.testing.assert_allclose(values(forecaster, panel), expected, rtol=1e-6)
 
 

@@ -33,11 +33,11 @@ def test_resumed_fit_ends_as_one_that_was_not_killed(
     with pytest.raises(KilledError):
         fit(panel, replace(plan, on_step=kill_after(2)), **changes)
     resumed, log = fit(panel, plan, **changes)
-    assert (log.stopped, log.best, log.curves, log.replay) == (
+    assert (log.stopped, log.best, log.curves, log.fixed_fit) == (
         expected.stopped,
         expected.best,
         expected.curves,
-        expected.replay,
+        expected.fixed_fit,
     )
     np.testing.assert_array_equal(values(resumed, panel), values(whole, panel))
 
@@ -58,7 +58,7 @@ def test_checkpoint_of_another_fit_or_a_damaged_one_is_not_resumed(panel: Panel,
 def test_replay_resumes_too(panel: Panel, tmp_path: Path) -> None:
     replay = {"updates_per_epoch": 3, "learning_rates": [1e-3, 5e-4], "penalty": 0.01}
     whole, log = fit(panel, FitPlan(seed=5, fixed_fit=replay), panel.ends, linear_skip=True)
-    assert (log.stopped, log.replay) == ("replayed", replay)
+    assert (log.stopped, log.fixed_fit) == ("replayed", replay)
     plan = FitPlan(seed=5, fixed_fit=replay, checkpoint=tmp_path / "checkpoint")
     with pytest.raises(KilledError):
         fit(panel, replace(plan, on_step=kill_after(1)), panel.ends, linear_skip=True)
@@ -72,7 +72,7 @@ def test_weights_of_the_best_epoch_are_kept(panel: Panel) -> None:
     assert log.stopped == "early_stopping"
     assert log.best is not None
     assert len(log.curves["validation"]) == log.best + 3
-    assert len(log.replay["learning_rates"]) == log.best
+    assert len(log.fixed_fit["learning_rates"]) == log.best
     short, _ = fit(panel, **{**changes, "epochs": log.best})
     np.testing.assert_array_equal(values(stopped, panel), values(short, panel))
 
@@ -80,13 +80,13 @@ def test_weights_of_the_best_epoch_are_kept(panel: Panel) -> None:
 def test_replay_repeats_updates_and_learning_rates_on_all_rows(panel: Panel) -> None:
     _, log = fit(panel, schedule="cosine", windows_per_epoch=256)
     assert log.stopped == "max_iterations"
-    assert log.replay["updates_per_epoch"] == 2
-    rates = log.replay["learning_rates"]
+    assert log.fixed_fit["updates_per_epoch"] == 2
+    rates = log.fixed_fit["learning_rates"]
     np.testing.assert_allclose(rates, [1e-3, 0.75e-3, 0.25e-3][: len(rates)])
     reported: list[int] = []
-    plan = FitPlan(seed=5, fixed_fit=log.replay, on_step=lambda epoch, loss: reported.append(epoch))
+    plan = FitPlan(seed=5, fixed_fit=log.fixed_fit, on_step=lambda epoch, loss: reported.append(epoch))
     _, replayed = fit(panel, plan, panel.ends, schedule="cosine")
-    assert replayed.replay == log.replay
+    assert replayed.fixed_fit == log.fixed_fit
     assert set(replayed.curves) == {"train"}
     assert reported == list(range(1, len(rates) + 1))
 
