@@ -1,20 +1,25 @@
 """The time grid: its frequency, every series on it without a hole, and the seasons that go with it."""
 
-import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pandas.tseries.frequencies import to_offset
-from pandas.tseries.offsets import BaseOffset, Tick
+from pandas.tseries.offsets import BaseOffset, Tick, Week
 
 from kubecast.config.training import TrainingSettings
+from kubecast.data.calendars import (
+    WEEKDAYS,
+    frequency_in,
+    known_frequency,
+    offset_of,
+    steps_a_year,
+    usual_seasons,
+)
 from kubecast.data.findings import Notes
 from kubecast.errors import ConfigError, DataError
 
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
-_SEASONS = {"B": [5], "W": [52], "ME": [12], "MS": [12], "QE": [4], "QS": [4]}  # by alias
+_DAYS_OF_A_YEAR = 366
 
 
 def find_frequency(frame: pd.DataFrame, settings: TrainingSettings) -> str:
@@ -30,65 +35,17 @@ def find_frequency(frame: pd.DataFrame, settings: TrainingSettings) -> str:
     """
     if settings.frequency is not None:
         return known_frequency(settings.frequency)
-    ds, same = frame["ds"].to_numpy(), np.diff(frame["unique_id"].cat.codes) == 0
-    steps = np.diff(ds)[same]
-    if not len(steps):
+    times, same = pd.DatetimeIndex(frame["ds"]), np.diff(frame["unique_id"].cat.codes) == 0
+    if not same.any():
         raise DataError(
             "no series has two rows, so the frequency is not known; allowed: set training.frequency"
         )
-    lengths, counts = np.unique(steps, return_counts=True)
-    step = pd.Timedelta(lengths[np.argmax(counts)])
-    if step < pd.Timedelta(days=28):
-        working_days = (
-            step == pd.Timedelta(days=1) and len(ds) >= 10 and bool((frame["ds"].dt.weekday < 5).all())
-        )
-        return "B" if working_days else _tick(step)
-    return _calendar_frequency(frame, step)
-
-
-def _tick(step: pd.Timedelta) -> str:
-    offset: BaseOffset = to_offset(step)  # type: ignore[call-overload]
-    return str(offset.freqstr)
-
-
-def _calendar_frequency(frame: pd.DataFrame, step: pd.Timedelta) -> str:
-    ds = frame["ds"].dt
-    if step <= pd.Timedelta(days=31) and ds.is_month_start.all():
-        return "MS"
-    if step <= pd.Timedelta(days=31) and ds.is_month_end.all():
-        return "ME"
-    longest = frame["unique_id"].value_counts().index[0]
-    times = frame.loc[frame["unique_id"] == longest, "ds"]
-    frequency = pd.infer_freq(pd.DatetimeIndex(times)) if len(times) > 2 else None
+    frequency = frequency_in(times[:-1][same], times[1:][same])
     if frequency is None:
         raise DataError(
             "the frequency does not follow from the data; allowed: set training.frequency, e.g. MS or D"
         )
-    return known_frequency(frequency)
-
-
-def known_frequency(text: str) -> str:
-    """Return a frequency as pandas spells it today.
-
-    Raises:
-        ConfigError: It is not a pandas offset alias, or does not go forward.
-    """
-    try:
-        offset = offset_of(text)
-    except ValueError as error:
-        raise ConfigError(
-            f"training.frequency {text!r} is not known; allowed: a pandas offset alias, e.g. h, 30min, D, MS"
-        ) from error
-    if offset.n < 1:
-        raise ConfigError(f"training.frequency {text!r} does not go forward; allowed: e.g. h, 30min, D, MS")
-    return str(offset.freqstr)
-
-
-def offset_of(frequency: str) -> BaseOffset:
-    """The pandas offset; an old spelling such as ``H`` is understood."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        return to_offset(frequency)
+    return frequency
 
 
 def complete_grid(
@@ -184,7 +141,8 @@ def _resampled(
     if how is None:
         raise DataError(
             f"series {row['unique_id']}: {row['ds']} is off the grid of {frequency} ({count} so);"
-            " allowed: regular steps, another training.frequency, or training.data.resample, e.g. mean"
+            f" allowed: regular steps, another training.frequency{_anchor(frame, frequency)}, or"
+            " training.data.resample, e.g. mean"
         )
     notes.add(
         "resampled", f"{count} rows off the grid of {frequency} were brought onto it: {how}", count=count
@@ -200,7 +158,17 @@ def _resampled(
     return out.reset_index()[list(frame.columns)]
 
 
-def season_lengths(frame: pd.DataFrame, frequency: str, settings: TrainingSettings) -> list[int]:
+def _anchor(frame: pd.DataFrame, frequency: str) -> str:
+    """The week that the rows keep, where it is another than the frequency's."""
+    days = frame["ds"].dt.weekday.unique()
+    if not isinstance(offset_of(frequency), Week) or len(days) > 1:
+        return ""
+    return f" (all rows are on one weekday: W-{WEEKDAYS[days[0]]})"
+
+
+def season_lengths(
+    frame: pd.DataFrame, frequency: str, settings: TrainingSettings, notes: Notes
+) -> list[int]:
     """The season lengths of the settings, else the usual ones that the data shows three times.
 
     Raises:
@@ -208,7 +176,7 @@ def season_lengths(frame: pd.DataFrame, frequency: str, settings: TrainingSettin
     """
     longest = int(frame["unique_id"].value_counts().max())
     if settings.season_lengths is None:
-        return [length for length in _usual_seasons(frequency) if 3 * length <= longest] or [1]
+        return _usual_seasons(frequency, longest, notes)
     for length in settings.season_lengths:
         if 2 * length > longest:
             raise ConfigError(
@@ -218,13 +186,19 @@ def season_lengths(frame: pd.DataFrame, frequency: str, settings: TrainingSettin
     return list(dict.fromkeys(settings.season_lengths))
 
 
-def _usual_seasons(frequency: str) -> list[int]:
-    offset = offset_of(frequency)
-    if not isinstance(offset, Tick):
-        return _SEASONS.get(frequency.split("-")[0], [1])
-    step = offset.nanos / 1e9
-    if step < _DAY:
-        spans = [_MINUTE, _HOUR] if step < _MINUTE else [_HOUR, _DAY] if step == _MINUTE else [_DAY, 7 * _DAY]
+def _usual_seasons(frequency: str, longest: int, notes: Notes) -> list[int]:
+    """The usual seasons that the longest series shows; a finding says where there is none, or none exact."""
+    usual, year = usual_seasons(frequency), round(steps_a_year(frequency))
+    shown = [length for length in usual if 3 * length <= longest]
+    if shown or year <= 1:
+        return shown or [1]
+    allowed = "allowed: training.season_lengths"
+    if usual:
+        needed = f"the season of {usual[0]} needs {3 * usual[0]} rows of a series, found {longest}"
+        notes.add("season", f"{needed}: none is taken; {allowed}")
+    elif year <= _DAYS_OF_A_YEAR and 3 * year <= longest:
+        notes.add("season", f"a year has no whole number of steps of {frequency}: {year} is taken; {allowed}")
+        return [year]
     else:
-        spans = [7 * _DAY, 365 * _DAY] if step == _DAY else [364 * _DAY]
-    return [int(span // step) for span in spans if span % step == 0 and span > step]
+        notes.add("season", f"no season of {frequency} is known: none is taken; {allowed}")
+    return [1]

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from pandas.tseries.offsets import Tick
 
 from kubecast.config.training import TrainingSettings
+from kubecast.data.calendars import offset_of
 from kubecast.data.findings import Notes
-from kubecast.data.grid import offset_of, series_bounds
+from kubecast.data.grid import series_bounds
 from kubecast.data.panel import Cutoffs, Panel, PanelSpec
 from kubecast.data.splits import Splits, origin_steps, plan_splits, series_scales
 from kubecast.errors import DataError

@@ -17,6 +17,7 @@ from pyarrow.fs import LocalFileSystem
 from pydantic import BaseModel, ConfigDict
 from utilsforecast.processing import offset_times, time_ranges
 
+from kubecast.data.calendars import offset_of
 from kubecast.data.findings import DataReport
 from kubecast.documents import Document
 from kubecast.errors import DataError, IntegrityError
@@ -359,7 +360,7 @@ def steps_after(cutoffs: "pd.Series[Any]", steps: int, frequency: str) -> NDArra
     Args:
         cutoffs: Timestamps on the grid.
         steps: How many after each.
-        frequency: A pandas offset alias.
+        frequency: Of the grid, see ``kubecast.data.calendars``.
 
     Returns:
         datetime64[ns] of shape (cut-offs, steps).
@@ -368,8 +369,9 @@ def steps_after(cutoffs: "pd.Series[Any]", steps: int, frequency: str) -> NDArra
     [[datetime.date(2024, 2, 29), datetime.date(2024, 3, 31)]]
     """
     # Series share most of their cut-offs, and calendar steps are slow.
+    offset = offset_of(frequency)
     unique, position = np.unique(cutoffs.to_numpy(dtype="datetime64[ns]"), return_inverse=True)
-    times = time_ranges(offset_times(pd.Index(unique), frequency, 1), frequency, steps)
+    times = time_ranges(offset_times(pd.Index(unique), offset, 1), offset, steps)
     return np.asarray(times.to_numpy().reshape(len(unique), steps)[position])
 
 

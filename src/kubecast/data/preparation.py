@@ -37,7 +37,7 @@ def build_panel(
     frame = complete_grid(frame, frequency, settings, notes)
     frame, ahead = _split_ahead(frame, settings, notes)
     frame, static = _split_static(frame, settings)
-    seasons = season_lengths(frame, frequency, settings)
+    seasons = season_lengths(frame, frequency, settings, notes)
     _check_missing(frame, seasons, settings, notes)
     frame = _fill_covariates(frame, settings, notes)
     _note_future_dates(frame, notes)

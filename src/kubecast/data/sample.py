@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from kubecast.data.calendars import offset_of
 from kubecast.errors import ConfigError
 
 
@@ -72,7 +73,7 @@ def generate_series(
     lengths = [length] * n_series if isinstance(length, int) else list(length)
     _check(n_series, lengths, season_length)
     random = np.random.default_rng(seed)
-    times = pd.date_range(start, periods=max(lengths), freq=frequency)
+    times = pd.date_range(start, periods=max(lengths), freq=offset_of(frequency))
     tables = [
         _one_series(number, times[-rows:], season_length, covariates, random)
         for number, rows in enumerate(lengths)

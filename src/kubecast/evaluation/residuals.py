@@ -5,6 +5,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
+from kubecast.data.calendars import offset_of
 from kubecast.documents import Document
 from kubecast.scoring.metrics import lead_times, scorable
 
@@ -106,5 +107,5 @@ def _autocorrelation(errors: "pd.Series[float]", rows: pd.DataFrame) -> tuple[li
 
 def season_phase(ds: "pd.Series[pd.Timestamp]", frequency: str, season_length: int) -> NDArray[np.int64]:
     """Where in a season each time lies, in steps from the first time; alike for every series."""
-    grid = pd.date_range(ds.min(), ds.max(), freq=frequency)
+    grid = pd.date_range(ds.min(), ds.max(), freq=offset_of(frequency))
     return np.asarray(np.searchsorted(grid.to_numpy(), ds.to_numpy()) % season_length, dtype=np.int64)

@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kubecast.data.calendars import known_frequency, offset_of
 from kubecast.data.findings import Notes
-from kubecast.data.grid import complete_grid, find_frequency, known_frequency, season_lengths
+from kubecast.data.grid import complete_grid, find_frequency, season_lengths
 from kubecast.errors import ConfigError, DataError
 from tests.support.panels import small_settings
 
@@ -26,16 +27,22 @@ def completed(frame: pd.DataFrame, frequency: str, **data: object) -> pd.DataFra
 
 @pytest.mark.parametrize(
     "frequency",
-    ["s", "min", "15min", "90min", "h", "D", "7D", "B", "MS", "ME", "QS-OCT", "QE-DEC", "YS-JAN", "YE-DEC"],
-)
+    [
+        "s", "min", "15min", "90min", "h", "D", "7D", "10D", "14D", "28D", "91D", "B", "MS", "ME", "BMS",
+        "BME", "2MS", "6ME", "SMS-15", "SME-15", "QS-OCT", "QE-DEC", "QE-NOV", "BQE-DEC", "YS-JAN", "YE-DEC",
+        "2YS-MAR", "C-MON-TUE-WED-THU-FRI-SAT", "C-MON-TUE-WED-THU-SUN", "C-SAT-SUN",
+    ],
+)  # fmt: skip
 def test_frequency_is_found(frequency: str) -> None:
-    frame = series(a=pd.date_range("2023-01-02", periods=40, freq=frequency))
+    frame = series(a=pd.date_range("2023-01-02", periods=40, freq=offset_of(frequency)))
     assert find_frequency(frame, small_settings(frequency=None)) == frequency
 
 
-@pytest.mark.parametrize("frequency", ["h", "D", "B", "MS", "ME"])
+@pytest.mark.parametrize(
+    "frequency", ["h", "D", "B", "MS", "ME", "28D", "BME", "SMS-15", "QE-OCT", "C-MON-TUE-WED-THU-FRI-SAT"]
+)
 def test_frequency_is_found_in_spite_of_holes_and_of_other_series(frequency: str) -> None:
-    times = pd.date_range("2023-01-02", periods=60, freq=frequency)
+    times = pd.date_range("2023-01-02", periods=60, freq=offset_of(frequency))
     frame = series(a=times.delete([5, 6, 20]), b=times[7:30:1], c=times[:1])
     assert find_frequency(frame, small_settings(frequency=None)) == frequency
 
@@ -63,9 +70,11 @@ def test_what_is_no_frequency_is_refused(text: str) -> None:
         known_frequency(text)
 
 
-@pytest.mark.parametrize("frequency", ["30min", "h", "D", "7D", "W-MON", "B", "MS", "ME", "QS", "2MS"])
+@pytest.mark.parametrize(
+    "frequency", ["30min", "h", "D", "28D", "W-MON", "B", "C-SUN-MON", "MS", "BME", "SMS", "QS", "2MS"]
+)
 def test_every_series_gets_each_step_between_its_first_and_last(frequency: str) -> None:
-    times = pd.date_range("2023-01-01", periods=60, freq=frequency)
+    times = pd.date_range("2023-01-01", periods=60, freq=offset_of(frequency))
     frame = series(a=times[[0, 1, 5, 9]], b=times[[3, 4]], c=times[[20]])
     grid = completed(frame, frequency)
     assert grid.groupby("unique_id", observed=True).size().tolist() == [10, 2, 1]
@@ -139,19 +148,56 @@ def test_wrong_date_does_not_make_a_huge_grid() -> None:
     [
         ("s", [60, 3600]), ("min", [60, 1440]), ("15min", [96, 672]), ("30min", [48, 336]), ("h", [24, 168]),
         ("5h", [1]), ("D", [7, 365]), ("7D", [52]), ("W-SUN", [52]), ("B", [5]), ("MS", [12]),
-        ("QS-JAN", [4]),
-        ("YS-JAN", [1]), ("2MS", [1]),
+        ("QS-JAN", [4]), ("YS-JAN", [1]), ("2MS", [6]), ("28D", [13]), ("13W-MON", [4]), ("91D", [4]),
+        ("5D", [73]), ("10D", [37]),
+        ("BME", [12]), ("BMS", [12]), ("BQE-DEC", [4]), ("SMS-15", [24]), ("C-MON-TUE-WED-THU-FRI-SAT", [6]),
     ],
 )  # fmt: skip
 def test_usual_seasons_follow_from_the_frequency(frequency: str, expected: list[int]) -> None:
     frame = pd.DataFrame({"unique_id": ["a"] * 12_000})
-    assert season_lengths(frame, frequency, small_settings(season_lengths=None)) == expected
+    assert season_lengths(frame, frequency, small_settings(season_lengths=None), Notes()) == expected
+
+
+@pytest.mark.parametrize(
+    ("frequency", "rows", "expected", "found"),
+    [
+        (
+            "BME",
+            35,
+            [1],
+            "the season of 12 needs 36 rows of a series, found 35: none is taken",
+        ),
+        (
+            "10D",
+            111,
+            [37],
+            "a year has no whole number of steps of 10D: 37 is taken; allowed",
+        ),
+        ("5h", 12_000, [1], "no season of 5h is known: none is taken; allowed: training.season_lengths"),
+        ("YE", 40, [1], ""),
+        ("MS", 36, [12], ""),
+    ],
+)
+def test_finding_says_where_there_is_no_season(
+    frequency: str, rows: int, expected: list[int], found: str
+) -> None:
+    frame, notes = pd.DataFrame({"unique_id": ["a"] * rows}), Notes()
+    assert season_lengths(frame, frequency, small_settings(season_lengths=None), notes) == expected
+    assert "".join(finding.detail for finding in notes.findings).startswith(found)
+    assert len(notes.findings) == bool(found)
+
+
+def test_week_that_the_rows_keep_is_named() -> None:
+    saturdays = pd.date_range("2024-01-06", periods=9, freq="W-SAT")
+    with pytest.raises(DataError, match=r"off the grid of W-SUN .* \(all rows are on one weekday: W-SAT\)"):
+        completed(series(a=saturdays), "W-SUN")
+    assert len(completed(series(a=saturdays), "W-SAT")) == 9
 
 
 def test_season_that_the_history_does_not_show_is_left_out_or_refused() -> None:
     frame = pd.DataFrame({"unique_id": ["a"] * 100 + ["b"]})
-    assert season_lengths(frame, "h", small_settings(season_lengths=None)) == [24]
-    assert season_lengths(frame.head(50), "h", small_settings(season_lengths=None)) == [1]
-    assert season_lengths(frame, "h", small_settings(season_lengths=[50, 24, 50])) == [50, 24]
+    assert season_lengths(frame, "h", small_settings(season_lengths=None), Notes()) == [24]
+    assert season_lengths(frame.head(50), "h", small_settings(season_lengths=None), Notes()) == [1]
+    assert season_lengths(frame, "h", small_settings(season_lengths=[50, 24, 50]), Notes()) == [50, 24]
     with pytest.raises(ConfigError, match="51 needs 102 rows of a series, found 100"):
-        season_lengths(frame, "h", small_settings(season_lengths=[24, 51]))
+        season_lengths(frame, "h", small_settings(season_lengths=[24, 51]), Notes())

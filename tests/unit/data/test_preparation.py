@@ -238,3 +238,15 @@ def test_text_where_the_fit_saw_a_numeric_static_covariate_is_refused() -> None:
     assert spec.categories == []
     with pytest.raises(DataError, match="size holds 'large'; allowed: numbers"):
         history_panel(with_size(s0="1", s1="large"), settings, spec)
+
+
+def test_closed_weekdays_have_no_rows_and_no_forecasts() -> None:
+    days = pd.date_range("2022-01-03", periods=300)
+    open_days = days[days.weekday != 6].delete([40, 41])
+    rows = pd.DataFrame({"unique_id": "a", "ds": open_days, "y": open_days.weekday + 0.1 * open_days.day})
+    panel = build_panel(rows, small_settings(frequency=None, season_lengths=None, data=data()))
+    assert panel.spec.frequency == "C-MON-TUE-WED-THU-FRI-SAT"
+    assert panel.spec.season_lengths == [6]
+    assert set(panel.frame["ds"].dt.weekday) == set(range(6))
+    assert (~panel.frame["observed"]).sum() == 2
+    assert set(panel.grid(panel.ends)["ds"].dt.weekday) <= set(range(6))

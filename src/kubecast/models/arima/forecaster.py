@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from kubecast.data.calendars import offset_of
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import DataError
 from kubecast.models.arima.filter import Floats, Ints
@@ -135,7 +136,7 @@ class ArimaForecaster:
 def _steps_between(earlier: pd.Timestamp, later: pd.Timestamp, frequency: str) -> int:
     if later < earlier:
         return -_steps_between(later, earlier, frequency)
-    return len(pd.date_range(earlier, later, freq=frequency)) - 1
+    return len(pd.date_range(earlier, later, freq=offset_of(frequency))) - 1
 
 
 _forecaster: type[Forecaster] = ArimaForecaster

@@ -18,6 +18,7 @@ from mlforecast.target_transforms import Differences
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from kubecast.data.calendars import offset_of
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.models.catboost.settings import CatBoostSettings
 
@@ -297,7 +298,7 @@ _CALENDAR = {
 
 def _calendar_names(frequency: str) -> list[str]:
     """The calendar features that differ between neighbouring steps and repeat within a few years of data."""
-    offset = pd.tseries.frequencies.to_offset(frequency)
+    offset = offset_of(frequency)
     start = pd.Timestamp("2024-01-01")
     step = (start + 12 * offset - start) / 12
     if step < pd.Timedelta(days=1):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from kubecast.data.calendars import offset_of
 from kubecast.data.panel import Panel
 from kubecast.models.neural.spec import (
     Doubles,
@@ -153,7 +154,7 @@ def spread_sample(rows: Rows, most: int) -> Rows:
 
 def _period(season: int, frequency: str) -> int:
     """Mean duration of a season in nanoseconds: a year for 12 months, a week for 5 business days."""
-    times = pd.date_range(_EPOCH, periods=4 * season + 1, freq=frequency)
+    times = pd.date_range(_EPOCH, periods=4 * season + 1, freq=offset_of(frequency))
     return int((times[-1] - times[0]).value) // 4
 
 

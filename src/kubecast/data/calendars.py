@@ -1,0 +1,204 @@
+"""Frequencies: what is known by their text, found in timestamps, and how many steps a week or a year has.
+
+A frequency is a pandas offset alias, or ``C-`` with the open weekdays of a week that has closed ones:
+``C-MON-TUE-WED-THU-FRI-SAT``.
+"""
+
+import re
+import warnings
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pandas.tseries.frequencies import to_offset
+from pandas.tseries.offsets import (
+    BaseOffset,
+    BMonthBegin,
+    BMonthEnd,
+    BusinessDay,
+    CustomBusinessDay,
+    MonthBegin,
+    MonthEnd,
+    SemiMonthBegin,
+    SemiMonthEnd,
+    Tick,
+    Week,
+)
+
+from kubecast.errors import ConfigError
+
+WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+_OPEN_DAYS = re.compile(rf"C((?:-(?:{'|'.join(WEEKDAYS)}))+)")
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_YEAR = 365.2425 * _DAY
+_MONTHLY: tuple[tuple[BaseOffset, str], ...] = (
+    (MonthBegin(), "MS"),
+    (MonthEnd(), "ME"),
+    (BMonthBegin(), "BMS"),
+    (BMonthEnd(), "BME"),
+    (SemiMonthBegin(), "SMS"),
+    (SemiMonthEnd(), "SME"),
+)
+_WEEKS_SEEN = 4  # a weekday without a row in so many weeks is closed
+_STEPS_SEEN = 3  # equal steps of weeks are a frequency from here on
+
+
+def offset_of(frequency: str) -> BaseOffset:
+    """The pandas offset of a frequency; an old spelling such as ``H`` is understood.
+
+    Raises:
+        ValueError: It is no frequency.
+
+    >>> offset_of("C-MON-WED").weekmask
+    'Mon Wed'
+    """
+    if match := _OPEN_DAYS.fullmatch(frequency.upper()):
+        days = match[1].strip("-").split("-")
+        return CustomBusinessDay(weekmask=" ".join(map(str.capitalize, days)))  # type: ignore[call-arg]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return to_offset(frequency)
+
+
+def known_frequency(text: str) -> str:
+    """Return a frequency as it is spelt today.
+
+    Raises:
+        ConfigError: It is none, or does not go forward.
+    """
+    try:
+        offset = offset_of(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"training.frequency {text!r} is not known; allowed: a pandas offset alias, e.g. h, 30min, D, MS,"
+            " or C- with the open weekdays, e.g. C-MON-TUE-WED-THU-FRI-SAT"
+        ) from error
+    if offset.n < 1:
+        raise ConfigError(f"training.frequency {text!r} does not go forward; allowed: e.g. h, 30min, D, MS")
+    return _open_days(open_weekdays(offset)) if _is_custom(offset) else str(offset.freqstr)
+
+
+def frequency_in(times: pd.DatetimeIndex, next_times: pd.DatetimeIndex) -> str | None:
+    """The frequency of timestamps; None where it does not follow from them.
+
+    Args:
+        times: Each row's timestamp, where the next row is of the same series.
+        next_times: The timestamps of those next rows, all later.
+    """
+    steps = np.asarray(next_times - times)
+    lengths, counts = np.unique(steps, return_counts=True)
+    step = pd.Timedelta(lengths[np.argmax(counts)])
+    days = pd.DatetimeIndex(np.unique(np.concatenate([times, next_times])))
+    if step == pd.Timedelta(days=1) and (weekdays := _closed_week(days)):
+        return weekdays
+    if step < pd.Timedelta(days=13):
+        return _name(to_offset(step))  # type: ignore[call-overload]
+    return _in_months(times, next_times, days) or _in_steps(steps, step)
+
+
+def _closed_week(days: pd.DatetimeIndex) -> str | None:
+    """The open days of a week that has closed ones; ``B`` for Monday to Friday."""
+    rows = np.bincount(days.weekday, minlength=7)
+    if len(days) >= 10 and not rows[5:].any():
+        return "B"
+    is_open = rows > 0
+    enough = days[-1] - days[0] >= pd.Timedelta(weeks=_WEEKS_SEEN)
+    return None if is_open.all() or not enough else _open_days([int(day) for day in np.flatnonzero(is_open)])
+
+
+def _open_days(weekdays: list[int]) -> str:
+    return "-".join(["C", *(WEEKDAYS[day] for day in weekdays)])
+
+
+def open_weekdays(offset: BaseOffset) -> list[int]:
+    """The weekdays, from 0 for Monday, on which an offset by days has steps."""
+    if _is_custom(offset):
+        named = cast(Any, offset).weekmask.upper().split()
+        return [day for day, name in enumerate(WEEKDAYS) if name in named]
+    return list(range(5 if isinstance(offset, BusinessDay) else 7))
+
+
+def _is_custom(offset: BaseOffset) -> bool:
+    return isinstance(offset, CustomBusinessDay)
+
+
+def _in_months(times: pd.DatetimeIndex, next_times: pd.DatetimeIndex, days: pd.DatetimeIndex) -> str | None:
+    """A frequency by months, half months, quarters or years on which all the days lie."""
+    for offset, alias in _MONTHLY:
+        if all(offset.is_on_offset(day) for day in days):
+            grid = pd.date_range(days[0], days[-1], freq=offset)
+            steps = np.searchsorted(grid, next_times) - np.searchsorted(grid, times)
+            lengths, counts = np.unique(steps, return_counts=True)
+            n = int(lengths[np.argmax(counts)])
+            return _by_months(alias, n, days[-1]) if (steps % n == 0).all() else None
+    return None
+
+
+def _by_months(alias: str, n: int, day: pd.Timestamp) -> str:
+    """The name of a frequency of ``n`` months, after its quarters or its year where these are anchored."""
+    if alias.startswith("S"):
+        return _name(offset_of(f"{n}{alias}"))
+    month = day.strftime("%b").upper()
+    if n % 12 == 0:
+        return _name(offset_of(f"{n // 12}{alias.replace('M', 'Y')}-{month}"))
+    if n == 3:
+        last = ("OCT", "NOV", "DEC")[(day.month - 1) % 3]  # as pandas names quarters
+        return _name(offset_of(f"{alias.replace('M', 'Q')}-{last}"))
+    return _name(offset_of(f"{n}{alias}"))
+
+
+def _in_steps(steps: NDArray[Any], step: pd.Timedelta) -> str | None:
+    """A fixed step of which all are multiples: 28 days, 13 weeks."""
+    if len(steps) < _STEPS_SEEN or (steps % step.to_timedelta64()).any():
+        return None
+    return _name(to_offset(step))  # type: ignore[call-overload]
+
+
+def _name(offset: BaseOffset) -> str:
+    return str(offset.freqstr)
+
+
+def usual_seasons(frequency: str) -> list[int]:
+    """The seasons that data of a frequency usually has, in steps, the shortest first.
+
+    >>> usual_seasons("h"), usual_seasons("28D"), usual_seasons("2MS"), usual_seasons("YS")
+    ([24, 168], [13], [6], [])
+    """
+    offset = offset_of(frequency)
+    if isinstance(offset, Tick):
+        return _seasons_of_tick(offset.nanos / 1e9)
+    if isinstance(offset, Week):
+        return _whole(52, offset.n)
+    if isinstance(offset, BusinessDay | CustomBusinessDay):
+        return _whole(len(open_weekdays(offset)), offset.n)
+    return _whole(round(steps_a_year(frequency) * offset.n), offset.n)
+
+
+def _whole(steps: int, n: int) -> list[int]:
+    return [steps // n] if steps % n == 0 and steps > n else []
+
+
+def _seasons_of_tick(step: float) -> list[int]:
+    if step < _DAY:
+        spans = [_MINUTE, _HOUR] if step < _MINUTE else [_HOUR, _DAY] if step == _MINUTE else [_DAY, 7 * _DAY]
+    else:
+        spans = [7 * _DAY, 365 * _DAY] if step == _DAY else [364 * _DAY, 365 * _DAY]
+    return [int(span // step) for span in spans if span % step == 0 and span > step][:2]
+
+
+def steps_a_year(frequency: str) -> float:
+    """The mean number of steps in a year.
+
+    >>> [round(steps_a_year(each), 1) for each in ("D", "W-SUN", "10D", "BME", "SMS", "YS")]
+    [365.2, 52.2, 36.5, 12.0, 24.0, 1.0]
+    """
+    offset = offset_of(frequency)
+    if isinstance(offset, Tick):
+        return _YEAR / (offset.nanos / 1e9)
+    if isinstance(offset, Week | BusinessDay | CustomBusinessDay):
+        days = 1 if isinstance(offset, Week) else len(open_weekdays(offset))
+        return _YEAR / (7 * _DAY) * days / offset.n
+    years = 336  # whole for steps of up to eight years
+    begin = pd.Timestamp(1800, 1, 1)
+    return len(pd.date_range(begin, begin + pd.DateOffset(years=years, days=-1), freq=offset)) / years
