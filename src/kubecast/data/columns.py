@@ -75,6 +75,8 @@ def read_rows(
         read["ds"] = times.values
         for name in ("y", *covariates.future, *covariates.past):
             read[name] = _numbers(frame[name], name, labels)
+            if np.isnan(read[name]).all():
+                raise DataError(f"column {name} holds no value; allowed: numbers")
         for name in covariates.static:
             text = name in categories if categories is not None else None
             read[name] = _static(frame[name], name, text, labels)
@@ -174,8 +176,6 @@ def _numbers(column: "pd.Series[Any]", name: str, labels: Labels) -> NDArray[np.
         raise DataError(
             f"{labels.at(large)}: {name} is {values[large][0]:g}; allowed: finite, at most {LARGEST:g}"
         )
-    if np.isnan(values).all():
-        raise DataError(f"column {name} holds no value; allowed: numbers")
     return values
 
 
@@ -218,17 +218,22 @@ def _from_odd_text(text: pa.ChunkedArray, name: str, labels: Labels) -> NDArray[
 def _static(column: "pd.Series[Any]", name: str, text: bool | None, labels: Labels) -> "pd.Series[Any]":
     """Text or numbers; numbers where every value is one, if it is not known."""
     if text is None:
+        if column.isna().all():
+            raise DataError(f"column {name} holds no value; allowed: numbers or text")
         text = not _all_numbers(column)
     if text:
-        return pd.Series(_trimmed(column).to_pandas().astype(object))
+        words = _trimmed(column).to_pandas().astype(object)
+        return pd.Series(words.where(words.notna() & (words != ""), None))
     return pd.Series(_numbers(column, name, labels))
 
 
 def _all_numbers(column: "pd.Series[Any]") -> bool:
     if pd.api.types.is_numeric_dtype(column):
         return True
+    text = _trimmed(column)
+    missing = pc.is_in(pc.utf8_lower(text), pa.array(_MISSING))
     try:
-        _trimmed(column).cast(pa.float64())
+        text.filter(pc.invert(missing)).cast(pa.float64())
     except pa.ArrowInvalid:
         return False
     return True

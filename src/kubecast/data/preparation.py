@@ -1,5 +1,6 @@
 """Preparation: from the rows of a data file to a panel, with every check and repair of the data contract."""
 
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,8 @@ from kubecast.data.grid import complete_grid, find_frequency, season_lengths
 from kubecast.data.origins import alignment_of, origins_with_covariates, plan_split, split_series
 from kubecast.data.panel import Panel, PanelSpec
 from kubecast.errors import ConfigError, DataError
+
+_LOG = logging.getLogger(__name__)
 
 
 def build_panel(
@@ -36,9 +39,9 @@ def build_panel(
     frequency = find_frequency(frame, settings)
     frame = complete_grid(frame, frequency, settings, notes)
     frame, ahead = _split_ahead(frame, settings, notes)
-    frame, static = _split_static(frame, settings)
     seasons = season_lengths(frame, frequency, settings, notes)
-    _check_missing(frame, seasons, settings, notes)
+    frame = _without_gappy(frame, seasons, settings, notes)
+    frame, static = _split_static(frame, settings, notes)
     frame = _fill_covariates(frame, settings, notes)
     _note_future_dates(frame, notes)
     splits = plan_split(frame, horizon, seasons[0], settings)
@@ -58,7 +61,7 @@ def build_panel(
     )
     series, origins = split_series(frame, spec, splits, settings, notes)
     _note_character(frame, notes)
-    panel = Panel(_plain(frame), _plain(static), spec, series, origins, _plain(ahead))
+    panel = Panel(_plain(frame), _plain(static), spec, series, origins, _of_series(ahead, frame))
     origins = origins_with_covariates(panel, notes)
     report = DataReport(rows=len(frame), series=len(series), findings=notes.findings)
     return replace(panel, origins=origins, report=report)
@@ -94,16 +97,19 @@ def history_panel(
         frame = _with_future(frame, read_future(future, settings, daily))
     frame = complete_grid(_up_to(frame, settings, as_of), spec.frequency, settings, notes)
     frame, ahead = _split_ahead(frame, settings, notes)
-    frame, static = _split_static(frame, settings)
-    _check_missing(frame, spec.season_lengths, settings, notes)
+    frame = _without_gappy(frame, spec.season_lengths, settings, notes)
+    frame, static = _split_static(frame, settings, notes)
     frame = _plain(_fill_covariates(frame, settings, notes))
+    for finding in notes.findings:
+        if finding.what == "left_out":
+            _LOG.warning("left out: %s", finding.detail, extra={"series": finding.series})
     never = np.full(len(static), np.datetime64("NaT", "ns"))
     series = static[["unique_id"]].assign(
         train_end=never, validation_end=never, route="model", scale=np.nan, rmsse_scale=np.nan
     )
     origins = pd.DataFrame({"unique_id": [], "cutoff": [], "split": [], "fold": []})
     report = DataReport(rows=len(frame), series=len(series), findings=notes.findings)
-    return Panel(frame, _plain(static), spec, _plain(series), origins, _plain(ahead), report)
+    return Panel(frame, _plain(static), spec, _plain(series), origins, _of_series(ahead, frame), report)
 
 
 def _with_future(frame: pd.DataFrame, future: pd.DataFrame) -> pd.DataFrame:
@@ -132,6 +138,12 @@ def required_horizon(settings: TrainingSettings) -> int:
     if settings.horizon is None:
         raise ConfigError("training.horizon is not set; allowed: a whole number of steps, 1 or more")
     return settings.horizon
+
+
+def _of_series(ahead: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the series that a frame has."""
+    ahead = _plain(ahead)
+    return ahead[ahead["unique_id"].isin(frame["unique_id"].unique())].reset_index(drop=True)
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
@@ -175,42 +187,58 @@ def _split_ahead(
     return _without_empty(kept[columns]), ahead.dropna()
 
 
-def _split_static(frame: pd.DataFrame, settings: TrainingSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _split_static(
+    frame: pd.DataFrame, settings: TrainingSettings, notes: Notes
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Take one value for each series and static covariate; it is missing where no row has one."""
     names = settings.data.covariates.static
     grouped = frame.groupby("unique_id", sort=True, observed=True)
+    static = pd.DataFrame({"unique_id": frame["unique_id"].cat.categories})
     for name in names:
         counts = grouped[name].nunique()
-        wrong = counts[counts != 1]
-        if len(wrong):
+        if len(wrong := counts[counts > 1]):
             raise DataError(
                 f"series {wrong.index[0]}: static covariate {name} has {wrong.iloc[0]} values; allowed: one"
             )
-    static = pd.DataFrame({"unique_id": frame["unique_id"].cat.categories})
-    for name in names:
         static[name] = grouped[name].first().to_numpy()
+        if len(lacking := counts.index[counts == 0]):
+            notes.add("static", f"{name} is missing for {listed(lacking)}", count=len(lacking))
     return frame.drop(columns=names), static
 
 
-def _check_missing(frame: pd.DataFrame, seasons: list[int], settings: TrainingSettings, notes: Notes) -> None:
-    """Refuse a series with too much missing, and report what is missing in the others."""
+def _without_gappy(
+    frame: pd.DataFrame, seasons: list[int], settings: TrainingSettings, notes: Notes
+) -> pd.DataFrame:
+    """Leave out series with too much missing, and report what is missing in the others.
+
+    Raises:
+        DataError: No series is left.
+    """
     missing = ~frame["observed"]
     if not missing.any():
-        return
-    max_gap = settings.data.max_gap or 3 * max(seasons)
+        return frame
     run = (~missing).cumsum()[missing]
     gaps = run.groupby([frame.loc[missing, "unique_id"], run], observed=True).size()
     longest = gaps.groupby(level=0, observed=True).max()
     counts = missing.groupby(frame["unique_id"], observed=True).agg(["sum", "size"])
+    max_gap = settings.data.max_gap or 3 * max(seasons)
+    left_out: dict[str, str] = {}
     for (name, gap), (count, size) in zip(longest.items(), counts.loc[longest.index].to_numpy(), strict=True):
         amount = f"{count} of {size} targets are missing, {gap} of them in one gap"
         if gap > max_gap:
-            raise DataError(f"series {name}: {amount}; allowed: training.data.max_gap = {max_gap}")
-        if count / size > settings.data.max_missing:
-            raise DataError(
-                f"series {name}: {amount}; allowed: a share of training.data.max_missing ="
-                f" {settings.data.max_missing:g}"
-            )
-        notes.add("missing", amount, series=str(name), count=int(count))
+            left_out[str(name)] = f"{amount}; allowed: training.data.max_gap = {max_gap}"
+        elif count / size > settings.data.max_missing:
+            share = f"{settings.data.max_missing:g}"
+            left_out[str(name)] = f"{amount}; allowed: a share of training.data.max_missing = {share}"
+        else:
+            notes.add("missing", amount, series=str(name), count=int(count))
+    for name, detail in left_out.items():
+        notes.add("left_out", detail, series=name)
+    kept = ~frame["unique_id"].isin(list(left_out))
+    if not kept.any():
+        name, detail = next(iter(left_out.items()))
+        raise DataError(f"series {name}: {detail}")
+    return _without_empty(frame[kept])
 
 
 def _fill_covariates(frame: pd.DataFrame, settings: TrainingSettings, notes: Notes) -> pd.DataFrame:

@@ -151,7 +151,7 @@ def test_11_too_many_missing_targets_are_refused(tmp_path: Path) -> None:
         panel_of(tmp_path, rows)
 
 
-@pytest.mark.parametrize("column", ["y", "promotion"])
+@pytest.mark.parametrize("column", ["y", "promotion", "region"])
 def test_13_column_without_a_value_is_refused(column: str, tmp_path: Path) -> None:
     rows = hourly(covariates=True).assign(**{column: np.nan})
     with pytest.raises(DataError, match=f"column {column} holds no value"):
@@ -168,12 +168,22 @@ def test_16_series_that_are_all_too_short_are_refused_with_the_minimum(tmp_path:
         panel_of(tmp_path, hourly(series=1, rows=50), horizon=10)
 
 
-def test_20_huge_gap_is_refused(tmp_path: Path) -> None:
-    rows = hourly(series=2)
+def test_20_series_with_a_huge_gap_is_left_out_and_named(tmp_path: Path) -> None:
+    rows = hourly(series=2, covariates=True).drop(index=range(100, 190))
+    panel = panel_of(tmp_path, rows, data=WITH_COVARIATES)
+    assert panel.ids.tolist() == ["s1"]
+    assert panel.static["unique_id"].tolist() == panel.series["unique_id"].tolist() == ["s1"]
+    (finding,) = (each for each in panel.report.findings if each.what == "left_out")
+    assert finding.series == "s0"
+    assert finding.detail.endswith("90 of them in one gap; allowed: training.data.max_gap = 72")
+    assert len(panel_of(tmp_path, rows, data={**WITH_COVARIATES, "max_gap": 90}).ids) == 2
+
+
+def test_20_data_of_which_every_series_has_a_huge_gap_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"series s0: .* 90 of them in one gap; allowed: training.data.max_gap = 72"
     ):
-        panel_of(tmp_path, rows.drop(index=range(100, 190)))
+        panel_of(tmp_path, hourly(series=1).drop(index=range(100, 190)))
 
 
 def test_20_wrong_year_is_refused(tmp_path: Path) -> None:

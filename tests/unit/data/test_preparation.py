@@ -250,3 +250,30 @@ def test_closed_weekdays_have_no_rows_and_no_forecasts() -> None:
     assert set(panel.frame["ds"].dt.weekday) == set(range(6))
     assert (~panel.frame["observed"]).sum() == 2
     assert set(panel.grid(panel.ends)["ds"].dt.weekday) <= set(range(6))
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), ""])
+@pytest.mark.parametrize("sizes", [("1", "2"), ("north", "south")], ids=["numbers", "text"])
+def test_static_covariate_that_is_missing_stops_no_other_series(
+    sizes: tuple[str, str], missing: object
+) -> None:
+    settings = small_settings(data=data(covariates={"static": ["size"]}))
+    rows = with_size(s0=sizes[0], s1=sizes[1], s2=str(missing))
+    rows.loc[rows["unique_id"] == "s2", "size"] = missing
+    panel = build_panel(rows, settings)
+    assert panel.spec.categories == ([] if sizes[0] == "1" else ["size"])
+    assert panel.static["size"].isna().tolist() == [False, False, True]
+    (finding,) = (each for each in panel.report.findings if each.what == "static")
+    assert finding.detail == "size is missing for s2"
+    alone = history_panel(rows[rows["unique_id"] == "s2"], settings, panel.spec)  # at scoring, nothing else
+    assert alone.static["size"].isna().tolist() == [True]
+
+
+def test_series_that_is_left_out_at_scoring_is_told_and_the_others_are_not_touched(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rows = hourly(series=2)
+    spec = build_panel(rows, small_settings()).spec
+    panel = history_panel(rows.drop(index=range(100, 190)), small_settings(), spec)
+    assert panel.ids.tolist() == ["s1"]
+    assert [(record.levelname, record.series) for record in caplog.records] == [("WARNING", "s0")]  # type: ignore[attr-defined]
