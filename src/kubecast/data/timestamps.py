@@ -182,24 +182,37 @@ def _second_time(
     """Rows of a doubled hour that come after the clock went back.
 
     Within one series and day the clock went back where a local time is not later than the row
-    before; a series that is written newest first is read from its end. A single hour is taken as the first.
+    before; a day that is written newest first is read from its end. A single hour is taken as the first.
+    The order of the file tells the two apart only where all rows of that day are in order.
     """
-    table = pd.DataFrame({"row": np.arange(len(local)), "series": codes, "local": local})
-    ends = table.groupby("series")["local"].agg(["first", "last"])
-    falling = (ends["first"] > ends["last"]).reindex(codes).to_numpy()
-    table["order"] = np.where(falling, -table["row"], table["row"])
-    rows_twice = table[doubled].sort_values(["series", "order"])
-    groups = [rows_twice["series"], rows_twice["local"].dt.normalize()]
-    back = rows_twice.groupby(groups)["local"].diff() <= pd.Timedelta(0)
-    turns = back.groupby(groups).cumsum().to_numpy()
-    rows = rows_twice["row"].to_numpy()
+    table = pd.DataFrame({"row": np.arange(len(local)), "series": codes, "local": local, "doubled": doubled})
+    table["day"] = table["local"].dt.normalize()
+    table["newest_first"] = _seconds(table, ["series"]) < 0
+    near = table.merge(table.loc[doubled, ["series", "day"]].drop_duplicates(), on=["series", "day"])
+    seconds = _seconds(near, ["series", "day"])
+    newest_first = (seconds < 0) | ((seconds == 0) & near["newest_first"])
+    near["order"] = near["row"].where(~newest_first, -near["row"])
+    near = near.sort_values(["series", "day", "order"])
+    step = near.groupby(["series", "day"])["local"].diff()
+    back = (step < pd.Timedelta(0)) | ((step == pd.Timedelta(0)) & near["doubled"])
+    groups = [near["series"], near["day"]]
+    turns = back.astype(int).groupby(groups).cumsum()
+    inside = near["doubled"] & near.groupby(["series", "day"])["doubled"].shift(fill_value=False)
+    disorder = ((back & ~inside) | (turns > 1)).groupby(groups).transform("any")
+    twice = (turns > 0).groupby(groups).transform("any")
     unclear = np.zeros(len(local), dtype=bool)
-    unclear[rows[turns > 1]] = True
+    unclear[near.loc[near["doubled"] & twice & disorder, "row"]] = True
     if unclear.any():
         raise DataError(
             f"{where(unclear)}: ds is in an hour that comes twice, and the rows are not in order; allowed:"
             " rows in order of time, or timestamps with an offset"
         )
     second = np.zeros(len(local), dtype=bool)
-    second[rows[turns == 1]] = True
+    second[near.loc[near["doubled"] & (turns == 1), "row"]] = True
     return second
+
+
+def _seconds(table: pd.DataFrame, keys: list[str]) -> "pd.Series[float]":
+    """By row, from the first row of its group to the last; negative where they are written newest first."""
+    times = table.groupby(keys)["local"]
+    return (times.transform("last") - times.transform("first")).dt.total_seconds()

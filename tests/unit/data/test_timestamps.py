@@ -81,9 +81,35 @@ def test_doubled_hours_of_rows_written_newest_first() -> None:
     assert list(times.values) == list(pd.date_range("2024-10-26 23:00", periods=7, freq="30min"))[::-1]
 
 
-def test_doubled_hours_in_no_order_are_refused() -> None:
+@pytest.mark.parametrize(
+    "clock",
+    [
+        ["01:00", "02:30", "02:00", "02:30", "02:00", "03:00"],
+        ["02:00", "00:00", "04:00", "02:00", "01:00", "03:00"],  # hourly, shuffled: one turn all the same
+        ["00:00", "02:00", "05:00", "02:00", "03:00", "04:00"],
+        ["02:00", "02:00", "01:00", "04:00", "03:00"],
+    ],
+)
+def test_doubled_hours_in_no_order_are_refused(clock: list[str]) -> None:
     with pytest.raises(DataError, match="in an hour that comes twice, and the rows are not in order"):
-        parse(autumn(["01:00", "02:30", "02:00", "02:30", "02:00", "03:00"]), timezone=BERLIN)
+        parse(autumn(clock), timezone=BERLIN)
+
+
+def test_doubled_hours_of_a_shuffled_file_are_refused_however_it_was_shuffled() -> None:
+    hours = pd.date_range("2024-10-26 22:00", periods=30, freq="h").tz_localize("UTC").tz_convert(BERLIN)
+    text = [str(hour.tz_localize(None)) for hour in hours]
+    for seed in range(200):
+        order = np.random.default_rng(seed).permutation(len(text))
+        with pytest.raises(DataError, match="comes twice"):
+            parse([text[row] for row in order], timezone=BERLIN)
+
+
+def test_months_in_another_order_keep_the_order_inside_the_doubled_hour() -> None:
+    hours = pd.date_range("2024-09-01", "2024-11-30", freq="h", tz="UTC").tz_convert(BERLIN)
+    blocks = [hours[hours.month == month] for month in (11, 10, 9)]
+    text = [str(hour.tz_localize(None)) for block in blocks for hour in block]
+    expected = np.concatenate([block.tz_convert("UTC").tz_localize(None).to_numpy() for block in blocks])
+    assert (parse(text, timezone=BERLIN).values == expected).all()
 
 
 def test_hour_that_does_not_exist_is_refused() -> None:
