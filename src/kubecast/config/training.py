@@ -65,6 +65,9 @@ class DataSettings(Settings):
         description="or sum, last: how rows off the grid are brought onto it; default: refused",
         examples=["mean"],
     )
+    empty: Literal["missing", "zero"] = Field(
+        default="missing", description="or zero: what a step without a row is, e.g. a day without a sale"
+    )
     max_missing: Rate = Field(default=0.3, description="largest share of missing targets in a series")
     max_gap: PositiveInt | None = Field(
         default=None, description="largest gap in steps; default: three longest seasons", examples=[500]

@@ -47,7 +47,11 @@ class Labels:
 
 
 def read_rows(
-    rows: pd.DataFrame, settings: TrainingSettings, notes: Notes, categories: list[str] | None = None
+    rows: pd.DataFrame,
+    settings: TrainingSettings,
+    notes: Notes,
+    categories: list[str] | None = None,
+    daily: bool | None = None,
 ) -> tuple[pd.DataFrame, str | None]:
     """Bring the columns to their names and types, in order of series and time.
 
@@ -56,6 +60,8 @@ def read_rows(
         settings: Name the columns and say how timestamps are read.
         notes: Receives the findings.
         categories: Static covariates that are text, the others being numbers; None: follows from the values.
+        daily: Whether timestamps stay on the local clock, as days and longer periods do; None: follows from
+            the values.
 
     Returns:
         ``unique_id`` (categorical, its categories in ascending order), ``ds`` (naive UTC), ``y`` and the
@@ -69,7 +75,7 @@ def read_rows(
         frame = _named_columns(rows, settings, notes)
         covariates = settings.data.covariates
         read: dict[str, Any] = {"unique_id": _ids(frame["unique_id"], labels)}
-        times = parse_timestamps(frame["ds"], read["unique_id"].codes, settings, labels.at)
+        times = parse_timestamps(frame["ds"], read["unique_id"].codes, settings, labels.at, daily=daily)
         if times.note:
             notes.add("timezone", times.note)
         read["ds"] = times.values
@@ -80,7 +86,10 @@ def read_rows(
         for name in covariates.static:
             text = name in categories if categories is not None else None
             read[name] = _static(frame[name], name, text, labels)
-        return _sorted_unique(pd.DataFrame(read), labels, notes), times.zone
+        frame = _sorted(pd.DataFrame(read), notes)
+        if settings.data.resample is None:  # else rows of one time are brought together
+            frame = _unique(frame, labels, _cure(rows, settings, times.zone), notes)
+        return frame.reset_index(drop=True), times.zone
 
 
 def read_future(rows: pd.DataFrame, settings: TrainingSettings, daily: bool) -> pd.DataFrame:
@@ -107,7 +116,8 @@ def read_future(rows: pd.DataFrame, settings: TrainingSettings, daily: bool) -> 
         read: dict[str, Any] = {"unique_id": ids, "ds": times.values}
         for name in settings.data.covariates.future:
             read[name] = _numbers(frame[name], name, labels)
-        future = _sorted_unique(pd.DataFrame(read), labels, Notes())
+        cure = _cure(rows, settings, times.zone)
+        future = _unique(_sorted(pd.DataFrame(read), Notes()), labels, cure, Notes()).reset_index(drop=True)
         return future.assign(unique_id=future["unique_id"].astype(object))
 
 
@@ -239,32 +249,48 @@ def _all_numbers(column: "pd.Series[Any]") -> bool:
     return True
 
 
-def _sorted_unique(frame: pd.DataFrame, labels: Labels, notes: Notes) -> pd.DataFrame:
+def _sorted(frame: pd.DataFrame, notes: Notes) -> pd.DataFrame:
+    """Put the rows in order; the index keeps their places in the file."""
     codes, ds = frame["unique_id"].cat.codes.to_numpy(), frame["ds"].to_numpy()
     latest = frame["ds"].groupby(codes).cummax().to_numpy()
     moved = int((ds < latest).sum())
     if moved:
         notes.add("sorted", f"{moved} rows were earlier than one before them of the same series", count=moved)
-    order = np.lexsort((ds, codes))  # stable: equal keys keep the file's order
-    ordered = frame.take(order).reset_index(drop=True)
-    same_key = np.append(
-        False, (np.diff(codes[order]) == 0) & (np.diff(ds[order]) == np.timedelta64(0, "ns"))
-    )
+    return frame.take(np.lexsort((ds, codes)))  # stable: equal keys keep the file's order
+
+
+def _unique(ordered: pd.DataFrame, labels: Labels, cure: str, notes: Notes) -> pd.DataFrame:
+    """Leave out rows that are there twice; two that differ are refused."""
+    codes, ds = ordered["unique_id"].cat.codes.to_numpy(), ordered["ds"].to_numpy()
+    same_key = np.append(False, (np.diff(codes) == 0) & (np.diff(ds) == np.timedelta64(0, "ns")))
     if not same_key.any():
         return ordered
-    repeated = _like_the_row_before(ordered)
-    clash = same_key & ~repeated
+    clash = same_key & ~_like_the_row_before(ordered)
     if clash.any():
         row = int(np.flatnonzero(clash)[0])
-        where = labels.at(np.isin(np.arange(len(order)), order[[row - 1, row]]))
+        where = labels.at(np.isin(np.arange(len(ordered)), ordered.index[[row - 1, row]]))
         first = ordered.iloc[row]
         raise DataError(
             f"{where}: series {first['unique_id']} has two different rows at {first['ds']}"
-            f" ({int(clash.sum())} such rows); allowed: one for each time (for local clock time set"
-            " training.data.timezone)"
+            f" ({int(clash.sum())} such rows); {cure}"
         )
     notes.add("deduplicated", f"{int(same_key.sum())} rows were there twice", count=int(same_key.sum()))
-    return ordered[~same_key].reset_index(drop=True)
+    return ordered[~same_key]
+
+
+def _cure(rows: pd.DataFrame, settings: TrainingSettings, zone: str | None) -> str:
+    """The remedies for two rows of one series and time."""
+    columns = settings.data.columns
+    if columns.unique_id not in rows.columns:
+        names = [str(name) for name in rows.columns if name not in (columns.ds, columns.y)]
+        texts = [name for name in names if not pd.api.types.is_numeric_dtype(rows[name])] or names
+        named = f", e.g. training.data.columns.unique_id={texts[0]}" if texts else ""
+        return (
+            f"the file has no column {columns.unique_id}, so that all rows are one series; allowed: a column"
+            f" that names each row's series{named}"
+        )
+    local = "" if zone else ", or training.data.timezone where it is the hour that a local clock repeats"
+    return f"allowed: one for each time, training.data.resample, e.g. sum{local}"
 
 
 def _like_the_row_before(ordered: pd.DataFrame) -> NDArray[np.bool_]:

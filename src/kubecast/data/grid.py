@@ -17,6 +17,7 @@ from kubecast.data.calendars import (
     usual_seasons,
 )
 from kubecast.data.findings import Notes
+from kubecast.data.periods import whole_periods
 from kubecast.errors import ConfigError, DataError
 
 _DAYS_OF_A_YEAR = 366
@@ -40,6 +41,7 @@ def find_frequency(frame: pd.DataFrame, settings: TrainingSettings) -> str:
         raise DataError(
             "no series has two rows, so the frequency is not known; allowed: set training.frequency"
         )
+    same &= times[1:] > times[:-1]  # a time may be there twice where rows are brought together
     frequency = frequency_in(times[:-1][same], times[1:][same])
     if frequency is None:
         raise DataError(
@@ -63,7 +65,7 @@ def complete_grid(
         DataError: Rows are off the grid, or the grid would be out of all proportion.
     """
     step, off = _positions(frame, frequency, settings)
-    if off.any():
+    if off.any() or frame.duplicated(["unique_id", "ds"]).any():
         frame = _resampled(frame, off, frequency, settings, notes)
         step, off = _positions(frame, frequency, settings)
     starts, stops = series_bounds(frame)
@@ -75,6 +77,8 @@ def complete_grid(
     full = frame.set_axis(rows).reindex(np.arange(total))
     full["unique_id"] = frame["unique_id"].array.take(np.repeat(starts, sizes))
     full["ds"] = _times(frame["ds"].to_numpy()[starts], sizes, frequency)
+    if settings.data.empty == "zero":
+        full.loc[np.setdiff1d(np.arange(total), rows), "y"] = 0.0
     return full
 
 
@@ -137,16 +141,14 @@ def _resampled(
     frame: pd.DataFrame, off: NDArray[np.bool_], frequency: str, settings: TrainingSettings, notes: Notes
 ) -> pd.DataFrame:
     """Bring rows onto the grid; of the covariates a sum makes no sense, so theirs is the mean."""
-    row, count, how = frame[off].iloc[0], int(off.sum()), settings.data.resample
+    count, how = int(off.sum()), settings.data.resample
     if how is None:
+        row = frame[off].iloc[0]
         raise DataError(
             f"series {row['unique_id']}: {row['ds']} is off the grid of {frequency} ({count} so);"
             f" allowed: regular steps, another training.frequency{_anchor(frame, frequency)}, or"
             " training.data.resample, e.g. mean"
         )
-    notes.add(
-        "resampled", f"{count} rows off the grid of {frequency} were brought onto it: {how}", count=count
-    )
     static = settings.data.covariates.static
     keys = ["unique_id", pd.Grouper(key="ds", freq=offset_of(frequency))]
     groups = frame.groupby(keys, sort=True, observed=True)
@@ -155,7 +157,9 @@ def _resampled(
     if how == "sum":
         out["y"] = groups["y"].sum(min_count=1)  # of no value at all, no value
     out[static] = groups[static].first()
-    return out.reset_index()[list(frame.columns)]
+    detail = f"{len(frame)} rows were brought onto the grid of {frequency}, {len(out)} steps: {how}"
+    notes.add("resampled", detail, count=len(frame))
+    return whole_periods(frame, out.reset_index()[list(frame.columns)], frequency, notes)
 
 
 def _anchor(frame: pd.DataFrame, frequency: str) -> str:

@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 
 from kubecast.config.training import TrainingSettings
+from kubecast.data.calendars import known_frequency
 from kubecast.data.columns import listed, read_future, read_rows
 from kubecast.data.findings import DataReport, Notes
 from kubecast.data.grid import complete_grid, find_frequency, season_lengths
 from kubecast.data.origins import alignment_of, origins_with_covariates, plan_split, split_series
 from kubecast.data.panel import Panel, PanelSpec
+from kubecast.data.periods import is_coarse
 from kubecast.errors import ConfigError, DataError
 
 _LOG = logging.getLogger(__name__)
@@ -34,7 +36,8 @@ def build_panel(
     """
     horizon = required_horizon(settings)
     notes = Notes()
-    frame, timezone = read_rows(rows, settings, notes)
+    daily = _stays_local(settings.frequency)
+    frame, timezone = read_rows(rows, settings, notes, daily=daily)
     frame = _up_to(frame, settings, as_of)
     frequency = find_frequency(frame, settings)
     frame = complete_grid(frame, frequency, settings, notes)
@@ -91,7 +94,7 @@ def history_panel(
         DataError: The rows break the data contract, or lack a column that the model was trained with.
     """
     notes = Notes()
-    frame, timezone = read_rows(rows, settings, notes, spec.categories)
+    frame, timezone = read_rows(rows, settings, notes, spec.categories, _stays_local(spec.frequency))
     if future is not None and spec.future:
         daily = timezone is None
         frame = _with_future(frame, read_future(future, settings, daily))
@@ -129,7 +132,7 @@ def newest_time(rows: pd.DataFrame, settings: TrainingSettings, at: pd.Timestamp
     Raises:
         DataError: The rows cannot be read, or none is so old.
     """
-    frame, _ = read_rows(rows, settings, Notes())
+    frame, _ = read_rows(rows, settings, Notes(), daily=_stays_local(settings.frequency))
     return pd.Timestamp(_up_to(frame, settings, at).loc[lambda rows: rows["ds"] <= at, "ds"].max())
 
 
@@ -144,6 +147,11 @@ def _of_series(ahead: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of the series that a frame has."""
     ahead = _plain(ahead)
     return ahead[ahead["unique_id"].isin(frame["unique_id"].unique())].reset_index(drop=True)
+
+
+def _stays_local(frequency: str | None) -> bool | None:
+    """Whether timestamps stay on the local clock; None where it follows from the values."""
+    return True if frequency is not None and is_coarse(known_frequency(frequency)) else None
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
@@ -222,14 +230,15 @@ def _without_gappy(
     longest = gaps.groupby(level=0, observed=True).max()
     counts = missing.groupby(frame["unique_id"], observed=True).agg(["sum", "size"])
     max_gap = settings.data.max_gap or 3 * max(seasons)
+    zero = ", or training.data.empty: zero, where a step without a row is one of 0"
     left_out: dict[str, str] = {}
     for (name, gap), (count, size) in zip(longest.items(), counts.loc[longest.index].to_numpy(), strict=True):
         amount = f"{count} of {size} targets are missing, {gap} of them in one gap"
         if gap > max_gap:
-            left_out[str(name)] = f"{amount}; allowed: training.data.max_gap = {max_gap}"
+            left_out[str(name)] = f"{amount}; allowed: training.data.max_gap = {max_gap}{zero}"
         elif count / size > settings.data.max_missing:
             share = f"{settings.data.max_missing:g}"
-            left_out[str(name)] = f"{amount}; allowed: a share of training.data.max_missing = {share}"
+            left_out[str(name)] = f"{amount}; allowed: a share of training.data.max_missing = {share}{zero}"
         else:
             notes.add("missing", amount, series=str(name), count=int(count))
     for name, detail in left_out.items():

@@ -60,10 +60,15 @@ def parse_timestamps(
     parsed = _parsed(column, settings, where)
     if parsed.tz is None and zone is None:
         return Timestamps(_nanoseconds(parsed), None)
+    if daily and zone is None and not _is_datetime(column):
+        written = _parsed(_without_offset(column), settings, where)
+        return Timestamps(
+            _nanoseconds(written.tz_localize(None)), None, "ds stays on the clock of its offsets"
+        )
     name = settings.data.timezone or str(parsed.tz)
     local = parsed if parsed.tz is None else parsed.tz_convert(name).tz_localize(None)
     if _same_time_of_day(local) if daily is None else daily:
-        note = f"ds stays on the clock of {name}: all rows stand at one time of day"
+        note = f"ds stays on the clock of {name}: days and longer steps are local ones"
         return Timestamps(_nanoseconds(local), None, note if name != "UTC" else "")
     if parsed.tz is None:
         return Timestamps(_to_utc(parsed, codes, name, where), name)
@@ -113,13 +118,21 @@ def _parsed(column: "pd.Series[Any]", settings: TrainingSettings, where: Where) 
     missing = column.isna().to_numpy(dtype=bool)
     if missing.any():
         raise DataError(f"{where(missing)}: ds is empty; allowed: a timestamp in each row")
-    if isinstance(column.dtype, np.dtype | pd.DatetimeTZDtype) and column.dtype.kind == "M":
+    if _is_datetime(column):
         return pd.DatetimeIndex(column)
     if pd.api.types.is_numeric_dtype(column):
         raise DataError(f"ds holds numbers, e.g. {column.iloc[0]}; allowed: dates such as 2026-01-31T12:00")
     codes, names = pd.factorize(column)  # panels repeat their timestamps
     text = pd.Series(pd.Index(names).astype(str)).str.strip()
     return pd.DatetimeIndex(_parsed_text(text, codes, settings.data.timestamp_format, where)[codes])
+
+
+def _is_datetime(column: "pd.Series[Any]") -> bool:
+    return isinstance(column.dtype, np.dtype | pd.DatetimeTZDtype) and column.dtype.kind == "M"
+
+
+def _without_offset(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    return column.astype(str).str.strip().str.replace(_OFFSET, "", regex=True)
 
 
 def _parsed_text(

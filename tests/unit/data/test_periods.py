@@ -1,0 +1,146 @@
+"""Rows brought together in periods: whose day it is, what repeats, what is absent, what is not over."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kubecast.data.panel import Panel
+from kubecast.data.preparation import build_panel, history_panel
+from kubecast.errors import DataError
+from tests.support.panels import small_settings
+
+NEW_YORK = "America/New_York"
+
+
+def settings(frequency: str = "D", **data: Any) -> Any:
+    data = {"min_samples": 1, "resample": "sum", **data}
+    return small_settings(horizon=2, frequency=frequency, season_lengths=None, data=data)
+
+
+def lines(days: int = 60) -> pd.DataFrame:
+    """Ticket lines, several in a minute, some of them equal; none on the fifth day."""
+    random = np.random.default_rng(5)
+    dates = pd.date_range("2024-01-01", periods=days).delete(4)
+    dates = dates.repeat(6 + 2 * (dates.weekday >= 5))
+    minutes = pd.to_timedelta(random.choice([480, 481, 600, 720], len(dates)), "min")
+    return pd.DataFrame(
+        {"unique_id": "till", "ds": dates + minutes, "y": random.choice([3.5, 5.0], len(dates))}
+    )
+
+
+def hourly_of(zone: str, hours: int = 24 * 60) -> pd.DataFrame:
+    ds = pd.date_range("2024-02-20", periods=hours, freq="h", tz=zone)
+    return pd.DataFrame({"unique_id": "s", "ds": ds, "y": np.where(ds.hour >= 18, 10.0 + ds.dayofweek, 1.0)})
+
+
+def daily_sums(rows: pd.DataFrame) -> "pd.Series[float]":
+    return rows.groupby(rows["ds"].dt.tz_localize(None).dt.normalize())["y"].sum()
+
+
+def targets(panel: Panel) -> "pd.Series[float]":
+    observed = panel.frame[panel.frame["observed"]]
+    return observed.set_index("ds")["y"]
+
+
+def found(panel: Panel, what: str) -> list[str]:
+    return [finding.detail for finding in panel.report.findings if finding.what == what]
+
+
+def test_equal_lines_of_one_minute_are_added_up_and_not_left_out() -> None:
+    rows = lines().assign(y=1.0)
+    assert rows.duplicated().any()
+    visits = targets(build_panel(rows, settings()))
+    assert visits.tolist() == [6.0 + 2.0 * (day.weekday() >= 5) for day in visits.index]
+
+
+@pytest.mark.parametrize("how", ["sum", "mean", "last"])
+def test_lines_that_have_dates_alone_are_brought_together_too(how: str) -> None:
+    rows = lines()
+    days = rows["ds"].dt.normalize()
+    expected = rows.groupby(days)["y"].agg(how)
+    found_sums = targets(build_panel(rows.assign(ds=days.dt.date.astype(str)), settings(resample=how)))
+    pd.testing.assert_series_equal(found_sums, expected, check_names=False, check_freq=False)
+
+
+def test_step_without_a_row_is_missing_or_zero_as_the_settings_say() -> None:
+    closed = pd.Timestamp("2024-01-05")
+    assert closed not in targets(build_panel(lines(), settings())).index
+    assert targets(build_panel(lines(), settings(empty="zero")))[closed] == 0
+    gap = lines().loc[lambda rows: ~rows["ds"].dt.month.eq(2) | (rows["ds"].dt.day > 25)]
+    with pytest.raises(DataError, match=r"training.data.max_gap = 21, or training.data.empty: zero"):
+        build_panel(gap, settings())
+    assert (targets(build_panel(gap, settings(empty="zero"))) == 0).sum() == 26
+
+
+def test_value_that_is_given_as_empty_stays_missing() -> None:
+    rows = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=60), "y": 1.0 + np.arange(60) % 7})
+    rows.loc[30, "y"] = np.nan
+    panel = build_panel(rows.drop(index=20), settings(resample=None, empty="zero"))
+    assert panel.frame.loc[panel.frame["y"] == 0, "ds"].tolist() == [pd.Timestamp("2024-01-21")]
+    assert panel.frame.loc[~panel.frame["observed"], "ds"].tolist() == [pd.Timestamp("2024-01-31")]
+
+
+@pytest.mark.parametrize("zone", [NEW_YORK, "Asia/Kolkata", "Pacific/Auckland", "UTC"])
+@pytest.mark.parametrize("written", ["zone", "offsets", "clock"])
+def test_days_are_those_of_the_local_clock_however_it_is_written(zone: str, written: str) -> None:
+    rows = hourly_of(zone)
+    text = {
+        "zone": rows["ds"],
+        "offsets": rows["ds"].map(pd.Timestamp.isoformat),
+        "clock": rows["ds"].dt.tz_localize(None),
+    }[written]
+    panel = build_panel(rows.assign(ds=text), settings(timezone=zone if written == "clock" else None))
+    sums = daily_sums(rows)
+    whole = (
+        sums[:-1] if zone in (NEW_YORK, "Pacific/Auckland") else sums
+    )  # a clock change moves the last hour
+    pd.testing.assert_series_equal(targets(panel), whole, check_names=False, check_freq=False)
+    assert panel.spec.timezone is None
+
+
+@pytest.mark.parametrize(
+    ("frequency", "first", "last", "labels"),
+    [
+        ("D", "2024-03-04 00:00", "2024-06-09 23:00", ("2024-03-04", "2024-06-09")),
+        ("D", "2024-03-04 05:00", "2024-06-09 22:00", ("2024-03-05", "2024-06-08")),
+        ("W-SUN", "2024-03-04 00:00", "2024-06-09 23:00", ("2024-03-10", "2024-06-09")),
+        ("W-SUN", "2024-03-04 01:00", "2024-06-09 12:00", ("2024-03-17", "2024-06-02")),
+        ("7D", "2024-03-04 00:00", "2024-06-08 23:00", ("2024-03-04", "2024-05-27")),
+        ("MS", "2022-03-01 00:00", "2024-06-30 23:00", ("2022-03-01", "2024-06-01")),
+        ("MS", "2022-03-02 00:00", "2024-06-30 22:00", ("2022-04-01", "2024-05-01")),
+        ("ME", "2022-03-01 00:00", "2024-06-30 23:00", ("2022-03-31", "2024-06-30")),
+        ("ME", "2022-03-01 01:00", "2024-06-30 22:00", ("2022-04-30", "2024-05-31")),
+        ("QE-DEC", "2020-01-01 00:00", "2024-06-30 22:00", ("2020-03-31", "2024-03-31")),
+    ],
+)
+def test_period_that_is_begun_or_not_over_is_left_out_and_forecast(
+    frequency: str, first: str, last: str, labels: tuple[str, str]
+) -> None:
+    ds = pd.date_range(first, last, freq="h")
+    rows = pd.DataFrame({"ds": ds, "y": 1.0 + (ds.dayofyear % 5)})
+    panel = build_panel(rows, settings(frequency))
+    times = targets(panel).index
+    assert (times[0], times[-1]) == tuple(map(pd.Timestamp, labels))
+    assert len(found(panel, "partial")) == (first[-5:] != "00:00") + (last[-5:] != "23:00") + (
+        (frequency, last) == ("7D", "2024-06-08 23:00")
+    ) + ((frequency, first) == ("MS", "2022-03-02 00:00"))
+    assert panel.grid(panel.ends)["ds"].iloc[0] > times[-1]
+
+
+def test_period_is_over_where_rows_come_at_no_regular_step() -> None:
+    rows = lines()
+    assert targets(build_panel(rows, settings())).sum() == rows["y"].sum()
+    assert not found(build_panel(rows, settings()), "partial")
+
+
+def test_scoring_leaves_the_unfinished_day_out_as_training_does() -> None:
+    rows = hourly_of(NEW_YORK)
+    spec = build_panel(rows, settings()).spec
+    later = hourly_of(NEW_YORK, hours=24 * 65 + 5)
+    panel = history_panel(later, settings(), spec)
+    ends = panel.ends.frame["cutoff"].iloc[0]
+    assert ends == later["ds"].iloc[-1].tz_localize(None).normalize() - pd.Timedelta(days=1)
+    earlier = history_panel(later, settings(), spec, as_of=ends)
+    assert earlier.frame["ds"].max() < ends
