@@ -20,7 +20,6 @@ from kubecast.errors import ConfigError, RegistryError, StoreError
 from kubecast.logs import step
 from kubecast.models import KINDS
 from kubecast.registry import CHAMPION, Registry
-from kubecast.scoring.metrics import check_scoring
 from kubecast.settings.loading import SECTIONS
 from kubecast.settings.pipeline import PipelineSettings
 from kubecast.settings.search import SearchSettings
@@ -126,7 +125,6 @@ def _search(parameters: Mapping[str, Any], tuned: list[str], champion: "_Champio
 def _training(parameters: Mapping[str, Any]) -> TrainingSettings:
     text = str(parameters["training_settings"])
     settings = parse_settings(TrainingSettings, text, "training_settings")
-    check_scoring(settings.validation.scoring, "parameter training_settings")
     scalars = {key: parameters[key] for key in SCALARS if key in parameters}
     return with_scalars(settings, **scalars)
 
