@@ -123,15 +123,18 @@ class Client:
         )
         return str(made.pipeline_version_id)
 
-    def spec(self, reference: Any) -> Any:
-        """The compiled file behind a reference to a pipeline's version."""
-        version = self._call(
-            f"pipeline version {reference.pipeline_version_id}",
+    def version(self, pipeline_id: str, version_id: str) -> Any:
+        """A ``V2beta1PipelineVersion``, with the compiled file as its ``pipeline_spec``."""
+        return self._call(
+            f"pipeline version {version_id}",
             self._pipelines.pipeline_service_get_pipeline_version,
-            pipeline_id=reference.pipeline_id,
-            pipeline_version_id=reference.pipeline_version_id,
+            pipeline_id=pipeline_id,
+            pipeline_version_id=version_id,
         )
-        return version.pipeline_spec
+
+    def version_name(self, pipeline_id: str, version_id: str) -> str:
+        """The name of a pipeline's version."""
+        return str(self.version(pipeline_id, version_id).display_name)
 
     def pipeline_name(self, pipeline_id: str) -> str:
         """The name of a pipeline."""
@@ -141,16 +144,6 @@ class Client:
             pipeline_id=pipeline_id,
         )
         return str(pipeline.display_name)
-
-    def version_name(self, pipeline_id: str, version_id: str) -> str:
-        """The name of a pipeline's version."""
-        version = self._call(
-            f"pipeline version {version_id}",
-            self._pipelines.pipeline_service_get_pipeline_version,
-            pipeline_id=pipeline_id,
-            pipeline_version_id=version_id,
-        )
-        return str(version.display_name)
 
     def experiment_name(self, experiment_id: str) -> str:
         """The name of an experiment."""
