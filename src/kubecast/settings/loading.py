@@ -94,7 +94,7 @@ def load_settings(folder: Path | None, overrides: Iterable[str] = ()) -> AllSett
     fixed = [override.partition("=")[0].strip() for override in overrides]
     spaces = {}
     for kind in SearchSettings.model_fields:
-        model, space = SECTIONS[kind], settings.search.of(kind)
+        model, space = SECTIONS[kind], settings.search.space_of(kind)
         check_names(kind, model, space)
         if kind in settings.pipeline.tuned:
             check_space(kind, getattr(settings, kind), space)

@@ -158,7 +158,8 @@ def _tuned(parameters: Mapping[str, Any], texts: Mapping[str, str]) -> list[str]
         return []
     search = parse_settings(SearchSettings, str(parameters["search_settings"]), "search_settings")
     for kind in settings.tuned:
-        check_space(kind, parse_settings(SECTIONS[kind], texts[kind], f"{kind}_settings"), search.of(kind))
+        model = parse_settings(SECTIONS[kind], texts[kind], f"{kind}_settings")
+        check_space(kind, model, search.space_of(kind))
     return settings.tuned
 
 

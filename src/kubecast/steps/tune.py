@@ -207,7 +207,7 @@ def _search(request: Request) -> Search:
         kind=request.kind,
         base=base,
         champion=_champion(request),
-        space=parse_settings(SearchSettings, request.search, "search_settings").of(request.kind),
+        space=parse_settings(SearchSettings, request.search, "search_settings").space_of(request.kind),
         optimization=_optimization(request),
         seed=request.seed,
         workers=tuning.workers,

@@ -62,7 +62,7 @@ def _search(kind: str, plan: Plan) -> list[dict[str, Any]]:
 
 def _plan(request: Request, panel_url: str, pod: TrialPod) -> Plan:
     optimization = RunSettings.read(request.panel_dir).training.optimization
-    space = parse_settings(SearchSettings, request.search, "search_settings").of(request.kind)
+    space = parse_settings(SearchSettings, request.search, "search_settings").space_of(request.kind)
     run = re.sub(r"[^A-Za-z0-9._-]", "-", os.environ.get(RUN_VARIABLE, ""))[:63].strip("._-") or "local"
     trial = {
         "kind": request.kind,
