@@ -6,7 +6,6 @@
 import json
 import os
 import subprocess
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import pandas as pd
 import pytest
 import yaml
 
-from kubecast.models import KINDS
 from tests.support.commands import KUBECAST, SETTINGS
 from tests.support.panels import hourly
 
@@ -130,10 +128,3 @@ def test_a_package_that_brings_no_kind_of_its_own_is_refused(
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_contract_keeps_every_kind_from_importing_another() -> None:
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    [contract] = [each for each in contracts if each["name"] == "No kind of model imports another"]
-    packages = {kind.trainer.rpartition(":")[0].rpartition(".")[0] for kind in KINDS.values()}
-    assert set(contract["modules"]) == packages
