@@ -49,9 +49,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(folder: Path, mode: str) -> dict[str, Any]:
+def run(folder: Path, mode: str, *words: str) -> dict[str, Any]:
     places = ("--data", folder / "data.csv", "--config", folder / "configs", "--output", folder / "out")
-    return answer("run", *map(str, places), "--mode", mode)
+    return answer("run", *map(str, places), "--mode", mode, *words)
 
 
 def published(folder: Path, version: str) -> dict[str, Any]:
@@ -72,11 +72,10 @@ def test_it_is_trained_tuned_retrained_and_forecast_with(folder: Path) -> None:
     assert trials["steps"].between(1, 48).all()
     settings = published(folder, tuned["version"])["settings"]["mean"]
 
-    retrained = run(folder, "retrain")
+    retrained = run(folder, "retrain", "--set", "mean.steps=7", "--set", "mean.threads=2")
     champion = trained if settings["steps"] == 5 else tuned
-    assert (
-        published(folder, retrained["version"])["settings"]["mean"]
-        == (published(folder, champion["version"])["settings"]["mean"])
+    assert published(folder, retrained["version"])["settings"]["mean"] == (
+        published(folder, champion["version"])["settings"]["mean"] | {"threads": 2}
     )
 
     words = ("--registry", str(folder / "out" / "registry"), "--model", "forecaster")

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
-from kubecast.config.model import MACHINE
 from kubecast.config.search import check_space
 from kubecast.config.training import TrainingSettings, with_scalars
 from kubecast.config.validation import parse_settings, validate, with_new_names
@@ -201,7 +200,7 @@ def _model_settings(parameters: Mapping[str, Any], champion: _Champion | None) -
             _LOG.warning("%s; %s keeps its settings file's values", error, kind, extra={"model": kind})
             continue
         own = json.loads(settings[kind])
-        merged = json.loads(champions) | {key: own[key] for key in MACHINE if key in own}
+        merged = json.loads(champions) | {key: own[key] for key in SECTIONS[kind].machine}
         replaced = [f"{key}: {own[key]}" for key in merged if merged[key] != own[key]]
         if replaced:
             message = "%s: of its file, %s gives way to champion %s"
