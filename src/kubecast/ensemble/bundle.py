@@ -65,7 +65,7 @@ def write_bundle(
     """
     directory.mkdir(parents=True)
     contract.write(directory / "bundle.json")
-    (directory / "ensemble.json").write_text(recipe.model_dump_json(indent=1))
+    recipe.write(directory / "ensemble.json")
     for name, weight in recipe.weights.items():
         if not weight:
             continue

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from pydantic import ValidationError
 
 from kubecast.data.panel import KEYS, Cutoffs, Panel
 from kubecast.data.splits import series_scales
 from kubecast.ensemble.recipe import StackRecipe, Weights
 from kubecast.ensemble.weights import combine_columns
-from kubecast.errors import IntegrityError, ModelError
+from kubecast.errors import ModelError
 from kubecast.models import PER_SERIES, load_forecaster
 from kubecast.models.base import Forecaster
 from kubecast.scoring.metrics import ENSEMBLE
@@ -136,7 +135,7 @@ class Ensemble:
     def save(self, directory: Path) -> None:
         """Write ``ensemble.json`` and, under ``members/<name>``, each member with weight."""
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / "ensemble.json").write_text(self.recipe.model_dump_json(indent=1))
+        self.recipe.write(directory / "ensemble.json")
         for name in self.recipe.active:
             if name in self.members:
                 self.members[name].save(directory / "members" / name)
@@ -148,11 +147,7 @@ class Ensemble:
         Raises:
             IntegrityError: ``ensemble.json`` is missing or not what ``save`` writes.
         """
-        path = directory / "ensemble.json"
-        try:
-            recipe = StackRecipe.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
-            raise IntegrityError(f"{path}: not an ensemble ({' '.join(str(error).split())[:200]})") from error
+        recipe = StackRecipe.read(directory / "ensemble.json")
         folders = {name: directory / "members" / name for name in recipe.active}
         members = {
             name: load_forecaster(recipe.members[name], folder)

@@ -1,9 +1,10 @@
 """The recipe of an ensemble: its members, their weights and its quantiles."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import Field, model_validator
 
+from kubecast.documents import Document
 from kubecast.models import known_kinds
 from kubecast.names import check_name
 from kubecast.scoring.conformal import ConformalQuantiles
@@ -14,7 +15,7 @@ Weights = dict[str, float]
 Method = Literal["greedy", "nnls", "ols", "equal", "best_member"]
 
 
-class StackRecipe(BaseModel):
+class StackRecipe(Document):
     """The way from members to an ensemble, and the errors that it was chosen by.
 
     Attributes:
@@ -37,14 +38,14 @@ class StackRecipe(BaseModel):
         notes: What had to be done differently, in sentences.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    document_name: ClassVar[str] = "an ensemble's recipe"
 
     schema_version: Literal[1] = 1
     method: Method
     shrinkage: float = 0.0
     weights: Weights
     members: dict[str, str]
-    missing: dict[str, str] = {}
+    missing: dict[str, str] = Field(default={})
     quantiles: ConformalQuantiles
     judged_quantiles: ConformalQuantiles
     scales: dict[str, float | None]
@@ -53,9 +54,9 @@ class StackRecipe(BaseModel):
     loss: float
     loss_best_member: float
     loss_alone: dict[str, float]
-    loss_without: dict[str, float] = {}
-    block_weights: dict[int, Weights] = {}
-    notes: list[str] = []
+    loss_without: dict[str, float] = Field(default={})
+    block_weights: dict[int, Weights] = Field(default={})
+    notes: list[str] = Field(default=[])
 
     @model_validator(mode="after")
     def _check_members(self) -> Self:

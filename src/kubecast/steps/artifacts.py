@@ -50,7 +50,7 @@ def read_earlier(champion_dir: Path) -> list[EarlierVersion]:
 
 def read_recipe(ensemble_dir: Path) -> StackRecipe:
     """Read the recipe to publish; its ``as_evaluated`` is the one that the test part scores."""
-    return read_document(StackRecipe, ensemble_dir / "recipe.json", "an ensemble's recipe")
+    return StackRecipe.read(ensemble_dir / "recipe.json")
 
 
 def read_settings(ensemble_dir: Path) -> EnsembleSettings:

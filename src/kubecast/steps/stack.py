@@ -63,7 +63,7 @@ def stack_ensemble(
     recipe, stacked = stack(
         table, panel.series, ensemble_settings, kinds, missing, panel.spec.season_lengths[0]
     )
-    (ensemble_dir / "recipe.json").write_text(recipe.model_dump_json(indent=1))
+    recipe.write(ensemble_dir / "recipe.json")
     (ensemble_dir / "settings.json").write_text(ensemble_settings.model_dump_json())
     stacked.to_parquet(ensemble_dir / FORECASTS, index=False)
     for note in recipe.notes:
