@@ -37,9 +37,9 @@ def settings_of_mode(settings: AllSettings, mode: Mode, on_cluster: bool) -> All
     data = settings.pipeline.model_dump()
     pipeline = PipelineSettings.model_validate(data | {"tuning": {**data["tuning"], "tuner": tuner}})
     for kind in pipeline.tuned:
-        check_space(kind, settings.of_kind(kind), settings.search.of(kind))
+        check_space(kind, settings.of_kind(kind), settings.search.space_of(kind))
     # Where every parameter is set by hand, nothing is left to search.
-    searched = [kind for kind in pipeline.tuned if settings.search.of(kind)]
+    searched = [kind for kind in pipeline.tuned if settings.search.space_of(kind)]
     tuning = pipeline.tuning.model_copy(update={"models": searched} if searched else {"tuner": "none"})
     return settings.model_copy(update={"pipeline": pipeline.model_copy(update={"tuning": tuning})})
 

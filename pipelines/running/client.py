@@ -10,27 +10,27 @@ import kfp_server_api
 import urllib3
 
 from kubecast.config.schedules import COOKIES_VARIABLE, TOKEN_VARIABLE
-from kubecast.errors import (
-    ClusterConflict,
-    ClusterError,
-    ClusterForbidden,
-    ClusterNotFound,
-    ClusterUnreachable,
-)
+from kubecast.errors import ClusterError, ClusterForbidden, ClusterNotFound, ClusterUnreachable
 from pipelines.running.connection import Connection
+from pipelines.running.transport import refusal, why_silent
 
 PAGE_SIZE = 100
 LONGEST_MESSAGE = 400
 
 _LOG_IN = f"set {TOKEN_VARIABLE}, --token-file or {COOKIES_VARIABLE}"
-_KINDS: dict[int, tuple[type[ClusterError], str]] = {
-    401: (ClusterForbidden, f"it does not know the caller; {_LOG_IN}"),
-    403: (ClusterForbidden, "not allowed; set --namespace to a profile of yours, or ask for the role in it"),
-    404: (ClusterNotFound, "not found"),
-    409: (ClusterConflict, "it exists, or somebody else changed it first"),
-    502: (ClusterUnreachable, "bad gateway"),
-    503: (ClusterUnreachable, "not ready"),
-    504: (ClusterUnreachable, "gateway timed out"),
+_REFUSALS = {
+    401: f"it does not know the caller; {_LOG_IN}",
+    403: "not allowed; set --namespace to a profile of yours, or ask for the role in it",
+    404: "not found",
+    409: "it exists, or somebody else changed it first",
+    502: "bad gateway",
+    503: "not ready",
+    504: "gateway timed out",
+}
+_ADVICE: dict[type[Exception], str] = {
+    urllib3.exceptions.NewConnectionError: "; is the address right, and the port forwarded?",
+    urllib3.exceptions.TimeoutError: "; the request may have been carried out all the same",
+    urllib3.exceptions.SSLError: "; set cluster.connection.ca_file",
 }
 
 
@@ -123,15 +123,18 @@ class Client:
         )
         return str(made.pipeline_version_id)
 
-    def spec(self, reference: Any) -> Any:
-        """The compiled file behind a reference to a pipeline's version."""
-        version = self._call(
-            f"pipeline version {reference.pipeline_version_id}",
+    def version(self, pipeline_id: str, version_id: str) -> Any:
+        """A ``V2beta1PipelineVersion``, with the compiled file as its ``pipeline_spec``."""
+        return self._call(
+            f"pipeline version {version_id}",
             self._pipelines.pipeline_service_get_pipeline_version,
-            pipeline_id=reference.pipeline_id,
-            pipeline_version_id=reference.pipeline_version_id,
+            pipeline_id=pipeline_id,
+            pipeline_version_id=version_id,
         )
-        return version.pipeline_spec
+
+    def version_name(self, pipeline_id: str, version_id: str) -> str:
+        """The name of a pipeline's version."""
+        return str(self.version(pipeline_id, version_id).display_name)
 
     def pipeline_name(self, pipeline_id: str) -> str:
         """The name of a pipeline."""
@@ -141,16 +144,6 @@ class Client:
             pipeline_id=pipeline_id,
         )
         return str(pipeline.display_name)
-
-    def version_name(self, pipeline_id: str, version_id: str) -> str:
-        """The name of a pipeline's version."""
-        version = self._call(
-            f"pipeline version {version_id}",
-            self._pipelines.pipeline_service_get_pipeline_version,
-            pipeline_id=pipeline_id,
-            pipeline_version_id=version_id,
-        )
-        return str(version.display_name)
 
     def experiment_name(self, experiment_id: str) -> str:
         """The name of an experiment."""
@@ -267,24 +260,12 @@ class Client:
         said = _message(error.body)
         if error.status == 404 and said is None:
             return self._foreign(doing)
-        kind, meaning = _KINDS.get(error.status, (ClusterError, str(error.reason or "")))
-        parts = (f"{error.status} {meaning}", said)
+        parts = (f"{error.status} {_REFUSALS.get(error.status, error.reason or '')}", said)
         message = self._without_secrets(": ".join(part for part in parts if part))
-        return kind(f"{self._where(doing)}: {message}")
+        return refusal(error.status)(f"{self._where(doing)}: {message}")
 
     def _silence(self, doing: str, error: Exception) -> ClusterUnreachable:
-        reason = getattr(error, "reason", None) or error
-        if isinstance(reason, urllib3.exceptions.NewConnectionError):  # by its class a time-out, too
-            why = "cannot be reached; is the address right, and the port forwarded?"
-        elif isinstance(reason, urllib3.exceptions.TimeoutError):
-            why = (
-                f"no answer in {self.connection.timeout:g} s;"
-                " the request may have been carried out all the same"
-            )
-        elif isinstance(reason, urllib3.exceptions.SSLError):
-            why = "its certificate is not trusted, or it does not speak TLS; set cluster.connection.ca_file"
-        else:
-            why = "the connection was lost, or its address cannot be read"
+        why = why_silent(error, self.connection.timeout, _ADVICE)
         return ClusterUnreachable(f"{self._where(doing)}: {why}")
 
     def _foreign(self, doing: str) -> ClusterError:

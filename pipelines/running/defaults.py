@@ -33,3 +33,12 @@ def account_of(connection: ConnectionSettings, multi_user: bool | None = None) -
     if multi_user is None:
         multi_user = namespace_of(connection) != KFP_NAMESPACE
     return connection.service_account or (PROFILE_ACCOUNT if multi_user else SINGLE_USER_ACCOUNT)
+
+
+def missing_account(connection: ConnectionSettings, account: str) -> tuple[str, str]:
+    """What is wrong where the runs' service account is not in their namespace, and what mends it."""
+    given = connection.service_account or f"is not set; {account}, which is taken then,"
+    detail = f"cluster.connection.service_account {given} is not in namespace {namespace_of(connection)}"
+    if account == PIPELINE_ACCOUNT:
+        return detail, APPLY
+    return detail, f"set cluster.connection.service_account: {PIPELINE_ACCOUNT}, which the manifests make"

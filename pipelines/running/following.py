@@ -109,8 +109,7 @@ class Follower:
         """The run as it is now."""
         run = self._client.run(run_id)
         if run_id not in self._graphs:
-            spec: Mapping[str, Any] = run.pipeline_spec or self._client.spec(run.pipeline_version_reference)
-            self._graphs[run_id] = Graph(spec)
+            self._graphs[run_id] = Graph(run.pipeline_spec or self._spec(run.pipeline_version_reference))
         graph = self._graphs[run_id]
         whole = Run(run.state or "PENDING", kfp_tasks.moment(run.finished_at))
         evidence = self._reader.look(run_id, graph, whole.ended) if self._reader else Evidence()
@@ -122,6 +121,11 @@ class Follower:
         ordered = tuple(self._task(run_id, task, seen, last, evidence) for task in tasks.ordered(graph, seen))
         progress = Progress(run_id, run.display_name or run_id, whole.state, error, ordered)
         return self._explained(progress, evidence)
+
+    def _spec(self, reference: Any) -> Mapping[str, Any]:
+        version = self._client.version(reference.pipeline_id, reference.pipeline_version_id)
+        spec: Mapping[str, Any] = version.pipeline_spec
+        return spec
 
     def wait(self, run_id: str, show: Callable[[Progress], None]) -> Progress:
         """Poll until the run has ended.

@@ -45,6 +45,21 @@ class GpuRequest:
         return " and ".join([*_pairs(self.selector), self.resource + count])
 
 
+@dataclass(frozen=True)
+class Misfit:
+    """A request that no node fits.
+
+    Attributes:
+        request: The request.
+        detail: What the nodes lack.
+        mend: The settings that would help.
+    """
+
+    request: GpuRequest
+    detail: str
+    mend: str
+
+
 def check_gpu_nodes(settings: AllSettings, kubernetes: Kubernetes) -> None:
     """Refuse to start what no node could run.
 
@@ -61,9 +76,8 @@ def check_gpu_nodes(settings: AllSettings, kubernetes: Kubernetes) -> None:
         nodes = kubernetes.list(NODES) if requests else []
     except ClusterError:
         return
-    for request in requests:
-        if problem := why_no_node_fits(request, nodes):
-            raise ConfigError(f"{problem} (by the nodes that {kubernetes.host} lists)")
+    for misfit in misfits(requests, nodes):
+        raise ConfigError(f"{misfit.detail}; {misfit.mend} (by the nodes that {kubernetes.host} lists)")
 
 
 def gpu_requests(settings: AllSettings) -> list[GpuRequest]:
@@ -78,8 +92,12 @@ def fitting(request: GpuRequest, nodes: Iterable[dict[str, Any]]) -> list[dict[s
     return [node for node in _matching(request, nodes) if not _untolerated(request, node)]
 
 
-def why_no_node_fits(request: GpuRequest, nodes: list[dict[str, Any]]) -> str | None:
-    """One line that says what is missing and what would help; None where a node fits."""
+def misfits(requests: Iterable[GpuRequest], nodes: list[dict[str, Any]]) -> list[Misfit]:
+    """The requests that no node fits."""
+    return [misfit for request in requests if (misfit := _misfit(request, nodes))]
+
+
+def _misfit(request: GpuRequest, nodes: list[dict[str, Any]]) -> Misfit | None:
     matching = _matching(request, nodes)
     taints = [_untolerated(request, node) for node in matching]
     if matching and not all(taints):
@@ -87,15 +105,19 @@ def why_no_node_fits(request: GpuRequest, nodes: list[dict[str, Any]]) -> str | 
     setting = f"cluster.tasks.{request.component}"
     if matching:
         taint = taints[0][0]
-        return (
+        return Misfit(
+            request,
             f"{_nodes(len(matching))} {_have(matching)} {request}, but the taint {_taint(taint)}, which"
-            f" {setting} does not tolerate; allowed: one more of its tolerations,"
-            f" {{key: {taint['key']}, operator: Exists, effect: {taint['effect']}}}"
+            f" {setting} does not tolerate",
+            "allowed: one more of its tolerations,"
+            f" {{key: {taint['key']}, operator: Exists, effect: {taint['effect']}}}",
         )
     remedy = _remedy(request, nodes)
-    return (
-        f"no node has {request}, which {setting} asks for{remedy}; {'or ' if remedy else ''}set gpu: false to"
-        " train on processors, or gpu_scale_from_zero: true where an autoscaler makes GPU nodes"
+    return Misfit(
+        request,
+        f"no node has {request}, which {setting} asks for",
+        f"{remedy}{'; or ' if remedy else ''}set gpu: false to train on processors, or"
+        " gpu_scale_from_zero: true where an autoscaler makes GPU nodes",
     )
 
 
@@ -113,19 +135,19 @@ def _request(component: str, task: TaskSettings, settings: AllSettings) -> GpuRe
 
 
 def _remedy(request: GpuRequest, nodes: list[dict[str, Any]]) -> str:
-    """The labels that the nodes have, and the setting that would select them."""
+    """The labels that the nodes have, and the setting that would select them; empty where none has any."""
     with_resource = [node for node in nodes if _allocatable(node, request.resource) >= request.count]
     if not with_resource:
         labelled = [node for node in nodes if request.selector and meets(_labels(node), request.selector)]
         if not labelled:
             return ""
         return (
-            f"; {_nodes(len(labelled))} {_have(labelled)} the label and no free {request.resource}: is its"
+            f"{_nodes(len(labelled))} {_have(labelled)} the label and no free {request.resource}: is its"
             " device plugin running?"
         )
     if request.own_selector:
         return (
-            f"; {_nodes(len(with_resource))} {_have(with_resource)} {request.resource} and other labels:"
+            f"{_nodes(len(with_resource))} {_have(with_resource)} {request.resource} and other labels:"
             f" change or remove cluster.tasks.{request.component}.node_selector"
         )
     matches = {
@@ -137,11 +159,11 @@ def _remedy(request: GpuRequest, nodes: list[dict[str, Any]]) -> str:
     if matches[best]:
         [label] = _pairs(LABELS[best])
         have = "has" if matches[best] == 1 else "have"
-        return f"; {_nodes(matches[best])} {have} {label}: set cluster.gpu_nodes: {best}"
+        return f"{_nodes(matches[best])} {have} {label}: set cluster.gpu_nodes: {best}"
     named = _telling_labels(with_resource)
     which = f" with labels such as {', '.join(named)}" if named else ""
     return (
-        f"; {_nodes(len(with_resource))} {_have(with_resource)} {request.resource}{which}: set"
+        f"{_nodes(len(with_resource))} {_have(with_resource)} {request.resource}{which}: set"
         " cluster.gpu_nodes to one of their labels, {LABEL: VALUE}, or to none"
     )
 

@@ -1,15 +1,13 @@
 """Katib on the cluster: settings that it would refuse, and Experiments that were left behind."""
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from kubecast.errors import ClusterError, ClusterNotFound, ConfigError
+from kubecast.errors import ClusterError, ClusterNotFound
 from kubecast.settings.loading import AllSettings
 from kubecast.tuning.heartbeat import ANNOTATION, RUN_LABEL, STALE_AFTER, is_stale, parse_time, utc_now
-from pipelines.running.defaults import LEVEL
 from pipelines.running.kubernetes import Kubernetes
 
 
@@ -35,30 +33,15 @@ class Orphan:
         return f"kubectl delete experiment {self.name} -n {self.namespace}"
 
 
-def refuse_early_stopping(settings: AllSettings, kubernetes: Kubernetes, namespace: str) -> None:
-    """Refuse Katib's early stopping where Pod Security would refuse its container.
-
-    Where the namespace may not be read, nothing is refused: the search itself then ends within a minute.
+def refuses_early_stopping(settings: AllSettings, level: str) -> bool:
+    """Whether a namespace refuses the container that Katib adds for early stopping.
 
     Args:
         settings: As the run's mode has them.
-        kubernetes: The cluster.
-        namespace: Of the run.
-
-    Raises:
-        ConfigError: The namespace enforces ``restricted``.
+        level: Of Pod Security, that the namespace enforces; empty: none, or not known.
     """
-    if settings.pipeline.tuning.tuner != "katib" or settings.cluster.katib.early_stopping == "none":
-        return
-    labels: Mapping[str, str] = {}
-    with suppress(ClusterError):
-        labels = kubernetes.get(f"/api/v1/namespaces/{namespace}")["metadata"].get("labels") or {}
-    if labels.get(LEVEL) == "restricted":
-        raise ConfigError(
-            f"cluster.katib.early_stopping median: namespace {namespace} has the label {LEVEL}:"
-            " restricted, which refuses Katib's container early-stopping; allowed: none, with"
-            " --set cluster.katib.early_stopping=none, or a namespace that enforces baseline"
-        )
+    stops = settings.pipeline.tuning.tuner == "katib" and settings.cluster.katib.early_stopping == "median"
+    return stops and level == "restricted"
 
 
 def orphans(kubernetes: Kubernetes, namespace: str, now: Callable[[], datetime] = utc_now) -> list[Orphan]:

@@ -9,9 +9,8 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
+from kubecast.config.cluster import MOST_ATTEMPTS
 from pipelines.running.graph import DRIVER, Graph, Node, Path, Role
-
-ATTEMPTS = 4  # of a node, that are looked for
 
 
 def nodes(graph: Graph, details: Iterable[Any]) -> list[Node]:
@@ -95,4 +94,4 @@ def _names(workflow: str, path: Path) -> Iterator[str]:
         task = f"{above}.{path[-1]}"
         for node in (task, task + DRIVER, f"{task}{again}.executor"):
             yield node
-            yield from (f"{node}({attempt})" for attempt in range(ATTEMPTS))
+            yield from (f"{node}({attempt})" for attempt in range(MOST_ATTEMPTS + 1))

@@ -1,25 +1,23 @@
 """Client of the Kubernetes API: the few calls that kubecast makes; plain JSON goes in and out."""
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import urllib3
-import yaml
 from kubernetes import client, config
 
+from kubecast import api_server
 from kubecast.errors import ClusterError, ClusterForbidden, ClusterNotFound, ClusterUnreachable
+from pipelines.running.transport import refusal, why_silent
 
 TIMEOUT = 10.0  # seconds that one request may take
 PAGE_SIZE = 500
 CONNECT_TIMEOUT = 3.0  # of them until the connection stands: a kubeconfig may name a cluster that is gone
 LONGEST_MESSAGE = 300
 NOT_ALLOWED = "not allowed to "  # begins what is said of a missing right, not of missing credentials
-POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 _PATH = re.compile(
     r"/(?:api|apis/(?P<group>[^/]+))/[^/]+(?:/namespaces/(?P<namespace>[^/]+)(?=/))?"
@@ -63,12 +61,7 @@ class Kubernetes:
         Raises:
             ClusterUnreachable: There is neither, or it cannot be read.
         """
-        configuration = client.Configuration()
-        if context is None and "KUBERNETES_SERVICE_HOST" in os.environ:
-            namespace = _in_cluster(configuration)
-        else:
-            namespace = _from_kubeconfig(configuration, context)
-        return cls(client.ApiClient(configuration), namespace, timeout)
+        return cls(*api_server.connect(context), timeout)
 
     @property
     def host(self) -> str:
@@ -183,51 +176,11 @@ class Kubernetes:
             return ClusterForbidden(f"{NOT_ALLOWED}{doing}{f': {said}' if said else ''}")
         if error.status == 404:
             return ClusterNotFound(f"{doing}: {said or 'not found'}")
-        if error.status in (429, 502, 503, 504):
-            return ClusterUnreachable(f"{doing} ({self.host}): {error.status} {said or error.reason or ''}")
-        return ClusterError(f"{doing} ({self.host}): {error.status} {said or error.reason or ''}")
+        return refusal(error.status)(f"{doing} ({self.host}): {error.status} {said or error.reason or ''}")
 
     def _silence(self, doing: str, error: Exception) -> ClusterUnreachable:
-        reason = getattr(error, "reason", None) or error
-        if isinstance(reason, urllib3.exceptions.NewConnectionError):
-            why = "cannot be reached"
-        elif isinstance(reason, urllib3.exceptions.TimeoutError):
-            why = f"no answer in {self._timeout:g} s"
-        elif isinstance(reason, urllib3.exceptions.SSLError):
-            why = "its certificate is not trusted, or it does not speak TLS"
-        else:
-            why = "the connection was lost, or its address cannot be read"
+        why = why_silent(error, self._timeout)
         return ClusterUnreachable(f"{doing}: the API server of Kubernetes ({self.host}): {why}")
-
-
-def _in_cluster(configuration: Any) -> str:
-    """Fill in the pod's own cluster, and return the pod's namespace."""
-    try:
-        config.load_incluster_config(configuration)
-        return POD_NAMESPACE.read_text().strip()
-    except (config.ConfigException, OSError) as error:
-        raise ClusterUnreachable(
-            f"no API server of Kubernetes: this pod has no service account's token: {_one_line(str(error))}"
-        ) from None
-
-
-def _from_kubeconfig(configuration: Any, context: str | None) -> str:
-    """Fill in a context of the kubeconfig, and return its namespace."""
-    files = os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
-    try:
-        contexts, current = config.list_kube_config_contexts(files)
-        names = {each["name"]: each["context"] for each in contexts}
-        if context is not None and context not in names:
-            raise ClusterUnreachable(f"no context {context} in {files}; there: {', '.join(sorted(names))}")
-        config.load_kube_config(files, context, configuration)
-        chosen = names[context] if context is not None else current["context"]
-        return str(chosen.get("namespace") or "default")
-    except (config.ConfigException, OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
-        # The text of such an error may hold the file's content.
-        raise ClusterUnreachable(
-            f"no API server of Kubernetes: {files} is missing or cannot be used; allowed: a kubeconfig"
-            " that kubectl can use, or a pod with a service account"
-        ) from None
 
 
 def _doing(method: str, path: str, verb: str = "") -> str:

@@ -9,13 +9,15 @@ from kubecast.settings.cluster import ClusterSettings
 from kubecast.settings.loading import AllSettings
 from kubecast.storage.locations import parse_bucket_url
 from pipelines.running.defaults import (
+    LEVEL,
     PIPELINE_ACCOUNT,
     PROFILE_ACCOUNT,
     account_of,
+    missing_account,
     namespace_of,
 )
 from pipelines.running.gpu_nodes import check_gpu_nodes
-from pipelines.running.katib import refuse_early_stopping
+from pipelines.running.katib import refuses_early_stopping
 from pipelines.running.kubernetes import Kubernetes
 from pipelines.running.submitting import Compiled
 from pipelines.tuning import settings_of_mode
@@ -80,32 +82,37 @@ def check_cluster(settings: AllSettings, modes: Iterable[Mode]) -> None:
         ConfigError: In one line, with the cure.
     """
     connection = settings.cluster.connection
-    kubernetes = _kubernetes(connection)
+    kubernetes, level = _kubernetes(connection)
     _check_account(connection, kubernetes)
     if kubernetes is None:
         return
-    namespace = namespace_of(connection)
     fitting = [mode for mode in modes if mode != "score"]
     if fitting:
         check_gpu_nodes(settings, kubernetes)
     for mode in fitting:
-        refuse_early_stopping(settings_of_mode(settings, mode, on_cluster=True), kubernetes, namespace)
+        if refuses_early_stopping(settings_of_mode(settings, mode, on_cluster=True), level):
+            raise ConfigError(
+                f"cluster.katib.early_stopping median: namespace {namespace_of(connection)} has the label"
+                f" {LEVEL}: {level}, which refuses Katib's container early-stopping; allowed: none, with"
+                " --set cluster.katib.early_stopping=none, or a namespace that enforces baseline"
+            )
 
 
-def _kubernetes(connection: ConnectionSettings) -> Kubernetes | None:
-    """The API server; None where it, or the runs' namespace in it, cannot be seen.
+def _kubernetes(connection: ConnectionSettings) -> tuple[Kubernetes | None, str]:
+    """The API server, and the level of Pod Security that the runs' namespace enforces.
 
-    A namespace that is not there means that the kubeconfig speaks of another cluster than that of Kubeflow
-    Pipelines.
+    None where it, or the namespace in it, cannot be seen: a namespace that is not there means that the
+    kubeconfig speaks of another cluster than that of Kubeflow Pipelines. The level is empty where there is
+    none, or where the namespace may not be read: a search that it refuses then ends within a minute.
     """
     try:
         kubernetes = Kubernetes.connect(connection.context, TIMEOUT)
-        kubernetes.get(f"/api/v1/namespaces/{namespace_of(connection)}")
+        namespace = kubernetes.get(f"/api/v1/namespaces/{namespace_of(connection)}")
     except ClusterForbidden:
-        return kubernetes
+        return kubernetes, ""
     except ClusterError:
-        return None
-    return kubernetes
+        return None, ""
+    return kubernetes, (namespace["metadata"].get("labels") or {}).get(LEVEL, "")
 
 
 def _check_account(connection: ConnectionSettings, kubernetes: Kubernetes | None) -> None:
@@ -114,15 +121,12 @@ def _check_account(connection: ConnectionSettings, kubernetes: Kubernetes | None
     For a single user Kubeflow Pipelines brings an account of its own; for several each Profile has one, and
     other namespaces have none.
     """
-    namespace, named, account = namespace_of(connection), connection.service_account, account_of(connection)
+    namespace, account = namespace_of(connection), account_of(connection)
     host, there = _accounts(kubernetes, namespace)
     if there and account not in there:
-        given = named or f"is not set; {account}, which is taken then,"
-        raise ConfigError(
-            f"cluster.connection.service_account {given} is not in namespace {namespace} of {host};"
-            f" allowed: {', '.join(sorted(there))}; the manifests make {PIPELINE_ACCOUNT}"
-        )
-    if not there and named is None and account == PROFILE_ACCOUNT:
+        detail, mend = missing_account(connection, account)
+        raise ConfigError(f"{detail} of {host}; allowed: {', '.join(sorted(there))}; {mend}")
+    if not there and connection.service_account is None and account == PROFILE_ACCOUNT:
         raise ConfigError(
             f"cluster.connection.service_account is not set, and whether namespace {namespace} has"
             f" {account} cannot be seen; set {PIPELINE_ACCOUNT}, which the manifests make, or {account} in a"

@@ -129,7 +129,7 @@ def _run(df: pd.DataFrame, settings: AllSettings, folder: Path) -> Fitted:
 
 def _search(kind: str, settings: AllSettings, panel: Path, searched: Mapping[str, str], folder: Path) -> str:
     """Search; return JSON of the settings to train with, empty where ``pipeline.tuning`` says none."""
-    tuning, space = settings.pipeline.tuning, settings.search.of(kind)
+    tuning, space = settings.pipeline.tuning, settings.search.space_of(kind)
     if kind not in settings.pipeline.tuned or not space:
         return ""
     if tuning.tuner == "katib":

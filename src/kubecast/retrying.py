@@ -77,9 +77,9 @@ def spending(budget: Budget) -> Iterator[Budget]:
         _budget.reset(token)
 
 
-def current_budget() -> Budget | None:
-    """The budget of the step that is running; None outside of one."""
-    return _budget.get()
+def current_budget() -> Budget:
+    """The budget of the step that is running; outside of one, a new one."""
+    return _budget.get() or Budget.from_environment()
 
 
 def retry(action: Callable[[], T]) -> T:
@@ -95,7 +95,7 @@ def retry(action: Callable[[], T]) -> T:
         return action()
     token = _inside.set(True)
     try:
-        return _retry(action, current_budget() or Budget.from_environment())
+        return _retry(action, current_budget())
     finally:
         _inside.reset(token)
 

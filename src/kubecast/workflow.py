@@ -4,13 +4,12 @@ import base64
 import gzip
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from kubecast.api_server import connect_in_pod
 from kubecast.errors import ClusterError, ClusterUnavailable
 from kubecast.retrying import PASSING, retry
 
-NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 KIND = "argoproj.io", "v1alpha1"
 WATCHED = "exit-handler-1"
 """KFP's name of the graph that an exit handler watches."""
@@ -69,15 +68,7 @@ def outcome_of(workflow: Mapping[str, Any]) -> Outcome:
 
 def read_own_workflow(name: str) -> dict[str, Any]:
     """Read a Workflow in the namespace of this pod, as ``read_workflow`` does."""
-    from kubernetes import client, config
-
-    configuration = client.Configuration()
-    try:
-        config.load_incluster_config(configuration)
-        namespace = NAMESPACE_FILE.read_text().strip()
-    except (config.ConfigException, OSError) as error:
-        raise ClusterError(f"Workflow {name} cannot be read ({type(error).__name__})") from error
-    return read_workflow(client.ApiClient(configuration), namespace, name)
+    return read_workflow(*connect_in_pod(), name)
 
 
 def read_workflow(api: Any, namespace: str, name: str) -> dict[str, Any]:

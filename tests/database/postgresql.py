@@ -4,7 +4,6 @@ User, database and the variables that tasks open it by are those of `manifests/c
 `configs/clusters/dev.yaml`.
 """
 
-import json
 import shutil
 import signal
 import socket
@@ -111,8 +110,8 @@ def request_(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Re
     panel = prepare(
         hourly(), tmp_path / "tuned", optimization={"n_trials": TRIALS, "folds": 2, "pruner": "none"}
     )
-    settings = '{"iterations": 400, "depth": 6, "learning_rate": 0.1, "od_wait": 400}'
-    return search_request(panel, settings=settings, tuning='{"storage": "database", "workers": 4}')
+    settings = {"iterations": 400, "depth": 6, "learning_rate": 0.1, "od_wait": 400}
+    return search_request(panel, settings=settings, tuning={"storage": "database", "workers": 4})
 
 
 @contextmanager
@@ -147,9 +146,8 @@ def wait_for(what: Callable[[], bool], seconds: float = 120) -> None:
 
 def four_are_running(request: Request, server: str) -> bool:
     """Whether four trials are in their middle: each has its parameters, so that they can be tried again."""
-    space = json.loads(request.search)[request.kind]
     running = [trial for trial in tried(request, server) if trial.state == TrialState.RUNNING]
-    return [trial.params.keys() for trial in running] == [space.keys()] * 4
+    return [trial.params.keys() for trial in running] == [request.space.keys()] * 4
 
 
 def stopped_in_the_middle(workers: "list[subprocess.Popen[bytes]]", request: Request, server: str) -> bool:

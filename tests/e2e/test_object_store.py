@@ -9,11 +9,11 @@ import pytest
 
 from kubecast.errors import ModelError
 from kubecast.settings.loading import AllSettings
-from kubecast.steps.batch import read_batch
 from kubecast.steps.checkpoint import checkpoints
 from kubecast.storage.store import open_store
 from pipelines.compiling import compile_pipeline
 from pipelines.running.local import run_compiled
+from tests.support.batches import read_batch
 from tests.support.commands import SETTINGS, kubecast, kubecast_here
 from tests.support.panels import hourly
 

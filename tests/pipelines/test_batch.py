@@ -10,9 +10,9 @@ import yaml
 from kubecast.config.training import TrainingSettings
 from kubecast.errors import KubecastError
 from kubecast.settings.loading import AllSettings, load_settings
-from kubecast.steps.batch import read_batch
 from pipelines.compiling import compile_pipeline
 from pipelines.running.local import run_compiled
+from tests.support.batches import read_batch
 from tests.support.panels import hourly
 from tests.support.runs import run
 from tests.support.servers.webhook import Webhook

@@ -198,13 +198,21 @@ def test_run_that_only_forecasts_asks_for_no_gpu(api: KubernetesApi) -> None:
 
 
 @pytest.mark.usefixtures("kubeconfig")
-def test_submit_refuses_katibs_early_stopping_where_the_namespace_would() -> None:
+def test_submit_refuses_katibs_early_stopping_where_the_namespace_would(api: KubernetesApi) -> None:
     search = ["--set", "pipeline.tuning.tuner=katib", "--set", "cluster.katib.early_stopping=median"]
     with KfpApi() as kfp:
-        with pytest.raises(ConfigError, match="early_stopping median: namespace kubeflow"):
+        with pytest.raises(ConfigError) as raised:
             invoke("submit", *SET, *DATA, *search, "--mode", "tune", "--host", kfp.host)
+        assert str(raised.value) == (
+            "cluster.katib.early_stopping median: namespace kubeflow has the label"
+            " pod-security.kubernetes.io/enforce: restricted, which refuses Katib's container early-stopping;"
+            " allowed: none, with --set cluster.katib.early_stopping=none, or a namespace that enforces"
+            " baseline"
+        )
         assert kfp.requests == []
         invoke("submit", *SET, *DATA, *search, "--mode", "retrain", "--host", kfp.host)
+        api.forbidden = ["get /api/v1/namespaces/kubeflow"]
+        invoke("submit", *SET, *DATA, *search, "--mode", "tune", "--host", kfp.host)
 
 
 @pytest.mark.usefixtures("kubeconfig")

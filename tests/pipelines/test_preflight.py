@@ -149,8 +149,8 @@ def test_namespace_without_an_account_by_default_asks_for_one(api: KfpApi, kuber
     accounts(kubernetes, "default", "kubecast-pipeline", "kubecast-trial")
     assert refused(api, "submit", *SET, *DATA, "--namespace", "team-a") == (
         "cluster.connection.service_account is not set; default-editor, which is taken then, is not in"
-        f" namespace team-a of {kubernetes.host}; allowed: default, kubecast-pipeline, kubecast-trial;"
-        " the manifests make kubecast-pipeline"
+        f" namespace team-a of {kubernetes.host}; allowed: default, kubecast-pipeline, kubecast-trial; set"
+        " cluster.connection.service_account: kubecast-pipeline, which the manifests make"
     )
 
 
@@ -185,7 +185,8 @@ def test_account_that_a_single_user_names_and_that_is_not_there_is_refused(
         kubernetes.add("/api/v1/namespaces/kubeflow/serviceaccounts", {"metadata": {"name": name}})
     assert refused(api, "submit", *SET, *DATA, "--service-account", "trainer") == (
         f"cluster.connection.service_account trainer is not in namespace kubeflow of {kubernetes.host};"
-        " allowed: default, pipeline-runner; the manifests make kubecast-pipeline"
+        " allowed: default, pipeline-runner; set cluster.connection.service_account: kubecast-pipeline, which"
+        " the manifests make"
     )
     invoke("submit", *SET, *DATA, "--host", api.host)
     assert api.runs

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from kfp import compiler, dsl
 
+from kubecast.config.cluster import MOST_ATTEMPTS
 from pipelines.running.following import Progress
 from pipelines.running.graph import Graph
 from pipelines.running.kfp_tasks import node_id
@@ -155,7 +156,7 @@ def test_equal_names_in_two_graphs_are_told_apart_by_the_nodes_after_them(
         return {"display_name": name, "task_id": after, "state": state, "child_tasks": [{"pod_name": child}]}
 
     details = [
-        detail("work", "inner-final(0).work(0)"),
+        detail("work", f"inner-final(0).work({MOST_ATTEMPTS})"),
         detail("work", "inner(0).work(0)", "SUCCEEDED"),
         detail("work-2(0)", "inner-final(0).work-2(0).executor"),
         detail("work-2-driver", "inner(0).work-2-driver(0)", "RUNNING"),

@@ -1,11 +1,13 @@
-"""Settings with which every kind of model is fitted in a second."""
+"""Settings with which every kind of model is fitted in a second: its defaults, or those below."""
 
 from kubecast.config.model import ModelSettings
+from kubecast.models import KINDS
 from kubecast.models.arima.settings import ArimaSettings
 from kubecast.models.catboost.settings import CatBoostSettings
 from kubecast.models.neural.settings import LstmSettings, TransformerSettings
 
-SETTINGS: dict[str, ModelSettings] = {
+SETTINGS: dict[str, ModelSettings] = {name: kind.load_settings()() for name, kind in KINDS.items()}
+SETTINGS |= {
     "arima": ArimaSettings(max_order=[1, 1, 1]),
     "lstm": LstmSettings(sequence_length=48, patch_length=4, hidden_units=[8], epochs=2, batch_size=64),
     "transformer": TransformerSettings(

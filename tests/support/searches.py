@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from kubecast.models.catboost.settings import CatBoostSettings
-from kubecast.settings.search import SearchSettings
 from kubecast.steps.search_request import Request
 
 BASE = CatBoostSettings(iterations=5, depth=2, learning_rate=0.05)
@@ -18,10 +17,10 @@ def search_request(panel_dir: Path, **changes: Any) -> Request:
     given = {
         "kind": "catboost",
         "panel_dir": panel_dir,
-        "settings": BASE.model_dump_json(),
-        "champion": "{}",
-        "search": SearchSettings(catboost=SPACE).model_dump_json(),
-        "tuning": "{}",
+        "settings": BASE.model_dump(mode="json"),
+        "champion": None,
+        "space": SPACE,
+        "tuning": {},
         "seed": 1,
     }
     return Request(**{**given, **changes})

@@ -95,9 +95,10 @@ def test_wrong_setting_is_refused(wrong: dict[str, object], message: str) -> Non
         kubecast.fit(**{"df": hourly(series=1), "horizon": 6, **wrong})  # type: ignore[arg-type]
 
 
-def test_importing_kubecast_loads_nothing_heavy() -> None:
+def test_importing_kubecast_and_its_settings_loads_nothing_heavy() -> None:
     code = (
-        "import sys, kubecast; print('pandas' in sys.modules); kubecast.fit; print('pandas' in sys.modules)"
+        "import sys, kubecast, kubecast.settings.loading; print('pandas' in sys.modules);"
+        "kubecast.fit; print('pandas' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True"]

@@ -130,13 +130,13 @@ def test_each_step_has_what_the_environment_says(
     text: str, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(retrying.VARIABLE, text)
-    budgets: list[Budget | None] = []
-    look = step(lambda: budgets.append(retrying.current_budget()))
+    budgets: list[Budget] = []
+    look = step(lambda: budgets.extend([retrying.current_budget(), retrying.current_budget()]))
     look()
     look()
-    assert [budget and budget.left for budget in budgets] == [seconds, seconds]
-    assert budgets[0] is not budgets[1]
-    assert retrying.current_budget() is None
+    assert [budget.left for budget in budgets] == [seconds] * 4
+    assert budgets[0] is budgets[1] is not budgets[2] is budgets[3]
+    assert retrying.current_budget() is not retrying.current_budget()
     assert Budget.from_environment(at_most=5).seconds == 5
 
 

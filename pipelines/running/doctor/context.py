@@ -29,6 +29,7 @@ class Context:
         self.settings = settings
         self.namespace = namespace_of(settings.cluster.connection)
         self._kfp, self._kubernetes = kfp, kubernetes
+        self._answers: dict[str, dict[str, Any] | None] = {}
 
     @classmethod
     def connect(cls, settings: AllSettings) -> "Context":
@@ -134,11 +135,22 @@ class Context:
         """
         scope, option = self._scope(namespace)
         try:
-            return self.kubernetes.get(f"{_root(resource)}{scope}/{resource}/{name}")
-        except ClusterNotFound:
-            return None
+            return self.read(f"{_root(resource)}{scope}/{resource}/{name}")
         except ClusterForbidden as error:
             raise NotKnown(str(error), _ask_somebody(f"kubectl{option} get {resource} {name}")) from None
+
+    def read(self, path: str) -> dict[str, Any] | None:
+        """What the API server has at a path, requested once; None where it has nothing there.
+
+        Raises:
+            NotKnown: The API server is not reached.
+        """
+        if path not in self._answers:
+            try:
+                self._answers[path] = self.kubernetes.get(path)
+            except ClusterNotFound:
+                self._answers[path] = None
+        return self._answers[path]
 
     def list(self, resource: str, namespace: str | None = None) -> list[dict[str, Any]]:
         """Every object of a kind.

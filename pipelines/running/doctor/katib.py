@@ -4,13 +4,13 @@ from typing import Any
 
 import yaml
 
-from kubecast.errors import ClusterForbidden, ClusterNotFound
+from kubecast.errors import ClusterForbidden
 from kubecast.tuning.heartbeat import CONFIG_MAP
 from pipelines.running.defaults import APPLY, KFP_NAMESPACE, PIPELINE_ACCOUNT
 from pipelines.running.doctor.context import Context
 from pipelines.running.doctor.findings import Finding, missing, not_known, ok
 from pipelines.running.doctor.objects import level_of
-from pipelines.running.katib import orphans
+from pipelines.running.katib import orphans, refuses_early_stopping
 
 GROUP = "kubeflow.org"
 INJECTION = "katib.kubeflow.org/metrics-collector-injection"
@@ -65,7 +65,7 @@ def check_security(context: Context) -> Finding:
     """Check that Pod Security admits the containers that Katib adds, where it enforces ``restricted``."""
     if level_of(context) != "restricted":
         return ok("the namespace does not enforce restricted")
-    if context.settings.cluster.katib.early_stopping == "median":
+    if refuses_early_stopping(context.settings, level_of(context)):
         return missing(
             "the namespace enforces restricted, which refuses Katib's early stopping: no trial would begin",
             "set cluster.katib.early_stopping: none",
@@ -130,10 +130,7 @@ def check_rights(context: Context) -> Finding:
 
 
 def _is_installed(context: Context) -> bool:
-    try:
-        group = context.kubernetes.get(f"/apis/{GROUP}/v1beta1")
-    except ClusterNotFound:
-        return False
+    group = context.read(f"/apis/{GROUP}/v1beta1") or {}
     return "experiments" in {each["name"] for each in group.get("resources") or []}
 
 

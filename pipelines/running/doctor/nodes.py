@@ -2,7 +2,7 @@
 
 from pipelines.running.doctor.context import Context
 from pipelines.running.doctor.findings import Finding, missing, not_known, ok
-from pipelines.running.gpu_nodes import fitting, gpu_requests, why_no_node_fits
+from pipelines.running.gpu_nodes import fitting, gpu_requests, misfits
 
 RIGHTS = (
     ("list", "workflows", "argoproj.io"),
@@ -19,14 +19,13 @@ def check_nodes(context: Context) -> Finding:
     if not requests:
         return ok("no task asks for a GPU")
     nodes = context.list("nodes", namespace="")
-    problems = [problem for request in requests if (problem := why_no_node_fits(request, nodes))]
-    if problems and context.settings.cluster.gpu_scale_from_zero:
-        return not_known(
-            f"no node has {requests[0]} now; an autoscaler is to make one (cluster.gpu_scale_from_zero)"
-        )
-    if problems:
-        detail, _, mend = problems[0].partition("; ")
-        return missing(detail, mend)
+    for misfit in misfits(requests, nodes):
+        if context.settings.cluster.gpu_scale_from_zero:
+            return not_known(
+                f"no node fits {misfit.request} now; an autoscaler is to make one"
+                " (cluster.gpu_scale_from_zero)"
+            )
+        return missing(misfit.detail, misfit.mend)
     shown = {str(request): len(fitting(request, nodes)) for request in requests}
     return ok(", ".join(f"{count} node{'s' * (count > 1)} with {what}" for what, count in shown.items()))
 

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from kubecast.settings.cluster import ClusterSettings
-from pipelines.running.defaults import APPLY, LEVEL, PIPELINE_ACCOUNT
+from pipelines.running.defaults import APPLY, LEVEL, missing_account
 from pipelines.running.doctor.context import Context
 from pipelines.running.doctor.findings import Finding, NotKnown, missing, not_known, ok
 from pipelines.running.preflight import images_of, unnamed_images
@@ -39,14 +39,7 @@ def check_account(context: Context) -> Finding:
     named, name = context.settings.cluster.connection.service_account, context.account
     if context.get("serviceaccounts", name) is not None:
         return ok(name if named else f"{name}, the default of Kubeflow Pipelines")
-    if name == PIPELINE_ACCOUNT:
-        return missing(f"there is no service account {name} in {context.namespace}", APPLY)
-    cure = f"set cluster.connection.service_account: {PIPELINE_ACCOUNT}, which the manifests make"
-    if named:
-        return missing(f"there is no service account {name} in {context.namespace}", cure)
-    return missing(
-        f"none is set, and the default of Kubeflow Pipelines, {name}, is not in {context.namespace}", cure
-    )
+    return missing(*missing_account(context.settings.cluster.connection, name))
 
 
 def check_images(context: Context) -> Finding:

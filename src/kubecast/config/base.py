@@ -20,4 +20,7 @@ class Settings(BaseModel):
     renamed: ClassVar[Mapping[str, str]] = {}
     """Keys of earlier versions, with their names now."""
 
+    machine: ClassVar[tuple[str, ...]] = ()
+    """Keys that describe the machine: a retraining takes them from the file, not from the champion."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

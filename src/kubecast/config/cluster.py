@@ -130,6 +130,10 @@ class AcceleratedTask(TaskSettings):
     tolerations: list[Toleration] = Field(default=[Toleration(key="nvidia.com/gpu")])
 
 
+MOST_ATTEMPTS = 10
+"""Most further attempts at a task, each of which ``kubecast status`` looks for."""
+
+
 class Retries(Settings):
     """Retries: the wait for a store or a database to come back, and the replacement of lost pods."""
 
@@ -141,8 +145,9 @@ class Retries(Settings):
     seconds: Annotated[int, Field(ge=0, le=3000)] = Field(
         default=600, description="that a task may wait for faults to pass, in all"
     )
-    attempts: Annotated[int, Field(ge=0, le=10)] = Field(
-        default=2, description="to replace a task whose pod was lost or whose process failed"
+    attempts: Annotated[int, Field(ge=0, le=MOST_ATTEMPTS)] = Field(
+        default=2,
+        description=f"up to {MOST_ATTEMPTS} more of a task whose pod is lost or whose process fails",
     )
     backoff_seconds: PositiveInt = Field(default=30, description="before the first of them")
     backoff_factor: PositiveInt = Field(default=2, description="of each pause to the one before")

@@ -9,6 +9,9 @@ from kubecast.config.validation import validate
 from kubecast.errors import ConfigError, InvalidName
 from kubecast.names import check_name
 
+ScoringMetric = Literal["rmsse", "wape", "smape", "wql", "mae", "rmse", "mse", "r2"]
+"""Keys of ``kubecast.scoring.metrics.METRICS`` but the ranking metric's, which every table has."""
+
 RESERVED = frozenset({"", "unique_id", "ds", "y", "observed", "cutoff"})
 
 
@@ -120,7 +123,7 @@ class ValidationSettings(Settings):
     """Rolling origins."""
 
     cv_folds: Annotated[int, Field(ge=2)] = Field(default=5, description="contiguous folds of origins")
-    scoring: list[str] = Field(
+    scoring: list[ScoringMetric] = Field(
         default=["mse", "mae", "r2"],
         min_length=1,
         description="shown beside MASE and skill in short tables; the report and leaderboard.json have all",

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from kubecast.data.panel import Panel
-from kubecast.errors import ConfigError
 
 CHUNK_ROWS = 500_000  # of forecasts that are scored at once
 ENSEMBLE = "ensemble"  # the one column with quantiles beside it
@@ -172,25 +171,6 @@ METRICS: dict[str, Metric] = {
 
 Source: Hyndman & Athanasopoulos (2021), "Forecasting: principles and practice", chapter 5; utilsforecast.
 """
-
-
-def check_scoring(names: Sequence[str], where: str) -> None:
-    """Check the names of ``training.validation.scoring``, which short tables show beside the ranking metric.
-
-    Args:
-        names: Of metrics.
-        where: They come from, for messages.
-
-    Raises:
-        ConfigError: A name is no metric's, or that of the ranking metric.
-    """
-    allowed = [name for name in METRICS if name != RANKING]
-    for name in names:
-        if name not in allowed:
-            raise ConfigError(
-                f"{where}: training.validation.scoring: {name!r} is no metric that can be added;"
-                f" allowed: {', '.join(allowed)}"
-            )
 
 
 def quantile_column(level: float) -> str:

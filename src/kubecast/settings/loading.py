@@ -18,7 +18,6 @@ from kubecast.config.yaml import parse_yaml, read_yaml
 from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.errors import ConfigError
 from kubecast.models import KINDS
-from kubecast.scoring.metrics import check_scoring
 from kubecast.settings.cluster import ClusterSettings
 from kubecast.settings.pipeline import PipelineSettings
 from kubecast.settings.search import SearchSettings
@@ -84,18 +83,18 @@ def load_settings(folder: Path | None, overrides: Iterable[str] = ()) -> AllSett
     files = {name: f"{name}.yaml" if folder is None else str(folder / f"{name}.yaml") for name in SECTIONS}
     parts = {name: {} if folder is None else _section(Path(path), name) for name, path in files.items()}
     parts["search"], files["search"] = _spaces(folder), str((folder or Path()) / "search")
-    sections = {name: _validate(name, part, files[name]) for name, part in parts.items()}
+    sections = {name: validate(SECTIONS[name], part, files[name], name) for name, part in parts.items()}
     overrides = list(overrides)
     changed: dict[str, list[str]] = {}
     for override in overrides:
         changed.setdefault(_apply(parts, override), []).append(override)
     for name, texts in changed.items():
-        sections[name] = _validate(name, parts[name], f"--set {' '.join(texts)}")
+        sections[name] = validate(SECTIONS[name], parts[name], f"--set {' '.join(texts)}", name)
     settings = AllSettings.model_validate(sections)
     fixed = [override.partition("=")[0].strip() for override in overrides]
     spaces = {}
     for kind in SearchSettings.model_fields:
-        model, space = SECTIONS[kind], settings.search.of(kind)
+        model, space = SECTIONS[kind], settings.search.space_of(kind)
         check_names(kind, model, space)
         if kind in settings.pipeline.tuned:
             check_space(kind, getattr(settings, kind), space)
@@ -105,13 +104,6 @@ def load_settings(folder: Path | None, overrides: Iterable[str] = ()) -> AllSett
             name: parameter for name, parameter in space.items() if setting_of(model, name) not in held
         }
     return settings.model_copy(update={"search": SearchSettings(**spaces)})
-
-
-def _validate(name: str, part: dict[str, Any], where: str) -> Settings:
-    section = validate(SECTIONS[name], part, where, name)
-    if isinstance(section, TrainingSettings):
-        check_scoring(section.validation.scoring, where)
-    return section
 
 
 def _refuse_misspelt_files(folder: Path | None) -> None:

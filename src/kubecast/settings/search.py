@@ -27,7 +27,7 @@ def _default(kind: str) -> Space:
 class Spaces(Settings):
     """The space of each kind, and of the ensemble."""
 
-    def of(self, kind: str) -> Space:
+    def space_of(self, kind: str) -> Space:
         """The space of a model, or of the ensemble."""
         space: Space = getattr(self, kind)
         return space

@@ -23,7 +23,6 @@ from kubecast.documents import Document
 from kubecast.ensemble.bundle import Bundle
 from kubecast.errors import Conflict, NotFound, StoreError
 from kubecast.logs import step
-from kubecast.names import check_name
 from kubecast.registry import Registry, Store
 from kubecast.storage.checksums import FileEntry
 from kubecast.storage.store import open_store
@@ -122,18 +121,6 @@ def batch_forecast(
     batch = _keep(store, version.name, _describe(request, table, content), content)
     _point_latest(store, version.name, batch)
     return batch
-
-
-def read_batch(destination: str, model: str, batch: str = "") -> Batch:
-    """Read the manifest of a batch, or of the one with the newest first forecast.
-
-    Raises:
-        NotFound: There is none.
-        IntegrityError: It is altered.
-    """
-    check_name(model)
-    path = f"{model}/{check_name(batch, 'batch')}/manifest.json" if batch else _latest_path(model)
-    return _read_manifest(open_store(destination), path)[0]
 
 
 def _describe(request: Mapping[str, str | int], table: pd.DataFrame, content: bytes) -> Batch:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
-from kubecast.config.model import MACHINE
+from kubecast.config.base import Settings
 from kubecast.config.search import check_space
 from kubecast.config.training import TrainingSettings, with_scalars
-from kubecast.config.validation import parse_settings, validate, with_new_names
+from kubecast.config.validation import S, parse_settings, validate, with_new_names
 from kubecast.data.files import digest_of, read_data
 from kubecast.data.preparation import newest_time
 from kubecast.data.timestamps import parse_time
@@ -20,7 +20,6 @@ from kubecast.errors import ConfigError, RegistryError, StoreError
 from kubecast.logs import step
 from kubecast.models import KINDS
 from kubecast.registry import CHAMPION, Registry
-from kubecast.scoring.metrics import check_scoring
 from kubecast.settings.loading import SECTIONS
 from kubecast.settings.pipeline import PipelineSettings
 from kubecast.settings.search import SearchSettings
@@ -86,53 +85,44 @@ def resolve_inputs(
         digest, moment = digest_of(data, settings.data.max_bytes), ""
     store, name = open_registry(settings, registry, model_name)
     champion = _champion(store, name, store.aliases(name).get(CHAMPION, ""))
-    texts = _model_settings(parameters, champion if mode == "retrain" else None)
-    trained = {f"{kind}_settings": text for kind, text in texts.items()}
+    pipeline = _parse(PipelineSettings, parameters, "pipeline")
+    models = _model_settings(parameters, pipeline.models, champion if mode == "retrain" else None)
     fingerprint = {
         **parameters,
-        **trained,
+        # One text for equal settings, so that tasks are cached however they were written.
+        **{f"{kind}_settings": each.model_dump_json() for kind, each in models.items()},
         "data_digest": digest,
         "as_of": moment,
         "kubecast": version("kubecast"),
     }
     inputs = hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()
     previous = _previous_champion(champion, inputs)
-    tuned = _tuned(parameters, texts)
-    starting_point = _champion(store, name, previous) if tuned and previous else _Champion()
     run = RunSettings(
         training=settings,
-        models={
-            kind: section(parse_settings(SECTIONS[kind], text, f"{kind}_settings"))
-            for kind, text in texts.items()
-        },
+        models={kind: section(each) for kind, each in models.items()},
         seed=parameters["seed"],
-        on_failure=_pipeline(parameters).on_trainer_failure,
+        on_failure=pipeline.on_trainer_failure,
     )
-    search = _search(parameters, tuned, starting_point)
+    search = ""
+    if tuned := pipeline.tuned:
+        spaces = _parse(SearchSettings, parameters, "search")
+        for kind in tuned:  # before anything is trained
+            check_space(kind, models[kind], spaces.space_of(kind))
+        search = SearchPlan(
+            tuning=pipeline.tuning,
+            spaces=spaces.model_dump(mode="json", include=set(tuned)),
+            champion=_settings_by_kind(_champion(store, name, previous), tuned),
+        ).text()
     return Resolved(digest, moment, previous, inputs, run.text(), search)
 
 
-def _search(parameters: Mapping[str, Any], tuned: list[str], champion: "_Champion") -> str:
-    if not tuned:
-        return ""
-    search = parse_settings(SearchSettings, str(parameters["search_settings"]), "search_settings")
-    return SearchPlan(
-        tuning=_pipeline(parameters).tuning,
-        spaces=search.model_dump(mode="json", include=set(tuned)),
-        champion=_settings_by_kind(champion, tuned),
-    ).text()
+def _parse(model: type[S], parameters: Mapping[str, Any], name: str) -> S:
+    return parse_settings(model, str(parameters[f"{name}_settings"]), f"{name}_settings")
 
 
 def _training(parameters: Mapping[str, Any]) -> TrainingSettings:
-    text = str(parameters["training_settings"])
-    settings = parse_settings(TrainingSettings, text, "training_settings")
-    check_scoring(settings.validation.scoring, "parameter training_settings")
     scalars = {key: parameters[key] for key in SCALARS if key in parameters}
-    return with_scalars(settings, **scalars)
-
-
-def _pipeline(parameters: Mapping[str, Any]) -> PipelineSettings:
-    return parse_settings(PipelineSettings, str(parameters["pipeline_settings"]), "pipeline_settings")
+    return with_scalars(_parse(TrainingSettings, parameters, "training"), **scalars)
 
 
 class _Champion(NamedTuple):
@@ -153,22 +143,11 @@ def _champion(store: Registry, name: str, version: str) -> _Champion:
         return _Champion(version)
 
 
-def _tuned(parameters: Mapping[str, Any], texts: Mapping[str, str]) -> list[str]:
-    """List the kinds that are tuned; their spaces are checked here, before anything is trained."""
-    settings = _pipeline(parameters)
-    if not settings.tuned:
-        return []
-    search = parse_settings(SearchSettings, str(parameters["search_settings"]), "search_settings")
-    for kind in settings.tuned:
-        check_space(kind, parse_settings(SECTIONS[kind], texts[kind], f"{kind}_settings"), search.of(kind))
-    return settings.tuned
-
-
 def _settings_by_kind(champion: _Champion, kinds: Iterable[str]) -> dict[str, Any]:
     settings = {}
     for kind in kinds:
         with suppress(ConfigError):  # there is no champion, or it has no such member
-            settings[kind] = json.loads(_settings_of(champion, kind))
+            settings[kind] = _settings_of(champion, kind).model_dump(mode="json")
     return settings
 
 
@@ -184,35 +163,31 @@ def _previous_champion(champion: _Champion, inputs: str) -> str:
     return str(previous or "")
 
 
-def _model_settings(parameters: Mapping[str, Any], champion: _Champion | None) -> dict[str, str]:
+def _model_settings(
+    parameters: Mapping[str, Any], trained: Iterable[str], champion: _Champion | None
+) -> dict[str, Settings]:
     """Each model's settings: the champion's, or where there are none, the parameters'."""
-    models = _pipeline(parameters).models
-    texts = {kind: str(parameters[f"{kind}_settings"]) for kind in (*KINDS, "ensemble")}
-    # One text for equal settings, so that tasks are cached however they were written.
-    settings = {
-        kind: parse_settings(SECTIONS[kind], text, f"{kind}_settings").model_dump_json()
-        for kind, text in texts.items()
-    }
+    settings = {kind: _parse(SECTIONS[kind], parameters, kind) for kind in (*KINDS, "ensemble")}
     if champion is None:
         return settings
-    for kind in (*models, "ensemble"):
+    for kind in (*trained, "ensemble"):
         try:
-            champions = _settings_of(champion, kind)
+            champions = _settings_of(champion, kind).model_dump(mode="json")
         except ConfigError as error:
             _LOG.warning("%s; %s keeps its settings file's values", error, kind, extra={"model": kind})
             continue
-        own = json.loads(settings[kind])
-        merged = json.loads(champions) | {key: own[key] for key in MACHINE if key in own}
+        own = settings[kind].model_dump(mode="json")
+        merged = champions | {key: own[key] for key in SECTIONS[kind].machine}
         replaced = [f"{key}: {own[key]}" for key in merged if merged[key] != own[key]]
         if replaced:
             message = "%s: of its file, %s gives way to champion %s"
             _LOG.info(message, kind, ", ".join(replaced), champion.id, extra={"model": kind})
-        settings[kind] = validate(SECTIONS[kind], merged, f"{kind}_settings").model_dump_json()
+        settings[kind] = validate(SECTIONS[kind], merged, f"{kind}_settings")
     return settings
 
 
-def _settings_of(champion: _Champion, kind: str) -> str:
-    """The JSON of the settings that a champion's member was trained with.
+def _settings_of(champion: _Champion, kind: str) -> Settings:
+    """The settings that a champion's member was trained with.
 
     Raises:
         ConfigError: There is no champion, no such member, or its settings are not allowed any more.
@@ -225,4 +200,4 @@ def _settings_of(champion: _Champion, kind: str) -> str:
         raise ConfigError(f"champion {champion.id} has no settings of {kind}")
     section = SECTIONS[kind]
     where = f"{kind} settings of champion {champion.id}"
-    return validate(section, with_new_names(section, member), where).model_dump_json()
+    return validate(section, with_new_names(section, member), where)

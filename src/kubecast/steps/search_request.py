@@ -9,7 +9,12 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
-from kubecast.steps.run_settings import FROM_RUN, RunSettings, SearchPlan
+from kubecast.config.search import Space
+from kubecast.config.validation import parse_settings, validate
+from kubecast.settings.loading import SECTIONS
+from kubecast.settings.pipeline import TuningSettings
+from kubecast.settings.search import SearchSettings
+from kubecast.steps.run_settings import FROM_RUN, RunSettings, SearchPlan, Section
 
 
 class Request(BaseModel):
@@ -18,24 +23,24 @@ class Request(BaseModel):
     Attributes:
         kind: Key of ``kubecast.models.KINDS``, or ``ensemble``.
         panel_dir: From ``prepare_data``.
-        settings: JSON of the settings file of that kind.
-        champion: JSON of the champion's settings by kind; ``{}`` for none.
-        search: JSON of the search spaces.
-        tuning: JSON of ``pipeline.tuning``.
+        settings: Settings file of that kind.
+        champion: The champion's settings of that kind; None: there are none.
+        space: Search space of that kind.
+        tuning: Settings ``pipeline.tuning``.
         seed: Seed of every random choice.
-        members: For the ensemble: JSON of each model's settings, by kind; empty for one that is not in it.
+        members: For the ensemble: settings of each model that is in it, by kind.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str
     panel_dir: Path
-    settings: str
-    champion: str
-    search: str
-    tuning: str
+    settings: Section
+    champion: Section | None
+    space: Space
+    tuning: TuningSettings
     seed: int
-    members: dict[str, str] = {}
+    members: dict[str, Section] = {}
 
     @classmethod
     def from_run(cls, kind: str, panel_dir: Path, search: str, members: Mapping[str, str]) -> Self:
@@ -49,19 +54,21 @@ class Request(BaseModel):
                 or ``{}`` where the run's are taken.
         """
         run, plan = RunSettings.read(panel_dir), SearchPlan.parse(search)
+
+        def settings(name: str, text: str = FROM_RUN) -> Section:
+            if text == FROM_RUN:
+                return run.of_kind(name).model_dump(mode="json")
+            return parse_settings(SECTIONS[name], text, f"{name}_settings").model_dump(mode="json")
+
         return cls(
             kind=kind,
             panel_dir=panel_dir,
-            settings=run.of_kind(kind).model_dump_json(),
-            champion=json.dumps(plan.champion),
-            search=json.dumps(plan.spaces),
-            tuning=plan.tuning.model_dump_json(),
+            settings=settings(kind),
+            champion=plan.champion.get(kind),
+            space=validate(SearchSettings, plan.spaces, "parameter search").space_of(kind),
+            tuning=plan.tuning,
             seed=run.seed,
-            members={
-                name: run.of_kind(name).model_dump_json() if text == FROM_RUN else text
-                for name, text in members.items()
-                if text
-            },
+            members={name: settings(name, text) for name, text in members.items() if text},
         )
 
     def key(self) -> str:

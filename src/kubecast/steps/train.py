@@ -73,7 +73,7 @@ def train_model(
     model_settings = _settings(kind, run, settings, fitted)
     series = frozenset(panel.series.loc[panel.series["route"] == "model", "unique_id"])
     task = f"{'train' if fitted is None else 'final'}_{kind}"
-    progress = progress_reporter(task, _rounds(model_settings, len(series)))
+    progress = progress_reporter(task, model_settings.rounds or len(series))
     key = _fit_key(panel_dir, task, model_settings, run, fitted)
     url = run.training.checkpoint_url
     with checkpoints(url, key, progress) as (checkpoint, keep):
@@ -112,11 +112,6 @@ def _page(title: str, result: "_FitResult", panel: Panel, seed: int, final: bool
     except Exception as error:
         _LOG.warning("no page on the fit: %s: %s", type(error).__name__, error)
         return render_unexplained(title, f"{type(error).__name__}: {error}")
-
-
-def _rounds(settings: ModelSettings, series: int) -> int:
-    """The number of times that the model reports: epochs, trees or series."""
-    return int(getattr(settings, "epochs", getattr(settings, "iterations", series)))
 
 
 def _fit_key(

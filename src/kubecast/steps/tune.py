@@ -12,21 +12,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pandas as pd
 
-from kubecast.config.base import Settings
-from kubecast.config.model import ModelSettings
 from kubecast.config.training import OptimizationSettings
-from kubecast.config.validation import parse_settings
+from kubecast.config.validation import validate
 from kubecast.data.panel import Panel
 from kubecast.errors import ModelError
 from kubecast.logs import bind, step
 from kubecast.models.base import ignore
 from kubecast.reports.tuning import render_tuning
 from kubecast.settings.loading import SECTIONS
-from kubecast.settings.pipeline import TuningSettings
-from kubecast.settings.search import SearchSettings
 from kubecast.steps.checkpoint import checkpoints
 from kubecast.steps.outputs import log_progress
 from kubecast.steps.run_settings import RunSettings
@@ -147,7 +144,7 @@ def _write(
         path.parent.mkdir(parents=True, exist_ok=True)
     table = study.table() if study else pd.DataFrame(columns=["trial", "state", "error"])
     table.to_csv(trials, index=False)
-    page = render_tuning(search, outcome, settings, _tuning(request), study)
+    page = render_tuning(search, outcome, settings, request.tuning, study)
     report.write_text(page, encoding="utf-8")
     _LOG.info("%s: %s", request.kind, outcome.reason)
     return settings.model_dump_json(), outcome
@@ -174,7 +171,7 @@ def _open_study(request: Request) -> Iterator[tuple[Study, Callable[[int], None]
     def on_trial(done: int, _: float = math.nan) -> None:
         log_progress(f"tune_{request.kind}", min(done, total), total)
 
-    if _tuning(request).storage == "database":
+    if request.tuning.storage == "database":
         objective = _objective(request)
         with database() as storage:
             yield Study(_search(request), objective, storage, name), on_trial
@@ -200,31 +197,17 @@ def _name(request: Request) -> str:
 
 
 def _search(request: Request) -> Search:
-    section = SECTIONS[request.kind]
-    base = parse_settings(section, request.settings, f"{request.kind}_settings")
-    tuning = _tuning(request)
+    section, tuning, champion = SECTIONS[request.kind], request.tuning, request.champion
     return Search(
         kind=request.kind,
-        base=base,
-        champion=_champion(request),
-        space=parse_settings(SearchSettings, request.search, "search_settings").of(request.kind),
+        base=validate(section, request.settings, f"{request.kind}_settings"),
+        champion=None if champion is None else validate(section, champion, "champion_settings"),
+        space=request.space,
         optimization=_optimization(request),
         seed=request.seed,
         workers=tuning.workers,
         reproducible=tuning.workers == 1 and tuning.tuner != "katib",
     )
-
-
-def _champion(request: Request) -> Settings | None:
-    """The champion's settings of the kind that is tuned; None: there are none."""
-    document = json.loads(request.champion).get(request.kind)
-    if document is None:
-        return None
-    return parse_settings(SECTIONS[request.kind], json.dumps(document), "champion_settings")
-
-
-def _tuning(request: Request) -> TuningSettings:
-    return parse_settings(TuningSettings, request.tuning, "tuning")
 
 
 def _optimization(request: Request) -> OptimizationSettings:
@@ -234,15 +217,12 @@ def _optimization(request: Request) -> OptimizationSettings:
 def _objective(request: Request) -> Objective:
     """Make the objective, which reads the panel once for all trials of this process."""
     panel, limits = Panel.load(request.panel_dir), _optimization(request)
-    base = parse_settings(SECTIONS[request.kind], request.settings, f"{request.kind}_settings")
-    members = {kind: _model(kind, text) for kind, text in request.members.items() if text}
+    base = validate(SECTIONS[request.kind], request.settings, f"{request.kind}_settings")
+    members: dict[str, Any] = {
+        kind: validate(SECTIONS[kind], settings, f"{kind}_settings")
+        for kind, settings in request.members.items()
+    }
     return make_objective(panel, request.kind, base, members, limits.folds, limits.timeout)
-
-
-def _model(kind: str, text: str) -> ModelSettings:
-    settings = parse_settings(SECTIONS[kind], text, f"{kind}_settings")
-    assert isinstance(settings, ModelSettings)  # noqa: S101  SECTIONS says so
-    return settings
 
 
 def _run_workers(request: Request, count: int) -> None:

@@ -15,8 +15,6 @@ from kubecast.data.panel import Panel
 from kubecast.environment import WORKFLOW_VARIABLE
 from kubecast.errors import ModelError
 from kubecast.logs import RUN_VARIABLE, bind, step
-from kubecast.settings.pipeline import TuningSettings
-from kubecast.settings.search import SearchSettings
 from kubecast.steps.outputs import log_progress
 from kubecast.steps.run_settings import RunSettings
 from kubecast.steps.search_request import Request
@@ -62,21 +60,19 @@ def _search(kind: str, plan: Plan) -> list[dict[str, Any]]:
 
 def _plan(request: Request, panel_url: str, pod: TrialPod) -> Plan:
     optimization = RunSettings.read(request.panel_dir).training.optimization
-    space = parse_settings(SearchSettings, request.search, "search_settings").of(request.kind)
     run = re.sub(r"[^A-Za-z0-9._-]", "-", os.environ.get(RUN_VARIABLE, ""))[:63].strip("._-") or "local"
     trial = {
         "kind": request.kind,
         "panel": panel_url,
-        "settings": json.loads(request.settings),
-        "search": {name: parameter.model_dump(mode="json") for name, parameter in space.items()},
+        "settings": request.settings,
+        "search": {name: parameter.model_dump(mode="json") for name, parameter in request.space.items()},
         "folds": optimization.folds,
         "limit": optimization.timeout,
         "seed": request.seed,
-        "members": {kind: json.loads(text) for kind, text in request.members.items() if text},
+        "members": request.members,
         "store": {"endpoint": pod.endpoint, "region": pod.region},
     }
     # Katib makes names of pods and Services from it, which have 63 characters at most.
     key = hashlib.sha256(f"{run} {request.key()}".encode()).hexdigest()[:16]
-    workers = parse_settings(TuningSettings, request.tuning, "tuning").workers
     name, workflow = f"kubecast-{request.kind}-{key}", os.environ.get(WORKFLOW_VARIABLE, "")
-    return Plan(name, run, space, optimization, workers, trial, pod, workflow)
+    return Plan(name, run, request.space, optimization, request.tuning.workers, trial, pod, workflow)

@@ -1,6 +1,7 @@
 """The kinds of object stores, one entry for each: how obstore connects to a bucket, and what sets it apart.
 
-Who may use a bucket is in the environment, never in its URL: `docs/registry-stores.md` lists the variables.
+Who may use a bucket is in the environment, never in its URL: `docs/reference/environment.md` lists the
+variables.
 """
 
 import os

@@ -155,7 +155,8 @@ class ModelObjective:
         cls, panel: Panel, kind: str, base: ModelSettings, folds: int, limit: float = math.inf
     ) -> "ModelObjective":
         """The objective of one model; ``base`` says how many epochs a fit may take."""
-        return cls(panel, kind, training_folds(panel, folds), int(getattr(base, "epochs", 0)), limit)
+        epochs = base.rounds if base.reports_improvements else None
+        return cls(panel, kind, training_folds(panel, folds), epochs or 0, limit)
 
     @property
     def steps(self) -> int:

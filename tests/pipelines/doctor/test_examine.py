@@ -30,6 +30,12 @@ def test_a_cluster_as_the_manifests_make_it_lacks_nothing(examined: Examine) -> 
     assert "2 of requests.nvidia.com/gpu" in found["quota"].detail
 
 
+def test_each_object_is_requested_once(examined: Examine, cluster: KubernetesApi) -> None:
+    examined(*KATIB, "cluster.secrets=[{secret: mlpipeline-minio-artifact, variables: {A: accesskey}}]")
+    read = [line for line in cluster.requests if line.startswith("get ")]
+    assert len(read) == len(set(read))
+
+
 def test_a_single_user_whose_runs_are_in_the_namespace_of_kubeflow_pipelines(
     examined: Examine, kfp: KfpApi, cluster: KubernetesApi
 ) -> None:
@@ -60,7 +66,7 @@ def test_nothing_but_one_object_is_written_and_that_is_deleted(
 
 # Each line tells of one thing that is taken away, of its check's name, its words and its cure.
 LACKING: list[tuple[str, str, str, str]] = [
-    (f"{CORE}/serviceaccounts/kubecast-pipeline", "service account", "no service account", "kubectl apply"),
+    (f"{CORE}/serviceaccounts/kubecast-pipeline", "service account", "is not in namespace", "kubectl apply"),
     (
         f"{CORE}/secrets/kubecast-object-store",
         "Secret kubecast-object-store",

@@ -16,6 +16,9 @@ def test_gpu_nodes_of_another_preset_and_none(examined: Examine, cluster: Kubern
     cluster.add("/api/v1/nodes", node("b", AKS, 1))
     assert examined("cluster.gpu_nodes=aks")["GPU nodes"].state == "ok"
     assert examined("cluster.gpu_scale_from_zero=true")["GPU nodes"].state == "not known"
+    h100 = "cluster.tasks.train_transformer.node_selector={nvidia.com/gpu.product: H100}"
+    other = examined("cluster.gpu_nodes=aks", "cluster.gpu_scale_from_zero=true", h100)["GPU nodes"]
+    assert other.detail.startswith("no node fits nvidia.com/gpu.product=H100 and nvidia.com/gpu now;")
     assert examined("cluster.gpu=false")["GPU nodes"].detail == "no task asks for a GPU"
 
 

@@ -63,11 +63,12 @@ def test_account_that_is_not_set_and_that_kubeflow_pipelines_default_lacks(
 ) -> None:
     line = examined("cluster.connection.service_account=null")["service account"]
     assert line.state == "missing"
-    assert "default-editor, is not in kubecast" in line.detail
+    assert "default-editor, which is taken then, is not in namespace kubecast" in line.detail
     cure = "set cluster.connection.service_account: kubecast-pipeline, which the manifests make"
     assert line.mend == cure
     line = examined("cluster.connection.service_account=trainer")["service account"]
-    assert (line.detail, line.mend) == ("there is no service account trainer in kubecast", cure)
+    assert line.detail == "cluster.connection.service_account trainer is not in namespace kubecast"
+    assert line.mend == cure
     cluster.add(f"{CORE}/serviceaccounts", {"metadata": {"name": "default-editor"}})
     assert examined("cluster.connection.service_account=null")["service account"].state == "ok"
 

@@ -55,7 +55,7 @@ def as_katib_says(name: str, distribution: Any) -> dict[str, Any]:
     return {"name": name, "parameterType": kind, "feasibleSpace": space}
 
 
-@pytest.mark.parametrize("space", [*map(SearchSettings().of, KINDS), MIXED], ids=[*KINDS, "mixed"])
+@pytest.mark.parametrize("space", [*map(SearchSettings().space_of, KINDS), MIXED], ids=[*KINDS, "mixed"])
 def test_optuna_and_katib_are_given_the_same_space(space: Space) -> None:
     distributions = sampled_trial(space).distributions
     assert list(distributions) == list(space)
@@ -63,7 +63,7 @@ def test_optuna_and_katib_are_given_the_same_space(space: Space) -> None:
     assert katib == [as_katib_says(name, distribution) for name, distribution in distributions.items()]
 
 
-@pytest.mark.parametrize("space", [*map(SearchSettings().of, KINDS), MIXED], ids=[*KINDS, "mixed"])
+@pytest.mark.parametrize("space", [*map(SearchSettings().space_of, KINDS), MIXED], ids=[*KINDS, "mixed"])
 def test_what_optuna_draws_survives_katibs_texts(space: Space) -> None:
     drawn = sampled_trial(space).params
     texts = {name: json.dumps(value).strip('"') for name, value in drawn.items()}
@@ -83,7 +83,7 @@ def test_default_space_of_the_lstm_is_the_seeds() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_shipped_settings_lie_inside_their_space(kind: str) -> None:
-    base, space = getattr(AllSettings(), kind), SearchSettings().of(kind)
+    base, space = getattr(AllSettings(), kind), SearchSettings().space_of(kind)
     values = parameters_of(base, space)
     assert values is not None
     assert with_parameters(base, space, values) == base

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from kubecast.ensemble.bundle import Bundle
+from kubecast.ensemble.forecaster import Ensemble
 from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
 from kubecast.registry import CHAMPION, Registry, Version
 from kubecast.reports.page import render_report
@@ -57,6 +58,20 @@ def check_forecasts(folder: Path, part: str) -> None:
     expected = pd.read_csv(golden.FORECASTS, parse_dates=["ds"])
     expected = expected[expected["part"] == part].drop(columns="part").reset_index(drop=True)
     pd.testing.assert_frame_equal(Bundle.load(folder).forecast(rows), expected, rtol=TOLERANCE, atol=0)
+
+
+@pytest.mark.parametrize("part", golden.PARTS)
+def test_documents_are_written_again_byte_for_byte(
+    registry: Registry, version: Version, part: str, tmp_path: Path
+) -> None:
+    published = registry.fetch(version, part, tmp_path / part)
+    ensemble, again = Ensemble.load(published), tmp_path / "again"
+    ensemble.save(again)
+    assert (again / "ensemble.json").read_text() == ensemble.recipe.model_dump_json(indent=1)
+    documents = [path.relative_to(published) for path in published.glob("members/*/*.json")]
+    assert len(documents) > len(golden.SETTINGS)
+    for path in documents:
+        assert (again / path).read_bytes() == (published / path).read_bytes(), path
 
 
 def test_every_kind_is_a_member(version: Version) -> None:

@@ -14,7 +14,7 @@ from kubecast.evaluation.leaderboard import Evaluation
 from kubecast.evaluation.promotion import Champion
 from kubecast.models.base import FitLog
 from kubecast.reports import render_report
-from kubecast.scoring.metrics import ENSEMBLE, METRICS, Metric, check_scoring
+from kubecast.scoring.metrics import ENSEMBLE, METRICS, Metric
 from tests.support.forecasts import START, forecasts
 from tests.support.pages import HOSTILE, PageChecker, render
 from tests.unit.evaluation.test_leaderboard import NOISE
@@ -225,7 +225,6 @@ def test_metric_of_one_more_entry_is_on_the_leaderboard_and_the_page(monkeypatch
     assert Evaluation.model_validate_json(evaluation.model_dump_json()) == evaluation
     assert page.count(">Share &amp; more</th>") == 2
     assert page.count("<td>12.5 %</td>") == 2 * len(evaluation.leaderboard) / 2
-    check_scoring(["share"], "here")
 
 
 def test_leaderboard_of_before_a_metric_was_added_has_no_value_of_it(monkeypatch: pytest.MonkeyPatch) -> None:

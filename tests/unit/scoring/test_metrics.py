@@ -1,10 +1,15 @@
+from typing import get_args
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from kubecast.config.training import ScoringMetric
 from kubecast.data.panel import Panel
 from kubecast.scoring import metrics
 from kubecast.scoring.metrics import (
+    METRICS,
+    RANKING,
     count_points,
     intervals,
     lead_times,
@@ -152,3 +157,7 @@ def test_metrics_do_not_depend_on_how_many_rows_are_scored_at_once(monkeypatch: 
     assert result.keys() == expected.keys()
     for name, frame in result.items():
         pd.testing.assert_frame_equal(frame, expected[name])
+
+
+def test_settings_allow_the_names_of_the_metrics_but_the_ranking_one() -> None:
+    assert [*get_args(ScoringMetric)] == [name for name in METRICS if name != RANKING]

@@ -10,8 +10,9 @@ import pytest
 from kubecast.ensemble.bundle import Bundle
 from kubecast.errors import InputError, IntegrityError, NotFound, StoreFull, StoreTimeout
 from kubecast.registry import Registry
-from kubecast.steps.batch import Batch, batch_forecast, read_batch
+from kubecast.steps.batch import Batch, batch_forecast
 from kubecast.storage.folder import LocalStore
+from tests.support.batches import read_batch
 from tests.support.panels import hourly
 from tests.support.runs import run
 
@@ -189,13 +190,9 @@ def test_data_that_does_not_fit_keeps_nothing(make: Make, tmp_path: Path) -> Non
     assert not (tmp_path / "batches").exists()
 
 
-def test_unknown_model_alias_and_batch_are_named(make: Make, tmp_path: Path) -> None:
+def test_unknown_alias_is_named(make: Make) -> None:
     with pytest.raises(NotFound, match="no alias forecaster@challenger"):
         make(model="forecaster@challenger")
-    with pytest.raises(NotFound):
-        read_batch(str(tmp_path / "batches"), "forecaster")
-    with pytest.raises(InputError, match="batch"):
-        read_batch(str(tmp_path / "batches"), "forecaster", "../other")
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"schema_version": 2}', b"\x80\x04"])

@@ -128,7 +128,7 @@ def test_what_was_resolved_is_kept_beside_the_panel_with_the_runs_parameters(tmp
     [
         (
             {"training_settings": '{"validation": {"scoring": ["mape"]}}'},
-            "training_settings: training.validation.scoring: 'mape' is no metric",
+            "training_settings: validation.scoring.0: Input should be 'rmsse', .* found 'mape'",
         ),
         ({"ensemble_settings": '{"methods": "equal"}'}, "ensemble_settings: unknown key methods; did you"),
         # Though it is not trained:

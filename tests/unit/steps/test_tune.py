@@ -132,7 +132,7 @@ def test_search_that_finds_nothing_keeps_the_files_settings_or_stops(panel_dir: 
 
 
 def test_champions_settings_are_tried(panel_dir: Path, tmp_path: Path) -> None:
-    champion = json.dumps({"catboost": {**BASE.model_dump(), "depth": 3}, "lstm": {}})
+    champion = {**BASE.model_dump(), "depth": 3}
     tuned(search_request(panel_dir, champion=champion), tmp_path)
     table = pd.read_csv(tmp_path / "trials.csv")
     assert table["depth"].tolist()[:2] == [2, 3]
@@ -140,12 +140,10 @@ def test_champions_settings_are_tried(panel_dir: Path, tmp_path: Path) -> None:
 
 
 def test_ensemble_is_tuned_from_its_members(panel_dir: Path, tmp_path: Path) -> None:
-    members = {"catboost": BASE.model_dump_json(), "lstm": ""}
+    members = {"catboost": BASE.model_dump(mode="json")}
     space = {"method": {"type": "categorical", "choices": ["greedy", "equal"]}}
-    search = SearchSettings(ensemble=space).model_dump_json()
-    chosen, outcome = tuned(
-        search_request(panel_dir, kind="ensemble", settings="{}", search=search, members=members), tmp_path
-    )
+    request = search_request(panel_dir, kind="ensemble", settings={}, space=space, members=members)
+    chosen, outcome = tuned(request, tmp_path)
     assert json.loads(chosen)["method"] in ("greedy", "equal")
     assert sum(outcome.trials.values()) == 4
 
@@ -167,7 +165,7 @@ def test_trials_of_katib_are_judged_and_shown_alike(panel_dir: Path, tmp_path: P
         },
     ]
     found.write_text(json.dumps(trials))
-    tuning = json.dumps({"tuner": "katib", "workers": 2})
+    tuning = {"tuner": "katib", "workers": 2}
     paths = found, tmp_path / "trials.csv", tmp_path / "report.html"
     chosen, outcome = choose_settings(search_request(panel_dir, tuning=tuning), *paths)
     assert outcome.parameters == {"depth": 3, "learning_rate": 0.3}
@@ -247,7 +245,7 @@ def test_any_worker_has_the_files_settings_tried_first(
         yield RDBStorage(f"sqlite:///{tmp_path / 'study.db'}")
 
     monkeypatch.setattr(tune, "database", database)
-    request = search_request(panel_dir, tuning='{"storage": "database", "workers": 2}')
+    request = search_request(panel_dir, tuning={"storage": "database", "workers": 2})
     name = run_worker(request)
     assert run_worker(request) == name
     with database() as storage:
@@ -269,7 +267,7 @@ def test_series_that_are_too_short_for_workers_are_told_by_the_task_that_collect
     monkeypatch.setenv("KUBECAST_OPTUNA_URL", "postgresql://user@127.0.0.1:1/trials")
     limits = {"n_trials": 2, "folds": 2}
     short = prepare(hourly(series=1, rows=60), tmp_path, optimization=limits, on_failure=on_failure)
-    request = search_request(short, tuning='{"storage": "database", "workers": 2}')
+    request = search_request(short, tuning={"storage": "database", "workers": 2})
     assert run_worker(request) == f"kubecast-catboost-{request.key()[:16]}"
     assert "tuning needs series with" in caplog.text
     if on_failure == "stop":
@@ -283,7 +281,7 @@ def test_katib_is_not_asked_for_trials_that_cannot_succeed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     short = prepare(hourly(series=1, rows=60), tmp_path, optimization={"n_trials": 2, "folds": 2})
-    request = search_request(short, tuning='{"tuner": "katib"}')
+    request = search_request(short, tuning={"tuner": "katib"})
     assert tune_katib(request, str(short), plan().pod.model_dump_json(), tmp_path / "found.json") == []
     assert "no trial can succeed: tuning needs series with" in caplog.text
     assert json.loads((tmp_path / "found.json").read_text()) == []
@@ -296,14 +294,14 @@ def test_request_has_the_runs_settings_and_what_searches_found(panel_dir: Path, 
     run = RunSettings.read(panel)
     search = SearchPlan(tuning=tuning, spaces={"ensemble": found}, champion={"ensemble": {}}).text()
     request = Request.from_run("ensemble", panel, search, {"catboost": BASE.model_dump_json(), "arima": ""})
-    assert request.members == {"catboost": BASE.model_dump_json()}
-    assert request.settings == run.of_kind("ensemble").model_dump_json()
-    assert json.loads(request.champion) == {"ensemble": {}}
-    assert TuningSettings.model_validate_json(request.tuning) == tuning
-    assert SearchSettings.model_validate_json(request.search) == SearchSettings(ensemble=found)
+    assert request.members == {"catboost": BASE.model_dump(mode="json")}
+    assert request.settings == run.of_kind("ensemble").model_dump(mode="json")
+    assert (request.champion, request.tuning) == ({}, tuning)
+    assert request.space == SearchSettings(ensemble=found).space_of("ensemble")
+    assert Request.model_validate_json(request.model_dump_json()) == request
     assert request.seed == 7
     alone = Request.from_run("ensemble", panel, search, {"catboost": FROM_RUN, "lstm": ""})
-    assert alone.members == {"catboost": run.of_kind("catboost").model_dump_json()}
+    assert alone.members == {"catboost": run.of_kind("catboost").model_dump(mode="json")}
     assert alone.key() != request.key()
     assert Request.from_run("catboost", panel, search, {}).members == {}
 
@@ -312,13 +310,13 @@ def test_key_is_of_everything_that_a_search_depends_on(panel_dir: Path, tmp_path
     keys = {
         search_request(panel_dir).key(),
         search_request(panel_dir, seed=9).key(),
-        search_request(panel_dir, settings="{}").key(),
-        search_request(panel_dir, search="{}").key(),
-        search_request(panel_dir, champion='{"catboost": {}}').key(),
+        search_request(panel_dir, settings={}).key(),
+        search_request(panel_dir, space={}).key(),
+        search_request(panel_dir, champion={}).key(),
         search_request(panel_dir, kind="lstm").key(),
     }
     assert len(keys) == 6
-    assert search_request(panel_dir).key() == search_request(panel_dir, tuning='{"workers": 1}').key()
+    assert search_request(panel_dir).key() == search_request(panel_dir, tuning={"workers": 1}).key()
     run = RunSettings.read(panel_dir)
     more = run.training.optimization.model_copy(update={"folds": 3})
     training = run.training.model_copy(update={"optimization": more})
@@ -331,4 +329,4 @@ def test_key_is_of_everything_that_a_search_depends_on(panel_dir: Path, tmp_path
 def test_worker_without_a_database_is_refused(panel_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBECAST_OPTUNA_URL", raising=False)
     with pytest.raises(ConfigError, match="KUBECAST_OPTUNA_URL is not set"):
-        run_worker(search_request(panel_dir, tuning='{"storage": "database", "workers": 2}'))
+        run_worker(search_request(panel_dir, tuning={"storage": "database", "workers": 2}))

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from kmock import KubernetesEmulator, params
 from kubernetes import client
-from kubernetes.config import incluster_config, kube_config
+from kubernetes.config import incluster_config
 
+from kubecast import api_server
 from kubecast.errors import TuningError
 from kubecast.tuning.katib import Running, connect, deleted_when_stopped
-from kubecast.tuning.katib import client as katib_client
 from tests.support.katib import (
     EXPERIMENTS,
     NAME,
@@ -347,7 +347,7 @@ def test_kubeconfig_says_where_outside_a_cluster(
         "users": [{"name": "u", "user": {}}],
     }
     (tmp_path / "config").write_text(json.dumps(config))
-    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "config"))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
     api, default = connect()
     assert (api.configuration.host, default) == ("http://api.example.com", namespace)
 
@@ -357,7 +357,7 @@ def test_pods_own_account_says_where_in_a_cluster(tmp_path: Path, monkeypatch: p
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
     monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
-    monkeypatch.setattr(katib_client, "NAMESPACE_FILE", tmp_path / "namespace")
+    monkeypatch.setattr(api_server, "NAMESPACE_FILE", tmp_path / "namespace")
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
     monkeypatch.setattr(client, "ApiClient", lambda configuration: configuration)  # reads the certificate
@@ -367,6 +367,6 @@ def test_pods_own_account_says_where_in_a_cluster(tmp_path: Path, monkeypatch: p
 
 def test_no_cluster_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
-    with pytest.raises(TuningError, match="tuner katib: there is no cluster"):
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    with pytest.raises(TuningError, match="tuner katib: no API server of Kubernetes"):
         connect()

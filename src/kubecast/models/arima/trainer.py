@@ -92,10 +92,10 @@ class ArimaTrainer:
     def _fourier_terms(self) -> int:
         return self.settings.fourier_terms if self.settings.deseasonalize == "fourier" else 0
 
-    def _search(self, panel: Panel, tasks: list[Task], replay: Mapping[str, JsonValue] | None) -> Search:
+    def _search(self, panel: Panel, tasks: list[Task], fixed_fit: Mapping[str, JsonValue] | None) -> Search:
         settings, seasons = self.settings, panel.spec.season_lengths
         period = seasons[0] if settings.seasonal else 1
-        engine = (replay or {}).get("engine", settings.engine)
+        engine = (fixed_fit or {}).get("engine", settings.engine)
         if engine == "auto":
             longest = max((len(task.y) for task in tasks), default=0)
             engine = "css" if longest > SHORT else "statsforecast"
@@ -155,10 +155,10 @@ def _unfit(y: Floats, short: bool, unknown: bool) -> str:
     return "constant: every training value is the same" if np.ptp(y) == 0 else ""
 
 
-def _read_recipes(replay: Mapping[str, JsonValue] | None) -> dict[str, list[Recipe]] | None:
-    if replay is None:
+def _read_recipes(fixed_fit: Mapping[str, JsonValue] | None) -> dict[str, list[Recipe]] | None:
+    if fixed_fit is None:
         return None
-    orders = cast(dict[str, list[dict[str, Any]]], replay.get("orders", {}))
+    orders = cast(dict[str, list[dict[str, Any]]], fixed_fit.get("orders", {}))
     return {key: [read_recipe(fields) for fields in each] for key, each in orders.items()}
 
 

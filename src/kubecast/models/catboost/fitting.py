@@ -55,17 +55,17 @@ class FittedMember:
     late: bool
 
 
-def read_fixed_fit(replay: dict[str, Any]) -> FixedFit:
+def read_fixed_fit(fixed_fit: dict[str, Any]) -> FixedFit:
     """Read ``FitLog.fixed_fit``.
 
     Raises:
         ModelError: It is not that of a CatBoost fit.
     """
     try:
-        return FixedFit.model_validate(replay)
+        return FixedFit.model_validate(fixed_fit)
     except ValidationError as error:
         raise ModelError(
-            f"replay {replay} is not that of a CatBoost fit; allowed: members with iterations,"
+            f"fixed_fit {fixed_fit} is not that of a CatBoost fit; allowed: members with iterations,"
             " differences and weight"
         ) from error
 
@@ -114,7 +114,7 @@ def fit_member(
         settings: Of all of them.
         panel: Holds the rows.
         until: The last row of each series that may be seen.
-        plan: Of the fit; with a replay no tail is held out.
+        plan: Of the fit; with a fixed fit no tail is held out.
         recipe: Of this model.
         number: Of this model, from 0; a seed of its own follows from it.
         count: How many models there are: progress is reported over all.

@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 from catboost import CatBoostError, CatBoostRegressor
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from kubecast.data.panel import Cutoffs, Panel
+from kubecast.documents import Document
 from kubecast.errors import IntegrityError
 from kubecast.models.catboost.features import FeatureSpec, recursive_forecast, usable
 from kubecast.models.seasonal_naive import forecast_frame, seasonal_naive
@@ -25,8 +27,10 @@ class _SavedMember(BaseModel):
     weight: float
 
 
-class _Saved(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+class _Saved(Document):
+    model_config = ConfigDict(strict=True)
+
+    document_name: ClassVar[str] = "a saved CatBoost model"
 
     name: str
     members: list[_SavedMember] = Field(min_length=1)
@@ -99,7 +103,7 @@ class CatBoostForecaster:
         for number, member in enumerate(self.members, start=1):
             member.model.save_model(str(_model_file(directory, number)), format="cbm")
         members = [_SavedMember(spec=member.spec, weight=member.weight) for member in self.members]
-        (directory / SPEC_FILE).write_text(_Saved(name=self.name, members=members).model_dump_json(indent=1))
+        _Saved(name=self.name, members=members).write(directory / SPEC_FILE)
 
     @classmethod
     def load(cls, directory: Path) -> "CatBoostForecaster":
@@ -108,13 +112,13 @@ class CatBoostForecaster:
         Raises:
             IntegrityError: A file is missing or not what ``save`` writes.
         """
+        saved = _Saved.read(directory / SPEC_FILE)
         try:
-            saved = _Saved.model_validate_json((directory / SPEC_FILE).read_text())
             members = [
                 Member(_load_model(_model_file(directory, number)), member.spec, member.weight)
                 for number, member in enumerate(saved.members, start=1)
             ]
-        except (OSError, ValidationError, UnicodeDecodeError, CatBoostError) as error:
+        except (OSError, CatBoostError) as error:
             reason = " ".join(str(error).split())[:200]
             raise IntegrityError(f"{directory}: not a saved CatBoost model ({reason})") from error
         return cls(members, saved.name)

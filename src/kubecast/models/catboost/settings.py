@@ -56,6 +56,11 @@ class CatBoostSettings(ModelSettings):
         default=2_000_000, description="newest training rows kept, shared equally by the series"
     )
 
+    @property
+    def rounds(self) -> int:
+        """Trees."""
+        return self.iterations
+
     @model_validator(mode="after")
     def _bagging(self) -> Self:
         if self.bootstrap_type != "Bayesian" and self.bagging_temperature not in (None, 1):

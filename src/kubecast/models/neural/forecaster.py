@@ -4,13 +4,13 @@ import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kubecast.data.panel import Cutoffs, Panel
+from kubecast.documents import Document
 from kubecast.errors import IntegrityError
 from kubecast.models.neural.backend import keras, tf
 from kubecast.models.neural.keras_file import check_archive
@@ -19,8 +19,8 @@ from kubecast.models.neural.windows import Windows, chunks
 from kubecast.models.seasonal_naive import forecast_frame, seasonal_naive
 
 
-class _NetworkFile(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class _NetworkFile(Document):
+    document_name: ClassVar[str] = "the windows of a network"
 
     name: str
     spec: WindowSpec
@@ -85,12 +85,7 @@ class NeuralForecaster:
         """
         path = directory / "network.keras"
         check_archive(path)
-        try:
-            file = _NetworkFile.model_validate_json((directory / "network.json").read_bytes())
-        except (OSError, ValidationError) as error:
-            raise IntegrityError(
-                f"{directory / 'network.json'}: {' '.join(str(error).split())[:200]}"
-            ) from error
+        file = _NetworkFile.read(directory / "network.json")
         try:
             network = keras.saving.load_model(path, compile=False, safe_mode=True)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -1,6 +1,6 @@
 """``lstm.yaml`` and ``transformer.yaml``."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -19,6 +19,9 @@ class EarlyStopping(Settings):
 
 class NeuralSettings(ModelSettings):
     """What LSTM and Transformer share: windows, normalisation and the training loop."""
+
+    machine: ClassVar[tuple[str, ...]] = (*ModelSettings.machine, "precision", "jit_compile")
+    reports_improvements: ClassVar[bool] = True
 
     sequence_length: PositiveInt | Literal["auto"] = Field(
         default=60,
@@ -61,6 +64,11 @@ class NeuralSettings(ModelSettings):
         default="auto", description="updates by XLA: on a GPU, where every layer allows it; or true, false"
     )
     early_stopping: EarlyStopping = EarlyStopping()
+
+    @property
+    def rounds(self) -> int:
+        """Epochs."""
+        return self.epochs
 
     @model_validator(mode="after")
     def _patches(self) -> Self:

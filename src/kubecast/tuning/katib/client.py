@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import urllib3
-from kubernetes import client, config, watch
+from kubernetes import client, watch
 from kubernetes.client import ApiException
 
+from kubecast import api_server
 from kubecast.errors import ClusterError, TuningError, TuningUnavailable
 from kubecast.retrying import PASSING, retry
 from kubecast.tuning.heartbeat import ANNOTATION, CONFIG_MAP
@@ -21,28 +21,21 @@ from kubecast.tuning.katib.manifest import GROUP, VERSION
 from kubecast.workflow import read_workflow
 
 PAUSE = 2.0  # seconds: changes come in bursts
-NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 MANIFESTS = "manifests/components/katib has the Role"
 _LOG = logging.getLogger(__name__)
 _FAILED = ApiException, urllib3.exceptions.HTTPError
 
 
 def connect() -> tuple[client.ApiClient, str]:
-    """The API server of the pod's cluster, else of the kubeconfig; and the namespace to work in."""
-    configuration = client.Configuration()
+    """The API server, and the namespace to work in.
+
+    Raises:
+        TuningError: There is none.
+    """
     try:
-        config.load_incluster_config(configuration)
-        return client.ApiClient(configuration), NAMESPACE_FILE.read_text().strip()
-    except config.ConfigException:
-        pass
-    try:
-        config.load_kube_config(client_configuration=configuration)
-        context = config.list_kube_config_contexts()[1]["context"]
-    except config.ConfigException as error:
-        raise TuningError(
-            f"tuner katib: there is no cluster ({error}); allowed: in a pod, or a kubeconfig"
-        ) from error
-    return client.ApiClient(configuration), str(context.get("namespace") or "default")
+        return api_server.connect()
+    except ClusterError as error:
+        raise TuningError(f"tuner katib: {error}") from error
 
 
 @dataclass

@@ -80,7 +80,7 @@ def test_replay_grows_the_same_number_of_trees_without_a_tail(panel: Panel) -> N
 
 
 @pytest.mark.parametrize(
-    "replay",
+    "fixed_fit",
     [
         {"members": [{"iterations": 7}]},
         {"members": [{"iterations": "7", "differences": [1]}]},
@@ -88,9 +88,9 @@ def test_replay_grows_the_same_number_of_trees_without_a_tail(panel: Panel) -> N
         {"orders": []},
     ],
 )
-def test_foreign_replay_is_refused(panel: Panel, replay: dict[str, object]) -> None:
-    with pytest.raises(ModelError, match="allowed: members with iterations"):
-        trainer().fit(panel, panel.ends, FitPlan(fixed_fit=replay))  # type: ignore[arg-type]
+def test_foreign_fixed_fit_is_refused(panel: Panel, fixed_fit: dict[str, object]) -> None:
+    with pytest.raises(ModelError, match=r"^fixed_fit .* allowed: members with iterations"):
+        trainer().fit(panel, panel.ends, FitPlan(fixed_fit=fixed_fit))  # type: ignore[arg-type]
 
 
 def test_no_differences(panel: Panel) -> None:
