@@ -63,7 +63,8 @@ screenshots: run ## Make the pictures of the documentation from the pages of `ma
 	tests/browser/prepare.sh
 	$(BIN)/python -m tests.browser.screenshots $(OUTPUT)/demand docs/images
 
-fuzz: setup ## Kill writers and the server of a registry at random moments; under 10 minutes
+fuzz: setup ## Read bad files under load; kill writers and the server of a registry at random moments; under 10 minutes
+	$(BIN)/python -m tests.fuzz.ragged
 	$(BIN)/python -m tests.fuzz.fuzz $(ARGS)
 
 bench: setup ## Measure all but tuning with one seed, on BENCH_DATA=FOLDER, and write docs/benchmarks.md and .json

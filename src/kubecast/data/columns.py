@@ -19,6 +19,13 @@ from kubecast.errors import DataError
 LARGEST = 1e100  # squares of larger values overflow
 ONE_SERIES = "series"  # its name where the file has no column for one
 
+_USUAL_NAMES = {
+    "unique_id": ("item_id", "id", "series", "store", "item", "sku"),
+    "ds": ("date", "timestamp", "time", "datetime", "day", "month", "week"),
+    "y": ("target", "value", "sales", "demand", "quantity", "amount"),
+}
+"""How other tools call the columns, for the remedy in a message."""
+
 _MISSING = ["", "nan", "na", "n/a", "null", "none"]
 
 
@@ -137,10 +144,21 @@ def _named_columns(rows: pd.DataFrame, settings: TrainingSettings, notes: Notes)
     roles = {columns.unique_id: "unique_id", columns.ds: "ds", columns.y: "y"}
     kept = [*covariates.future, *covariates.past, *covariates.static]
     frame = _chosen(rows, roles, kept)
-    ignored = [repr(str(name)) for name in rows.columns if name not in {*roles, *kept}]
+    ignored = [str(name) for name in rows.columns if name not in {*roles, *kept}]
     if ignored:
-        notes.add("ignored", f"not used, and not named in training.data.covariates: {', '.join(ignored)}")
+        listed_names = ", ".join(map(repr, ignored))
+        notes.add("ignored", f"not used, and not named in training.data.covariates: {listed_names}")
+    if texts := _texts(rows, ignored) if columns.unique_id not in rows.columns else []:
+        named = f"training.data.columns.unique_id={texts[0]}"
+        notes.add(
+            "one_series", f"no column {columns.unique_id}: all rows are one series; allowed: e.g. {named}"
+        )
     return frame
+
+
+def _texts(rows: pd.DataFrame, names: list[str]) -> list[str]:
+    """Those of the columns whose values repeat and are not all numbers: they may name each row's series."""
+    return [name for name in names if 1 < rows[name].nunique() < len(rows) and not _all_numbers(rows[name])]
 
 
 def _chosen(rows: pd.DataFrame, roles: dict[str, str], covariates: list[str]) -> pd.DataFrame:
@@ -150,11 +168,19 @@ def _chosen(rows: pd.DataFrame, roles: dict[str, str], covariates: list[str]) ->
     columns = [*(name for name in roles if not one_series or name != "unique_id"), *covariates]
     for name in columns:
         if name not in rows.columns:
-            raise DataError(f"column {name} is missing; found: {', '.join(map(str, rows.columns))}")
+            raise DataError(_missing_column(name, roles.get(name), list(map(str, rows.columns))))
     frame = rows[columns].rename(columns=roles)
     if one_series:
         frame.insert(0, "unique_id", ONE_SERIES)
     return frame
+
+
+def _missing_column(name: str, role: str | None, names: list[str]) -> str:
+    found = f"column {name} is missing; found: {', '.join(names)}"
+    setting = f"training.data.columns.{role}" if role else "training.data.covariates"
+    usual = [each for each in names if each.strip().lower() in _USUAL_NAMES.get(role or "", ())]
+    example = f", e.g. --set {setting}={usual[0]}" if usual else ""
+    return f"{found}; allowed: one of these, named in {setting}{example}"
 
 
 def _check_columns(rows: pd.DataFrame) -> None:
@@ -281,10 +307,9 @@ def _unique(ordered: pd.DataFrame, labels: Labels, cure: str, notes: Notes) -> p
 def _cure(rows: pd.DataFrame, settings: TrainingSettings, zone: str | None) -> str:
     """The remedies for two rows of one series and time."""
     columns = settings.data.columns
-    if columns.unique_id not in rows.columns:
-        names = [str(name) for name in rows.columns if name not in (columns.ds, columns.y)]
-        texts = [name for name in names if not pd.api.types.is_numeric_dtype(rows[name])] or names
-        named = f", e.g. training.data.columns.unique_id={texts[0]}" if texts else ""
+    names = [str(name) for name in rows.columns if name not in (columns.ds, columns.y)]
+    if names and columns.unique_id not in rows.columns:
+        named = f", e.g. training.data.columns.unique_id={(_texts(rows, names) or names)[0]}"
         return (
             f"the file has no column {columns.unique_id}, so that all rows are one series; allowed: a column"
             f" that names each row's series{named}"

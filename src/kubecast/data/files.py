@@ -190,18 +190,11 @@ def _read_csv(data: bytearray, location: str) -> pd.DataFrame:
         raise DataError(f"{location}: line {_line(data, nul)}: a NUL byte; allowed: UTF-8 text or Parquet")
     header = _csv_header(data, location)
     quoted = b'"' in data
-    ragged = False
-
-    def note(row: object) -> str:
-        nonlocal ragged
-        ragged = True
-        return "skip"
-
     try:
         table = pyarrow.csv.read_csv(
             pa.BufferReader(data),
             read_options=pyarrow.csv.ReadOptions(autogenerate_column_names=True, block_size=CHUNK_BYTES),
-            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=quoted, invalid_row_handler=note),
+            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=quoted),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types={f"f{number}": pa.string() for number in range(len(header))},
                 strings_can_be_null=True,
@@ -210,8 +203,10 @@ def _read_csv(data: bytearray, location: str) -> pd.DataFrame:
         ).slice(1)
     except pa.ArrowInvalid as error:
         _refuse_not_utf8(data, location)
+        if "Expected" in str(error):  # so many columns
+            _refuse_ragged(data, header, location)
         raise DataError(f"{location}: not CSV ({' '.join(str(error).split())[:120]})") from error
-    if ragged or (quoted and data.count(b'"') % 2):
+    if quoted and data.count(b'"') % 2:
         _refuse_ragged(data, header, location)
     if not table.num_rows:
         raise DataError(f"{location}: a header and no rows; allowed: at least one row")
@@ -222,7 +217,8 @@ def _csv_header(data: bytearray, location: str) -> list[str]:
     start = bytes(data[: 1 << 20])
     _refuse_not_utf8(data[: start.rfind(b"\n") + 1], location)
     try:
-        header = next(row for row in csv.reader(io.StringIO(start.decode("utf-8-sig", "ignore"))) if row)
+        rows = csv.reader(io.StringIO(start.decode("utf-8-sig", "ignore")), skipinitialspace=True)
+        header = [name.strip() for name in next(row for row in rows if row)]
     except (csv.Error, StopIteration) as error:
         raise DataError(f"{location}: line 1: no header; allowed: the names of the columns") from error
     if len(header) == 1:

@@ -1,3 +1,4 @@
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -150,3 +151,48 @@ def test_future_needs_only_its_own_columns() -> None:
 def test_long_lists_are_cut() -> None:
     assert listed("ab") == "a, b"
     assert listed(range(7)) == "0, 1, 2, 3, 4 and 2 more"
+
+
+def test_remedy_for_a_file_without_series_names_its_column_and_works() -> None:
+    rows = pd.concat(
+        [row_index([1, 2, y], item_id=name, price=1.0) for name, y in (("a", 3), ("b", 4))], ignore_index=True
+    )
+    message = (
+        r"no column unique_id, so that all rows are one series; .* e.g. training.data.columns.(\S+)=(\S+)$"
+    )
+    with pytest.raises(DataError, match=message) as error:
+        read(rows)
+    found = re.search(message, str(error.value))
+    assert found is not None
+    frame, _ = read(rows, data={"columns": {found[1]: found[2]}})
+    assert frame["unique_id"].unique().tolist() == ["a", "b"]
+
+
+def test_series_that_follow_one_another_without_their_column_are_told() -> None:
+    rows = row_index(
+        [1, 2, 3, 4], store=["a", "a", "b", "b"], weekday=[1, 2, 1, 2], note=["w", "x", "y", "z"]
+    )
+    notes = Notes()
+    read_rows(rows, small_settings(), notes)
+    (finding,) = (each for each in notes.findings if each.what == "one_series")
+    assert finding.detail.endswith("allowed: e.g. training.data.columns.unique_id=store")
+
+
+@pytest.mark.parametrize(("role", "name"), [("ds", "date"), ("y", "Sales"), ("unique_id", "sku")])
+def test_remedy_for_a_missing_column_names_one_that_looks_like_it_and_works(role: str, name: str) -> None:
+    rows = row_index([1, 2], unique_id="a").rename(columns={role: name})
+    columns = {"unique_id": "series"} if role == "unique_id" else {}
+    with pytest.raises(DataError, match=rf"e.g. --set training.data.columns.{role}={name}$"):
+        read(rows, data={"columns": columns})
+    assert len(read(rows, data={"columns": {role: name}})[0]) == 2
+
+
+def test_remedies_for_two_rows_of_one_time_work() -> None:
+    rows = pd.concat([row_index([1.0, 2, 3], unique_id="a"), row_index([5.0], unique_id="a")])
+    with pytest.raises(DataError, match=r"allowed: one for each time, training.data.resample, e.g. sum, or"):
+        read(rows)
+    assert read(rows, data={"resample": "sum"})[0]["y"].tolist() == [1, 5, 2, 3]
+    autumn = pd.DataFrame({"ds": ["2024-10-27 01:00", *["2024-10-27 02:00"] * 2], "y": [1, 2, 3]})
+    with pytest.raises(DataError, match=r"training.data.timezone where it is the hour that a local clock"):
+        read(autumn)
+    assert read(autumn, data={"timezone": "Europe/Berlin"})[0]["ds"].is_unique
