@@ -99,16 +99,18 @@ def read_rows(
         return frame.reset_index(drop=True), times.zone
 
 
-def read_future(rows: pd.DataFrame, settings: TrainingSettings, daily: bool) -> pd.DataFrame:
+def read_future(
+    rows: pd.DataFrame, settings: TrainingSettings, daily: bool | None
+) -> tuple[pd.DataFrame, str | None]:
     """Read known-future covariates from a file of their own.
 
     Args:
         rows: The series, the timestamps and the known-future covariates; other columns are not looked at.
         settings: As for ``read_rows``.
-        daily: Whether timestamps stay on the local clock, as those of the data did.
+        daily: As for ``read_rows``.
 
     Returns:
-        ``unique_id`` (text), ``ds`` and the known-future covariates.
+        ``unique_id`` (text), ``ds`` and the known-future covariates; and the zone, as ``read_rows`` does.
 
     Raises:
         DataError: A column is missing, or a value is not what its column allows.
@@ -125,7 +127,7 @@ def read_future(rows: pd.DataFrame, settings: TrainingSettings, daily: bool) -> 
             read[name] = _numbers(frame[name], name, labels)
         cure = _cure(rows, settings, times.zone)
         future = _unique(_sorted(pd.DataFrame(read), Notes()), labels, cure, Notes()).reset_index(drop=True)
-        return future.assign(unique_id=future["unique_id"].astype(object))
+        return future.assign(unique_id=future["unique_id"].astype(object)), times.zone
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from zoneinfo import available_timezones
 
 import numpy as np
 import pandas as pd
@@ -91,13 +92,17 @@ def history_panel(
         A panel with no origins, no cut-offs and no scales.
 
     Raises:
-        DataError: The rows break the data contract, or lack a column that the model was trained with.
+        DataError: The rows break the data contract, lack a column that the model was trained with, or are on
+            another clock.
     """
     notes = Notes()
-    frame, timezone = read_rows(rows, settings, notes, spec.categories, _stays_local(spec.frequency))
+    settings, daily = _on_clock(settings, spec), _stays_local(spec.frequency)
+    frame, zone = read_rows(rows, settings, notes, spec.categories, daily)
+    _check_clock(zone, spec, "the data")
     if future is not None and spec.future:
-        daily = timezone is None
-        frame = _with_future(frame, read_future(future, settings, daily))
+        known, zone = read_future(future, settings, daily)
+        _check_clock(zone, spec, "the file of future covariates")
+        frame = _with_future(frame, known)
     frame = complete_grid(_up_to(frame, settings, as_of), spec.frequency, settings, notes)
     frame, ahead = _split_ahead(frame, settings, notes)
     frame = _without_gappy(frame, spec.season_lengths, settings, notes)
@@ -113,6 +118,32 @@ def history_panel(
     origins = pd.DataFrame({"unique_id": [], "cutoff": [], "split": [], "fold": []})
     report = DataReport(rows=len(frame), series=len(series), findings=notes.findings)
     return Panel(frame, _plain(static), spec, _plain(series), origins, _of_series(ahead, frame), report)
+
+
+def _on_clock(settings: TrainingSettings, spec: PanelSpec) -> TrainingSettings:
+    """Read times without a zone on the clock of the training data, where that is one of a place."""
+    if settings.data.timezone is not None or spec.timezone not in available_timezones() - {"UTC"}:
+        return settings
+    return settings.model_copy(update={"data": settings.data.model_copy(update={"timezone": spec.timezone})})
+
+
+def _check_clock(zone: str | None, spec: PanelSpec, what: str) -> None:
+    """Refuse times of which nothing says how they lie to those of the training data.
+
+    Raises:
+        DataError: One of the two has a zone and the other not.
+    """
+    if is_coarse(spec.frequency) or (zone is None) == (spec.timezone is None):
+        return
+    if zone is None:
+        raise DataError(
+            f"{what} has times without a zone, and the model was trained on times of {spec.timezone};"
+            " allowed: times with an offset, or of a column with a zone"
+        )
+    raise DataError(
+        f"{what} has times of {zone}, and the model was trained on times without a zone; allowed: times"
+        " without one, on the clock of the training data, or a model trained with training.data.timezone"
+    )
 
 
 def _with_future(frame: pd.DataFrame, future: pd.DataFrame) -> pd.DataFrame:
@@ -151,7 +182,7 @@ def _of_series(ahead: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
 
 def _stays_local(frequency: str | None) -> bool | None:
     """Whether timestamps stay on the local clock; None where it follows from the values."""
-    return True if frequency is not None and is_coarse(known_frequency(frequency)) else None
+    return None if frequency is None else is_coarse(known_frequency(frequency))
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:

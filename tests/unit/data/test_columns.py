@@ -142,7 +142,7 @@ def test_frame_without_rows_or_with_a_column_twice_is_refused() -> None:
 
 def test_future_needs_only_its_own_columns() -> None:
     rows = row_index([0, 0], unique_id="a", promotion=["1", "0"]).drop(columns="y")
-    future = read_future(rows, small_settings(data=WITH_COVARIATES), daily=True)
+    future, _ = read_future(rows, small_settings(data=WITH_COVARIATES), daily=True)
     assert list(future.columns) == ["unique_id", "ds", "promotion"]
     with pytest.raises(DataError, match="column promotion is missing"):
         read_future(rows.drop(columns="promotion"), small_settings(data=WITH_COVARIATES), daily=True)

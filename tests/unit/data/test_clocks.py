@@ -1,0 +1,90 @@
+"""The clock of the training data holds at scoring and for future covariates, however these are written."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kubecast.data.preparation import build_panel, history_panel
+from kubecast.errors import DataError
+from tests.support.panels import small_settings
+
+BERLIN, KOLKATA = "Europe/Berlin", "Asia/Kolkata"
+AHEAD = 24
+SETTINGS: dict[str, Any] = {
+    "horizon": AHEAD,
+    "frequency": None,
+    "season_lengths": [24],
+    "data": {"min_samples": 1, "covariates": {"future": ["promo"]}},
+}
+
+
+def rows(zone: str) -> pd.DataFrame:
+    """Promotions at 9 to 11 on the local clock of even days; the newest rows are the future."""
+    ds = pd.date_range("2024-05-01", periods=24 * 20, freq="h", tz=zone)
+    promo = (np.isin(ds.hour, [9, 10, 11]) & (ds.day % 2 == 0)).astype(float)
+    return pd.DataFrame({"unique_id": "a", "ds": ds, "y": 50 + 40 * promo + ds.hour, "promo": promo})
+
+
+def written(table: pd.DataFrame, how: str) -> pd.DataFrame:
+    ds = table["ds"]
+    text = {
+        "zone": ds,
+        "offset": ds.map(pd.Timestamp.isoformat),
+        "z": ds.dt.tz_convert("UTC").dt.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "naive": ds.dt.tz_localize(None),
+    }[how]
+    return table.assign(ds=text)
+
+
+def promotions(zone: str, trained: str, scored: str, future: str, **data: Any) -> "pd.Series[float]":
+    """The covariate over the horizon, by UTC."""
+    settings = small_settings(**SETTINGS | {"data": SETTINGS["data"] | data})
+    table = rows(zone)
+    past, ahead = table.iloc[:-AHEAD], table.iloc[-AHEAD:].drop(columns="y")
+    spec = build_panel(written(past, trained), settings).spec
+    panel = history_panel(written(past, scored), settings, spec, future=written(ahead, future))
+    known = panel.future(panel.ends).set_index("ds")["promo"]
+    return known
+
+
+@pytest.mark.parametrize("zone", [BERLIN, KOLKATA])
+@pytest.mark.parametrize("scored", ["zone", "offset", "z", "naive"])
+@pytest.mark.parametrize("future", ["zone", "offset", "z", "naive"])
+def test_times_without_a_zone_are_on_the_clock_that_the_model_was_trained_on(
+    zone: str, scored: str, future: str
+) -> None:
+    table = rows(zone).iloc[-AHEAD:]
+    expected = table.set_index(table["ds"].dt.tz_convert("UTC").dt.tz_localize(None))["promo"]
+    known = promotions(zone, "zone", scored, future)
+    pd.testing.assert_series_equal(known, expected, check_names=False, check_freq=False)
+
+
+@pytest.mark.parametrize("trained", ["offset", "z"])
+@pytest.mark.parametrize(("scored", "future"), [("naive", "z"), ("z", "naive")])
+def test_times_without_a_zone_are_refused_where_the_model_knows_offsets_alone(
+    trained: str, scored: str, future: str
+) -> None:
+    what = "the data" if scored == "naive" else "the file of future covariates"
+    with pytest.raises(
+        DataError, match=f"{what} has times without a zone, .* trained on times of UTC; allowed"
+    ):
+        promotions(BERLIN, trained, scored, future)
+    known = promotions(BERLIN, trained, scored, future, timezone=BERLIN)  # that remedy works
+    assert known.sum() == 3
+
+
+@pytest.mark.parametrize(("scored", "future"), [("zone", "naive"), ("naive", "zone"), ("naive", "z")])
+def test_times_of_a_zone_are_refused_where_the_model_knows_none(scored: str, future: str) -> None:
+    what = "the data" if scored != "naive" else "the file of future covariates"
+    with pytest.raises(DataError, match=f"{what} has times of .* trained on times without a zone; allowed"):
+        promotions(BERLIN, "naive", scored, future)
+
+
+def test_days_need_no_zone() -> None:
+    settings = small_settings(horizon=2, frequency="D", season_lengths=[7], data={"min_samples": 1})
+    days = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=70), "y": np.arange(70.0) % 7})
+    spec = build_panel(days, settings).spec
+    zoned = days.assign(ds=days["ds"].dt.tz_localize(BERLIN))
+    assert history_panel(zoned, settings, spec).frame["ds"].tolist() == days["ds"].tolist()
