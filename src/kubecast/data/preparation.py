@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from kubecast.config.training import TrainingSettings
-from kubecast.data.calendars import known_frequency
+from kubecast.data.calendars import known_frequency, offset_of
 from kubecast.data.columns import listed, read_future, read_rows
 from kubecast.data.findings import DataReport, Notes
 from kubecast.data.grid import complete_grid, find_frequency, season_lengths
@@ -48,6 +48,7 @@ def build_panel(
     frame, static = _split_static(frame, settings, notes)
     frame = _fill_covariates(frame, settings, notes)
     _note_future_dates(frame, notes)
+    _note_ended(frame, frequency, horizon, notes)
     splits = plan_split(frame, horizon, seasons[0], settings)
     spec = PanelSpec(
         frequency=frequency,
@@ -308,6 +309,17 @@ def _note_collinear(frame: pd.DataFrame, names: list[str], notes: Notes) -> None
     scaled = values / np.where(spread > 1e-9, spread, np.inf)
     if np.linalg.matrix_rank(scaled.T @ scaled / len(scaled), tol=1e-9, hermitian=True) < len(names):
         notes.add("collinear", f"covariates {', '.join(names)}: one is constant or follows from the others")
+
+
+def _note_ended(frame: pd.DataFrame, frequency: str, horizon: int, notes: Notes) -> None:
+    """Name the series that end more than a horizon before most others do."""
+    ends = frame.groupby("unique_id", observed=True)["ds"].max()
+    usual = pd.Timestamp(ends.quantile(0.5, interpolation="higher"))
+    early = ends[ends < usual - horizon * offset_of(frequency)]
+    for name, end in early.items():
+        notes.add(
+            "ended", f"its last target is of {end}, that of most others of {usual} or later", series=str(name)
+        )
 
 
 def _note_future_dates(frame: pd.DataFrame, notes: Notes) -> None:

@@ -2,7 +2,7 @@
 
 <destination>/<model>/<batch>/forecast-<nonce>.parquet
 <destination>/<model>/<batch>/manifest.json      created last: the batch exists from then on
-<destination>/<model>/latest.json                the manifest of the batch with the newest first forecast
+<destination>/<model>/latest.json                the manifest of the batch with the newest forecasts
 """
 
 import hashlib
@@ -42,7 +42,7 @@ class Batch(Document):
         as_of: Targets after it were not seen; empty for none.
         horizon: Steps.
         series: Number of series.
-        first: Time of the first forecast.
+        first: Time of the first forecast of the series that go on; those that ended long ago begin earlier.
         last: Time of the last forecast.
         path: Path of the Parquet file, below the model's folder.
         file: Size and SHA-256 of that file.
@@ -125,7 +125,7 @@ def batch_forecast(
 
 def _describe(request: Mapping[str, str | int], table: pd.DataFrame, content: bytes) -> Batch:
     """Make the manifest of a new batch; its name covers everything that the forecasts are a function of."""
-    first, last = table["ds"].min().to_pydatetime(), table["ds"].max().to_pydatetime()
+    first, last = first_forecast(table).to_pydatetime(), table["ds"].max().to_pydatetime()
     name = f"{first:%Y%m%dT%H%M%SZ}-{hashlib.sha256(json.dumps(request).encode()).hexdigest()[:16]}"
     contents = {
         "batch": name,
@@ -137,6 +137,16 @@ def _describe(request: Mapping[str, str | int], table: pd.DataFrame, content: by
         "file": FileEntry(size=len(content), sha256=hashlib.sha256(content).hexdigest()),
     }
     return Batch.model_validate({**request, **contents})
+
+
+def first_forecast(table: pd.DataFrame) -> pd.Timestamp:
+    """The time at which forecasts begin: the latest of the series', but for the last twentieth of them.
+
+    Series that ended long ago do not hold ``latest.json`` back, nor does one with a date in the future, if it
+    is one of many, move it ahead of all that comes.
+    """
+    begins = table.groupby("unique_id")["ds"].min()
+    return pd.Timestamp(begins.quantile(0.95, interpolation="higher"))
 
 
 def _keep(store: Store, model: str, batch: Batch, content: bytes) -> Batch:

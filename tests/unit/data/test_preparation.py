@@ -277,3 +277,16 @@ def test_series_that_is_left_out_at_scoring_is_told_and_the_others_are_not_touch
     panel = history_panel(rows.drop(index=range(100, 190)), small_settings(), spec)
     assert panel.ids.tolist() == ["s1"]
     assert [(record.levelname, record.series) for record in caplog.records] == [("WARNING", "s0")]  # type: ignore[attr-defined]
+
+
+def test_series_that_ended_before_the_others_are_named() -> None:
+    rows = hourly(series=3)
+    ended = (rows["unique_id"] == "s1") & (rows["ds"] > rows["ds"].max() - pd.Timedelta(hours=7))
+    panel = build_panel(rows[~ended], small_settings())
+    (finding,) = (each for each in panel.report.findings if each.what == "ended")
+    assert finding.series == "s1"
+    newest = rows["ds"].max()
+    assert finding.detail == (
+        f"its last target is of {newest - pd.Timedelta(hours=7)}, that of most others of {newest} or later"
+    )
+    assert "ended" not in findings(build_panel(rows, small_settings()))

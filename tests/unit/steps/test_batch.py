@@ -10,7 +10,7 @@ import pytest
 from kubecast.ensemble.bundle import Bundle
 from kubecast.errors import InputError, IntegrityError, NotFound, StoreFull, StoreTimeout
 from kubecast.registry import Registry
-from kubecast.steps.batch import Batch, batch_forecast
+from kubecast.steps.batch import Batch, batch_forecast, first_forecast
 from kubecast.storage.folder import LocalStore
 from tests.support.batches import read_batch
 from tests.support.panels import hourly
@@ -92,6 +92,23 @@ def test_latest_moves_to_newer_forecasts_and_never_back(make: Make, tmp_path: Pa
     assert read_batch(str(tmp_path / "batches"), "forecaster") == new
     assert make(rows[rows["ds"] <= rows["ds"].max() - pd.Timedelta(hours=48)]).first < new.first
     assert read_batch(str(tmp_path / "batches"), "forecaster") == new
+
+
+def test_series_that_ended_long_ago_do_not_hold_latest_back(make: Make, tmp_path: Path) -> None:
+    rows = hourly()
+    newest = rows["ds"].max()
+    ended = (rows["unique_id"] != "s0") & (rows["ds"] > newest - pd.Timedelta(hours=150))
+    yesterday = make(rows[(rows["unique_id"] == "s0") & (rows["ds"] <= newest - pd.Timedelta(hours=24))])
+    today = make(rows[~ended])
+    assert today.first == newest + pd.Timedelta(hours=1) > yesterday.first
+    assert read_batch(str(tmp_path / "batches"), "forecaster") == today
+
+
+@pytest.mark.parametrize(("others", "first"), [(25, "2024-06-01"), (3, "2124-06-01")])
+def test_one_date_in_the_future_among_many_does_not_decide(others: int, first: str) -> None:
+    days = pd.DatetimeIndex(["2124-06-01", *["2024-06-01"] * others, "2020-01-01"])
+    table = pd.DataFrame({"unique_id": [f"s{number}" for number in range(len(days))], "ds": days})
+    assert first_forecast(table) == pd.Timestamp(first)
 
 
 def test_a_batch_cut_off_before_its_manifest_is_made_again(make: Make, tmp_path: Path) -> None:
