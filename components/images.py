@@ -111,3 +111,11 @@ def renamed(component: "PythonComponent", name: str, image: str) -> "PythonCompo
     spec = copy.deepcopy(component.component_spec)
     spec.name, spec.implementation.container.image = name, image
     return type(component)(component_spec=spec, python_func=component.python_func)
+
+
+def with_kinds(component: "PythonComponent", kinds: Iterable[str]) -> "PythonComponent":
+    """Copy a component without the inputs of other kinds of models, each of which a Workflow repeats."""
+    spec = copy.deepcopy(component.component_spec)
+    others = KINDS.keys() - {*kinds}
+    spec.inputs = {name: each for name, each in (spec.inputs or {}).items() if name not in others}
+    return type(component)(component_spec=spec, python_func=component.python_func)

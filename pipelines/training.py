@@ -9,7 +9,7 @@ from components.data_processing.resolve_inputs import resolve_inputs
 from components.deployment.register_model import register_model
 from components.evaluation.evaluate_models import evaluate_models
 from components.evaluation.forecast_champion import forecast_champion
-from components.images import each_kind
+from components.images import each_kind, with_kinds
 from components.training.stack_ensemble import stack_ensemble
 from kubecast.config.schedules import Mode
 from kubecast.settings.loading import AllSettings
@@ -31,6 +31,8 @@ def training_pipeline(settings: AllSettings, mode: Mode, on_cluster: bool) -> An
     pipeline_settings = settings.pipeline
     notifications = Notifications(settings.cluster, on_cluster)
     train, final_fit = train_graph(settings, on_cluster), final_fit_graph(settings, on_cluster)
+    kinds = pipeline_settings.models
+    stack, register = with_kinds(stack_ensemble, kinds), with_kinds(register_model, kinds)
 
     @each_kind("{}_settings", default="{}")
     def pipeline(
@@ -74,7 +76,7 @@ def training_pipeline(settings: AllSettings, mode: Mode, on_cluster: bool) -> An
             trained = train(panel=panel, search=resolved.outputs["search"]).outputs
             searched = trained["ensemble_settings"] if "ensemble" in pipeline_settings.tuned else None
             fitted = {kind: trained[kind] for kind in pipeline_settings.models}
-            ensemble = stack_ensemble(panel=panel, **optional_input(searched), **fitted).outputs["ensemble"]
+            ensemble = stack(panel=panel, **optional_input(searched), **fitted).outputs["ensemble"]
             champion = forecast_champion(panel=panel, version=resolved.outputs["champion"], **published)
             evaluation = evaluate_models(
                 panel=panel, ensemble=ensemble, champion=champion.outputs["champion"]
@@ -82,7 +84,7 @@ def training_pipeline(settings: AllSettings, mode: Mode, on_cluster: bool) -> An
             final = (
                 final_fit(panel=panel, **inputs, **fitted).outputs if pipeline_settings.final_fit else fitted
             )
-            registered = register_model(
+            registered = register(
                 panel=panel,
                 ensemble=ensemble,
                 evaluation=evaluation,

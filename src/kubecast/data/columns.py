@@ -1,6 +1,7 @@
 """The columns of a data file under their names and types, sorted and without duplicates."""
 
 import contextlib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +60,7 @@ def read_rows(
     notes: Notes,
     categories: list[str] | None = None,
     daily: bool | None = None,
+    known: Iterable[str] = (),
 ) -> tuple[pd.DataFrame, str | None]:
     """Bring the columns to their names and types, in order of series and time.
 
@@ -69,6 +71,7 @@ def read_rows(
         categories: Static covariates that are text, the others being numbers; None: follows from the values.
         daily: Whether timestamps stay on the local clock, as days and longer periods do; None: follows from
             the values.
+        known: Names of series that a model knows.
 
     Returns:
         ``unique_id`` (categorical, its categories in ascending order), ``ds`` (naive UTC), ``y`` and the
@@ -81,7 +84,7 @@ def read_rows(
         labels = Labels.of_frame(rows)
         frame = _named_columns(rows, settings, notes)
         covariates = settings.data.covariates
-        read: dict[str, Any] = {"unique_id": _ids(frame["unique_id"], labels)}
+        read: dict[str, Any] = {"unique_id": _ids(frame["unique_id"], labels, known)}
         times = parse_timestamps(frame["ds"], read["unique_id"].codes, settings, labels.at, daily=daily)
         if times.note:
             notes.add("timezone", times.note)
@@ -100,7 +103,7 @@ def read_rows(
 
 
 def read_future(
-    rows: pd.DataFrame, settings: TrainingSettings, daily: bool | None
+    rows: pd.DataFrame, settings: TrainingSettings, daily: bool | None, known: Iterable[str] = ()
 ) -> tuple[pd.DataFrame, str | None]:
     """Read known-future covariates from a file of their own.
 
@@ -108,6 +111,7 @@ def read_future(
         rows: The series, the timestamps and the known-future covariates; other columns are not looked at.
         settings: As for ``read_rows``.
         daily: As for ``read_rows``.
+        known: The names of the data's series.
 
     Returns:
         ``unique_id`` (text), ``ds`` and the known-future covariates; and the zone, as ``read_rows`` does.
@@ -120,7 +124,7 @@ def read_future(
         frame = _chosen(
             rows, {columns.unique_id: "unique_id", columns.ds: "ds"}, settings.data.covariates.future
         )
-        ids = _ids(frame["unique_id"], labels)
+        ids = _ids(frame["unique_id"], labels, known)
         times = parse_timestamps(frame["ds"], ids.codes, settings, labels.at, daily=daily)
         read: dict[str, Any] = {"unique_id": ids, "ds": times.values}
         for name in settings.data.covariates.future:
@@ -193,15 +197,37 @@ def _check_columns(rows: pd.DataFrame) -> None:
         raise DataError(f"column {twice[0]!r} appears more than once; allowed: each name once")
 
 
-def _ids(column: "pd.Series[Any]", labels: Labels) -> pd.Categorical:
+def _ids(column: "pd.Series[Any]", labels: Labels, known: Iterable[str] = ()) -> pd.Categorical:
+    """The series of each row, under the name that is known for it, else under its plain one."""
     codes, names = pd.factorize(column)
-    texts = pd.Index(names).astype(str).astype(object)
+    texts = pd.Index([_text(name) for name in names], dtype=object)
     blank = np.append(texts.str.strip() == "", True)  # the last stands for a missing value, whose code is -1
     missing = blank[codes]
     if missing.any():
         raise DataError(f"{labels.at(missing)}: unique_id is empty; allowed: a name for each row's series")
-    order, ascending = pd.factorize(texts, sort=True)  # 1 and "1" are one series
-    return pd.Categorical.from_codes(order[codes], categories=pd.Index(ascending, dtype=object))
+    spelt = match_names(texts, known)
+    order, ascending = pd.factorize(texts.map(spelt), sort=True)
+    return pd.Categorical.from_codes(order[codes].tolist(), categories=pd.Index(ascending, dtype=object))
+
+
+def match_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """The name that is known for each series, whether it was read as 1, 1.0 or text; else its plain name.
+
+    >>> match_names(["1.0", "2.50", "x"], ["1"])
+    {'1.0': '1', '2.50': '2.50', 'x': 'x'}
+    """
+    plain = {_plain_name(name): name for name in known} | {name: name for name in known}
+    return {name: plain.get(name) or plain.get(_plain_name(name), _plain_name(name)) for name in names}
+
+
+def _text(name: object) -> str:
+    return f"{name:.0f}" if isinstance(name, float) and name.is_integer() else str(name)
+
+
+def _plain_name(name: str) -> str:
+    """A whole number without the zeros that its column's type or its decimals wrote after it."""
+    whole = re.fullmatch(r"([+-]?[0-9]+)\.0+", name)
+    return whole[1] if whole else name
 
 
 def _numbers(column: "pd.Series[Any]", name: str, labels: Labels) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ advance after it, and ``targets`` what evaluation alone may read.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -190,6 +190,21 @@ class Panel:
     def _time_keys(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
         times, at = np.unique(self.frame["ds"].to_numpy(dtype="datetime64[ns]"), return_inverse=True)
         return times, self.series_codes * (len(times) + 1) + at
+
+    def renamed(self, names: Mapping[str, str]) -> "Panel":
+        """The same panel with other names of its series."""
+
+        def rename(table: pd.DataFrame) -> pd.DataFrame:
+            return table.assign(unique_id=table["unique_id"].map(names))
+
+        return replace(
+            self,
+            frame=rename(self.frame),
+            static=rename(self.static),
+            series=rename(self.series),
+            origins=rename(self.origins),
+            future_covariates=rename(self.future_covariates),
+        )
 
     def history_lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The number of rows that the series of each row has up to it.

@@ -1,6 +1,7 @@
 """Preparation: from the rows of a data file to a panel, with every check and repair of the data contract."""
 
 import logging
+from collections.abc import Collection
 from dataclasses import replace
 from zoneinfo import available_timezones
 
@@ -79,6 +80,7 @@ def history_panel(
     *,
     future: pd.DataFrame | None = None,
     as_of: pd.Timestamp | None = None,
+    known: Collection[str] = (),
 ) -> Panel:
     """Check and repair rows for a model that is already fitted; they are not split.
 
@@ -88,6 +90,7 @@ def history_panel(
         spec: That of the training run's panel.
         future: Known-future covariates after the rows' end, under the same column names.
         as_of: In UTC. Of rows after it only the known-future covariates are used.
+        known: Series that the model was trained on, which keep their names.
 
     Returns:
         A panel with no origins, no cut-offs and no scales.
@@ -98,12 +101,12 @@ def history_panel(
     """
     notes = Notes()
     settings, daily = _on_clock(settings, spec), _stays_local(spec.frequency)
-    frame, zone = read_rows(rows, settings, notes, spec.categories, daily)
+    frame, zone = read_rows(rows, settings, notes, spec.categories, daily, known)
     _check_clock(zone, spec, "the data")
     if future is not None and spec.future:
-        known, zone = read_future(future, settings, daily)
+        ahead, zone = read_future(future, settings, daily, frame["unique_id"].cat.categories)
         _check_clock(zone, spec, "the file of future covariates")
-        frame = _with_future(frame, known)
+        frame = _with_future(frame, ahead)
     frame = complete_grid(_up_to(frame, settings, as_of), spec.frequency, settings, notes)
     frame, ahead = _split_ahead(frame, settings, notes)
     frame = _without_gappy(frame, spec.season_lengths, settings, notes)

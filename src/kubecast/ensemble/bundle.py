@@ -167,7 +167,8 @@ class Bundle:
         self, rows: pd.DataFrame, future: pd.DataFrame | None, as_of: pd.Timestamp | None, steps: int
     ) -> Panel:
         """The rows as a panel; beyond ``steps`` a covariate need not be known."""
-        panel = history_panel(rows, self.contract.training, self.contract.spec, future=future, as_of=as_of)
+        training, spec, known = self.contract.training, self.contract.spec, self.contract.fitted_through
+        panel = history_panel(rows, training, spec, future=future, as_of=as_of, known=known)
         return panel if steps == panel.spec.horizon or not panel.spec.future else _padded(panel, steps)
 
     def _origins(self, panel: Panel, stride: int, start: pd.Timestamp | None) -> Cutoffs:

@@ -113,6 +113,9 @@ class Ensemble:
             return combine(self.recipe, table, scales)
         new = table.loc[unseen, "unique_id"].unique()[:5]
         names, about = ", ".join(new), {"series": new[0]}
+        if unseen.all():
+            trained = next(iter(self.recipe.scales), "none")
+            _LOG.warning("no series is known: the model was trained on others, e.g. %s", trained, extra=about)
         if len(local) == len(self.recipe.active):
             message = "%s: new to the model: the seasonal naive forecast of %s is used"
             _LOG.warning(message, names, local[0], extra=about)

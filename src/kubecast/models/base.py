@@ -21,7 +21,8 @@ class FitLog(Document):
         stopped: Why the fit ended: ``converged``, ``early_stopping``, ``max_iterations``, ``time_limit`` or
             ``replayed``.
         fixed_fit: The fit to be repeated on other rows without holding out a tail: the number of trees or
-            updates, learning rates, orders. Its keys are the model's own.
+            updates, learning rates, orders. Its keys are the model's own; a series that it lacks gets the
+            fallback.
         curves: Loss by epoch or iteration, e.g. ``{"train": [...], "validation": [...]}``.
         best: Position of the best epoch or iteration in ``curves``.
         seconds: Wall time of the fit.

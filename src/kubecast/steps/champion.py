@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from kubecast.data.columns import match_names
 from kubecast.data.panel import KEYS, Cutoffs, Panel, PanelSpec
 from kubecast.ensemble.bundle import Bundle
 from kubecast.errors import IntegrityError, KubecastError, ModelError, StoreError
@@ -97,6 +98,8 @@ def forecast_unseen(bundle: Bundle, panel: Panel) -> pd.DataFrame:
     own = bundle.contract.spec
     if changed := _changes(own, panel.spec):
         raise ModelError("; ".join(changed))
+    names = match_names(panel.ids, bundle.contract.fitted_through)
+    panel = panel.renamed(names)
     origins = panel.split("test").frame
     unseen = Cutoffs(origins[origins["cutoff"] >= bundle.contract.fitted_through_of(origins["unique_id"])])
     if not len(unseen):
@@ -110,7 +113,7 @@ def forecast_unseen(bundle: Bundle, panel: Panel) -> pd.DataFrame:
     if not np.isfinite(values).all():
         raise ModelError("its forecasts are not finite")
     table.insert(3, "fitted_through", bundle.contract.fitted_through_of(table["unique_id"]))
-    return table
+    return table.assign(unique_id=table["unique_id"].map({name: own for own, name in names.items()}))
 
 
 def _changes(own: PanelSpec, other: PanelSpec) -> list[str]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.data.columns import listed, read_future, read_rows
+from kubecast.data.columns import listed, match_names, read_future, read_rows
 from kubecast.data.findings import Notes
 from kubecast.errors import DataError
 from tests.support.panels import WITH_COVARIATES, small_settings
@@ -60,6 +60,40 @@ def test_series_are_named_by_text_in_its_order(ids: Any) -> None:
     frame, _ = read(row_index([1, 2, 3], unique_id=ids))
     assert list(frame["unique_id"]) == ["1", "10", "2"]
     assert list(frame["y"]) == [1, 3, 2]
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [1, 2, 10],
+        [1.0, 2.0, 10.0],
+        ["1", "2", "10"],
+        ["1.0", "2.00", "10"],
+        [Decimal("1.00"), Decimal("2.00"), Decimal("10.00")],
+        pd.array([1, 2, 10], dtype="Int64"),
+        pd.array([1.0, 2.0, 10.0], dtype="float64[pyarrow]"),
+        pd.Series([1, 2.0, "10.0"], dtype=object),
+        pd.Categorical([1, 2, 10]),
+    ],
+    ids=str,
+)
+def test_whole_numbers_name_the_same_series_whatever_the_type_of_their_column(ids: Any) -> None:
+    frame, _ = read(row_index([1, 2, 3], unique_id=ids))
+    assert list(frame["unique_id"]) == ["1", "10", "2"]
+    rows = row_index([1, 2, 3], unique_id=ids)
+    known, _ = read_rows(
+        rows, small_settings(), Notes(), known=["1.0", "2", "10.0"]
+    )  # as floats were named once
+    assert list(known["unique_id"]) == ["1.0", "10.0", "2"]
+
+
+@pytest.mark.parametrize("name", ["007", "1.10", "1.0.0", "1e3", "-", "1.", ".0", "9007199254740993"])
+def test_what_is_no_whole_number_with_zeros_after_it_keeps_its_name(name: str) -> None:
+    assert list(read(row_index([1, 2], unique_id=[name, "x"]))[0]["unique_id"].cat.categories) == [name, "x"]
+
+
+def test_name_that_is_known_as_it_stands_is_kept() -> None:
+    assert match_names(["1", "1.0"], ["1.0", "1"]) == {"1": "1", "1.0": "1.0"}
 
 
 def test_number_and_text_name_the_same_series() -> None:
