@@ -22,7 +22,7 @@ from tests.support.servers.seaweed import Seaweed
 pytestmark = pytest.mark.slow
 
 CSV = b"unique_id,ds,y\na,2024-01-01,1\n"
-LARGE = b"x" * 20_000_000
+LARGE = b"x" * 9_000_000  # more than goes into one request
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from kubecast.storage.folder import LocalStore
 from tests.support.panels import hourly
 from tests.support.runs import run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
 
 Make = Callable[..., Batch]
 

@@ -10,6 +10,8 @@ from kubecast import retrying
 from kubecast.storage.bucket import ObjectStore
 from tests.support.servers.seaweed import MANIFEST, Seaweed, arguments
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 ADDRESS = "http://kubecast-seaweedfs:8333"
 BUCKETS = ("demand", "kubecast", "other-team")
@@ -32,7 +34,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Seaweed]:
 
 
 def test_data_artifacts_and_a_third_bucket_can_be_written(server: Seaweed) -> None:
-    large = [bytes([part]) * 6_000_000 for part in range(4)]
+    large = [bytes([part]) * 6_000_000 for part in range(2)]
     for bucket in BUCKETS:
         store = ObjectStore(f"s3://{bucket}/below")
         store.compare_and_swap("small", b"first", None)
