@@ -267,6 +267,7 @@ def test_run_that_fails_leaves_none_of_an_earlier_runs_results(tmp_path: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 def test_training_pipeline_publishes_and_puts_its_results_on_top(tmp_path: Path) -> None:
     hourly(series=1).to_csv(tmp_path / "data.csv", index=False)
     reported: list[TaskEvent] = []
