@@ -1,5 +1,6 @@
 """What any test may use: small real panels, an S3 server, a webhook."""
 
+import gc
 import inspect
 import logging
 import traceback
@@ -19,6 +20,12 @@ from tests.support.servers.seaweed import Seaweed
 from tests.support.servers.webhook import Webhook
 
 S3_BUCKET = "registry"
+
+
+def pytest_collection_finish() -> None:
+    """Leave what the imports made out of garbage collection: it is far more than the tests make."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -21,6 +21,8 @@ def cells() -> list[str]:
     return ["".join(cell["source"]) for cell in document["cells"] if cell["cell_type"] == "code"]
 
 
+@pytest.mark.slow
+@pytest.mark.no_cover
 def test_the_notebook_runs(cells: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
@@ -54,6 +56,7 @@ def test_the_tutorial_looks_at_the_data_as_it_says(tmp_path: Path, monkeypatch: 
     assert list(commands) == ["sample", "validate", "run", "forecast", "models"]
 
 
+@pytest.mark.slow
 def test_the_examples_of_pipelines_compile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (ROOT / "docs/how-to/use-in-your-pipeline.md").read_text()
     one, whole = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)

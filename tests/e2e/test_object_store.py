@@ -1,8 +1,12 @@
 """A run, a forecast, a batch and a checkpoint on a real S3 server, named by the environment alone."""
 
 import json
+import subprocess
+import uuid
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,29 +17,57 @@ from kubecast.steps.checkpoint import checkpoints
 from kubecast.storage.store import open_store
 from pipelines.compiling import compile_pipeline
 from pipelines.running.local import run_compiled
+from tests.conftest import S3_BUCKET
 from tests.support.batches import read_batch
-from tests.support.commands import SETTINGS, kubecast, kubecast_here
+from tests.support.commands import SETTINGS, arguments, kubecast, kubecast_here
 from tests.support.panels import hourly
+from tests.support.servers.seaweed import Seaweed
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
 
 
-def test_a_run_publishes_to_a_bucket_and_forecasts_come_from_it(s3_url: str, tmp_path: Path) -> None:
-    hourly().to_csv(tmp_path / "data.csv", index=False)
-    (tmp_path / "configs").mkdir()
+@pytest.fixture(scope="module")
+def bucket(seaweed: Seaweed) -> Iterator[str]:
+    """An empty folder in a bucket; processes find its store in the environment."""
+    seaweed.create_bucket(S3_BUCKET)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in seaweed.environment().items():
+            patch.setenv(name, value)
+        yield f"s3://{S3_BUCKET}/{uuid.uuid4().hex}"
+
+
+@pytest.fixture(scope="module")
+def ran(
+    bucket: str, tmp_path_factory: pytest.TempPathFactory
+) -> "tuple[Path, subprocess.CompletedProcess[str]]":
+    """A run that published to the bucket, though one of its models cannot be fitted, and its folder."""
+    folder = tmp_path_factory.mktemp("run")
+    hourly().to_csv(folder / "data.csv", index=False)
+    (folder / "configs").mkdir()
     for name in ("training", "catboost"):
-        (tmp_path / "configs" / f"{name}.yaml").write_text(json.dumps({name: SETTINGS[name]}))
-    data, registry = str(tmp_path / "data.csv"), f"{s3_url}/registry"
-    ran = kubecast(
-        *("run", "--data", data, "--config", str(tmp_path / "configs"), "--models", "catboost"),
-        *("--output", str(tmp_path / "out"), "--registry", registry, "--json"),
-    )
-    assert ran.returncode == 0, ran.stderr
-    version = json.loads(ran.stdout)["version"]
+        (folder / "configs" / f"{name}.yaml").write_text(json.dumps({name: SETTINGS[name]}))
+    words = arguments(folder, "out", "--registry", f"{bucket}/registry", "--models", "catboost,lstm")
+    changes = ("lstm.sequence_length=5000", "lstm.patch_length=1", "pipeline.final_fit=false")
+    done = kubecast(*words, *(word for change in changes for word in ("--set", change)))
+    assert done.returncode == 0, done.stderr
+    return folder, done
 
-    listed = kubecast_here("models", "list", "--registry", registry, "--json")
-    assert version.partition("@")[2] in listed.stdout
-    assert "champion" in listed.stdout
+
+def test_model_that_cannot_be_fitted_is_named_and_the_others_go_on(ran: Any) -> None:
+    folder, done = ran
+    board = json.loads((folder / "out" / "leaderboard.json").read_text())
+    assert list(board["missing"]) == ["lstm"]
+    assert f"failed     lstm: {board['missing']['lstm']}" in done.stdout.splitlines()
+    assert {row["model"] for row in board["leaderboard"]} == {"catboost", "seasonal_naive_24", "ensemble"}
+
+
+def test_a_run_publishes_to_a_bucket_and_forecasts_come_from_it(
+    ran: Any, bucket: str, tmp_path: Path
+) -> None:
+    folder, _ = ran
+    data, registry = str(folder / "data.csv"), f"{bucket}/registry"
+    [row] = json.loads(kubecast_here("models", "list", "--registry", registry, "--json").stdout)
+    assert "champion" in row["aliases"]
     assert kubecast_here("models", "verify", "--registry", registry).returncode == 0
 
     forecast = kubecast(
@@ -44,20 +76,20 @@ def test_a_run_publishes_to_a_bucket_and_forecasts_come_from_it(s3_url: str, tmp
     )
     assert forecast.returncode == 0, forecast.stderr
     fetched = pd.read_parquet(tmp_path / "forecast.parquet")
-    published = pd.read_parquet(tmp_path / "out" / "forecasts.parquet")
+    published = pd.read_parquet(folder / "out" / "forecasts.parquet")
     pd.testing.assert_frame_equal(fetched, published, rtol=0, atol=1e-6)
 
     compiled = compile_pipeline(AllSettings(), tmp_path / "batch.yaml", "score", on_cluster=False)
-    arguments = {
+    given = {
         "data": data,
         "registry": registry,
         "model": "forecaster",
-        "destination": f"{s3_url}/batches",
+        "destination": f"{bucket}/batches",
     }
-    outputs = run_compiled(compiled, arguments, tmp_path / "batch", caching=False, on_progress=lambda _: None)
-    batch = read_batch(f"{s3_url}/batches", "forecaster")
-    assert (batch.batch, batch.model) == (outputs["batch-forecast"]["Output"], version)
-    [content] = open_store(f"{s3_url}/batches").stream(f"forecaster/{batch.path}")
+    outputs = run_compiled(compiled, given, tmp_path / "batch", caching=False, on_progress=lambda _: None)
+    batch = read_batch(f"{bucket}/batches", "forecaster")
+    assert (batch.batch, batch.model) == (outputs["batch-forecast"]["Output"], f"forecaster@{row['version']}")
+    [content] = open_store(f"{bucket}/batches").stream(f"forecaster/{batch.path}")
     assert content == Path(outputs["batch-forecast"]["forecasts"]).read_bytes()
 
 

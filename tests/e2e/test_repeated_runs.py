@@ -11,49 +11,72 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.support.commands import KUBECAST, arguments, executed, kubecast, kubecast_here
+from tests.support.commands import (
+    ANOTHER_PACKAGE,
+    KUBECAST,
+    arguments,
+    executed,
+    kubecast,
+    kubecast_here,
+    with_package,
+)
 from tests.support.panels import hourly
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+
+WORDS = ("--cache", "--models", "mean", "--set", "pipeline.final_fit=false")
+"""Of all kinds that of another package is fitted soonest."""
+
+
+def run(folder: Path, rows: pd.DataFrame, *more: str) -> tuple[dict[str, Any], list[str]]:
+    """What a run answers, and the tasks that it ran."""
+    rows.to_csv(folder / "data.csv", index=False)
+    done = kubecast(*arguments(folder, "out", "--json", *WORDS, *more), package=ANOTHER_PACKAGE)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), executed(folder, "out")
+
+
+@pytest.fixture(scope="module")
+def published(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """The folder of a run that published, and the tasks that it ran."""
+    own = tmp_path_factory.mktemp("published")
+    shutil.copytree(folder / "configs", own / "configs")
+    _, ran = run(own, hourly())
+    return own, ran
 
 
 def test_changed_bytes_run_everything_and_another_champion_only_what_judges(
-    folder: Path, tmp_path: Path
+    published: tuple[Path, list[str]],
 ) -> None:
-    def run(rows: pd.DataFrame, *more: str) -> tuple[Any, list[str]]:
-        rows.to_csv(tmp_path / "data.csv", index=False)
-        done = kubecast(*arguments(tmp_path, "out", "--cache", "--models", "catboost", "--json", *more))
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout), executed(tmp_path, "out")
-
-    shutil.copytree(folder / "configs", tmp_path / "configs")
+    folder, every = published
     rows = hourly()
-    _, every = run(rows)
-    changed, again = run(rows.assign(y=rows["y"] + 1))
+    changed, again = run(folder, rows.assign(y=rows["y"] + 1))
     assert again == every
     assert len(every) > 6
-    registry = str(tmp_path / "out" / "registry")
+    registry = str(folder / "out" / "registry")
     promoted = kubecast_here("models", "promote", "--registry", registry, changed["version"])
     assert promoted.returncode == 0, promoted.stderr
-    compared, ran = run(rows)
+    compared, ran = run(folder, rows)
     assert ran == ["evaluate-models", "forecast-champion", "register-model", "resolve-inputs"]
     assert f"forecaster@{compared['decision']['champion']}" == changed["version"]
-    other = ("--set", "catboost.iterations=7")
-    retrained, ran = run(rows, "--mode", "retrain", *other)
+    retrained, ran = run(folder, rows, "--mode", "retrain", "--set", "mean.steps=7")
     assert ran == ["resolve-inputs"]  # the champion's settings are those of before
     assert retrained["version"] == compared["version"]
-    _, ran = run(rows, *other)
-    assert "train-catboost" in ran
 
 
-def test_killed_run_leaves_the_registry_readable_and_the_next_run_works(folder: Path) -> None:
-    registry = folder / "registry"
-    first = kubecast(*arguments(folder, "first", "--registry", str(registry), "--models", "catboost"))
-    assert first.returncode == 0, first.stderr
-    words = arguments(folder, "killed", "--registry", str(registry), "--models", "catboost,arima")
+def test_killed_run_of_other_settings_leaves_the_registry_readable_and_the_next_run_works(
+    published: tuple[Path, list[str]],
+) -> None:
+    folder, every = published
+    registry = folder / "out" / "registry"
+    words = arguments(folder, "out", *WORDS, "--set", "mean.steps=3")
     for moment in ("train-", "register-model"):
         process = subprocess.Popen(
-            [*KUBECAST, *words], stderr=subprocess.PIPE, text=True, start_new_session=True
+            [*KUBECAST, *words],
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env=os.environ | with_package(),
         )
         assert process.stderr is not None
         for line in process.stderr:
@@ -63,8 +86,12 @@ def test_killed_run_leaves_the_registry_readable_and_the_next_run_works(folder: 
         process.communicate()
         listed = json.loads(kubecast_here("models", "list", "--registry", str(registry), "--json").stdout)
         assert [row["aliases"] for row in listed].count("champion") == 1
-    done = kubecast(*words, "--json")
+    assert "train-mean" in executed(folder, "out")  # which other settings run again
+    done = kubecast(*words, "--json", package=ANOTHER_PACKAGE)
     assert done.returncode == 0, done.stderr
+    ran = executed(folder, "out")
+    assert "register-model" in ran
+    assert len(ran) < len(every)  # what had ended before the signal came is not run again
     assert json.loads(done.stdout)["decision"]["champion"] in {row["version"] for row in listed}
     shown = kubecast_here("models", "show", "--registry", str(registry), json.loads(done.stdout)["version"])
     assert shown.returncode == 0

@@ -325,6 +325,7 @@ def test_unknown_run_is_an_input_that_is_wrong(api: KfpApi) -> None:
     assert caught.value.exit_status == 2
 
 
+@pytest.mark.slow
 def test_time_out_while_a_run_is_made_says_that_it_may_be_there(api: KfpApi) -> None:
     api.failures = [Failure("POST /runs", None)]
     words = ["--host", api.host, "--set", "cluster.connection.timeout=3"]

@@ -266,6 +266,8 @@ def test_run_that_fails_leaves_none_of_an_earlier_runs_results(tmp_path: Path) -
     assert not (tmp_path / "report.html").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.no_cover
 def test_training_pipeline_publishes_and_puts_its_results_on_top(tmp_path: Path) -> None:
     hourly(series=1).to_csv(tmp_path / "data.csv", index=False)
     reported: list[TaskEvent] = []

@@ -184,6 +184,7 @@ def test_output_of_another_kind_is_refused(tmp_path: Path) -> None:
         compile_pipeline(AllSettings(), tmp_path / "pipeline.txt")
 
 
+@pytest.mark.slow
 def test_compiling_and_help_import_no_framework(tmp_path: Path) -> None:
     heavy = "{'tensorflow', 'keras', 'pmdarima', 'statsforecast', 'catboost', 'mlforecast', 'matplotlib'}"
     code = (

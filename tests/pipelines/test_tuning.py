@@ -14,7 +14,7 @@ from kubecast.models import DEFAULT_KINDS, KINDS
 from kubecast.settings.loading import load_settings
 from pipelines.compiling import compile_pipeline
 from pipelines.running.local import run_locally
-from tests.support.commands import kubecast
+from tests.support.commands import kubecast_here
 from tests.support.graphs import named, upstream
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -201,7 +201,7 @@ def test_command_refuses_what_cannot_search_here_in_one_line(
     (tmp_path / "data.csv").write_text("unique_id,ds,y\n")
     words = ["--horizon", "48", "--mode", "tune", "--set", f"pipeline.tuning.{given}"]
     files = ["--data", str(tmp_path / "data.csv"), "--config", str(CONFIGS), "--output", str(tmp_path / "o")]
-    done = kubecast("run", *files, *words)
+    done = kubecast_here("run", *files, *words)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: ")

@@ -1,6 +1,7 @@
 """Runs of the command, in processes of their own or in this one."""
 
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,9 @@ from typing import Any
 import pytest
 
 from kubecast.cli.app import main
+
+ANOTHER_PACKAGE = Path(__file__).parents[1] / "another_package"
+"""A package that brings the kind ``mean``, which is fitted and loaded at once; see ``with_package``."""
 
 KUBECAST = [sys.executable, "-c", "from kubecast.cli.app import main; main()"]
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -36,9 +40,16 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def kubecast(*words: str) -> "subprocess.CompletedProcess[str]":
-    """The command in a process of its own."""
-    return subprocess.run([*KUBECAST, *words], capture_output=True, text=True, check=False)
+def kubecast(*words: str, package: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    """The command in a process of its own, which finds a package beside its own ones."""
+    environment = os.environ | (with_package(package) if package else {})
+    return subprocess.run([*KUBECAST, *words], capture_output=True, text=True, check=False, env=environment)
+
+
+def with_package(package: Path = ANOTHER_PACKAGE) -> dict[str, str]:
+    """The variable of the environment with which a process of its own finds a package."""
+    paths = [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(paths)}
 
 
 def kubecast_here(*words: str) -> "subprocess.CompletedProcess[str]":

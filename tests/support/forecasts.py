@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from kubecast.data.panel import Panel, PanelSpec
 from kubecast.ensemble.settings import EnsembleSettings
@@ -39,36 +40,39 @@ def forecasts(
         gap: Further hours between folds.
     """
     random = np.random.default_rng(seed)
-    tables = []
+    origins_at: list[tuple[str, int, str, int]] = []
+    targets: list[float] = []
+    errors: dict[str, list[NDArray[np.float64]]] = {name: [] for name in noise}
     for number in range(1, series + 1):
         hour, truth = 0, {}
         for split in splits:
             for fold in range(folds):
                 for _ in range(origins):
-                    cutoff = START + pd.Timedelta(hours=hour)
-                    ds = pd.date_range(cutoff, periods=horizon + 1, freq="h")[1:]
-                    y = [truth.setdefault(time, number * (100 + random.normal())) for time in ds]
-                    tables.append(
-                        pd.DataFrame(
-                            {
-                                "unique_id": f"s{number}",
-                                "cutoff": cutoff,
-                                "ds": ds,
-                                "split": split,
-                                "fold": fold,
-                                "y": y,
-                                "observed": True,
-                                **{
-                                    name: y + number * random.normal(0, sd, horizon)
-                                    for name, sd in noise.items()
-                                },
-                            }
-                        )
-                    )
+                    origins_at.append((f"s{number}", hour, split, fold))
+                    ahead = range(hour + 1, hour + horizon + 1)
+                    targets += [truth.setdefault(at, number * (100 + random.normal())) for at in ahead]
+                    for name, sd in noise.items():
+                        errors[name].append(number * random.normal(0, sd, horizon))
                     hour += stride
                 hour += gap
             hour += horizon
-    return pd.concat(tables, ignore_index=True)
+    table = pd.DataFrame(origins_at, columns=["unique_id", "hour", "split", "fold"])
+    table = table.loc[table.index.repeat(horizon)].reset_index(drop=True)
+    cutoff = START + pd.to_timedelta(table["hour"], unit="h")
+    lead = pd.to_timedelta(np.tile(np.arange(1, horizon + 1), len(origins_at)), unit="h")
+    y = np.asarray(targets)
+    return pd.DataFrame(
+        {
+            "unique_id": table["unique_id"],
+            "cutoff": cutoff,
+            "ds": cutoff + lead,
+            "split": table["split"],
+            "fold": table["fold"],
+            "y": y,
+            "observed": True,
+            **{name: y + np.concatenate(errors[name]) for name in noise},
+        }
+    )
 
 
 def scales(table: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 from kubecast.ensemble.cross_fitting import (
     Fold,
@@ -229,6 +228,8 @@ def _standard_error(differences: Floats) -> float:
 
 def _largest_by_chance(differences: Floats) -> float:
     """The bound of 95 % of means of differences whose expectation is 0, by Student's t."""
+    from scipy import special
+
     freedom = max(len(differences) - 1, 1)
     return float(special.stdtrit(freedom, 0.95)) * _standard_error(differences)
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import special
 
 from kubecast.data.calendars import offset_of
 from kubecast.documents import Document
@@ -53,6 +52,8 @@ def residuals(table: pd.DataFrame, series: pd.DataFrame, model: str) -> Residual
     Returns:
         None where no target counts.
     """
+    from scipy import special
+
     scale = table["unique_id"].map(series.set_index("unique_id")["scale"]).astype(np.float64)
     errors = ((table["y"] - table[model]) / scale).where(scorable(table, series))
     values = errors.dropna().to_numpy()

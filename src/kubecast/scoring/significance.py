@@ -5,7 +5,6 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import special
 
 from kubecast.data.panel import Panel
 from kubecast.documents import Document
@@ -140,6 +139,8 @@ def over_origins(differences: Floats, overlap: int) -> Spread | None:
         differences: In order of time, shape (origins,).
         overlap: Number of origins in a row that share targets.
     """
+    from scipy import special  # not on top: a sixth of all that a task imports, and most need none
+
     count = len(differences)
     correction = count + 1 - 2 * overlap + overlap * (overlap - 1) / count if count else 0.0
     if count < 2 or correction <= 0:

@@ -21,7 +21,8 @@ Examine = Callable[..., dict[str, Line]]
 
 
 def manifests(*names: str) -> list[dict[str, Any]]:
-    return [each for name in names for each in yaml.safe_load_all((ROOT / "manifests" / name).read_text())]
+    paths = [ROOT / "manifests" / name for name in names]
+    return [each for path in paths for each in yaml.load_all(path.read_text(), yaml.CSafeLoader)]
 
 
 def secret(name: str, *keys: str) -> dict[str, Any]:

@@ -167,6 +167,8 @@ def test_verbose_adds_the_trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+@pytest.mark.no_cover
 def test_report_is_rendered_again_from_a_folder_and_from_a_version(tmp_path: Path) -> None:
     page, found = render(forecasts(NOISE, origins=10))
     folder = tmp_path / "run"

@@ -11,10 +11,12 @@ from kubecast import models
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.data.preparation import build_panel
 from kubecast.models import load_forecaster, make_trainer
-from kubecast.models.base import FitPlan, Forecaster
+from kubecast.models.base import FitLog, FitPlan, Forecaster
 from kubecast.models.seasonal_naive import SeasonalNaive
 from tests.support.models import SETTINGS
 from tests.support.panels import WITH_COVARIATES, hourly, small_settings
+
+pytestmark = pytest.mark.no_cover
 
 KINDS = list(SETTINGS)
 SLOW = ("lstm", "transformer")
@@ -41,6 +43,12 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def fitted(kind: str, covariate_panel: Panel) -> Forecaster:
     return fit(kind, covariate_panel)
+
+
+@pytest.fixture(scope="module")
+def plain(kind: str, panel: Panel) -> tuple[Forecaster, FitLog]:
+    """A fit without covariates, and its log."""
+    return make_trainer(kind, SETTINGS[kind]).fit(panel, until(panel), FitPlan(seed=1))
 
 
 def test_forecasts_many_origins_at_once_in_their_order(
@@ -120,8 +128,8 @@ def test_series_unseen_at_fit_is_forecast(kind: str, panel: Panel) -> None:
     assert set(forecasts["unique_id"]) == set(panel.ids)
 
 
-def test_short_history_gets_the_fallback(kind: str, panel: Panel) -> None:
-    forecaster = fit(kind, panel)
+def test_short_history_gets_the_fallback(kind: str, panel: Panel, plain: tuple[Forecaster, FitLog]) -> None:
+    forecaster, _ = plain
     early = Cutoffs(
         panel.frame.groupby("unique_id").nth(1)[["unique_id", "ds"]].rename(columns={"ds": "cutoff"})
     )
@@ -146,14 +154,15 @@ def test_gaps_and_a_constant_series(kind: str) -> None:
     np.testing.assert_allclose(forecasts.loc[forecasts["unique_id"] == "s1", kind], 7.0, rtol=0.05)
 
 
-def test_same_seed_gives_the_same_forecast(kind: str, panel: Panel) -> None:
-    first, second = (fit(kind, panel, FitPlan(seed=3)).forecast(panel, panel.ends) for _ in range(2))
+def test_same_seed_gives_the_same_forecast(kind: str, panel: Panel, plain: tuple[Forecaster, FitLog]) -> None:
+    first, second = (each.forecast(panel, panel.ends) for each in (plain[0], fit(kind, panel)))
     np.testing.assert_allclose(first[kind], second[kind], rtol=1e-5)
 
 
-def test_replay_repeats_the_fit_on_more_rows(kind: str, panel: Panel) -> None:
-    trainer = make_trainer(kind, SETTINGS[kind])
-    _, log = trainer.fit(panel, until(panel), FitPlan(seed=1))
+def test_replay_repeats_the_fit_on_more_rows(
+    kind: str, panel: Panel, plain: tuple[Forecaster, FitLog]
+) -> None:
+    trainer, (_, log) = make_trainer(kind, SETTINGS[kind]), plain
     forecaster, replayed = trainer.fit(panel, panel.ends, FitPlan(seed=1, fixed_fit=log.fixed_fit))
     assert replayed.stopped == "replayed"
     assert replayed.fixed_fit == log.fixed_fit
@@ -167,8 +176,8 @@ def test_deadline_already_past_still_gives_a_finite_model(kind: str, panel: Pane
     assert np.isfinite(forecaster.forecast(panel, panel.ends)[kind]).all()
 
 
-def test_log_survives_json(kind: str, panel: Panel) -> None:
-    _, log = make_trainer(kind, SETTINGS[kind]).fit(panel, until(panel), FitPlan(seed=1))
+def test_log_survives_json(plain: tuple[Forecaster, FitLog]) -> None:
+    _, log = plain
     assert type(log).model_validate_json(log.model_dump_json()) == log
 
 

@@ -13,6 +13,8 @@ from kubecast.scoring.metrics import ENSEMBLE
 from tests.support.forecasts import NOISE, forecasts
 from tests.support.pages import LOGS, render
 
+pytestmark = pytest.mark.slow
+
 Rows = list[list[str]]
 
 

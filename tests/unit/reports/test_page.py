@@ -1,6 +1,7 @@
 import base64
 import hashlib
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import numpy as np
@@ -15,11 +16,12 @@ from kubecast.evaluation.promotion import Champion
 from kubecast.models.base import FitLog
 from kubecast.reports import render_report
 from kubecast.scoring.metrics import ENSEMBLE, METRICS, Metric
+from tests.support import drawings
 from tests.support.forecasts import START, forecasts
 from tests.support.pages import HOSTILE, PageChecker, render
 from tests.unit.evaluation.test_leaderboard import NOISE
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +29,17 @@ def page() -> str:
     finding = Finding(what="left_out", series=HOSTILE, count=7, detail="no <b>value</b>")
     table = forecasts(NOISE, series=4, origins=10)
     return render(table, rename={"s2": HOSTILE}, missing={"arima": "no <i>fit</i>"}, findings=[finding])[0]
+
+
+@pytest.fixture(scope="module")
+def rendered() -> tuple[str, Evaluation]:
+    return render(forecasts(NOISE, origins=10))
+
+
+@pytest.fixture
+def undrawn() -> Iterator[None]:
+    with drawings.left_empty():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +90,8 @@ def test_every_chart_has_a_label_and_text_that_is_text(page: str, checked: PageC
     assert "currentColor" in page
 
 
-def test_figures_are_those_of_the_evaluation() -> None:
-    page, evaluation = render(forecasts(NOISE, origins=10))
+def test_figures_are_those_of_the_evaluation(rendered: tuple[str, Evaluation]) -> None:
+    page, evaluation = rendered
     row = evaluation.row(ENSEMBLE, "test")
     cells = re.findall(
         r'<tr class="chosen"><td class="text">ensemble</td><td>([^<]*)</td><td>([^<]*)</td>', page
@@ -89,8 +102,8 @@ def test_figures_are_those_of_the_evaluation() -> None:
     assert "m = 24" in page
 
 
-def test_blocks_and_errors_are_those_of_the_evaluation() -> None:
-    page, evaluation = render(forecasts(NOISE, origins=10))
+def test_blocks_and_errors_are_those_of_the_evaluation(rendered: tuple[str, Evaluation]) -> None:
+    page, evaluation = rendered
     folds = [
         row.mase
         for split in ("validation", "test")
@@ -125,6 +138,7 @@ def test_champion_stands_beside_the_version_with_every_check() -> None:
         assert name in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_champion_that_is_not_comparable_is_told_with_the_reason() -> None:
     champion = Champion("the-version", HOSTILE, pd.DataFrame())
     page = render(forecasts(NOISE), champion=champion)[0]
@@ -132,9 +146,8 @@ def test_champion_that_is_not_comparable_is_told_with_the_reason() -> None:
     assert "not passed" in page
 
 
-def test_same_input_gives_the_same_page() -> None:
-    table = forecasts(NOISE, origins=10)
-    assert render(table)[0] == render(table)[0]
+def test_same_input_gives_the_same_page(rendered: tuple[str, Evaluation]) -> None:
+    assert render(forecasts(NOISE, origins=10))[0] == rendered[0]
 
 
 def test_one_series_one_origin_and_no_interval() -> None:
@@ -160,6 +173,7 @@ def test_gap_in_the_actuals_still_renders() -> None:
     assert "<svg" in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_long_tables_are_cut_and_say_so() -> None:
     findings = [Finding(what="missing", series=f"s{number}") for number in range(150)]
     log = FitLog(stopped="converged", fallbacks={f"s{number}": "short" for number in range(130)})
@@ -177,6 +191,7 @@ def test_page_of_a_thousand_series_is_under_a_megabyte() -> None:
     assert page.count('<tr><td class="wrap">s') == 1000
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_panel_of_more_series_shows_the_worst() -> None:
     table = forecasts(NOISE, series=1100, folds=2, origins=1, horizon=2)
     page, evaluation = render(table)
@@ -185,9 +200,8 @@ def test_panel_of_more_series_shows_the_worst() -> None:
     assert rows == [row.unique_id for row in evaluation.ranked()[:99:-1]]
 
 
-def test_page_from_the_json_is_the_same(page: str) -> None:
-    table = forecasts(NOISE, origins=10)
-    page, evaluation = render(table)
+def test_page_from_the_json_is_the_same(rendered: tuple[str, Evaluation]) -> None:
+    page, evaluation = rendered
     assert render_report(Evaluation.model_validate_json(evaluation.model_dump_json())) == page
 
 
@@ -211,10 +225,12 @@ def test_earlier_versions_stand_beside_this_one() -> None:
     assert "20250101T000000000000Z-00000001 1.5 25.0 % 79.0 % 20250102" in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_first_version_has_none_before_it() -> None:
     assert "was published before" in render(forecasts(NOISE))[0]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_metric_of_one_more_entry_is_on_the_leaderboard_and_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     share = Metric("Share & more", lambda scored: scored.mae * 0 + 0.125, format="percent")
     monkeypatch.setitem(METRICS, "share", share)
@@ -227,6 +243,7 @@ def test_metric_of_one_more_entry_is_on_the_leaderboard_and_the_page(monkeypatch
     assert page.count("<td>12.5 %</td>") == 2 * len(evaluation.leaderboard) / 2
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_leaderboard_of_before_a_metric_was_added_has_no_value_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     _, before = render(forecasts(NOISE, series=2, origins=4))
     monkeypatch.setitem(METRICS, "share", Metric("Share", lambda scored: scored.mae))

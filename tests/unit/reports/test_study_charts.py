@@ -3,8 +3,11 @@
 import re
 
 import optuna
+import pytest
 
 from kubecast.reports.study_charts import study_charts
+
+pytestmark = pytest.mark.slow
 
 
 def test_plots_of_a_study_have_plain_text_and_room_for_it() -> None:

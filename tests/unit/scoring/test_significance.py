@@ -93,6 +93,7 @@ def test_test_over_ten_disjoint_origins_rejects_at_its_nominal_rate(overlap: int
     assert 0.04 < rejected / 2_000 < 0.065
 
 
+@pytest.mark.slow
 def test_test_over_twenty_series_rejects_near_its_nominal_rate() -> None:
     random = np.random.default_rng(5)
     rejected = sum(over_series(random.normal(size=20)).p_value < 0.05 for _ in range(100))

@@ -80,7 +80,7 @@ def test_network_tells_katib_every_epoch(saved: Path) -> None:
     base = LstmSettings(sequence_length=48, patch_length=4, hidden_units=[8], epochs=2, batch_size=64)
     space = {"dropout_rate": {"type": "float", "low": 0.0, "high": 0.5}}
     variable = trial_json(str(saved), kind="lstm", settings=base.model_dump(mode="json"), search=space)
-    done = trial(variable, "dropout_rate=0.1")
+    done = trial_here(variable, "dropout_rate=0.1")
     assert done.returncode == 0, done.stderr
     values = collected(done.stdout)
     assert len(values) == 2 * (2 + 1) + 1

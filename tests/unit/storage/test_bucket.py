@@ -152,6 +152,7 @@ def test_store_that_does_not_answer_is_a_timeout_and_goes_on_later(
     assert open_store(s3_url).read("m/a")[0] == b"1"
 
 
+@pytest.mark.slow
 def test_restarted_server_holds_what_was_written(seaweed: Seaweed, s3_url: str) -> None:
     store = open_store(s3_url)
     store.write("m/a", [b"1"])

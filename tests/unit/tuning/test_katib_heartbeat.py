@@ -90,6 +90,7 @@ async def test_search_outside_a_run_has_no_owner_and_asks_for_none(
     assert "outlive" not in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_heartbeat_is_renewed_each_minute_while_somebody_waits(
     kmock: KubernetesEmulator, running: Running, monkeypatch: pytest.MonkeyPatch
@@ -168,6 +169,7 @@ async def test_heartbeat_stays_where_the_experiment_cannot_be_deleted(
     assert NAME in shown(kmock)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("resource", "right"),
     [

@@ -20,7 +20,7 @@ from kubecast.tuning.ensemble import EnsembleObjective
 from kubecast.tuning.objective import ModelObjective, training_folds
 from tests.support.panels import hourly
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
 
 TREES = CatBoostSettings(iterations=20, depth=3)
 NETWORK = LstmSettings(sequence_length=48, patch_length=4, hidden_units=[8], epochs=3, batch_size=64)
@@ -84,10 +84,10 @@ def test_error_is_the_mase_over_every_block(panel: Panel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "settings"), [("catboost", TREES), ("lstm", NETWORK)], ids=["catboost", "lstm"]
+    ("kind", "settings", "folds"), [("catboost", TREES, 2), ("lstm", NETWORK, 1)], ids=["catboost", "lstm"]
 )
 def test_nothing_after_the_training_part_changes_a_trial(
-    make_panel: Callable[..., Panel], kind: str, settings: ModelSettings
+    make_panel: Callable[..., Panel], kind: str, settings: ModelSettings, folds: int
 ) -> None:
     rows = hourly()
     panel = make_panel(rows)
@@ -99,7 +99,7 @@ def test_nothing_after_the_training_part_changes_a_trial(
 
     def searched(panel: Panel) -> tuple[float, list[Any]]:
         reports: list[Any] = []
-        objective = ModelObjective.from_panel(panel, kind, settings, 2)
+        objective = ModelObjective.from_panel(panel, kind, settings, folds)
         return objective.error(settings, 1, lambda *report: reports.append(report)), reports
 
     error, reports = searched(panel)
@@ -160,10 +160,10 @@ def test_report_that_raises_ends_the_trial(panel: Panel) -> None:
 
 
 def test_trial_that_takes_too_long_ends_with_what_it_has(panel: Panel) -> None:
-    objective = ModelObjective.from_panel(panel, "lstm", NETWORK, 2, limit=0.0)
+    objective = ModelObjective.from_panel(panel, "lstm", NETWORK, 1, limit=0.0)
     error = objective.error(NETWORK, 1)
     assert objective.trained == 0
-    assert error > ModelObjective.from_panel(panel, "lstm", NETWORK, 2).error(NETWORK, 1)
+    assert error > ModelObjective.from_panel(panel, "lstm", NETWORK, 1).error(NETWORK, 1)
 
 
 def test_ensemble_is_scored_by_its_members_forecasts_of_the_blocks(panel: Panel) -> None:

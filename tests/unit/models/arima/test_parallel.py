@@ -19,6 +19,7 @@ from tests.support.panels import hourly
 from tests.unit.models.arima.support import MakePanel, train
 
 
+@pytest.mark.slow
 def test_every_series_of_a_large_panel_is_fitted_in_processes(
     panel: Panel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -30,6 +31,7 @@ def test_every_series_of_a_large_panel_is_fitted_in_processes(
     assert steps == pytest.approx([1 / 3, 2 / 3, 1])
 
 
+@pytest.mark.slow
 def test_a_series_that_is_still_searched_at_the_deadline_gets_the_fallback(
     make_panel: MakePanel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,6 +44,7 @@ def test_a_stepwise_search_fits_fewer_orders_than_there_are(monkeypatch: pytest.
     assert len(set(fitted[-every:])) == every
 
 
+@pytest.mark.slow
 def test_a_season_of_a_week_of_hours_is_searched() -> None:
     ar = np.convolve([1, -0.5], [1, *[0] * 167, -0.7])
     css = search_css(simulated(list(-ar[1:]), [], rows=1_500), Limits(2, 1, 168), "bic", False, True)

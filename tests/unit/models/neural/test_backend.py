@@ -6,7 +6,7 @@ import pytest
 
 from kubecast.data.panel import Panel
 from kubecast.models.neural.backend import tf, uses_xla, warn_without_gpu
-from tests.unit.models.neural.support import TINY, fit
+from tests.unit.models.neural.support import TINY, fit, spec_of
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from tests.unit.models.neural.support import TINY, fit
 def test_xla_is_used_on_gpus_by_networks_without_a_kernel_of_cudnn(
     panel: Panel, monkeypatch: pytest.MonkeyPatch, gpus: list[str], jit: Any, compiled: tuple[bool, bool]
 ) -> None:
-    spec = fit(panel, epochs=1)[0].spec
+    spec = spec_of(panel)
     for name in ("list_physical_devices", "list_logical_devices"):  # ours, and what Keras asks
         monkeypatch.setattr(tf.config, name, lambda kind: gpus)
     used = []
@@ -61,6 +61,7 @@ def test_pod_that_asked_for_a_gpu_and_sees_one_says_nothing(
     assert not caplog.records
 
 
+@pytest.mark.slow
 def test_every_fit_asks_whether_its_gpu_is_there(
     panel: Panel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -62,6 +62,7 @@ def test_ridge_of_each_step_uses_the_rows_where_it_is_observed() -> None:
     )
 
 
+@pytest.mark.slow
 def test_gaps_leave_the_linear_skip_accurate(make_panel: Callable[..., Panel]) -> None:
     rows = hourly(series=1)
     whole, gappy = make_panel(rows), make_panel(rows.drop(index=range(30, 250, 11)))

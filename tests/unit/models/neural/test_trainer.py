@@ -16,7 +16,9 @@ from kubecast.models.neural.lstm import LstmTrainer
 from kubecast.models.neural.transformer import TransformerTrainer
 from kubecast.models.seasonal_naive import SeasonalNaive
 from tests.support.panels import hourly
-from tests.unit.models.neural.support import PRECISIONS, SETTINGS, TINY, fit, values
+from tests.unit.models.neural.support import PRECISIONS, SETTINGS, TINY, fit, spec_of, values
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -41,7 +43,7 @@ def test_mixed_precision_learns_and_leaves_a_float32_network(
 def test_mixed_precision_computes_the_body_in_it_and_the_rest_in_float32(
     panel: Panel, precision: str
 ) -> None:
-    spec = fit(panel, epochs=1)[0].spec
+    spec = spec_of(panel)
     settings = SETTINGS.model_copy(update={"linear_skip": True})
     network = LstmTrainer(settings, "lstm").build(spec, precision)
     computed = {layer.name.rstrip("_0123456789"): layer.compute_dtype for layer in network.layers}
