@@ -42,7 +42,7 @@ configs: setup ## Write configs/*.yaml and configs/search/*.yaml again, from the
 	$(BIN)/kubecast config init configs --overwrite
 
 test: setup ## Run the whole test suite with its coverage floor
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(ARGS)
 
 test-fast: setup ## Run the tests that take no seconds: those that are not marked slow
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow" $(ARGS)

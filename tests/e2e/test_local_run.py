@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.commands import arguments, executed, kubecast, kubecast_here
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

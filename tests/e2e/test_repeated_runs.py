@@ -22,7 +22,7 @@ from tests.support.commands import (
 )
 from tests.support.panels import hourly
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.slow
 
 WORDS = ("--cache", "--models", "mean", "--set", "pipeline.final_fit=false")
 """Of all kinds that of another package is fitted soonest."""

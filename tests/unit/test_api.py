@@ -9,7 +9,7 @@ from kubecast.api import Fitted
 from kubecast.errors import ConfigError, DataError
 from tests.support.panels import hourly
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.slow
 
 SETTINGS = ["training.data.min_samples=1", "training.validation.max_origins=8", "catboost.iterations=10"]
 

@@ -21,7 +21,7 @@ from tests.support.forecasts import START, forecasts
 from tests.support.pages import HOSTILE, PageChecker, render
 from tests.unit.evaluation.test_leaderboard import NOISE
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

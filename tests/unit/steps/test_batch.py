@@ -16,7 +16,7 @@ from tests.support.batches import read_batch
 from tests.support.panels import hourly
 from tests.support.runs import run
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.slow
 
 Make = Callable[..., Batch]
 

@@ -18,7 +18,7 @@ from kubecast.storage.store import open_store
 from tests.support.panels import hourly
 from tests.support.runs import prepare
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.slow
 
 EPOCHS = 12
 LSTM = LstmSettings(
