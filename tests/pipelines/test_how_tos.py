@@ -99,6 +99,7 @@ def merge(found: dict[str, Any], changes: dict[str, Any]) -> None:
             found[key] = value
 
 
+@pytest.mark.slow
 def test_first_run(follow: Follow, api: KfpApi) -> None:
     printed = "".join(follow("first-run"))
     assert "ok         store: s3://demand/registry takes, returns and deletes an object" in printed

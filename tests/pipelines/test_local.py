@@ -174,6 +174,7 @@ def test_run_returns_outputs_of_tasks_and_reports_progress(compiled: Path, tmp_p
     assert "    progress 1/2\n" in log
 
 
+@pytest.mark.slow
 def test_outputs_of_tasks_that_were_run_before_are_found_again(compiled: Path, tmp_path: Path) -> None:
     reported: list[TaskEvent] = []
     runs = [
@@ -249,6 +250,7 @@ def test_only_what_was_made_is_copied(tmp_path: Path) -> None:
     assert {path.name: path.read_text() for path in output.iterdir()} == {"report.html": "new"}
 
 
+@pytest.mark.slow
 def test_run_that_fails_leaves_none_of_an_earlier_runs_results(tmp_path: Path) -> None:
     (tmp_path / "report.html").write_text("old")
     settings = load_settings(None, SETTINGS)

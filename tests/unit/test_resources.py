@@ -60,6 +60,7 @@ def test_children_are_counted() -> None:
             assert usage.memory[-1] - before > 0.25
 
 
+@pytest.mark.slow
 def test_samples_become_fewer_and_not_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "KEPT", 8)
     taken: list[int] = []

@@ -39,6 +39,7 @@ def test_no_keys_of_the_store_from_here_are_those_of_the_pods_secret(
     )
 
 
+@pytest.mark.slow
 def test_store_inside_the_cluster_is_not_known_from_here_with_the_port_forward(
     examined: Examine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,7 @@ def one_step(errors: NDArray[np.float64]) -> tuple[list[float], list[float]]:
     return result.autocorrelation, result.bands
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("series", "origins"), [(1000, 10), (20, 60)])
 def test_independent_errors_stay_inside_the_band_at_95_percent_of_the_lags(series: int, origins: int) -> None:
     random, inside = np.random.default_rng(0), []

@@ -38,6 +38,7 @@ def test_forecasts_are_those_of_when_it_was_published(
     check_forecasts(registry.fetch(version, part, tmp_path / part), part)
 
 
+@pytest.mark.slow
 def test_forecasts_are_the_same_where_documents_have_the_names_of_before(
     registry: Registry, version: Version, tmp_path: Path
 ) -> None:
@@ -47,6 +48,7 @@ def test_forecasts_are_the_same_where_documents_have_the_names_of_before(
     check_forecasts(folder, "production")
 
 
+@pytest.mark.slow
 def test_leaderboard_with_the_names_of_before_is_rendered() -> None:
     evaluation = Evaluation.read(FORMER / LEADERBOARD)
     assert (evaluation.schema_version, len(evaluation.by_fold), len(evaluation.examples)) == (2, 36, 2)
@@ -60,6 +62,7 @@ def check_forecasts(folder: Path, part: str) -> None:
     pd.testing.assert_frame_equal(Bundle.load(folder).forecast(rows), expected, rtol=TOLERANCE, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", golden.PARTS)
 def test_documents_are_written_again_byte_for_byte(
     registry: Registry, version: Version, part: str, tmp_path: Path

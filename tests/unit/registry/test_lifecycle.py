@@ -289,6 +289,7 @@ def test_writer_frozen_just_before_its_commit_publishes_all_or_nothing(
         assert registry.verify("demand", version.id).faults == []
 
 
+@pytest.mark.slow
 def test_whole_life_in_a_bucket(s3_url: str, make_bundle: MakeBundle, tmp_path: Path) -> None:
     registry = Registry.open(s3_url, delete_grace=timedelta(0))
     first, second, third = publish(registry, make_bundle, "b0", "b1", "b2")

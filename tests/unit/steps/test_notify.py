@@ -172,6 +172,7 @@ def test_webhook_that_fails_is_asked_again_where_that_can_help(
     assert (last.levelname, last.message) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answers", "expected"),
     [

@@ -72,6 +72,7 @@ def fails(
     assert f"(bucket {url.split('/')[2]})" in text
 
 
+@pytest.mark.slow
 def test_published_version_is_resolved_and_fetched_from_s3(
     s3_url: str, make_bundle: MakeBundle, tmp_path: Path
 ) -> None:
@@ -139,6 +140,7 @@ def test_host_that_is_not_there_is_unreachable(s3_url: str, use: Callable[[Mappi
     fails("read", s3_url, StoreUnreachable, "cannot be reached: failed to lookup address")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_store_that_does_not_answer_is_a_timeout_and_goes_on_later(
     operation: str, seaweed: Seaweed, s3_url: str

@@ -149,6 +149,7 @@ def test_write_that_fails_in_the_middle_leaves_no_whole_file(store: Store) -> No
     assert store.list_files("m").get("m/a", 0) < 9_000_001
 
 
+@pytest.mark.slow
 def test_folder_of_more_files_than_one_request_takes_is_listed_and_removed(store: Store) -> None:
     for number in range(1001):
         store.write(f"m/{number:04}", [])

@@ -121,6 +121,7 @@ def test_trial_ends_in_the_middle_of_a_fit_with_one_line(file: Path) -> None:
     assert line.startswith("nobody waits for this trial")
 
 
+@pytest.mark.slow
 def test_command_does_not_begin_a_trial_that_nobody_waits_for(file: Path, tmp_path: Path) -> None:
     file.write_text("2026-01-01T00:00:00Z")
     space = {"depth": {"type": "int", "low": 1, "high": 4}}

@@ -99,6 +99,7 @@ def test_no_differences(panel: Panel) -> None:
     assert np.isfinite(forecaster.forecast(panel, panel.ends)["catboost"]).all()
 
 
+@pytest.mark.slow
 def test_deadline_ends_the_fit_between_trees(panel: Panel) -> None:
     started = time.monotonic()
     _, log = trainer(iterations=10**6, od_wait=10**6).fit(
