@@ -318,11 +318,10 @@ def _note_ended(frame: pd.DataFrame, frequency: str, horizon: int, notes: Notes)
     """Name the series that end more than a horizon before most others do."""
     ends = frame.groupby("unique_id", observed=True)["ds"].max()
     usual = pd.Timestamp(ends.quantile(0.5, interpolation="higher"))
-    early = ends[ends < usual - horizon * offset_of(frequency)]
-    for name, end in early.items():
-        notes.add(
-            "ended", f"its last target is of {end}, that of most others of {usual} or later", series=str(name)
-        )
+    early = ends.index[ends < usual - horizon * offset_of(frequency)]
+    if len(early):
+        detail = f"{listed(early)}: the last target is older than {usual}, where half of the series go on"
+        notes.add("ended", detail, count=len(early))
 
 
 def _note_future_dates(frame: pd.DataFrame, notes: Notes) -> None:
