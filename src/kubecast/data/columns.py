@@ -4,7 +4,7 @@ import contextlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -207,7 +207,7 @@ def _ids(column: "pd.Series[Any]", labels: Labels, known: Iterable[str] = ()) ->
         raise DataError(f"{labels.at(missing)}: unique_id is empty; allowed: a name for each row's series")
     spelt = match_names(texts, known)
     order, ascending = pd.factorize(texts.map(spelt), sort=True)
-    return pd.Categorical.from_codes(order[codes].tolist(), categories=pd.Index(ascending, dtype=object))
+    return pd.Categorical.from_codes(cast(Any, order[codes]), categories=pd.Index(ascending, dtype=object))
 
 
 def match_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:

@@ -65,7 +65,7 @@ def complete_grid(
         DataError: Rows are off the grid, or the grid would be out of all proportion.
     """
     step, off = _positions(frame, frequency, settings)
-    if off.any() or frame.duplicated(["unique_id", "ds"]).any():
+    if off.any() or (settings.data.resample and frame.duplicated(["unique_id", "ds"]).any()):
         frame = _resampled(frame, off, frequency, settings, notes)
         step, off = _positions(frame, frequency, settings)
     starts, stops = series_bounds(frame)
@@ -78,7 +78,8 @@ def complete_grid(
     full["unique_id"] = frame["unique_id"].array.take(np.repeat(starts, sizes))
     full["ds"] = _times(frame["ds"].to_numpy()[starts], sizes, frequency)
     if settings.data.empty == "zero":
-        full.loc[np.setdiff1d(np.arange(total), rows), "y"] = 0.0
+        goes_on = full["y"].notna()[::-1].groupby(full["unique_id"], observed=True).cummax().sort_index()
+        full.loc[goes_on & ~full.index.isin(rows), "y"] = 0.0  # never after a series' last target
     return full
 
 

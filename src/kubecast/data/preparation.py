@@ -158,7 +158,8 @@ def _with_future(frame: pd.DataFrame, future: pd.DataFrame) -> pd.DataFrame:
     both = both.assign(unobserved=both["y"].isna()).sort_values(
         ["unique_id", "ds", "unobserved"], kind="stable"
     )
-    return both.drop_duplicates(["unique_id", "ds"])[list(frame.columns)].reset_index(drop=True)
+    again = both.duplicated(["unique_id", "ds"]) & both["unobserved"]  # targets of one time may be added up
+    return both.loc[~again, list(frame.columns)].reset_index(drop=True)
 
 
 def newest_time(rows: pd.DataFrame, settings: TrainingSettings, at: pd.Timestamp) -> pd.Timestamp:

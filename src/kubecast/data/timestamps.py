@@ -60,7 +60,7 @@ def parse_timestamps(
     parsed = _parsed(column, settings, where)
     if parsed.tz is None and zone is None:
         return Timestamps(_nanoseconds(parsed), None)
-    if daily and zone is None and not _is_datetime(column):
+    if daily and zone is None and settings.data.timestamp_format is None and not _is_datetime(column):
         written = _parsed(_without_offset(column), settings, where)
         return Timestamps(
             _nanoseconds(written.tz_localize(None)), None, "ds stays on the clock of its offsets"

@@ -144,3 +144,31 @@ def test_scoring_leaves_the_unfinished_day_out_as_training_does() -> None:
     assert ends == later["ds"].iloc[-1].tz_localize(None).normalize() - pd.Timedelta(days=1)
     earlier = history_panel(later, settings(), spec, as_of=ends)
     assert earlier.frame["ds"].max() < ends
+
+
+def test_zeros_end_with_the_targets_where_covariates_are_known_beyond_them() -> None:
+    days = pd.date_range("2024-01-01", periods=70)
+    rows = pd.DataFrame({"ds": days, "y": 1.0 + np.arange(70) % 7, "price": 1.0})
+    rows.loc[60:, "y"] = np.nan
+    changes = {"resample": None, "empty": "zero", "covariates": {"future": ["price"]}}
+    panel = build_panel(rows.drop(index=[30, 62]), settings(**changes))
+    assert panel.frame["ds"].iloc[-1] == days[59]
+    assert panel.frame.loc[panel.frame["y"] == 0, "ds"].tolist() == [days[30]]
+    earlier = build_panel(rows.drop(index=[30, 50]), settings(**changes), as_of=days[45])
+    assert earlier.frame["ds"].iloc[-1] == days[45]
+
+
+def test_equal_lines_are_added_up_beside_a_file_of_future_covariates() -> None:
+    table = lines().assign(price=1.0)
+    data = {"covariates": {"future": ["price"]}}
+    spec = build_panel(table, settings(**data)).spec
+    ahead = pd.DataFrame({"unique_id": "till", "ds": pd.date_range("2024-02-28", periods=9), "price": 2.0})
+    panel = history_panel(table, settings(**data), spec, future=ahead)
+    assert targets(panel).sum() == table["y"].sum()
+
+
+def test_offset_of_a_format_is_read() -> None:
+    rows = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=60), "y": 1.0 + np.arange(60) % 7})
+    text = rows["ds"].dt.strftime("%d/%m/%Y %H:%M+0000")
+    panel = build_panel(rows.assign(ds=text), settings(resample=None, timestamp_format="%d/%m/%Y %H:%M%z"))
+    assert panel.frame["ds"].tolist() == rows["ds"].tolist()
