@@ -134,6 +134,20 @@ def read_future(
         return future.assign(unique_id=future["unique_id"].astype(object)), times.zone
 
 
+def local_moment(rows: pd.DataFrame, settings: TrainingSettings, moment: pd.Timestamp) -> pd.Timestamp:
+    """The newest time on the rows' local clock before which all of them are at or before a moment in UTC."""
+    with _naming_source(rows):
+        labels, columns = Labels.of_frame(rows), settings.data.columns
+        frame = _chosen(rows, {columns.unique_id: "unique_id", columns.ds: "ds"}, [])
+        codes = _ids(frame["unique_id"], labels).codes
+        utc, local = (
+            parse_timestamps(frame["ds"], codes, settings, labels.at, daily=daily).values
+            for daily in (False, True)
+        )
+    unseen = local[utc > moment.to_datetime64()]
+    return pd.Timestamp(unseen.min()) - pd.Timedelta(1, "ns") if len(unseen) else pd.Timestamp(local.max())
+
+
 @contextlib.contextmanager
 def _naming_source(rows: pd.DataFrame) -> Iterator[None]:
     """Put the file that the rows were read from, where there is one, in front of what is wrong with them."""

@@ -37,11 +37,11 @@ def find_frequency(frame: pd.DataFrame, settings: TrainingSettings) -> str:
     if settings.frequency is not None:
         return known_frequency(settings.frequency)
     times, same = pd.DatetimeIndex(frame["ds"]), np.diff(frame["unique_id"].cat.codes) == 0
+    same &= times[1:] > times[:-1]  # a time may be there twice where rows are brought together
     if not same.any():
         raise DataError(
             "no series has two rows, so the frequency is not known; allowed: set training.frequency"
         )
-    same &= times[1:] > times[:-1]  # a time may be there twice where rows are brought together
     frequency = frequency_in(times[:-1][same], times[1:][same])
     if frequency is None:
         raise DataError(

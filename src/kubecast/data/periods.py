@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from pandas.tseries.offsets import BaseOffset, Tick, Week
+from pandas.tseries.offsets import BaseOffset, SemiMonthEnd, Tick, Week
 
 from kubecast.data.calendars import offset_of
 from kubecast.data.findings import Notes
@@ -68,4 +68,5 @@ def _bounds(
 
 
 def _ends_with_its_label(offset: BaseOffset) -> bool:
-    return isinstance(offset, Week) or "End" in type(offset).__name__
+    ends = isinstance(offset, Week) or "End" in type(offset).__name__
+    return ends and not isinstance(offset, SemiMonthEnd)  # which pandas brings together from its label on

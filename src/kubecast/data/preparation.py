@@ -10,7 +10,7 @@ import pandas as pd
 
 from kubecast.config.training import TrainingSettings
 from kubecast.data.calendars import known_frequency, offset_of
-from kubecast.data.columns import listed, read_future, read_rows
+from kubecast.data.columns import listed, local_moment, read_future, read_rows
 from kubecast.data.findings import DataReport, Notes
 from kubecast.data.grid import complete_grid, find_frequency, season_lengths
 from kubecast.data.origins import alignment_of, origins_with_covariates, plan_split, split_series
@@ -107,6 +107,7 @@ def history_panel(
         ahead, zone = read_future(future, settings, daily, frame["unique_id"].cat.categories)
         _check_clock(zone, spec, "the file of future covariates")
         frame = _with_future(frame, ahead)
+    as_of = None if as_of is None else _on_rows_clock(as_of, rows, settings, spec.frequency)
     frame = complete_grid(_up_to(frame, settings, as_of), spec.frequency, settings, notes)
     frame, ahead = _split_ahead(frame, settings, notes)
     frame = _without_gappy(frame, spec.season_lengths, settings, notes)
@@ -169,7 +170,17 @@ def newest_time(rows: pd.DataFrame, settings: TrainingSettings, at: pd.Timestamp
         DataError: The rows cannot be read, or none is so old.
     """
     frame, _ = read_rows(rows, settings, Notes(), daily=_stays_local(settings.frequency))
+    at = _on_rows_clock(at, rows, settings, settings.frequency)
     return pd.Timestamp(_up_to(frame, settings, at).loc[lambda rows: rows["ds"] <= at, "ds"].max())
+
+
+def _on_rows_clock(
+    moment: pd.Timestamp, rows: pd.DataFrame, settings: TrainingSettings, frequency: str | None
+) -> pd.Timestamp:
+    """A moment in UTC as the rows stand: on the local clock where they are brought together in days."""
+    if settings.data.resample is None or not _stays_local(frequency):
+        return moment
+    return local_moment(rows, settings, moment)
 
 
 def required_horizon(settings: TrainingSettings) -> int:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from kubecast.data.panel import Panel
-from kubecast.data.preparation import build_panel, history_panel
+from kubecast.data.preparation import build_panel, history_panel, newest_time
 from kubecast.errors import DataError
 from tests.support.panels import small_settings
 
@@ -112,6 +112,7 @@ def test_days_are_those_of_the_local_clock_however_it_is_written(zone: str, writ
         ("MS", "2022-03-02 00:00", "2024-06-30 22:00", ("2022-04-01", "2024-05-01")),
         ("ME", "2022-03-01 00:00", "2024-06-30 23:00", ("2022-03-31", "2024-06-30")),
         ("ME", "2022-03-01 01:00", "2024-06-30 22:00", ("2022-04-30", "2024-05-31")),
+        ("SME-15", "2022-03-15 00:00", "2024-06-20 22:00", ("2022-03-15", "2024-05-31")),
         ("QE-DEC", "2020-01-01 00:00", "2024-06-30 22:00", ("2020-03-31", "2024-03-31")),
     ],
 )
@@ -172,3 +173,29 @@ def test_offset_of_a_format_is_read() -> None:
     text = rows["ds"].dt.strftime("%d/%m/%Y %H:%M+0000")
     panel = build_panel(rows.assign(ds=text), settings(resample=None, timestamp_format="%d/%m/%Y %H:%M%z"))
     assert panel.frame["ds"].tolist() == rows["ds"].tolist()
+
+
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "Pacific/Auckland", "UTC"])
+@pytest.mark.parametrize("written", ["zone", "offsets", "clock"])
+def test_moment_in_utc_hides_every_later_row_on_whatever_clock_it_is_written(zone: str, written: str) -> None:
+    rows = hourly_of(zone)
+    moment = rows["ds"].iloc[-30].tz_convert("UTC").tz_localize(None)
+    late = rows["ds"].dt.tz_convert("UTC").dt.tz_localize(None) > moment
+    text = {
+        "zone": rows["ds"],
+        "offsets": rows["ds"].map(pd.Timestamp.isoformat),
+        "clock": rows["ds"].dt.tz_localize(None),
+    }[written]
+    given = settings(timezone=zone if written == "clock" else None)
+    rows = rows.assign(ds=text)
+    altered = rows.assign(y=rows["y"].where(~late, 1e6))
+    spec = build_panel(rows, given).spec
+    seen, other, cut = (
+        targets(history_panel(table, given, spec, as_of=moment)) for table in (rows, altered, rows[~late])
+    )
+    pd.testing.assert_series_equal(seen, other)
+    pd.testing.assert_series_equal(seen, targets(history_panel(rows[~late], given, spec)))
+    pd.testing.assert_series_equal(seen, cut)
+    newest = newest_time(rows, given, moment)
+    pd.testing.assert_series_equal(seen, targets(build_panel(rows, given, as_of=newest)))
+    assert seen.max() < 1e6
