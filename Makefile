@@ -13,7 +13,7 @@ UV_COMPILE := .venv-lock/bin/uv pip compile --upgrade --generate-hashes --python
 
 .DEFAULT_GOAL := help
 .PHONY: help setup python run configs test test-fast e2e images push sbom bench bench-accuracy bench-arima bench-neural \
-	bench-panel bench-overhead bench-registry bench-tuning test-database test-browser screenshots fuzz lint format \
+	bench-panel bench-overhead bench-registry bench-tuning test-long test-database test-browser screenshots fuzz lint format \
 	docs manifests-check compile submit schedule lock clean
 
 help: ## List the targets
@@ -41,11 +41,14 @@ run: setup ## Train, judge and publish on half-hourly electricity demand, on thi
 configs: setup ## Write configs/*.yaml and configs/search/*.yaml again, from the models of the settings
 	$(BIN)/kubecast config init configs --overwrite
 
-test: setup ## Run the whole test suite with its coverage floor
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(ARGS)
+test: setup ## Run the tests, all but the long ones, with their coverage floor
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not long" --cov --cov-report=term $(ARGS)
+
+test-long: setup ## Run searches, fits that are killed, several runs in a row, servers that fail: minutes
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m long $(ARGS)
 
 test-fast: setup ## Run the tests that take no seconds: those that are not marked slow
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow and not long" $(ARGS)
 
 e2e: setup ## Build the images on a Debian base and run the pipelines in them, in containers; as root
 	tests/containers/prepare.sh base arima catboost tensorflow serving

@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
+from kubecast.data.clock import as_given
+from kubecast.data.panel import read_parquet
 from kubecast.data.preparation import required_horizon
 from kubecast.errors import KubecastError
+from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
 from kubecast.logs import FORMAT_VARIABLE
 from kubecast.models import KINDS
 from kubecast.models.artifact import FORECASTS
@@ -33,12 +36,14 @@ def task_name(component: str, kind: str) -> str:
     return f"{component}-{kind}".replace("_", "-")
 
 
+BACKTEST = "backtest.parquet"
+
 RESULTS = {
-    "leaderboard.json": ("evaluate-models", "evaluation", ""),
+    LEADERBOARD: ("evaluate-models", "evaluation", ""),
     "report.html": ("evaluate-models", "report", ""),
     "ensemble.html": ("stack-ensemble", "report", ""),
     "forecasts.parquet": ("register-model", "forecast", ""),
-    "backtest.parquet": ("stack-ensemble", "ensemble", FORECASTS),
+    BACKTEST: ("stack-ensemble", "ensemble", FORECASTS),
     **{f"training-{kind}.html": (task_name("train", kind), "report", "") for kind in KINDS},
     **{f"tuning-{kind}.html": (task_name("tune", kind), "report", "") for kind in (*KINDS, "ensemble")},
     **{f"trials-{kind}.csv": (task_name("tune", kind), "trials", "") for kind in (*KINDS, "ensemble")},
@@ -191,3 +196,6 @@ def collect_results(outputs: Outputs, output: Path) -> None:
     for name, (task, key, inside) in RESULTS.items():
         if task in outputs and (source := Path(outputs[task][key]) / inside).exists():
             shutil.copyfile(source, output / name)
+    if (output / BACKTEST).exists():
+        spec = Evaluation.read(output / LEADERBOARD).spec
+        as_given(read_parquet(output / BACKTEST), spec).to_parquet(output / BACKTEST, index=False)

@@ -23,7 +23,7 @@ from tests.support.commands import SETTINGS, arguments, kubecast, kubecast_here
 from tests.support.panels import hourly
 from tests.support.servers.seaweed import Seaweed
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

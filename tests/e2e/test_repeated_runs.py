@@ -22,7 +22,7 @@ from tests.support.commands import (
 )
 from tests.support.panels import hourly
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 WORDS = ("--cache", "--models", "mean", "--set", "pipeline.final_fit=false")
 """Of all kinds that of another package is fitted soonest."""

@@ -16,7 +16,7 @@ from kubecast.registry import Registry
 from tests.support.commands import ANOTHER_PACKAGE, SETTINGS, arguments, executed, kubecast
 from tests.support.panels import hourly
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 FILES: dict[str, dict[str, Any]] = {
     "training": SETTINGS["training"] | {"optimization": {"n_trials": 4, "folds": 2}},

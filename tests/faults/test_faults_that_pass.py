@@ -19,7 +19,7 @@ from tests.faults.proxy import Proxy, proxy_to
 from tests.support.clock import Clock
 from tests.support.servers.seaweed import Seaweed
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 CSV = b"unique_id,ds,y\na,2024-01-01,1\n"
 LARGE = b"x" * 9_000_000  # more than goes into one request

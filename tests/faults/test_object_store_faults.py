@@ -18,7 +18,7 @@ from kubecast.storage.store import open_store
 from tests.faults.proxy import Harm, Proxy, proxy_to
 from tests.support.servers.seaweed import OPEN_BUCKET, Seaweed
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 IMPATIENT = Deadlines(
     read_timeout=timedelta(seconds=0.5), retry_timeout=timedelta(seconds=0.7), max_retries=1

@@ -1,5 +1,6 @@
 """`make submit` and `make schedule`, by the commands that they run."""
 
+import os
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import pytest
 from tests.support.clusters import folder_with, invoke
 from tests.support.servers.kfp_api import KfpApi
 
+OF_THE_MAKE_THAT_RUNS_THE_TESTS = {"ARGS", "MAKEFLAGS", "MAKEOVERRIDES"}
 ROOT = Path(__file__).parents[2]
 NIGHTLY = '    - {name: nightly, cron: "0 2 * * *", parameters: {data: "s3://demand/demand.csv"}}\n'
 
@@ -27,6 +29,9 @@ def make(*words: str) -> None:
         check=True,
         capture_output=True,
         text=True,
+        env={
+            name: value for name, value in os.environ.items() if name not in OF_THE_MAKE_THAT_RUNS_THE_TESTS
+        },
     )
     lines = planned.stdout.replace("\\\n", " ").splitlines()
     _, *command = shlex.split(lines[-1])

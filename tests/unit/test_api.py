@@ -54,6 +54,7 @@ def test_report_is_the_page_and_the_object_prints_short(fitted: Fitted) -> None:
     assert len(repr(fitted)) < 200
 
 
+@pytest.mark.long
 def test_future_covariates_come_from_a_frame_of_their_own() -> None:
     rows = hourly(series=2, covariates=True)[["unique_id", "ds", "y", "promotion"]]
     known = 'training.data.covariates.future=["promotion"]'
@@ -109,6 +110,7 @@ def test_unknown_attribute_is_an_attribute_error() -> None:
         kubecast.train  # noqa: B018
 
 
+@pytest.mark.long
 def test_models_and_the_ensemble_are_tuned_where_the_settings_ask_for_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -133,7 +133,8 @@ def backtest(
     write = _writer(output) if output else None
     with _bundle(registry, model, "evaluated") as bundle:
         moment = parse_time(start, "--from") if start else None
-        table = bundle.backtest(_rows(data, bundle.contract.training.data.max_bytes), stride, moment)
+        training = bundle.contract.training
+        table = bundle.backtest(_rows(data, training.data.max_bytes), stride, moment)
         season = bundle.contract.spec.season_lengths[0]
     if write:
         write(table)
@@ -142,7 +143,7 @@ def backtest(
         "first": str(table["cutoff"].min()),
         "last": str(table["cutoff"].max()),
         "season_length": season,
-        "mase": round(mase(table), 6),
+        "mase": round(mase(table, training.data.columns), 6),
     }
     if as_json:
         print_json(scores)

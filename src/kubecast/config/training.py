@@ -56,7 +56,9 @@ class DataSettings(Settings):
         default=Covariates(), description="columns beside the target, by when their values are known"
     )
     timestamp_format: str | None = Field(
-        default=None, description="strptime format of ds; default: ISO 8601", examples=["%d/%m/%Y %H:%M"]
+        default=None,
+        description="strptime format of ds, epoch seconds or epoch milliseconds; default: ISO 8601",
+        examples=["%d/%m/%Y %H:%M"],
     )
     timezone: str | None = Field(
         default=None,

@@ -69,7 +69,8 @@ class PanelSpec(BaseModel):
         align: Whether cut-offs are the same time for all series or counted from each one's end.
         folds: Folds of origins in each split.
         digest: SHA-256 of the source.
-        timezone: The zone that ``ds``, which is in UTC, came from; None where the source had none.
+        timezone: The zone that ``ds``, which is in UTC, came from: a name, or an offset as +02:00; None where
+            ``ds`` is as written, or on the local clock, as days and longer steps are.
         columns: What ``unique_id``, ``ds`` and ``y`` are called in the source.
     """
 

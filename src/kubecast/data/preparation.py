@@ -3,13 +3,13 @@
 import logging
 from collections.abc import Collection
 from dataclasses import replace
-from zoneinfo import available_timezones
 
 import numpy as np
 import pandas as pd
 
 from kubecast.config.training import TrainingSettings
 from kubecast.data.calendars import known_frequency, offset_of
+from kubecast.data.clock import check_clock, on_training_clock
 from kubecast.data.columns import listed, local_moment, read_future, read_rows
 from kubecast.data.findings import DataReport, Notes
 from kubecast.data.grid import complete_grid, find_frequency, season_lengths
@@ -93,19 +93,19 @@ def history_panel(
         known: Series that the model was trained on, which keep their names.
 
     Returns:
-        A panel with no origins, no cut-offs and no scales.
+        A panel with no origins, no cut-offs and no scales; its zone and column names are those of the rows.
 
     Raises:
         DataError: The rows break the data contract, lack a column that the model was trained with, or are on
             another clock.
     """
     notes = Notes()
-    settings, daily = _on_clock(settings, spec), _stays_local(spec.frequency)
+    settings, daily = on_training_clock(settings, spec), _stays_local(spec.frequency)
     frame, zone = read_rows(rows, settings, notes, spec.categories, daily, known)
-    _check_clock(zone, spec, "the data")
+    check_clock(zone, spec, "the data")
     if future is not None and spec.future:
-        ahead, zone = read_future(future, settings, daily, frame["unique_id"].cat.categories)
-        _check_clock(zone, spec, "the file of future covariates")
+        ahead, future_zone = read_future(future, settings, daily, frame["unique_id"].cat.categories)
+        check_clock(future_zone, spec, "the file of future covariates")
         frame = _with_future(frame, ahead)
     as_of = None if as_of is None else _on_rows_clock(as_of, rows, settings, spec.frequency)
     frame = complete_grid(_up_to(frame, settings, as_of), spec.frequency, settings, notes)
@@ -122,33 +122,8 @@ def history_panel(
     )
     origins = pd.DataFrame({"unique_id": [], "cutoff": [], "split": [], "fold": []})
     report = DataReport(rows=len(frame), series=len(series), findings=notes.findings)
+    spec = spec.model_copy(update={"timezone": zone, "columns": settings.data.columns.model_dump()})
     return Panel(frame, _plain(static), spec, _plain(series), origins, _of_series(ahead, frame), report)
-
-
-def _on_clock(settings: TrainingSettings, spec: PanelSpec) -> TrainingSettings:
-    """Read times without a zone on the clock of the training data, where that is one of a place."""
-    if settings.data.timezone is not None or spec.timezone not in available_timezones() - {"UTC"}:
-        return settings
-    return settings.model_copy(update={"data": settings.data.model_copy(update={"timezone": spec.timezone})})
-
-
-def _check_clock(zone: str | None, spec: PanelSpec, what: str) -> None:
-    """Refuse times of which nothing says how they lie to those of the training data.
-
-    Raises:
-        DataError: One of the two has a zone and the other not.
-    """
-    if is_coarse(spec.frequency) or (zone is None) == (spec.timezone is None):
-        return
-    if zone is None:
-        raise DataError(
-            f"{what} has times without a zone, and the model was trained on times of {spec.timezone};"
-            " allowed: times with an offset, or of a column with a zone"
-        )
-    raise DataError(
-        f"{what} has times of {zone}, and the model was trained on times without a zone; allowed: times"
-        " without one, on the clock of the training data, or a model trained with training.data.timezone"
-    )
 
 
 def _with_future(frame: pd.DataFrame, future: pd.DataFrame) -> pd.DataFrame:

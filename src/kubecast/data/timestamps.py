@@ -1,7 +1,7 @@
 """Timestamps as they stand in files, read as UTC."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,11 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kubecast.config.training import TrainingSettings
+from kubecast.data.time_formats import Where, read_local_times, read_times
 from kubecast.errors import ConfigError, DataError
-
-Where = Callable[[NDArray[np.bool_]], str]
-
-_OFFSET = r"(?:Z|[+-]\d\d:?(?:\d\d)?)$"
 
 
 @dataclass(frozen=True)
@@ -56,23 +53,32 @@ def parse_timestamps(
         DataError: A timestamp cannot be read, or some have a zone and others not.
         ConfigError: The format or the zone is not known.
     """
-    zone = _known_zone(settings.data.timezone)
-    parsed = _parsed(column, settings, where)
-    if parsed.tz is None and zone is None:
-        return Timestamps(_nanoseconds(parsed), None)
-    if daily and zone is None and settings.data.timestamp_format is None and not _is_datetime(column):
-        written = _parsed(_without_offset(column), settings, where)
-        return Timestamps(
-            _nanoseconds(written.tz_localize(None)), None, "ds stays on the clock of its offsets"
-        )
-    name = settings.data.timezone or str(parsed.tz)
-    local = parsed if parsed.tz is None else parsed.tz_convert(name).tz_localize(None)
+    zone, pattern = _known_zone(settings.data.timezone), settings.data.timestamp_format
+    times = read_times(column, pattern, where)
+    if times.tz is None and zone is None:
+        return Timestamps(_nanoseconds(times), None)
+    if zone is None and pattern is None and daily is not False:
+        written = read_local_times(column, where)
+        if written is not None and (daily or _same_time_of_day(written)):
+            return Timestamps(_nanoseconds(written), None, "ds stays on the clock of its offsets")
+    name = settings.data.timezone or zone_name(times.tz or UTC)
+    local = times if times.tz is None else times.tz_convert(name).tz_localize(None)
     if _same_time_of_day(local) if daily is None else daily:
         note = f"ds stays on the clock of {name}: days and longer steps are local ones"
         return Timestamps(_nanoseconds(local), None, note if name != "UTC" else "")
-    if parsed.tz is None:
-        return Timestamps(_to_utc(parsed, codes, name, where), name)
-    return Timestamps(_nanoseconds(parsed.tz_convert("UTC").tz_localize(None)), name)
+    if times.tz is None:
+        return Timestamps(_to_utc(times, codes, name, where), name)
+    return Timestamps(_nanoseconds(times.tz_convert("UTC").tz_localize(None)), name)
+
+
+def zone_name(zone: tzinfo) -> str:
+    """The name of a zone, by which pandas finds it: of a place, UTC, or an offset.
+
+    >>> zone_name(ZoneInfo("Europe/Berlin")), zone_name(pd.Timestamp("2024-01-01T12+05:30").tz)
+    ('Europe/Berlin', '+05:30')
+    """
+    name = getattr(zone, "zone", None) or getattr(zone, "key", None)  # of pytz, of zoneinfo
+    return str(name or ("UTC" if zone == UTC else datetime(2000, 1, 1, tzinfo=zone).isoformat()[19:]))
 
 
 def _same_time_of_day(local: pd.DatetimeIndex) -> bool:
@@ -112,62 +118,6 @@ def _nanoseconds(values: pd.DatetimeIndex) -> NDArray[Any]:
         return values.as_unit("ns").to_numpy()
     except pd.errors.OutOfBoundsDatetime as error:
         raise DataError(f"ds: {error}; allowed: between 1678 and 2262") from error
-
-
-def _parsed(column: "pd.Series[Any]", settings: TrainingSettings, where: Where) -> pd.DatetimeIndex:
-    missing = column.isna().to_numpy(dtype=bool)
-    if missing.any():
-        raise DataError(f"{where(missing)}: ds is empty; allowed: a timestamp in each row")
-    if _is_datetime(column):
-        return pd.DatetimeIndex(column)
-    if pd.api.types.is_numeric_dtype(column):
-        raise DataError(f"ds holds numbers, e.g. {column.iloc[0]}; allowed: dates such as 2026-01-31T12:00")
-    codes, names = pd.factorize(column)  # panels repeat their timestamps
-    text = pd.Series(pd.Index(names).astype(str)).str.strip()
-    return pd.DatetimeIndex(_parsed_text(text, codes, settings.data.timestamp_format, where)[codes])
-
-
-def _is_datetime(column: "pd.Series[Any]") -> bool:
-    return isinstance(column.dtype, np.dtype | pd.DatetimeTZDtype) and column.dtype.kind == "M"
-
-
-def _without_offset(column: "pd.Series[Any]") -> "pd.Series[Any]":
-    return column.astype(str).str.strip().str.replace(_OFFSET, "", regex=True)
-
-
-def _parsed_text(
-    text: "pd.Series[Any]", codes: NDArray[np.intp], pattern: str | None, where: Where
-) -> pd.DatetimeIndex:
-    aware = _aware(text, codes, where) if pattern is None else "%z" in pattern
-    try:
-        parsed = pd.to_datetime(text, format=pattern or "ISO8601", errors="coerce", utc=aware)
-    except ValueError as error:
-        raise ConfigError(
-            f"training.data.timestamp_format {pattern!r} is not known ({error}); allowed: e.g. %d/%m/%Y"
-        ) from error
-    bad = (parsed.isna() | ~text.str[:1].str.isdigit() & (pattern is None)).to_numpy()  # pandas reads "now"
-    if bad.any():
-        allowed = (
-            f"training.data.timestamp_format {pattern}"
-            if pattern
-            else "ISO 8601, e.g. 2026-01-31T12:00, from 1678 to 2262, or set training.data.timestamp_format,"
-            " e.g. %d/%m/%Y"
-        )
-        rows = bad[codes]
-        first = text[codes[np.flatnonzero(rows)[0]]]
-        raise DataError(f"{where(rows)}: ds {first[:40]!r} cannot be read; allowed: {allowed}")
-    return pd.DatetimeIndex(parsed)
-
-
-def _aware(text: "pd.Series[Any]", codes: NDArray[np.intp], where: Where) -> bool:
-    aware = (text.str.contains(_OFFSET) & text.str.contains(":", regex=False)).to_numpy(dtype=bool)
-    if aware.any() and not aware.all():
-        rows = ~aware[codes]
-        first = text[codes[np.flatnonzero(rows)[0]]]
-        raise DataError(
-            f"{where(rows)}: ds {first[:40]!r} has no time zone and other rows have one; allowed: all or none"
-        )
-    return bool(aware.any())
 
 
 def _to_utc(local: pd.DatetimeIndex, codes: NDArray[Any], zone: str, where: Where) -> NDArray[Any]:

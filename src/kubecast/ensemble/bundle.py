@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from kubecast.config.training import TrainingSettings
+from kubecast.config.training import Columns, TrainingSettings
+from kubecast.data.clock import as_given, as_kubecast
 from kubecast.data.panel import KEYS, Cutoffs, Panel, PanelSpec
 from kubecast.data.preparation import history_panel
 from kubecast.data.splits import series_scales
@@ -118,7 +119,8 @@ class Bundle:
             as_of: Targets after it are not seen.
 
         Returns:
-            ``unique_id``, ``ds``, ``yhat``, then the quantiles as ``q0.1`` and so on.
+            Series and time, on the clock and under the names of the rows, ``yhat``, then the quantiles as
+            ``q0.1`` and so on.
 
         Raises:
             InputError: The rows, the horizon or the covariates do not fit the ensemble.
@@ -136,7 +138,7 @@ class Bundle:
         panel = self._panel(rows, future, as_of, steps)
         table = self.ensemble.predict(panel, panel.ends)
         step = table.groupby(["unique_id", "cutoff"], sort=False).cumcount()
-        return table[step < steps].drop(columns="cutoff").reset_index(drop=True)
+        return as_given(table[step < steps].drop(columns="cutoff").reset_index(drop=True), panel.spec)
 
     def backtest(self, rows: pd.DataFrame, stride: int, start: pd.Timestamp | None = None) -> pd.DataFrame:
         """Rolling forecasts from origins that nothing in the ensemble has seen beyond.
@@ -147,7 +149,8 @@ class Bundle:
             start: The first origin; default the earliest allowed.
 
         Returns:
-            ``unique_id``, ``cutoff``, ``ds``, ``y``, ``observed``, ``scale``, ``yhat`` and the quantiles.
+            Series, ``cutoff``, time and target, on the clock and under the names of the rows, ``observed``,
+            ``scale``, ``yhat`` and the quantiles.
 
         Raises:
             DataError: ``start``, or all the data, lies before what the ensemble was fitted to.
@@ -161,7 +164,7 @@ class Bundle:
         scales = self._scales(panel)
         table = targets.merge(forecasts, on=KEYS)
         table.insert(5, "scale", table["unique_id"].map(scales))
-        return table
+        return as_given(table, panel.spec)
 
     def _panel(
         self, rows: pd.DataFrame, future: pd.DataFrame | None, as_of: pd.Timestamp | None, steps: int
@@ -209,8 +212,13 @@ def _padded(panel: Panel, steps: int) -> Panel:
     return replace(panel, future_covariates=known.drop(columns="cutoff"))
 
 
-def mase(table: pd.DataFrame) -> float:
-    """Mean over series of the mean absolute error over the series' scale, of the rows of a backtest."""
-    scored = table[table["observed"] & table["scale"].notna()]
+def mase(table: pd.DataFrame, columns: Columns) -> float:
+    """Mean over series of the mean absolute error over the series' scale.
+
+    Args:
+        table: From ``Bundle.backtest``.
+        columns: The data's names.
+    """
+    scored = as_kubecast(table, columns)[lambda rows: rows["observed"] & rows["scale"].notna()]
     errors = (scored["y"] - scored["yhat"]).abs() / scored["scale"]
     return float(np.mean(errors.groupby(scored["unique_id"]).mean()))

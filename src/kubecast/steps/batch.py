@@ -17,6 +17,7 @@ from typing import ClassVar, Literal
 
 import pandas as pd
 
+from kubecast.data.clock import as_kubecast
 from kubecast.data.files import read_data
 from kubecast.data.timestamps import parse_time
 from kubecast.documents import Document
@@ -42,8 +43,9 @@ class Batch(Document):
         as_of: Targets after it were not seen; empty for none.
         horizon: Steps.
         series: Number of series.
-        first: Time of the first forecast of the series that go on; those that ended long ago begin earlier.
-        last: Time of the last forecast.
+        first: Time of the first forecast of the series that go on, in UTC where the data has a zone and steps
+            are shorter than days; those that ended long ago begin earlier.
+        last: Time of the last forecast, likewise.
         path: Path of the Parquet file, below the model's folder.
         file: Size and SHA-256 of that file.
     """
@@ -93,7 +95,7 @@ def batch_forecast(
         horizon: Steps; 0: the model's.
         future: Path or URL of known-future covariates over the horizon; empty for none.
         as_of: ISO date or time; empty for none.
-        forecasts: Gets a copy: ``unique_id``, ``ds``, ``yhat`` and the quantiles.
+        forecasts: Gets a copy: series and time as the data has them, ``yhat`` and the quantiles.
 
     Raises:
         InputError: The data or a parameter does not fit the model.
@@ -118,7 +120,8 @@ def batch_forecast(
         "horizon": horizon or bundle.contract.spec.horizon,
     }
     content = forecasts.read_bytes()
-    batch = _keep(store, version.name, _describe(request, table, content), content)
+    plain = as_kubecast(table, bundle.contract.training.data.columns)
+    batch = _keep(store, version.name, _describe(request, plain, content), content)
     _point_latest(store, version.name, batch)
     return batch
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from kubecast.config.training import TrainingSettings
+from kubecast.data.clock import as_given
 from kubecast.data.panel import KEYS, Panel, read_parquet
 from kubecast.ensemble.bundle import Contract, with_naive, write_bundle
 from kubecast.ensemble.forecaster import combine, own_scales
@@ -82,7 +83,8 @@ def register_model(
         registry: Path or URL; empty: from the settings.
         model_name: Empty: from the settings.
         inputs_digest: From ``resolve_inputs``: it identifies versions that the same run made.
-        forecast: Gets a copy of the production forecast, without rows where there is none.
+        forecast: Gets a copy of the production forecast, on the clock and under the names of the data;
+            without rows where there is none.
 
     Returns:
         ``NAME@VERSION``.
@@ -127,7 +129,7 @@ def assemble(bundle: Path, run: Run, members: Mapping[str, Path]) -> pd.DataFram
             spec=panel.spec, training=training, fitted_through={str(k): v for k, v in until.items()}
         )
         write_bundle(bundle / part, contract, stacked, files)
-    table = production_forecast(panel, recipe, members)
+    table = as_given(production_forecast(panel, recipe, members), panel.spec)
     if len(table):
         table.to_parquet(bundle / "production_forecast.parquet", index=False)
     return table

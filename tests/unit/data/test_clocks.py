@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kubecast.data.clock import as_given, as_kubecast
+from kubecast.data.panel import PanelSpec
 from kubecast.data.preparation import build_panel, history_panel
 from kubecast.errors import DataError
 from tests.support.panels import small_settings
@@ -68,7 +70,7 @@ def test_times_without_a_zone_are_refused_where_the_model_knows_offsets_alone(
 ) -> None:
     what = "the data" if scored == "naive" else "the file of future covariates"
     with pytest.raises(
-        DataError, match=f"{what} has times without a zone, .* trained on times of UTC; allowed"
+        DataError, match=f"{what} has times without a zone, .* trained on times of (UTC|.02:00); allowed"
     ):
         promotions(BERLIN, trained, scored, future)
     known = promotions(BERLIN, trained, scored, future, timezone=BERLIN)  # that remedy works
@@ -88,3 +90,31 @@ def test_days_need_no_zone() -> None:
     spec = build_panel(days, settings).spec
     zoned = days.assign(ds=days["ds"].dt.tz_localize(BERLIN))
     assert history_panel(zoned, settings, spec).frame["ds"].tolist() == days["ds"].tolist()
+
+
+@pytest.mark.parametrize("zone", [None, "UTC", BERLIN, "+05:30"])
+def test_tables_are_written_on_the_clock_and_under_the_names_of_the_data(zone: str | None) -> None:
+    names = {"unique_id": "shop", "ds": "time", "y": "yhat"}  # the last is a column of its own
+    spec = PanelSpec(frequency="h", horizon=1, season_lengths=[24], timezone=zone, columns=names)
+    times = pd.to_datetime(["2024-03-31T00:00", "2024-03-31T01:00"])
+    table = pd.DataFrame({"unique_id": "a", "cutoff": times[0], "ds": times, "y": 1.0, "yhat": 2.0})
+    given = as_given(table, spec)
+    assert list(given.columns) == ["shop", "cutoff", "time", "y", "yhat"]
+    expected = times if zone is None else times.tz_localize("UTC").tz_convert(zone)
+    assert list(given["time"]) == list(expected)
+    assert str(given["time"].iloc[1])[19:] == str(expected[1])[19:]
+    assert given["cutoff"].dtype == given["time"].dtype
+    columns = small_settings(data={"columns": names}).data.columns
+    pd.testing.assert_frame_equal(as_kubecast(given, columns), table)
+
+
+@pytest.mark.parametrize("place", ["UTC", "GMT", "Etc/UTC", "Etc/GMT-1", "+02:00"])
+def test_a_clock_of_no_place_is_not_put_on_times_without_a_zone(place: str) -> None:
+    table = rows(place)
+    settings = small_settings(**SETTINGS)
+    spec = build_panel(table, settings).spec
+    assert spec.timezone == place
+    with pytest.raises(
+        DataError, match=f"times without a zone, .* trained on times of {place}".replace("+", ".")
+    ):
+        history_panel(written(table, "naive"), settings, spec)

@@ -146,7 +146,13 @@ def test_pattern_decides_day_and_month_and_offset() -> None:
         (["2024-01-01", "today"], {}, "'today' cannot be read"),
         (["2024-13-01"], {}, "cannot be read; allowed: ISO 8601"),
         (["2024-01-01", None], {}, r"rows \[1\]: ds is empty"),
-        ([20240101, 20240102], {}, "ds holds numbers, e.g. 20240101"),
+        ([202401, 202402], {}, "ds '202401' cannot be read; .* e.g. %Y%m$"),
+        ([1704067200, 1704070800], {}, "e.g. epoch seconds$"),
+        (["1704067200000"], {}, "e.g. epoch milliseconds$"),
+        ([1.5], {}, "'1.5' cannot be read"),
+        (["x"], {"timestamp_format": "epoch seconds"}, "'x' cannot be read; .* epoch seconds"),
+        ([1e300], {"timestamp_format": "epoch seconds"}, "cannot be read"),
+        (["2023-W53"], {}, "'2023-W53' cannot be read"),
         (["1.5"], {}, "cannot be read"),
         (["9999-01-01"], {}, "from 1678 to 2262"),
         (np.array(["9999-01-01"], dtype="datetime64[s]"), {}, "between 1678 and 2262"),
@@ -179,3 +185,82 @@ def test_a_moment_is_read_as_utc() -> None:
 def test_what_is_no_moment_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"as_of .*: allowed: an ISO 8601 date"):
         parse_time(text, "as_of")
+
+
+DAYS = utc("2024-01-31", "2024-02-01")
+HOURS = utc("2024-01-31 22:00", "2024-01-31 23:00")
+
+
+def as_every_type(numbers: list[int]) -> list[object]:
+    whole = pd.Series(numbers)
+    return [whole, whole.astype(float), whole.astype(str), whole.astype("Int64"), whole.astype("Float64")]
+
+
+@pytest.mark.parametrize("values", as_every_type([20240131, 20240201]))
+@pytest.mark.parametrize("pattern", [None, "%Y%m%d"])
+def test_whole_numbers_are_read_as_their_text(values: object, pattern: str | None) -> None:
+    assert list(parse(values, timestamp_format=pattern).values) == DAYS
+
+
+@pytest.mark.parametrize("values", as_every_type([202401, 202402]))
+def test_whole_numbers_are_read_by_a_format(values: object) -> None:
+    assert list(parse(values, timestamp_format="%Y%m").values) == utc("2024-01-01", "2024-02-01")
+
+
+@pytest.mark.parametrize("values", as_every_type([2023, 2024]))
+def test_a_whole_number_may_be_a_year(values: object) -> None:
+    assert list(parse(values).values) == utc("2023-01-01", "2024-01-01")
+
+
+@pytest.mark.parametrize("unit", ["seconds", "milliseconds"])
+@pytest.mark.parametrize("kind", range(5))
+def test_numbers_since_1970_are_in_utc(unit: str, kind: int) -> None:
+    scale = {"seconds": 10**9, "milliseconds": 10**6}[unit]
+    values = as_every_type([time.value // scale for time in HOURS])[kind]
+    times = parse(values, timestamp_format=f"epoch {unit}")
+    assert list(times.values) == HOURS
+    assert times.zone == "UTC"
+    local = parse(values, timestamp_format=f"epoch {unit}", timezone=BERLIN)
+    assert (list(local.values), local.zone) == (HOURS, BERLIN)
+
+
+@pytest.mark.parametrize(
+    ("text", "date"),
+    [
+        ("2024-W05", "2024-01-29"),
+        ("2024W05", "2024-01-29"),
+        ("2024-W05-3", "2024-01-31"),
+        ("2024W057", "2024-02-04"),
+        ("2020-W53", "2020-12-28"),
+        ("2024Q1", "2024-01-01"),
+        ("2024-Q3", "2024-07-01"),
+    ],
+)
+def test_weeks_and_quarters_are_the_days_on_which_they_begin(text: str, date: str) -> None:
+    assert list(parse([text, "2025-01-01"]).values) == utc(date, "2025-01-01")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "zone"),
+    [
+        ("+05:30", "+05:30", "+05:30"),
+        ("-0800", "-0800", "-08:00"),
+        ("Z", "Z", "UTC"),
+        ("+00:00", "+00:00", "UTC"),
+        ("+01:00", "+02:00", "UTC"),
+    ],
+)
+def test_an_offset_that_all_have_is_the_zone(first: str, second: str, zone: str) -> None:
+    text = [f"2024-03-31T01:00{first}", f"2024-03-31T05:00{second}"]
+    times = parse(text)
+    assert times.zone == zone
+    assert list(times.values) == [pd.Timestamp(each).tz_convert("UTC").tz_localize(None) for each in text]
+    fixed = pd.to_datetime(text, utc=True).tz_convert(zone)
+    assert parse(fixed).zone == zone
+
+
+def test_days_keep_the_clock_of_their_offsets_over_a_change_of_them() -> None:
+    days = pd.date_range("2024-03-25", periods=14, tz=BERLIN).map(pd.Timestamp.isoformat)
+    times = parse(days)
+    assert list(times.values) == list(pd.date_range("2024-03-25", periods=14))
+    assert times.zone is None

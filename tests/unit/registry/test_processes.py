@@ -9,7 +9,7 @@ from tests.fuzz.killing import NAME, PROCESSES, Scene, faults, run
 from tests.support.bundles import MakeBundle
 from tests.support.servers.seaweed import Seaweed
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 PATIENCE_SECONDS = 60
 SHORT = {"seed": 7, "writers": 4, "bundles": 10, "kills": 25, "upload_grace": 1}

@@ -408,6 +408,7 @@ def test_version_equal_to_the_champion_is_not_made_to_lose(before: Path, tmp_pat
     assert champion_of(registry) != first
 
 
+@pytest.mark.long
 def test_two_runs_that_end_together_leave_one_champion_and_two_honest_decisions(
     registry: Path, after: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -507,6 +508,7 @@ def test_retraining_takes_the_champions_settings_of_what_it_holds(
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
+@pytest.mark.long
 def test_retraining_goes_on_with_its_settings_after_its_own_version_took_the_champions_place(
     registry: Path, after: Path, tmp_path: Path
 ) -> None:
@@ -538,6 +540,7 @@ def resolved_for_tuning(folder: Path, search: str = "{}") -> Resolved:
     return resolve_inputs(str(folder / "data.csv"), "", "tune", str(folder / "registry"), "", parameters)
 
 
+@pytest.mark.long
 def test_search_is_told_the_champions_settings_and_again_after_its_own_version_took_its_place(
     registry: Path, after: Path, tmp_path: Path
 ) -> None:
@@ -605,6 +608,7 @@ def test_champion_whose_manifest_cannot_be_read_is_told_all_the_same(
     assert resolved_inputs(tmp_path).champion == champion_of(registry)
 
 
+@pytest.mark.long
 def test_retraining_takes_up_a_model_that_failed_the_night_before_as_it_was(
     before: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

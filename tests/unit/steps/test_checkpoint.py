@@ -18,7 +18,7 @@ from kubecast.storage.store import open_store
 from tests.support.panels import hourly
 from tests.support.runs import prepare
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 EPOCHS = 12
 LSTM = LstmSettings(

@@ -33,7 +33,7 @@ from tests.support.runs import panel_with, prepare
 from tests.support.searches import BASE, search_request
 from tests.support.studies import search
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 TITLES = ("History", "Importance", "Parallel", "Slices", "Trials", "Settings")
 

@@ -10,7 +10,7 @@ from kubecast import retrying
 from kubecast.storage.bucket import Deadlines, ObjectStore
 from tests.support.servers.seaweed import MANIFEST, Seaweed, arguments
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parents[3]
 ADDRESS = "http://kubecast-seaweedfs:8333"

@@ -90,8 +90,8 @@ async def test_search_outside_a_run_has_no_owner_and_asks_for_none(
     assert "outlive" not in caplog.text
 
 
-@pytest.mark.slow
 @pytest.mark.asyncio
+@pytest.mark.long
 async def test_heartbeat_is_renewed_each_minute_while_somebody_waits(
     kmock: KubernetesEmulator, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,6 +124,7 @@ def test_nothing_after_the_training_part_changes_a_trial_of_the_ensemble(
     assert errors[1] == pytest.approx(errors[0], rel=1e-9)
 
 
+@pytest.mark.long
 def test_network_reports_every_epoch_in_the_units_of_the_result(panel: Panel) -> None:
     objective = ModelObjective.from_panel(panel, "lstm", NETWORK, 2)
     reports: list[tuple[int, float]] = []
@@ -159,6 +160,7 @@ def test_report_that_raises_ends_the_trial(panel: Panel) -> None:
     assert (objective.fitted, objective.trained) == (1, 1)
 
 
+@pytest.mark.long
 def test_trial_that_takes_too_long_ends_with_what_it_has(panel: Panel) -> None:
     objective = ModelObjective.from_panel(panel, "lstm", NETWORK, 1, limit=0.0)
     error = objective.error(NETWORK, 1)

@@ -209,7 +209,7 @@ def test_median_is_of_the_same_step(values: list[float], ends: bool) -> None:
     assert pruner.prune(study, tried) == ends
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.no_cover
 def test_median_pruner_saves_epochs_of_a_real_network(make_panel: Callable[..., Panel]) -> None:
     panel = make_panel(hourly(series=1))
