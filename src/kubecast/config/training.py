@@ -78,6 +78,11 @@ class DataSettings(Settings):
         default=None, description="largest gap in steps; default: three longest seasons", examples=[500]
     )
     max_bytes: PositiveInt = Field(default=2 << 30, description="largest data file")
+    stale: Literal["forecast", "mark", "leave_out"] = Field(
+        default="forecast",
+        description="of series that end over a horizon before most others, e.g. discontinued items: forecast"
+        " them, mark: with a column stale, leave_out: do not",
+    )
     align: Literal["auto", "calendar", "series_end"] = Field(
         default="auto",
         description="calendar: cut-offs at the same time for all series; series_end: each its own",

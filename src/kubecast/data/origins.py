@@ -18,6 +18,10 @@ from kubecast.errors import DataError
 
 Alignment = Literal["calendar", "series_end"]
 
+_TOGETHER = (
+    0.75  # share of series; the others ended, and are no reason to cut those that go on at other times
+)
+
 
 def plan_split(frame: pd.DataFrame, horizon: int, season: int, settings: TrainingSettings) -> Splits:
     """Plan the split of a panel by the length of its median series.
@@ -41,7 +45,7 @@ def plan_split(frame: pd.DataFrame, horizon: int, season: int, settings: Trainin
 
 
 def alignment_of(frame: pd.DataFrame, frequency: str, horizon: int, settings: TrainingSettings) -> Alignment:
-    """Calendar cut-offs where all series end within one horizon of each other and share one grid.
+    """Calendar cut-offs where most series end within one horizon of the last one, and all share one grid.
 
     Raises:
         DataError: The settings say calendar cut-offs, and the series end on different grids.
@@ -52,9 +56,8 @@ def alignment_of(frame: pd.DataFrame, frequency: str, horizon: int, settings: Tr
     late = _steps_late(frame, frequency)
     if late is None and align == "calendar":
         raise DataError("series end on different grids; allowed: training.data.align: series_end, or auto")
-    if late is not None and (align == "calendar" or late.max() <= horizon):
-        return "calendar"
-    return "series_end"
+    together = late is not None and (align == "calendar" or (late <= horizon).mean() >= _TOGETHER)
+    return "calendar" if together else "series_end"
 
 
 def _steps_late(frame: pd.DataFrame, frequency: str) -> NDArray[np.int64] | None:

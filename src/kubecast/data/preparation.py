@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from kubecast.config.training import TrainingSettings
-from kubecast.data.calendars import known_frequency, offset_of
+from kubecast.data.calendars import known_frequency
 from kubecast.data.clock import check_clock, on_training_clock
 from kubecast.data.columns import listed, local_moment, read_future, read_rows
 from kubecast.data.findings import DataReport, Notes
@@ -16,6 +16,7 @@ from kubecast.data.grid import complete_grid, find_frequency, season_lengths
 from kubecast.data.origins import alignment_of, origins_with_covariates, plan_split, split_series
 from kubecast.data.panel import Panel, PanelSpec
 from kubecast.data.periods import is_coarse
+from kubecast.data.stale import note_stale
 from kubecast.errors import ConfigError, DataError
 
 _LOG = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ def build_panel(
     frame, static = _split_static(frame, settings, notes)
     frame = _fill_covariates(frame, settings, notes)
     _note_future_dates(frame, notes)
-    _note_ended(frame, frequency, horizon, notes)
+    note_stale(frame, frequency, horizon, notes)
     splits = plan_split(frame, horizon, seasons[0], settings)
     spec = PanelSpec(
         frequency=frequency,
@@ -113,9 +114,11 @@ def history_panel(
     frame = _without_gappy(frame, spec.season_lengths, settings, notes)
     frame, static = _split_static(frame, settings, notes)
     frame = _plain(_fill_covariates(frame, settings, notes))
+    note_stale(frame, spec.frequency, spec.horizon, notes)
     for finding in notes.findings:
-        if finding.what == "left_out":
-            _LOG.warning("left out: %s", finding.detail, extra={"series": finding.series})
+        if finding.what in ("left_out", "stale"):
+            what = finding.what.replace("_", " ")
+            _LOG.warning("%s: %s", what, finding.detail, extra={"series": finding.series})
     never = np.full(len(static), np.datetime64("NaT", "ns"))
     series = static[["unique_id"]].assign(
         train_end=never, validation_end=never, route="model", scale=np.nan, rmsse_scale=np.nan
@@ -299,16 +302,6 @@ def _note_collinear(frame: pd.DataFrame, names: list[str], notes: Notes) -> None
     scaled = values / np.where(spread > 1e-9, spread, np.inf)
     if np.linalg.matrix_rank(scaled.T @ scaled / len(scaled), tol=1e-9, hermitian=True) < len(names):
         notes.add("collinear", f"covariates {', '.join(names)}: one is constant or follows from the others")
-
-
-def _note_ended(frame: pd.DataFrame, frequency: str, horizon: int, notes: Notes) -> None:
-    """Name the series that end more than a horizon before most others do."""
-    ends = frame.groupby("unique_id", observed=True)["ds"].max()
-    usual = pd.Timestamp(ends.quantile(0.5, interpolation="higher"))
-    early = ends.index[ends < usual - horizon * offset_of(frequency)]
-    if len(early):
-        detail = f"{listed(early)}: the last target is older than {usual}, where half of the series go on"
-        notes.add("ended", detail, count=len(early))
 
 
 def _note_future_dates(frame: pd.DataFrame, notes: Notes) -> None:

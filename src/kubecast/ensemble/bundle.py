@@ -20,6 +20,7 @@ from kubecast.data.clock import as_given, as_kubecast
 from kubecast.data.panel import KEYS, Cutoffs, Panel, PanelSpec
 from kubecast.data.preparation import history_panel
 from kubecast.data.splits import series_scales
+from kubecast.data.stale import treat_stale
 from kubecast.documents import Document
 from kubecast.ensemble.forecaster import Ensemble
 from kubecast.ensemble.recipe import StackRecipe
@@ -120,7 +121,7 @@ class Bundle:
 
         Returns:
             Series and time, on the clock and under the names of the rows, ``yhat``, then the quantiles as
-            ``q0.1`` and so on.
+            ``q0.1`` and so on; with ``training.data.stale: mark`` whether the series ended before the others.
 
         Raises:
             InputError: The rows, the horizon or the covariates do not fit the ensemble.
@@ -138,7 +139,8 @@ class Bundle:
         panel = self._panel(rows, future, as_of, steps)
         table = self.ensemble.predict(panel, panel.ends)
         step = table.groupby(["unique_id", "cutoff"], sort=False).cumcount()
-        return as_given(table[step < steps].drop(columns="cutoff").reset_index(drop=True), panel.spec)
+        table = table[step < steps].drop(columns="cutoff").reset_index(drop=True)
+        return as_given(treat_stale(table, panel, self.contract.training.data.stale), panel.spec)
 
     def backtest(self, rows: pd.DataFrame, stride: int, start: pd.Timestamp | None = None) -> pd.DataFrame:
         """Rolling forecasts from origins that nothing in the ensemble has seen beyond.

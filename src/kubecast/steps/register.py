@@ -15,6 +15,7 @@ import pandas as pd
 from kubecast.config.training import TrainingSettings
 from kubecast.data.clock import as_given
 from kubecast.data.panel import KEYS, Panel, read_parquet
+from kubecast.data.stale import treat_stale
 from kubecast.ensemble.bundle import Contract, with_naive, write_bundle
 from kubecast.ensemble.forecaster import combine, own_scales
 from kubecast.ensemble.recipe import StackRecipe
@@ -129,7 +130,8 @@ def assemble(bundle: Path, run: Run, members: Mapping[str, Path]) -> pd.DataFram
             spec=panel.spec, training=training, fitted_through={str(k): v for k, v in until.items()}
         )
         write_bundle(bundle / part, contract, stacked, files)
-    table = as_given(production_forecast(panel, recipe, members), panel.spec)
+    table = treat_stale(production_forecast(panel, recipe, members), panel, training.data.stale)
+    table = as_given(table, panel.spec)
     if len(table):
         table.to_parquet(bundle / "production_forecast.parquet", index=False)
     return table

@@ -54,6 +54,17 @@ def test_calendar_cutoffs_count_from_the_last_end_of_all(make_panel: Make) -> No
     assert "s2" not in set(panel.origins["unique_id"])
 
 
+@pytest.mark.parametrize(("ended", "align"), [(1, "calendar"), (2, "series_end")])
+def test_a_few_series_that_ended_do_not_decide_when_the_others_are_cut(
+    make_panel: Make, ended: int, align: str
+) -> None:
+    rows = hourly(series=6, rows=700)
+    dead = rows["unique_id"].isin([f"s{number}" for number in range(ended)]) & (rows["ds"] > "2024-01-20")
+    panel = make_panel(rows[~dead])
+    assert panel.spec.align == align
+    assert panel.series["train_end"].iloc[ended:].nunique() == 1
+
+
 def test_series_on_different_grids_cannot_share_a_calendar(make_panel: Make) -> None:
     rows = hourly(series=2)
     rows.loc[rows["unique_id"] == "s1", "ds"] += pd.Timedelta(minutes=20)

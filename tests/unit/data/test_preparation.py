@@ -283,7 +283,7 @@ def test_series_that_ended_before_the_others_are_named() -> None:
     rows = hourly(series=3)
     ended = (rows["unique_id"] == "s1") & (rows["ds"] > rows["ds"].max() - pd.Timedelta(hours=7))
     panel = build_panel(rows[~ended], small_settings())
-    (finding,) = (each for each in panel.report.findings if each.what == "ended")
+    (finding,) = (each for each in panel.report.findings if each.what == "stale")
     newest = rows["ds"].max()
     assert finding.detail == f"s1: the last target is older than {newest}, where half of the series go on"
-    assert "ended" not in findings(build_panel(rows, small_settings()))
+    assert "stale" not in findings(build_panel(rows, small_settings()))
