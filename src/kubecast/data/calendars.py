@@ -37,9 +37,8 @@ _MONTHLY: tuple[tuple[BaseOffset, str], ...] = (
     (MonthEnd(), "ME"),
     (BMonthBegin(), "BMS"),
     (BMonthEnd(), "BME"),
-    (SemiMonthBegin(), "SMS"),
-    (SemiMonthEnd(), "SME"),
 )
+_SHORTEST_MONTH = 28
 _WEEKS_SEEN = 4  # a weekday without a row in so many weeks is closed
 _STEPS_SEEN = 3  # equal steps of weeks are a frequency from here on
 
@@ -125,7 +124,7 @@ def _is_custom(offset: BaseOffset) -> bool:
 
 def _in_months(times: pd.DatetimeIndex, next_times: pd.DatetimeIndex, days: pd.DatetimeIndex) -> str | None:
     """A frequency by months, half months, quarters or years on which all the days lie."""
-    for offset, alias in _MONTHLY:
+    for offset, alias in (*_MONTHLY, *_half_months(days)):
         if all(offset.is_on_offset(day) for day in days):
             grid = pd.date_range(days[0], days[-1], freq=offset)
             steps = np.searchsorted(grid, next_times) - np.searchsorted(grid, times)
@@ -133,6 +132,15 @@ def _in_months(times: pd.DatetimeIndex, next_times: pd.DatetimeIndex, days: pd.D
             n = int(lengths[np.argmax(counts)])
             return _by_months(alias, n, days[-1]) if (steps % n == 0).all() else None
     return None
+
+
+def _half_months(days: pd.DatetimeIndex) -> list[tuple[BaseOffset, str]]:
+    """Half months of which one begins, or ends, on the earliest of the days that lies inside a month."""
+    inside = [day for day in np.unique(days.day) if 1 < day < _SHORTEST_MONTH]
+    if not inside or len(days) <= _STEPS_SEEN:
+        return []
+    begin, end = SemiMonthBegin(day_of_month=inside[0]), SemiMonthEnd(day_of_month=inside[0])
+    return [(begin, f"SMS-{inside[0]}"), (end, f"SME-{inside[0]}")]
 
 
 def _by_months(alias: str, n: int, day: pd.Timestamp) -> str:

@@ -17,7 +17,7 @@ from kubecast.data.calendars import (
     usual_seasons,
 )
 from kubecast.data.findings import Notes
-from kubecast.data.periods import whole_periods
+from kubecast.data.periods import grouper, whole_periods
 from kubecast.errors import ConfigError, DataError
 
 _DAYS_OF_A_YEAR = 366
@@ -151,7 +151,7 @@ def _resampled(
             " training.data.resample, e.g. mean"
         )
     static = settings.data.covariates.static
-    keys = ["unique_id", pd.Grouper(key="ds", freq=offset_of(frequency))]
+    keys = ["unique_id", grouper(frequency)]
     groups = frame.groupby(keys, sort=True, observed=True)
     numbers = [name for name in frame.columns[2:] if name not in static]
     out = groups[numbers].agg("last" if how == "last" else "mean")
@@ -160,7 +160,7 @@ def _resampled(
     out[static] = groups[static].first()
     detail = f"{len(frame)} rows were brought onto the grid of {frequency}, {len(out)} steps: {how}"
     notes.add("resampled", detail, count=len(frame))
-    return whole_periods(frame, out.reset_index()[list(frame.columns)], frequency, notes)
+    return whole_periods(frame, out.reset_index()[list(frame.columns)], frequency, settings.data.empty, notes)
 
 
 def _anchor(frame: pd.DataFrame, frequency: str) -> str:

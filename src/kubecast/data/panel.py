@@ -196,7 +196,8 @@ class Panel:
         """The same panel with other names of its series."""
 
         def rename(table: pd.DataFrame) -> pd.DataFrame:
-            return table.assign(unique_id=table["unique_id"].map(names))
+            renamed = table.assign(unique_id=table["unique_id"].map(names))
+            return renamed.sort_values("unique_id", kind="stable", ignore_index=True)
 
         return replace(
             self,

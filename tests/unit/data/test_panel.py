@@ -226,3 +226,12 @@ def test_without_known_future_covariates_every_origin_is_foreseen(panel: Panel) 
     assert panel.has_future_covariates(
         Cutoffs.from_frame(panel.frame.iloc[panel.row_index(panel.ends) - 6], "ds")
     ).all()
+
+
+def test_renamed_series_are_in_order_of_their_new_names(panel: Panel) -> None:
+    new = panel.renamed({"s0": "c", "s1": "a", "s2": "b"})
+    assert new.ids.tolist() == ["a", "b", "c"]
+    assert new.static["unique_id"].tolist() == new.series["unique_id"].tolist() == ["a", "b", "c"]
+    old = panel.frame[panel.frame["unique_id"] == "s1"]
+    np.testing.assert_array_equal(new.frame.loc[new.frame["unique_id"] == "a", "y"], old["y"])
+    assert len(new.row_index(new.split("test"))) == len(panel.split("test"))

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kubecast.data.calendars import offset_of
 from kubecast.data.panel import Panel
+from kubecast.data.periods import grouper, period_bounds
 from kubecast.data.preparation import build_panel, history_panel, newest_time
 from kubecast.errors import DataError
 from tests.support.panels import small_settings
@@ -128,6 +130,49 @@ def test_period_that_is_begun_or_not_over_is_left_out_and_forecast(
         (frequency, last) == ("7D", "2024-06-08 23:00")
     ) + ((frequency, first) == ("MS", "2022-03-02 00:00"))
     assert panel.grid(panel.ends)["ds"].iloc[0] > times[-1]
+
+
+@pytest.mark.parametrize(("empty", "last"), [("missing", "2024-03-03"), ("zero", "2024-03-10")])
+def test_a_series_that_stops_before_the_others_has_no_sum_of_half_a_week(empty: str, last: str) -> None:
+    days = pd.date_range("2023-10-02", "2024-04-07")
+    rows = pd.concat([pd.DataFrame({"unique_id": name, "ds": days, "y": days.day}) for name in "ab"])
+    rows = rows[(rows["unique_id"] == "a") | (rows["ds"] <= "2024-03-06")]  # a Wednesday
+    panel = build_panel(rows, settings("W-SUN", empty=empty))
+    ends = panel.frame.groupby("unique_id")["ds"].max()
+    assert (ends["a"], ends["b"]) == (pd.Timestamp("2024-04-07"), pd.Timestamp(last))
+
+
+def test_a_week_is_over_before_its_closed_day() -> None:
+    days = pd.date_range("2023-10-02", "2024-03-09")  # a Saturday
+    rows = pd.DataFrame({"ds": days, "y": days.day})[days.weekday != 6]
+    assert build_panel(rows, settings("W-SUN")).frame["ds"].max() == pd.Timestamp("2024-03-10")
+    friday = rows[rows["ds"] < "2024-03-09"]
+    assert build_panel(friday, settings("W-SUN")).frame["ds"].max() == pd.Timestamp("2024-03-03")
+
+
+PERIODS = [
+    *("D", "2D", "7D", "B", "C-MON-TUE-WED-THU-FRI-SAT", "C-MON-SUN", "W-SUN", "W-WED", "2W-SAT"),
+    *("MS", "ME", "2MS", "BMS", "BME", "SMS-15", "SME-15", "SMS-10"),
+    *("QS-OCT", "QE-NOV", "BQE-DEC", "YS-JUL", "YE-DEC"),
+]
+
+
+@pytest.mark.parametrize("frequency", PERIODS)
+@pytest.mark.parametrize("begin", ["2023-01-01", "2023-03-15 07:00"])
+def test_every_row_lies_in_the_period_that_it_is_brought_to(frequency: str, begin: str) -> None:
+    rows = pd.DataFrame({"ds": pd.date_range(begin, periods=24 * 700, freq="h")})
+    labels = (
+        rows.assign(label=rows["ds"])
+        .groupby(grouper(frequency), group_keys=True)["label"]
+        .agg(["min", "max"])
+    )
+    labels = labels.dropna()
+    start, end = period_bounds(labels.index.to_series(), frequency)
+    assert (start <= labels["min"]).all()
+    assert (labels["max"] < end).all()
+    assert (end[:-1] <= start[1:]).all()
+    times = pd.date_range(labels.index[0], labels.index[-1], freq=offset_of(frequency))
+    assert labels.index.isin(times).all()
 
 
 def test_period_is_over_where_rows_come_at_no_regular_step() -> None:
