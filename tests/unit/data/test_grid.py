@@ -29,7 +29,8 @@ def completed(frame: pd.DataFrame, frequency: str, **data: object) -> pd.DataFra
     "frequency",
     [
         "s", "min", "15min", "90min", "h", "D", "7D", "10D", "14D", "28D", "91D", "B", "MS", "ME", "BMS",
-        "BME", "2MS", "6ME", "SMS-15", "SME-15", "SMS-16", "SME-10", "QS-OCT", "QE-DEC", "QE-NOV", "BQE-DEC", "YS-JAN", "YE-DEC",
+        "BME", "2MS", "6ME", "SMS-15", "SME-15", "SMS-16", "SME-16", "QS-OCT", "QE-DEC",
+        "QE-NOV", "BQE-DEC", "YS-JAN", "YE-DEC",
         "2YS-MAR", "C-MON-TUE-WED-THU-FRI-SAT", "C-MON-TUE-WED-THU-SUN", "C-SAT-SUN",
     ],
 )  # fmt: skip
