@@ -1,5 +1,6 @@
 """The tutorials' code, run as it is written."""
 
+import doctest
 import json
 import re
 import runpy
@@ -54,6 +55,13 @@ def test_the_tutorial_looks_at_the_data_as_it_says(tmp_path: Path, monkeypatch: 
     named = {name: int(value) for name, value in re.findall(r"`(\w+)` (\d+)", text)}
     assert named == {name: counts[name] for name in named}
     assert list(commands) == ["sample", "validate", "run", "forecast", "models"]
+
+
+def test_the_examples_of_the_page_on_data_print_what_stands_there() -> None:
+    page = ROOT / "docs/explanation/data.md"
+    failed, attempted = doctest.testfile(str(page), module_relative=False, optionflags=doctest.ELLIPSIS)
+    assert attempted > 20
+    assert not failed
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,8 @@ from kubecast.data.stale import note_stale
 from kubecast.errors import ConfigError, DataError
 
 _LOG = logging.getLogger(__name__)
+
+_SAME = 0.9  # share of a series' rows that have one value of a static covariate, if it is one
 
 
 def build_panel(
@@ -225,18 +228,32 @@ def _split_static(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Take one value for each series and static covariate; it is missing where no row has one."""
     names = settings.data.covariates.static
-    grouped = frame.groupby("unique_id", sort=True, observed=True)
     static = pd.DataFrame({"unique_id": frame["unique_id"].cat.categories})
     for name in names:
-        counts = grouped[name].nunique()
-        if len(wrong := counts[counts > 1]):
-            raise DataError(
-                f"series {wrong.index[0]}: static covariate {name} has {wrong.iloc[0]} values; allowed: one"
-            )
-        static[name] = grouped[name].first().to_numpy()
-        if len(lacking := counts.index[counts == 0]):
+        values = _static_values(frame, name, notes).reindex(static["unique_id"])
+        static[name] = values.to_numpy()
+        if len(lacking := values.index[values.isna()]):
             notes.add("static", f"{name} is missing for {listed(lacking)}", count=len(lacking))
     return frame.drop(columns=names), static
+
+
+def _static_values(frame: pd.DataFrame, name: str, notes: Notes) -> "pd.Series[Any]":
+    """By series the value that its rows have; a few rows of another are mistakes.
+
+    Raises:
+        DataError: A series has several values too often for that.
+    """
+    rows = frame[["unique_id", name]].dropna().value_counts(sort=False).rename("rows").reset_index()
+    rows = rows.sort_values(["unique_id", "rows"], ascending=[True, False], kind="stable")
+    first = rows.drop_duplicates("unique_id").set_index("unique_id")
+    share = first["rows"] / rows.groupby("unique_id", observed=True)["rows"].sum()
+    if len(mixed := share.index[share < _SAME]):
+        count = (rows["unique_id"] == mixed[0]).sum()
+        raise DataError(f"series {mixed[0]}: static covariate {name} has {count} values; allowed: one")
+    if len(mistaken := share.index[share < 1]):
+        detail = f"{name} has several values for {listed(mistaken)}: the most frequent one is taken"
+        notes.add("static", detail, count=len(mistaken))
+    return first[name]
 
 
 def _without_gappy(

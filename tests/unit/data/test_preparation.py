@@ -82,7 +82,7 @@ def test_static_covariate_has_one_value_for_each_series(make_panel: Make) -> Non
     rows.loc[3, "region"] = None
     panel = make_panel(rows.drop(index=[10]), data=WITH_COVARIATES)
     assert panel.static["region"].tolist() == ["r0", "r1"]
-    rows.loc[3, "region"] = "r7"
+    rows.loc[3:80, "region"] = "r7"
     with pytest.raises(DataError, match="series s0: static covariate region has 2 values; allowed: one"):
         make_panel(rows, data=WITH_COVARIATES)
 
@@ -221,6 +221,16 @@ def test_parquet_and_csv_make_the_same_panel_and_name_their_rows(tmp_path: Path,
 def with_size(**sizes: object) -> pd.DataFrame:
     rows = hourly(series=len(sizes))
     return rows.assign(size=rows["unique_id"].map(sizes))
+
+
+@pytest.mark.parametrize("values", [["south", "north"], [2.0, 1.0]])
+def test_a_mistake_in_a_static_covariate_stops_no_panel(values: list[object]) -> None:
+    rows = hourly(series=2).assign(size=values[0])
+    rows.loc[[3, 40], "size"] = values[1]
+    panel = build_panel(rows, small_settings(data=data(covariates={"static": ["size"]})))
+    assert panel.static["size"].tolist() == [values[0]] * 2
+    (finding,) = (each for each in panel.report.findings if each.what == "static")
+    assert finding.detail == "size has several values for s0: the most frequent one is taken"
 
 
 def test_text_static_covariate_stays_text_where_it_looks_like_numbers() -> None:
