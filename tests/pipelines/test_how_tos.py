@@ -137,6 +137,7 @@ def test_gpu_nodes(follow: Follow) -> None:
     assert pods["train-lstm"]["tolerations"]
 
 
+@pytest.mark.slow
 def test_nightly_run(follow: Follow, api: KfpApi) -> None:
     printed = follow("schedule-a-nightly-run")
     assert any(text.startswith("created    nightly-retrain") for text in printed)

@@ -1,11 +1,14 @@
 """What `kubecast doctor` says of GPU nodes and of the rights that `kubecast status` uses."""
 
+import pytest
+
 from pipelines.running.doctor import nodes
 from tests.pipelines.doctor.clusters import Examine, manifests
 from tests.support.gpu_nodes import AKS, node
 from tests.support.servers.kubernetes_api import KubernetesApi
 
 
+@pytest.mark.slow
 def test_gpu_nodes_of_another_preset_and_none(examined: Examine, cluster: KubernetesApi) -> None:
     cluster.add("/api/v1/nodes", node("b", AKS, 1))
     line = examined()["GPU nodes"]

@@ -57,6 +57,7 @@ class DyingStore(LocalStore):
             yield chunk[len(chunk) // 2 :]
 
 
+@pytest.mark.slow
 def test_process_killed_at_any_step_leaves_a_registry_that_loads_and_goes_on(
     root: Path, make_bundle: MakeBundle, tmp_path: Path
 ) -> None:

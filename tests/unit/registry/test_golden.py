@@ -31,6 +31,7 @@ def test_files_are_those_that_were_published(registry: Registry, version: Versio
     assert registry.verify(version.name).faults == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", golden.PARTS)
 def test_forecasts_are_those_of_when_it_was_published(
     registry: Registry, version: Version, part: str, tmp_path: Path

@@ -85,6 +85,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Panel:
     return panel_of(path)
 
 
+@pytest.mark.slow
 @given(write=writings())
 @shared_folder
 def test_panels_are_equal(

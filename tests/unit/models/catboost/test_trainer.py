@@ -164,6 +164,7 @@ def test_loss_that_is_not_finite_is_a_model_error(panel: Panel, monkeypatch: pyt
         trainer().fit(panel, panel.train_end, FitPlan())
 
 
+@pytest.mark.slow
 def test_averaged_models_differ_in_differences_and_are_replayed_with_their_weights(panel: Panel) -> None:
     several = trainer(differences="auto", n_models=4)
     forecaster, log = several.fit(panel, panel.train_end, FitPlan(seed=3))
@@ -186,6 +187,7 @@ def test_a_model_that_the_rows_do_not_suffice_for_is_left_out(panel: Panel) -> N
     assert [(member.spec.differences, member.weight) for member in forecaster.members] == [([1], 1.0)]
 
 
+@pytest.mark.slow
 def test_a_late_replay_tells_what_it_fitted(panel: Panel) -> None:
     several = trainer(n_models=3)
     _, log = several.fit(panel, panel.train_end, FitPlan())

@@ -67,6 +67,7 @@ def test_where_an_earlier_fit_of_one_is_refused_all_are_weighed_by_the_tail(
     assert [member.weight for member in forecaster.members] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_a_tenth_of_the_time_is_left_for_weighing(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
     stops = []
 

@@ -14,6 +14,7 @@ from tests.support.panels import hourly
 from tests.unit.models.neural.support import fit
 
 
+@pytest.mark.slow
 def test_linear_skip_alone_continues_a_linear_recurrence(make_panel: Callable[..., Panel]) -> None:
     steps = np.arange(400)
     y = 50 + np.sin(2 * np.pi * steps / 24) + np.cos(2 * np.pi * steps / 17)
@@ -26,6 +27,7 @@ def test_linear_skip_alone_continues_a_linear_recurrence(make_panel: Callable[..
     assert log.fixed_fit["penalty"] == pytest.approx(1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "needed"),
     [

@@ -20,6 +20,7 @@ def spec(settings: TransformerSettings) -> WindowSpec:
     )
 
 
+@pytest.mark.slow
 def test_default_settings_give_nineteen_million_weights() -> None:
     settings = TransformerSettings()
     count = TransformerTrainer(settings, "t").build(spec(settings)).count_params()
