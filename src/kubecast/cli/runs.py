@@ -78,6 +78,9 @@ def run(
         print_json(published | {key: leaderboard[key] for key in ("missing", "decision", "leaderboard")})
         return
     print_leaderboard(leaderboard)
+    for finding in leaderboard["data"]["findings"]:
+        if finding["what"] == "split":
+            print(f"split      {finding['detail']}")
     for name, reason in leaderboard["missing"].items():
         print(f"failed     {name}: {reason}")
     print(f"compared   {leaderboard['decision']['compared']}")

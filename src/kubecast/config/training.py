@@ -50,7 +50,9 @@ class DataSettings(Settings):
     train_ratio: Share = Field(default=0.7, description="share of the rows by time; the three are 1 in all")
     val_ratio: Share = Field(default=0.2, description="where the ensemble's weights are fitted")
     test_ratio: Share = Field(default=0.1, description="where everything is evaluated, the newest rows")
-    min_samples: PositiveInt = Field(default=1000, description="least rows of the whole panel")
+    min_samples: PositiveInt = Field(
+        default=1000, description="rows of the whole panel below which a finding says that they are few"
+    )
     columns: Columns = Field(default=Columns(), description="their names in the data file")
     covariates: Covariates = Field(
         default=Covariates(), description="columns beside the target, by when their values are known"

@@ -23,25 +23,32 @@ _TOGETHER = (
 )
 
 
-def plan_split(frame: pd.DataFrame, horizon: int, season: int, settings: TrainingSettings) -> Splits:
+def plan_split(
+    frame: pd.DataFrame, horizon: int, seasons: list[int], settings: TrainingSettings, notes: Notes
+) -> Splits:
     """Plan the split of a panel by the length of its median series.
 
     Args:
         frame: Its rows on the grid, ``unique_id`` categorical.
         horizon: Steps to forecast.
-        season: The first season length.
-        settings: Hold the shares, the folds and the least number of rows.
-
-    Raises:
-        DataError: The panel has too few rows, or its series are too short for the horizon.
+        seasons: Season lengths.
+        settings: Hold the shares and the folds.
+        notes: Receives what a short history costs.
     """
     if len(frame) < settings.data.min_samples:
-        raise DataError(
-            f"the panel has {len(frame)} rows; allowed: at least training.data.min_samples ="
-            f" {settings.data.min_samples}"
+        few = f"the panel has {len(frame)} rows, training.data.min_samples is {settings.data.min_samples}"
+        notes.add("few_rows", f"{few}: errors and choices between models are uncertain")
+    rows = frame.groupby("unique_id", observed=True)["observed"]
+    length, unobserved = int(rows.size().median()), int((rows.size() - rows.sum()).median())
+    plan = plan_splits(length, horizon, seasons, settings.data, settings.validation, unobserved)
+    if sentence := plan.describe(horizon):
+        notes.add("split", sentence)
+    if lost := [str(season) for season in seasons if season not in plan.season_lengths]:
+        detail = (
+            f"no two cycles of {', '.join(lost)} steps lie in the {plan.train} training rows of the median"
         )
-    length = int(frame["unique_id"].value_counts().median())
-    return plan_splits(length, horizon, season, settings.data, settings.validation)
+        notes.add("season", f"{detail} series: MASE has m = {plan.season_lengths[0]}")
+    return plan
 
 
 def alignment_of(frame: pd.DataFrame, frequency: str, horizon: int, settings: TrainingSettings) -> Alignment:
@@ -95,14 +102,13 @@ class _Cuts:
 
 
 def split_series(
-    frame: pd.DataFrame, spec: PanelSpec, splits: Splits, settings: TrainingSettings, notes: Notes
+    frame: pd.DataFrame, spec: PanelSpec, settings: TrainingSettings, notes: Notes
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Split every series by a plan.
 
     Args:
         frame: The panel's rows on the grid, in order, ``unique_id`` categorical.
-        spec: Says how cut-offs are aligned.
-        splits: The plan, in steps.
+        spec: Holds the plan, and says how cut-offs are aligned.
         settings: Hold the folds and the stride of origins.
         notes: Receives the series that are too short or have no scale.
 
@@ -112,31 +118,30 @@ def split_series(
     Raises:
         DataError: No series varies, or none can be fitted and evaluated.
     """
-    starts, stops = series_bounds(frame)
+    splits, (starts, stops) = spec.splits, series_bounds(frame)
     late = _steps_late(frame, spec.frequency) if spec.align == "calendar" else None
     cuts = _Cuts(starts, stops, np.zeros(len(starts), dtype=np.int64) if late is None else late)
-    train = cuts.rows(splits.validation + splits.test)
+    train, test = cuts.rows(splits.validation + splits.test), cuts.rows(splits.test)
+    names = pd.Series(frame["unique_id"].cat.categories.astype(object))
+    train, fitted = _fitted_rows(frame, names, starts, train, test, splits, notes)
     series = pd.DataFrame(
         {
-            "unique_id": frame["unique_id"].cat.categories.astype(object),
+            "unique_id": names,
             "train_end": _times_at(frame, train),
-            "validation_end": _times_at(frame, cuts.rows(splits.test)),
+            "validation_end": _times_at(frame, test),
+            "route": np.where(fitted, "model", "fallback").astype(object),
         }
     )
-    series["route"] = _routes(frame, series["unique_id"], starts, train, splits, notes)
     trained = np.arange(len(frame)) <= np.repeat(train, stops - starts)
     series = series.merge(series_scales(frame[trained], spec.season_lengths[0]), on="unique_id", how="left")
     for name in series.loc[series["scale"].isna(), "unique_id"]:
         notes.add("not_scored", "no scale: too few or only equal training rows", series=name)
     if series["scale"].isna().all():
         raise DataError("no series varies in its training split; allowed: at least one that does")
-    steps = origin_steps(splits, spec.horizon, settings.validation, spec.season_lengths[0])
-    origins = _origins(frame, series["unique_id"], cuts, steps)
-    if set(origins["split"]) != {"validation", "test"} or (series["route"] == "fallback").all():
-        raise DataError(
-            f"no series has the {splits.minimum} training rows and origins to be fitted and evaluated;"
-            " allowed: longer series or a shorter horizon"
-        )
+    steps = origin_steps(splits, spec.horizon, settings.validation)
+    origins = _origins(frame, names, cuts, steps, train)
+    if set(origins["split"]) != set(steps["split"]):
+        raise DataError("no series has origins to be evaluated from; allowed: longer series")
     return series, origins
 
 
@@ -144,27 +149,50 @@ def _times_at(frame: pd.DataFrame, rows: NDArray[np.int64]) -> NDArray[Any]:
     return np.where(rows >= 0, frame["ds"].to_numpy()[rows], np.datetime64("NaT", "ns"))
 
 
-def _routes(
+def _fitted_rows(
     frame: pd.DataFrame,
     names: "pd.Series[Any]",
     starts: NDArray[np.intp],
     train: NDArray[np.int64],
+    test: NDArray[np.int64],
     splits: Splits,
     notes: Notes,
-) -> NDArray[np.object_]:
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The last training row of each series, and whether it is fitted.
+
+    One too short for a validation split of its own is fitted up to the test split: the others' origins are
+    what weights and widths come from.
+    """
     running = np.append(0, np.cumsum(frame["observed"].to_numpy()))
-    observed = np.where(train >= 0, running[train + 1] - running[starts], 0)
-    short = observed < splits.minimum
-    for name, count in zip(names[short], observed[short], strict=True):
+    counts = [np.where(last >= 0, running[last + 1] - running[starts], 0) for last in (train, test)]
+    before, until_test = counts
+    joined = (before < splits.minimum) & (until_test >= splits.minimum)
+    fitted = (before >= splits.minimum) | joined
+    for name, count in zip(names[joined], before[joined], strict=True):
+        detail = f"{count} observed rows before the validation split, {splits.minimum} needed: it has none"
+        notes.add("short", detail, series=name)
+    for name, count in zip(names[~fitted], before[~fitted], strict=True):
         detail = f"{count} observed training rows, {splits.minimum} needed: forecast by the fallback"
         notes.add("short", detail, series=name)
-    return np.where(short, "fallback", "model").astype(object)
+    if not (before >= splits.minimum).any():
+        raise DataError(
+            f"no series has the {splits.minimum} training rows that a fit needs, the most is"
+            f" {before.max()}; allowed: longer series or a shorter horizon"
+        )
+    return np.where(joined, test, train), fitted
 
 
-def _origins(frame: pd.DataFrame, names: "pd.Series[Any]", cuts: _Cuts, steps: pd.DataFrame) -> pd.DataFrame:
+def _origins(
+    frame: pd.DataFrame,
+    names: "pd.Series[Any]",
+    cuts: _Cuts,
+    steps: pd.DataFrame,
+    train: NDArray[np.int64],
+) -> pd.DataFrame:
     rows = cuts.rows(steps["back"].to_numpy())
-    # From its last row a series has nothing to be evaluated on.
-    series, step = np.nonzero((rows >= 0) & (rows < cuts.stops[:, None] - 1))
+    # From its last row a series has nothing to be evaluated on, and in its training rows it is not.
+    inside = (rows >= 0) & (rows >= train[:, None]) & (rows < cuts.stops[:, None] - 1)
+    series, step = np.nonzero(inside)
     return pd.DataFrame(
         {
             "unique_id": names.to_numpy()[series],
@@ -173,6 +201,25 @@ def _origins(frame: pd.DataFrame, names: "pd.Series[Any]", cuts: _Cuts, steps: p
             "fold": steps["fold"].to_numpy()[step],
         }
     )
+
+
+def split_targets(panel: Panel) -> pd.DataFrame:
+    """The targets after every origin, with split and fold; those of a validation origin end with its split.
+
+    Returns:
+        ``unique_id``, ``cutoff``, ``ds``, ``y``, ``observed``, ``split``, ``fold``.
+    """
+    table = panel.targets(Cutoffs.from_frame(panel.origins)).merge(panel.origins, on=["unique_id", "cutoff"])
+    return table[(table["split"] != "validation") | before_test(panel, table)].reset_index(drop=True)
+
+
+def before_test(panel: Panel, table: pd.DataFrame) -> "pd.Series[bool]":
+    """Whether the time of each row lies before its series' test split.
+
+    The one validation origin of a short history may be nearer to the test split than the horizon.
+    """
+    ends = panel.series.set_index("unique_id")["validation_end"]
+    return table["ds"] <= table["unique_id"].map(ends)
 
 
 def origins_with_covariates(panel: Panel, notes: Notes) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from utilsforecast.processing import offset_times, time_ranges
 
 from kubecast.data.calendars import offset_of
 from kubecast.data.findings import DataReport
+from kubecast.data.splits import Splits
 from kubecast.documents import Document
 from kubecast.errors import DataError, IntegrityError
 
@@ -72,6 +73,7 @@ class PanelSpec(BaseModel):
         timezone: The zone that ``ds``, which is in UTC, came from: a name, or an offset as +02:00; None where
             ``ds`` is as written, or on the local clock, as days and longer steps are.
         columns: What ``unique_id``, ``ds`` and ``y`` are called in the source.
+        splits: The plan of the split.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -88,6 +90,7 @@ class PanelSpec(BaseModel):
     digest: str = ""
     timezone: str | None = None
     columns: dict[str, str] = {}
+    splits: Splits = Splits()
 
 
 class _PanelFile(Document):

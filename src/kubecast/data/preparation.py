@@ -54,11 +54,11 @@ def build_panel(
     frame = _fill_covariates(frame, settings, notes)
     _note_future_dates(frame, notes)
     note_stale(frame, frequency, horizon, notes)
-    splits = plan_split(frame, horizon, seasons[0], settings)
+    splits = plan_split(frame, horizon, seasons, settings, notes)
     spec = PanelSpec(
         frequency=frequency,
         horizon=horizon,
-        season_lengths=seasons,
+        season_lengths=splits.season_lengths,
         future=settings.data.covariates.future,
         past=settings.data.covariates.past,
         static=settings.data.covariates.static,
@@ -68,8 +68,9 @@ def build_panel(
         digest=digest,
         timezone=timezone,
         columns=settings.data.columns.model_dump(),
+        splits=splits,
     )
-    series, origins = split_series(frame, spec, splits, settings, notes)
+    series, origins = split_series(frame, spec, settings, notes)
     _note_character(frame, notes)
     panel = Panel(_plain(frame), _plain(static), spec, series, origins, _of_series(ahead, frame))
     origins = origins_with_covariates(panel, notes)

@@ -1,76 +1,207 @@
 """Which rows are training, validation and test; the origins of each; and the scales of scaled errors."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from math import gcd
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
 from kubecast.config.training import DataSettings, ValidationSettings
-from kubecast.errors import DataError
+
+Rung = Literal[
+    "full",
+    "fewer_origins",
+    "overlapping",
+    "one_fold",
+    "short_leads",
+    "no_validation",
+    "no_test",
+]
+"""What a panel's length allows, from all that the settings ask for to no evaluation at all."""
+
+ENOUGH = 4  # rows beside a horizon that a series needs to be fitted
+CYCLES = 2  # of a season before the cut-off, without which it is not one
+FEWEST = 5  # differences that make a scale
 
 
-@dataclass(frozen=True)
-class Splits:
+class Splits(BaseModel):
     """The plan of a split, in whole steps counted back from the end.
 
+    It is made once, in preparation, and kept in the panel: what follows asks it.
+
     Attributes:
-        length: Steps that the shares were taken of: the panel's median.
+        rung: The first of the ladder that the panel is long enough for.
+        length: Steps that it was made for: the panel's median; 0 in a panel of before there was a ladder.
         train: Steps before the validation split.
         validation: Steps of the validation split.
         test: Steps of the test split.
         minimum: Training rows that a series needs to be fitted; a shorter one gets the fallback.
+        folds: Contiguous folds of validation origins.
+        season_lengths: Those of the panel that are kept.
     """
 
-    length: int
-    train: int
-    validation: int
-    test: int
-    minimum: int
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rung: Rung = "full"
+    length: int = 0
+    train: int = 0
+    validation: int = 0
+    test: int = 0
+    minimum: int = 0
+    folds: int = 0
+    season_lengths: list[int] = []
+
+    @property
+    def is_validated(self) -> bool:
+        """Whether there are targets that weights and widths may be learned from."""
+        return self.rung not in ("no_validation", "no_test")
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether there is a test split."""
+        return self.rung != "no_test"
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the split is the one that the settings ask for."""
+        return self.rung == "full"
+
+    def describe(self, horizon: int) -> str:
+        """Say in one sentence what a short history costs; empty where it costs nothing."""
+        origins = self.validation - horizon + 1
+        consequence = {
+            "full": "",
+            "fewer_origins": f"{self.folds} validation origins, one in each fold",
+            "overlapping": f"{self.folds} validation origins of neighbouring steps",
+            "one_fold": f"one fold of {origins} validation origin{'s' if origins != 1 else ''}",
+            "short_leads": f"one validation origin, of which {self.validation} of {horizon} steps count",
+            "no_validation": "no validation split: equal weights, and widths that are not calibrated",
+            "no_test": "no test split: not evaluated, equal weights, and widths that are not calibrated",
+        }[self.rung]
+        return f"the median series has {self.length} rows: {consequence}" if consequence else ""
 
 
 def plan_splits(
-    length: int, horizon: int, season: int, data: DataSettings, validation: ValidationSettings
+    length: int,
+    horizon: int,
+    seasons: Sequence[int],
+    data: DataSettings,
+    validation: ValidationSettings,
+    unobserved: int = 0,
 ) -> Splits:
-    """Split ``length`` steps by time.
+    """Split ``length`` steps by time: as the settings ask, or by the first rung of the ladder that fits.
+
+    Each rung needs fewer rows than the one before. A season is given up before the test split is, and after
+    the validation split: it is in every forecast, weights and widths have a fair substitute.
 
     Args:
         length: Steps of the panel's median series.
         horizon: Steps to forecast.
-        season: The first season length.
+        seasons: Season lengths, the first is MASE's m.
         data: Holds the shares.
         validation: Holds the folds and the stride.
-
-    Raises:
-        DataError: The series are too short for the horizon.
+        unobserved: Steps without a target, which may all be training rows.
     """
+    shorter = [tuple(m for m in seasons if m <= limit) for limit in sorted(seasons, reverse=True)]
+    for lengths in dict.fromkeys((*shorter, (1,))):
+        plan = _full(length, horizon, lengths, data, validation)
+        if plan is not None and plan.train - unobserved >= plan.minimum:
+            return plan
+        plan = _shortened(length, horizon, lengths, validation, unobserved)
+        if plan is not None:
+            return plan
+    return Splits(
+        rung="no_test",
+        length=length,
+        train=length,
+        minimum=horizon + ENOUGH,
+        season_lengths=_shown(seasons, length),
+    )
+
+
+def _full(
+    length: int, horizon: int, seasons: Sequence[int], data: DataSettings, validation: ValidationSettings
+) -> Splits | None:
     stride = validation.origin_stride or 1
     test = max(horizon, round(data.test_ratio * length))
     held_out = max(horizon + 2 * stride * (validation.cv_folds - 1), round(data.val_ratio * length))
-    minimum = horizon + season + 1
+    minimum = horizon + seasons[0] + 1
     train = length - test - held_out
     if train < minimum:
-        needed = smallest_length(horizon, season, data, validation)
-        raise DataError(
-            f"horizon {horizon} with season length {season} and {validation.cv_folds} folds needs series of"
-            f" {needed} rows, the median is {length}; allowed: a shorter horizon, fewer folds or more data"
+        return None
+    return Splits(
+        length=length,
+        train=train,
+        validation=held_out,
+        test=test,
+        minimum=minimum,
+        folds=validation.cv_folds,
+        season_lengths=list(seasons),
+    )
+
+
+def _shortened(
+    length: int, horizon: int, seasons: Sequence[int], validation: ValidationSettings, unobserved: int
+) -> Splits | None:
+    """The first rung below the full split that leaves enough training rows for a fit and its season."""
+    least_train = max(horizon + ENOUGH + unobserved, _cycles(seasons[0]))
+    room = length - horizon - least_train
+    for rung, least, most, folds in _ladder(horizon, validation):
+        if room < least:
+            continue
+        held_out = min(most, room)
+        train = length - horizon - held_out
+        return Splits(
+            rung=rung,
+            length=length,
+            train=train,
+            validation=held_out,
+            test=horizon,
+            minimum=horizon + ENOUGH,
+            folds=folds,
+            season_lengths=_shown(seasons, train),
         )
-    return Splits(length, train, held_out, test, minimum)
+    return None
 
 
-def smallest_length(horizon: int, season: int, data: DataSettings, validation: ValidationSettings) -> int:
-    """The fewest rows of a series that ``plan_splits`` accepts."""
-    stride = validation.origin_stride or 1
-    minimum = horizon + season + 1
-    span = horizon + 2 * stride * (validation.cv_folds - 1)
-    length = minimum + span + horizon
-    while (
-        length - max(horizon, round(data.test_ratio * length)) - max(span, round(data.val_ratio * length))
-        < minimum
-    ):
-        length += 1
-    return length
+def _cycles(season: int) -> int:
+    """The fewest rows that show a season."""
+    return CYCLES * season if season > 1 else 0
+
+
+def _shown(seasons: Sequence[int], rows: int) -> list[int]:
+    """The seasons with two full cycles in so many rows, or 1."""
+    return [season for season in seasons if CYCLES * season <= rows] or [1]
+
+
+def _ladder(horizon: int, validation: ValidationSettings) -> Iterator[tuple[Rung, int, int, int]]:
+    """Each rung with a test split: its name, the fewest and the most validation steps, and its folds."""
+    folds, stride = validation.cv_folds, validation.origin_stride or 1
+    apart, neighbours = horizon + stride * (folds - 1), horizon + folds - 1
+    yield "fewer_origins", apart, apart, folds
+    if stride > 1:
+        yield "overlapping", neighbours, neighbours, folds
+    yield "one_fold", horizon, neighbours - 1, 1
+    if horizon > 1:
+        yield "short_leads", -(-horizon // 2), horizon - 1, 1
+    yield "no_validation", 0, 0, 0
+
+
+def smallest_lengths(
+    horizon: int, season: int, data: DataSettings, validation: ValidationSettings
+) -> dict[Rung, int]:
+    """The fewest rows of the median series for each rung of the ladder, without giving the season up."""
+    least = max(horizon + ENOUGH, _cycles(season))
+    full = horizon
+    while _full(full, horizon, [season], data, validation) is None:
+        full += 1
+    lengths: dict[Rung, int] = {"full": full}
+    for rung, steps, _, _ in _ladder(horizon, validation):
+        lengths[rung] = min(least + steps + horizon, full)
+    return {**lengths, "no_test": horizon + ENOUGH}
 
 
 def stride_of(span: int, validation: ValidationSettings, season: int) -> int:
@@ -87,49 +218,70 @@ def stride_of(span: int, validation: ValidationSettings, season: int) -> int:
     return stride
 
 
-def origin_steps(splits: Splits, horizon: int, validation: ValidationSettings, season: int) -> pd.DataFrame:
+def origin_steps(splits: Splits, horizon: int, validation: ValidationSettings) -> pd.DataFrame:
     """The origins of both splits, counted in steps back from the end of the series.
 
     Returns:
         ``back`` (steps between the origin and the end), ``split``, ``fold``; oldest first.
     """
-    tables = []
-    for split, begin, size in (
-        ("validation", splits.validation + splits.test, splits.validation),
-        ("test", splits.test, splits.test),
-    ):
-        span = size - horizon
-        stride = stride_of(span, validation, season)
-        steps = np.arange(0, span + 1, stride)[-validation.max_origins :]
-        folds = np.array_split(np.arange(len(steps)), min(validation.cv_folds, len(steps)))
-        fold = np.concatenate([np.full(len(rows), number) for number, rows in enumerate(folds)])
-        tables.append(pd.DataFrame({"back": begin - steps, "split": split, "fold": fold}))
+    neighbours = validation.model_copy(update={"origin_stride": None})
+    spaced = validation if splits.rung in ("full", "fewer_origins") else neighbours
+    begin, test = splits.validation + splits.test, splits.test
+    tables = [
+        _origins_of("validation", begin, splits.validation, splits, horizon, spaced, splits.folds),
+        _origins_of("test", test, test, splits, horizon, validation, validation.cv_folds),
+    ]
     return pd.concat(tables, ignore_index=True)
 
 
-def scales(y: NDArray[np.float64], observed: NDArray[np.bool_], season: int) -> tuple[float, float]:
+def _origins_of(
+    split: str,
+    begin: int,
+    size: int,
+    splits: Splits,
+    horizon: int,
+    validation: ValidationSettings,
+    folds: int,
+) -> pd.DataFrame:
+    """The origins of a split of ``size`` steps that begins ``begin`` steps before the end."""
+    span = max(size - horizon, 0)
+    stride = stride_of(span, validation, splits.season_lengths[0])
+    steps = np.arange(0, span + 1, stride)[-validation.max_origins :] if size else np.array([], dtype=int)
+    parts = np.array_split(np.arange(len(steps)), max(min(folds, len(steps)), 1))
+    fold = np.concatenate([np.full(len(rows), number) for number, rows in enumerate(parts)])
+    return pd.DataFrame({"back": begin - steps, "split": split, "fold": fold})
+
+
+def scales(
+    y: NDArray[np.float64], observed: NDArray[np.bool_], season: int, fewest: int = FEWEST
+) -> tuple[float, float]:
     """The denominators of MASE and RMSSE of one series, from its observed training rows.
 
     Args:
         y: Shape (rows,).
         observed: Shape (rows,).
-        season: m; a scale that is zero or undefined falls back to m = 1.
+        season: m; a season without two full cycles, or a scale that is zero or undefined, falls back to
+            m = 1.
+        fewest: Differences that make a scale.
 
     Returns:
-        The mean absolute and the root mean squared seasonal difference; NaN where both are zero or undefined.
+        The mean absolute and the root mean squared seasonal difference; NaN where both are zero or of too few
+        differences.
 
     Source: Hyndman & Koehler (2006), "Another look at measures of forecast accuracy".
     """
-    for lag in dict.fromkeys((season, 1)):
+    for lag in dict.fromkeys((season, 1) if len(y) >= CYCLES * season else (1,)):
         both = observed[lag:] & observed[:-lag]
         difference = (y[lag:] - y[:-lag])[both]
-        if len(difference) and np.any(difference != 0):
+        if len(difference) >= fewest and np.any(difference != 0):
             return float(np.mean(np.abs(difference))), float(np.sqrt(np.mean(difference**2)))
     return float("nan"), float("nan")
 
 
 def series_scales(frame: pd.DataFrame, season: int) -> pd.DataFrame:
     """The scales of every series; one without its own gets the panel's median relative scale.
+
+    Where no series has one of its own, as few differences as there are must do.
 
     Args:
         frame: Training rows alone: ``unique_id``, ``y``, ``observed``.
@@ -138,13 +290,20 @@ def series_scales(frame: pd.DataFrame, season: int) -> pd.DataFrame:
     Returns:
         ``unique_id``, ``scale``, ``rmsse_scale``; NaN for a series that has none, which is then not scored.
     """
-    rows = []
-    for unique_id, group in frame.groupby("unique_id", sort=True, observed=True):
-        y, observed = group["y"].to_numpy(dtype=np.float64), group["observed"].to_numpy(dtype=bool)
-        level = float(np.mean(np.abs(y[observed]))) if observed.any() else float("nan")
-        rows.append((unique_id, *scales(y, observed, season), level))
-    table = pd.DataFrame(rows, columns=["unique_id", "scale", "rmsse_scale", "level"])
+    table = _own_scales(frame, season, FEWEST)
+    if table["scale"].isna().all():
+        table = _own_scales(frame, season, fewest=1)
     level_of = table.pop("level").where(lambda values: values > 0)
     for column in ("scale", "rmsse_scale"):
         table[column] = table[column].fillna(level_of * (table[column] / level_of).dropna().median())
     return table
+
+
+def _own_scales(frame: pd.DataFrame, season: int, fewest: int) -> pd.DataFrame:
+    """Each series' own scales, NaN where it has none, and its mean absolute target, ``level``."""
+    rows = []
+    for unique_id, group in frame.groupby("unique_id", sort=True, observed=True):
+        y, observed = group["y"].to_numpy(dtype=np.float64), group["observed"].to_numpy(dtype=bool)
+        level = float(np.mean(np.abs(y[observed]))) if observed.any() else float("nan")
+        rows.append((unique_id, *scales(y, observed, season, fewest), level))
+    return pd.DataFrame(rows, columns=["unique_id", "scale", "rmsse_scale", "level"])

@@ -29,7 +29,10 @@ class StackRecipe(Document):
         evaluated_quantiles: As evaluated on the test split, from the errors of the validation split only.
         scales: By series; None for one that never varied, whose quantiles equal its point forecast.
         season_length: MASE's m, for the scales of series that were not there.
-        best_member: The one with the smallest MASE on the validation split.
+        calibrated: Whether the quantiles come from errors of the ensemble, and not, as where there is no
+            validation split, from those of the seasonal naive on the training rows.
+        best_member: The one with the smallest MASE on the validation split; None, as the losses, where there
+            is no validation split.
         loss: Cross-fitted MASE of the stack on the validation split, with the shrinkage chosen there.
         loss_best_member: The same of the member that is the best of the other folds.
         member_losses: The same of each single member.
@@ -56,10 +59,11 @@ class StackRecipe(Document):
     evaluated_quantiles: ConformalQuantiles
     scales: dict[str, float | None]
     season_length: int
-    best_member: str
-    loss: float
-    loss_best_member: float
-    member_losses: dict[str, float]
+    calibrated: bool = True
+    best_member: str | None = None
+    loss: float | None = None
+    loss_best_member: float | None = None
+    member_losses: dict[str, float] = Field(default={})
     loss_without: dict[str, float] = Field(default={})
     fold_weights: dict[int, Weights] = Field(default={})
     notes: list[str] = Field(default=[])

@@ -3,6 +3,9 @@
 Weights are scored cross-fitted: the forecasts of one fold of origins are combined with weights from the
 others, less the origins whose targets overlap it. So is the choice of a single member, and a stack that is
 worse than that by more than chance gives over the folds, or by a tenth, is not used.
+
+Of a short history, where the split is not the full one, no target of the test split enters the published
+widths either, and where there is no validation split all weigh the same.
 """
 
 import math
@@ -24,14 +27,20 @@ from kubecast.ensemble.cross_fitting import (
 )
 from kubecast.ensemble.recipe import Method, StackRecipe, Weights
 from kubecast.ensemble.settings import EnsembleSettings
+from kubecast.ensemble.short_history import ShortHistory
 from kubecast.ensemble.weights import Floats, ScaledForecasts, combine_columns, shrink, solve
 from kubecast.errors import ModelError
-from kubecast.scoring.conformal import ConformalQuantiles, conformal_scores
-from kubecast.scoring.metrics import ENSEMBLE, lead_times
+from kubecast.scoring.conformal import ConformalQuantiles, conformal_scores, needed_scores
+from kubecast.scoring.metrics import ENSEMBLE, lead_times, scorable
 
 SHRINKAGES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of fitted weights towards equal ones of the better half
 LARGEST_MARGIN = 0.1  # of a member's loss: two or three folds would excuse nearly any stack
 SEASONAL_NAIVE = "seasonal_naive"
+UNVALIDATED = "the history is too short for a validation split: all members weigh the same"
+UNCALIBRATED = (
+    "the intervals are not calibrated: too few validation errors, so they are as wide as the seasonal naive's"
+    " errors on the training rows"
+)
 
 
 def stack(
@@ -41,6 +50,7 @@ def stack(
     members: Mapping[str, str],
     missing: Mapping[str, str],
     season_length: int,
+    short: ShortHistory | None = None,
 ) -> tuple[StackRecipe, pd.DataFrame]:
     """Weigh the members, choose between the stack and its best member, and fit the quantiles.
 
@@ -54,6 +64,7 @@ def stack(
         members: Kind by member.
         missing: Reason by configured member that failed.
         season_length: MASE's m.
+        short: What stands in for validation errors that are missing or too few; None: the split is full.
 
     Returns:
         The recipe, and ``forecasts`` with ``ensemble`` and the quantile columns.
@@ -65,12 +76,13 @@ def stack(
     forecasts = forecasts.reset_index(drop=True)
     is_validation = forecasts["split"] == "validation"
     validation = forecasts[is_validation]
-    choice = _choose(validation, series, list(members), settings)
+    if short is None or scorable(validation, series).any():
+        choice = _choose(validation, series, list(members), settings)
+    else:
+        choice = _equal(validation, list(members))
     table = forecasts.assign(**{ENSEMBLE: combine_columns(forecasts, choice.weights)})
     table.loc[is_validation, ENSEMBLE] = choice.combined
-    horizon = int(lead_times(forecasts).max())
-    scores = conformal_scores(table, series, ENSEMBLE)
-    evaluated = ConformalQuantiles.fit(scores[is_validation[scores.index]], settings.quantiles, horizon)
+    widths = _widths(table, series, settings.quantiles, short)
     scale = series.set_index("unique_id")["scale"].astype(np.float64)
     scales = {str(name): float(value) if value > 0 else None for name, value in scale.items()}
     recipe = StackRecipe(
@@ -79,19 +91,20 @@ def stack(
         weights=choice.weights,
         members=dict(members),
         missing=dict(missing),
-        quantiles=ConformalQuantiles.fit(scores, settings.quantiles, horizon),
-        evaluated_quantiles=evaluated,
+        quantiles=widths.published,
+        evaluated_quantiles=widths.evaluated,
         scales=scales,
         season_length=season_length,
+        calibrated=widths.calibrated,
         best_member=choice.best_member,
         loss=choice.loss,
         loss_best_member=choice.single_member_loss,
         member_losses=choice.member_losses,
         loss_without=choice.losses_without,
         fold_weights=choice.fold_weights,
-        notes=choice.notes,
+        notes=[*choice.notes, *([] if widths.calibrated else [UNCALIBRATED])],
     )
-    return recipe, _with_quantiles(table, scores, evaluated, scales)
+    return recipe, _with_quantiles(table, widths, scales)
 
 
 def _require_members(members: Mapping[str, str], missing: Mapping[str, str], least: int) -> None:
@@ -105,6 +118,38 @@ def _require_members(members: Mapping[str, str], missing: Mapping[str, str], lea
 
 
 @dataclass(frozen=True)
+class _Widths:
+    """The quantiles of errors, and the ensemble's scores, which those of a validation fold come from.
+
+    Attributes:
+        scores: From ``conformal_scores``.
+        evaluated: As the test split evaluates them.
+        published: As the recipe has them.
+        calibrated: Whether they come from the ensemble's errors.
+    """
+
+    scores: pd.DataFrame
+    evaluated: ConformalQuantiles
+    published: ConformalQuantiles
+    calibrated: bool = True
+
+
+def _widths(
+    table: pd.DataFrame, series: pd.DataFrame, levels: list[float], short: ShortHistory | None
+) -> _Widths:
+    scores = conformal_scores(table, series, ENSEMBLE)
+    of_validation = scores[table.loc[scores.index, "split"] == "validation"]
+    if short is None:
+        horizon = int(lead_times(table).max())
+        evaluated = ConformalQuantiles.fit(of_validation, levels, horizon)
+        return _Widths(scores, evaluated, ConformalQuantiles.fit(scores, levels, horizon))
+    calibrated = len(of_validation) >= needed_scores(levels)
+    # A short history's test split is small: widths that had seen it would say nothing of the next one.
+    quantiles = ConformalQuantiles.fit(of_validation if calibrated else short.scores, levels, short.horizon)
+    return _Widths(of_validation, quantiles, quantiles, calibrated)
+
+
+@dataclass(frozen=True)
 class _Choice:
     """The stack or its best member, and the errors that decide; see ``StackRecipe``."""
 
@@ -112,13 +157,20 @@ class _Choice:
     shrinkage: float
     weights: Weights
     combined: "pd.Series[Any]"
-    best_member: str
-    loss: float
-    single_member_loss: float
+    best_member: str | None
+    loss: float | None
+    single_member_loss: float | None
     member_losses: dict[str, float]
     losses_without: dict[str, float]
     fold_weights: dict[int, Weights]
     notes: list[str]
+
+
+def _equal(validation: pd.DataFrame, names: list[str]) -> _Choice:
+    """The choice where no validation target is scored: none."""
+    weights = dict.fromkeys(names, 1 / len(names))
+    combined = pd.Series(combine_columns(validation, weights), validation.index)
+    return _Choice("equal", 0.0, weights, combined, None, None, None, {}, {}, {}, [UNVALIDATED])
 
 
 def _choose(
@@ -255,17 +307,13 @@ def _losses_without(
     return losses
 
 
-def _with_quantiles(
-    table: pd.DataFrame,
-    scores: pd.DataFrame,
-    evaluated: ConformalQuantiles,
-    scales: Mapping[str, float | None],
-) -> pd.DataFrame:
+def _with_quantiles(table: pd.DataFrame, widths: _Widths, scales: Mapping[str, float | None]) -> pd.DataFrame:
     """Add quantile columns; those of a validation fold come from the errors of the others, if any."""
+    scores, evaluated = widths.scores, widths.evaluated
     forecasts = evaluated.apply(table, scales, ENSEMBLE)
     columns = evaluated.columns
     validation = table[table["split"] == "validation"]
-    for fold in make_folds(validation).values():
+    for fold in make_folds(validation).values() if widths.calibrated else []:
         others = scores[scores.index.isin(validation.index[fold.others])]
         if len(others):
             rows = validation[fold.held]

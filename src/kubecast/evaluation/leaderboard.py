@@ -134,8 +134,9 @@ class Evaluation(Document):
         spec: Of the panel.
         data: Findings of the preparation.
         season_length: MASE's m.
-        best_naive: The seasonal naive with the smallest MASE on the validation split; skill is against it.
-        best_member: The member with the smallest MASE on the validation split.
+        best_naive: The seasonal naive with the smallest MASE on the validation split, else that of m; skill
+            is against it.
+        best_member: The member with the smallest MASE on the validation split; None where there is none.
         missing: Reason by configured model that failed.
         scoring: Metrics that short tables show beside MASE and skill.
         leaderboard: Best first, the test split before the validation split.
@@ -148,7 +149,7 @@ class Evaluation(Document):
         ensemble: Its members and their weights.
         fits: How each model's fit went; without what repeats it.
         earlier: Versions of the same task, oldest first, each scored on the test split of its own run.
-        paired: The ensemble against the best member.
+        paired: The ensemble against the best member, else the best naive.
         decision: Of the gate.
     """
 
@@ -160,7 +161,7 @@ class Evaluation(Document):
     data: DataReport = DataReport()
     season_length: int
     best_naive: str | None
-    best_member: str
+    best_member: str | None
     missing: dict[str, str] = Field(default={})
     scoring: list[str]
     leaderboard: list[LeaderboardRow]
@@ -245,7 +246,8 @@ def evaluate(
     naive = [name for name, kind in recipe.members.items() if kind == SEASONAL_NAIVE]
     best_naive = _best(means["mase"], naive)
     leaderboard = _leaderboard(table, series, metrics, means, models, best_naive)
-    paired = paired_difference(table, series, ENSEMBLE, recipe.best_member, common_origins(table, panel))
+    against = recipe.best_member or best_naive or next(iter(recipe.members))
+    paired = paired_difference(table, series, ENSEMBLE, against, common_origins(table, panel))
     row = next(row for row in leaderboard if row.model == ENSEMBLE and row.split == "test")
     phase = season_phase(table["ds"], panel.spec.frequency, panel.spec.season_lengths[0])
     phases = _breakdown(table.assign(phase=phase), series, [ENSEMBLE], "phase", levels)
@@ -288,9 +290,9 @@ _SERIES = ["split", "unique_id"]
 
 
 def _best(mase: pd.DataFrame, names: Sequence[str]) -> str | None:
-    """The name with the smallest MASE on the validation split."""
+    """The name with the smallest MASE on the validation split, else the first."""
     if not names or "validation" not in mase.index:
-        return None
+        return next(iter(names), None)
     return min(names, key=mase.loc["validation"].to_dict().__getitem__)
 
 
@@ -333,8 +335,12 @@ def _leaderboard(
         spread = _spread(metrics["mase"], split, model)
         skill = _skill(means["mase"], split, row["mase"], best_naive)
         board.append(LeaderboardRow(**row, **spread, skill=skill, undefined=_undefined(row)))
+    for split in set(SPLITS) - {row.split for row in board}:
+        reason = {RANKING: f"the history is too short for a {split} split"}
+        board += [LeaderboardRow(model=model, split=split, undefined=reason) for model in models]
     return sorted(
-        board, key=lambda row: (SPLITS.index(row.split), row.mase is None, row.mase, row.model != ENSEMBLE)
+        board,
+        key=lambda row: (SPLITS.index(row.split), row.mase is None, row.mase or 0.0, row.model != ENSEMBLE),
     )
 
 

@@ -80,7 +80,9 @@ class Decision(Document):
     """Whether the version may become the champion.
 
     Attributes:
-        promote: All checks passed, and there was no champion or a comparable one.
+        promote: All checks passed, and there was no champion or a comparable one; without a test split, there
+            was no champion.
+        evaluated: Whether there was a test split to check on.
         champion: The version that it was compared with; None: there was none.
         not_comparable: Why the two could not be compared; empty where they were, or there was none.
         compared: One sentence on that.
@@ -90,6 +92,7 @@ class Decision(Document):
     """
 
     promote: bool
+    evaluated: bool = True
     champion: str | None = None
     not_comparable: str = ""
     compared: str
@@ -123,6 +126,8 @@ def decide(
     Raises:
         DataError: The champion was to be scored on rows that it has seen.
     """
+    if not panel.spec.splits.is_evaluated:
+        return _not_evaluated(champion)
     checks = _own_checks(test, skill, coverage, levels)
     if champion is None:
         return _decision(checks, "none, as there is no champion from other data or settings")
@@ -137,6 +142,26 @@ def decide(
         f" {champion.version}, from {comparison.origins} origins that neither has seen beyond"
     )
     return _decision(checks, text, champion=champion.version, comparison=comparison)
+
+
+def _not_evaluated(champion: Champion | None) -> Decision:
+    """The decision without a test split: a first version must do, and no champion is given up for it."""
+    if champion is None:
+        reason = "not evaluated, as the history is too short for a test split; there is no champion to keep"
+    else:
+        reason = (
+            "not evaluated, as the history is too short for a test split: the champion"
+            f" {champion.version} stays"
+        )
+    return Decision(
+        promote=champion is None,
+        evaluated=False,
+        champion=champion.version if champion else None,
+        not_comparable="" if champion is None else "this version is not evaluated",
+        compared="none, as this version is not evaluated",
+        reasons=[reason],
+        checks=[],
+    )
 
 
 def _decision(

@@ -108,5 +108,7 @@ def _autocorrelation(errors: "pd.Series[float]", rows: pd.DataFrame) -> tuple[li
 
 def season_phase(ds: "pd.Series[pd.Timestamp]", frequency: str, season_length: int) -> NDArray[np.int64]:
     """Where in a season each time lies, in steps from the first time; alike for every series."""
+    if ds.empty:
+        return np.array([], dtype=np.int64)
     grid = pd.date_range(ds.min(), ds.max(), freq=offset_of(frequency))
     return np.asarray(np.searchsorted(grid.to_numpy(), ds.to_numpy()) % season_length, dtype=np.int64)

@@ -164,9 +164,11 @@ def member_chart(ensemble: EnsembleSummary, name: str) -> Markup:
     def draw(axes: "Axes") -> None:
         members = ensemble.members[::-1]
         at = np.arange(len(members))
-        axes.axvline(ensemble.mase, color=INK, lw=1, ls=":", label="ensemble")
-        axes.plot([each.mase for each in members], at, color=PALETTE[0], lw=0, marker="s", label="alone")
-        without = [np.nan if each.mase_without is None else each.mase_without for each in members]
+        axes.axvline(_drawn(ensemble.mase), color=INK, lw=1, ls=":", label="ensemble")
+        axes.plot(
+            [_drawn(each.mase) for each in members], at, color=PALETTE[0], lw=0, marker="s", label="alone"
+        )
+        without = [_drawn(each.mase_without) for each in members]
         axes.plot(without, at, color=ACCENT, lw=0, marker="o", label="ensemble without it")
         axes.set_yticks(at, [each.model for each in members])
         axes.set(xlabel="MASE on the validation split")
@@ -174,6 +176,11 @@ def member_chart(ensemble: EnsembleSummary, name: str) -> Markup:
 
     about = "Chart of MASE of each member alone and of the ensemble without it; the table has the figures"
     return draw_chart(draw, name, about, 7.6, 1.0 + 0.26 * len(ensemble.members))
+
+
+def _drawn(value: float | None) -> float:
+    """A figure as a chart takes it: one that is missing leaves a hole."""
+    return float("nan") if value is None else value
 
 
 def histogram_chart(edges: Sequence[float], counts: Sequence[int], name: str) -> Markup:

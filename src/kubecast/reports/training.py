@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from kubecast.data.origins import before_test
 from kubecast.data.panel import KEYS, Panel
 from kubecast.errors import ModelError
 from kubecast.evaluation.convergence import convergence
@@ -125,6 +126,7 @@ def _paths(fitted: Fitted, panel: Panel) -> list[dict[str, Any]]:
     truth = panel.frame[["unique_id", "ds", "y", "observed"]]
     table = evaluated[[*KEYS, "split", name]].merge(truth, on=["unique_id", "ds"], how="left")
     validation, test = (table[table["split"] == split] for split in ("validation", "test"))
+    validation = validation[before_test(panel, validation)]
     try:
         scores = conformal_scores(validation, panel.series, name)
         quantiles = ConformalQuantiles.fit(scores, LEVELS, panel.spec.horizon)

@@ -7,9 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from kubecast.config.validation import parse_settings
+from kubecast.data.origins import split_targets
 from kubecast.data.panel import KEYS, Cutoffs, Panel, read_parquet
 from kubecast.ensemble.bundle import naive_members, with_naive
 from kubecast.ensemble.settings import EnsembleSettings
+from kubecast.ensemble.short_history import ShortHistory
 from kubecast.ensemble.stacking import stack
 from kubecast.ensemble.summary import EnsembleSummary, summarise
 from kubecast.logs import step
@@ -61,7 +63,13 @@ def stack_ensemble(
         (ensemble_dir / "logs" / f"{card.name}.json").write_text(card.log.model_dump_json())
     kinds |= {member.name: "seasonal_naive" for member in naive_members(panel.spec)}
     recipe, stacked = stack(
-        table, panel.series, ensemble_settings, kinds, missing, panel.spec.season_lengths[0]
+        table,
+        panel.series,
+        ensemble_settings,
+        kinds,
+        missing,
+        panel.spec.season_lengths[0],
+        ShortHistory.of(panel),
     )
     recipe.write(ensemble_dir / "recipe.json")
     (ensemble_dir / "settings.json").write_text(ensemble_settings.model_dump_json())
@@ -78,9 +86,7 @@ def stack_ensemble(
 
 def _targets_with_naive(panel: Panel) -> pd.DataFrame:
     """Join the targets after every origin with split, fold and every seasonal naive forecast."""
-    origins = Cutoffs.from_frame(panel.origins)
-    table = panel.targets(origins).merge(panel.origins, on=["unique_id", "cutoff"])
-    return with_naive(table, panel, origins)
+    return with_naive(split_targets(panel), panel, Cutoffs.from_frame(panel.origins))
 
 
 def _evaluated_forecasts(file: Path) -> pd.DataFrame:

@@ -6,20 +6,18 @@ from kubecast.config.training import TrainingSettings
 from kubecast.data.files import read_data
 from kubecast.data.panel import Panel
 from kubecast.data.preparation import build_panel, required_horizon
-from kubecast.data.splits import plan_splits, smallest_length
+from kubecast.data.splits import smallest_lengths
 
 
 def check_settings(training: TrainingSettings) -> dict[str, Any]:
-    """The fewest rows that a series needs, as far as the settings alone show."""
+    """The ladder of splits: the rows that each needs of the median series, as far as the settings show."""
     horizon = required_horizon(training)
     season = (training.season_lengths or [1])[0]
-    shortest = smallest_length(horizon, season, training.data, training.validation)
+    shortest = smallest_lengths(horizon, season, training.data, training.validation)
     return {
         "horizon": horizon,
         "season_lengths": training.season_lengths or "from the data's frequency",
-        "shortest_median_series": shortest,
-        "shortest_training_split": horizon + season + 1,
-        "fewest_rows": training.data.min_samples,
+        **{f"median_series_for_{rung}": rows for rung, rows in shortest.items()},
     }
 
 
@@ -28,8 +26,7 @@ def check_data(location: str, training: TrainingSettings) -> dict[str, Any]:
     file = read_data(location, training.data.max_bytes)
     panel = build_panel(file.rows, training, digest=file.digest)
     spec = panel.spec
-    length = int(panel.frame.groupby("unique_id").size().median())
-    splits = plan_splits(length, spec.horizon, spec.season_lengths[0], training.data, training.validation)
+    splits = spec.splits
     return {
         "series": panel.report.series,
         "rows": panel.report.rows,
@@ -37,6 +34,7 @@ def check_data(location: str, training: TrainingSettings) -> dict[str, Any]:
         "horizon": spec.horizon,
         "season_lengths": spec.season_lengths,
         "align": spec.align,
+        "split": splits.rung,
         "median_length": splits.length,
         "train_steps": splits.train,
         "validation_steps": splits.validation,
@@ -53,6 +51,7 @@ def _origins(panel: Panel) -> dict[str, Any]:
     for split in ("validation", "test"):
         cutoffs = panel.origins.loc[panel.origins["split"] == split, "cutoff"]
         origins[f"{split}_origins"] = len(cutoffs)
-        origins[f"{split}_origins_from"] = str(cutoffs.min())
-        origins[f"{split}_origins_to"] = str(cutoffs.max())
+        if len(cutoffs):
+            origins[f"{split}_origins_from"] = str(cutoffs.min())
+            origins[f"{split}_origins_to"] = str(cutoffs.max())
     return origins

@@ -48,6 +48,7 @@ class EnsembleObjective:
         kinds |= {member.name: "seasonal_naive" for member in naive_members(self._panel.spec)}
         season = self._panel.spec.season_lengths[0]
         recipe, _ = stack(table, self._panel.series, settings, kinds, missing, season)
+        assert recipe.loss is not None  # noqa: S101  folds are validation rows
         report(1, recipe.loss)
         return recipe.loss
 

@@ -50,10 +50,11 @@ def test_every_command_has_help(words: list[str]) -> None:
     assert "Usage:" in found.stdout
 
 
-def test_validate_without_data_tells_the_minimum() -> None:
+def test_validate_without_data_tells_the_ladder() -> None:
     found = json.loads(invoke("validate", *SMALL, "--json").stdout)
-    assert found["shortest_training_split"] == 6 + 24 + 1
-    assert found["shortest_median_series"] == 31 + 6 + 2 * 4 + 6
+    assert found["median_series_for_full"] == 31 + 6 + 2 * 4 + 6
+    assert found["median_series_for_short_leads"] == 31 + 6 + 2 * 4 + 6
+    assert found["median_series_for_no_test"] == 6 + 4
 
 
 def test_validate_with_data_tells_parts_and_origins(data: str) -> None:

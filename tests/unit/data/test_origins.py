@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kubecast.config.training import TrainingSettings
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.data.preparation import build_panel
 from kubecast.errors import DataError
@@ -97,17 +98,48 @@ def test_series_without_scale_is_reported_and_zero_scale_falls_back(make_panel: 
     assert panel.series.set_index("unique_id")["scale"].notna().tolist() == [True, False, True]
 
 
-def test_panel_of_too_few_rows_is_refused() -> None:
-    with pytest.raises(
-        DataError, match=r"the panel has 1110 rows; allowed: at least training.data.min_samples = 5000"
-    ):
-        build_panel(hourly(), small_settings(data={"min_samples": 5000}))
+def test_panel_of_few_rows_is_told_and_taken() -> None:
+    panel = build_panel(hourly(), small_settings(data={"min_samples": 5000}))
+    (finding,) = (each for each in panel.report.findings if each.what == "few_rows")
+    assert finding.detail.startswith("the panel has 1110 rows, training.data.min_samples is 5000")
+    assert "few_rows" not in findings(build_panel(hourly(), small_settings(data={"min_samples": 1110})))
+
+
+def test_400_daily_rows_are_split_as_the_settings_ask() -> None:
+    rows = hourly(series=1).assign(ds=pd.date_range("2024-01-01", periods=400, freq="D"))
+    settings = TrainingSettings(horizon=14)
+    panel = build_panel(rows, settings)
+    assert panel.spec.splits.is_full
+    assert (panel.spec.frequency, panel.spec.season_lengths) == ("D", [7])
+
+
+def test_a_season_and_a_split_that_are_given_up_are_findings(make_panel: Make) -> None:
+    panel = make_panel(hourly(series=1, rows=50), horizon=20)
+    assert (panel.spec.splits.rung, panel.spec.season_lengths) == ("no_validation", [1])
+    assert findings(panel)["split"] == [""]
+    panel = make_panel(hourly(series=1, rows=50), horizon=12)
+    assert (panel.spec.splits.rung, panel.spec.season_lengths) == ("full", [1])
+    (finding,) = (each for each in panel.report.findings if each.what == "season")
+    assert finding.detail == (
+        "no two cycles of 24 steps lie in the 22 training rows of the median series: MASE has m = 1"
+    )
+
+
+def test_a_series_too_short_for_a_validation_split_is_fitted_up_to_the_test_split(make_panel: Make) -> None:
+    rows = hourly(series=4)
+    panel = make_panel(rows[(rows["unique_id"] != "s3") | (rows["ds"] > "2024-01-14")])
+    assert panel.series["route"].tolist() == ["model"] * 4
+    assert (panel.series["train_end"] == panel.series["validation_end"]).tolist() == [False] * 3 + [True]
+    assert findings(panel)["short"] == ["s3"]
+    of_validation = panel.origins[panel.origins["split"] == "validation"]
+    assert set(of_validation["unique_id"]) == {"s0", "s1", "s2"}
+    assert "s3" in set(panel.split("test").frame["unique_id"])
 
 
 def test_panel_without_a_series_to_fit_is_refused(make_panel: Make) -> None:
     rows = hourly(series=3, rows=100)
-    rows.loc[rows["ds"].dt.hour % 3 > 0, "y"] = np.nan
-    with pytest.raises(DataError, match="no series has the 31 training rows and origins"):
+    rows.loc[rows["ds"].dt.hour % 12 > 0, "y"] = np.nan
+    with pytest.raises(DataError, match="no series has the 10 training rows that a fit needs, the most is"):
         make_panel(rows, data=data(max_missing=0.9))
 
 

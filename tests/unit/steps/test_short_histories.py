@@ -1,0 +1,55 @@
+"""Steps on panels that are too short for the split that the settings ask for."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from kubecast.data.panel import Panel
+from kubecast.models.artifact import FORECASTS
+from kubecast.steps.stack import stack_ensemble
+from kubecast.steps.train import train_model
+from tests.support.panels import hourly
+from tests.support.runs import prepare
+
+STRIDE = {"cv_folds": 3, "max_origins": 8, "origin_stride": 3}
+ROWS = {  # of each series, by the rung that they reach
+    "fewer_origins": 28,
+    "overlapping": 24,
+    "one_fold": 23,
+    "short_leads": 21,
+    "no_validation": 18,
+    "no_test": 15,
+}
+SHORT: dict[str, Any] = {"parameters": {"season_lengths": "1"}, "validation": STRIDE}
+
+
+def first_rows(rows: int) -> pd.DataFrame:
+    return hourly().groupby("unique_id").head(rows).reset_index(drop=True)
+
+
+def stacked(rows: pd.DataFrame, folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+    panel = prepare(rows, folder, **SHORT)
+    train_model("catboost", panel, folder / "model")
+    stack_ensemble(panel, {"catboost": folder / "model"}, "", folder / "ensemble")
+    recipe = json.loads((folder / "ensemble" / "recipe.json").read_text())
+    return recipe, pd.read_parquet(folder / "ensemble" / FORECASTS)
+
+
+@pytest.mark.parametrize("rung", ROWS)
+def test_test_targets_enter_no_model_weight_or_width(rung: str, tmp_path: Path) -> None:
+    rows = first_rows(ROWS[rung])
+    recipe, table = stacked(rows, tmp_path / "as_is")
+    panel = Panel.load(tmp_path / "as_is" / "panel")
+    assert panel.spec.splits.rung == rung
+    end = panel.series["validation_end"].max()
+    assert (table.loc[table["split"] == "validation", "ds"] <= end).all()
+    assert set(table["split"]) == set(panel.origins["split"])
+    late = rows["ds"] > end
+    assert late.any() == panel.spec.splits.is_evaluated
+    altered = rows.assign(y=rows["y"].where(~late, rows["y"] * 2 + 50))
+    changed, after = stacked(altered, tmp_path / "altered")
+    assert changed == recipe
+    pd.testing.assert_frame_equal(table.drop(columns="y"), after.drop(columns="y"), check_exact=True)
