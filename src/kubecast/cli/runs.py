@@ -301,6 +301,9 @@ def _write_whole(output: Path, write: Callable[[Path], object]) -> None:
 
 def print_leaderboard(evaluation: dict[str, Any]) -> None:
     """Print the rows of the test split as a table, the best first."""
+    if not evaluation["decision"]["evaluated"]:
+        print("Test split: not evaluated")
+        return
     rows = [row for row in evaluation["leaderboard"] if row["split"] == "test"]
     rows.sort(key=lambda row: (row["mase"] is None, row["mase"]))
     columns = ["model", "mase", "skill", *evaluation["scoring"]]

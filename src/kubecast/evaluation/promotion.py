@@ -15,6 +15,7 @@ from kubecast.scoring.significance import MANY_SERIES, Paired, common_origins, f
 
 COVERAGE_FLOOR = 0.625  # of the nominal coverage: 50 % where 80 % is nominal
 SEGMENTS = 10
+NOT_EVALUATED = "this version is not evaluated"
 DIGITS = 4  # of relative changes: a model that is loaded again differs in the seventh
 
 _CHAMPION = "champion"
@@ -29,11 +30,14 @@ class Champion:
         not_comparable: Why it has no forecasts; empty where it has.
         forecasts: ``unique_id``, ``cutoff``, ``ds``, ``fitted_through``, ``yhat`` and the quantiles; of
             ``fitted_through``, see ``kubecast.ensemble.bundle.Contract``.
+        replaceable: Whether it has seen all there is and was itself not evaluated: it gives way to a version
+            that is.
     """
 
     version: str
     not_comparable: str
     forecasts: pd.DataFrame
+    replaceable: bool = False
 
 
 class Check(Document):
@@ -131,6 +135,9 @@ def decide(
     checks = _own_checks(test, skill, coverage, levels)
     if champion is None:
         return _decision(checks, "none, as there is no champion from other data or settings")
+    if champion.replaceable:
+        text = f"none, as the champion {champion.version} is not evaluated: {champion.not_comparable}"
+        return _decision(checks, text, champion=champion.version)
     comparison = None if champion.not_comparable else compare(test, series, panel, levels, champion)
     if comparison is None:
         reason = champion.not_comparable or "no target after what the champion has seen was observed"
@@ -157,8 +164,8 @@ def _not_evaluated(champion: Champion | None) -> Decision:
         promote=champion is None,
         evaluated=False,
         champion=champion.version if champion else None,
-        not_comparable="" if champion is None else "this version is not evaluated",
-        compared="none, as this version is not evaluated",
+        not_comparable="" if champion is None else NOT_EVALUATED,
+        compared=f"none, as {NOT_EVALUATED}",
         reasons=[reason],
         checks=[],
     )

@@ -34,6 +34,7 @@ def render_report(evaluation: Evaluation) -> str:
         summary=evaluation.ensemble,
         member_chart=charts.member_chart(evaluation.ensemble, "members"),
         spec=evaluation.spec,
+        split_sentence=evaluation.spec.splits.describe(evaluation.spec.horizon),
         data=evaluation.data,
         lead_times=_lead_times(evaluation),
         by_series=_by_series(evaluation),

@@ -25,6 +25,7 @@ class ChampionStatus(Document):
     Attributes:
         champion: Id of the champion's version; empty: there is none.
         not_comparable: Reason why it has no forecasts; empty where it has, or there is no champion.
+        replaceable: Whether it was not evaluated, and cannot be now: it has seen every test origin.
         earlier: Versions of the same task that were published before, oldest first.
     """
 
@@ -32,6 +33,7 @@ class ChampionStatus(Document):
 
     champion: str
     not_comparable: str = ""
+    replaceable: bool = False
     earlier: list[EarlierVersion] = Field(default=[])
 
 
@@ -40,7 +42,8 @@ def read_champion(champion_dir: Path) -> Champion | None:
     status = ChampionStatus.read(champion_dir / STATUS)
     if not status.champion:
         return None
-    return Champion(status.champion, status.not_comparable, read_parquet(champion_dir / FORECASTS))
+    forecasts = read_parquet(champion_dir / FORECASTS)
+    return Champion(status.champion, status.not_comparable, forecasts, status.replaceable)
 
 
 def read_earlier(champion_dir: Path) -> list[EarlierVersion]:

@@ -13,14 +13,19 @@ from kubecast.data.panel import KEYS, Cutoffs, Panel, PanelSpec
 from kubecast.ensemble.bundle import Bundle
 from kubecast.errors import IntegrityError, KubecastError, ModelError, StoreError
 from kubecast.evaluation.history import earlier_versions
+from kubecast.evaluation.promotion import NOT_EVALUATED
 from kubecast.logs import step
 from kubecast.models.artifact import FORECASTS
-from kubecast.registry import Registry
+from kubecast.registry import Registry, Version
 from kubecast.steps.artifacts import STATUS, ChampionStatus, open_registry
 from kubecast.steps.run_settings import RunSettings
 
 _LOG = logging.getLogger(__name__)
 _EMPTY = pd.DataFrame({"unique_id": [], "cutoff": [], "ds": [], "fitted_through": [], "yhat": []})
+
+
+class _SeenAllError(ModelError):
+    """The champion was fitted to, or chosen on, rows after every test origin."""
 
 
 @step
@@ -53,16 +58,21 @@ def forecast_champion(
     store, name = open_registry(RunSettings.read(panel_dir).training, registry, model_name)
     # What is published at this moment is shown, and nothing else depends on it.
     earlier = earlier_versions(store, name, panel.spec, champion, inputs_digest)
-    reason, table = "", _EMPTY
-    if champion:
+    evaluated = panel.spec.splits.is_evaluated
+    reason, table, replaceable = "" if evaluated or not champion else NOT_EVALUATED, _EMPTY, False
+    if champion and evaluated:
         try:
-            table = _forecasts(panel, store, f"{name}@{champion}")
+            version = store.resolve(f"{name}@{champion}")
+            table = _forecasts(panel, store, version)
         except KubecastError as error:  # the champion's own fault holds no version back from publishing
             if _can_be_repeated(error):
                 raise
             reason = str(error)
+            replaceable = isinstance(error, _SeenAllError) and not _was_evaluated(version)
             _LOG.warning("not comparable with the champion %s: %s", champion, error)
-    status = ChampionStatus(champion=champion, not_comparable=reason, earlier=earlier)
+    status = ChampionStatus(
+        champion=champion, not_comparable=reason, replaceable=replaceable, earlier=earlier
+    )
     champion_dir.mkdir(parents=True)
     table.to_parquet(champion_dir / FORECASTS, index=False)
     status.write(champion_dir / STATUS)
@@ -75,8 +85,12 @@ def _can_be_repeated(error: KubecastError) -> bool:
     return disk or isinstance(error, StoreError)
 
 
-def _forecasts(panel: Panel, store: Registry, champion: str) -> pd.DataFrame:
-    version = store.resolve(champion)
+def _was_evaluated(version: Version) -> bool:
+    decision = version.metadata.get("decision")
+    return not isinstance(decision, dict) or decision.get("evaluated") is not False
+
+
+def _forecasts(panel: Panel, store: Registry, version: Version) -> pd.DataFrame:
     with tempfile.TemporaryDirectory() as folder:
         bundle = Bundle.load(store.fetch(version, "evaluated", Path(folder)))
         return forecast_unseen(bundle, panel)
@@ -104,7 +118,7 @@ def forecast_unseen(bundle: Bundle, panel: Panel) -> pd.DataFrame:
     unseen = Cutoffs(origins[origins["cutoff"] >= bundle.contract.fitted_through_of(origins["unique_id"])])
     if not len(unseen):
         newest = bundle.contract.fitted_through_of(origins["unique_id"]).max()
-        raise ModelError(
+        raise _SeenAllError(
             f"no origin of the test split comes after {newest}, up to which it was fitted or chosen"
         )
     unseen = Cutoffs(unseen.frame.reset_index(drop=True))

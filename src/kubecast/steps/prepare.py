@@ -44,6 +44,9 @@ def describe(panel: Panel) -> str:
     ]
     for split in ("validation", "test"):
         cutoffs = panel.origins.loc[panel.origins["split"] == split, "cutoff"]
+        if cutoffs.empty:
+            lines.append(f"| {split} | none | | |")
+            continue
         lines.append(f"| {split} | {len(cutoffs)} | {cutoffs.min()} | {cutoffs.max()} |")
     lines += ["", "| finding | series | rows | detail |", "|---|---|---|---|"]
     lines += [

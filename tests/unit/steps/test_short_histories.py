@@ -8,11 +8,14 @@ import pandas as pd
 import pytest
 
 from kubecast.data.panel import Panel
+from kubecast.evaluation.leaderboard import Evaluation
 from kubecast.models.artifact import FORECASTS
+from kubecast.registry import Registry
+from kubecast.steps.champion import forecast_champion
 from kubecast.steps.stack import stack_ensemble
 from kubecast.steps.train import train_model
 from tests.support.panels import hourly
-from tests.support.runs import prepare
+from tests.support.runs import prepare, register, train
 
 STRIDE = {"cv_folds": 3, "max_origins": 8, "origin_stride": 3}
 ROWS = {  # of each series, by the rung that they reach
@@ -53,3 +56,36 @@ def test_test_targets_enter_no_model_weight_or_width(rung: str, tmp_path: Path) 
     changed, after = stacked(altered, tmp_path / "altered")
     assert changed == recipe
     pd.testing.assert_frame_equal(table.drop(columns="y"), after.drop(columns="y"), check_exact=True)
+
+
+def published(rows: pd.DataFrame, folder: Path, registry: Path, champion: str = "") -> str:
+    train(rows, folder, **SHORT)
+    status = folder / "champion"
+    forecast_champion(folder / "panel", champion, str(registry), "", "inputs", status)
+    return register(folder, status, registry, f"inputs of {folder.name}")
+
+
+@pytest.mark.slow
+def test_a_version_without_a_test_split_is_champion_until_one_is_evaluated(tmp_path: Path) -> None:
+    registry = Registry.open(str(tmp_path / "registry"))
+    first = published(first_rows(14), tmp_path / "first", tmp_path / "registry")
+    result = Evaluation.read(tmp_path / "first" / "leaderboard.json")
+    assert not result.decision.evaluated
+    assert {row.mase for row in result.leaderboard} == {None}
+    assert "not evaluated" in (tmp_path / "first" / "report.html").read_text()
+    assert registry.resolve("forecaster@champion").id == first.partition("@")[2]
+
+    champion = first.partition("@")[2]
+    published(first_rows(15), tmp_path / "second", tmp_path / "registry", champion)
+    decision = Evaluation.read(tmp_path / "second" / "leaderboard.json").decision
+    assert not decision.promote
+    assert decision.reasons == [
+        f"not evaluated, as the history is too short for a test split: the champion {champion} stays"
+    ]
+    assert registry.resolve("forecaster@champion").id == champion
+
+    published(first_rows(18), tmp_path / "third", tmp_path / "registry", champion)
+    decision = Evaluation.read(tmp_path / "third" / "leaderboard.json").decision
+    assert decision.compared.startswith(f"none, as the champion {champion} is not evaluated: no origin")
+    assert decision.checks
+    assert decision.not_comparable == ""
