@@ -46,7 +46,7 @@ def _seasonal_difference(values: Floats, search: Search) -> int:
 
 
 def _css_search(values: Floats, search: Search, difference: int | None) -> _Orders:
-    (p, d, q), settings = search.settings.max_order, search.settings
+    (p, d, q), settings = search.largest_orders(len(values)), search.settings
     seasonal_d = _seasonal_difference(values, search)
     values = differenced(values, (0, seasonal_d), search.period)
     d = count_differences(values, d) if difference is None else difference
@@ -65,7 +65,7 @@ def _css_search(values: Floats, search: Search, difference: int | None) -> _Orde
 def _pmdarima_search(values: Floats, search: Search, difference: int | None) -> _Orders:
     from pmdarima import auto_arima
 
-    (p, d, q), settings = search.settings.max_order, search.settings
+    (p, d, q), settings = search.largest_orders(len(values)), search.settings
     fit = auto_arima(
         values,
         start_p=min(p, 2),
@@ -97,7 +97,7 @@ def _pmdarima_polynomials(fit: Any) -> tuple[list[float], list[float]]:
 def _statsforecast_search(values: Floats, search: Search, difference: int | None) -> _Orders:
     from statsforecast.arima import auto_arima_f
 
-    (max_p, max_d, max_q), settings = search.settings.max_order, search.settings
+    (max_p, max_d, max_q), settings = search.largest_orders(len(values)), search.settings
     fit = auto_arima_f(  # type: ignore[no-untyped-call]
         values,
         d=difference,

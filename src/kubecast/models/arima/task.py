@@ -12,6 +12,9 @@ from kubecast.models.arima.settings import ArimaSettings
 
 Engine = Literal["css", "pmdarima", "statsforecast", "burg"]
 
+MIN_ROWS = 20  # fewer do not distinguish one order from another
+FEWEST_ROWS = 6  # for a difference and a coefficient or two
+
 
 @dataclass(frozen=True)
 class Task:
@@ -51,3 +54,8 @@ class Search:
     period: int
     profiles: list[int]
     horizon: int
+
+    def largest_orders(self, rows: int) -> tuple[int, int, int]:
+        """The largest p, d and q of a series of so many rows: of few, one coefficient of each kind."""
+        p, d, q = self.settings.max_order
+        return (p, d, q) if rows >= MIN_ROWS else (min(p, 1), d, min(q, 1))

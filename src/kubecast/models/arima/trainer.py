@@ -25,8 +25,7 @@ from kubecast.models.arima.parallel import fit_all
 from kubecast.models.arima.recipe import Recipe, SeriesModel, read_recipe
 from kubecast.models.arima.regressors import fourier
 from kubecast.models.arima.settings import ArimaSettings
-from kubecast.models.arima.task import Engine, Search, Task
-from kubecast.models.arima.trials import MIN_ROWS
+from kubecast.models.arima.task import FEWEST_ROWS, Engine, Search, Task
 from kubecast.models.base import FitLog, FitPlan, Trainer
 
 LONGEST_SEASON = 60  # a longer seasonal ARIMA takes the libraries minutes to hours for each series
@@ -148,7 +147,7 @@ def _unfit(y: Floats, short: bool, unknown: bool) -> str:
     """Why a series is not fitted; empty where it is."""
     if len(y) == 0:
         return "no rows up to the cut-off"
-    if short or len(y) < MIN_ROWS:
+    if short or len(y) < FEWEST_ROWS:
         return f"too short: {len(y)} training rows"
     if unknown:
         return "no orders to replay"

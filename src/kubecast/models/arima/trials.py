@@ -9,12 +9,12 @@ import numpy as np
 from kubecast.models.arima.estimation import estimate
 from kubecast.models.arima.profile import Smoothed
 from kubecast.models.arima.recipe import Recipe, SeriesModel, forecast_series
-from kubecast.models.arima.task import Search, Task
+from kubecast.models.arima.task import MIN_ROWS, Search, Task
 from kubecast.models.averaging import inverse_error_weights
 
-MIN_ROWS = 20  # fewer do not distinguish one order from another
 SMOOTHINGS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)  # of one season
 BOTH = ((0.1, 0.3, 0.6), (0.1, 0.3, 0.6, 0.9))  # of a longer season, and of a shorter one in what that leaves
+UNCOMPARED = 0.5  # smoothing of a season where nothing can be compared
 SHARPNESS = 6  # power of the inverse errors that profiles are weighed by
 ROWS_PER_ORDER = 4  # fewer rows for each weight of a long autoregression would be fitted to noise
 CLEARLY = 1.1  # times better or worse: whether a search of orders takes a trial's differencing, and keeps it
@@ -47,13 +47,28 @@ def best_trials(task: Task, search: Search) -> list[Trial]:
     best = sorted((trial for trial in tried if trial.error < np.inf), key=lambda trial: trial.error)
     best = best[: search.settings.n_models]
     if not best:  # nothing could be compared
-        return [Trial(np.inf, _trial_recipe((), min(search.settings.max_order[1], 1), task, search))]
+        difference = min(search.settings.max_order[1], 1)
+        return [Trial(np.inf, _trial_recipe(_plain_season(task, search), difference, task, search))]
     shares = inverse_error_weights([trial.error for trial in best], SHARPNESS).tolist()
     return [
         trial._replace(recipe=replace(trial.recipe, weight=share))
         for trial, share in zip(best, shares, strict=True)
         if share > 0
     ]
+
+
+def _plain_season(task: Task, search: Search) -> tuple[Smoothed, ...]:
+    """The profile of a history too short for a backtest: of a season whose naive errs clearly less."""
+    leads, y = np.arange(1, search.horizon + 1), task.y
+
+    def error(season: int) -> float:
+        """Mean absolute error of the seasonal naive over the horizon; of season 1, of the naive."""
+        lags = season * -(-leads // season) if season > 1 else leads
+        return float(np.mean([np.abs(y[lag:] - y[:-lag]).mean() for lag in lags if lag < len(y)]))
+
+    shown = [m for m in search.profiles if 2 * m <= len(y) <= m + MIN_ROWS + search.horizon]
+    best = min(shown, key=error, default=1)
+    return ((best, UNCOMPARED),) if best > 1 and CLEARLY * error(best) < error(1) else ()
 
 
 def _clear_difference(trial: Trial, tried: list[Trial]) -> int | None:

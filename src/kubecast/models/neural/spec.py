@@ -1,5 +1,6 @@
 """The specification of windows: how rows become inputs, with the scaling that is learnt for that."""
 
+import logging
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -10,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt
 from kubecast.data.panel import Cutoffs, Panel, PanelSpec
 from kubecast.errors import DataError
 from kubecast.models.neural.settings import NeuralSettings
+
+_LOG = logging.getLogger(__name__)
 
 HARMONICS = 3  # of each season, in the calendar phase of an origin
 
@@ -123,11 +126,19 @@ class WindowSpec(BaseModel):
 
 
 def sequence_length(settings: NeuralSettings, spec: PanelSpec) -> int:
-    """Steps of a window; `auto` is brought up to a multiple of ``patch_length``."""
-    if settings.sequence_length != "auto":
-        return settings.sequence_length
-    least = max(*spec.season_lengths, 2 * spec.horizon)
-    return -(-least // settings.patch_length) * settings.patch_length
+    """Steps of a window; `auto` is brought up to a multiple of ``patch_length``.
+
+    Of a short history it is brought down to one that leaves the median series a window to be fitted to, and
+    one to be stopped by; the production fit has the same.
+    """
+    patch, steps = settings.patch_length, settings.sequence_length
+    if steps == "auto":
+        steps = -(-max(*spec.season_lengths, 2 * spec.horizon) // patch) * patch
+    room = spec.splits.train - 2 * spec.horizon - difference_lag(settings, spec)
+    if spec.splits.is_full or room < patch or room >= steps:
+        return steps
+    _LOG.warning("windows of %d steps are too long for %d training rows", steps, spec.splits.train)
+    return room // patch * patch
 
 
 def fit_spec(panel: Panel, until: Cutoffs, settings: NeuralSettings) -> WindowSpec:

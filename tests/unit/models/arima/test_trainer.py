@@ -51,7 +51,7 @@ def test_each_series_that_is_not_fitted_has_its_reason(
 ) -> None:
     rows = hourly(series=3)
     rows.loc[rows["unique_id"] == "s1", "y"] = 7.0
-    extra = hourly(series=1, rows=70).assign(unique_id="s3")
+    extra = hourly(series=1, rows=50).assign(unique_id="s3")
     extra["ds"] += rows["ds"].max() - extra["ds"].max()
     panel = make_panel(pd.concat([rows, extra]))
     trainer = ArimaTrainer(ArimaSettings(**FAST), "arima")
@@ -63,6 +63,35 @@ def test_each_series_that_is_not_fitted_has_its_reason(
     assert "s3" in log.fallbacks
     _, replayed = trainer.fit(panel, panel.ends, FitPlan(fixed_fit=log.fixed_fit))
     assert replayed.fallbacks["s2"] == "no orders to replay"
+
+
+def monthly(rows: int, season: float) -> pd.DataFrame:
+    """Two series on one level, with a season of 12 months of that height."""
+    tables = []
+    for number in range(2):
+        phase = 2 * np.pi * (np.arange(rows) + 3 * number) / 12
+        noise = np.random.default_rng(number).normal(0, 5, rows)
+        ds = pd.date_range("2020-01-01", periods=rows, freq="MS")
+        y = 100 + season * np.sin(phase) + noise
+        tables.append(pd.DataFrame({"unique_id": f"s{number}", "ds": ds, "y": y}))
+    return pd.concat(tables, ignore_index=True)
+
+
+@pytest.mark.parametrize(("height", "seasons"), [(40.0, ((12, 0.5),)), (0.0, ())])
+def test_a_history_too_short_to_compare_profiles_has_its_season_where_that_is_clear(
+    make_panel: MakePanel, height: float, seasons: tuple[object, ...]
+) -> None:
+    panel = make_panel(monthly(39, height), horizon=12, frequency="MS", season_lengths=[12])
+    assert panel.spec.splits.train == 27
+    models = train(panel).models
+    assert {model.recipe.seasons for (model,) in models.values()} == {seasons}
+
+
+def test_few_rows_have_few_orders(make_panel: MakePanel) -> None:
+    panel = make_panel(monthly(14, 0.0), horizon=3, frequency="MS", season_lengths=[1])
+    for model, *_ in train(panel, max_order=[5, 1, 5]).models.values():
+        p, _, q = model.recipe.order
+        assert max(p, q) <= 1
 
 
 def test_no_series_fitted_is_a_model_error(make_panel: MakePanel) -> None:
