@@ -278,7 +278,7 @@ def scales(
     return float("nan"), float("nan")
 
 
-def series_scales(frame: pd.DataFrame, season: int) -> pd.DataFrame:
+def series_scales(frame: pd.DataFrame, season: int, relative: float | None = None) -> pd.DataFrame:
     """The scales of every series; one without its own gets the panel's median relative scale.
 
     Where no series has one of its own, as few differences as there are must do.
@@ -286,17 +286,31 @@ def series_scales(frame: pd.DataFrame, season: int) -> pd.DataFrame:
     Args:
         frame: Training rows alone: ``unique_id``, ``y``, ``observed``.
         season: The first season length.
+        relative: From ``relative_scale`` of another panel, for series without a scale of their own.
 
     Returns:
         ``unique_id``, ``scale``, ``rmsse_scale``; NaN for a series that has none, which is then not scored.
     """
     table = _own_scales(frame, season, FEWEST)
-    if table["scale"].isna().all():
+    if relative is None and table["scale"].isna().all():
         table = _own_scales(frame, season, fewest=1)
     level_of = table.pop("level").where(lambda values: values > 0)
     for column in ("scale", "rmsse_scale"):
-        table[column] = table[column].fillna(level_of * (table[column] / level_of).dropna().median())
+        usual = (table[column] / level_of).dropna().median() if relative is None else relative
+        table[column] = table[column].fillna(level_of * usual)
     return table
+
+
+def relative_scale(frame: pd.DataFrame, season: int) -> float | None:
+    """The median over series of the scale by the mean absolute target; None where no series has both.
+
+    Args:
+        frame: Training rows alone: ``unique_id``, ``y``, ``observed``.
+        season: The first season length.
+    """
+    table = _own_scales(frame, season, FEWEST)
+    ratio = (table["scale"] / table["level"].where(table["level"] > 0)).dropna().median()
+    return float(ratio) if np.isfinite(ratio) else None
 
 
 def _own_scales(frame: pd.DataFrame, season: int, fewest: int) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from kubecast.data.panel import KEYS, Cutoffs, Panel
@@ -46,15 +47,21 @@ def usable_weights(recipe: StackRecipe, available: Iterable[str]) -> Weights:
 
 
 def own_scales(recipe: StackRecipe, panel: Panel, origins: Cutoffs) -> dict[str, float]:
-    """Scales, from the rows up to their first origin, of series that the recipe has none for."""
+    """Scales, from the rows up to their first origin, of series that the recipe has none for.
+
+    One that was not there at the fit and has none of its own gets the recipe's.
+    """
     earliest = origins.frame.groupby("unique_id")["cutoff"].min().reset_index()
     lacking = [name for name in earliest["unique_id"] if recipe.scales.get(name) is None]
     if not lacking:
         return {}
     # Of all series, since one without a scale of its own takes the others' as a measure.
-    table = series_scales(panel.history(Cutoffs(earliest)), recipe.season_length)
+    table = series_scales(panel.history(Cutoffs(earliest)), recipe.season_length, recipe.relative_scale)
     scales = dict(zip(table["unique_id"], table["scale"], strict=True))
-    return {name: scales[name] for name in lacking}
+    known = [scale for scale in recipe.scales.values() if scale is not None]
+    usual = float(np.median(known)) if known else float("nan")
+    unseen = {name for name in lacking if name not in recipe.scales}
+    return {name: usual if name in unseen and np.isnan(scales[name]) else scales[name] for name in lacking}
 
 
 def combine(

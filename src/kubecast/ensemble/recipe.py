@@ -29,6 +29,8 @@ class StackRecipe(Document):
         evaluated_quantiles: As evaluated on the test split, from the errors of the validation split only.
         scales: By series; None for one that never varied, whose quantiles equal its point forecast.
         season_length: MASE's m, for the scales of series that were not there.
+        relative_scale: Median scale by mean absolute target, for those of them that have too few rows for a
+            scale of their own.
         calibrated: Whether the quantiles come from errors of the ensemble, and not, as where there is no
             validation split, from those of the seasonal naive on the training rows.
         best_member: The one with the smallest MASE on the validation split; None, as the losses, where there
@@ -59,6 +61,7 @@ class StackRecipe(Document):
     evaluated_quantiles: ConformalQuantiles
     scales: dict[str, float | None]
     season_length: int
+    relative_scale: float | None = None
     calibrated: bool = True
     best_member: str | None = None
     loss: float | None = None

@@ -9,6 +9,7 @@ import pandas as pd
 from kubecast.config.validation import parse_settings
 from kubecast.data.origins import split_targets
 from kubecast.data.panel import KEYS, Cutoffs, Panel, read_parquet
+from kubecast.data.splits import relative_scale
 from kubecast.ensemble.bundle import naive_members, with_naive
 from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.short_history import ShortHistory
@@ -71,6 +72,9 @@ def stack_ensemble(
         panel.spec.season_lengths[0],
         ShortHistory.of(panel),
     )
+    training = panel.history(panel.train_end)
+    relative = relative_scale(training, panel.spec.season_lengths[0])
+    recipe = recipe.model_copy(update={"relative_scale": relative})
     recipe.write(ensemble_dir / "recipe.json")
     (ensemble_dir / "settings.json").write_text(ensemble_settings.model_dump_json())
     stacked.to_parquet(ensemble_dir / FORECASTS, index=False)

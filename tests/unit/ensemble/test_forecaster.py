@@ -6,13 +6,15 @@ import pandas as pd
 import pytest
 
 from kubecast.data.panel import Cutoffs, Panel
-from kubecast.ensemble.forecaster import Ensemble, combine, usable_weights
+from kubecast.data.preparation import history_panel
+from kubecast.ensemble.forecaster import Ensemble, combine, own_scales, usable_weights
 from kubecast.ensemble.stacking import stack
 from kubecast.errors import IntegrityError, InvalidName, ModelError
 from kubecast.models.base import FitPlan
 from kubecast.models.seasonal_naive import SeasonalNaive
 from kubecast.scoring.metrics import ENSEMBLE
 from tests.support.forecasts import forecasts
+from tests.support.panels import small_settings
 from tests.unit.ensemble.stacks import GREEDY, recipe_of, stacked
 
 
@@ -82,6 +84,29 @@ def test_prediction_gives_unseen_series_quantiles_from_their_history(
     assert set(prediction["unique_id"]) == {"s0", "s1", "s2"}
     assert (prediction["q0.9"] > prediction["q0.1"]).all()
     np.testing.assert_allclose(prediction["yhat"], ensemble.forecast(panel, panel.ends)[ENSEMBLE])
+
+
+@pytest.mark.parametrize(
+    ("y", "relative", "scale"),
+    [
+        ([50.0, 54.0, 46.0], 0.1, 5.0),  # two differences make none of its own
+        ([50.0] * 30, 0.1, 5.0),
+        ([0.0] * 30, 0.1, 2.5),  # no level either: the median of the recipe's scales
+        ([50.0] * 30, None, 2.5),  # a version of before there was a relative scale
+        ([50.0, 54.0] * 15, 0.1, 4.0),
+    ],
+)
+def test_a_lone_new_series_without_a_scale_has_the_recipes(
+    ensemble: Ensemble, panel: Panel, y: list[float], relative: float | None, scale: float
+) -> None:
+    ds = pd.date_range("2025-01-01", periods=len(y), freq="h")
+    rows = pd.DataFrame({"unique_id": "new", "ds": ds, "y": y})
+    alone = history_panel(rows, small_settings(), panel.spec)
+    known = {"s0": 1.0, "s1": 4.0, "constant": None}
+    recipe = ensemble.recipe.model_copy(update={"relative_scale": relative, "scales": known})
+    assert own_scales(recipe, alone, alone.ends) == {"new": pytest.approx(scale)}
+    prediction = Ensemble(ensemble.members, recipe).predict(alone, alone.ends)
+    assert (prediction["q0.9"] > prediction["q0.1"]).all()
 
 
 def test_unseen_series_is_forecast_by_members_that_are_not_fitted_series_by_series(
