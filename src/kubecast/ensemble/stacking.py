@@ -38,8 +38,8 @@ LARGEST_MARGIN = 0.1  # of a member's loss: two or three folds would excuse near
 SEASONAL_NAIVE = "seasonal_naive"
 UNVALIDATED = "the history is too short for a validation split: all members weigh the same"
 UNCALIBRATED = (
-    "the intervals are not calibrated: too few validation errors, so they are as wide as the seasonal naive's"
-    " errors on the training rows"
+    "the intervals are not calibrated: too few series have validation errors, so they are as wide as the"
+    " seasonal naive's errors on the training rows"
 )
 
 
@@ -143,7 +143,9 @@ def _widths(
         horizon = int(lead_times(table).max())
         evaluated = ConformalQuantiles.fit(of_validation, levels, horizon)
         return _Widths(scores, evaluated, ConformalQuantiles.fit(scores, levels, horizon))
-    calibrated = len(of_validation) >= needed_scores(levels)
+    # The few origins of one series overlap: together they are about one error at each lead time.
+    series_scored = table.loc[of_validation.index, "unique_id"].nunique()
+    calibrated = series_scored >= needed_scores(levels)
     # A short history's test split is small: widths that had seen it would say nothing of the next one.
     quantiles = ConformalQuantiles.fit(of_validation if calibrated else short.scores, levels, short.horizon)
     return _Widths(of_validation, quantiles, quantiles, calibrated)

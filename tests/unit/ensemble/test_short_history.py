@@ -1,0 +1,91 @@
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kubecast.data.panel import Panel
+from kubecast.ensemble.short_history import ShortHistory, training_scores
+from kubecast.ensemble.stacking import UNCALIBRATED, UNVALIDATED, stack
+from kubecast.ensemble.summary import summarise
+from kubecast.scoring.metrics import ENSEMBLE
+from tests.support.forecasts import forecasts, scales
+from tests.unit.ensemble.stacks import GREEDY, KINDS
+
+SCORES = pd.DataFrame({"lead_time": np.tile(np.arange(1, 6), 20), "score": np.linspace(-7, 7, 100)})
+SHORT = ShortHistory(horizon=5, scores=SCORES)
+
+
+def monthly(rows: int, season: int = 12) -> pd.DataFrame:
+    ds = pd.date_range("2020-01-01", periods=rows, freq="MS")
+    y = 10 * np.sin(2 * np.pi * np.arange(rows) / season) + np.arange(rows)
+    return pd.DataFrame({"unique_id": "a", "ds": ds, "y": y})
+
+
+def test_a_full_split_needs_no_substitute(panel: Panel) -> None:
+    assert ShortHistory.of(panel) is None
+
+
+def test_training_scores_are_the_seasonal_naives_with_both_signs(make_panel: Callable[..., Panel]) -> None:
+    panel = make_panel(monthly(39), horizon=12, frequency="MS", season_lengths=[12])
+    assert panel.spec.splits.rung == "no_validation"
+    scores = training_scores(panel)
+    scale = panel.series["scale"].item()
+    assert scale == pytest.approx(12)  # a trend of 1 a month
+    assert set(scores["score"].round(6)) == {1.0, -1.0}
+    assert set(scores["lead_time"]) == set(range(1, 13))
+    # Origins are rows 11 to 25 of 27: each has as many targets as training rows after it, at most 12.
+    assert len(scores) == 2 * sum(min(26 - row, 12) for row in range(11, 26))
+
+
+def test_training_scores_see_no_row_after_the_training_split(make_panel: Callable[..., Panel]) -> None:
+    rows = monthly(39)
+    settings = {"horizon": 12, "frequency": "MS", "season_lengths": [12]}
+    panel = make_panel(rows, **settings)
+    late = rows["ds"] > panel.series["train_end"].item()
+    changed = make_panel(rows.assign(y=rows["y"].where(~late, 1e6)), **settings)
+    pd.testing.assert_frame_equal(training_scores(panel), training_scores(changed))
+
+
+def test_without_a_validation_split_weights_are_equal_and_widths_those_of_training_rows() -> None:
+    table = forecasts({"a": 1.0, "b": 2.0, "c": 3.0}, splits=["test"])
+    recipe, result = stack(table, scales(table), GREEDY, KINDS, {}, 24, SHORT)
+    assert (recipe.method, recipe.best_member, recipe.loss) == ("equal", None, None)
+    assert list(recipe.weights.values()) == pytest.approx([1 / 3] * 3)
+    assert recipe.notes == [UNVALIDATED, UNCALIBRATED]
+    assert not recipe.calibrated
+    assert recipe.quantiles == recipe.evaluated_quantiles
+    width = (result["q0.9"] - result["q0.1"]) / result["unique_id"].str[1:].astype(float)
+    assert width.min() > 10
+    summary = summarise(recipe)
+    assert summary.figures() == {f"weight_{name}": 1 / 3 for name in KINDS}
+    assert not summary.calibrated
+
+
+def test_without_any_split_there_is_a_recipe_and_no_forecast() -> None:
+    table = forecasts({"a": 1.0, "b": 2.0, "c": 3.0}, splits=["test"])
+    recipe, result = stack(table.iloc[:0], scales(table), GREEDY, KINDS, {}, 24, SHORT)
+    assert len(recipe.quantiles.offsets) == 5
+    assert result.empty
+    assert ENSEMBLE in result
+
+
+@pytest.mark.parametrize(("series", "calibrated"), [(8, False), (9, True)])
+def test_widths_are_calibrated_from_as_many_series_as_the_outermost_level_needs(
+    series: int, calibrated: bool
+) -> None:
+    table = forecasts({"a": 1.0, "b": 1.0, "c": 1.0}, series=series, folds=1)
+    recipe, result = stack(table, scales(table), GREEDY, KINDS, {}, 24, SHORT)
+    assert recipe.calibrated == calibrated
+    assert (UNCALIBRATED in recipe.notes) != calibrated
+    assert recipe.loss is not None
+    rows = result[result["split"] == "test"]
+    width = (rows["q0.9"] - rows["q0.1"]) / rows["unique_id"].str[1:].astype(float)
+    assert (width.max() < 4) == calibrated
+
+
+def test_published_widths_of_a_short_history_do_not_see_the_test_split() -> None:
+    table = forecasts({"a": 1.0, "b": 1.0, "c": 1.0}, series=10, folds=1)
+    altered = table.assign(y=table["y"].where(table["split"] == "validation", 0.0))
+    recipes = [stack(each, scales(table), GREEDY, KINDS, {}, 24, SHORT)[0] for each in (table, altered)]
+    assert recipes[0] == recipes[1]
