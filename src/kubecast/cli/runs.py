@@ -77,7 +77,10 @@ def run(
         published = {"version": result.version, "aliases": result.aliases, "output": str(output)}
         print_json(published | {key: leaderboard[key] for key in ("missing", "decision", "leaderboard")})
         return
-    print_leaderboard(leaderboard)
+    if leaderboard["decision"]["evaluated"]:
+        print_leaderboard(leaderboard)
+    else:
+        print("Test split: not evaluated")
     for finding in leaderboard["data"]["findings"]:
         if finding["what"] == "split":
             print(f"split      {finding['detail']}")
@@ -301,9 +304,6 @@ def _write_whole(output: Path, write: Callable[[Path], object]) -> None:
 
 def print_leaderboard(evaluation: dict[str, Any]) -> None:
     """Print the rows of the test split as a table, the best first."""
-    if not evaluation["decision"]["evaluated"]:
-        print("Test split: not evaluated")
-        return
     rows = [row for row in evaluation["leaderboard"] if row["split"] == "test"]
     rows.sort(key=lambda row: (row["mase"] is None, row["mase"]))
     columns = ["model", "mase", "skill", *evaluation["scoring"]]

@@ -333,13 +333,7 @@ class Panel:
         _PanelFile(spec=self.spec, report=self.report).write(directory / "panel.json")
 
     def _tables(self) -> Mapping[str, pd.DataFrame]:
-        return {
-            "panel": self.frame,
-            "static": self.static,
-            "series": self.series,
-            "origins": self.origins,
-            "future_covariates": self.future_covariates,
-        }
+        return {name: self.frame if name == "panel" else getattr(self, name) for name in _COLUMNS}
 
     @classmethod
     def load(cls, directory: Path) -> "Panel":

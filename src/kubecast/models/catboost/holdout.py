@@ -7,6 +7,7 @@ from kubecast.data.panel import Cutoffs, Panel
 from kubecast.models.catboost.features import FeatureSpec
 
 TAIL_SHARE = 10  # the tail is one row in so many
+SHORT_SHARE = 3  # of a short history
 
 
 def ends_and_lengths(panel: Panel, until: Cutoffs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -20,6 +21,8 @@ def tail_lengths(
 ) -> NDArray[np.int64]:
     """Steps of each series that are held out: the horizon or a tenth, of few rows kept at most half.
 
+    Of a short history, a third of the rows that can be fitted to: less a horizon, none might be left.
+
     Args:
         panel: Gives the horizon.
         length: Rows of each series up to its cut-off.
@@ -29,7 +32,9 @@ def tail_lengths(
     series = max(int((length > spec.needed).sum()), 1)  # that share the rows
     kept = np.minimum(length, max(max_rows // series, 1))
     horizon = np.where(kept < length, np.minimum(panel.spec.horizon, kept // 2), panel.spec.horizon)
-    return np.asarray(np.maximum(horizon, kept // TAIL_SHARE))
+    tail = np.maximum(horizon, kept // TAIL_SHARE)
+    third = np.maximum(length - spec.needed, 0) // SHORT_SHARE
+    return np.asarray(tail if panel.spec.splits.is_full else np.minimum(tail, third))
 
 
 def in_tail(

@@ -28,3 +28,11 @@ def test_few_rows_of_each_of_many_series_are_still_split(panel: Panel) -> None:
     forecaster, log = trainer(max_rows=series * horizon).fit(panel, panel.train_end, FitPlan())
     assert not log.fallbacks
     assert np.isfinite(forecaster.forecast(panel, panel.split("test"))["catboost"]).all()
+
+
+def test_the_tail_of_a_short_history_leaves_two_thirds_of_the_rows(make_panel: Callable[..., Panel]) -> None:
+    panel = make_panel(hourly(series=3).groupby("unique_id").head(18), season_lengths=[1])
+    assert panel.spec.splits.rung == "no_validation"
+    spec = design(panel, panel.train_end, CatBoostSettings(), [1])
+    assert spec.needed == 3
+    assert tail_lengths(panel, np.array([2, 3, 12, 30]), spec, 200).tolist() == [0, 0, 3, 6]
