@@ -1,12 +1,14 @@
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import kubecast
 from kubecast.api import Fitted
 from kubecast.errors import ConfigError, DataError
+from tests.support import drawings
 from tests.support.panels import hourly
 
 pytestmark = pytest.mark.slow
@@ -125,3 +127,49 @@ def test_models_and_the_ensemble_are_tuned_where_the_settings_ask_for_it(
     assert len(found.leaderboard)
     with pytest.raises(ConfigError, match="katib: its trials are pods of a cluster"):
         kubecast.fit(hourly(series=2), 6, overrides=[*SETTINGS, "pipeline.tuning.tuner=katib"], **given)
+
+
+def years(seed: int = 0) -> pd.DataFrame:
+    """Yearly series of 14 to 47 rows that end in different years, like those of M1 and M3."""
+    random = np.random.default_rng(seed)
+    tables = []
+    for number, rows in enumerate([14, 15, 17, 20, 24, 30, 38, 47]):
+        ds = pd.date_range(f"{1940 + 2 * number}-01-01", periods=rows, freq="YS")
+        y = 1000 * (1 + number) * np.exp(np.cumsum(random.normal(0.03, 0.05, rows)))
+        tables.append(pd.DataFrame({"unique_id": f"Y{number}", "ds": ds, "y": y}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def months(rows: int) -> pd.DataFrame:
+    """Series with a clear season."""
+    random = np.random.default_rng(1)
+    tables = []
+    for number in range(3):
+        ds = pd.date_range("2020-01-01", periods=rows, freq="MS")
+        y = 100 + 30 * np.sin(2 * np.pi * (np.arange(rows) + number) / 12) + random.normal(0, 5, rows)
+        tables.append(pd.DataFrame({"unique_id": f"m{number}", "ds": ds, "y": y}))
+    return pd.concat(tables, ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    ("df", "horizon", "rung", "season"),
+    [
+        (months(39), 12, "no_validation", 12),
+        (years(), 6, "one_fold", 1),
+    ],
+    ids=["39 months", "14 to 47 years"],
+)
+def test_short_histories_train_with_no_setting_changed(
+    df: pd.DataFrame, horizon: int, rung: str, season: int
+) -> None:
+    with drawings.left_empty():
+        fitted = kubecast.fit(df, horizon, models=["arima", "catboost"], overrides=["catboost.iterations=20"])
+    evaluation = fitted.evaluation
+    assert (evaluation.spec.splits.rung, evaluation.season_length) == (rung, season)
+    assert not evaluation.missing
+    assert evaluation.row("ensemble", "test").mase is not None
+    assert not evaluation.ensemble.calibrated
+    forecast = fitted.forecast(df)
+    assert forecast.groupby("unique_id").size().eq(horizon).all()
+    assert set(forecast["unique_id"]) == set(df["unique_id"])
+    assert (forecast["q0.1"] < forecast["q0.9"]).all()

@@ -28,6 +28,7 @@ SHUFFLED = (
     " validation split; the spread is its standard deviation over them."
 )
 UNSCORED = "No target of the validation split could be scored."
+UNVALIDATED = "The history is too short for a validation split, whose errors intervals come from."
 REPEATED = "The evaluated fit has them: this one repeats it on all rows."
 REFUSED = "The page of the evaluated fit has them."
 
@@ -103,10 +104,16 @@ def _about_fit(fitted: Fitted, panel: Panel) -> dict[str, Any]:
         "importance_chart": charts.importance_chart(importance[:SHOWN], "importance") if importance else None,
         "about_importance": fitted.about_importance,
         "paths": _paths(fitted, panel),
-        "no_paths": fitted.about_importance
-        if fitted.about_importance in (REPEATED, REFUSED)
-        else "No series of the test split could be scored.",
+        "no_paths": _why_no_paths(fitted, panel),
     }
+
+
+def _why_no_paths(fitted: Fitted, panel: Panel) -> str:
+    if fitted.about_importance in (REPEATED, REFUSED):
+        return fitted.about_importance
+    if not panel.spec.splits.is_validated:
+        return UNVALIDATED
+    return "No series of the test split could be scored."
 
 
 def _peaks(usage: Usage) -> list[tuple[str, float]]:
