@@ -130,7 +130,7 @@ def _full(
     held_out = max(horizon + 2 * stride * (validation.cv_folds - 1), round(data.val_ratio * length))
     minimum = horizon + seasons[0] + 1
     train = length - test - held_out
-    if train < minimum:
+    if train < max(minimum, _cycles(seasons[0])):
         return None
     return Splits(
         length=length,

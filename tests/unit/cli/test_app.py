@@ -52,8 +52,8 @@ def test_every_command_has_help(words: list[str]) -> None:
 
 def test_validate_without_data_tells_the_ladder() -> None:
     found = json.loads(invoke("validate", *SMALL, "--json").stdout)
-    assert found["median_series_for_full"] == 31 + 6 + 2 * 4 + 6
-    assert found["median_series_for_short_leads"] == 31 + 6 + 2 * 4 + 6
+    assert found["median_series_for_full"] == 69  # two days in 70 % of the rows
+    assert found["median_series_for_short_leads"] == 2 * 24 + 3 + 6
     assert found["median_series_for_no_test"] == 6 + 4
 
 
