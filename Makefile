@@ -161,7 +161,7 @@ schedule: setup ## Keep the schedules of cluster.yaml on a cluster: make schedul
 lock: ## Resolve the dependencies again and pin them by hash
 	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/python -m pip install --quiet uv
 	$(UV_COMPILE) --output-file requirements/dev.txt --extra dev pyproject.toml
-	$(foreach image,$(IMAGES),$(UV_COMPILE) --constraint requirements/dev.txt --extra $(if $(filter base,$(image)),katib,$(image)) \
+	$(foreach image,$(IMAGES),$(UV_COMPILE) --constraint requirements/dev.txt --extra $(if $(filter base,$(image)),katib --extra tables,$(image)) \
 		--output-file images/$(image)/requirements.txt pyproject.toml &&) true
 	printf 'kfp\n' | $(UV_COMPILE) --constraint requirements/dev.txt --no-deps --output-file images/executor.txt -
 	printf 'setuptools\n' | $(UV_COMPILE) --constraint requirements/dev.txt --no-deps --output-file images/build.txt -

@@ -77,7 +77,15 @@ class DataSettings(Settings):
     max_gap: PositiveInt | None = Field(
         default=None, description="largest gap in steps; default: three longest seasons", examples=[500]
     )
-    max_bytes: PositiveInt = Field(default=2 << 30, description="largest data file")
+    max_bytes: PositiveInt = Field(
+        default=2 << 30,
+        description="largest file; of folders, tables and queries: what is held",
+    )
+    query: str | None = Field(
+        default=None,
+        description="SQL whose rows are the data, where that is a database",
+        examples=["SELECT shop AS unique_id, day AS ds, sum(price) AS y FROM sales GROUP BY shop, day"],
+    )
     stale: Literal["forecast", "mark", "leave_out"] = Field(
         default="forecast",
         description="of series that end over a horizon before most others, e.g. discontinued items: forecast"

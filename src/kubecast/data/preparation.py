@@ -17,6 +17,7 @@ from kubecast.data.grid import complete_grid, find_frequency, season_lengths
 from kubecast.data.origins import alignment_of, origins_with_covariates, plan_split, split_series
 from kubecast.data.panel import Panel, PanelSpec
 from kubecast.data.periods import is_coarse
+from kubecast.data.roles import with_two_columns
 from kubecast.data.stale import note_stale
 from kubecast.errors import ConfigError, DataError
 
@@ -42,6 +43,7 @@ def build_panel(
     """
     horizon = required_horizon(settings)
     notes = Notes()
+    settings = with_two_columns(rows, settings, notes)
     daily = _stays_local(settings.frequency)
     frame, timezone = read_rows(rows, settings, notes, daily=daily)
     frame = _up_to(frame, settings, as_of)
@@ -104,6 +106,7 @@ def history_panel(
             another clock.
     """
     notes = Notes()
+    settings = with_two_columns(rows, settings, notes)
     settings, daily = on_training_clock(settings, spec), _stays_local(spec.frequency)
     frame, zone = read_rows(rows, settings, notes, spec.categories, daily, known)
     check_clock(zone, spec, "the data")
@@ -150,6 +153,7 @@ def newest_time(rows: pd.DataFrame, settings: TrainingSettings, at: pd.Timestamp
     Raises:
         DataError: The rows cannot be read, or none is so old.
     """
+    settings = with_two_columns(rows, settings, Notes())
     frame, _ = read_rows(rows, settings, Notes(), daily=_stays_local(settings.frequency))
     at = _on_rows_clock(at, rows, settings, settings.frequency)
     return pd.Timestamp(_up_to(frame, settings, at).loc[lambda rows: rows["ds"] <= at, "ds"].max())

@@ -18,7 +18,7 @@ from typing import ClassVar, Literal
 import pandas as pd
 
 from kubecast.data.clock import as_kubecast
-from kubecast.data.files import read_data
+from kubecast.data.files import read_data, settings_for
 from kubecast.data.timestamps import parse_time
 from kubecast.documents import Document
 from kubecast.ensemble.bundle import Bundle
@@ -106,8 +106,9 @@ def batch_forecast(
     version = published.resolve(model if "@" in model else f"{model}@champion")
     with tempfile.TemporaryDirectory() as folder:
         bundle = Bundle.load(published.fetch(version, "production", Path(folder)))
-    limit = bundle.contract.training.data.max_bytes
-    history, covariates = read_data(data, limit), read_data(future, limit) if future else None
+    settings = bundle.contract.training.data
+    history = read_data(data, settings_for(data, settings))
+    covariates = read_data(future, settings_for(future, settings)) if future else None
     moment = parse_time(as_of, "as_of") if as_of else None
     table = bundle.forecast(history.rows, horizon or None, covariates.rows if covariates else None, moment)
     forecasts.parent.mkdir(parents=True, exist_ok=True)

@@ -78,11 +78,11 @@ def resolve_inputs(
     settings = _training(parameters)
     as_of = resolve_as_of(as_of, scheduled)
     if as_of:
-        file = read_data(data, settings.data.max_bytes)
+        file = read_data(data, settings.data)
         digest = file.digest
         moment = newest_time(file.rows, settings, parse_time(as_of, "as_of")).isoformat()
     else:
-        digest, moment = digest_of(data, settings.data.max_bytes), ""
+        digest, moment = digest_of(data, settings.data), ""
     store, name = open_registry(settings, registry, model_name)
     champion = _champion(store, name, store.aliases(name).get(CHAMPION, ""))
     pipeline = _parse(PipelineSettings, parameters, "pipeline")

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from kubecast.config.training import DataSettings
 from kubecast.data.files import digest_of, read_data
 from kubecast.errors import (
     BucketNotFound,
@@ -81,7 +82,7 @@ def test_lines_are_those_of_the_file(tmp_path: Path, text: bytes, lines: list[in
         (b'a,b\n1,2"\n3,4\n', "without its partner"),
         (b"\n\n", "no header"),
         (b"a,b\n1,2,5\n", r"line 2: 3 columns \(a decimal comma\?\); allowed: 2"),
-        (gzip.compress(CSV, mtime=0), "compressed"),
+        (gzip.compress(gzip.compress(CSV, mtime=0), mtime=0), "compressed with gzip twice"),
         (b"PK\x03\x04xx", "Excel"),
     ],
 )
@@ -137,8 +138,8 @@ def test_what_is_not_there_is_refused(tmp_path: Path, location: str, monkeypatch
         read_data(location)
 
 
-def test_folder_is_no_data_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="not a file"):
+def test_folder_without_data_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no data files in this folder"):
         digest_of(str(tmp_path))
 
 
@@ -146,12 +147,13 @@ class S3(BaseHTTPRequestHandler):
     """Answers as S3 does, by the name of the bucket."""
 
     def do_GET(self) -> None:
-        bucket = self.path.split("/")[1]
+        bucket, _, listing = self.path.split("/")[1].partition("?")
+        nofile = (404, b"<Error><Code>NoSuchKey</Code></Error>")
         status, body = {
             "data": (200, CSV),
             "forbidden": (403, b"<Error><Code>AccessDenied</Code></Error>"),
             "nobucket": (404, b"<Error><Code>NoSuchBucket</Code></Error>"),
-            "nofile": (404, b"<Error><Code>NoSuchKey</Code></Error>"),
+            "nofile": (200, b"<ListBucketResult></ListBucketResult>") if listing else nofile,
             "broken": (400, b"<Error><Code>Strange</Code></Error>"),
         }[bucket]
         self.send_response(status)
@@ -188,7 +190,7 @@ def test_object_store_is_read() -> None:
     assert len(read_data("s3://data/folder/data.csv").rows) == 2
     assert digest_of("s3://data/folder/data.csv") == hashlib.sha256(CSV).hexdigest()
     with pytest.raises(DataError, match=r"44 bytes; allowed: training\.data\.max_bytes = 10"):
-        read_data("s3://data/folder/data.csv", max_bytes=10)
+        read_data("s3://data/folder/data.csv", DataSettings(max_bytes=10))
 
 
 @pytest.mark.usefixtures("s3")
