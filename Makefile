@@ -54,9 +54,9 @@ e2e: setup ## Build the images on a Debian base and run the pipelines in them, i
 	tests/containers/prepare.sh base arima catboost tensorflow serving
 	$(BIN)/python -m pytest --durations 5 tests/containers/e2e.py $(ARGS)
 
-test-database: setup ## Tune with workers that are killed, on a real PostgreSQL; as root
+test-database: setup ## Tune with workers that are killed, and read data, on a real PostgreSQL; as root
 	tests/database/prepare.sh
-	$(BIN)/python -m pytest tests/database/postgresql.py $(ARGS)
+	$(BIN)/python -m pytest tests/database/postgresql.py tests/database/sources.py $(ARGS)
 
 test-browser: setup ## Open every report in Chromium as its readers do, with axe-core; as root
 	tests/browser/prepare.sh

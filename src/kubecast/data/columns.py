@@ -38,15 +38,17 @@ class Labels:
     Attributes:
         index: One label for each row.
         unit: ``line`` or ``row``.
+        ordered: Whether the rows are in the order of the source.
     """
 
     index: "pd.Index[Any]"
     unit: str
+    ordered: bool = True
 
     @classmethod
     def of_frame(cls, rows: pd.DataFrame) -> "Labels":
         """Take the labels of a frame, e.g. that of ``read_data``."""
-        return cls(rows.index, str(rows.attrs.get("unit", "row")))
+        return cls(rows.index, str(rows.attrs.get("unit", "row")), bool(rows.attrs.get("ordered", True)))
 
     def at(self, bad: NDArray[np.bool_]) -> str:
         """Name the first three rows of a mask and count the others."""
@@ -88,7 +90,8 @@ def read_rows(
         frame = _named_columns(rows, settings, notes)
         covariates = settings.data.covariates
         read: dict[str, Any] = {"unique_id": _ids(frame["unique_id"], labels, known)}
-        times = parse_timestamps(frame["ds"], read["unique_id"].codes, settings, labels.at, daily=daily)
+        codes, ordered = read["unique_id"].codes, labels.ordered
+        times = parse_timestamps(frame["ds"], codes, settings, labels.at, daily=daily, ordered=ordered)
         if times.note:
             notes.add("timezone", times.note)
         read["ds"] = times.values
@@ -128,7 +131,8 @@ def read_future(
             rows, {columns.unique_id: "unique_id", columns.ds: "ds"}, settings.data.covariates.future
         )
         ids = _ids(frame["unique_id"], labels, known)
-        times = parse_timestamps(frame["ds"], ids.codes, settings, labels.at, daily=daily)
+        ordered = labels.ordered
+        times = parse_timestamps(frame["ds"], ids.codes, settings, labels.at, daily=daily, ordered=ordered)
         read: dict[str, Any] = {"unique_id": ids, "ds": times.values}
         for name in settings.data.covariates.future:
             read[name] = _numbers(frame[name], name, labels)

@@ -10,8 +10,12 @@ from kubecast.errors import DataError
 from kubecast.storage.locations import local_path
 
 _SUFFIXES = (".duckdb", ".ddb")
-_CONFIG = {"enable_external_access": "false", "lock_configuration": "true"}
-"""A query reads the file's own tables: no other file, no address, no extension."""
+_CONFIG = {
+    "enable_external_access": "false",
+    "python_enable_replacements": "false",
+    "lock_configuration": "true",
+}
+"""A query reads the file's own tables: no other file, no address, no extension, no variable of Python."""
 
 
 def is_duckdb(location: str) -> bool:
@@ -26,9 +30,9 @@ class DuckdbQuery(QueryResult):
         """The rows, while the file is open."""
         with self._translated(), self._connect() as connection:
             query = self.request.query or self._only_table(connection)
-            schema = connection.execute(select("*", query) + " LIMIT 0").to_arrow_reader().schema
+            schema = connection.sql(select("*", query) + " LIMIT 0").to_arrow_reader().schema
             chosen = self.request.projection.choose_of_schema(schema, self.request.location)
-            batches = connection.execute(select(quoted(chosen), query)).to_arrow_reader(BATCH_ROWS)
+            batches = connection.sql(select(quoted(chosen), query)).to_arrow_reader(BATCH_ROWS)
             yield from table_parts(batches, schema.names)
 
     def _connect(self) -> Any:

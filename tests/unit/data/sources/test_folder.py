@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from kubecast.config.training import DataSettings
+from kubecast.data.columns import read_rows
 from kubecast.data.files import digest_of, read_data
+from kubecast.data.findings import Notes
 from kubecast.data.panel import Panel
 from kubecast.errors import DataError
 from kubecast.storage.store import open_store
@@ -63,6 +65,19 @@ def test_no_layout_changes_rows_that_are_brought_together(tmp_path: Path, how: s
     assert_same(*panels)
 
 
+def test_hour_that_comes_twice_needs_an_offset_where_rows_have_no_order(tmp_path: Path) -> None:
+    hours = ["00:00", "01:00", "02:00", "02:00", "03:00", "04:00"]
+    lines = "".join(f"a,2024-10-27T{hour},{number}\n" for number, hour in enumerate(hours))
+    (tmp_path / "data.csv").write_text(f"unique_id,ds,y\n{lines}")
+    settings = small_settings(data={"timezone": "Europe/Berlin"})
+    ordered, _ = read_rows(read_data(str(tmp_path / "data.csv")).rows, settings, Notes())
+    assert ordered["y"].tolist() == [0, 1, 2, 3, 4, 5]
+    with pytest.raises(
+        DataError, match=r"data\.csv: line 4; data\.csv: line 5: ds is in an hour that comes twice"
+    ):
+        read_rows(read_data(str(tmp_path)).rows, settings, Notes())
+
+
 def test_partitions_are_unescaped_and_a_missing_one_is_missing(tmp_path: Path) -> None:
     for name in ("shop=S%C3%A3o%20Paulo", "shop=__HIVE_DEFAULT_PARTITION__"):
         (tmp_path / name).mkdir()
@@ -108,8 +123,16 @@ def test_messages_name_the_file_and_the_line(tmp_path: Path) -> None:
         ("b.json", b"{}", r"b\.json: neither CSV nor Parquet"),
         ("b.csv", b"unique_id,ds,z\na,2026-01-02,1\n", "allowed: the same in every file"),
         ("b.csv", b"PK\x03\x04xx", "a zip or Excel file"),
-        ("b.csv.gz", gzip.compress(b"unique_id,ds,y\na,2026-01-02,1\n", mtime=0)[:-9], "not a whole gzip file"),
-        ("b.csv.gz", gzip.compress(b"x" * 3000, mtime=0), "decompressed: .* allowed: training.data.max_bytes = 2000"),
+        (
+            "b.csv.gz",
+            gzip.compress(b"unique_id,ds,y\na,2026-01-02,1\n", mtime=0)[:-9],
+            "not a whole gzip file",
+        ),
+        (
+            "b.csv.gz",
+            gzip.compress(b"x" * 3000, mtime=0),
+            "decompressed: .* allowed: training.data.max_bytes = 2000",
+        ),
     ],
 )
 def test_file_that_does_not_fit_is_refused(tmp_path: Path, name: str, content: bytes, message: str) -> None:
