@@ -44,10 +44,11 @@ def with_columns(settings: TrainingSettings, names: Mapping[str, str]) -> Traini
 
 
 def rename_columns(rows: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
-    """Give columns other names."""
-    renamed = rows.drop(columns=[new for old, new in names.items() if old != new and new in rows.columns])
-    renamed = renamed.rename(columns=dict(names))
-    renamed.attrs |= {"names": [names.get(name, name) for name in all_names(rows)]}
+    """Give columns other names; a column that has one of these already is left out."""
+    replaced = [new for old, new in names.items() if old != new]
+    kept = [name for name in all_names(rows) if name not in replaced]
+    renamed = rows.drop(columns=replaced, errors="ignore").rename(columns=dict(names))
+    renamed.attrs["names"] = [names.get(name, name) for name in kept]
     return renamed
 
 

@@ -39,6 +39,15 @@ def is_postgresql(location: str) -> bool:
     return location.partition(":")[0] in SCHEMES
 
 
+def check_url(location: str) -> None:
+    """Refuse a URL that is not of the allowed form.
+
+    Raises:
+        DataError: It is not, e.g. since it has a user or a password in it.
+    """
+    _address(location)
+
+
 class PostgresqlQuery(QueryResult):
     """The rows of a query to PostgreSQL."""
 
