@@ -16,7 +16,7 @@ RESERVED = frozenset({"", "unique_id", "ds", "y", "observed", "cutoff"})
 
 
 class Columns(Settings):
-    """The names of the columns of the data file."""
+    """The names of the columns of the data."""
 
     unique_id: str = Field(default="unique_id", description="a file without it holds one series")
     ds: str = Field(default="ds", description="the timestamps")
@@ -45,13 +45,15 @@ class Covariates(Settings):
 
 
 class DataSettings(Settings):
-    """Settings of the data file: how it is read, what it may lack, and how it is split by time."""
+    """Settings of the data: how it is read, what it may lack, and how it is split by time."""
 
     train_ratio: Share = Field(default=0.7, description="share of the rows by time; the three are 1 in all")
     val_ratio: Share = Field(default=0.2, description="where the ensemble's weights are fitted")
     test_ratio: Share = Field(default=0.1, description="where everything is evaluated, the newest rows")
     min_samples: PositiveInt = Field(default=1000, description="least rows of the whole panel")
-    columns: Columns = Field(default=Columns(), description="their names in the data file")
+    columns: Columns = Field(
+        default=Columns(), description="their names in the data; or --id, --time, --target"
+    )
     covariates: Covariates = Field(
         default=Covariates(), description="columns beside the target, by when their values are known"
     )

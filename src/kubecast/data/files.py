@@ -124,6 +124,8 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
         return _plain_type(kind.value_type)
     if pa.types.is_decimal(kind):
         return pa.float64()
+    if pa.types.is_date(kind):  # of which pandas would make an object each
+        return pa.timestamp("ms")
     return pa.string() if kind in (pa.large_string(), pa.string_view()) else kind
 
 

@@ -34,7 +34,7 @@ def build_panel(
     Args:
         rows: As read, with the file's own column names, in any order.
         settings: The horizon must be set; frequency and season lengths follow from the data if they are not.
-        digest: SHA-256 of the source.
+        digest: Of the source.
         as_of: In UTC. Of rows after it only the known-future covariates are used.
 
     Raises:

@@ -38,8 +38,8 @@ class Batch(Document):
         batch: Name of its folder: the time of the first forecast and a digest of all inputs.
         model: ``NAME@VERSION`` of the ensemble.
         created: Time at which it was made.
-        data_digest: SHA-256 of the data file.
-        future_digest: SHA-256 of the file of known-future covariates; empty for none.
+        data_digest: Of the data: of a file its SHA-256, of a table its id and version.
+        future_digest: That of the known-future covariates; empty for none.
         as_of: Targets after it were not seen; empty for none.
         horizon: Steps.
         series: Number of series.
@@ -88,7 +88,7 @@ def batch_forecast(
     """Forecast beyond the end of the data and keep the result; the same request twice is kept once.
 
     Args:
-        data: Path or URL of the data file.
+        data: Path or URL of the data.
         registry: Path or URL.
         model: ``NAME``, ``NAME@ALIAS`` or ``NAME@VERSION``; a name alone is its champion.
         destination: Path or URL of the folder that holds the batches.

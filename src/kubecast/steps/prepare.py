@@ -1,4 +1,4 @@
-"""prepare_data: from a data file to a panel."""
+"""prepare_data: from data to a panel."""
 
 from pathlib import Path
 
@@ -18,8 +18,8 @@ def prepare_data(data: str, digest: str, as_of: str, settings: str, panel_dir: P
     """Check the data, and write the panel with the run's settings beside it.
 
     Args:
-        data: Path or URL of the data file.
-        digest: SHA-256 that its bytes must have.
+        data: Path or URL of the data.
+        digest: That it must have, from ``resolve_inputs``.
         as_of: Moment after which rows are not seen, from ``resolve_inputs``; empty for none.
         settings: JSON of the ``RunSettings``.
         panel_dir: Gets the panel.

@@ -44,9 +44,9 @@ def read_csv(data: bytearray, location: str, projection: Projection) -> Part:
             ),
         ).slice(1)
     except pa.ArrowInvalid as error:
-        _refuse_not_utf8(data, location)
         if "Expected" in str(error):  # so many columns
             _refuse_ragged(data, header, location)
+        _refuse_not_utf8(data, location)
         raise DataError(f"{location}: not CSV ({' '.join(str(error).split())[:120]})") from error
     if quoted and data.count(b'"') % 2:
         _refuse_ragged(data, header, location)
@@ -56,7 +56,8 @@ def read_csv(data: bytearray, location: str, projection: Projection) -> Part:
 
 def _csv_header(data: bytearray, location: str) -> list[str]:
     start = bytes(data[: 1 << 20])
-    _refuse_not_utf8(data[: start.rfind(b"\n") + 1], location)
+    blank = len(start) - len(start.lstrip(b"\r\n"))
+    _refuse_not_utf8(data[: start.find(b"\n", blank) + 1], location)
     try:
         rows = csv.reader(io.StringIO(start.decode("utf-8-sig", "ignore")), skipinitialspace=True)
         header = [name.strip() for name in next(row for row in rows if row)]
@@ -84,7 +85,6 @@ def _line(data: bytearray, position: int) -> int:
 
 def _refuse_ragged(data: bytearray, header: list[str], location: str) -> None:
     """Find the line with Python's own reader, which counts lines and is slower."""
-    _refuse_not_utf8(data, location)
     for line, row in _csv_rows(data, location):
         if len(row) != len(header):
             hint = " (a decimal comma?)" if len(row) > len(header) else ""
@@ -108,8 +108,9 @@ def _line_numbers(data: bytearray, rows: int, location: str) -> NDArray[np.int64
 
 
 def _csv_rows(data: bytearray, location: str) -> Iterator[tuple[int, list[str]]]:
-    """The rows that are not blank, each with the line that it begins on."""
-    reader = csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline=""), strict=True)
+    """The rows that are not blank, each with the line that it begins on; a column may be no UTF-8."""
+    text = io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", "replace", newline="")
+    reader = csv.reader(text, strict=True)
     begin = 1
     try:
         for row in reader:

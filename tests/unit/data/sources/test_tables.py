@@ -20,8 +20,6 @@ from kubecast.errors import ConfigError, DataError, StoreForbidden, StoreUnreach
 from kubecast.storage.store import open_store
 from tests.support.sources import long_rows, panel_of
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:pyiceberg")
-
 
 class Delta:
     """A Delta Lake table that grows."""
