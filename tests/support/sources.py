@@ -18,7 +18,7 @@ from tests.support.panels import hourly, small_settings
 def long_rows() -> pd.DataFrame:
     """Three hourly series, with a column that nothing names and lists that nobody reads."""
     rows = hourly()
-    return rows.assign(note="text", tags=[[1, 2]] * len(rows))
+    return rows.assign(note="São Paulo, 100%", tags=[[1, 2]] * len(rows))
 
 
 def panel_of(location: str, settings: TrainingSettings | None = None) -> Panel:

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import obstore
 from pyiceberg.catalog.noop import NoopCatalog
@@ -31,13 +30,17 @@ def open_table(location: str, metadata: str) -> StaticTable:
         StoreError: The store fails.
     """
     files = Files(location)
-    path = f"{location.rstrip('/')}/{metadata}"
+    in_bucket = scheme_of(location) in PROVIDERS
+    path = f"{parse_bucket_url(location) if in_bucket else local_path(location)}/{metadata}"
     content = FromInputFile.table_metadata(files.new_input(path))
     return StaticTable(("data", path), content, path, files, NoopCatalog("data"))
 
 
 class Files(FileIO):
-    """The files that a table names, in the kind of store that the table is in, and in no other."""
+    """The files that a table names, in the kind of store that the table is in, and in no other.
+
+    A location in a table's metadata is as it is: what looks like an escape in it is part of a name.
+    """
 
     def __init__(self, location: str) -> None:
         super().__init__()
@@ -50,12 +53,12 @@ class Files(FileIO):
             DataError: It is in another kind of store.
         """
         if self._scheme not in PROVIDERS:
-            path = local_path(re.sub(r"^file:/(?!/)", "file:///", location))
-            if path is None:
+            path = re.sub(r"^file:/+", "/", location)
+            if scheme_of(path):
                 raise DataError(
                     f"{location}: this Iceberg table is in a folder; allowed: files of this machine"
                 )
-            return LocalFile(str(path))
+            return LocalFile(path)
         return BucketFile(self._url(location))
 
     def _url(self, location: str) -> str:
@@ -97,8 +100,9 @@ class BucketFile(InputFile):
 
     def __init__(self, location: str) -> None:
         super().__init__(location)
-        parts = parse_bucket_url(location)
-        self._bucket, self._path = Bucket(str(parts._replace(prefix=""))), unquote(parts.prefix)
+        scheme, _, rest = location.partition("://")
+        bucket, _, self._path = rest.partition("/")
+        self._bucket = Bucket(f"{scheme}://{bucket}")
 
     def __len__(self) -> int:
         return int(self._request(lambda: obstore.head(self._bucket.client, self._path))["size"])

@@ -177,3 +177,12 @@ def test_prefix_of_a_bucket_is_a_folder(tmp_path: Path, s3_url: str) -> None:
         read_data(f"{s3_url}/none")
     with pytest.raises(DataError, match="no data files in this folder"):
         read_data(f"{s3_url}/none/")
+
+
+def test_names_with_escapes_are_those_of_the_bucket(s3_url: str) -> None:
+    store = open_store(s3_url)
+    names = ["shop=S%C3%A3o%20Paulo/é 1.csv", "shop=a b/100%25.csv", "shop=ü/b.csv"]
+    for number, name in enumerate(names):
+        store.write(f"my data/{name}", [f"ds,y\n2026-01-01,{number}\n".encode()])
+    rows = read_data(f"{s3_url}/my%20data").rows
+    assert dict(zip(rows["shop"], rows["y"], strict=True)) == {"São Paulo": "0", "a b": "1", "ü": "2"}

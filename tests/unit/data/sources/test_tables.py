@@ -35,7 +35,7 @@ class Delta:
 
 
 class Iceberg:
-    """An Iceberg table that grows."""
+    """An Iceberg table that grows, whose partitions have escapes in their paths."""
 
     def __init__(self, folder: Path, warehouse: str = "", **properties: str) -> None:
         folder.mkdir()
@@ -48,7 +48,10 @@ class Iceberg:
     def append(self, rows: pd.DataFrame) -> int:
         """Add rows; return the snapshot."""
         table = pa.Table.from_pandas(rows.astype({"ds": "datetime64[us]"}), preserve_index=False)
-        self._table = self._table or self._catalog.create_table("shop.sales", table.schema)
+        if self._table is None:
+            self._table = self._catalog.create_table("shop.sales", table.schema)
+            with self._table.update_spec() as spec:
+                spec.add_identity("note")
         self._table.append(table)
         self.location = self._table.location().removeprefix("file://")
         return int(self._table.current_snapshot().snapshot_id)
