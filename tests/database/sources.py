@@ -103,6 +103,12 @@ def test_query_that_fails_is_told_in_one_line(
     assert "secret" not in str(caught.value)
 
 
+def test_query_that_takes_too_long_is_told(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGOPTIONS", "-c statement_timeout=50")
+    with pytest.raises(DataError, match="canceling statement due to statement timeout"):
+        read_data(url, settings("SELECT pg_sleep(5)::text AS y, 'a' AS unique_id"))
+
+
 def test_query_only_reads(url: str) -> None:
     with psycopg.connect(url) as connection:
         connection.execute("CREATE FUNCTION wipe() RETURNS int LANGUAGE sql AS 'DELETE FROM sales; SELECT 1'")
@@ -111,7 +117,7 @@ def test_query_only_reads(url: str) -> None:
 
 
 def test_size_is_bounded_before_all_is_read(url: str) -> None:
-    query = "SELECT 'a' AS unique_id, n AS ds, n AS y FROM generate_series(1, 100000000) AS n"
+    query = "SELECT 'a' AS unique_id, n AS ds, n AS y FROM (SELECT generate_series(1, 100000000) AS n) AS t"
     for read in (read_data, digest_of):
         with pytest.raises(DataError, match=r"allowed: training\.data\.max_bytes = 3000000"):
             read(url, settings(query, max_bytes=3_000_000))

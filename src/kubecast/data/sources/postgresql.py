@@ -81,9 +81,9 @@ class PostgresqlQuery(QueryResult):
             yield
         except psycopg.errors.InsufficientPrivilege as error:
             raise StoreForbidden(f"{location}: {_message(error)}") from error
-        except psycopg.OperationalError as error:
-            raise _connection_error(location, str(error)) from error
         except psycopg.Error as error:
+            if isinstance(error, psycopg.OperationalError) and _is_of_connection(error):
+                raise _connection_error(location, str(error)) from error
             raise DataError(f"{location}: {_message(error)}; allowed: a SELECT that runs there") from error
 
 
@@ -129,6 +129,12 @@ def _type_name(code: int) -> str:
 def _message(error: Any) -> str:
     """What the server says, without the lines that repeat the query."""
     return one_line(error.diag.message_primary or str(error).partition("\n")[0])
+
+
+def _is_of_connection(error: Any) -> bool:
+    """Whether a connection failed or was ended, and not what it was asked for, e.g. by its time limit."""
+    state = error.sqlstate or "08000"
+    return state.startswith(("08", "57P"))
 
 
 def _connection_error(location: str, text: str) -> StoreError | DataError:

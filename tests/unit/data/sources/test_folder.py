@@ -108,8 +108,8 @@ def test_columns_that_nobody_reads_refuse_nothing(tmp_path: Path) -> None:
 
 
 def test_messages_name_the_file_and_the_line(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("unique_id,ds,y\na,2026-01-01,1\n")
-    (tmp_path / "b.csv").write_text("unique_id,ds,y\na,2026-01-02,1\na,2026-01-03,x\n")
+    (tmp_path / "a.csv").write_text("unique_id,ds,y\na,2026-01-04,1\n")
+    (tmp_path / "b.csv").write_text("unique_id,ds,y\na,2026-01-02,1\na,2026-01-01,x\n")
     with pytest.raises(DataError, match=r"b\.csv: line 3: y holds 'x'"):
         panel_of(str(tmp_path))
     (tmp_path / "b.csv").write_text("unique_id,ds,y\na,2026-01-02,1,2\n")
@@ -146,6 +146,14 @@ def test_csv_and_parquet_in_one_folder_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("ds,y\n2026-01-01,1\n")
     pq.write_table(pa.table({"ds": ["2026-01-02"], "y": [1.0]}), tmp_path / "b.parquet")
     with pytest.raises(DataError, match=r"a\.csv and b\.parquet are CSV and Parquet; allowed: one kind"):
+        read_data(str(tmp_path))
+
+
+def test_column_of_two_types_is_refused(tmp_path: Path) -> None:
+    for number, value in enumerate((1.0, "x")):
+        table = pa.table({"unique_id": ["a"], "ds": [f"2026-01-0{number + 1}"], "y": [value]})
+        pq.write_table(table, tmp_path / f"{number}.parquet")
+    with pytest.raises(DataError, match=r"a column has two types \(.*Field y.*double vs string\)"):
         read_data(str(tmp_path))
 
 
