@@ -1,5 +1,6 @@
 """Delta Lake and Iceberg tables, made by their own libraries."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,10 @@ class Iceberg:
         self._table.append(table)
         self.location = self._table.location().removeprefix("file://")
         return int(self._table.current_snapshot().snapshot_id)
+
+    def empty(self) -> None:
+        """Take all rows out again."""
+        self._table.delete()
 
     def close(self) -> None:
         """Let go of the catalog."""
@@ -165,6 +170,35 @@ def test_iceberg_table_in_a_bucket_is_read(
     with pytest.raises(StoreForbidden) as caught:
         read(table.location)
     assert "not-to-be-shown" not in str(caught.value)
+
+
+def test_rows_that_a_deletion_vector_marks_are_deleted(tmp_path: Path) -> None:
+    delta = Delta(tmp_path / "table")
+    delta.append(long_rows().head(4))
+    log = tmp_path / "table/_delta_log"
+    actions = [json.loads(line) for line in (log / f"{0:020}.json").read_text().splitlines()]
+    (add,) = (action["add"] for action in actions if "add" in action)
+    names = ["deletionVectors", "timestampNtz"]
+    features = {"readerFeatures": names, "writerFeatures": names}
+    second_and_fourth = "^Bg9^0rr910000000000iXQKl0rr91000315c8Xg0rri4"
+    vector = {"storageType": "i", "pathOrInlineDv": second_and_fourth, "sizeInBytes": 36, "cardinality": 2}
+    actions = [
+        {"protocol": {"minReaderVersion": 3, "minWriterVersion": 7, **features}},
+        {"remove": {"path": add["path"], "deletionTimestamp": 1, "dataChange": True}},
+        {"add": {**add, "deletionVector": vector}},
+    ]
+    (log / f"{1:020}.json").write_text("\n".join(map(json.dumps, actions)))
+    assert read(delta.location).rows["y"].tolist() == long_rows()["y"].iloc[[0, 2]].tolist()
+    assert len(read(f"{delta.location}@0").rows) == 4
+
+
+def test_iceberg_table_without_rows_is_refused(tmp_path: Path) -> None:
+    table = Iceberg(tmp_path / "table")
+    table.append(long_rows().head(1))
+    table.empty()
+    table.close()
+    with pytest.raises(DataError, match="no rows; allowed: at least one"):
+        read(table.location)
 
 
 def test_file_of_another_kind_of_store_is_not_opened(tmp_path: Path) -> None:
