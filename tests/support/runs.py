@@ -38,7 +38,7 @@ def texts(**changes: Any) -> dict[str, str]:
 
 
 def resolved_inputs(
-    folder: Path, as_of: str = "", mode: str = "train", data: str = "", **changes: Any
+    folder: Path, as_of: str = "", mode: str = "train", source: str = "", **changes: Any
 ) -> Resolved:
     """As the pipeline's parameters make them; ``parameters`` go over them."""
     run = {"on_trainer_failure": changes.pop("on_failure", "stop"), "models": ["catboost"]}
@@ -48,7 +48,7 @@ def resolved_inputs(
     parameters |= {f"{name}_settings": text for name, text in texts(**changes).items()}
     parameters["pipeline_settings"] = PipelineSettings.model_validate(run).model_dump_json()
     parameters |= {"search_settings": "{}", **own}
-    data = data or str(folder / "data.csv")
+    data = source or str(folder / "data.csv")
     return resolve_inputs(data, as_of, mode, str(folder / "registry"), "", parameters)
 
 

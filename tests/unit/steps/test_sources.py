@@ -44,7 +44,7 @@ KINDS = pytest.mark.parametrize("make", [delta, duck, files])
 @pytest.mark.parametrize("as_of", ["", "2024-01-12T05:00"])
 def test_source_is_resolved_and_prepared(tmp_path: Path, make: Make, as_of: str) -> None:
     data = make(tmp_path / "data", long_rows())
-    resolved = resolved_inputs(tmp_path, as_of, data=data)
+    resolved = resolved_inputs(tmp_path, as_of, source=data)
     arguments = resolved.digest, resolved.as_of, resolved.settings
     panel = prepare_data(data, *arguments, tmp_path / "panel")
     assert panel.spec.digest == resolved.digest
@@ -66,7 +66,7 @@ def test_later_targets_of_a_source_are_not_seen(tmp_path: Path, make: Make) -> N
     for name, factor in (("one", 1.0), ("other", 7.0)):
         altered = rows.assign(y=rows["y"].where(rows["ds"] <= moment, rows["y"] * factor))
         data = make(tmp_path / name, altered)
-        resolved = resolved_inputs(tmp_path, moment, data=data)
+        resolved = resolved_inputs(tmp_path, moment, source=data)
         prepare_data(data, resolved.digest, resolved.as_of, resolved.settings, tmp_path / f"{name}-panel")
         panels.append(Panel.load(tmp_path / f"{name}-panel"))
     pd.testing.assert_frame_equal(panels[0].frame, panels[1].frame)
