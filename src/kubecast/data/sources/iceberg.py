@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -84,5 +83,4 @@ def _newest(paths: dict[str, int]) -> str:
     'metadata/00010-9c.metadata.json'
     """
     matches = ((_METADATA.fullmatch(path), path) for path in paths)
-    numbers = [(int(match[1]), PurePosixPath(path).as_posix()) for match, path in matches if match]
-    return max(numbers)[1]
+    return max((int(match[1]), path) for match, path in matches if match)[1]
