@@ -54,9 +54,9 @@ e2e: setup ## Build the images on a Debian base and run the pipelines in them, i
 	tests/containers/prepare.sh base arima catboost tensorflow serving
 	$(BIN)/python -m pytest --durations 5 tests/containers/e2e.py $(ARGS)
 
-test-database: setup ## Tune with workers that are killed, on a real PostgreSQL; as root
+test-database: setup ## Tune with workers that are killed, and read data, on a real PostgreSQL; as root
 	tests/database/prepare.sh
-	$(BIN)/python -m pytest tests/database/postgresql.py $(ARGS)
+	$(BIN)/python -m pytest tests/database/postgresql.py tests/database/sources.py $(ARGS)
 
 test-browser: setup ## Open every report in Chromium as its readers do, with axe-core; as root
 	tests/browser/prepare.sh
@@ -161,7 +161,7 @@ schedule: setup ## Keep the schedules of cluster.yaml on a cluster: make schedul
 lock: ## Resolve the dependencies again and pin them by hash
 	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/python -m pip install --quiet uv
 	$(UV_COMPILE) --output-file requirements/dev.txt --extra dev pyproject.toml
-	$(foreach image,$(IMAGES),$(UV_COMPILE) --constraint requirements/dev.txt --extra $(if $(filter base,$(image)),katib,$(image)) \
+	$(foreach image,$(IMAGES),$(UV_COMPILE) --constraint requirements/dev.txt --extra $(if $(filter base,$(image)),katib --extra tables,$(image)) \
 		--output-file images/$(image)/requirements.txt pyproject.toml &&) true
 	printf 'kfp\n' | $(UV_COMPILE) --constraint requirements/dev.txt --no-deps --output-file images/executor.txt -
 	printf 'setuptools\n' | $(UV_COMPILE) --constraint requirements/dev.txt --no-deps --output-file images/build.txt -

@@ -165,7 +165,7 @@ def run_locally(
 
     Args:
         settings: All settings files.
-        data: Path or URL of the data file.
+        data: Path or URL of the data.
         output: A folder.
         registry: Path or URL; empty: ``output/registry``.
         as_of: Moment after which targets are not seen; empty for none.

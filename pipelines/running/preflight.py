@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kubecast.config.schedules import ConnectionSettings, Mode
-from kubecast.errors import ClusterError, ClusterForbidden, ConfigError
+from kubecast.data.sources.postgresql import check_url, is_postgresql
+from kubecast.errors import ClusterError, ClusterForbidden, ConfigError, DataError
 from kubecast.settings.cluster import ClusterSettings
 from kubecast.settings.loading import AllSettings
 from kubecast.storage.locations import parse_bucket_url
@@ -24,6 +25,9 @@ from pipelines.tuning import settings_of_mode
 
 LOCATIONS = ("data", "registry", "destination", "future")
 """Parameters of the pipelines that name files or folders."""
+
+DATA = ("data", "future")
+"""Those that may be a database too."""
 
 OPTIONAL = ("registry", "future")
 """Locations that may be empty."""
@@ -148,7 +152,15 @@ def _check_locations(
     if "destination" not in declared and settings.training.checkpoint_url:
         locations["training.checkpoint_url"] = settings.training.checkpoint_url
     for key, location in locations.items():
-        _check_location(key, str(location))
+        database = key.removeprefix(where) in DATA and is_postgresql(str(location))
+        (_check_database if database else _check_location)(key, str(location))
+
+
+def _check_database(key: str, location: str) -> None:
+    try:
+        check_url(location)
+    except DataError as error:
+        raise ConfigError(f"{key}: {error}") from error
 
 
 def _check_location(key: str, location: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from kubecast.config.search import check_space
+from kubecast.data.files import digest_of, read_data, settings_for
 from kubecast.ensemble.bundle import Bundle
 from kubecast.errors import ConfigError, DataError
 from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
@@ -22,6 +23,9 @@ from kubecast.steps.search_request import Request
 from kubecast.steps.stack import stack_ensemble
 from kubecast.steps.train import train_model
 from kubecast.steps.tune import tune_model
+
+Data = pd.DataFrame | str | Path
+"""Rows, or where they are."""
 
 
 @dataclass(frozen=True, repr=False)  # its fields would fill a notebook
@@ -43,7 +47,7 @@ class Fitted:
         """One row for each model and split, with every metric."""
         return pd.DataFrame([row.model_dump() for row in self.evaluation.leaderboard])
 
-    def forecast(self, df: pd.DataFrame, future_df: pd.DataFrame | None = None) -> pd.DataFrame:
+    def forecast(self, df: Data, future_df: Data | None = None) -> pd.DataFrame:
         """Forecast beyond the end of each series in ``df``.
 
         Args:
@@ -53,7 +57,14 @@ class Fitted:
         Returns:
             ``unique_id``, ``ds``, ``yhat``, then the quantiles as ``q0.1`` and so on.
         """
-        return self.bundle.forecast(df, future=future_df)
+        return self.bundle.forecast(
+            self._rows(df), future=None if future_df is None else self._rows(future_df)
+        )
+
+    def _rows(self, data: Data) -> pd.DataFrame:
+        if isinstance(data, pd.DataFrame):
+            return data
+        return read_data(str(data), settings_for(str(data), self.bundle.contract.training.data)).rows
 
     def report(self) -> str:
         """The report: one self-contained HTML page."""
@@ -61,7 +72,7 @@ class Fitted:
 
 
 def fit(
-    df: pd.DataFrame,
+    df: Data,
     horizon: int,
     freq: str | None = None,
     season_length: int | Sequence[int] | None = None,
@@ -74,7 +85,8 @@ def fit(
     Progress and warnings go to the logger ``kubecast``, and to standard error where no logging is set up.
 
     Args:
-        df: ``unique_id``, ``ds``, ``y`` and covariates; one series or many.
+        df: ``unique_id``, ``ds``, ``y`` and covariates; one series or many. Or the path or URL of a file, a
+            folder, a table or a database, as for ``kubecast run --data``.
         horizon: Steps to forecast.
         freq: A pandas offset alias; default: inferred from the data.
         season_length: Steps, the first is MASE's m; default: from the frequency.
@@ -98,18 +110,13 @@ def fit(
         return _run(df, settings, Path(folder))
 
 
-def _run(df: pd.DataFrame, settings: AllSettings, folder: Path) -> Fitted:
-    data, panel = folder / "data.parquet", folder / "panel"
-    try:
-        df.to_parquet(data, index=False)
-    except (TypeError, ValueError) as error:  # PyArrow's and pandas' own are of these
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"df: {reason}; allowed: columns of one type each, each name once") from error
-    digest = hashlib.sha256(data.read_bytes()).hexdigest()
-    try:
-        prepare_data(str(data), digest, "", RunSettings.from_settings(settings).text(), panel)
-    except DataError as error:
-        raise DataError(str(error).replace(str(data), "df")) from error
+def _run(df: Data, settings: AllSettings, folder: Path) -> Fitted:
+    panel = folder / "panel"
+    if isinstance(df, pd.DataFrame):
+        _prepare_frame(df, settings, folder, panel)
+    else:
+        digest = digest_of(str(df), settings.training.data)
+        prepare_data(str(df), digest, "", RunSettings.from_settings(settings).text(), panel)
     kinds: list[str] = [*settings.pipeline.models]
     searched = {kind: _search(kind, settings, panel, {}, folder) for kind in kinds}
     evaluated = {kind: _fit(kind, panel, folder / kind, settings=searched[kind]) for kind in kinds}
@@ -125,6 +132,20 @@ def _run(df: pd.DataFrame, settings: AllSettings, folder: Path) -> Fitted:
         Bundle.load(folder / "bundle" / "production"),
         (folder / "report.html").read_text("utf-8"),
     )
+
+
+def _prepare_frame(df: pd.DataFrame, settings: AllSettings, folder: Path, panel: Path) -> None:
+    data = folder / "data.parquet"
+    try:
+        df.to_parquet(data, index=False)
+    except (TypeError, ValueError) as error:  # PyArrow's and pandas' own are of these
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"df: {reason}; allowed: columns of one type each, each name once") from error
+    digest = hashlib.sha256(data.read_bytes()).hexdigest()
+    try:
+        prepare_data(str(data), digest, "", RunSettings.from_settings(settings).text(), panel)
+    except DataError as error:
+        raise DataError(str(error).replace(str(data), "df")) from error
 
 
 def _search(kind: str, settings: AllSettings, panel: Path, searched: Mapping[str, str], folder: Path) -> str:

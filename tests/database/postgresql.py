@@ -1,24 +1,15 @@
-"""Studies in a real PostgreSQL, which Debian's package brings: `make test-database`, as root.
+"""Studies in a real PostgreSQL: `make test-database`, as root."""
 
-User, database and the variables that tasks open it by are those of `manifests/components/optuna-postgres` and
-`configs/clusters/dev.yaml`.
-"""
-
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import optuna
 import pytest
-import yaml
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -32,74 +23,25 @@ from tests.support.clock import Clock
 from tests.support.panels import hourly
 from tests.support.runs import prepare
 from tests.support.searches import search_request
+from tests.support.servers.postgresql import Server, running_postgres
 
 TRIALS = 24
 # As `python -m kubecast.steps.tune`, but that the sign of life comes sooner.
 WORKER = (
     "from kubecast.steps import tune; from kubecast.tuning import storage; storage.HEARTBEAT = 1; tune.main()"
 )
-ROOT = Path(__file__).parents[2]
-MANIFEST = ROOT / "manifests/components/optuna-postgres/postgres.yaml"
-BINARIES = max(Path("/usr/lib/postgresql").glob("*/bin"))
-
-
-@dataclass
-class Server:
-    """PostgreSQL, as the user postgres, with an empty database at `url`."""
-
-    url: str
-    start: Callable[[], object]
-    stop: Callable[[], object]
 
 
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("postgresql")
-    folder.chmod(0o755)
-    for parent in (folder.parent, folder.parent.parent):
-        parent.chmod(0o755)
-    (folder / "password").write_text("secret")
-    shutil.chown(folder, "postgres")
-    as_postgres = ["runuser", "-u", "postgres", "--"]
-    data = folder / "data"
-    user, database, variables = shipped()
-    how = ["--auth=scram-sha-256", f"--pwfile={folder / 'password'}", f"--username={user}"]
-    run = partial(subprocess.run, check=True, stdout=subprocess.DEVNULL)
-    run([*as_postgres, BINARIES / "initdb", "-D", data, *how])
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = f"-p {port} -h 127.0.0.1 -k {folder} -F"
-    control = [*as_postgres, BINARIES / "pg_ctl", "-D", data, "-w"]
-    start = partial(run, [*control, "-o", options, "-l", folder / "log", "start"])
-    stop = partial(run, [*control, "-m", "immediate", "stop"])
-    start()
-    with pytest.MonkeyPatch.context() as environment:
-        (password,) = variables.keys() - {storages.URL_VARIABLE}
-        environment.setenv(password, "secret")
-        run([BINARIES / "createdb", "-h", "127.0.0.1", "-p", str(port), "-U", user, database])
-        url = variables[storages.URL_VARIABLE].replace("@kubecast-postgres/", f"@127.0.0.1:{port}/")
-        yield Server(url, start, stop)
-    stop()
+    with running_postgres(tmp_path_factory.mktemp("postgresql")) as server:
+        yield server
 
 
 @pytest.fixture
 def server(postgres: Server) -> str:
     """The URL of its database."""
     return postgres.url
-
-
-def shipped() -> tuple[str, str, dict[str, str]]:
-    """User and database that the manifest makes, and the variables of tasks of the overlay `dev`."""
-    items = yaml.safe_load_all(MANIFEST.read_text())
-    (server,) = (item for item in items if item["kind"] == "StatefulSet")
-    (container,) = server["spec"]["template"]["spec"]["containers"]
-    made = {variable["name"]: variable["value"] for variable in container["env"]}
-    cluster = yaml.safe_load((ROOT / "configs/clusters/dev.yaml").read_text())["cluster"]
-    searching = cluster["tuning"]
-    secrets = {each["secret"]: each["variables"] for each in searching["secrets"]}
-    url = {storages.URL_VARIABLE: searching["environment"][storages.URL_VARIABLE]}
-    return made["POSTGRES_USER"], made["POSTGRES_DB"], url | secrets["kubecast-postgres"]
 
 
 @pytest.fixture

@@ -89,6 +89,19 @@ def test_checkpoints_are_no_matter_of_a_run_that_only_forecasts(api: KfpApi) -> 
     assert api.runs
 
 
+def test_database_is_data_and_nothing_else(api: KfpApi) -> None:
+    query = ["--set", "training.data.query='SELECT * FROM sales'"]
+    found = refused(api, "submit", *SET, *query, "--param", "data=postgresql://me:secret@host/demand")
+    assert found.startswith(
+        "--param data: postgresql://…: allowed: postgresql://HOST[:PORT]/DATABASE, with PGUSER"
+    )
+    assert "secret" not in found
+    found = refused(api, "submit", *SET, *DATA, "--param", "registry=postgresql://host/demand")
+    assert "allowed: SCHEME://BUCKET[/PREFIX]" in found
+    invoke("submit", *SET, *query, "--param", "data=postgresql://host/demand", "--host", api.host)
+    assert api.runs
+
+
 @pytest.mark.parametrize("url", ["s3://key:secret@demand/x.csv", "https://demand.example.com/x?sig=secret"])
 def test_url_that_is_no_bucket_s_is_refused_without_its_secret(api: KfpApi, url: str) -> None:
     found = refused(api, "submit", *SET, "--param", f"data={url}")

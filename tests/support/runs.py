@@ -37,7 +37,9 @@ def texts(**changes: Any) -> dict[str, str]:
     return {name: getattr(settings, name).model_dump_json() for name in names} | {"catboost": CATBOOST}
 
 
-def resolved_inputs(folder: Path, as_of: str = "", mode: str = "train", **changes: Any) -> Resolved:
+def resolved_inputs(
+    folder: Path, as_of: str = "", mode: str = "train", source: str = "", **changes: Any
+) -> Resolved:
     """As the pipeline's parameters make them; ``parameters`` go over them."""
     run = {"on_trainer_failure": changes.pop("on_failure", "stop"), "models": ["catboost"]}
     parameters: dict[str, Any] = {"seed": changes.pop("seed", 1)}
@@ -46,7 +48,8 @@ def resolved_inputs(folder: Path, as_of: str = "", mode: str = "train", **change
     parameters |= {f"{name}_settings": text for name, text in texts(**changes).items()}
     parameters["pipeline_settings"] = PipelineSettings.model_validate(run).model_dump_json()
     parameters |= {"search_settings": "{}", **own}
-    return resolve_inputs(str(folder / "data.csv"), as_of, mode, str(folder / "registry"), "", parameters)
+    data = source or str(folder / "data.csv")
+    return resolve_inputs(data, as_of, mode, str(folder / "registry"), "", parameters)
 
 
 def prepare(rows: pd.DataFrame, folder: Path, **changes: Any) -> Path:

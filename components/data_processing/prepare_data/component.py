@@ -17,8 +17,8 @@ def prepare_data(
     """Load, check, repair and split the data.
 
     Args:
-        data: Path or URL of the data file.
-        digest: SHA-256 that its bytes must have.
+        data: Path or URL of the data.
+        digest: That it must have, from ``resolve_inputs``.
         as_of: Moment after which rows are not seen; empty for none.
         settings: From resolve_inputs.
         panel: The panel, its cut-offs and origins, and the run's settings, which later tasks read there.

@@ -37,7 +37,7 @@ def resolve_inputs(
     """Fix the data's digest, the newest row at or before ``as_of``, the champion and the settings.
 
     Args:
-        data: Path or URL of the data file.
+        data: Path or URL of a file, a folder, a table or a database.
         as_of: ISO date or time after which rows are not seen, or scheduled; empty for none.
         scheduled: The time that a schedule started the run for; empty where there is no cluster.
         mode: train, tune, or retrain: with the champion's settings.

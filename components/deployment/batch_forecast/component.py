@@ -20,7 +20,7 @@ def batch_forecast(
     """Forecast beyond the end of the data; the same request twice is kept once.
 
     Args:
-        data: Path or URL of the data file.
+        data: Path or URL of a file, a folder, a table or a database.
         registry: Path or URL.
         model: ``NAME``, ``NAME@ALIAS`` or ``NAME@VERSION``; a name alone is its champion.
         destination: Path or URL of the folder that holds the batches.

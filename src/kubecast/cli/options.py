@@ -1,5 +1,7 @@
 """Options that several commands share, and the settings that they make."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +17,23 @@ ConfigDir = Annotated[
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="FILE.KEY=VALUE, e.g. lstm.epochs=5; may be repeated.")
 ]
-Data = Annotated[str, typer.Option(help="CSV or Parquet file, or its URL: unique_id, ds, y and covariates.")]
+Data = Annotated[
+    str,
+    typer.Option(
+        help="Path or URL of unique_id, ds, y and covariates: a CSV or Parquet file, a folder of them, a"
+        " Delta Lake or Iceberg table, a DuckDB file or a PostgreSQL database."
+    ),
+]
+IdColumn = Annotated[
+    str, typer.Option("--id", help="Column that names each row's series; default: training.data.columns.")
+]
+TimeColumn = Annotated[
+    str, typer.Option("--time", help="Column of the timestamps; default: training.data.columns.")
+]
+TargetColumn = Annotated[
+    str, typer.Option("--target", help="Column of the target; default: training.data.columns.")
+]
+Query = Annotated[str, typer.Option(help="SQL, where --data is a database; default: training.data.query.")]
 Horizon = Annotated[int | None, typer.Option(help="Steps to forecast; default: training.horizon.")]
 Frequency = Annotated[str, typer.Option("--freq", help="A pandas offset alias, e.g. h, 30min, D, MS.")]
 Seasons = Annotated[
@@ -51,6 +69,12 @@ ServiceAccount = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 
 
+def data_options(unique_id: str, ds: str, y: str, query: str) -> dict[str, str]:
+    """The keys of ``training.data`` that options stand for; those that are not given are left out."""
+    options = {"columns.unique_id": unique_id, "columns.ds": ds, "columns.y": y, "query": query}
+    return {key: value for key, value in options.items() if value}
+
+
 def settings_with_scalars(
     config: Path | None,
     overrides: list[str] | None,
@@ -58,12 +82,14 @@ def settings_with_scalars(
     frequency: str = "",
     season_lengths: str = "",
     models: str = "",
+    data: Mapping[str, str] | None = None,
 ) -> "AllSettings":
-    """The settings files, with the options of a run on this machine on top."""
+    """The settings files, with the options of a run on this machine on top; ``data`` as ``data_options``."""
     from kubecast.config.training import with_scalars
     from kubecast.settings.loading import load_settings
 
     chosen = [f"pipeline.models=[{models}]"] if models else []
+    chosen += [f"training.data.{key}={json.dumps(value)}" for key, value in (data or {}).items()]
     settings = load_settings(config, [*(overrides or []), *chosen])
     training = with_scalars(settings.training, horizon, frequency, season_lengths, where="options")
     return settings.model_copy(update={"training": training})

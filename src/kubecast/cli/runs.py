@@ -4,7 +4,7 @@ import contextlib
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,10 +17,15 @@ from kubecast.cli.options import (
     Data,
     Frequency,
     Horizon,
+    IdColumn,
     Model,
     Overrides,
+    Query,
     RegistryUrl,
     Seasons,
+    TargetColumn,
+    TimeColumn,
+    data_options,
     settings_with_scalars,
 )
 from kubecast.config.schedules import Mode
@@ -52,6 +57,10 @@ def run(
         Literal["train", "tune", "retrain"],
         typer.Option(help="tune: after a search; retrain: each model with the champion's settings."),
     ] = "train",
+    unique_id: IdColumn = "",
+    time: TimeColumn = "",
+    target: TargetColumn = "",
+    query: Query = "",
     cache: Annotated[
         bool, typer.Option(help="Reuse the outputs of tasks whose inputs are unchanged.")
     ] = False,
@@ -67,7 +76,8 @@ def run(
     from kubecast.cli.progress import progress
     from pipelines.running.local import run_locally
 
-    settings = settings_with_scalars(config, overrides, horizon, frequency, season_lengths, models)
+    options = data_options(unique_id, time, target, query)
+    settings = settings_with_scalars(config, overrides, horizon, frequency, season_lengths, models, options)
     with progress(quiet=as_json) as on_progress:
         result = run_locally(
             settings, data, output, registry, as_of, mode, caching=cache, on_progress=on_progress
@@ -109,16 +119,20 @@ def forecast(
     horizon: Annotated[int | None, typer.Option(help="Steps; default: the model's.")] = None,
     future: Annotated[str, typer.Option(help="File of known-future covariates over the horizon.")] = "",
     as_of: AsOf = "",
+    unique_id: IdColumn = "",
+    time: TimeColumn = "",
+    target: TargetColumn = "",
+    query: Query = "",
 ) -> None:
     """Forecast beyond the end of the data with a published ensemble."""
     from kubecast.data.timestamps import parse_time
 
     write = _writer(output)
     with _bundle(registry, model, "production") as bundle:
-        limit = bundle.contract.training.data.max_bytes
+        options = data_options(unique_id, time, target, query)
         moment = parse_time(as_of, "--as-of") if as_of else None
-        ahead = _rows(future, limit) if future else None
-        write(bundle.forecast(_rows(data, limit), horizon, ahead, moment))
+        ahead = _rows(future, bundle, {}) if future else None
+        write(bundle.forecast(_rows(data, bundle, options), horizon, ahead, moment))
     print(f"forecasts  {output}", file=sys.stderr)
 
 
@@ -130,6 +144,10 @@ def backtest(
     stride: Annotated[int, typer.Option(help="Steps between origins.")],
     output: Annotated[Path | None, typer.Option(help="File for the forecasts: .csv or .parquet.")] = None,
     start: Annotated[str, typer.Option("--from", help="First origin; default: the earliest allowed.")] = "",
+    unique_id: IdColumn = "",
+    time: TimeColumn = "",
+    target: TargetColumn = "",
+    query: Query = "",
     as_json: Json = False,
 ) -> None:
     """Rolling forecasts of a version as it was evaluated, on rows that it has not seen."""
@@ -139,8 +157,8 @@ def backtest(
     write = _writer(output) if output else None
     with _bundle(registry, model, "evaluated") as bundle:
         moment = parse_time(start, "--from") if start else None
-        training = bundle.contract.training
-        table = bundle.backtest(_rows(data, training.data.max_bytes), stride, moment)
+        rows = _rows(data, bundle, data_options(unique_id, time, target, query))
+        table = bundle.backtest(rows, stride, moment)
         season = bundle.contract.spec.season_lengths[0]
     if write:
         write(table)
@@ -149,7 +167,7 @@ def backtest(
         "first": str(table["cutoff"].min()),
         "last": str(table["cutoff"].max()),
         "season_length": season,
-        "mase": round(mase(table, training.data.columns), 6),
+        "mase": round(mase(table, bundle.contract.training.data.columns), 6),
     }
     if as_json:
         print_json(scores)
@@ -183,17 +201,22 @@ def compile_(
 @app.command()
 def validate(
     config: ConfigDir = None,
-    data: Annotated[str, typer.Option(help="Data file to check against the settings.")] = "",
+    data: Annotated[str, typer.Option(help="Data to check against the settings, as for run.")] = "",
     horizon: Horizon = None,
     frequency: Frequency = "",
     season_lengths: Seasons = "",
     overrides: Overrides = None,
+    unique_id: IdColumn = "",
+    time: TimeColumn = "",
+    target: TargetColumn = "",
+    query: Query = "",
     as_json: Json = False,
 ) -> None:
     """Check the settings, and the data if given: the parts, origins and minimum lengths that follow."""
     from kubecast.steps.validate import check_data, check_settings
 
-    settings = settings_with_scalars(config, overrides, horizon, frequency, season_lengths)
+    options = data_options(unique_id, time, target, query)
+    settings = settings_with_scalars(config, overrides, horizon, frequency, season_lengths, data=options)
     facts = check_data(data, settings.training) if data else check_settings(settings.training)
     if as_json:
         print_json(facts)
@@ -263,10 +286,19 @@ def sample(
     print(f"data       {output}  {write_sample(output)} rows")
 
 
-def _rows(location: str, max_bytes: int) -> "pd.DataFrame":
-    from kubecast.data.files import read_data
+def _rows(location: str, bundle: "Bundle", options: Mapping[str, str]) -> "pd.DataFrame":
+    """Data for a version, with its columns under the names that the version was trained with."""
+    from kubecast.data.files import read_data, settings_for
+    from kubecast.data.roles import rename_columns
 
-    return read_data(location, max_bytes).rows
+    settings = settings_for(location, bundle.contract.training.data)
+    trained = settings.columns
+    names = {
+        role: options[key] for role in type(trained).model_fields if (key := f"columns.{role}") in options
+    }
+    changes = {"columns": trained.model_copy(update=names), "query": options.get("query", settings.query)}
+    rows = read_data(location, settings.model_copy(update=changes)).rows
+    return rename_columns(rows, {name: getattr(trained, role) for role, name in names.items()})
 
 
 @contextlib.contextmanager

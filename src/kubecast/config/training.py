@@ -16,7 +16,7 @@ RESERVED = frozenset({"", "unique_id", "ds", "y", "observed", "cutoff"})
 
 
 class Columns(Settings):
-    """The names of the columns of the data file."""
+    """The names of the columns of the data."""
 
     unique_id: str = Field(default="unique_id", description="a file without it holds one series")
     ds: str = Field(default="ds", description="the timestamps")
@@ -45,7 +45,7 @@ class Covariates(Settings):
 
 
 class DataSettings(Settings):
-    """Settings of the data file: how it is read, what it may lack, and how it is split by time."""
+    """Settings of the data: how it is read, what it may lack, and how it is split by time."""
 
     train_ratio: Share = Field(default=0.7, description="share of the rows by time; the three are 1 in all")
     val_ratio: Share = Field(default=0.2, description="where the ensemble's weights are fitted")
@@ -53,7 +53,9 @@ class DataSettings(Settings):
     min_samples: PositiveInt = Field(
         default=1000, description="rows of the whole panel below which a finding says that they are few"
     )
-    columns: Columns = Field(default=Columns(), description="their names in the data file")
+    columns: Columns = Field(
+        default=Columns(), description="their names in the data; or --id, --time, --target"
+    )
     covariates: Covariates = Field(
         default=Covariates(), description="columns beside the target, by when their values are known"
     )
@@ -79,7 +81,15 @@ class DataSettings(Settings):
     max_gap: PositiveInt | None = Field(
         default=None, description="largest gap in steps; default: three longest seasons", examples=[500]
     )
-    max_bytes: PositiveInt = Field(default=2 << 30, description="largest data file")
+    max_bytes: PositiveInt = Field(
+        default=2 << 30,
+        description="largest file; of folders, tables and queries: what is held",
+    )
+    query: str | None = Field(
+        default=None,
+        description="SQL whose rows are the data, where that is a database",
+        examples=["SELECT shop AS unique_id, day AS ds, sum(price) AS y FROM sales GROUP BY shop, day"],
+    )
     stale: Literal["forecast", "mark", "leave_out"] = Field(
         default="forecast",
         description="of series that end over a horizon before most others, e.g. discontinued items: forecast"

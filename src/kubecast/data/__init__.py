@@ -1,1 +1,1 @@
-"""From a data file to a panel: files, columns, timestamps, grid, preparation and splits."""
+"""From data to a panel: sources, files, columns, timestamps, grid, preparation and splits."""

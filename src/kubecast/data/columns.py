@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from kubecast.config.training import TrainingSettings
 from kubecast.data.findings import Notes
+from kubecast.data.roles import all_names, as_options, find_columns
 from kubecast.data.timestamps import parse_timestamps
 from kubecast.errors import DataError
 
@@ -37,20 +38,24 @@ class Labels:
     Attributes:
         index: One label for each row.
         unit: ``line`` or ``row``.
+        ordered: Whether the rows are in the order of the source.
     """
 
     index: "pd.Index[Any]"
     unit: str
+    ordered: bool = True
 
     @classmethod
     def of_frame(cls, rows: pd.DataFrame) -> "Labels":
         """Take the labels of a frame, e.g. that of ``read_data``."""
-        return cls(rows.index, str(rows.attrs.get("unit", "row")))
+        return cls(rows.index, str(rows.attrs.get("unit", "row")), bool(rows.attrs.get("ordered", True)))
 
     def at(self, bad: NDArray[np.bool_]) -> str:
         """Name the first three rows of a mask and count the others."""
         rows = np.flatnonzero(bad)
         more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
+        if isinstance(self.index, pd.MultiIndex):  # of a folder: the file, and the line or row in it
+            return "; ".join(f"{file}: {self.unit} {label}" for file, label in self.index[rows[:3]]) + more
         return f"{self.unit} {', '.join(str(self.index[row]) for row in rows[:3])}{more}"
 
 
@@ -85,7 +90,8 @@ def read_rows(
         frame = _named_columns(rows, settings, notes)
         covariates = settings.data.covariates
         read: dict[str, Any] = {"unique_id": _ids(frame["unique_id"], labels, known)}
-        times = parse_timestamps(frame["ds"], read["unique_id"].codes, settings, labels.at, daily=daily)
+        codes, ordered = read["unique_id"].codes, labels.ordered
+        times = parse_timestamps(frame["ds"], codes, settings, labels.at, daily=daily, ordered=ordered)
         if times.note:
             notes.add("timezone", times.note)
         read["ds"] = times.values
@@ -125,7 +131,8 @@ def read_future(
             rows, {columns.unique_id: "unique_id", columns.ds: "ds"}, settings.data.covariates.future
         )
         ids = _ids(frame["unique_id"], labels, known)
-        times = parse_timestamps(frame["ds"], ids.codes, settings, labels.at, daily=daily)
+        ordered = labels.ordered
+        times = parse_timestamps(frame["ds"], ids.codes, settings, labels.at, daily=daily, ordered=ordered)
         read: dict[str, Any] = {"unique_id": ids, "ds": times.values}
         for name in settings.data.covariates.future:
             read[name] = _numbers(frame[name], name, labels)
@@ -164,7 +171,7 @@ def _named_columns(rows: pd.DataFrame, settings: TrainingSettings, notes: Notes)
     roles = {columns.unique_id: "unique_id", columns.ds: "ds", columns.y: "y"}
     kept = [*covariates.future, *covariates.past, *covariates.static]
     frame = _chosen(rows, roles, kept)
-    ignored = [str(name) for name in rows.columns if name not in {*roles, *kept}]
+    ignored = [name for name in all_names(rows) if name not in {*roles, *kept}]
     if ignored:
         listed_names = ", ".join(map(repr, ignored))
         notes.add("ignored", f"not used, and not named in training.data.covariates: {listed_names}")
@@ -178,7 +185,8 @@ def _named_columns(rows: pd.DataFrame, settings: TrainingSettings, notes: Notes)
 
 def _texts(rows: pd.DataFrame, names: list[str]) -> list[str]:
     """Those of the columns whose values repeat and are not all numbers: they may name each row's series."""
-    return [name for name in names if 1 < rows[name].nunique() < len(rows) and not _all_numbers(rows[name])]
+    read = [name for name in names if name in rows.columns]  # nested values are not
+    return [name for name in read if 1 < rows[name].nunique() < len(rows) and not _all_numbers(rows[name])]
 
 
 def _chosen(rows: pd.DataFrame, roles: dict[str, str], covariates: list[str]) -> pd.DataFrame:
@@ -188,19 +196,28 @@ def _chosen(rows: pd.DataFrame, roles: dict[str, str], covariates: list[str]) ->
     columns = [*(name for name in roles if not one_series or name != "unique_id"), *covariates]
     for name in columns:
         if name not in rows.columns:
-            raise DataError(_missing_column(name, roles.get(name), list(map(str, rows.columns))))
+            raise DataError(_missing_column(name, roles, rows))
     frame = rows[columns].rename(columns=roles)
     if one_series:
         frame.insert(0, "unique_id", ONE_SERIES)
     return frame
 
 
-def _missing_column(name: str, role: str | None, names: list[str]) -> str:
+def _missing_column(name: str, roles: dict[str, str], rows: pd.DataFrame) -> str:
+    names = all_names(rows)
     found = f"column {name} is missing; found: {', '.join(names)}"
-    setting = f"training.data.columns.{role}" if role else "training.data.covariates"
-    usual = [each for each in names if each.strip().lower() in _USUAL_NAMES.get(role or "", ())]
-    example = f", e.g. --set {setting}={usual[0]}" if usual else ""
-    return f"{found}; allowed: one of these, named in {setting}{example}"
+    setting = f"training.data.columns.{roles[name]}" if name in roles else "training.data.covariates"
+    missing = [role for column, role in roles.items() if column not in names] if name in roles else []
+    usual = {role: _looks_like(role, rows) for role in missing}
+    options = as_options({role: like for role, like in usual.items() if like})
+    return f"{found}; allowed: one of these, named in {setting}{options and f', e.g. {options}'}"
+
+
+def _looks_like(role: str, rows: pd.DataFrame) -> str:
+    """The first column whose name is usual for a role, else the only one that holds what it needs."""
+    usual = [each for each in all_names(rows) if each.strip().lower() in _USUAL_NAMES[role]]
+    holding = find_columns(rows, role) if role != "unique_id" else []
+    return next(iter(usual), holding[0] if len(holding) == 1 else "")
 
 
 def _check_columns(rows: pd.DataFrame) -> None:

@@ -69,7 +69,7 @@ class PanelSpec(BaseModel):
         categories: Those of them that are text.
         align: Whether cut-offs are the same time for all series or counted from each one's end.
         folds: Folds of origins in each split.
-        digest: SHA-256 of the source.
+        digest: Of the source: of a file its SHA-256, of a table its id and version.
         timezone: The zone that ``ds``, which is in UTC, came from: a name, or an offset as +02:00; None where
             ``ds`` is as written, or on the local clock, as days and longer steps are.
         columns: What ``unique_id``, ``ds`` and ``y`` are called in the source.

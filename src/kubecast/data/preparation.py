@@ -17,6 +17,7 @@ from kubecast.data.grid import complete_grid, find_frequency, season_lengths
 from kubecast.data.origins import alignment_of, origins_with_covariates, plan_split, split_series
 from kubecast.data.panel import Panel, PanelSpec
 from kubecast.data.periods import is_coarse
+from kubecast.data.roles import with_two_columns
 from kubecast.data.stale import note_stale
 from kubecast.errors import ConfigError, DataError
 
@@ -33,7 +34,7 @@ def build_panel(
     Args:
         rows: As read, with the file's own column names, in any order.
         settings: The horizon must be set; frequency and season lengths follow from the data if they are not.
-        digest: SHA-256 of the source.
+        digest: Of the source.
         as_of: In UTC. Of rows after it only the known-future covariates are used.
 
     Raises:
@@ -42,6 +43,7 @@ def build_panel(
     """
     horizon = required_horizon(settings)
     notes = Notes()
+    settings = with_two_columns(rows, settings, notes)
     daily = _stays_local(settings.frequency)
     frame, timezone = read_rows(rows, settings, notes, daily=daily)
     frame = _up_to(frame, settings, as_of)
@@ -105,6 +107,7 @@ def history_panel(
             another clock.
     """
     notes = Notes()
+    settings = with_two_columns(rows, settings, notes)
     settings, daily = on_training_clock(settings, spec), _stays_local(spec.frequency)
     frame, zone = read_rows(rows, settings, notes, spec.categories, daily, known)
     check_clock(zone, spec, "the data")
@@ -151,6 +154,7 @@ def newest_time(rows: pd.DataFrame, settings: TrainingSettings, at: pd.Timestamp
     Raises:
         DataError: The rows cannot be read, or none is so old.
     """
+    settings = with_two_columns(rows, settings, Notes())
     frame, _ = read_rows(rows, settings, Notes(), daily=_stays_local(settings.frequency))
     at = _on_rows_clock(at, rows, settings, settings.frequency)
     return pd.Timestamp(_up_to(frame, settings, at).loc[lambda rows: rows["ds"] <= at, "ds"].max())

@@ -36,6 +36,7 @@ def parse_timestamps(
     where: Where,
     *,
     daily: bool | None = None,
+    ordered: bool = True,
 ) -> Timestamps:
     """Read a column of timestamps: text, or already of a datetime type.
 
@@ -48,6 +49,7 @@ def parse_timestamps(
         settings: Format and zone.
         where: Names the rows of a mask.
         daily: Whether the data is daily or coarser; None: follows from the values.
+        ordered: Whether the order of the rows is that of the source.
 
     Raises:
         DataError: A timestamp cannot be read, or some have a zone and others not.
@@ -67,6 +69,8 @@ def parse_timestamps(
         note = f"ds stays on the clock of {name}: days and longer steps are local ones"
         return Timestamps(_nanoseconds(local), None, note if name != "UTC" else "")
     if times.tz is None:
+        if not ordered:
+            _refuse_doubled(times, codes, name, where)
         return Timestamps(_to_utc(times, codes, name, where), name)
     return Timestamps(_nanoseconds(times.tz_convert("UTC").tz_localize(None)), name)
 
@@ -137,6 +141,19 @@ def _to_utc(local: pd.DatetimeIndex, codes: NDArray[Any], zone: str, where: Wher
         second = _second_time(local, codes, doubled, where)
         utc = np.where(second, late, utc)
     return utc
+
+
+def _refuse_doubled(local: pd.DatetimeIndex, codes: NDArray[Any], zone: str, where: Where) -> None:
+    """Refuse two rows of one time in an hour that comes twice, where no order tells which came first."""
+    summer = local.tz_localize(zone, ambiguous=np.full(len(local), True), nonexistent="NaT")
+    winter = local.tz_localize(zone, ambiguous=np.full(len(local), False), nonexistent="NaT")
+    twice = pd.DataFrame({"series": codes, "local": local}).duplicated(keep=False).to_numpy()
+    unclear = twice & np.asarray(summer != winter) & np.asarray(summer.notna())
+    if unclear.any():
+        raise DataError(
+            f"{where(unclear)}: ds is in an hour that comes twice in {zone}, and rows of folders, tables and"
+            " queries have no order; allowed: timestamps with an offset"
+        )
 
 
 def _second_time(

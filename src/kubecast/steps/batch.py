@@ -18,7 +18,7 @@ from typing import ClassVar, Literal
 import pandas as pd
 
 from kubecast.data.clock import as_kubecast
-from kubecast.data.files import read_data
+from kubecast.data.files import read_data, settings_for
 from kubecast.data.timestamps import parse_time
 from kubecast.documents import Document
 from kubecast.ensemble.bundle import Bundle
@@ -38,8 +38,8 @@ class Batch(Document):
         batch: Name of its folder: the time of the first forecast and a digest of all inputs.
         model: ``NAME@VERSION`` of the ensemble.
         created: Time at which it was made.
-        data_digest: SHA-256 of the data file.
-        future_digest: SHA-256 of the file of known-future covariates; empty for none.
+        data_digest: Of the data: of a file its SHA-256, of a table its id and version.
+        future_digest: That of the known-future covariates; empty for none.
         as_of: Targets after it were not seen; empty for none.
         horizon: Steps.
         series: Number of series.
@@ -88,7 +88,7 @@ def batch_forecast(
     """Forecast beyond the end of the data and keep the result; the same request twice is kept once.
 
     Args:
-        data: Path or URL of the data file.
+        data: Path or URL of the data.
         registry: Path or URL.
         model: ``NAME``, ``NAME@ALIAS`` or ``NAME@VERSION``; a name alone is its champion.
         destination: Path or URL of the folder that holds the batches.
@@ -106,8 +106,9 @@ def batch_forecast(
     version = published.resolve(model if "@" in model else f"{model}@champion")
     with tempfile.TemporaryDirectory() as folder:
         bundle = Bundle.load(published.fetch(version, "production", Path(folder)))
-    limit = bundle.contract.training.data.max_bytes
-    history, covariates = read_data(data, limit), read_data(future, limit) if future else None
+    settings = bundle.contract.training.data
+    history = read_data(data, settings_for(data, settings))
+    covariates = read_data(future, settings_for(future, settings)) if future else None
     moment = parse_time(as_of, "as_of") if as_of else None
     table = bundle.forecast(history.rows, horizon or None, covariates.rows if covariates else None, moment)
     forecasts.parent.mkdir(parents=True, exist_ok=True)

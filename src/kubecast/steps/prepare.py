@@ -1,4 +1,4 @@
-"""prepare_data: from a data file to a panel."""
+"""prepare_data: from data to a panel."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import pandas as pd
 from kubecast.data.files import read_data
 from kubecast.data.panel import Panel
 from kubecast.data.preparation import build_panel
+from kubecast.data.roles import with_columns
 from kubecast.data.timestamps import parse_time
 from kubecast.logs import step
 from kubecast.steps.run_settings import RunSettings
@@ -17,17 +18,18 @@ def prepare_data(data: str, digest: str, as_of: str, settings: str, panel_dir: P
     """Check the data, and write the panel with the run's settings beside it.
 
     Args:
-        data: Path or URL of the data file.
-        digest: SHA-256 that its bytes must have.
+        data: Path or URL of the data.
+        digest: That it must have, from ``resolve_inputs``.
         as_of: Moment after which rows are not seen, from ``resolve_inputs``; empty for none.
         settings: JSON of the ``RunSettings``.
         panel_dir: Gets the panel.
     """
     run = RunSettings.parse(settings)
-    file = read_data(data, run.training.data.max_bytes, expected_digest=digest)
+    file = read_data(data, run.training.data, expected_digest=digest)
     moment: pd.Timestamp | None = parse_time(as_of, "as_of") if as_of else None
     panel = build_panel(file.rows, run.training, digest=file.digest, as_of=moment)
     panel.save(panel_dir)
+    run = run.model_copy(update={"training": with_columns(run.training, panel.spec.columns)})  # as understood
     run.write(panel_dir)
     return panel
 

@@ -37,7 +37,7 @@ class Resolved:
     """The inputs that can change between two runs of the same pipeline.
 
     Attributes:
-        digest: SHA-256 of the data file.
+        digest: Of the data: of a file its SHA-256, of a table its id and version.
         as_of: The moment after which rows are not seen, in UTC; empty for none.
         champion: Version to compare with; empty for none.
         inputs_digest: SHA-256 of everything that the run is a function of, but the champion.
@@ -66,7 +66,7 @@ def resolve_inputs(
     """Read what can change, so that every later task is a function of its inputs.
 
     Args:
-        data: Path or URL of the data file.
+        data: Path or URL of the data.
         as_of: ISO date or time, or ``scheduled``; empty for none. It is brought down to the newest row at or
             before it, so that a scheduled run on unchanged data is the same run.
         mode: ``retrain``: with the champion's settings, where it has them; else ``train``.
@@ -78,11 +78,11 @@ def resolve_inputs(
     settings = _training(parameters)
     as_of = resolve_as_of(as_of, scheduled)
     if as_of:
-        file = read_data(data, settings.data.max_bytes)
+        file = read_data(data, settings.data)
         digest = file.digest
         moment = newest_time(file.rows, settings, parse_time(as_of, "as_of")).isoformat()
     else:
-        digest, moment = digest_of(data, settings.data.max_bytes), ""
+        digest, moment = digest_of(data, settings.data), ""
     store, name = open_registry(settings, registry, model_name)
     champion = _champion(store, name, store.aliases(name).get(CHAMPION, ""))
     pipeline = _parse(PipelineSettings, parameters, "pipeline")

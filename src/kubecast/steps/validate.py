@@ -23,7 +23,7 @@ def check_settings(training: TrainingSettings) -> dict[str, Any]:
 
 def check_data(location: str, training: TrainingSettings) -> dict[str, Any]:
     """The splits and origins that a run on this file would have, and the findings about its data."""
-    file = read_data(location, training.data.max_bytes)
+    file = read_data(location, training.data)
     panel = build_panel(file.rows, training, digest=file.digest)
     spec = panel.spec
     splits = spec.splits

@@ -8,6 +8,7 @@ import pytest
 
 from kubecast.data.columns import listed, match_names, read_future, read_rows
 from kubecast.data.findings import Notes
+from kubecast.data.roles import OPTIONS
 from kubecast.errors import DataError
 from tests.support.panels import WITH_COVARIATES, small_settings
 
@@ -216,7 +217,7 @@ def test_series_that_follow_one_another_without_their_column_are_told() -> None:
 def test_remedy_for_a_missing_column_names_one_that_looks_like_it_and_works(role: str, name: str) -> None:
     rows = row_index([1, 2], unique_id="a").rename(columns={role: name})
     columns = {"unique_id": "series"} if role == "unique_id" else {}
-    with pytest.raises(DataError, match=rf"e.g. --set training.data.columns.{role}={name}$"):
+    with pytest.raises(DataError, match=rf"training.data.columns.{role}, e.g. {OPTIONS[role]} {name}$"):
         read(rows, data={"columns": columns})
     assert len(read(rows, data={"columns": {role: name}})[0]) == 2
 

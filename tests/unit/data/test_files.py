@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from kubecast.config.training import DataSettings
 from kubecast.data.files import digest_of, read_data
 from kubecast.errors import (
     BucketNotFound,
@@ -40,6 +41,19 @@ def test_csv_stays_text_and_is_numbered_by_line(tmp_path: Path) -> None:
 def test_digest_is_that_of_the_bytes(tmp_path: Path) -> None:
     location = write(tmp_path, CSV)
     assert read_data(location).digest == digest_of(location) == hashlib.sha256(CSV).hexdigest()
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_gzip_file_is_read_and_its_digest_is_that_of_the_file(tmp_path: Path, members: int) -> None:
+    text = CSV + b"".join(b"a,2024-01-%02d,%d\n" % (day, day) for day in range(3, 30))
+    cuts = [
+        text[number * len(text) // members : (number + 1) * len(text) // members] for number in range(members)
+    ]
+    data = b"".join(gzip.compress(cut, mtime=0) for cut in cuts)
+    location = write(tmp_path, data, "data.csv.gz")
+    file, plain = read_data(location), read_data(write(tmp_path, text))
+    pd.testing.assert_frame_equal(file.rows, plain.rows)
+    assert file.digest == digest_of(location) == hashlib.sha256(data).hexdigest()
 
 
 def test_expected_digest_must_match(tmp_path: Path) -> None:
@@ -81,7 +95,8 @@ def test_lines_are_those_of_the_file(tmp_path: Path, text: bytes, lines: list[in
         (b'a,b\n1,2"\n3,4\n', "without its partner"),
         (b"\n\n", "no header"),
         (b"a,b\n1,2,5\n", r"line 2: 3 columns \(a decimal comma\?\); allowed: 2"),
-        (gzip.compress(CSV, mtime=0), "compressed"),
+        (gzip.compress(gzip.compress(CSV, mtime=0), mtime=0), "compressed with gzip twice"),
+        (gzip.compress(CSV, mtime=0)[:-4], "not a whole gzip file"),
         (b"PK\x03\x04xx", "Excel"),
     ],
 )
@@ -100,6 +115,28 @@ def test_parquet_keeps_its_types_and_counts_rows(tmp_path: Path) -> None:
     assert str(rows["ds"].dtype) == "datetime64[ns, Europe/Berlin]"
     assert list(rows.index) == [1, 2, 3]
     assert rows.attrs["unit"] == "row"
+
+
+def test_columns_that_nobody_reads_refuse_nothing(tmp_path: Path) -> None:
+    table = pa.table({"unique_id": ["a"], "ds": ["2026-01-01"], "y": [1.0], "tags": [[1]], "note": ["x"]})
+    pq.write_table(table, tmp_path / "data.pq")
+    settings = DataSettings.model_validate({"covariates": {"past": ["price"]}})
+    rows = read_data(str(tmp_path / "data.pq"), settings).rows
+    assert list(rows.columns) == ["unique_id", "ds", "y"]
+    assert rows.attrs["names"] == ["unique_id", "ds", "y", "tags", "note"]
+    text = b"note,unique_id,note,ds,y\n\xe9,a,1,2026-01-01,1\n"
+    rows = read_data(write(tmp_path, text), settings).rows
+    assert rows.to_dict("list") == {"unique_id": ["a"], "ds": ["2026-01-01"], "y": ["1"]}
+    with pytest.raises(DataError, match="column tags holds list"):
+        read_data(str(tmp_path / "data.pq"), DataSettings.model_validate({"covariates": {"past": ["tags"]}}))
+
+
+def test_file_without_a_column_for_the_series_is_read_but_for_nested_columns(tmp_path: Path) -> None:
+    pq.write_table(
+        pa.table({"ds": ["2026-01-01"], "y": [1.0], "tags": [[1]], "note": ["x"]}), tmp_path / "a.pq"
+    )
+    rows = read_data(str(tmp_path / "a.pq"), DataSettings()).rows
+    assert list(rows.columns) == ["ds", "y", "note"]
 
 
 def test_parquet_is_known_by_its_first_bytes(tmp_path: Path) -> None:
@@ -137,8 +174,8 @@ def test_what_is_not_there_is_refused(tmp_path: Path, location: str, monkeypatch
         read_data(location)
 
 
-def test_folder_is_no_data_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="not a file"):
+def test_folder_without_data_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no data files in this folder"):
         digest_of(str(tmp_path))
 
 
@@ -146,12 +183,13 @@ class S3(BaseHTTPRequestHandler):
     """Answers as S3 does, by the name of the bucket."""
 
     def do_GET(self) -> None:
-        bucket = self.path.split("/")[1]
+        bucket, _, listing = self.path.split("/")[1].partition("?")
+        nofile = (404, b"<Error><Code>NoSuchKey</Code></Error>")
         status, body = {
             "data": (200, CSV),
             "forbidden": (403, b"<Error><Code>AccessDenied</Code></Error>"),
             "nobucket": (404, b"<Error><Code>NoSuchBucket</Code></Error>"),
-            "nofile": (404, b"<Error><Code>NoSuchKey</Code></Error>"),
+            "nofile": (200, b"<ListBucketResult></ListBucketResult>") if listing else nofile,
             "broken": (400, b"<Error><Code>Strange</Code></Error>"),
         }[bucket]
         self.send_response(status)
@@ -188,7 +226,7 @@ def test_object_store_is_read() -> None:
     assert len(read_data("s3://data/folder/data.csv").rows) == 2
     assert digest_of("s3://data/folder/data.csv") == hashlib.sha256(CSV).hexdigest()
     with pytest.raises(DataError, match=r"44 bytes; allowed: training\.data\.max_bytes = 10"):
-        read_data("s3://data/folder/data.csv", max_bytes=10)
+        read_data("s3://data/folder/data.csv", DataSettings(max_bytes=10))
 
 
 @pytest.mark.usefixtures("s3")

@@ -1,0 +1,63 @@
+"""The rows of a file from its bytes: comma-separated text or Parquet, either of which may be gzip's."""
+
+import gzip
+import io
+import zlib
+from pathlib import PurePosixPath
+
+from kubecast.data.sources.base import Part, Request
+from kubecast.data.sources.csv_file import read_csv
+from kubecast.data.sources.parquet_file import MAGIC, read_parquet
+from kubecast.errors import DataError
+from kubecast.storage.checksums import CHUNK_BYTES
+
+PICKLES = {".pkl", ".pickle", ".joblib"}
+_PARQUET = {".parquet", ".pq"}
+_GZIP = b"\x1f\x8b"
+_FOREIGN = {  # by their first bytes
+    _GZIP: "compressed with gzip twice",
+    b"PK\x03\x04": "a zip or Excel file",
+    b"\xff\xfe": "UTF-16 text",
+    b"\xfe\xff": "UTF-16 text",
+}
+
+
+def read_content(data: bytearray, where: str, request: Request) -> Part:
+    """Read the needed columns of a file.
+
+    Args:
+        data: Its bytes.
+        where: Its path or URL, for messages.
+        request: The columns, and how many bytes may come out of a compressed file.
+
+    Raises:
+        DataError: It is neither text nor Parquet, or larger than allowed.
+    """
+    if data.startswith(_GZIP):
+        data = _decompress(data, where, request)
+    _refuse_foreign(data, where)
+    parquet = data[:4] == MAGIC or PurePosixPath(where).suffix in _PARQUET
+    return (read_parquet if parquet else read_csv)(data, where, request.projection)
+
+
+def _decompress(data: bytearray, where: str, request: Request) -> bytearray:
+    """The content of a gzip file, which may have several members; never more than is allowed."""
+    content = bytearray()
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+            while chunk := stream.read(CHUNK_BYTES):
+                content += chunk
+                request.check_size(len(content), f"{where}, decompressed")
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{where}: not a whole gzip file ({error}); allowed: a whole one") from error
+    return content
+
+
+def _refuse_foreign(data: bytearray, where: str) -> None:
+    if not data:
+        raise DataError(f"{where}: the file is empty; allowed: a header and at least one row")
+    content = next((kind for magic, kind in _FOREIGN.items() if data.startswith(magic)), None)
+    if data[0] == 0x80 and len(data) > 1 and data[1] <= 5:
+        content = "a pickle, which can run code and is never opened"
+    if content:
+        raise DataError(f"{where}: {content}; allowed: comma-separated UTF-8 text or Parquet")
