@@ -11,7 +11,8 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -97,10 +98,29 @@ def _by_executor() -> bool:
     return main is not None and main.name == _EXECUTOR
 
 
-def _left_to_us() -> bool:
+@contextmanager
+def shown_by(handler: logging.Handler) -> Iterator[None]:
+    """Hand the records of kubecast, as plain lines, to a handler in place of standard error."""
+    logger = logging.getLogger("kubecast")
+    before = logger.handlers[:], logger.level, logger.propagate
+    handler.setFormatter(_Plain())
+    logger.handlers[:], logger.propagate = [handler], False
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.handlers[:], logger.propagate = before[0], before[2]
+        logger.setLevel(before[1])
+
+
+def is_set_up() -> bool:
+    """Whether an application has set up logging, for kubecast or for all."""
     theirs = [each for each in logging.getLogger("kubecast").handlers if not isinstance(each, _StandardError)]
-    set_up = bool(theirs) or logging.getLogger().hasHandlers()
-    return _by_executor() or FORMAT_VARIABLE in os.environ or not set_up
+    return bool(theirs) or logging.getLogger().hasHandlers()
+
+
+def _left_to_us() -> bool:
+    return _by_executor() or FORMAT_VARIABLE in os.environ or not is_set_up()
 
 
 def _in_json() -> bool:

@@ -6,6 +6,8 @@ from kubecast.config.training import TrainingSettings
 from kubecast.data.sample import generate_series
 
 SMALL = {"data": {"min_samples": 1}, "validation": {"cv_folds": 3, "max_origins": 8}}
+QUICK_FIT = ["training.data.min_samples=1", "training.validation.max_origins=8", "catboost.iterations=10"]
+"""The overrides with which ``kubecast.fit`` takes seconds."""
 WITH_COVARIATES = {
     "min_samples": 1,
     "covariates": {"future": ["promotion"], "past": ["visitors"], "static": ["region"]},

@@ -1,5 +1,6 @@
 """Self-contained HTML pages for the dashboard and for a laptop."""
 
+from kubecast.reports.embedded import render_embedded
 from kubecast.reports.page import render_report
 
-__all__ = ["render_report"]
+__all__ = ["render_embedded", "render_report"]

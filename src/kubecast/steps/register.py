@@ -91,6 +91,31 @@ def register_model(
         ``NAME@VERSION``.
     """
     run = Run.load(panel_dir, ensemble_dir)
+    store, name = open_registry(run.training, registry, model_name)
+    with tempfile.TemporaryDirectory() as folder:
+        files = Path(folder)
+        table, described = write_version(files, run, evaluation, members, inputs_digest)
+        table.to_parquet(forecast, index=False)
+        version = store.publish(name, files, described, run.training.model_registry.max_versions)
+    promote(store, version, Evaluation.read(evaluation).decision)
+    return f"{version.name}@{version.id}"
+
+
+def write_version(
+    files: Path, run: Run, evaluation: Path, members: Mapping[str, Path], inputs_digest: str
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Write the files of a version: both ensembles, the leaderboard, the report, the production forecast.
+
+    Args:
+        files: Gets them.
+        run: The results of the steps before.
+        evaluation: From ``evaluate_models``.
+        members: As for ``register_model``; those that failed are left out.
+        inputs_digest: Likewise.
+
+    Returns:
+        The production forecast, and the metadata to publish the version with.
+    """
     failed = {
         name: status
         for name, path in members.items()
@@ -98,16 +123,10 @@ def register_model(
     }
     usable = {name: path for name, path in members.items() if name not in failed}
     result = Evaluation.read(evaluation)
-    store, name = open_registry(run.training, registry, model_name)
-    with tempfile.TemporaryDirectory() as folder:
-        bundle = Path(folder)
-        assemble(bundle, run, usable).to_parquet(forecast, index=False)
-        (bundle / "report.html").write_text(render_report(result), "utf-8")
-        shutil.copyfile(evaluation, bundle / LEADERBOARD)
-        described = metadata(run, result, usable, failed) | {"inputs_digest": inputs_digest}
-        version = store.publish(name, bundle, described, run.training.model_registry.max_versions)
-    promote(store, version, result.decision)
-    return f"{version.name}@{version.id}"
+    table = assemble(files, run, usable)
+    (files / "report.html").write_text(render_report(result), "utf-8")
+    shutil.copyfile(evaluation, files / LEADERBOARD)
+    return table, metadata(run, result, usable, failed) | {"inputs_digest": inputs_digest}
 
 
 def assemble(bundle: Path, run: Run, members: Mapping[str, Path]) -> pd.DataFrame:

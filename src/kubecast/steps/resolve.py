@@ -143,6 +143,12 @@ def _champion(store: Registry, name: str, version: str) -> _Champion:
         return _Champion(version)
 
 
+def champion_to_beat(store: Registry, name: str, inputs_digest: str) -> str:
+    """The version to compare a run with: the champion, or if the run made that, the one before; or empty."""
+    champion = _champion(store, name, store.aliases(name).get(CHAMPION, ""))
+    return _previous_champion(champion, inputs_digest)
+
+
 def _settings_by_kind(champion: _Champion, kinds: Iterable[str]) -> dict[str, Any]:
     settings = {}
     for kind in kinds:

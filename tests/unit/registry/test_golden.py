@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from kubecast import load
 from kubecast.ensemble.bundle import Bundle
 from kubecast.ensemble.forecaster import Ensemble
 from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
@@ -54,6 +55,16 @@ def test_leaderboard_with_the_names_of_before_is_rendered() -> None:
     evaluation = Evaluation.read(FORMER / LEADERBOARD)
     assert (evaluation.schema_version, len(evaluation.by_fold), len(evaluation.examples)) == (2, 36, 2)
     assert "Error by fold" in render_report(evaluation)
+
+
+@pytest.mark.slow
+def test_it_is_a_model_in_a_notebook() -> None:
+    model = load(golden.REGISTRY)
+    assert {*model.leaderboard["model"]} >= {*golden.SETTINGS, "ensemble"}
+    rows = pd.read_csv(golden.DATA, parse_dates=["ds"])
+    expected = pd.read_csv(golden.FORECASTS, parse_dates=["ds"])
+    expected = expected[expected["part"] == "production"].drop(columns="part").reset_index(drop=True)
+    pd.testing.assert_frame_equal(model.forecast(rows), expected, rtol=TOLERANCE, atol=0)
 
 
 def check_forecasts(folder: Path, part: str) -> None:

@@ -6,21 +6,10 @@ import pandas as pd
 import pytest
 
 import kubecast
-from kubecast.api import Fitted
+from kubecast import Model
 from kubecast.errors import ConfigError, DataError
 from tests.support import drawings
-from tests.support.panels import hourly
-
-pytestmark = pytest.mark.slow
-
-SETTINGS = ["training.data.min_samples=1", "training.validation.max_origins=8", "catboost.iterations=10"]
-
-
-@pytest.fixture(scope="module")
-def fitted() -> Fitted:
-    return kubecast.fit(
-        hourly(series=2), 6, freq="h", season_length=[24], models=["catboost"], overrides=SETTINGS
-    )
+from tests.support.panels import QUICK_FIT, hourly
 
 
 def test_columns_that_cannot_be_stored_are_refused_in_one_line() -> None:
@@ -32,35 +21,11 @@ def test_columns_that_cannot_be_stored_are_refused_in_one_line() -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_leaderboard_has_each_model_on_each_part(fitted: Fitted) -> None:
-    board = fitted.leaderboard
-    models = {"catboost", "seasonal_naive_24", "ensemble"}
-    assert set(zip(board["split"], board["model"], strict=True)) == {
-        (split, model) for split in ("validation", "test") for model in models
-    }
-    assert board["mase"].between(0, 2).all()
-
-
-def test_forecast_begins_after_the_last_row_of_each_series(fitted: Fitted) -> None:
-    rows = hourly(series=2)
-    found = fitted.forecast(rows)
-    assert found.groupby("unique_id").size().to_dict() == {"s0": 6, "s1": 6}
-    assert found["ds"].min() == rows["ds"].max() + pd.Timedelta(hours=1)
-    assert (found["q0.1"] < found["q0.9"]).all()
-    fewer = rows[rows["ds"] <= rows["ds"].max() - pd.Timedelta(hours=3)]
-    assert fitted.forecast(fewer)["ds"].min() == fewer["ds"].max() + pd.Timedelta(hours=1)
-
-
-def test_report_is_the_page_and_the_object_prints_short(fitted: Fitted) -> None:
-    assert fitted.report().startswith("<!DOCTYPE html>")
-    assert len(repr(fitted)) < 200
-
-
 @pytest.mark.long
 def test_future_covariates_come_from_a_frame_of_their_own() -> None:
     rows = hourly(series=2, covariates=True)[["unique_id", "ds", "y", "promotion"]]
     known = 'training.data.covariates.future=["promotion"]'
-    settings = [*SETTINGS, known, "pipeline.final_fit=false"]
+    settings = [*QUICK_FIT, known, "pipeline.final_fit=false"]
     model = kubecast.fit(rows, 6, "h", [24], ["catboost"], overrides=settings)
     with pytest.raises(DataError, match="promotion"):
         model.forecast(rows)
@@ -81,7 +46,29 @@ def test_future_covariates_come_from_a_frame_of_their_own() -> None:
 def test_mistake_in_the_frame_is_told_of_the_frame() -> None:
     rows = hourly(series=1).rename(columns={"y": "load"})
     with pytest.raises(DataError, match=r"^df: column y is missing; found: unique_id, ds, load"):
-        kubecast.fit(rows, 6, freq="h", overrides=SETTINGS)
+        kubecast.fit(rows, 6, freq="h", overrides=QUICK_FIT)
+
+
+def test_remedy_for_a_missing_column_is_an_argument_that_works() -> None:
+    rows = hourly(series=1, rows=5).rename(columns={"y": "sales"})
+    with pytest.raises(
+        DataError, match=r"allowed: one of these, named in target_col, e\.g\. target_col=sales$"
+    ):
+        kubecast.fit(rows, 6, freq="h")
+    with pytest.raises(DataError, match="rows"):  # the column is found, the rows are too few
+        kubecast.fit(rows, 6, freq="h", target_col="sales")
+
+
+@pytest.mark.slow
+def test_time_limit_is_shared_out_among_the_fits(model: Model) -> None:
+    settings = model._metadata["settings"]
+    assert settings["catboost"]["time_limit"] == 30  # train and fit again
+
+
+@pytest.mark.slow
+def test_names_of_the_columns_are_arguments(model: Model, rows: pd.DataFrame) -> None:
+    assert [*model.forecast(rows).columns[:3]] == ["store", "hour", "yhat"]
+    assert [*model.forecast(rows)["store"].unique()] == ["s0", "s1"]
 
 
 @pytest.mark.parametrize(
@@ -91,6 +78,8 @@ def test_mistake_in_the_frame_is_told_of_the_frame() -> None:
         ({"models": ["prophet"]}, "pipeline.models.0"),
         ({"freq": "bogus"}, "training.frequency 'bogus' is not known"),
         ({"config": "nowhere"}, "nowhere: no such configuration folder"),
+        ({"time_limit": 0}, "time_limit 0; allowed: seconds above 0"),
+        ({"id_col": "ds"}, "column ds has two roles"),
     ],
 )
 def test_wrong_setting_is_refused(wrong: dict[str, object], message: str) -> None:
@@ -121,12 +110,12 @@ def test_models_and_the_ensemble_are_tuned_where_the_settings_ask_for_it(
         "training.optimization.n_trials=2",
     ]
     given = {"freq": "h", "season_length": [24], "models": ["catboost"]}
-    found = kubecast.fit(hourly(series=2), 6, overrides=[*SETTINGS, *tuning], **given)
+    found = kubecast.fit(hourly(series=2), 6, overrides=[*QUICK_FIT, *tuning], **given)
     told = caplog.text
     assert all(f"progress tune_{kind} 2/2" in told for kind in ("catboost", "ensemble"))
     assert len(found.leaderboard)
     with pytest.raises(ConfigError, match="katib: its trials are pods of a cluster"):
-        kubecast.fit(hourly(series=2), 6, overrides=[*SETTINGS, "pipeline.tuning.tuner=katib"], **given)
+        kubecast.fit(hourly(series=2), 6, overrides=[*QUICK_FIT, "pipeline.tuning.tuner=katib"], **given)
 
 
 def years(seed: int = 0) -> pd.DataFrame:
@@ -163,13 +152,13 @@ def test_short_histories_train_with_no_setting_changed(
     df: pd.DataFrame, horizon: int, rung: str, season: int
 ) -> None:
     with drawings.left_empty():
-        fitted = kubecast.fit(df, horizon, models=["arima", "catboost"], overrides=["catboost.iterations=20"])
-    evaluation = fitted.evaluation
+        model = kubecast.fit(df, horizon, models=["arima", "catboost"], overrides=["catboost.iterations=20"])
+    evaluation = model.evaluation
     assert (evaluation.spec.splits.rung, evaluation.season_length) == (rung, season)
     assert not evaluation.missing
     assert evaluation.row("ensemble", "test").mase is not None
     assert not evaluation.ensemble.calibrated
-    forecast = fitted.forecast(df)
+    forecast = model.forecast(df)
     assert forecast.groupby("unique_id").size().eq(horizon).all()
     assert set(forecast["unique_id"]) == set(df["unique_id"])
     assert (forecast["q0.1"] < forecast["q0.9"]).all()

@@ -1,0 +1,44 @@
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from kubecast.api.frames import empty, like, to_pandas
+from kubecast.errors import DataError
+from tests.support.panels import hourly
+
+
+def test_a_frame_of_pandas_is_taken_and_given_as_it_is() -> None:
+    rows = hourly(series=1, rows=30)
+    assert to_pandas(rows, "df") is rows
+    assert like(rows, rows.iloc[:0]) is rows
+    assert like(rows, None) is rows
+    assert len(empty(rows)) == 0
+
+
+def test_a_table_of_arrow_comes_back_as_one() -> None:
+    check(pa.Table, pa.Table.from_pandas(hourly(series=2, rows=60)))
+
+
+def test_a_frame_of_polars_comes_back_as_one() -> None:
+    polars = pytest.importorskip("polars")
+    df = polars.from_pandas(hourly(series=2, rows=60))
+    check(polars.DataFrame, df)
+    with pytest.raises(DataError, match=r"^df: found LazyFrame; allowed: a DataFrame of pandas or polars$"):
+        to_pandas(df.lazy(), "df")
+
+
+def check(kind: type, df: Any) -> None:
+    rows = to_pandas(df, "df")
+    pd.testing.assert_frame_equal(rows, hourly(series=2, rows=60), check_dtype=False)
+    times = rows.assign(ds=rows["ds"].dt.tz_localize("Europe/Berlin"))
+    again = like(times, empty(df))
+    assert isinstance(again, kind)
+    pd.testing.assert_frame_equal(to_pandas(again, "df"), times, check_dtype=False)
+
+
+@pytest.mark.parametrize("wrong", [[1, 2], "demand.csv", pd.Series([1.0])])
+def test_anything_else_is_refused_in_one_line(wrong: object) -> None:
+    with pytest.raises(DataError, match=r"^future_df: found \w+; allowed: a DataFrame of pandas or polars$"):
+        to_pandas(wrong, "future_df")

@@ -1,0 +1,38 @@
+from pathlib import Path
+
+import pytest
+
+from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
+from kubecast.reports import render_embedded
+from kubecast.reports.embedded import MOST_BYTES
+from tests.golden.write import REGISTRY
+
+
+@pytest.fixture(scope="module")
+def evaluation() -> Evaluation:
+    (path,) = Path(REGISTRY).glob(f"*/versions/*/{LEADERBOARD}")
+    return Evaluation.read(path)
+
+
+def test_the_page_stands_in_a_frame_of_its_own(evaluation: Evaluation) -> None:
+    html = render_embedded(evaluation, '<p title="x">&amp;</p>')
+    assert 'sandbox="allow-scripts"' in html
+    assert 'srcdoc="&lt;p title=&#34;x&#34;&gt;&amp;amp;&lt;/p&gt;"' in html
+    assert "<table" not in html
+
+
+def test_a_page_that_would_fill_the_notebook_gives_way_to_the_leaderboard(evaluation: Evaluation) -> None:
+    html = render_embedded(evaluation, "<" * (MOST_BYTES // 4 + 1))  # &lt; is four bytes
+    assert len(html) < 5000
+    assert "<td>ensemble</td>" in html
+    assert "model.report()" in html
+
+
+def test_the_verdict_comes_first(evaluation: Evaluation) -> None:
+    refused = evaluation.decision.model_copy(update={"promote": False, "reasons": ["skill is <-0.1"]})
+    html = render_embedded(evaluation.model_copy(update={"decision": refused}), "")
+    assert "<strong>Not passed: skill is &lt;-0.1.</strong>" in html
+    passed = evaluation.decision.model_copy(update={"promote": True})
+    assert "Promotion checks passed" in render_embedded(
+        evaluation.model_copy(update={"decision": passed}), ""
+    )
