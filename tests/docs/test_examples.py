@@ -2,6 +2,7 @@
 
 import doctest
 import json
+import pkgutil
 import re
 import runpy
 import shlex
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from kubecast.ensemble.bundle import Bundle
+from kubecast.registry import Registry
 from tests.support.clusters import invoke
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +34,8 @@ def test_the_notebook_runs(cells: list[str], tmp_path: Path, monkeypatch: pytest
         exec(compile(cell, str(NOTEBOOK), "exec"), names)  # noqa: S102
     assert len(names["forecasts"]) == 48
     assert {"arima", "catboost", "ensemble", "seasonal_naive_336"} <= set(names["board"]["model"])
+    assert {"arima", "target, newest season"} <= set(names["explained"]["name"])
+    assert names["again"].forecast(names["df"]).equals(names["forecasts"])
     assert (tmp_path / "report.html").stat().st_size > 100_000
 
 
@@ -85,5 +90,7 @@ def test_a_published_version_forecasts_as_the_how_to_has_it() -> None:
     names: dict[str, Any] = {}
     imports = "\n".join(line for line in source.splitlines() if re.match(r"import |from ", line))
     exec(imports, names)  # noqa: S102
-    assert {"open", "resolve", "fetch"} <= set(dir(names["Registry"]))
-    assert {"load", "forecast", "backtest"} <= set(dir(names["Bundle"]))
+    called = set(re.findall(r"\bmodel\.(\w+)", text))
+    assert called <= set(dir(names["kc"].Model))
+    named = re.findall(r"`(kubecast\.[\w.]+\.[A-Z]\w+)`", text)
+    assert [pkgutil.resolve_name(name) for name in named] == [Registry, Bundle]

@@ -12,6 +12,7 @@ import pandas as pd
 
 from kubecast.api.frames import Frame, like, to_pandas
 from kubecast.api.run import LocalRun
+from kubecast.api.tables import explanation_of, leaderboard_of, metrics_of
 from kubecast.data.panel import Split
 from kubecast.data.preparation import build_panel
 from kubecast.data.timestamps import parse_time
@@ -64,11 +65,7 @@ class Model:
     @property
     def leaderboard(self) -> Frame:
         """Each model on the test split, best first: MASE, skill, the settings' metrics, and its weight."""
-        weights = {member.model: member.weight for member in self.evaluation.ensemble.members}
-        table = self._metrics("test", "model")
-        columns = ["model", "mase", "skill", *self.evaluation.scoring]
-        table = table[[name for name in columns if name in table]]
-        return self._given(table.assign(weight=table["model"].map(weights)), None)
+        return self._given(leaderboard_of(self.evaluation), None)
 
     def metrics(
         self,
@@ -82,23 +79,7 @@ class Model:
             by: A row for each model, or for each model at each lead time, series, fold of origins or (the
                 ensemble alone) phase of the season.
         """
-        return self._given(self._metrics(split, by), None)
-
-    def _metrics(self, split: str, by: str) -> pd.DataFrame:
-        tables: dict[str, Sequence[Any]] = {
-            "model": self.evaluation.leaderboard,
-            "lead_time": self.evaluation.by_lead_time,
-            "series": self.evaluation.by_series,
-            "fold": self.evaluation.by_fold,
-            "phase": self.evaluation.by_phase,
-        }
-        for name, value, allowed in (("by", by, [*tables]), ("split", split, ["test", "validation"])):
-            if value not in allowed:
-                raise InputError(f"metrics: {name} {value!r}; allowed: {', '.join(allowed)}")
-        key = {"series": "unique_id"}.get(by, by)
-        rows = [row.model_dump(exclude={"undefined"}) for row in tables[by] if row.split == split]
-        table = pd.DataFrame([{key: row[key], **row, **_coverage(row)} for row in rows])
-        return table.drop(columns="coverage", errors="ignore")
+        return self._given(metrics_of(self.evaluation, split, by), None)
 
     def forecast(self, df: Frame = None, future_df: Frame = None, horizon: int | None = None) -> Frame:
         """Forecast beyond the end of each series; nothing is fitted again.
@@ -140,35 +121,14 @@ class Model:
         Returns:
             ``what`` (``member`` or ``input``), ``name``, ``rise`` (of the MASE where the member is left out,
             or the input is shuffled; the largest first), ``spread`` (its standard deviation over three
-            windows) and, of a member, ``weight``.
+            windows) and, of a member, ``weight``. Members have no rise where there is one, or no stack.
         """
         if df is None and self._run:
             panel = self._run.panel
         else:
             panel = build_panel(self._rows(df, "explain"), self._evaluated.contract.training)
         inputs = permutation_importance(panel, self._evaluated.ensemble, 0)
-        rows = [
-            *self._members(),
-            *(("input", each.feature, each.value, each.spread, None) for each in inputs),
-        ]
-        table = pd.DataFrame(rows, columns=["what", "name", "rise", "spread", "weight"])
-        numbers = ["rise", "spread", "weight"]
-        table[numbers] = table[numbers].astype(float)
-        order = ["what", "rise"]
-        return self._given(table.sort_values(order, ascending=False, ignore_index=True), df)
-
-    def _members(self) -> list[tuple[str, str, float | None, float | None, float | None]]:
-        ensemble = self.evaluation.ensemble
-        return [
-            (
-                "member",
-                each.model,
-                None if each.mase_without is None else each.mase_without - ensemble.mase_stack,
-                None,
-                each.weight,
-            )
-            for each in ensemble.members
-        ]
+        return self._given(explanation_of(self.evaluation, inputs), df)
 
     def plot(self, series: str | Sequence[str] = (), df: Frame = None, future_df: Frame = None) -> "Chart":
         """Draw some series: actuals, the last evaluated forecast, the forecast beyond the data, quantiles.
@@ -258,10 +218,6 @@ class Model:
 
     def _repr_html_(self) -> str:
         return render_embedded(self.evaluation, self.report())
-
-
-def _coverage(row: Mapping[str, Any]) -> dict[str, float]:
-    return {f"coverage_{level}": share for level, share in row["coverage"].items()}
 
 
 def load(location: str | Path, model: str = "") -> Model:

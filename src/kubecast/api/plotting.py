@@ -23,6 +23,7 @@ from kubecast.scoring.metrics import intervals, quantile_column
 
 HISTORY = 5  # horizons of actuals, the evaluated one among them
 MOST = 12  # series in one figure
+LABEL = 40  # characters of a series' name
 
 
 class Chart(Figure):
@@ -152,8 +153,13 @@ def _draw_fan(axes: Axes, fan: Fan, target: str) -> None:
     _draw_forecast(axes, fan.forecast, ACCENT, "forecast")
     axes.axvline(fan.actuals["ds"].iloc[-1], color=INK, lw=1, ls=":")
     axes.set(ylabel=target)
-    axes.set_title(fan.unique_id, loc="right", fontsize=9)
+    axes.set_title(_shortened(fan.unique_id), loc="right", fontsize=9)
     axes.legend(ncols=5, fontsize=8, **ABOVE)
+
+
+def _shortened(name: str) -> str:
+    """So long that it leaves room for the legend."""
+    return name if len(name) <= LABEL else f"{name[: LABEL - 1]}…"
 
 
 def _draw_forecast(axes: Axes, table: pd.DataFrame, colour: str, label: str, **line: Any) -> None:
