@@ -39,6 +39,17 @@ def test_the_notebook_runs(cells: list[str], tmp_path: Path, monkeypatch: pytest
     assert (tmp_path / "report.html").stat().st_size > 100_000
 
 
+@pytest.mark.slow
+@pytest.mark.no_cover
+def test_the_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "README.md").read_text()
+    (source,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(source, names)  # noqa: S102
+    assert names["kc"].load("output/model").forecast(names["df"]).equals(names["model"].forecast())
+
+
 def test_the_notebook_is_kept_without_outputs() -> None:
     assert not any(cell.get("outputs") for cell in json.loads(NOTEBOOK.read_text())["cells"])
 
