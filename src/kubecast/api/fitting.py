@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from kubecast.api.frames import Frame, empty, to_pandas
+from kubecast.api.frames import Data, empty
 from kubecast.api.model import Model
 from kubecast.api.progress import stages
 from kubecast.api.run import run_steps, stage_count
@@ -19,7 +19,7 @@ _ARGUMENTS = {"unique_id": "id_col", "ds": "time_col", "y": "target_col"}
 
 
 def fit(
-    df: Frame,
+    df: Data,
     horizon: int,
     freq: str | None = None,
     season_length: int | Sequence[int] | None = None,
@@ -39,6 +39,7 @@ def fit(
 
     Args:
         df: A DataFrame of pandas or polars: ``unique_id``, ``ds``, ``y`` and covariates; one series or many.
+            Or the path or URL of a data file, as ``kubecast run --data`` takes it.
         horizon: Steps to forecast.
         freq: A pandas offset alias; default: inferred from the data.
         season_length: Steps, the first is MASE's m; default: from the frequency.
@@ -85,13 +86,13 @@ def _time_shares(settings: AllSettings, time_limit: float) -> Iterator[str]:
         yield f"training.optimization.timeout={max(1, int(share))}"
 
 
-def _run(df: Frame, settings: AllSettings) -> Model:
-    rows, folder = to_pandas(df, "df"), Path(tempfile.mkdtemp(prefix="kubecast-"))
+def _run(df: Data, settings: AllSettings) -> Model:
+    example, folder = empty(df), Path(tempfile.mkdtemp(prefix="kubecast-"))
     try:
         with stages(stage_count(settings)) as begin:
-            run = run_steps(rows, settings, folder, begin)
+            run = run_steps(df, settings, folder, begin)
             metadata = run.write_version(folder / "version")
-        return Model(folder, settings.training.model_name, metadata, run, empty(df))
+        return Model(folder, settings.training.model_name, metadata, run, example)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, DataError):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from kubecast.api.frames import Frame, like, to_pandas
+from kubecast.api.frames import Data, Frame, like, rows_of
 from kubecast.api.run import LocalRun
 from kubecast.api.tables import explanation_of, leaderboard_of, metrics_of
 from kubecast.data.panel import Split
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 class Model:
     """A fitted ensemble, with its evaluation and its report: the files of a version, published or not.
 
-    Where a method takes ``df``, it may be left out of a model that was fitted in this session: then it is the
-    frame that ``fit`` was given. Frames come back as those of the library that ``df`` is of.
+    Where a method takes ``df``, that is a frame, or the path or URL of a data file. It may be left out of a
+    model that was fitted in this session: then it is what ``fit`` was given. What comes back is a frame of
+    the library that ``df`` is of; of pandas where that is a file.
 
     Attributes:
         name: Of the model in a registry.
@@ -81,7 +82,7 @@ class Model:
         """
         return self._given(metrics_of(self.evaluation, split, by), None)
 
-    def forecast(self, df: Frame = None, future_df: Frame = None, horizon: int | None = None) -> Frame:
+    def forecast(self, df: Data = None, future_df: Data = None, horizon: int | None = None) -> Frame:
         """Forecast beyond the end of each series; nothing is fitted again.
 
         Args:
@@ -93,10 +94,10 @@ class Model:
             Series and time under the names and on the clock of ``df``, ``yhat``, then the quantiles as
             ``q0.1`` and so on.
         """
-        future = None if future_df is None else to_pandas(future_df, "future_df")
+        future = None if future_df is None else self._read(future_df, "future_df")
         return self._given(self._production.forecast(self._rows(df, "forecast"), horizon, future), df)
 
-    def backtest(self, df: Frame = None, stride: int | None = None, start: str | None = None) -> Frame:
+    def backtest(self, df: Data = None, stride: int | None = None, start: str | None = None) -> Frame:
         """Rolling forecasts by the ensemble as it was evaluated, from origins that it has not seen beyond.
 
         Args:
@@ -112,7 +113,7 @@ class Model:
         steps = self._evaluated.contract.spec.horizon if stride is None else stride
         return self._given(self._evaluated.backtest(self._rows(df, "backtest"), steps, moment), df)
 
-    def explain(self, df: Frame = None) -> Frame:
+    def explain(self, df: Data = None) -> Frame:
         """What the forecasts owe to each member and each input, on the validation split.
 
         Args:
@@ -130,7 +131,7 @@ class Model:
         inputs = permutation_importance(panel, self._evaluated.ensemble, 0)
         return self._given(explanation_of(self.evaluation, inputs), df)
 
-    def plot(self, series: str | Sequence[str] = (), df: Frame = None, future_df: Frame = None) -> "Chart":
+    def plot(self, series: str | Sequence[str] = (), df: Data = None, future_df: Data = None) -> "Chart":
         """Draw some series: actuals, the last evaluated forecast, the forecast beyond the data, quantiles.
 
         Args:
@@ -144,7 +145,7 @@ class Model:
         from kubecast.api.plotting import draw, fans
 
         names = [series] if isinstance(series, str) else [*series]
-        future = None if future_df is None else to_pandas(future_df, "future_df")
+        future = None if future_df is None else self._read(future_df, "future_df")
         drawn = fans(self._evaluated, self._production, self._rows(df, "plot"), names, future)
         return draw(drawn, self._production.contract.training.data.columns.y)
 
@@ -201,12 +202,15 @@ class Model:
 
     def _rows(self, df: Frame, method: str) -> pd.DataFrame:
         if df is not None:
-            return to_pandas(df, "df")
+            return self._read(df, "df")
         if self._run is None:
             raise InputError(f"{method}: the model was loaded and holds no data; allowed: {method}(df=…)")
         return self._run.rows
 
-    def _given(self, table: pd.DataFrame, df: Frame) -> Frame:
+    def _read(self, data: Data, name: str) -> pd.DataFrame:
+        return rows_of(data, name, self._production.contract.training.data.max_bytes)
+
+    def _given(self, table: pd.DataFrame, df: Data) -> Frame:
         return like(table, self._example if df is None else df)
 
     def __repr__(self) -> str:

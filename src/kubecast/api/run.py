@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from kubecast.api.frames import Data, Frame, is_location, to_pandas
 from kubecast.api.progress import Begin
 from kubecast.config.search import check_space
-from kubecast.data.panel import Panel, read_parquet
+from kubecast.data.files import digest_of, read_data
+from kubecast.data.panel import Panel
 from kubecast.errors import ConfigError, DataError
 from kubecast.evaluation.leaderboard import LEADERBOARD
 from kubecast.registry import Registry
@@ -33,18 +35,20 @@ class LocalRun(NamedTuple):
 
     Attributes:
         folder: Holds all of them.
+        data: Path or URL of the rows.
         members: Each model by its name, fitted on all rows where the settings say so.
         inputs_digest: SHA-256 of the data and the settings.
     """
 
     folder: Path
+    data: str
     members: dict[str, Path]
     inputs_digest: str
 
     @property
     def rows(self) -> pd.DataFrame:
         """The rows that it was given."""
-        return read_parquet(self.folder / "data.parquet")
+        return read_data(self.data, RunSettings.read(self.folder / "panel").training.data.max_bytes).rows
 
     @property
     def panel(self) -> Panel:
@@ -82,18 +86,19 @@ class LocalRun(NamedTuple):
             )
 
 
-def run_steps(df: pd.DataFrame, settings: AllSettings, folder: Path, begin: Begin) -> LocalRun:
+def run_steps(df: Data, settings: AllSettings, folder: Path, begin: Begin) -> LocalRun:
     """Prepare, tune where the settings say so, train, stack, evaluate and fit again on all rows.
 
     Args:
-        df: The rows.
+        df: The rows, or where they are.
         settings: Of the run.
         folder: Gets the artifacts.
         begin: Called with the name of each of ``stage_count`` stages.
     """
     panel, ensemble = folder / "panel", folder / "ensemble"
     begin("prepare data")
-    digest = _prepare(df, settings, folder)
+    data = str(df) if is_location(df) else _write_frame(df, folder / "data.parquet")
+    digest = _prepare(data, settings, folder)
     kinds: list[str] = [*settings.pipeline.models]
     searched = {kind: _search(kind, settings, panel, {}, folder, begin) for kind in kinds}
     members = {kind: _fit(kind, panel, folder / kind, begin, settings=searched[kind]) for kind in kinds}
@@ -106,7 +111,7 @@ def run_steps(df: pd.DataFrame, settings: AllSettings, folder: Path, begin: Begi
             kind: _fit(kind, panel, folder / f"{kind}-final", begin, fitted=members[kind]) for kind in kinds
         }
     begin("put together")
-    return LocalRun(folder, members, digest)
+    return LocalRun(folder, data, members, digest)
 
 
 def stage_count(settings: AllSettings) -> int:
@@ -115,19 +120,23 @@ def stage_count(settings: AllSettings) -> int:
     return 3 + fits + len([kind for kind in settings.pipeline.tuned if settings.search.space_of(kind)])
 
 
-def _prepare(df: pd.DataFrame, settings: AllSettings, folder: Path) -> str:
-    """Write the panel, and return the digest of the data and the settings."""
-    data, run = folder / "data.parquet", RunSettings.from_settings(settings)
+def _write_frame(df: Frame, file: Path) -> str:
     try:
-        df.to_parquet(data, index=False)
+        to_pandas(df, "df").to_parquet(file, index=False)
     except (TypeError, ValueError) as error:  # PyArrow's and pandas' own are of these
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"df: {reason}; allowed: columns of one type each, each name once") from error
-    digest = hashlib.sha256(data.read_bytes()).hexdigest()
+    return str(file)
+
+
+def _prepare(data: str, settings: AllSettings, folder: Path) -> str:
+    """Write the panel, and return the digest of the data and the settings."""
+    run = RunSettings.from_settings(settings)
+    digest = digest_of(data, settings.training.data.max_bytes)
     try:
-        prepare_data(str(data), digest, "", run.text(), folder / "panel")
+        prepare_data(data, digest, "", run.text(), folder / "panel")
     except DataError as error:
-        raise DataError(str(error).replace(str(data), "df")) from error
+        raise DataError(str(error).replace(str(folder / "data.parquet"), "df")) from error
     fields = [digest, run.text(), settings.pipeline.model_dump_json(), version("kubecast")]
     return hashlib.sha256(json.dumps(fields).encode()).hexdigest()
 

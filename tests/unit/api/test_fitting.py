@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -57,6 +58,16 @@ def test_remedy_for_a_missing_column_is_an_argument_that_works() -> None:
         kubecast.fit(rows, 6, freq="h")
     with pytest.raises(DataError, match="rows"):  # the column is found, the rows are too few
         kubecast.fit(rows, 6, freq="h", target_col="sales")
+
+
+@pytest.mark.slow
+def test_a_file_in_place_of_a_frame_is_fitted_and_named_in_messages(tmp_path: Path) -> None:
+    file = tmp_path / "demand.csv"
+    hourly(series=1).rename(columns={"y": "sales"}).to_csv(file, index=False)
+    with pytest.raises(DataError, match=rf"^{file}: column y is missing; .* target_col=sales$"):
+        kubecast.fit(file, 6, freq="h")
+    model = kubecast.fit(str(file), 6, "h", [24], ["catboost"], overrides=QUICK_FIT, target_col="sales")
+    assert model.forecast().equals(model.forecast(file))
 
 
 @pytest.mark.slow

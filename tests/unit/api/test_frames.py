@@ -1,10 +1,11 @@
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pytest
 
-from kubecast.api.frames import empty, like, to_pandas
+from kubecast.api.frames import empty, like, rows_of, to_pandas
 from kubecast.errors import DataError
 from tests.support.panels import hourly
 
@@ -25,7 +26,9 @@ def test_a_frame_of_polars_comes_back_as_one() -> None:
     polars = pytest.importorskip("polars")
     df = polars.from_pandas(hourly(series=2, rows=60))
     check(polars.DataFrame, df)
-    with pytest.raises(DataError, match=r"^df: found LazyFrame; allowed: a DataFrame of pandas or polars$"):
+    with pytest.raises(
+        DataError, match=r"^df: found LazyFrame; allowed: a DataFrame of pandas or polars, or"
+    ):
         to_pandas(df.lazy(), "df")
 
 
@@ -38,7 +41,20 @@ def check(kind: type, df: Any) -> None:
     pd.testing.assert_frame_equal(to_pandas(again, "df"), times, check_dtype=False)
 
 
-@pytest.mark.parametrize("wrong", [[1, 2], "demand.csv", pd.Series([1.0])])
+def test_a_file_is_read_and_gives_pandas(tmp_path: Path) -> None:
+    rows, file = hourly(series=1, rows=30), tmp_path / "demand.csv"
+    rows.to_csv(file, index=False)
+    for location in (file, str(file)):
+        assert rows_of(location, "df", 1 << 20)["y"].astype(float).tolist() == rows["y"].tolist()
+        assert like(rows, location) is rows
+        assert empty(location) is None
+    with pytest.raises(DataError, match=rf"{file}: .* 100"):
+        rows_of(file, "df", 100)
+
+
+@pytest.mark.parametrize("wrong", [[1, 2], b"demand.csv", pd.Series([1.0])])
 def test_anything_else_is_refused_in_one_line(wrong: object) -> None:
-    with pytest.raises(DataError, match=r"^future_df: found \w+; allowed: a DataFrame of pandas or polars$"):
+    with pytest.raises(
+        DataError, match=r"^future_df: found \w+; allowed: a DataFrame of pandas or polars, or"
+    ):
         to_pandas(wrong, "future_df")

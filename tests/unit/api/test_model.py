@@ -57,6 +57,13 @@ def test_forecast_begins_after_the_last_row_of_each_series(model: Model, rows: p
     assert model.forecast(fewer, horizon=2)["hour"].min() == fewer["hour"].max() + pd.Timedelta(hours=1)
 
 
+def test_a_file_in_place_of_a_frame_is_forecast_alike(
+    model: Model, rows: pd.DataFrame, tmp_path: Path
+) -> None:
+    rows.to_parquet(tmp_path / "rows.parquet")
+    assert model.forecast(tmp_path / "rows.parquet").equals(model.forecast(rows))
+
+
 def test_backtest_has_one_origin_a_horizon(model: Model, rows: pd.DataFrame) -> None:
     table = model.backtest(rows)
     assert [*table.columns[:4]] == ["store", "cutoff", "hour", "sales"]
