@@ -18,12 +18,23 @@ from kubecast.data.panel import Cutoffs, Panel
 from kubecast.data.preparation import history_panel
 from kubecast.ensemble.bundle import Bundle
 from kubecast.errors import InputError
-from kubecast.reports.drawing import ABOVE, ACCENT, INK, PALETTE, STYLE
 from kubecast.scoring.metrics import intervals, quantile_column
 
 HISTORY = 5  # horizons of actuals, the evaluated one among them
 MOST = 12  # series in one figure
 LABEL = 40  # characters of a series' name
+
+_INK, _FORECAST, _EVALUATED = "#222222", "#3d7ff0", "#8490a5"
+_STYLE: dict[Any, Any] = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+    "font.size": 9,
+    "date.converter": "concise",
+    "text.parse_math": False,  # a name from the data is no formula
+}
 
 
 class Chart(Figure):
@@ -98,7 +109,7 @@ def draw(fans: Sequence[Fan], target: str) -> Chart:
         fans: The series.
         target: Name of the target in the data.
     """
-    with rc_context(STYLE):
+    with rc_context(_STYLE):
         figure = Chart(figsize=(9, 0.6 + 2.6 * len(fans)), layout="constrained")
         figure.set_facecolor("white")
         rows: Any = figure.subplots(len(fans), squeeze=False)
@@ -148,13 +159,13 @@ def _on_given_clock(table: pd.DataFrame, panel: Panel) -> pd.DataFrame:
 
 
 def _draw_fan(axes: Axes, fan: Fan, target: str) -> None:
-    axes.plot(fan.actuals["ds"], fan.actuals["y"], color=INK, lw=1.2, label="actual")
-    _draw_forecast(axes, fan.evaluated, PALETTE[-1], "evaluated forecast", ls="--")
-    _draw_forecast(axes, fan.forecast, ACCENT, "forecast")
-    axes.axvline(fan.actuals["ds"].iloc[-1], color=INK, lw=1, ls=":")
+    axes.plot(fan.actuals["ds"], fan.actuals["y"], color=_INK, lw=1.2, label="actual")
+    _draw_forecast(axes, fan.evaluated, _EVALUATED, "evaluated forecast", ls="--")
+    _draw_forecast(axes, fan.forecast, _FORECAST, "forecast")
+    axes.axvline(fan.actuals["ds"].iloc[-1], color=_INK, lw=1, ls=":")
     axes.set(ylabel=target)
     axes.set_title(_shortened(fan.unique_id), loc="right", fontsize=9)
-    axes.legend(ncols=5, fontsize=8, **ABOVE)
+    axes.legend(ncols=5, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
 
 
 def _shortened(name: str) -> str:

@@ -1,12 +1,18 @@
-"""A run as a notebook shows it: the verdict, the leaderboard, and the report in a frame."""
+"""A run as a notebook shows it: the verdict, and the report in a frame of its own."""
 
-from html import escape
+from markupsafe import Markup, escape
 
 from kubecast.evaluation.leaderboard import Evaluation
-from kubecast.reports.page import template
 from kubecast.scoring.metrics import ENSEMBLE
 
-MOST_BYTES = 2_000_000  # of a cell's output
+MOST_BYTES = 2_000_000  # of a cell's output: a notebook keeps it
+
+_VERDICT = Markup("<p><strong>{verdict}.</strong> {figures}; {series} series, horizon {horizon}.</p>")
+_FRAME = Markup(
+    '<iframe title="Report" sandbox="allow-scripts" srcdoc="{page}"'
+    ' style="width: 100%; height: 40rem; border: 0"></iframe>'
+)
+_TOO_LARGE = Markup("<p>The report is too large for a notebook: <code>model.report()</code> returns it.</p>")
 
 
 def render_embedded(evaluation: Evaluation, page: str) -> str:
@@ -14,11 +20,18 @@ def render_embedded(evaluation: Evaluation, page: str) -> str:
 
     Args:
         evaluation: The run's figures.
-        page: The report, which is left out where it would make a notebook's file too large.
+        page: The report, which is left out where it would make the notebook's file too large.
     """
-    return template("embedded.html").render(
-        evaluation=evaluation,
-        ensemble=evaluation.row(ENSEMBLE, "test"),
-        rows=[row for row in evaluation.leaderboard if row.split == "test"],
-        page=page if len(escape(page).encode()) <= MOST_BYTES else "",
+    decision, row = evaluation.decision, evaluation.row(ENSEMBLE, "test")
+    verdict = "Promotion checks passed" if decision.promote else "Not passed: " + "; ".join(decision.reasons)
+    figures = "not evaluated" if row.mase is None else f"MASE {row.mase:.4g}"
+    if row.skill is not None:
+        figures += f", skill {row.skill:.1%} against {evaluation.best_naive}"
+    text = _VERDICT.format(
+        verdict=verdict,
+        figures=figures,
+        series=evaluation.data.series,
+        horizon=evaluation.spec.horizon,
     )
+    escaped = escape(page)
+    return text + (_FRAME.format(page=escaped) if len(escaped.encode()) <= MOST_BYTES else _TOO_LARGE)
