@@ -1,13 +1,14 @@
 """The figures of an evaluation as tables."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
+from kubecast.data.panel import Split
 from kubecast.errors import InputError
 from kubecast.evaluation.importance import Importance
-from kubecast.evaluation.leaderboard import SPLITS, Evaluation
+from kubecast.evaluation.leaderboard import Evaluation
 
 
 def leaderboard_of(evaluation: Evaluation) -> pd.DataFrame:
@@ -36,7 +37,7 @@ def metrics_of(evaluation: Evaluation, split: str, by: str) -> pd.DataFrame:
         "fold": evaluation.by_fold,
         "phase": evaluation.by_phase,
     }
-    for name, value, allowed in (("by", by, [*tables]), ("split", split, SPLITS)):
+    for name, value, allowed in (("by", by, [*tables]), ("split", split, get_args(Split))):
         if value not in allowed:
             raise InputError(f"metrics: {name} {value!r}; allowed: {', '.join(allowed)}")
     key = {"series": "unique_id"}.get(by, by)

@@ -43,7 +43,7 @@ def test_metrics_are_all_of_them_by_whatever_is_named(model: Model) -> None:
     assert {*model.metrics("validation", by="series")["unique_id"]} == {"s0", "s1"}
     with pytest.raises(InputError, match=r"^metrics: by 'stores'; allowed: model, lead_time, series, fold"):
         model.metrics(by="stores")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"^metrics: split 'train'; allowed: test, validation$"):
+    with pytest.raises(InputError, match=r"^metrics: split 'train'; allowed: validation, test$"):
         model.metrics("train")  # type: ignore[arg-type]
 
 
