@@ -15,8 +15,9 @@ def leaderboard_of(evaluation: Evaluation) -> pd.DataFrame:
     """Each model on the test split, best first: ``model``, MASE, skill, the settings' metrics, ``weight``."""
     weights = {member.model: member.weight for member in evaluation.ensemble.members}
     table = metrics_of(evaluation, "test", "model")
-    columns = ["model", "mase", "skill", *evaluation.scoring]
-    return table.reindex(columns=columns).assign(weight=table["model"].map(weights))
+    figures = ["mase", "skill", *evaluation.scoring]
+    table = table.reindex(columns=["model", *figures]).astype(dict.fromkeys(figures, float))
+    return table.assign(weight=table["model"].map(weights))
 
 
 def metrics_of(evaluation: Evaluation, split: str, by: str) -> pd.DataFrame:

@@ -24,7 +24,9 @@ def render_embedded(evaluation: Evaluation, page: str) -> str:
     """
     decision, row = evaluation.decision, evaluation.row(ENSEMBLE, "test")
     verdict = "Promotion checks passed" if decision.promote else "Not passed: " + "; ".join(decision.reasons)
-    figures = "not evaluated" if row.mase is None else f"MASE {row.mase:.4g}"
+    if not decision.evaluated:
+        verdict = "Not evaluated"
+    figures = "no MASE" if row.mase is None else f"MASE {row.mase:.4g}"
     if row.skill is not None:
         figures += f", skill {row.skill:.1%} against {evaluation.best_naive}"
     text = _VERDICT.format(

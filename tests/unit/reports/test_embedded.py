@@ -34,3 +34,9 @@ def test_the_verdict_comes_first(evaluation: Evaluation) -> None:
     assert "Promotion checks passed" in render_embedded(
         evaluation.model_copy(update={"decision": passed}), ""
     )
+
+
+def test_what_is_not_evaluated_has_passed_nothing(evaluation: Evaluation) -> None:
+    decision = evaluation.decision.model_copy(update={"promote": True, "evaluated": False})
+    html = render_embedded(evaluation.model_copy(update={"decision": decision}), "")
+    assert html.startswith("<p><strong>Not evaluated.</strong> ")
