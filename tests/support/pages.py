@@ -13,7 +13,7 @@ from kubecast.ensemble.stacking import stack
 from kubecast.evaluation.history import EarlierVersion
 from kubecast.evaluation.importance import Importance
 from kubecast.evaluation.leaderboard import Evaluation, evaluate
-from kubecast.evaluation.promotion import Champion
+from kubecast.evaluation.comparison import Champion
 from kubecast.models.base import FitLog
 from kubecast.models.seasonal_naive import SeasonalNaive
 from kubecast.reports import render_report

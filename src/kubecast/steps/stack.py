@@ -10,7 +10,7 @@ from kubecast.config.validation import parse_settings
 from kubecast.data.origins import split_targets
 from kubecast.data.panel import KEYS, Cutoffs, Panel, read_parquet
 from kubecast.data.splits import relative_scale
-from kubecast.ensemble.bundle import naive_members, with_naive
+from kubecast.ensemble.naive import naive_candidates, naive_yardsticks, with_naive
 from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.short_history import ShortHistory
 from kubecast.ensemble.stacking import stack
@@ -62,7 +62,7 @@ def stack_ensemble(
         table = table.merge(forecasts, on=KEYS, how="left", validate="one_to_one")
         kinds[card.name] = card.kind
         (ensemble_dir / "logs" / f"{card.name}.json").write_text(card.log.model_dump_json())
-    kinds |= {member.name: "seasonal_naive" for member in naive_members(panel.spec)}
+    kinds |= {member.name: "seasonal_naive" for member in naive_candidates(panel.spec)}
     recipe, stacked = stack(
         table,
         panel.series,
@@ -89,8 +89,12 @@ def stack_ensemble(
 
 
 def _targets_with_naive(panel: Panel) -> pd.DataFrame:
-    """Join the targets after every origin with split, fold and every seasonal naive forecast."""
-    return with_naive(split_targets(panel), panel, Cutoffs.from_frame(panel.origins))
+    """Join the targets after every origin with split, fold and every seasonal naive forecast.
+
+    Yardsticks are columns that nothing is stacked of; evaluation reads them from the stack's table.
+    """
+    naives = [*naive_candidates(panel.spec), *naive_yardsticks(panel)]
+    return with_naive(split_targets(panel), panel, Cutoffs.from_frame(panel.origins), naives)
 
 
 def _evaluated_forecasts(file: Path) -> pd.DataFrame:

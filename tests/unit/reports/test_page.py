@@ -10,9 +10,9 @@ import pytest
 
 from kubecast.data.findings import Finding
 from kubecast.ensemble.settings import EnsembleSettings
+from kubecast.evaluation.comparison import Champion
 from kubecast.evaluation.history import EarlierVersion
 from kubecast.evaluation.leaderboard import Evaluation
-from kubecast.evaluation.promotion import Champion
 from kubecast.models.base import FitLog
 from kubecast.reports import render_report
 from kubecast.scoring.metrics import ENSEMBLE, METRICS, Metric
