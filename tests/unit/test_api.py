@@ -34,7 +34,7 @@ def test_columns_that_cannot_be_stored_are_refused_in_one_line() -> None:
 
 def test_leaderboard_has_each_model_on_each_part(fitted: Fitted) -> None:
     board = fitted.leaderboard
-    models = {"catboost", "seasonal_naive_24", "ensemble"}
+    models = {"catboost", "seasonal_naive_24", "seasonal_naive_1", "ensemble"}
     assert set(zip(board["split"], board["model"], strict=True)) == {
         (split, model) for split in ("validation", "test") for model in models
     }
