@@ -16,6 +16,8 @@ from kubecast.scoring.metrics import (
 )
 from kubecast.scoring.significance import finite
 
+POINTS_ONLY = "a member forecasts points; its quantiles are scored on the test split of a full history alone"
+
 
 def breakdown(
     table: pd.DataFrame, series: pd.DataFrame, models: Sequence[str], by: str, levels: Sequence[float]
@@ -59,7 +61,7 @@ def undefined_reasons(row: Mapping[str, Any]) -> dict[str, str]:
         return {RANKING: "no observed target of a series that has a scale"}
     points_only = row["model"] != ENSEMBLE
     reasons = {
-        name: "a member forecasts points only" if metric.of_quantiles and points_only else metric.undefined
+        name: POINTS_ONLY if metric.of_quantiles and points_only else metric.undefined
         for name, metric in METRICS.items()
     }
     return {name: reason for name, reason in reasons.items() if reason and row.get(name) is None}

@@ -31,6 +31,7 @@ from kubecast.evaluation.figures import (
     undefined_reasons,
 )
 from kubecast.evaluation.history import EarlierVersion
+from kubecast.evaluation.member_quantiles import member_wql
 from kubecast.evaluation.promotion import Decision, decide
 from kubecast.evaluation.residuals import Residuals, residuals, season_phase
 from kubecast.evaluation.skill import Skill, SplitLosses
@@ -296,7 +297,9 @@ def evaluate(
         if len(rows := table[table["split"] == split]) or split == "test"
     }
     skill = {split: each.skill() for split, each in losses.items()}
-    leaderboard = _leaderboard(table, series, metrics, means, models, losses)
+    points = [model for model in models if model != ENSEMBLE] if panel.spec.splits.is_full else []
+    wql = member_wql(table, series, points, levels, panel.spec.horizon)
+    leaderboard = _leaderboard(table, series, metrics, means, models, losses, wql)
     against = recipe.best_member or skill["test"].naive or next(iter(recipe.members))
     paired = paired_difference(losses["test"].grid, ENSEMBLE, against, losses["test"].resamples)
     row = next(row for row in leaderboard if row.model == ENSEMBLE and row.split == "test")
@@ -350,10 +353,13 @@ def _leaderboard(
     means: MetricTables,
     models: Sequence[str],
     losses: Mapping[Split, SplitLosses],
+    wql: Mapping[str, float],
 ) -> list[LeaderboardRow]:
     board = []
     for row in figures_of_groups(means, count_points(table, series, ["split"]), models, ["split"]):
         split, model = row["split"], row["model"]
+        if split == "test" and model in wql:
+            row["wql"] = wql[model]
         spread = spread_over_series(metrics["mase"], split, model)
         figures = losses[split].figures(model)
         board.append(LeaderboardRow(**row, **spread, **figures, undefined=undefined_reasons(row)))

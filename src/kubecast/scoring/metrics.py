@@ -94,7 +94,8 @@ class ScoredRows:
     @cached_property
     def _index(self) -> "pd.Index[Any]":
         """The keys of each group."""
-        return self._groups[self.keys].first().set_index(self.keys).index
+        index: pd.Index[Any] = self._groups[self.keys].first().set_index(self.keys).index
+        return index
 
     @cached_property
     def _points(self) -> pd.DataFrame:

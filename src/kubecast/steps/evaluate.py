@@ -38,6 +38,7 @@ def evaluate_models(
     panel = Panel.load(panel_dir)
     recipe = read_recipe(ensemble_dir)
     table = read_parquet(ensemble_dir / FORECASTS)
+    table = table.drop(columns="scale", errors="ignore")  # the panel has it, by series
     run = RunSettings.read(panel_dir)
     previous = read_champion(champion) if champion else None
     result = evaluate(

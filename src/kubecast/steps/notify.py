@@ -79,8 +79,9 @@ class Notice(BaseModel):
         verdict = self.verdict if self.promoted else f"{self.verdict} ({'; '.join(self.reasons)})"
         rows = [f"{'model':24} {'MASE':>8} {'skill':>8}"]
         rows += [f"{row.model:24} {_figure(row.mase)} {_figure(row.skill)}" for row in self.leaderboard]
+        outcome = f"published {_escaped(self.version)}: {_escaped(verdict)}"
         table = _escaped("\n".join(rows))
-        return f":white_check_mark: {run} published {_escaped(self.version)}: {_escaped(verdict)}\n```{table}```"
+        return f":white_check_mark: {run} {outcome}\n```{table}```"
 
 
 class _Run(NamedTuple):

@@ -39,7 +39,8 @@ def stack_ensemble(
         members: Model directory of each trained model, by its name.
         settings: JSON of the settings that a search chose for ``ensemble.yaml``; empty: the run's.
         ensemble_dir: Gets ``recipe.json``, ``settings.json``, ``logs/<name>.json`` and
-            ``forecasts.parquet``: every member, the ensemble and its quantiles beside the targets.
+            ``forecasts.parquet``: every member and yardstick, the ensemble and its quantiles beside the
+            targets, and the series' scale, by which a reader makes MASE of them.
         report: Gets an HTML page on the weights; None: there is none.
     """
     panel = Panel.load(panel_dir)
@@ -77,7 +78,8 @@ def stack_ensemble(
     recipe = recipe.model_copy(update={"relative_scale": relative})
     recipe.write(ensemble_dir / "recipe.json")
     (ensemble_dir / "settings.json").write_text(ensemble_settings.model_dump_json())
-    stacked.to_parquet(ensemble_dir / FORECASTS, index=False)
+    scale = stacked["unique_id"].map(panel.series.set_index("unique_id")["scale"])
+    stacked.assign(scale=scale).to_parquet(ensemble_dir / FORECASTS, index=False)
     for note in recipe.notes:
         _LOG.warning("ensemble: %s", note)
     for name, reason in missing.items():

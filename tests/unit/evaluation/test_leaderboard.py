@@ -8,6 +8,7 @@ import pytest
 from kubecast.data.panel import Split
 from kubecast.ensemble.stacking import stack
 from kubecast.errors import IntegrityError
+from kubecast.evaluation.figures import POINTS_ONLY
 from kubecast.evaluation.leaderboard import Evaluation, evaluate
 from kubecast.evaluation.verdict import verdict
 from kubecast.reports import render_report
@@ -59,8 +60,9 @@ def test_figures_are_those_computed_by_hand(evaluation: Evaluation, table: pd.Da
     assert row.mase == pytest.approx(errors.groupby(rows["unique_id"]).mean().mean())
     assert row.scored == len(rows)
     assert row.skipped == 0
-    assert row.wql is None
-    assert row.undefined == {"wql": "a member forecasts points only"}
+    assert row.undefined == {}
+    assert evaluation.row("bad", "validation").wql is None
+    assert evaluation.row("bad", "validation").undefined == {"wql": POINTS_ONLY}
     assert row.mase_worst_five == pytest.approx(1.0)
 
 
@@ -165,10 +167,19 @@ def test_breakdowns_average_to_the_overall_figure(evaluation: Evaluation) -> Non
     assert [row.fold for row in evaluation.by_fold if row.model == "good"] == [0, 1, 2] * 2
 
 
-def test_quantile_figures_are_the_ensembles_alone(evaluation: Evaluation) -> None:
+def test_coverage_is_the_ensembles_alone(evaluation: Evaluation) -> None:
     assert set(evaluation.row(ENSEMBLE, "test").coverage) == {"80", "40"}
-    assert evaluation.row(ENSEMBLE, "test").wql is not None
     assert evaluation.row("good", "test").coverage == {}
+
+
+def test_members_and_naives_have_quantiles_of_their_own_on_the_test_split(table: pd.DataFrame) -> None:
+    """Those of a member that is the ensemble are the ensemble's."""
+    alone = evaluated(table, kinds={"good": "catboost"})
+    assert alone.row("good", "test").wql == pytest.approx(alone.row(ENSEMBLE, "test").wql)
+    member, naive = (evaluated(table).row(model, "test").wql for model in ("good", "naive_9"))
+    assert naive is not None
+    assert member is not None
+    assert naive > 1.5 * member
 
 
 def test_metrics_stand_together_in_the_order_of_their_table(evaluation: Evaluation) -> None:

@@ -9,6 +9,7 @@ import pytest
 from kubecast.ensemble.bundle import Bundle
 from kubecast.ensemble.forecaster import Ensemble
 from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
+from kubecast.evaluation.verdict import verdict
 from kubecast.registry import CHAMPION, Registry, Version
 from kubecast.reports.page import render_report
 from tests.golden import write as golden
@@ -53,6 +54,11 @@ def test_forecasts_are_the_same_where_documents_have_the_names_of_before(
 def test_leaderboard_with_the_names_of_before_is_rendered() -> None:
     evaluation = Evaluation.read(FORMER / LEADERBOARD)
     assert (evaluation.schema_version, len(evaluation.by_fold), len(evaluation.examples)) == (2, 36, 2)
+    assert evaluation.naives == ["seasonal_naive_24"]
+    for split, skill in evaluation.skill.items():
+        assert skill.naive == "seasonal_naive_24"
+        assert skill.value == evaluation.row("ensemble", split).skill
+    assert verdict(evaluation.decision).title == "Champion"
     assert "Error by fold" in render_report(evaluation)
 
 
