@@ -9,7 +9,7 @@ clustering", for the sum over both; Welch (1947) for the degrees of freedom, wit
 twice too often.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -144,32 +144,38 @@ class Resamples:
         return estimate, np.array(off)
 
 
+def _draws(units: int, random: np.random.Generator) -> Iterator[tuple[slice, Floats]]:
+    """How often each unit is drawn, shape (some resamples, units): all at once would be gigabytes."""
+    for at in range(0, RESAMPLES, _AT_ONCE):
+        count = min(_AT_ONCE, RESAMPLES - at)
+        cells = random.integers(0, units, (count, units)) + units * np.arange(count)[:, None]
+        drawn = np.bincount(cells.ravel(), minlength=count * units).reshape(count, units)
+        yield slice(at, at + count), drawn.astype(np.float64)
+
+
 def _draw_series(grid: LossGrid, groups: int, random: np.random.Generator) -> Axis:
     """Resamples of whole groups of series."""
     sizes = np.bincount(grid.groups, minlength=groups)
     sums = {name: np.bincount(grid.groups, values, groups) for name, values in grid.by_series.items()}
-    draws = np.array(
-        [np.bincount(random.integers(0, groups, groups), minlength=groups) for _ in range(RESAMPLES)]
-    )
-    sizes_drawn = draws @ sizes
-    means = {name: draws @ each / sizes_drawn for name, each in sums.items()}
+    means = {name: np.empty(RESAMPLES) for name in sums}
+    for at, drawn in _draws(groups, random):
+        for name, each in sums.items():
+            means[name][at] = drawn @ each / (drawn @ sizes)
     return Axis(groups, float(np.sqrt(groups / (groups - 1))), means)
 
 
 def _draw_dates(grid: LossGrid, blocks: int, random: np.random.Generator) -> Axis:
     """Resamples of blocks of origins, each at least a horizon long, the same ones for all series."""
     starts = np.array([part[0] for part in np.array_split(np.arange(grid.n_origins), blocks)])
-    draws = random.multinomial(blocks, np.full(blocks, 1 / blocks), RESAMPLES).astype(np.float64)
     counts = np.add.reduceat(grid.counts, starts, axis=1)
     sums = {name: np.add.reduceat(each, starts, axis=1) for name, each in grid.sums.items()}
     means = {name: np.empty(RESAMPLES) for name in sums}
-    for at in range(0, RESAMPLES, _AT_ONCE):
-        drawn = draws[at : at + _AT_ONCE].T
-        rows = counts @ drawn
+    for at, drawn in _draws(blocks, random):
+        rows = counts @ drawn.T
         # A series without a row in these blocks is not in their mean.
         share = np.divide(1.0, rows, out=np.zeros_like(rows), where=rows > 0) / (rows > 0).sum(axis=0)
         for name, each in sums.items():
-            means[name][at : at + _AT_ONCE] = np.einsum("sr,sr->r", each @ drawn, share)
+            means[name][at] = np.einsum("sr,sr->r", each @ drawn.T, share)
     inflation = blocks / (blocks - 1)
     if grid.overlap > 1:
         # What correlation of neighbours adds to the variance of a mean, and takes from what a sample shows.

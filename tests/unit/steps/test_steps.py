@@ -196,6 +196,15 @@ def test_skill_is_that_of_the_forecasts_that_are_handed_out(done: Path, split: S
         assert f"{100 * own:.1f} %" in (done / "report.html").read_text()
 
 
+def test_skill_of_the_reference_is_that_of_the_leaderboard(done: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs/reference/metrics.md").read_text()
+    (block,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {"backtest": pd.read_parquet(done / "ensemble" / FORECASTS)}
+    exec(block, names)  # noqa: S102  the project's own page
+    skill = Evaluation.read(done / "leaderboard.json").skill["test"]
+    assert names["skill"] == pytest.approx(skill.value)
+
+
 def test_yardsticks_are_forecast_and_change_nothing_that_is_published(done: Path) -> None:
     recipe = json.loads((done / "ensemble" / "recipe.json").read_text())
     assert list(recipe["members"]) == ["catboost", "seasonal_naive_24"]
