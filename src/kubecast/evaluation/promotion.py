@@ -21,6 +21,8 @@ GAIN = "gain over the champion"  # the check of it
 TEST = "p-value of the gain"  # the same of the paired test
 NOT_EVALUATED = "this version is not evaluated"
 
+_TOO_FEW = "too few origins and series"
+
 
 class Check(Document):
     """One condition of promotion: ``value`` against what is ``allowed``.
@@ -279,14 +281,14 @@ def _test_check(paired: Paired, settings: PromotionSettings, failed_by: str | No
         failed_by: Version that failed the same test; None: there is none.
     """
     allowed = f"below {settings.significance:g}"
+    passed = paired.p_value is not None and paired.p_value < settings.significance
+    if paired.over == "series and origins":
+        allowed += f" on these {paired.disjoint_origins} dates"
     if failed_by is not None:
         allowed += f", at the first try; version {failed_by} of the same settings failed on the same rows"
         passed = False
     elif paired.p_value is None:
-        allowed += (
-            f"; too few origins and series for a test, and when_untestable is {settings.when_untestable}"
-        )
+        few = "the one date that all series share is too few" if paired.over == "series" else _TOO_FEW
+        allowed += f"; {few} for a test, and when_untestable is {settings.when_untestable}"
         passed = settings.when_untestable == "promote"
-    else:
-        passed = paired.p_value < settings.significance
     return Check(name=TEST, value=paired.p_value, allowed=allowed, passed=passed)

@@ -198,7 +198,16 @@ def test_many_series_at_few_origins_are_tested_over_series() -> None:
     decision = judge(own=0.7, own_width=0.9, series=30, origins=2, **COMPETE)
     assert decision.comparison is not None
     assert decision.comparison.paired.over == "series and origins"
+    assert check(decision, "p-value").allowed == "below 0.05 on these 2 dates"
     assert decision.promote
+
+
+@pytest.mark.parametrize(("decided", "promoted"), [("keep", False), ("promote", True)])
+def test_one_date_that_all_series_share_tells_too_little(decided: str, promoted: bool) -> None:
+    lenient = {"coverage_tolerance": 0.9, "segment_cap": 9.0, **COMPETE}
+    decision = judge(own=0.5, series=30, origins=1, when_untestable=decided, **lenient)
+    assert decision.promote == promoted
+    assert "the one date that all series share is too few" in check(decision, "p-value").allowed
 
 
 def test_one_series_that_gets_much_worse_keeps_the_version_back() -> None:

@@ -9,7 +9,7 @@ import pytest
 from kubecast.ensemble.bundle import Bundle
 from kubecast.ensemble.forecaster import Ensemble
 from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
-from kubecast.evaluation.verdict import verdict
+from kubecast.evaluation.verdict import verdict, verdict_of
 from kubecast.registry import CHAMPION, Registry, Version
 from kubecast.reports.page import render_report
 from tests.golden import write as golden
@@ -60,6 +60,14 @@ def test_leaderboard_with_the_names_of_before_is_rendered() -> None:
         assert skill.value == evaluation.row("ensemble", split).skill
     assert verdict(evaluation.decision).title == "Champion"
     assert "Error by fold" in render_report(evaluation)
+
+
+def test_leaderboard_that_was_published_is_read(registry: Registry, version: Version) -> None:
+    evaluation = Evaluation.parse(registry.read_file(version, LEADERBOARD), LEADERBOARD)
+    assert evaluation.skill["test"].naive == "seasonal_naive_24"
+    published = verdict_of(version.metadata)
+    assert published is not None
+    assert published == verdict(evaluation.decision)
 
 
 def check_forecasts(folder: Path, part: str) -> None:
