@@ -282,8 +282,8 @@ def _test_check(paired: Paired, settings: PromotionSettings, failed_by: str | No
     """
     allowed = f"below {settings.significance:g}"
     passed = paired.p_value is not None and paired.p_value < settings.significance
-    if paired.over == "series and origins":
-        allowed += f" on these {paired.disjoint_origins} dates"
+    if paired.dates is not None:
+        allowed += f" on these {paired.dates} dates"
     if failed_by is not None:
         allowed += f", at the first try; version {failed_by} of the same settings failed on the same rows"
         passed = False

@@ -29,8 +29,8 @@ class Skill(Document):
         naive: Column of that forecast; None: there is none.
         value: 1 - MASE of the ensemble / MASE of that forecast; None where undefined.
         interval: At 95 %; None: too few origins and series.
-        dates: Number of disjoint origins that the interval is bound to, where all series have the same few;
-            None: they are many, or the series' own.
+        dates: Number of dates that the interval is bound to, whole horizons of origins, where all series have
+            the same few; None: they are many, or the series' own.
     """
 
     naive: str | None = None
@@ -40,8 +40,8 @@ class Skill(Document):
 
     @property
     def is_shown(self) -> bool:
-        """Whether chance is ruled out: the whole interval lies above 0."""
-        return self.interval is not None and self.interval.low > 0
+        """Whether chance is ruled out: the whole interval lies above 0, and knows more than one date."""
+        return self.interval is not None and self.interval.low > 0 and self.dates != 1
 
     @property
     def label(self) -> str:
@@ -62,7 +62,8 @@ class Skill(Document):
     def _dates(self) -> str:
         if self.dates is None:
             return ""
-        return " on this one date" if self.dates == 1 else f" on these {self.dates} dates"
+        one = " on this one date, which says nothing of others"
+        return one if self.dates == 1 else f" on these {self.dates} dates"
 
 
 def _percent(value: float) -> str:
@@ -122,7 +123,7 @@ class SplitLosses:
             naive=self.strongest_naive,
             value=self._value(self._gain(ENSEMBLE)),
             interval=self.resamples.interval(self._gain(ENSEMBLE)),
-            dates=self.grid.n_disjoint if few else None,
+            dates=max(self.grid.n_blocks, 1) if few else None,
         )
 
     def figures(self, model: str) -> dict[str, Any]:

@@ -87,6 +87,11 @@ class LossGrid:
         """Origins that have separate targets."""
         return -(-self.n_origins // self.overlap)
 
+    @property
+    def n_blocks(self) -> int:
+        """Dates to draw: whole horizons of origins."""
+        return self.n_origins // self.overlap
+
     @cached_property
     def by_series(self) -> dict[str, Floats]:
         """By column, each series' mean over its rows, shape (series,)."""

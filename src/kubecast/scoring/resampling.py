@@ -101,9 +101,8 @@ class Resamples:
         groups = len(np.unique(grid.groups))
         grouped = groups < grid.n_series
         over_series = _draw_series(grid, groups, random) if grouped or groups >= MANY_SERIES else None
-        blocks = grid.n_origins // grid.overlap
         crossed = grid.same_dates or over_series is None
-        over_dates = _draw_dates(grid, blocks, random) if blocks > 1 and crossed else None
+        over_dates = _draw_dates(grid, random) if grid.n_blocks > 1 and crossed else None
         return cls(grid.means(), grid.same_dates, over_series, over_dates)
 
     def spread(self, statistic: Statistic) -> Spread | None:
@@ -164,8 +163,9 @@ def _draw_series(grid: LossGrid, groups: int, random: np.random.Generator) -> Ax
     return Axis(groups, float(np.sqrt(groups / (groups - 1))), means)
 
 
-def _draw_dates(grid: LossGrid, blocks: int, random: np.random.Generator) -> Axis:
+def _draw_dates(grid: LossGrid, random: np.random.Generator) -> Axis:
     """Resamples of blocks of origins, each at least a horizon long, the same ones for all series."""
+    blocks = grid.n_blocks
     starts = np.array([part[0] for part in np.array_split(np.arange(grid.n_origins), blocks)])
     counts = np.add.reduceat(grid.counts, starts, axis=1)
     sums = {name: np.add.reduceat(each, starts, axis=1) for name, each in grid.sums.items()}

@@ -26,6 +26,7 @@ class Paired(Document):
         origins: Number of origins.
         disjoint_origins: How many of them have separate targets.
         series: Number of series.
+        dates: Number of dates, whole horizons of origins, where it is over series and origins; else None.
     """
 
     against: str
@@ -36,6 +37,7 @@ class Paired(Document):
     origins: int
     disjoint_origins: int
     series: int
+    dates: int | None = None
 
 
 def finite(value: Any) -> float | None:
@@ -74,6 +76,7 @@ def paired_difference(grid: LossGrid, model: str, against: str, resamples: Resam
         origins=grid.n_origins,
         disjoint_origins=grid.n_disjoint,
         series=grid.n_series,
+        dates=grid.n_blocks if over == "series and origins" else None,
     )
 
 

@@ -378,6 +378,12 @@ def test_verdict_says_what_was_shown() -> None:
     assert verdict(first()).title == "Champion: better than seasonal naive 24"
 
 
+def test_one_date_that_all_series_share_shows_nothing() -> None:
+    decision = first(SKILL.model_copy(update={"dates": 1}))
+    assert verdict(decision).title == "Champion, but not shown to beat seasonal naive 24"
+    assert "on this one date, which says nothing of others" in verdict(decision).reason
+
+
 def test_verdict_on_a_version_that_is_refused_names_the_first_fault() -> None:
     assert verdict(first(Skill(naive="seasonal_naive_1", value=-0.1))).title == (
         "Not promoted: not better than the last value"
