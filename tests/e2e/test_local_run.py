@@ -25,7 +25,15 @@ def test_run_writes_what_the_readme_lists(finished: Any, folder: Path) -> None:
     out = folder / "out"
     board = json.loads((out / "leaderboard.json").read_text())
     models = {row["model"] for row in board["leaderboard"] if row["split"] == "test"}
-    assert models == {"arima", "lstm", "transformer", "catboost", "seasonal_naive_24", "ensemble"}
+    assert models == {
+        "arima",
+        "lstm",
+        "transformer",
+        "catboost",
+        "seasonal_naive_24",
+        "seasonal_naive_1",
+        "ensemble",
+    }
     forecasts = pd.read_parquet(out / "forecasts.parquet")
     assert list(forecasts.columns) == ["unique_id", "ds", "yhat", *(f"q0.{level}" for level in range(1, 10))]
     assert forecasts.groupby("unique_id").size().to_dict() == {"s0": 6, "s1": 6, "s2": 6}

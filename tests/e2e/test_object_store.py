@@ -58,7 +58,12 @@ def test_model_that_cannot_be_fitted_is_named_and_the_others_go_on(ran: Any) -> 
     board = json.loads((folder / "out" / "leaderboard.json").read_text())
     assert list(board["missing"]) == ["lstm"]
     assert f"failed     lstm: {board['missing']['lstm']}" in done.stdout.splitlines()
-    assert {row["model"] for row in board["leaderboard"]} == {"catboost", "seasonal_naive_24", "ensemble"}
+    assert {row["model"] for row in board["leaderboard"]} == {
+        "catboost",
+        "seasonal_naive_24",
+        "seasonal_naive_1",
+        "ensemble",
+    }
 
 
 def test_a_run_publishes_to_a_bucket_and_forecasts_come_from_it(

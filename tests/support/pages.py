@@ -10,10 +10,10 @@ from kubecast.data.findings import DataReport, Finding
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.stacking import stack
+from kubecast.evaluation.comparison import Champion
 from kubecast.evaluation.history import EarlierVersion
 from kubecast.evaluation.importance import Importance
 from kubecast.evaluation.leaderboard import Evaluation, evaluate
-from kubecast.evaluation.promotion import Champion
 from kubecast.models.base import FitLog
 from kubecast.models.seasonal_naive import SeasonalNaive
 from kubecast.reports import render_report

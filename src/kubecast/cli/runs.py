@@ -82,6 +82,8 @@ def run(
         result = run_locally(
             settings, data, output, registry, as_of, mode, caching=cache, on_progress=on_progress
         )
+    from kubecast.evaluation.verdict import verdict_of
+
     leaderboard = json.loads((output / "leaderboard.json").read_text())
     if as_json:
         published = {"version": result.version, "aliases": result.aliases, "output": str(output)}
@@ -97,6 +99,8 @@ def run(
     for name, reason in leaderboard["missing"].items():
         print(f"failed     {name}: {reason}")
     print(f"compared   {leaderboard['decision']['compared']}")
+    if words := verdict_of(leaderboard):
+        print(f"verdict    {words.title}")
     print(f"promoted   {', '.join(result.aliases) or why_not_promoted(leaderboard['decision'])}")
     for page in sorted(output.glob("tuning-*.html")):
         print(f"tuning     {page}")

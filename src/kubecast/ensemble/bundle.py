@@ -23,9 +23,9 @@ from kubecast.data.splits import series_scales
 from kubecast.data.stale import treat_stale
 from kubecast.documents import Document
 from kubecast.ensemble.forecaster import Ensemble
+from kubecast.ensemble.naive import naive_candidates
 from kubecast.ensemble.recipe import StackRecipe
 from kubecast.errors import DataError, InputError
-from kubecast.models.seasonal_naive import SeasonalNaive
 from kubecast.names import check_name
 
 
@@ -76,20 +76,8 @@ def write_bundle(
         if name in members:
             shutil.copytree(members[name], target)
         else:
-            naive = {member.name: member for member in naive_members(contract.spec)}
+            naive = {member.name: member for member in naive_candidates(contract.spec)}
             naive[name].save(target)
-
-
-def naive_members(spec: PanelSpec) -> list[SeasonalNaive]:
-    """Seasonal naive for each season length."""
-    return [SeasonalNaive(season, f"seasonal_naive_{season}") for season in spec.season_lengths]
-
-
-def with_naive(table: pd.DataFrame, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
-    """Put every seasonal naive forecast from the origins beside the columns of a table of their horizons."""
-    for member in naive_members(panel.spec):
-        table = table.merge(member.forecast(panel, origins), on=KEYS)
-    return table
 
 
 @dataclass(frozen=True)

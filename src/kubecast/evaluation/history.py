@@ -9,6 +9,7 @@ from pydantic import Field
 from kubecast.data.panel import PanelSpec
 from kubecast.documents import Document
 from kubecast.errors import RegistryError, StoreError
+from kubecast.evaluation.promotion import decision_of
 from kubecast.registry import Registry, Version
 
 MOST = 20  # versions
@@ -22,8 +23,9 @@ class EarlierVersion(Document):
         created: When it was published.
         champion: Whether the new version was compared with it.
         mase: On its test split; None as the others where it was not scored.
-        skill: Against the best seasonal naive of its run.
+        skill: Over the naive forecast that its run compared it with.
         coverage: Share of targets inside each interval, by its nominal coverage in percent.
+        failed_test: Digest of a paired test that it failed; empty: there is none.
     """
 
     version: str
@@ -32,6 +34,7 @@ class EarlierVersion(Document):
     mase: float | None = None
     skill: float | None = None
     coverage: dict[str, float] = Field(default={})
+    failed_test: str = ""
 
 
 def earlier_versions(
@@ -76,6 +79,7 @@ def _same_task(metadata: Mapping[str, Any], spec: PanelSpec) -> bool:
 def _earlier(version: Version, champion: str) -> EarlierVersion:
     test: Any = version.metadata.get("test")
     test = test if isinstance(test, dict) else {}
+    decision = decision_of(version.metadata)
     covered = {
         key.removeprefix("coverage_"): value for key, value in test.items() if key.startswith("coverage_")
     }
@@ -86,4 +90,5 @@ def _earlier(version: Version, champion: str) -> EarlierVersion:
         mase=test.get("mase"),
         skill=test.get("skill"),
         coverage=covered,
+        failed_test=decision.failed_test if decision else "",
     )

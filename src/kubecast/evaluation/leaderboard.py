@@ -17,14 +17,24 @@ from kubecast.config.training import PromotionSettings
 from kubecast.data.findings import DataReport
 from kubecast.data.panel import Panel, PanelSpec, Split
 from kubecast.documents import Document
+from kubecast.ensemble.naive import naive_yardsticks
 from kubecast.ensemble.recipe import StackRecipe
 from kubecast.ensemble.stacking import SEASONAL_NAIVE
 from kubecast.ensemble.summary import EnsembleSummary, summarise
 from kubecast.errors import InputError
+from kubecast.evaluation.comparison import Champion
 from kubecast.evaluation.examples import ExampleSeries, example_series
+from kubecast.evaluation.figures import (
+    breakdown,
+    figures_of_groups,
+    spread_over_series,
+    undefined_reasons,
+)
 from kubecast.evaluation.history import EarlierVersion
-from kubecast.evaluation.promotion import Champion, Decision, decide
+from kubecast.evaluation.member_quantiles import member_wql
+from kubecast.evaluation.promotion import Decision, decide
 from kubecast.evaluation.residuals import Residuals, residuals, season_phase
+from kubecast.evaluation.skill import Skill, SplitLosses
 from kubecast.models.base import FitLog
 from kubecast.scoring.metrics import (
     ENSEMBLE,
@@ -37,7 +47,8 @@ from kubecast.scoring.metrics import (
     series_metrics,
     series_with_means,
 )
-from kubecast.scoring.significance import Paired, common_origins, finite, paired_difference
+from kubecast.scoring.resampling import Interval
+from kubecast.scoring.significance import Paired, paired_difference
 
 SPLITS: tuple[Split, Split] = ("test", "validation")
 LEADERBOARD = "leaderboard.json"
@@ -91,13 +102,23 @@ class LeaderboardRow(Figures):
     """One model over one split.
 
     Attributes:
-        skill: 1 - MASE / MASE of the best seasonal naive.
+        skill: 1 - MASE / MASE of the naive forecast that is the strongest on this split.
+        difference: MASE less that of the ensemble.
+        mase_interval: Of MASE at 95 %; None, as each of the following, where it cannot be told.
+        skill_interval: Of skill, the strongest naive forecast chosen again in each resample.
+        difference_interval: Of the difference, on the same targets.
+        coverage_intervals: Of the coverage, by nominal coverage in percent.
         mase_median: Over series.
         mase_worst_five: Share of the sum of all series' MASE that the five worst have.
         undefined: Reason by metric that has no value.
     """
 
     skill: float | None = None
+    difference: float | None = None
+    mase_interval: Interval | None = None
+    skill_interval: Interval | None = None
+    difference_interval: Interval | None = None
+    coverage_intervals: dict[str, Interval] = Field(default={})
     mase_median: float | None = None
     mase_worst_five: float | None = None
     undefined: dict[str, str] = Field(default={})
@@ -134,8 +155,9 @@ class Evaluation(Document):
         spec: Of the panel.
         data: Findings of the preparation.
         season_length: MASE's m.
-        best_naive: The seasonal naive with the smallest MASE on the validation split, else that of m; skill
-            is against it.
+        naives: Models that are naive forecasts, members and yardsticks.
+        yardsticks: Those of them that the ensemble is never made of.
+        skill: Of the ensemble by split, with the naive forecast that skill of that split refers to.
         best_member: The member with the smallest MASE on the validation split; None where there is none.
         missing: Reason by configured model that failed.
         scoring: Metrics that short tables show beside MASE and skill.
@@ -149,18 +171,20 @@ class Evaluation(Document):
         ensemble: Its members and their weights.
         fits: How each model's fit went; without what repeats it.
         earlier: Versions of the same task, oldest first, each scored on the test split of its own run.
-        paired: The ensemble against the best member, else the best naive.
+        paired: The ensemble against the best member, else the strongest naive forecast, on the test split.
         decision: Of the gate.
     """
 
     document_name: ClassVar[str] = "a leaderboard of this version"
     former_names: ClassVar[Mapping[str, str]] = {"by_block": "by_fold", "shown": "examples"}
 
-    schema_version: Literal[2, 3] = 3
+    schema_version: Literal[2, 3, 4] = 4
     spec: PanelSpec
     data: DataReport = DataReport()
     season_length: int
-    best_naive: str | None
+    naives: list[str] = Field(default=[])
+    yardsticks: list[str] = Field(default=[])
+    skill: dict[Split, Skill] = Field(default={})
     best_member: str | None
     missing: dict[str, str] = Field(default={})
     scoring: list[str]
@@ -177,6 +201,20 @@ class Evaluation(Document):
     paired: Paired
     decision: Decision
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_best_naive(cls, data: Any) -> Any:
+        """Read the one naive forecast that skill referred to before schema version 4."""
+        if not isinstance(data, dict) or "best_naive" not in data:
+            return data
+        naive = data["best_naive"]
+        own = [row for row in data.get("leaderboard", []) if row.get("model") == ENSEMBLE]
+        skill = {
+            row.get("split", row.get("part")): {"naive": naive, "value": row.get("skill")} for row in own
+        }
+        rest = {key: value for key, value in data.items() if key != "best_naive"}
+        return rest | {"skill": skill, "naives": [] if naive is None else [naive]}
+
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read what ``write`` wrote.
@@ -188,6 +226,11 @@ class Evaluation(Document):
         if not path.exists():
             raise InputError(f"{path.parent} has no {path.name}; allowed: the output folder of a run")
         return super().read(path)
+
+    def strongest_member(self, split: Split) -> LeaderboardRow | None:
+        """The member with the smallest MASE on a split; on the test split it is known only afterwards."""
+        members = (row for row in self.leaderboard if row.split == split and row.mase is not None)
+        return next((row for row in members if row.model not in (ENSEMBLE, *self.yardsticks)), None)
 
     def row(self, model: str, split: Split) -> LeaderboardRow:
         """The row of a model over a split."""
@@ -222,10 +265,12 @@ def evaluate(
     champion: Champion | None = None,
     fits: Mapping[str, FitLog] | None = None,
     earlier: Sequence[EarlierVersion] = (),
+    challenger: str = "",
 ) -> Evaluation:
     """Score every member and the ensemble, and decide.
 
-    The best seasonal naive and the best member are chosen on the validation split, nothing on the test split.
+    The best member is chosen on the validation split. The naive forecast that skill refers to is the
+    strongest of each split, which is chosen afterwards, and again in each resample.
 
     Args:
         table: From ``kubecast.ensemble.stacking.stack``.
@@ -236,36 +281,47 @@ def evaluate(
         champion: The version to compare with; None: there is none.
         fits: Each trained model's log, for the report.
         earlier: Versions beside which this one is put.
+        challenger: Digest of the settings but the seed.
     """
     table = table[table["split"].isin(SPLITS)].assign(lead_time=lead_times(table))
     series = series_with_means(panel)
-    models = [*recipe.members, ENSEMBLE]
+    yardsticks = [each.name for each in naive_yardsticks(panel) if each.name in table]
+    naives = [name for name, kind in recipe.members.items() if kind == SEASONAL_NAIVE] + yardsticks
+    models = [*recipe.members, *yardsticks, ENSEMBLE]
     levels = recipe.quantiles.levels
     metrics = series_metrics(table, series, models, levels=levels)
     means = overall(metrics, ["split"])
-    naive = [name for name, kind in recipe.members.items() if kind == SEASONAL_NAIVE]
-    best_naive = _best(means["mase"], naive)
-    leaderboard = _leaderboard(table, series, metrics, means, models, best_naive)
-    against = recipe.best_member or best_naive or next(iter(recipe.members))
-    paired = paired_difference(table, series, ENSEMBLE, against, common_origins(table, panel))
+    losses = {
+        split: SplitLosses.from_table(rows, series, panel, models, naives, levels)
+        for split in SPLITS
+        if len(rows := table[table["split"] == split]) or split == "test"
+    }
+    skill = {split: each.skill() for split, each in losses.items()}
+    points = [model for model in models if model != ENSEMBLE] if panel.spec.splits.is_full else []
+    wql = member_wql(table, series, points, levels, panel.spec.horizon)
+    leaderboard = _leaderboard(table, series, metrics, means, models, losses, wql)
+    against = recipe.best_member or skill["test"].naive or next(iter(recipe.members))
+    paired = paired_difference(losses["test"].grid, ENSEMBLE, against, losses["test"].resamples)
     row = next(row for row in leaderboard if row.model == ENSEMBLE and row.split == "test")
     phase = season_phase(table["ds"], panel.spec.frequency, panel.spec.season_lengths[0])
-    phases = _breakdown(table.assign(phase=phase), series, [ENSEMBLE], "phase", levels)
+    phases = breakdown(table.assign(phase=phase), series, [ENSEMBLE], "phase", levels)
     counts = count_points(table, series, _SERIES)
-    by_series = [SeriesRow(**row) for row in _rows(metrics, counts, models, _SERIES)]
+    by_series = [SeriesRow(**row) for row in figures_of_groups(metrics, counts, models, _SERIES)]
     ranked = [(row.unique_id, row.mase) for row in _ranked(by_series, ENSEMBLE)]
     return Evaluation(
         spec=panel.spec,
         data=panel.report,
         season_length=panel.spec.season_lengths[0],
-        best_naive=best_naive,
+        naives=naives,
+        yardsticks=yardsticks,
+        skill=skill,
         best_member=recipe.best_member,
         missing=recipe.missing,
         scoring=list(scoring),
         leaderboard=leaderboard,
-        by_lead_time=[LeadTimeRow(**row) for row in _breakdown(table, series, models, "lead_time", levels)],
+        by_lead_time=[LeadTimeRow(**row) for row in breakdown(table, series, models, "lead_time", levels)],
         by_series=by_series,
-        by_fold=[FoldRow(**row) for row in _breakdown(table, series, models, "fold", levels)],
+        by_fold=[FoldRow(**row) for row in breakdown(table, series, models, "fold", levels)],
         by_phase=[PhaseRow(**row) for row in phases],
         residuals=residuals(table[table["split"] == "test"], series, ENSEMBLE),
         examples=example_series(ranked, table, panel, ENSEMBLE, levels),
@@ -277,48 +333,17 @@ def evaluate(
             table[table["split"] == "test"],
             series,
             panel,
-            row.skill,
+            skill["test"],
             row.coverage,
             levels,
             promotion or PromotionSettings(),
             champion,
+            challenger,
         ),
     )
 
 
 _SERIES = ["split", "unique_id"]
-
-
-def _best(mase: pd.DataFrame, names: Sequence[str]) -> str | None:
-    """The name with the smallest MASE on the validation split, else the first."""
-    if not names or "validation" not in mase.index:
-        return next(iter(names), None)
-    return min(names, key=mase.loc["validation"].to_dict().__getitem__)
-
-
-def _breakdown(
-    table: pd.DataFrame, series: pd.DataFrame, models: Sequence[str], by: str, levels: Sequence[float]
-) -> list[dict[str, Any]]:
-    keys = ["split", by]
-    metrics = overall(series_metrics(table, series, models, by, levels), keys)
-    return _rows(metrics, count_points(table, series, keys), models, keys)
-
-
-def _rows(
-    metrics: MetricTables, counts: pd.DataFrame, models: Sequence[str], keys: list[str]
-) -> list[dict[str, Any]]:
-    """One dictionary for each group and model; a group with nothing scored has counts only."""
-    values = {name: frame.reindex(counts.index).to_dict("index") for name, frame in metrics.items()}
-    table = []
-    for group, scored, skipped in counts.itertuples():
-        named = dict(zip(keys, group if isinstance(group, tuple) else (group,), strict=True))
-        for model in models:
-            figures = {name: finite(rows[group].get(model)) for name, rows in values.items()}
-            coverage = {name: figures.pop(name) for name in list(figures) if name.startswith("coverage_")}
-            inside = {name.removeprefix("coverage_"): v for name, v in coverage.items() if v is not None}
-            count = {"scored": int(scored), "skipped": int(skipped)}
-            table.append({"model": model, **named, **figures, "coverage": inside, **count})
-    return table
 
 
 def _leaderboard(
@@ -327,14 +352,17 @@ def _leaderboard(
     metrics: MetricTables,
     means: MetricTables,
     models: Sequence[str],
-    best_naive: str | None,
+    losses: Mapping[Split, SplitLosses],
+    wql: Mapping[str, float],
 ) -> list[LeaderboardRow]:
     board = []
-    for row in _rows(means, count_points(table, series, ["split"]), models, ["split"]):
+    for row in figures_of_groups(means, count_points(table, series, ["split"]), models, ["split"]):
         split, model = row["split"], row["model"]
-        spread = _spread(metrics["mase"], split, model)
-        skill = _skill(means["mase"], split, row["mase"], best_naive)
-        board.append(LeaderboardRow(**row, **spread, skill=skill, undefined=_undefined(row)))
+        if split == "test" and model in wql:
+            row["wql"] = wql[model]
+        spread = spread_over_series(metrics["mase"], split, model)
+        figures = losses[split].figures(model)
+        board.append(LeaderboardRow(**row, **spread, **figures, undefined=undefined_reasons(row)))
     for split in set(SPLITS) - {row.split for row in board}:
         reason = {RANKING: f"the history is too short for a {split} split"}
         board += [LeaderboardRow(model=model, split=split, undefined=reason) for model in models]
@@ -342,30 +370,3 @@ def _leaderboard(
         board,
         key=lambda row: (SPLITS.index(row.split), row.mase is None, row.mase or 0.0, row.model != ENSEMBLE),
     )
-
-
-def _spread(mase: pd.DataFrame, split: str, model: str) -> dict[str, float | None]:
-    if split not in mase.index.get_level_values("split"):
-        return {}
-    values = mase.xs(split, level="split")[model].sort_values(ascending=False)
-    total = values.sum()
-    worst = values.head(5).sum() / total if total > 0 else None
-    return {"mase_median": finite(values.median()), "mase_worst_five": finite(worst)}
-
-
-def _skill(mase: pd.DataFrame, split: str, own: float | None, best_naive: str | None) -> float | None:
-    if best_naive is None or own is None:
-        return None
-    reference = mase[best_naive].to_dict()[split]
-    return 1 - own / reference if reference > 0 else None
-
-
-def _undefined(row: Mapping[str, Any]) -> dict[str, str]:
-    if not row["scored"]:
-        return {RANKING: "no observed target of a series that has a scale"}
-    points_only = row["model"] != ENSEMBLE
-    reasons = {
-        name: "a member forecasts points only" if metric.of_quantiles and points_only else metric.undefined
-        for name, metric in METRICS.items()
-    }
-    return {name: reason for name, reason in reasons.items() if reason and row.get(name) is None}

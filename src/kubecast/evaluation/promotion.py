@@ -1,83 +1,52 @@
 """The gate: whether a version takes the champion's place."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 
 from kubecast.config.training import PromotionSettings
-from kubecast.data.panel import KEYS, Panel
+from kubecast.data.panel import Panel
 from kubecast.documents import Document
-from kubecast.errors import DataError
-from kubecast.scoring.metrics import ENSEMBLE, intervals, quantile_column, scorable, series_metrics
-from kubecast.scoring.significance import MANY_SERIES, Paired, common_origins, finite, paired_difference
+from kubecast.evaluation.comparison import Champion, Comparison, compare
+from kubecast.evaluation.skill import Skill
+from kubecast.scoring.metrics import ENSEMBLE, intervals, quantile_column
+from kubecast.scoring.significance import Paired
 
 COVERAGE_FLOOR = 0.625  # of the nominal coverage: 50 % where 80 % is nominal
-SEGMENTS = 10
+GAIN = "gain over the champion"  # the check of it
+TEST = "p-value of the gain"  # the same of the paired test
 NOT_EVALUATED = "this version is not evaluated"
-DIGITS = 4  # of relative changes: a model that is loaded again differs in the seventh
 
-_CHAMPION = "champion"
-
-
-@dataclass(frozen=True)
-class Champion:
-    """The champion and its forecasts, from ``forecast_champion``.
-
-    Attributes:
-        version: Its id.
-        not_comparable: Why it has no forecasts; empty where it has.
-        forecasts: ``unique_id``, ``cutoff``, ``ds``, ``fitted_through``, ``yhat`` and the quantiles; of
-            ``fitted_through``, see ``kubecast.ensemble.bundle.Contract``.
-        replaceable: Whether it has seen all there is and was itself not evaluated: it gives way to a version
-            that is.
-    """
-
-    version: str
-    not_comparable: str
-    forecasts: pd.DataFrame
-    replaceable: bool = False
+_TOO_FEW = "too few origins and series"
 
 
 class Check(Document):
-    """One condition of promotion: ``value`` against what is ``allowed``."""
+    """One condition of promotion: ``value`` against what is ``allowed``.
+
+    Attributes:
+        name: Of what is checked.
+        value: None where undefined.
+        allowed: In words.
+        passed: Whether it is.
+        within_chance: Whether it is by no more than chance gives.
+    """
 
     name: str
     value: float | None
     allowed: str
     passed: bool
+    within_chance: bool = False
 
-
-class Comparison(Document):
-    """The version and the champion on the same targets, which neither has seen.
-
-    Attributes:
-        origins: Number of origins, over all series.
-        series: Number of series that could be scored.
-        mase: Of the version.
-        champion_mase: Of the champion.
-        gain: 1 - ``mase`` / ``champion_mase``; None where the champion's is 0 and the version's is not.
-        interval: Nominal coverage, in percent, of the widest interval that both have.
-        coverage: Share of targets inside the version's.
-        champion_coverage: The same of the champion's.
-        worst_segment: The series, or the tenth of the series by scale, where the version loses most.
-        worst_loss: What it loses there: the difference of both MASEs over the champion's, there or overall,
-            whichever is larger; None where that is 0.
-        paired: The version's error less the champion's.
-    """
-
-    origins: int
-    series: int
-    mase: float
-    champion_mase: float
-    gain: float | None
-    interval: str | None
-    coverage: float | None
-    champion_coverage: float | None
-    worst_segment: str
-    worst_loss: float | None
-    paired: Paired
+    @property
+    def result(self) -> str:
+        """The result in words."""
+        if not self.passed:
+            return "failed"
+        return "within chance" if self.within_chance else "passed"
 
 
 class Decision(Document):
@@ -91,6 +60,9 @@ class Decision(Document):
         not_comparable: Why the two could not be compared; empty where they were, or there was none.
         compared: One sentence on that.
         reasons: One sentence for each check that failed, else that none did.
+        skill: Of the version on the test split; None in a decision of before it was kept here.
+        tested: Digest of what the paired test was of: settings but the seed, champion, rows; empty: there was
+            none.
         checks: All of them.
         comparison: With the champion.
     """
@@ -101,19 +73,36 @@ class Decision(Document):
     not_comparable: str = ""
     compared: str
     reasons: list[str]
+    skill: Skill | None = None
+    tested: str = ""
     checks: list[Check]
     comparison: Comparison | None = None
+
+    @property
+    def failed_test(self) -> str:
+        """The digest of a test that the version failed; empty: there is none."""
+        failed = any(check.name == TEST and not check.passed for check in self.checks)
+        return self.tested if failed else ""
+
+
+def decision_of(metadata: Mapping[str, Any]) -> Decision | None:
+    """The decision on a published version, of its metadata; None: it has none that can be read."""
+    try:
+        return Decision.model_validate(metadata.get("decision"))
+    except ValidationError:  # published by hand, or by a newer kubecast
+        return None
 
 
 def decide(
     test: pd.DataFrame,
     series: pd.DataFrame,
     panel: Panel,
-    skill: float | None,
+    skill: Skill,
     coverage: Mapping[str, float],
     levels: Sequence[float],
     settings: PromotionSettings,
     champion: Champion | None = None,
+    challenger: str = "",
 ) -> Decision:
     """Decide on a version by its own figures and, where there is a champion, by a comparison with it.
 
@@ -126,6 +115,8 @@ def decide(
         levels: Quantile levels.
         settings: The limits.
         champion: None: there is none.
+        challenger: Digest of the version's settings but the seed: what failed a paired test is not tested
+            again on the same rows, where another seed might pass by luck.
 
     Raises:
         DataError: The champion was to be scored on rows that it has seen.
@@ -134,21 +125,25 @@ def decide(
         return _not_evaluated(champion)
     checks = _own_checks(test, skill, coverage, levels)
     if champion is None:
-        return _decision(checks, "none, as there is no champion from other data or settings")
+        return _decision(skill, checks, "none, as there is no champion from other data or settings")
     if champion.replaceable:
         text = f"none, as the champion {champion.version} is not evaluated: {champion.not_comparable}"
-        return _decision(checks, text, champion=champion.version)
+        return _decision(skill, checks, text, champion=champion.version)
     comparison = None if champion.not_comparable else compare(test, series, panel, levels, champion)
     if comparison is None:
         reason = champion.not_comparable or "no target after what the champion has seen was observed"
         text = f"not comparable with the champion {champion.version}: {reason}"
-        return _decision(checks, text, champion=champion.version, not_comparable=reason)
+        return _decision(skill, checks, text, champion=champion.version, not_comparable=reason)
     checks += _comparison_checks(comparison, settings)
+    tested = ""
+    if settings.mode == "compete":
+        tested = _test_digest(challenger, champion, panel, comparison)
+        checks.append(_test_check(comparison.paired, settings, champion.failed_tests.get(tested)))
     text = (
         f"MASE {comparison.mase:.4g} against {comparison.champion_mase:.4g} of the champion"
         f" {champion.version}, from {comparison.origins} origins that neither has seen beyond"
     )
-    return _decision(checks, text, champion=champion.version, comparison=comparison)
+    return _decision(skill, checks, text, champion=champion.version, comparison=comparison, tested=tested)
 
 
 def _not_evaluated(champion: Champion | None) -> Decision:
@@ -172,12 +167,14 @@ def _not_evaluated(champion: Champion | None) -> Decision:
 
 
 def _decision(
+    skill: Skill,
     checks: list[Check],
     compared: str,
     *,
     champion: str | None = None,
     not_comparable: str = "",
     comparison: Comparison | None = None,
+    tested: str = "",
 ) -> Decision:
     failed = [
         f"{check.name} is {'-' if check.value is None else f'{check.value:.4g}'}; allowed: {check.allowed}"
@@ -186,28 +183,32 @@ def _decision(
     ]
     if not_comparable:
         failed.insert(0, compared)
+    passed = "every check is passed" if skill.is_shown else f"no check failed, but {skill.describe()}"
     return Decision(
         promote=not failed,
         champion=champion,
         not_comparable=not_comparable,
         compared=compared,
-        reasons=failed or ["every check is passed"],
+        reasons=failed or [passed],
+        skill=skill,
+        tested=tested,
         checks=checks,
         comparison=comparison,
     )
 
 
 def _own_checks(
-    test: pd.DataFrame, skill: float | None, coverage: Mapping[str, float], levels: Sequence[float]
+    test: pd.DataFrame, skill: Skill, coverage: Mapping[str, float], levels: Sequence[float]
 ) -> list[Check]:
     columns = [ENSEMBLE, *(quantile_column(level) for level in levels)]
     infinite = int((~np.isfinite(test[columns].to_numpy(dtype=np.float64))).sum())
     checks = [
         Check(
-            name="skill on the test split",
-            value=skill,
+            name=f"skill over {skill.label} on the test split",
+            value=skill.value,
             allowed="above 0",
-            passed=skill is not None and skill > 0,
+            passed=skill.value is not None and skill.value > 0,
+            within_chance=not skill.is_shown,
         ),
         Check(name="values that are not finite", value=infinite, allowed="0", passed=infinite == 0),
     ]
@@ -223,96 +224,6 @@ def _own_checks(
             )
         )
     return checks
-
-
-def compare(
-    test: pd.DataFrame, series: pd.DataFrame, panel: Panel, levels: Sequence[float], champion: Champion
-) -> Comparison | None:
-    """Score both on the targets that both have forecast; None where none of them was observed.
-
-    Raises:
-        DataError: The champion has seen one of them.
-    """
-    _refuse_seen(champion)
-    theirs = champion.forecasts.drop(columns="fitted_through").rename(columns=_champion_column)
-    common = test.merge(theirs, on=KEYS, validate="one_to_one")
-    origins = common_origins(common, panel)
-    common = common[scorable(common, series)]
-    if common.empty:
-        return None
-    mase = series_metrics(common, series, [ENSEMBLE, _CHAMPION])["mase"].droplevel("split")
-    own, other = float(mase[ENSEMBLE].mean()), float(mase[_CHAMPION].mean())
-    segment, loss = _worst_segment(mase, series)
-    interval, bounds = _common_interval(common, levels)
-    return Comparison(
-        origins=len(common[["unique_id", "cutoff"]].drop_duplicates()),
-        series=len(mase),
-        mase=own,
-        champion_mase=other,
-        gain=_ratio(other - own, other),
-        interval=interval,
-        coverage=_covered(common, *bounds) if bounds else None,
-        champion_coverage=_covered(common, *map(_champion_column, bounds)) if bounds else None,
-        worst_segment=segment,
-        worst_loss=loss,
-        paired=paired_difference(common, series, ENSEMBLE, _CHAMPION, origins),
-    )
-
-
-def _champion_column(name: str) -> str:
-    return {"yhat": _CHAMPION}.get(name, name if name in KEYS else f"{_CHAMPION}_{name}")
-
-
-def _refuse_seen(champion: Champion) -> None:
-    table = champion.forecasts
-    seen = table[table["cutoff"] < table["fitted_through"]]
-    if len(seen):
-        row = seen.iloc[0]
-        raise DataError(
-            f"champion {champion.version}, series {row['unique_id']}: origin {row['cutoff']} lies before"
-            f" {row['fitted_through']}, up to which it was fitted or chosen; allowed: later origins only"
-        )
-
-
-def _ratio(difference: float, base: float) -> float | None:
-    if base == 0:
-        return 0.0 if difference == 0 else None
-    return round(difference / base, DIGITS)
-
-
-def _worst_segment(mase: pd.DataFrame, series: pd.DataFrame) -> tuple[str, float | None]:
-    """Single series where there are few, tenths of them by scale where there are many.
-
-    A segment that the champion forecasts almost perfectly would turn noise into a large loss, so the loss is
-    over the champion's MASE of all series where that is larger.
-    """
-    names = mase.index.to_series()
-    if len(mase) > MANY_SERIES:
-        scale = names.map(series.set_index("unique_id")["scale"]).rank(method="first")
-        names = (
-            "tenth " + (pd.qcut(scale, SEGMENTS, labels=False) + 1).astype(str) + " of the series by scale"
-        )
-    means = mase.groupby(names).mean()
-    worse = means[ENSEMBLE] - means[_CHAMPION]
-    base = means[_CHAMPION].clip(lower=float(mase[_CHAMPION].mean()))
-    name = (worse / base.where(base > 0, np.finfo(float).tiny)).idxmax()
-    return str(name), _ratio(float(worse[name]), float(base[name]))
-
-
-def _common_interval(
-    common: pd.DataFrame, levels: Sequence[float]
-) -> tuple[str | None, tuple[str, str] | None]:
-    """The widest interval of the version that the champion has too: its nominal coverage and its columns."""
-    for nominal, (low, high) in intervals(levels).items():
-        bounds = quantile_column(low), quantile_column(high)
-        if {_champion_column(name) for name in bounds} <= set(common.columns):
-            return nominal, bounds
-    return None, None
-
-
-def _covered(rows: pd.DataFrame, low: str, high: str) -> float | None:
-    inside = rows["y"].between(rows[low], rows[high])
-    return finite(inside.groupby(rows["unique_id"]).mean().mean())
 
 
 def _comparison_checks(comparison: Comparison, settings: PromotionSettings) -> list[Check]:
@@ -333,15 +244,13 @@ def _comparison_checks(comparison: Comparison, settings: PromotionSettings) -> l
                 passed=off <= most,
             )
         )
-    if settings.mode == "compete":
-        checks.append(_test_check(comparison.paired, settings))
     return checks
 
 
 def _gain_check(comparison: Comparison, settings: PromotionSettings) -> Check:
     least = -settings.tolerance if settings.mode == "retrain" else settings.min_gain
     return Check(
-        name="gain over the champion",
+        name=GAIN,
         value=comparison.gain,
         allowed=f"at least {least:g}",
         passed=comparison.gain is not None and comparison.gain >= least,
@@ -357,13 +266,29 @@ def _segment_check(comparison: Comparison, settings: PromotionSettings) -> Check
     )
 
 
-def _test_check(paired: Paired, settings: PromotionSettings) -> Check:
+def _test_digest(challenger: str, champion: Champion, panel: Panel, comparison: Comparison) -> str:
+    period = comparison.first_origin, comparison.last_origin, comparison.origins
+    key = challenger, champion.version, panel.spec.digest, *map(str, period)
+    return hashlib.sha256("\n".join(key).encode()).hexdigest()
+
+
+def _test_check(paired: Paired, settings: PromotionSettings, failed_by: str | None) -> Check:
+    """The check by the paired test.
+
+    Args:
+        paired: The difference.
+        settings: The limits.
+        failed_by: Version that failed the same test; None: there is none.
+    """
     allowed = f"below {settings.significance:g}"
-    if paired.p_value is None:
-        allowed += (
-            f"; too few origins and series for a test, and when_untestable is {settings.when_untestable}"
-        )
+    passed = paired.p_value is not None and paired.p_value < settings.significance
+    if paired.dates is not None:
+        allowed += f" on these {paired.dates} dates"
+    if failed_by is not None:
+        allowed += f", at the first try; version {failed_by} of the same settings failed on the same rows"
+        passed = False
+    elif paired.p_value is None:
+        few = "the one date that all series share is too few" if paired.over == "series" else _TOO_FEW
+        allowed += f"; {few} for a test, and when_untestable is {settings.when_untestable}"
         passed = settings.when_untestable == "promote"
-    else:
-        passed = paired.p_value < settings.significance
-    return Check(name="p-value of the gain", value=paired.p_value, allowed=allowed, passed=passed)
+    return Check(name=TEST, value=paired.p_value, allowed=allowed, passed=passed)

@@ -13,6 +13,8 @@ from markupsafe import Markup
 from kubecast.evaluation.examples import ExampleSeries
 from kubecast.evaluation.leaderboard import Evaluation, LeaderboardRow, SeriesRow
 from kubecast.evaluation.residuals import Residuals
+from kubecast.evaluation.skill import Skill
+from kubecast.evaluation.verdict import verdict
 from kubecast.models.base import FitLog
 from kubecast.reports import charts
 from kubecast.scoring.metrics import ENSEMBLE, METRICS, RANKING
@@ -28,6 +30,8 @@ def render_report(evaluation: Evaluation) -> str:
     ranked = evaluation.ranked()
     return template("report.html").render(
         evaluation=evaluation,
+        verdict=verdict(evaluation.decision),
+        skill=evaluation.skill.get("test", Skill()),
         ensemble=evaluation.row(ENSEMBLE, "test"),
         metrics={name: metric for name, metric in METRICS.items() if name != RANKING},
         boards={split: _board(evaluation, split) for split in ("test", "validation")},

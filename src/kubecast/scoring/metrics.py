@@ -57,22 +57,19 @@ class ScoredRows:
     def first(self, column: str) -> "pd.Series[Any]":
         """A column's first value in each group; shape (groups,)."""
         values: pd.Series[Any] = self._groups[column].first()
-        return values
+        return values.set_axis(self._index)
 
     def mean(self, values: "pd.Series[Any]") -> "pd.Series[Any]":
         """The mean of values on the index of ``rows``; shape (groups,)."""
-        return values.groupby([self.rows[key] for key in self.keys]).mean()
+        return values.groupby(self._group).mean().set_axis(self._index)
 
     def pinball(self) -> pd.DataFrame:
         """Mean pinball loss over the levels; shape (groups, 1)."""
-        from utilsforecast import losses
-
-        columns = {quantile_column(level): level for level in self.levels}
-        table = self.rows[["y", *columns]].assign(group=self._group)
-        levels = np.array(list(columns.values()))
-        return self._by_group(
-            losses.mqloss(table, models={ENSEMBLE: list(columns)}, quantiles=levels, id_col="group")
-        )
+        total = pd.Series(0.0, self.rows.index)
+        for level in self.levels:
+            above = self.rows["y"] - self.rows[quantile_column(level)]
+            total += np.maximum(level * above, (level - 1) * above)
+        return self.mean(total / max(len(self.levels), 1)).to_frame(ENSEMBLE)
 
     def coverage(self, low: float, high: float) -> pd.DataFrame:
         """Share of targets between the quantiles of two levels; shape (groups, 1)."""
@@ -85,20 +82,27 @@ class ScoredRows:
         return self._by_group(losses.coverage(table, models=[ENSEMBLE], level=0, id_col="group"))
 
     @cached_property
-    def _groups(self) -> Any:
-        return self.rows.groupby(self.keys, sort=True)
+    def _group(self) -> "pd.Series[int]":
+        """Number of each row's group, by which rows are grouped faster than by their keys' text."""
+        numbers: pd.Series[int] = self.rows.groupby(self.keys, sort=True).ngroup()
+        return numbers
 
     @cached_property
-    def _group(self) -> "pd.Series[int]":
-        numbers: pd.Series[int] = self._groups.ngroup()
-        return numbers
+    def _groups(self) -> Any:
+        return self.rows.groupby(self._group, sort=True)
+
+    @cached_property
+    def _index(self) -> "pd.Index[Any]":
+        """The keys of each group."""
+        index: pd.Index[Any] = self._groups[self.keys].first().set_index(self.keys).index
+        return index
 
     @cached_property
     def _points(self) -> pd.DataFrame:
         return self.rows[["y", *self.models]].assign(group=self._group)
 
     def _by_group(self, table: pd.DataFrame) -> pd.DataFrame:
-        return table.set_index("group").sort_index().set_axis(self._groups.size().index, axis=0)
+        return table.set_index("group").sort_index().set_axis(self._index, axis=0)
 
 
 @dataclass(frozen=True)

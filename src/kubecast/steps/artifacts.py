@@ -10,8 +10,8 @@ from kubecast.data.panel import read_parquet
 from kubecast.documents import Document, read_document
 from kubecast.ensemble.recipe import StackRecipe
 from kubecast.ensemble.settings import EnsembleSettings
+from kubecast.evaluation.comparison import Champion
 from kubecast.evaluation.history import EarlierVersion
-from kubecast.evaluation.promotion import Champion
 from kubecast.models.artifact import FORECASTS
 from kubecast.models.base import FitLog
 from kubecast.registry import Registry
@@ -43,7 +43,8 @@ def read_champion(champion_dir: Path) -> Champion | None:
     if not status.champion:
         return None
     forecasts = read_parquet(champion_dir / FORECASTS)
-    return Champion(status.champion, status.not_comparable, forecasts, status.replaceable)
+    failed = {each.failed_test: each.version for each in status.earlier if each.failed_test}
+    return Champion(status.champion, status.not_comparable, forecasts, status.replaceable, failed)
 
 
 def read_earlier(champion_dir: Path) -> list[EarlierVersion]:

@@ -38,17 +38,19 @@ def evaluate_models(
     panel = Panel.load(panel_dir)
     recipe = read_recipe(ensemble_dir)
     table = read_parquet(ensemble_dir / FORECASTS)
-    training = RunSettings.read(panel_dir).training
+    table = table.drop(columns="scale", errors="ignore")  # the panel has it, by series
+    run = RunSettings.read(panel_dir)
     previous = read_champion(champion) if champion else None
     result = evaluate(
         table,
         panel,
         recipe,
-        training.validation.scoring,
-        training.promotion,
+        run.training.validation.scoring,
+        run.training.promotion,
         previous,
         fits=read_logs(ensemble_dir),
         earlier=read_earlier(champion) if champion else [],
+        challenger=run.digest_without_seed(),
     )
     for path in (evaluation, report):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -52,6 +52,7 @@ class Notice(BaseModel):
         link: URL of the run; empty: the dashboard's address is not known.
         version: ``NAME@VERSION`` that was published; empty after a failure.
         promoted: Whether the gate let it become the champion; another run may have been faster.
+        verdict: The decision in a few words, as pages have it.
         reasons: Reasons why not.
         leaderboard: Rows of the test split, best first.
         error: Reason why the run failed, or why it is not known how it ended.
@@ -63,6 +64,7 @@ class Notice(BaseModel):
     link: str
     version: str = ""
     promoted: bool = False
+    verdict: str = ""
     reasons: list[str] = []
     leaderboard: list[Row] = []
     error: str = ""
@@ -74,11 +76,12 @@ class Notice(BaseModel):
             return f":x: {run} failed: {_escaped(self.error)}"
         if self.event == "unknown":
             return f":grey_question: {run} has ended, and it is not known how: {_escaped(self.error)}"
-        gate = "passed the gate" if self.promoted else f"not promoted: {_escaped('; '.join(self.reasons))}"
+        verdict = self.verdict if self.promoted else f"{self.verdict} ({'; '.join(self.reasons)})"
         rows = [f"{'model':24} {'MASE':>8} {'skill':>8}"]
         rows += [f"{row.model:24} {_figure(row.mase)} {_figure(row.skill)}" for row in self.leaderboard]
+        outcome = f"published {_escaped(self.version)}: {_escaped(verdict)}"
         table = _escaped("\n".join(rows))
-        return f":white_check_mark: {run} published {_escaped(self.version)} ({gate})\n```{table}```"
+        return f":white_check_mark: {run} {outcome}\n```{table}```"
 
 
 class _Run(NamedTuple):
@@ -106,7 +109,9 @@ def notify_success(evaluation: Path, version: str, run: str, dashboard: str, sty
         dashboard: Address of the dashboard; empty: not known.
         style: ``webhook`` or ``slack``.
     """
-    from kubecast.evaluation.leaderboard import Evaluation  # pandas with it, which a compile does not need
+    # Pandas comes with these, which a compile does not need.
+    from kubecast.evaluation.leaderboard import Evaluation
+    from kubecast.evaluation.verdict import verdict
 
     this_run = _Run.from_environment(run, dashboard)
     try:
@@ -118,6 +123,7 @@ def notify_success(evaluation: Path, version: str, run: str, dashboard: str, sty
             link=this_run.link,
             version=version,
             promoted=result.decision.promote,
+            verdict=verdict(result.decision).title,
             reasons=result.decision.reasons,
             leaderboard=[Row(model=row.model, mase=row.mase, skill=row.skill) for row in board],
         )

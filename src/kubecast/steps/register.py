@@ -16,8 +16,9 @@ from kubecast.config.training import TrainingSettings
 from kubecast.data.clock import as_given
 from kubecast.data.panel import KEYS, Panel, read_parquet
 from kubecast.data.stale import treat_stale
-from kubecast.ensemble.bundle import Contract, with_naive, write_bundle
+from kubecast.ensemble.bundle import Contract, write_bundle
 from kubecast.ensemble.forecaster import combine, own_scales
+from kubecast.ensemble.naive import naive_candidates, with_naive
 from kubecast.ensemble.recipe import StackRecipe
 from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.errors import Conflict
@@ -158,7 +159,7 @@ def assemble(bundle: Path, run: Run, members: Mapping[str, Path]) -> pd.DataFram
 
 def production_forecast(panel: Panel, recipe: StackRecipe, members: Mapping[str, Path]) -> pd.DataFrame:
     """Combine the members' forecasts from every series' end; without rows where covariates are not known."""
-    table = with_naive(panel.grid(panel.ends), panel, panel.ends)
+    table = with_naive(panel.grid(panel.ends), panel, panel.ends, naive_candidates(panel.spec))
     for path in members.values():
         forecasts = read_parquet(path / FORECASTS)
         forecasts = forecasts[forecasts["split"] == PRODUCTION].drop(columns=["split", "fold"])

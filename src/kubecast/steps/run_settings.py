@@ -3,6 +3,8 @@
 So they are in one place, and no task repeats them in the run's Workflow object.
 """
 
+import hashlib
+import json
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
@@ -86,6 +88,12 @@ class RunSettings(Parameter):
     def write(self, panel_dir: Path) -> None:
         """Keep the settings beside a panel."""
         (panel_dir / RUN).write_text(self.model_dump_json(indent=1))
+
+    def digest_without_seed(self) -> str:
+        """The digest of the settings but the seed and the gate, which another try at the same has too."""
+        training = self.training.model_dump(mode="json", exclude={"seed", "promotion"})
+        text = json.dumps([training, self.models], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def of_kind(self, kind: str) -> Settings:
         """The settings of a model, or of the ensemble.

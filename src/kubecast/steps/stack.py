@@ -10,7 +10,7 @@ from kubecast.config.validation import parse_settings
 from kubecast.data.origins import split_targets
 from kubecast.data.panel import KEYS, Cutoffs, Panel, read_parquet
 from kubecast.data.splits import relative_scale
-from kubecast.ensemble.bundle import naive_members, with_naive
+from kubecast.ensemble.naive import naive_candidates, naive_yardsticks, with_naive
 from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.short_history import ShortHistory
 from kubecast.ensemble.stacking import stack
@@ -39,7 +39,8 @@ def stack_ensemble(
         members: Model directory of each trained model, by its name.
         settings: JSON of the settings that a search chose for ``ensemble.yaml``; empty: the run's.
         ensemble_dir: Gets ``recipe.json``, ``settings.json``, ``logs/<name>.json`` and
-            ``forecasts.parquet``: every member, the ensemble and its quantiles beside the targets.
+            ``forecasts.parquet``: every member and yardstick, the ensemble and its quantiles beside the
+            targets, and the series' scale, by which a reader makes MASE of them.
         report: Gets an HTML page on the weights; None: there is none.
     """
     panel = Panel.load(panel_dir)
@@ -62,7 +63,7 @@ def stack_ensemble(
         table = table.merge(forecasts, on=KEYS, how="left", validate="one_to_one")
         kinds[card.name] = card.kind
         (ensemble_dir / "logs" / f"{card.name}.json").write_text(card.log.model_dump_json())
-    kinds |= {member.name: "seasonal_naive" for member in naive_members(panel.spec)}
+    kinds |= {member.name: "seasonal_naive" for member in naive_candidates(panel.spec)}
     recipe, stacked = stack(
         table,
         panel.series,
@@ -77,7 +78,8 @@ def stack_ensemble(
     recipe = recipe.model_copy(update={"relative_scale": relative})
     recipe.write(ensemble_dir / "recipe.json")
     (ensemble_dir / "settings.json").write_text(ensemble_settings.model_dump_json())
-    stacked.to_parquet(ensemble_dir / FORECASTS, index=False)
+    scale = stacked["unique_id"].map(panel.series.set_index("unique_id")["scale"])
+    stacked.assign(scale=scale).to_parquet(ensemble_dir / FORECASTS, index=False)
     for note in recipe.notes:
         _LOG.warning("ensemble: %s", note)
     for name, reason in missing.items():
@@ -89,8 +91,12 @@ def stack_ensemble(
 
 
 def _targets_with_naive(panel: Panel) -> pd.DataFrame:
-    """Join the targets after every origin with split, fold and every seasonal naive forecast."""
-    return with_naive(split_targets(panel), panel, Cutoffs.from_frame(panel.origins))
+    """Join the targets after every origin with split, fold and every seasonal naive forecast.
+
+    Yardsticks are columns that nothing is stacked of; evaluation reads them from the stack's table.
+    """
+    naives = [*naive_candidates(panel.spec), *naive_yardsticks(panel)]
+    return with_naive(split_targets(panel), panel, Cutoffs.from_frame(panel.origins), naives)
 
 
 def _evaluated_forecasts(file: Path) -> pd.DataFrame:

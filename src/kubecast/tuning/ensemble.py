@@ -9,7 +9,7 @@ import pandas as pd
 from kubecast.config.base import Settings
 from kubecast.config.model import ModelSettings
 from kubecast.data.panel import KEYS, Panel
-from kubecast.ensemble.bundle import naive_members, with_naive
+from kubecast.ensemble.naive import naive_candidates, with_naive
 from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.stacking import stack
 from kubecast.errors import ModelError
@@ -45,7 +45,7 @@ class EnsembleObjective:
             self._tables[seed] = self._forecasts(seed)
         table, missing = self._tables[seed]
         kinds = {kind: kind for kind in self._members if kind not in missing}
-        kinds |= {member.name: "seasonal_naive" for member in naive_members(self._panel.spec)}
+        kinds |= {member.name: "seasonal_naive" for member in naive_candidates(self._panel.spec)}
         season = self._panel.spec.season_lengths[0]
         recipe, _ = stack(table, self._panel.series, settings, kinds, missing, season)
         assert recipe.loss is not None  # noqa: S101  folds are validation rows
@@ -62,7 +62,7 @@ class EnsembleObjective:
     def _forecast_fold(self, number: int, seed: int, missing: dict[str, str]) -> pd.DataFrame:
         fold = self._folds[number]
         table = self._panel.targets(fold.origins).assign(split="validation", fold=number)
-        table = with_naive(table, self._panel, fold.origins)
+        table = with_naive(table, self._panel, fold.origins, naive_candidates(self._panel.spec))
         for kind, settings in self._members.items():
             try:
                 trainer = make_trainer(kind, settings)

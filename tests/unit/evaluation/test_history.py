@@ -7,6 +7,7 @@ import pytest
 
 from kubecast.data.panel import PanelSpec
 from kubecast.evaluation.history import MOST, earlier_versions
+from kubecast.evaluation.promotion import TEST, Check, Decision
 from kubecast.registry import Registry
 
 SPEC = PanelSpec(frequency="h", horizon=6, season_lengths=[24, 168])
@@ -55,6 +56,17 @@ def test_version_that_was_never_scored_has_no_figures(registry: Registry, tmp_pa
     publish(registry, tmp_path / "b", 1)
     (earlier,) = earlier_versions(registry, "demand", SPEC, "", "")
     assert (earlier.mase, earlier.skill, earlier.coverage) == (None, None, {})
+
+
+@pytest.mark.parametrize(("passed", "expected"), [(False, "digest"), (True, "")])
+def test_paired_test_that_a_version_failed_is_remembered(
+    registry: Registry, tmp_path: Path, passed: bool, expected: str
+) -> None:
+    check = Check(name=TEST, value=0.2, allowed="below 0.05", passed=passed)
+    decision = Decision(promote=passed, compared="", reasons=[], checks=[check], tested="digest")
+    publish(registry, tmp_path / "b", 1, decision=decision.model_dump(mode="json"))
+    (earlier,) = earlier_versions(registry, "demand", SPEC, "", "")
+    assert earlier.failed_test == expected
 
 
 def test_deleted_and_damaged_versions_are_passed_over(registry: Registry, tmp_path: Path) -> None:

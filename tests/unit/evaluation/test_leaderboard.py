@@ -1,12 +1,17 @@
 import json
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from kubecast.data.panel import Split
 from kubecast.ensemble.stacking import stack
 from kubecast.errors import IntegrityError
+from kubecast.evaluation.figures import POINTS_ONLY
 from kubecast.evaluation.leaderboard import Evaluation, evaluate
+from kubecast.evaluation.verdict import verdict
+from kubecast.reports import render_report
 from kubecast.scoring.metrics import ENSEMBLE, METRICS
 from tests.support.forecasts import KINDS, NOISE, SETTINGS, forecasts, panel_of
 
@@ -55,27 +60,99 @@ def test_figures_are_those_computed_by_hand(evaluation: Evaluation, table: pd.Da
     assert row.mase == pytest.approx(errors.groupby(rows["unique_id"]).mean().mean())
     assert row.scored == len(rows)
     assert row.skipped == 0
-    assert row.wql is None
-    assert row.undefined == {"wql": "a member forecasts points only"}
+    assert row.undefined == {}
+    assert evaluation.row("bad", "validation").wql is None
+    assert evaluation.row("bad", "validation").undefined == {"wql": POINTS_ONLY}
     assert row.mase_worst_five == pytest.approx(1.0)
 
 
-def test_skill_is_against_the_naive_that_is_best_on_validation(table: pd.DataFrame) -> None:
+def test_skill_is_over_the_naive_that_is_strongest_on_the_same_split(table: pd.DataFrame) -> None:
     test = table["split"] == "test"
     better_on_test = table.assign(naive_5=table["naive_5"].where(~test, table["y"] + 0.1))
     evaluation = evaluated(better_on_test)
-    assert evaluation.best_naive == "naive_9"
-    reference = evaluation.row("naive_9", "test").mase
-    assert reference is not None
-    for row in evaluation.leaderboard[:5]:
+    assert {split: skill.naive for split, skill in evaluation.skill.items()} == {
+        "test": "naive_5",
+        "validation": "naive_9",
+    }
+    for row in evaluation.leaderboard:
+        reference = evaluation.row(str(evaluation.skill[row.split].naive), row.split).mase
         assert row.mase is not None
+        assert reference is not None
         assert row.skill == pytest.approx(1 - row.mase / reference)
     assert evaluation.season_length == 24
 
 
+@pytest.mark.slow
+def test_board_where_another_naive_is_as_good_says_that_skill_is_not_shown() -> None:
+    """A fifth less error than the naive that is best on the validation split; than another, none."""
+    table = forecasts({**NOISE, "naive_9": 1.25, "another": 1.0, "same": 1.0}, series=20, stride=5)
+    panel = panel_of(table)
+    recipe, stacked = stack(table, panel.series, SETTINGS, KINDS, {}, 24)
+    test = stacked["split"] == "test"
+    stacked[ENSEMBLE] = stacked["same"]
+    stacked["naive_5"] = stacked["naive_5"].where(~test, stacked["another"])
+    evaluation = evaluate(stacked, panel, recipe)
+    row, skill = evaluation.row(ENSEMBLE, "test"), evaluation.skill["test"]
+    former = evaluation.row("naive_9", "test").mase
+    assert row.mase is not None
+    assert former is not None
+    assert 1 - row.mase / former == pytest.approx(0.2, abs=0.05)
+    assert skill.naive == "naive_5"
+    assert skill.interval is not None
+    assert skill.interval.low < 0 < skill.interval.high
+    decision = evaluation.decision
+    assert decision.promote == (skill.value is not None and skill.value > 0)
+    decided = verdict(decision)
+    assert decided.title == "Champion, but not shown to beat naive 5"
+    page = render_report(evaluation)
+    assert decided.title in page
+    assert "every check is passed" not in page
+    assert not re.search(r"skill over[^\n]*>passed<", page)
+
+
+def test_yardsticks_are_on_the_board_and_count_for_skill(table: pd.DataFrame) -> None:
+    panel = panel_of(table)
+    recipe, stacked = stack(table, panel.series, SETTINGS, KINDS, {}, 24)
+    exact = stacked.assign(seasonal_naive_1=stacked["y"] + 1e-9)
+    evaluation = evaluate(exact, panel, recipe)
+    assert evaluation.yardsticks == ["seasonal_naive_1"]
+    assert evaluation.naives == ["naive_5", "naive_9", "seasonal_naive_1"]
+    assert evaluation.skill["test"].naive == "seasonal_naive_1"
+    assert {member.model for member in evaluation.ensemble.members} == {*KINDS}
+    best = evaluation.strongest_member("test")
+    assert best is not None
+    assert best.model == "good"
+
+
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_figures_and_intervals_hold_the_paired_difference(evaluation: Evaluation, split: Split) -> None:
+    own = evaluation.row(ENSEMBLE, split)
+    assert (own.difference, own.difference_interval) == (0.0, None)
+    assert set(own.coverage_intervals) == set(own.coverage)
+    for row in evaluation.leaderboard:
+        if row.split != split:
+            continue
+        assert row.mase is not None
+        assert own.mase is not None
+        assert row.difference == pytest.approx(row.mase - own.mase)
+        for value, interval in (
+            (row.mase, row.mase_interval),
+            (row.skill, row.skill_interval),
+            *([] if row is own else [(row.difference, row.difference_interval)]),
+        ):
+            assert value is not None
+            assert interval is not None
+            assert interval.low <= value + 1e-9
+            assert interval.high >= value - 1e-9
+    naive = evaluation.row(str(evaluation.skill[split].naive), split)
+    assert naive.skill == pytest.approx(0.0)
+    assert naive.skill_interval is not None
+    assert naive.skill_interval.high <= 1e-9  # another may be stronger in a resample, none weaker
+
+
 def test_no_seasonal_naive_gives_no_skill_and_no_promotion(table: pd.DataFrame) -> None:
     evaluation = evaluated(table, kinds={"good": "catboost", "bad": "lstm"})
-    assert evaluation.best_naive is None
+    assert evaluation.skill["test"].naive is None
     assert evaluation.row(ENSEMBLE, "test").skill is None
     assert not evaluation.decision.promote
 
@@ -90,10 +167,19 @@ def test_breakdowns_average_to_the_overall_figure(evaluation: Evaluation) -> Non
     assert [row.fold for row in evaluation.by_fold if row.model == "good"] == [0, 1, 2] * 2
 
 
-def test_quantile_figures_are_the_ensembles_alone(evaluation: Evaluation) -> None:
+def test_coverage_is_the_ensembles_alone(evaluation: Evaluation) -> None:
     assert set(evaluation.row(ENSEMBLE, "test").coverage) == {"80", "40"}
-    assert evaluation.row(ENSEMBLE, "test").wql is not None
     assert evaluation.row("good", "test").coverage == {}
+
+
+def test_members_and_naives_have_quantiles_of_their_own_on_the_test_split(table: pd.DataFrame) -> None:
+    """Those of a member that is the ensemble are the ensemble's."""
+    alone = evaluated(table, kinds={"good": "catboost"})
+    assert alone.row("good", "test").wql == pytest.approx(alone.row(ENSEMBLE, "test").wql)
+    member, naive = (evaluated(table).row(model, "test").wql for model in ("good", "naive_9"))
+    assert naive is not None
+    assert member is not None
+    assert naive > 1.5 * member
 
 
 def test_metrics_stand_together_in_the_order_of_their_table(evaluation: Evaluation) -> None:

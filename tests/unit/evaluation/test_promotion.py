@@ -8,12 +8,18 @@ import pytest
 from kubecast.config.training import PromotionSettings, TrainingSettings
 from kubecast.config.validation import validate
 from kubecast.errors import ConfigError, DataError
-from kubecast.evaluation.promotion import Champion, Check, Decision, compare, decide
+from kubecast.evaluation.comparison import Champion, compare
+from kubecast.evaluation.promotion import Check, Decision, decide
+from kubecast.evaluation.skill import Skill
+from kubecast.evaluation.verdict import verdict, verdict_of
+from kubecast.scoring.loss_grid import LossGrid
 from kubecast.scoring.metrics import ENSEMBLE
-from kubecast.scoring.significance import common_origins, paired_difference
+from kubecast.scoring.resampling import Interval
+from kubecast.scoring.significance import paired_difference
 from tests.support.forecasts import START, forecasts, panel_of, scales
 
 LEVELS = [0.1, 0.9]
+SKILL = Skill(naive="seasonal_naive_24", value=0.2, interval=Interval(low=0.1, high=0.3))
 ID = "20260101T000000000000Z-00000000"
 COMPETE = {"mode": "compete"}
 
@@ -62,7 +68,7 @@ def judge(
         test,
         scales(table),
         panel_of(table),
-        0.2,
+        SKILL,
         {"80": 0.8},
         LEVELS,
         PromotionSettings.model_validate(settings),
@@ -85,7 +91,7 @@ def check(decision: Decision, beginning: str) -> Check:
 # --- the first version ----------------------------------------------------------------------------------
 
 
-def first(skill: float | None = 0.2, covered: float = 0.8, value: float = 1.0) -> Decision:
+def first(skill: Skill = SKILL, covered: float = 0.8, value: float = 1.0) -> Decision:
     test = pd.DataFrame({ENSEMBLE: [1.0], "q0.1": [value], "q0.9": [2.0]})
     panel = panel_of(forecasts({"good": 1.0}))
     return decide(test, pd.DataFrame(), panel, skill, {"80": covered}, LEVELS, PromotionSettings())
@@ -102,13 +108,16 @@ def test_first_version_is_promoted_when_every_check_passes() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"skill": -0.1}, "skill on the test split is -0.1; allowed: above 0"),
-        ({"skill": None}, "skill on the test split is -; allowed: above 0"),
+        (
+            {"skill": Skill(naive="seasonal_naive_24", value=-0.1)},
+            "skill over seasonal naive 24 on the test split is -0.1; allowed: above 0",
+        ),
+        ({"skill": Skill()}, "skill over a naive forecast on the test split is -; allowed: above 0"),
         ({"covered": 0.49}, "coverage of the 80 % interval is 0.49; allowed: at least 0.5"),
         ({"value": np.nan}, "values that are not finite is 1; allowed: 0"),
     ],
 )
-def test_first_version_is_refused_with_the_reason(changes: dict[str, float], reason: str) -> None:
+def test_first_version_is_refused_with_the_reason(changes: dict[str, Any], reason: str) -> None:
     decision = first(**changes)
     assert (decision.promote, decision.reasons) == (False, [reason])
 
@@ -116,7 +125,7 @@ def test_first_version_is_refused_with_the_reason(changes: dict[str, float], rea
 def test_quantiles_without_an_interval_have_no_coverage_check() -> None:
     test = pd.DataFrame({ENSEMBLE: [1.0], "q0.5": [1.0]})
     panel = panel_of(forecasts({"good": 1.0}))
-    decision = decide(test, pd.DataFrame(), panel, 0.1, {}, [0.5], PromotionSettings())
+    decision = decide(test, pd.DataFrame(), panel, SKILL, {}, [0.5], PromotionSettings())
     assert decision.promote
     assert len(decision.checks) == 2
 
@@ -188,8 +197,17 @@ def test_too_little_to_tell_is_decided_by_the_setting(decided: str, promoted: bo
 def test_many_series_at_few_origins_are_tested_over_series() -> None:
     decision = judge(own=0.7, own_width=0.9, series=30, origins=2, **COMPETE)
     assert decision.comparison is not None
-    assert decision.comparison.paired.over == "series"
+    assert decision.comparison.paired.over == "series and origins"
+    assert check(decision, "p-value").allowed == "below 0.05 on these 2 dates"
     assert decision.promote
+
+
+@pytest.mark.parametrize(("decided", "promoted"), [("keep", False), ("promote", True)])
+def test_one_date_that_all_series_share_tells_too_little(decided: str, promoted: bool) -> None:
+    lenient = {"coverage_tolerance": 0.9, "segment_cap": 9.0, **COMPETE}
+    decision = judge(own=0.5, series=30, origins=1, when_untestable=decided, **lenient)
+    assert decision.promote == promoted
+    assert "the one date that all series share is too few" in check(decision, "p-value").allowed
 
 
 def test_one_series_that_gets_much_worse_keeps_the_version_back() -> None:
@@ -211,7 +229,7 @@ def test_segment_that_the_champion_has_nearly_right_is_not_all_that_counts() -> 
     theirs = table.rename(columns={"other": "yhat"})[["unique_id", "cutoff", "ds", "yhat"]]
     champion = Champion(ID, "", theirs.assign(fitted_through=START))
     decision = decide(
-        table, scales(table), panel_of(table), 0.1, {}, [], PromotionSettings(tolerance=0.5), champion
+        table, scales(table), panel_of(table), SKILL, {}, [], PromotionSettings(tolerance=0.5), champion
     )
     assert decision.promote
     assert check(decision, "loss").value is not None
@@ -230,7 +248,7 @@ def test_champion_without_the_interval_has_no_coverage_compared() -> None:
     theirs = table[["unique_id", "cutoff", "ds"]].assign(fitted_through=START, yhat=table[ENSEMBLE])
     test = table.assign(**{"q0.1": table[ENSEMBLE] - 1, "q0.9": table[ENSEMBLE] + 1})
     decision = decide(
-        test, scales(table), panel_of(table), 0.1, {"80": 0.8}, LEVELS, PromotionSettings(),
+        test, scales(table), panel_of(table), SKILL, {"80": 0.8}, LEVELS, PromotionSettings(),
         Champion(ID, "", theirs),
     )  # fmt: skip
     assert decision.comparison is not None
@@ -250,8 +268,10 @@ def test_version_that_fails_its_own_checks_is_not_promoted_however_good_the_comp
     table = forecasts({ENSEMBLE: 0.5, "other": 1.0}, folds=1, origins=12, splits=["test"])
     theirs = table[["unique_id", "cutoff", "ds"]].assign(fitted_through=START, yhat=table["other"])
     champion = Champion(ID, "", theirs)
-    decision = decide(table, scales(table), panel_of(table), -0.1, {}, [], PromotionSettings(), champion)
-    assert failed(decision) == ["skill on the test split"]
+    decision = decide(
+        table, scales(table), panel_of(table), Skill(value=-0.1), {}, [], PromotionSettings(), champion
+    )
+    assert failed(decision) == ["skill over a naive forecast on the test split"]
 
 
 def test_rows_that_the_champion_has_seen_are_not_scored() -> None:
@@ -264,7 +284,7 @@ def test_champion_that_is_not_comparable_stays() -> None:
     test = pd.DataFrame({ENSEMBLE: [1.0], "q0.1": [0.0], "q0.9": [2.0]})
     champion = Champion(ID, "its horizon: 24, this version's: 48", pd.DataFrame())
     panel = panel_of(forecasts({"good": 1.0}))
-    decision = decide(test, pd.DataFrame(), panel, 0.2, {"80": 0.8}, LEVELS, PromotionSettings(), champion)
+    decision = decide(test, pd.DataFrame(), panel, SKILL, {"80": 0.8}, LEVELS, PromotionSettings(), champion)
     assert not decision.promote
     assert decision.not_comparable == "its horizon: 24, this version's: 48"
     assert decision.reasons == [f"not comparable with the champion {ID}: its horizon: 24, this version's: 48"]
@@ -279,11 +299,10 @@ def test_origin_without_an_observed_target_moves_no_other_to_another_place_from_
     theirs = table.rename(columns={"other": "yhat"})[["unique_id", "cutoff", "ds", "yhat"]]
     champion = Champion(ID, "", theirs.assign(fitted_through=START))
     comparison = compare(table, scales(table), panel, [], champion)
-    origins = common_origins(table, panel)
+    grid = LossGrid.from_table(table, scales(table), panel, [ENSEMBLE, "other"])
     assert comparison is not None
-    assert comparison.paired == paired_difference(
-        table, scales(table), ENSEMBLE, "other", origins
-    ).model_copy(update={"against": "champion"})
+    expected = paired_difference(grid, ENSEMBLE, "other").model_copy(update={"against": "champion"})
+    assert comparison.paired == expected
 
 
 def test_targets_that_were_not_observed_compare_nothing() -> None:
@@ -317,3 +336,72 @@ def test_decision_is_the_same_each_time() -> None:
 def test_wrong_promotion_setting_is_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message.replace("?", r"\?")):
         validate(TrainingSettings, {"promotion": settings}, "training.yaml", "training")
+
+
+# --- a test is not repeated until it passes -------------------------------------------------------------
+
+
+def retried(failed_tests: dict[str, str], challenger: str, own: float = 1.0) -> Decision:
+    table = forecasts({ENSEMBLE: own, "other": 1.0}, folds=1, origins=40, stride=5, splits=["test"])
+    theirs = table[["unique_id", "cutoff", "ds"]].assign(fitted_through=START, yhat=table["other"])
+    champion = Champion(ID, "", theirs, failed_tests=failed_tests)
+    settings = PromotionSettings(mode="compete", segment_cap=9.0)
+    return decide(table, scales(table), panel_of(table), SKILL, {}, [], settings, champion, challenger)
+
+
+def test_challenger_that_failed_is_not_tested_again_on_the_same_rows() -> None:
+    first_try = retried({}, "settings", own=1.05)
+    assert first_try.failed_test
+    failed_tests = {first_try.failed_test: "v1"}
+    lucky = retried(failed_tests, "settings", own=0.7)
+    assert failed(lucky) == ["p-value of the gain"]
+    assert "version v1 of the same settings failed on the same rows" in lucky.reasons[0]
+    assert lucky.failed_test == first_try.failed_test
+    assert retried(failed_tests, "other settings", own=0.7).promote
+    assert retried({}, "settings", own=0.7).failed_test == ""
+
+
+# --- in words -------------------------------------------------------------------------------------------
+
+
+def test_verdict_says_what_was_shown() -> None:
+    unsure = Skill(naive="seasonal_naive_24", value=0.005, interval=Interval(low=-0.18, high=0.18), dates=3)
+    decision = first(unsure)
+    assert decision.promote
+    assert verdict(decision).title == "Champion, but not shown to beat seasonal naive 24"
+    assert verdict(decision).tone == "unsure"
+    assert decision.reasons == [
+        "no check failed, but skill over seasonal naive 24 is 0.5 %"
+        " (95 %: -18.0 % to 18.0 % on these 3 dates)"
+    ]
+    assert [each.result for each in decision.checks] == ["within chance", "passed", "passed"]
+    assert verdict(first()).title == "Champion: better than seasonal naive 24"
+
+
+def test_one_date_that_all_series_share_shows_nothing() -> None:
+    decision = first(SKILL.model_copy(update={"dates": 1}))
+    assert verdict(decision).title == "Champion, but not shown to beat seasonal naive 24"
+    assert "on this one date, which says nothing of others" in verdict(decision).reason
+
+
+def test_verdict_on_a_version_that_is_refused_names_the_first_fault() -> None:
+    assert verdict(first(Skill(naive="seasonal_naive_1", value=-0.1))).title == (
+        "Not promoted: not better than the last value"
+    )
+    worse = judge(own=1.3)
+    assert worse.comparison is not None
+    assert worse.comparison.gain is not None
+    assert (
+        verdict(worse).title == f"Not promoted: {-100 * worse.comparison.gain:.1f} % worse than the champion"
+    )
+    assert verdict(judge(hidden=True)).title == "Not promoted: not comparable with the champion"
+
+
+def test_verdict_on_a_published_version_is_that_of_its_metadata() -> None:
+    decision = first()
+    assert verdict_of({"decision": decision.model_dump(mode="json")}) == verdict(decision)
+    former = decision.model_dump(mode="json", exclude={"skill", "tested"})
+    older = verdict_of({"decision": former})
+    assert older is not None
+    assert older.title == "Champion"
+    assert verdict_of({}) is None

@@ -10,6 +10,7 @@ from kubecast import load
 from kubecast.ensemble.bundle import Bundle
 from kubecast.ensemble.forecaster import Ensemble
 from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
+from kubecast.evaluation.verdict import verdict, verdict_of
 from kubecast.registry import CHAMPION, Registry, Version
 from kubecast.reports.page import render_report
 from tests.golden import write as golden
@@ -54,6 +55,11 @@ def test_forecasts_are_the_same_where_documents_have_the_names_of_before(
 def test_leaderboard_with_the_names_of_before_is_rendered() -> None:
     evaluation = Evaluation.read(FORMER / LEADERBOARD)
     assert (evaluation.schema_version, len(evaluation.by_fold), len(evaluation.examples)) == (2, 36, 2)
+    assert evaluation.naives == ["seasonal_naive_24"]
+    for split, skill in evaluation.skill.items():
+        assert skill.naive == "seasonal_naive_24"
+        assert skill.value == evaluation.row("ensemble", split).skill
+    assert verdict(evaluation.decision).title == "Champion"
     assert "Error by fold" in render_report(evaluation)
 
 
@@ -65,6 +71,14 @@ def test_it_is_a_model_in_a_notebook() -> None:
     expected = pd.read_csv(golden.FORECASTS, parse_dates=["ds"])
     expected = expected[expected["part"] == "production"].drop(columns="part").reset_index(drop=True)
     pd.testing.assert_frame_equal(model.forecast(rows), expected, rtol=TOLERANCE, atol=0)
+
+
+def test_leaderboard_that_was_published_is_read(registry: Registry, version: Version) -> None:
+    evaluation = Evaluation.parse(registry.read_file(version, LEADERBOARD), LEADERBOARD)
+    assert evaluation.skill["test"].naive == "seasonal_naive_24"
+    published = verdict_of(version.metadata)
+    assert published is not None
+    assert published == verdict(evaluation.decision)
 
 
 def check_forecasts(folder: Path, part: str) -> None:

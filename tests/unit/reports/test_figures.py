@@ -73,8 +73,13 @@ def row_index(board: dict[str, Any], key: str, split: str, model: str) -> list[d
     return [row for row in board[key] if (row["split"], row["model"]) == (split, model)]
 
 
+def interval(ends: dict[str, Any] | None) -> str:
+    return f"{figure(ends['low'])} to {figure(ends['high'])}" if ends else "-"
+
+
 LEADERBOARD: list[tuple[str, Callable[[Any], str]]] = [
-    ("model", str), ("mase", figure), ("skill", percent), ("rmsse", figure), ("wape", percent),
+    ("model", str), ("mase", figure), ("skill", percent), ("difference", figure),
+    ("difference_interval", interval), ("rmsse", figure), ("wape", percent),
     ("smape", percent), ("wql", figure), ("mae", figure), ("rmse", figure), ("mse", figure), ("r2", figure),
     ("mase_median", figure), ("mase_worst_five", percent), ("scored", figure), ("skipped", figure),
 ]  # fmt: skip

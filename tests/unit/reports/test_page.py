@@ -10,9 +10,9 @@ import pytest
 
 from kubecast.data.findings import Finding
 from kubecast.ensemble.settings import EnsembleSettings
+from kubecast.evaluation.comparison import Champion
 from kubecast.evaluation.history import EarlierVersion
 from kubecast.evaluation.leaderboard import Evaluation
-from kubecast.evaluation.promotion import Champion
 from kubecast.models.base import FitLog
 from kubecast.reports import render_report
 from kubecast.scoring.metrics import ENSEMBLE, METRICS, Metric
@@ -143,7 +143,7 @@ def test_champion_that_is_not_comparable_is_told_with_the_reason() -> None:
     champion = Champion("the-version", HOSTILE, pd.DataFrame())
     page = render(forecasts(NOISE), champion=champion)[0]
     assert "not comparable with the champion the-version: &lt;script&gt;" in page
-    assert "not passed" in page
+    assert "Not promoted: not comparable with the champion" in page
 
 
 def test_same_input_gives_the_same_page(rendered: tuple[str, Evaluation]) -> None:
@@ -162,7 +162,7 @@ def test_unscored_test_part_still_renders() -> None:
     table = forecasts(NOISE, origins=10)
     test = table["split"] == "test"
     page, *_ = render(table.assign(observed=~test))
-    assert "not passed" in page
+    assert "Not promoted: not better than naive 5" in page
     assert "No series of the test split could be scored" in page
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from kubecast.environment import WORKFLOW_VARIABLE
 from kubecast.errors import ClusterError
+from kubecast.evaluation.verdict import verdict_of
 from kubecast.steps import notify
 from kubecast.steps.notify import URL_VARIABLE, Notice, Row, notify_failure, notify_success
 from tests.support.clock import Clock
@@ -38,6 +39,7 @@ def test_success_tells_the_leaderboard_that_was_published(webhook: Webhook, eval
         "demand@1",
     )
     assert notice["promoted"] is board["decision"]["promote"]
+    assert notice["verdict"] == verdict_of(board).title  # type: ignore[union-attr]
     test = [row for row in board["leaderboard"] if row["split"] == "test"]
     assert notice["leaderboard"] == [{key: row[key] for key in ("model", "mase", "skill")} for row in test]
 
@@ -137,10 +139,16 @@ def test_run_of_a_schedule_is_called_by_its_workflow_or_its_id(
 def test_text_from_outside_is_escaped() -> None:
     row = Row(model="<b>", mase=None, skill=0.5)
     notice = Notice(
-        event="success", run="a&<b>", link="", version="v", reasons=["<!channel>"], leaderboard=[row]
+        event="success",
+        run="a&<b>",
+        link="",
+        version="v",
+        verdict="Not promoted",
+        reasons=["<!channel>"],
+        leaderboard=[row],
     )
     text = notice.text()
-    assert "a&amp;&lt;b&gt; published v (not promoted: &lt;!channel&gt;)" in text
+    assert "a&amp;&lt;b&gt; published v: Not promoted (&lt;!channel&gt;)" in text
     assert "&lt;b&gt;" in text
     assert "<!channel>" not in text
     assert "<b>" not in text

@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 
 from kubecast.config.training import Columns
-from kubecast.data.panel import Panel
+from kubecast.data.panel import Panel, Split
 from kubecast.ensemble.bundle import Bundle, mase
 from kubecast.errors import ConfigError, DataError, InputError, IntegrityError, ModelError
 from kubecast.evaluation.convergence import convergence
+from kubecast.evaluation.leaderboard import Evaluation
 from kubecast.models import make_trainer
 from kubecast.models.artifact import FORECASTS, PRODUCTION, evaluated_model, read_card, read_status
 from kubecast.models.catboost.settings import CatBoostSettings
@@ -167,6 +168,53 @@ def test_backtest_equals_the_test_part_of_the_run(done: Path, tmp_path: Path) ->
     joined = table.merge(judged[["unique_id", "cutoff", "ds", "evaluated"]], on=["unique_id", "cutoff", "ds"])
     assert len(joined) == len(judged)
     np.testing.assert_allclose(joined["yhat"], joined["evaluated"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_skill_is_that_of_the_forecasts_that_are_handed_out(done: Path, split: Split) -> None:
+    """Every page has its skill from here, and the file is what ``backtest.parquet`` is a copy of."""
+    rows = pd.read_parquet(done / "ensemble" / FORECASTS)
+    rows = rows[(rows["split"] == split) & rows["observed"] & (rows["scale"] > 0)]
+    models = [name for name in rows if name in {"catboost", "ensemble"} or name.startswith("seasonal_naive")]
+    errors = rows[models].sub(rows["y"], axis=0).abs().div(rows["scale"], axis=0)
+    scores = errors.groupby(rows["unique_id"]).mean().mean()
+    naive = scores[scores.index.str.startswith("seasonal_naive")]
+    evaluation = Evaluation.read(done / "leaderboard.json")
+    assert sorted(naive.index) == ["seasonal_naive_1", "seasonal_naive_24"] == sorted(evaluation.naives)
+    assert evaluation.skill[split].naive == naive.idxmin()
+    assert evaluation.skill[split].value == pytest.approx(1 - scores["ensemble"] / naive.min())
+    for model in models:
+        row = evaluation.row(model, split)
+        assert row.skill == pytest.approx(1 - scores[model] / naive.min())
+        assert row.difference == pytest.approx(scores[model] - scores["ensemble"])
+    if split == "test":
+        store = Registry.open(str(done / "registry"))
+        published = store.resolve((done / "published").read_text()).metadata
+        own = evaluation.row("ensemble", "test").skill
+        assert published["test"]["skill"] == published["decision"]["skill"]["value"] == own
+        assert own is not None
+        assert f"{100 * own:.1f} %" in (done / "report.html").read_text()
+
+
+def test_skill_of_the_reference_is_that_of_the_leaderboard(done: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs/reference/metrics.md").read_text()
+    (block,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {"backtest": pd.read_parquet(done / "ensemble" / FORECASTS)}
+    exec(block, names)  # noqa: S102  the project's own page
+    skill = Evaluation.read(done / "leaderboard.json").skill["test"]
+    assert names["skill"] == pytest.approx(skill.value)
+
+
+def test_yardsticks_are_forecast_and_change_nothing_that_is_published(done: Path) -> None:
+    recipe = json.loads((done / "ensemble" / "recipe.json").read_text())
+    assert list(recipe["members"]) == ["catboost", "seasonal_naive_24"]
+    assert set(recipe["weights"]) == set(recipe["members"])
+    rows = pd.read_parquet(done / "ensemble" / FORECASTS)
+    panel = Panel.load(done / "panel")
+    last = panel.frame.set_index(["unique_id", "ds"])["y"]
+    expected = last.reindex(pd.MultiIndex.from_frame(rows[["unique_id", "cutoff"]])).to_numpy()
+    known = ~np.isnan(expected)
+    np.testing.assert_array_equal(rows["seasonal_naive_1"][known], expected[known])
 
 
 def test_backtest_refuses_what_the_version_has_seen(done: Path, tmp_path: Path) -> None:

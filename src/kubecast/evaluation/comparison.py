@@ -1,0 +1,169 @@
+"""A version and the champion, scored on the same targets."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+
+from kubecast.data.panel import KEYS, Panel
+from kubecast.documents import Document
+from kubecast.errors import DataError
+from kubecast.scoring.loss_grid import LossGrid
+from kubecast.scoring.metrics import ENSEMBLE, intervals, quantile_column, scorable, series_metrics
+from kubecast.scoring.resampling import MANY_SERIES
+from kubecast.scoring.significance import Paired, finite, paired_difference
+
+SEGMENTS = 10
+DIGITS = 4  # of relative changes: a model that is loaded again differs in the seventh
+
+_CHAMPION = "champion"
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The champion and its forecasts, from ``forecast_champion``.
+
+    Attributes:
+        version: Its id.
+        not_comparable: Why it has no forecasts; empty where it has.
+        forecasts: ``unique_id``, ``cutoff``, ``ds``, ``fitted_through``, ``yhat`` and the quantiles; of
+            ``fitted_through``, see ``kubecast.ensemble.bundle.Contract``.
+        replaceable: Whether it has seen all there is and was itself not evaluated: it gives way to a version
+            that is.
+        failed_tests: Version by the digest of a paired test that it failed; see ``Decision.tested``.
+    """
+
+    version: str
+    not_comparable: str
+    forecasts: pd.DataFrame
+    replaceable: bool = False
+    failed_tests: Mapping[str, str] = field(default_factory=dict)
+
+
+class Comparison(Document):
+    """The version and the champion on the same targets, which neither has seen.
+
+    Attributes:
+        origins: Number of origins, over all series.
+        first_origin: The earliest; None in a document of before it was kept, as the latest.
+        last_origin: The latest.
+        series: Number of series that could be scored.
+        mase: Of the version.
+        champion_mase: Of the champion.
+        gain: 1 - ``mase`` / ``champion_mase``; None where the champion's is 0 and the version's is not.
+        interval: Nominal coverage, in percent, of the widest interval that both have.
+        coverage: Share of targets inside the version's.
+        champion_coverage: The same of the champion's.
+        worst_segment: The series, or the tenth of the series by scale, where the version loses most.
+        worst_loss: What it loses there: the difference of both MASEs over the champion's, there or overall,
+            whichever is larger; None where that is 0.
+        paired: The version's error less the champion's.
+    """
+
+    origins: int
+    series: int
+    mase: float
+    champion_mase: float
+    gain: float | None
+    interval: str | None
+    coverage: float | None
+    champion_coverage: float | None
+    worst_segment: str
+    worst_loss: float | None
+    paired: Paired
+    first_origin: datetime | None = None
+    last_origin: datetime | None = None
+
+
+def compare(
+    test: pd.DataFrame, series: pd.DataFrame, panel: Panel, levels: Sequence[float], champion: Champion
+) -> Comparison | None:
+    """Score both on the targets that both have forecast; None where none of them was observed.
+
+    Raises:
+        DataError: The champion has seen one of them.
+    """
+    _refuse_seen(champion)
+    theirs = champion.forecasts.drop(columns="fitted_through").rename(columns=_champion_column)
+    common = test.merge(theirs, on=KEYS, validate="one_to_one")
+    grid = LossGrid.from_table(common, series, panel, [ENSEMBLE, _CHAMPION])
+    common = common[scorable(common, series)]
+    if common.empty:
+        return None
+    mase = series_metrics(common, series, [ENSEMBLE, _CHAMPION])["mase"].droplevel("split")
+    own, other = float(mase[ENSEMBLE].mean()), float(mase[_CHAMPION].mean())
+    segment, loss = _worst_segment(mase, series)
+    interval, bounds = _common_interval(common, levels)
+    return Comparison(
+        origins=len(common[["unique_id", "cutoff"]].drop_duplicates()),
+        first_origin=common["cutoff"].min().to_pydatetime(),
+        last_origin=common["cutoff"].max().to_pydatetime(),
+        series=len(mase),
+        mase=own,
+        champion_mase=other,
+        gain=_ratio(other - own, other),
+        interval=interval,
+        coverage=_covered(common, *bounds) if bounds else None,
+        champion_coverage=_covered(common, *map(_champion_column, bounds)) if bounds else None,
+        worst_segment=segment,
+        worst_loss=loss,
+        paired=paired_difference(grid, ENSEMBLE, _CHAMPION),
+    )
+
+
+def _champion_column(name: str) -> str:
+    return {"yhat": _CHAMPION}.get(name, name if name in KEYS else f"{_CHAMPION}_{name}")
+
+
+def _refuse_seen(champion: Champion) -> None:
+    table = champion.forecasts
+    seen = table[table["cutoff"] < table["fitted_through"]]
+    if len(seen):
+        row = seen.iloc[0]
+        raise DataError(
+            f"champion {champion.version}, series {row['unique_id']}: origin {row['cutoff']} lies before"
+            f" {row['fitted_through']}, up to which it was fitted or chosen; allowed: later origins only"
+        )
+
+
+def _ratio(difference: float, base: float) -> float | None:
+    if base == 0:
+        return 0.0 if difference == 0 else None
+    return round(difference / base, DIGITS)
+
+
+def _worst_segment(mase: pd.DataFrame, series: pd.DataFrame) -> tuple[str, float | None]:
+    """Single series where there are few, tenths of them by scale where there are many.
+
+    A segment that the champion forecasts almost perfectly would turn noise into a large loss, so the loss is
+    over the champion's MASE of all series where that is larger.
+    """
+    names = mase.index.to_series()
+    if len(mase) > MANY_SERIES:
+        scale = names.map(series.set_index("unique_id")["scale"]).rank(method="first")
+        names = (
+            "tenth " + (pd.qcut(scale, SEGMENTS, labels=False) + 1).astype(str) + " of the series by scale"
+        )
+    means = mase.groupby(names).mean()
+    worse = means[ENSEMBLE] - means[_CHAMPION]
+    base = means[_CHAMPION].clip(lower=float(mase[_CHAMPION].mean()))
+    name = (worse / base.where(base > 0, np.finfo(float).tiny)).idxmax()
+    return str(name), _ratio(float(worse[name]), float(base[name]))
+
+
+def _common_interval(
+    common: pd.DataFrame, levels: Sequence[float]
+) -> tuple[str | None, tuple[str, str] | None]:
+    """The widest interval of the version that the champion has too: its nominal coverage and its columns."""
+    for nominal, (low, high) in intervals(levels).items():
+        bounds = quantile_column(low), quantile_column(high)
+        if {_champion_column(name) for name in bounds} <= set(common.columns):
+            return nominal, bounds
+    return None, None
+
+
+def _covered(rows: pd.DataFrame, low: str, high: str) -> float | None:
+    inside = rows["y"].between(rows[low], rows[high])
+    return finite(inside.groupby(rows["unique_id"]).mean().mean())

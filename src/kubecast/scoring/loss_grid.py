@@ -1,0 +1,153 @@
+"""A table of forecasts as losses by series and origin, which is all that tests and resamples need of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from kubecast.data.panel import Panel
+from kubecast.scoring.metrics import scorable
+
+FEWEST_GROUPS = 5  # of series, below which their spread is not that of many groups
+
+Floats = NDArray[np.float64]
+Means = Mapping[str, Floats]
+"""By column, its mean loss over series, each weighing the same: MASE of a model, coverage of an interval."""
+
+
+@dataclass(frozen=True)
+class LossGrid:
+    """Sums of the rows' losses by series and origin.
+
+    Attributes:
+        sums: By column, shape (series, origins), origins in order of time.
+        counts: Rows that are scored, shape (series, origins).
+        groups: Code of each series' top group, else of the series itself; shape (series,).
+        overlap: Origins in a row that share targets with the first of them; 1: none but itself.
+        same_dates: Whether an origin is one date for all series, which share what happened then.
+    """
+
+    sums: dict[str, Floats]
+    counts: Floats
+    groups: NDArray[np.int64]
+    overlap: int
+    same_dates: bool
+
+    @classmethod
+    def from_table(
+        cls,
+        table: pd.DataFrame,
+        series: pd.DataFrame,
+        panel: Panel,
+        models: Sequence[str],
+        intervals: Mapping[str, tuple[str, str]] | None = None,
+    ) -> Self:
+        """Add the rows of one split up.
+
+        Args:
+            table: Forecasts of the split, also those that are not scored.
+            series: Scales.
+            panel: Says what counts as one origin, and what groups series have.
+            models: Columns of point forecasts; the loss is the absolute error over the series' scale.
+            intervals: By column of the result, the columns of an interval's bounds: the loss is 1 inside.
+        """
+        rows = table[scorable(table, series)]
+        names, series_ids = pd.factorize(rows["unique_id"], sort=True)
+        at, times = pd.factorize(common_origins(table, panel)[rows.index], sort=True)
+        scales = series.set_index("unique_id")["scale"].astype(np.float64).reindex(series_ids).to_numpy()
+        shape = len(series_ids), len(times)
+        cells, scale = names * shape[1] + at, scales[names]
+
+        def add_up(losses: "pd.Series[Any] | Floats") -> Floats:
+            cell_sums = np.bincount(cells, np.asarray(losses, dtype=np.float64), shape[0] * shape[1])
+            return np.asarray(cell_sums.reshape(shape), dtype=np.float64)
+
+        sums = {name: add_up((rows["y"] - rows[name]).abs() / scale) for name in models}
+        for name, (low, high) in (intervals or {}).items():
+            sums[name] = add_up(rows["y"].between(rows[low], rows[high]))
+        groups, same_dates = _group_codes(series_ids, panel), panel.spec.align == "calendar"
+        return cls(sums, add_up(np.ones(len(rows))), groups, _overlap(rows, names), same_dates)
+
+    @property
+    def n_series(self) -> int:
+        """Series with a scored target."""
+        return len(self.counts)
+
+    @property
+    def n_origins(self) -> int:
+        """Origins with a scored target."""
+        return int(self.counts.shape[1])
+
+    @property
+    def n_disjoint(self) -> int:
+        """Origins that have separate targets."""
+        return -(-self.n_origins // self.overlap)
+
+    @property
+    def n_blocks(self) -> int:
+        """Dates to draw: whole horizons of origins."""
+        return self.n_origins // self.overlap
+
+    @cached_property
+    def by_series(self) -> dict[str, Floats]:
+        """By column, each series' mean over its rows, shape (series,)."""
+        rows = self.counts.sum(axis=1)
+        return {name: sums.sum(axis=1) / rows for name, sums in self.sums.items()}
+
+    def means(self) -> Means:
+        """By column, the mean over series."""
+        return {
+            name: np.asarray(values.mean() if len(values) else np.nan)
+            for name, values in self.by_series.items()
+        }
+
+    def difference_by_origin(self, model: str, against: str) -> Floats:
+        """Mean over series of one column less another at each origin, each series weighing the same there."""
+        has_rows = self.counts > 0
+        cells = np.divide(
+            self.sums[model] - self.sums[against], self.counts, out=np.zeros_like(self.counts), where=has_rows
+        )
+        return np.asarray(cells.sum(axis=0) / has_rows.sum(axis=0))
+
+
+def common_origins(table: pd.DataFrame, panel: Panel) -> "pd.Series[Any]":
+    """The origin of each row, across series: the time or, with unequal clocks, the place from the end.
+
+    Args:
+        table: Forecasts, those that are not scored too: they have places.
+        panel: Says which.
+
+    Returns:
+        On the index of ``table``, in order of time.
+    """
+    if panel.spec.align == "calendar":
+        return table["cutoff"]
+    return -table.groupby(["split", "unique_id"])["cutoff"].rank(method="dense", ascending=False)
+
+
+def _group_codes(names: "pd.Index[Any]", panel: Panel) -> NDArray[np.int64]:
+    """The top group of each series, where one is known, else the series.
+
+    It is the static text covariate with the fewest values: its series share weather and promotions.
+    """
+    values = {column: panel.static.set_index("unique_id")[column] for column in panel.spec.categories}
+    counts = {column: each.nunique() for column, each in values.items()}
+    usable = [column for column, count in counts.items() if FEWEST_GROUPS <= count < len(names)]
+    if not usable:
+        return np.arange(len(names))
+    top = min(usable, key=counts.__getitem__)
+    return np.asarray(pd.factorize(values[top].reindex(names), use_na_sentinel=False)[0], dtype=np.int64)
+
+
+def _overlap(rows: pd.DataFrame, names: NDArray[np.int64]) -> int:
+    """The number of origins in a row that share targets with the first of them, in the longest series."""
+    if rows.empty:
+        return 1
+    longest = rows[names == np.bincount(names).argmax()]
+    ends = longest.groupby("cutoff")["ds"].max()
+    cutoffs = ends.index.to_numpy()
+    return int(np.max(np.searchsorted(cutoffs, ends.to_numpy(), side="left") - np.arange(len(ends))))
