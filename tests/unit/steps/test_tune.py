@@ -266,7 +266,13 @@ def test_series_that_are_too_short_for_workers_are_told_by_the_task_that_collect
 ) -> None:
     monkeypatch.setenv("KUBECAST_OPTUNA_URL", "postgresql://user@127.0.0.1:1/trials")
     limits = {"n_trials": 2, "folds": 2}
-    short = prepare(hourly(series=1, rows=60), tmp_path, optimization=limits, on_failure=on_failure)
+    short = prepare(
+        hourly(series=1, rows=30),
+        tmp_path,
+        optimization=limits,
+        on_failure=on_failure,
+        parameters={"season_lengths": "1"},
+    )
     request = search_request(short, tuning={"storage": "database", "workers": 2})
     assert run_worker(request) == f"kubecast-catboost-{request.key()[:16]}"
     assert "tuning needs series with" in caplog.text
@@ -280,7 +286,8 @@ def test_series_that_are_too_short_for_workers_are_told_by_the_task_that_collect
 def test_katib_is_not_asked_for_trials_that_cannot_succeed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    short = prepare(hourly(series=1, rows=60), tmp_path, optimization={"n_trials": 2, "folds": 2})
+    limits, seasons = {"n_trials": 2, "folds": 2}, {"season_lengths": "1"}
+    short = prepare(hourly(series=1, rows=30), tmp_path, optimization=limits, parameters=seasons)
     request = search_request(short, tuning={"tuner": "katib"})
     assert tune_katib(request, str(short), plan().pod.model_dump_json(), tmp_path / "found.json") == []
     assert "no trial can succeed: tuning needs series with" in caplog.text
