@@ -10,14 +10,15 @@ import narwhals as nw
 import pandas as pd
 import pyarrow as pa
 
-from kubecast.data.files import read_data
+from kubecast.config.training import DataSettings
+from kubecast.data.files import read_data, settings_for
 from kubecast.errors import DataError
 
 Frame: TypeAlias = Any
 """A DataFrame of pandas or polars, or a table of PyArrow."""
 
 Data: TypeAlias = Any
-"""A frame, or the path or URL of a data file."""
+"""A frame, or the path or URL of a file, a folder, a table or a database."""
 
 
 def is_location(data: Data) -> bool:
@@ -25,18 +26,20 @@ def is_location(data: Data) -> bool:
     return isinstance(data, str | Path)
 
 
-def rows_of(data: Data, name: str, max_bytes: int) -> pd.DataFrame:
+def rows_of(data: Data, name: str, settings: DataSettings) -> pd.DataFrame:
     """The rows of a frame or of a data file.
 
     Args:
         data: The frame, or where the rows are.
         name: Of the caller's argument, for messages.
-        max_bytes: Largest data file.
+        settings: Say how a file is read.
 
     Raises:
         DataError: It is neither, or cannot be read.
     """
-    return read_data(str(data), max_bytes).rows if is_location(data) else to_pandas(data, name)
+    if not is_location(data):
+        return to_pandas(data, name)
+    return read_data(str(data), settings_for(str(data), settings)).rows
 
 
 def to_pandas(df: Frame, name: str) -> pd.DataFrame:

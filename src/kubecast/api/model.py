@@ -208,7 +208,7 @@ class Model:
         return self._run.rows
 
     def _read(self, data: Data, name: str) -> pd.DataFrame:
-        return rows_of(data, name, self._production.contract.training.data.max_bytes)
+        return rows_of(data, name, self._production.contract.training.data)
 
     def _given(self, table: pd.DataFrame, df: Data) -> Frame:
         return like(table, self._example if df is None else df)

@@ -48,7 +48,7 @@ class LocalRun(NamedTuple):
     @property
     def rows(self) -> pd.DataFrame:
         """The rows that it was given."""
-        return read_data(self.data, RunSettings.read(self.folder / "panel").training.data.max_bytes).rows
+        return read_data(self.data, RunSettings.read(self.folder / "panel").training.data).rows
 
     @property
     def panel(self) -> Panel:
@@ -132,7 +132,7 @@ def _write_frame(df: Frame, file: Path) -> str:
 def _prepare(data: str, settings: AllSettings, folder: Path) -> str:
     """Write the panel, and return the digest of the data and the settings."""
     run = RunSettings.from_settings(settings)
-    digest = digest_of(data, settings.training.data.max_bytes)
+    digest = digest_of(data, settings.training.data)
     try:
         prepare_data(data, digest, "", run.text(), folder / "panel")
     except DataError as error:
