@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,6 +11,7 @@ from kubecast.api.frames import Data, empty
 from kubecast.api.model import Model
 from kubecast.api.progress import stages
 from kubecast.api.run import run_steps, stage_count
+from kubecast.data.roles import OPTIONS
 from kubecast.errors import ConfigError, DataError
 from kubecast.settings.loading import AllSettings, load_settings
 
@@ -39,7 +39,7 @@ def fit(
 
     Args:
         df: A DataFrame of pandas or polars: ``unique_id``, ``ds``, ``y`` and covariates; one series or many.
-            Or the path or URL of a data file, as ``kubecast run --data`` takes it.
+            Or the path or URL of a file, a folder, a table or a database, as for ``kubecast run --data``.
         horizon: Steps to forecast.
         freq: A pandas offset alias; default: inferred from the data.
         season_length: Steps, the first is MASE's m; default: from the frequency.
@@ -101,7 +101,8 @@ def _run(df: Data, settings: AllSettings) -> Model:
 
 
 def _naming_arguments(message: str) -> str:
-    """A message that names an argument of ``fit`` where it named a setting of the same meaning."""
-    return re.sub(
-        r"(?:--set )?training\.data\.columns\.(unique_id|ds|y)\b", lambda key: _ARGUMENTS[key[1]], message
-    )
+    """A message that names an argument of ``fit`` where it named a setting or an option of its meaning."""
+    for key, argument in _ARGUMENTS.items():
+        message = message.replace(f"training.data.columns.{key}", argument)
+        message = message.replace(f"{OPTIONS[key]} ", f"{argument}=")
+    return message

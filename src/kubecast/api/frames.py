@@ -27,12 +27,12 @@ def is_location(data: Data) -> bool:
 
 
 def rows_of(data: Data, name: str, settings: DataSettings) -> pd.DataFrame:
-    """The rows of a frame, or where they are.
+    """The rows of a frame or of a data file.
 
     Args:
         data: The frame, or where the rows are.
         name: Of the caller's argument, for messages.
-        settings: Of the training run: they name the columns that are read.
+        settings: Say how a file is read.
 
     Raises:
         DataError: It is neither, or cannot be read.

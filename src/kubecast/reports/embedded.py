@@ -4,13 +4,10 @@ from markupsafe import Markup, escape
 
 from kubecast.evaluation.leaderboard import Evaluation
 from kubecast.evaluation.verdict import verdict
-from kubecast.scoring.metrics import ENSEMBLE
 
 MOST_BYTES = 2_000_000  # of a cell's output: a notebook keeps it
 
-_VERDICT = Markup(
-    "<p><strong>{title}.</strong> {reason}.</p><p>{figures}; {series} series, horizon {horizon}.</p>"
-)
+_VERDICT = Markup("<p><strong>{title}.</strong> {reason}.</p>")
 _FRAME = Markup(
     '<iframe title="Report" sandbox="allow-scripts" srcdoc="{page}"'
     ' style="width: 100%; height: 40rem; border: 0"></iframe>'
@@ -25,20 +22,6 @@ def render_embedded(evaluation: Evaluation, page: str) -> str:
         evaluation: The run's figures.
         page: The report, which is left out where it would make the notebook's file too large.
     """
-    found, row, skill = (
-        verdict(evaluation.decision),
-        evaluation.row(ENSEMBLE, "test"),
-        evaluation.skill.get("test"),
-    )
-    figures = "no MASE" if row.mase is None else f"MASE {row.mase:.4g}"
-    if row.skill is not None and skill is not None:
-        figures += f", skill {row.skill:.1%} over {skill.label}"
-    text = _VERDICT.format(
-        title=found.title,
-        reason=found.reason,
-        figures=figures,
-        series=evaluation.data.series,
-        horizon=evaluation.spec.horizon,
-    )
-    escaped = escape(page)
+    words, escaped = verdict(evaluation.decision), escape(page)
+    text = _VERDICT.format(title=words.title, reason=words.reason.removesuffix("."))
     return text + (_FRAME.format(page=escaped) if len(escaped.encode()) <= MOST_BYTES else _TOO_LARGE)

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from kubecast.api.frames import empty, like, rows_of, to_pandas
+from kubecast.config.training import DataSettings
 from kubecast.errors import DataError
 from tests.support.panels import hourly
 
@@ -45,11 +46,11 @@ def test_a_file_is_read_and_gives_pandas(tmp_path: Path) -> None:
     rows, file = hourly(series=1, rows=30), tmp_path / "demand.csv"
     rows.to_csv(file, index=False)
     for location in (file, str(file)):
-        assert rows_of(location, "df", 1 << 20)["y"].astype(float).tolist() == rows["y"].tolist()
+        assert rows_of(location, "df", DataSettings())["y"].astype(float).tolist() == rows["y"].tolist()
         assert like(rows, location) is rows
         assert empty(location) is None
     with pytest.raises(DataError, match=rf"{file}: .* 100"):
-        rows_of(file, "df", 100)
+        rows_of(file, "df", DataSettings(max_bytes=100))
 
 
 @pytest.mark.parametrize("wrong", [[1, 2], b"demand.csv", pd.Series([1.0])])

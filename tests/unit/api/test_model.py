@@ -32,7 +32,7 @@ def loaded(saved: Path) -> Model:
 def test_leaderboard_is_of_the_test_split_best_first(model: Model) -> None:
     board = model.leaderboard
     assert [*board.columns] == ["model", "mase", "skill", "mse", "mae", "r2", "weight"]
-    assert {*board["model"]} == {"catboost", "seasonal_naive_24", "ensemble"}
+    assert {*board["model"]} >= {"catboost", "seasonal_naive_24", "ensemble"}
     assert board["mase"].is_monotonic_increasing
     assert board["weight"].sum() == pytest.approx(1)
 
