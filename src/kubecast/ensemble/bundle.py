@@ -17,6 +17,7 @@ import pandas as pd
 
 from kubecast.config.training import Columns, TrainingSettings
 from kubecast.data.clock import as_given, as_kubecast
+from kubecast.data.levels import forecast_at_present_level
 from kubecast.data.panel import KEYS, Cutoffs, Panel, PanelSpec
 from kubecast.data.preparation import history_panel
 from kubecast.data.splits import series_scales
@@ -88,7 +89,7 @@ def naive_members(spec: PanelSpec) -> list[SeasonalNaive]:
 def with_naive(table: pd.DataFrame, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
     """Put every seasonal naive forecast from the origins beside the columns of a table of their horizons."""
     for member in naive_members(panel.spec):
-        table = table.merge(member.forecast(panel, origins), on=KEYS)
+        table = table.merge(forecast_at_present_level(panel, origins, member.forecast), on=KEYS)
     return table
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from kubecast.config.validation import parse_settings
+from kubecast.data.levels import with_level_ratio
 from kubecast.data.panel import KEYS, Cutoffs, Panel, read_parquet
 from kubecast.ensemble.bundle import naive_members, with_naive
 from kubecast.ensemble.settings import EnsembleSettings
@@ -65,7 +66,7 @@ def stack_ensemble(
     )
     recipe.write(ensemble_dir / "recipe.json")
     (ensemble_dir / "settings.json").write_text(ensemble_settings.model_dump_json())
-    stacked.to_parquet(ensemble_dir / FORECASTS, index=False)
+    stacked.drop(columns="level_ratio").to_parquet(ensemble_dir / FORECASTS, index=False)
     for note in recipe.notes:
         _LOG.warning("ensemble: %s", note)
     for name, reason in missing.items():
@@ -80,7 +81,7 @@ def _targets_with_naive(panel: Panel) -> pd.DataFrame:
     """Join the targets after every origin with split, fold and every seasonal naive forecast."""
     origins = Cutoffs.from_frame(panel.origins)
     table = panel.targets(origins).merge(panel.origins, on=["unique_id", "cutoff"])
-    return with_naive(table, panel, origins)
+    return with_naive(with_level_ratio(table, panel, origins), panel, origins)
 
 
 def _evaluated_forecasts(file: Path) -> pd.DataFrame:

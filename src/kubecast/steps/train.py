@@ -14,6 +14,7 @@ import pandas as pd
 
 from kubecast.config.model import ModelSettings
 from kubecast.config.validation import parse_settings, validate
+from kubecast.data.levels import at_former_level, forecast_at_present_level
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import ModelError
 from kubecast.logs import bind, step
@@ -188,7 +189,8 @@ class _Fit:
         return _FitResult(status, table, forecaster, card.log)
 
     def _fit(self, until: Cutoffs, evaluated: FitLog | None) -> tuple[Forecaster, ModelCard]:
-        cutoffs = until.frame[until.frame["unique_id"].isin(self.series)].reset_index(drop=True)
+        cutoffs = Cutoffs(until.frame[until.frame["unique_id"].isin(self.series)].reset_index(drop=True))
+        panel = at_former_level(self.panel, cutoffs)
         plan = FitPlan(
             seed=self.seed,
             deadline=deadline_after(self.settings.time_limit),
@@ -196,7 +198,7 @@ class _Fit:
             checkpoint=self.checkpoint,
             on_step=self.report,
         )
-        forecaster, log = make_trainer(self.kind, self.settings).fit(self.panel, Cutoffs(cutoffs), plan)
+        forecaster, log = make_trainer(self.kind, self.settings).fit(panel, cutoffs, plan)
         card = ModelCard(
             kind=self.kind,
             name=forecaster.name,
@@ -227,7 +229,7 @@ class _Fit:
     def _forecast(self, forecaster: Forecaster, origins: pd.DataFrame) -> pd.DataFrame:
         if origins.empty:
             return self._no_forecasts()
-        table = forecaster.forecast(self.panel, Cutoffs.from_frame(origins))
+        table = forecast_at_present_level(self.panel, Cutoffs.from_frame(origins), forecaster.forecast)
         values = table[forecaster.name].to_numpy(dtype=np.float64)
         if not np.isfinite(values).all():
             bad: Any = table.loc[~np.isfinite(values)].iloc[0]
