@@ -39,7 +39,7 @@ def find_pulses(y: Floats, ends: NDArray[np.int64], season_lengths: list[int]) -
     """
     periods = Periods.of_seasons(season_lengths)
     pulses: list[Change | None] = [None] * len(ends)
-    if periods is None or len(y) < (USUAL_CYCLES + 1) * periods.cycle:
+    if periods is None or len(y) < (USUAL_CYCLES + LEAST_EARLIER) * periods.cycle:
         return pulses
     negative = np.flatnonzero(y < 0)
     first_negative = negative[0] if len(negative) else len(y)
@@ -53,7 +53,7 @@ def find_pulses(y: Floats, ends: NDArray[np.int64], season_lengths: list[int]) -
 
 def _pulses(y: Floats, ends: NDArray[np.int64], is_ratio: bool, periods: Periods) -> Iterator[Change | None]:
     deviations = _deviations(y, is_ratio, periods.cycle)
-    excess, means = _excess(deviations, USUAL_CYCLES * periods.cycle, periods.block)
+    excess, means = _excess(deviations, periods)
     for end in ends:
         first = max(0, end + 1 - PROFILE_PERIODS * periods.cycle)
         at = first + int(excess[first : end + 1].argmax())
@@ -81,13 +81,14 @@ def _deviations(y: Floats, is_ratio: bool, cycle: int) -> Floats:
     return np.concatenate([np.zeros(USUAL_CYCLES * cycle), deviations])
 
 
-def _excess(deviations: Floats, first: int, block: int) -> tuple[Floats, Floats]:
-    """By how much the mean of the rows up to each exceeds all since ``first``, and that mean.
+def _excess(deviations: Floats, periods: Periods) -> tuple[Floats, Floats]:
+    """By how much the mean of the rows up to each exceeds all before it, and that mean.
 
     Returns:
         The excess, of several widths the largest: from 1 on it stands out; and the mean of that width.
     """
-    totals = np.concatenate([[0.0], np.cumsum(deviations[first:])])
+    block, cycle = periods.block, periods.cycle
+    totals = np.concatenate([[0.0], np.cumsum(deviations[USUAL_CYCLES * cycle :])])
     excess, means = np.zeros(len(deviations)), np.zeros(len(deviations))
     for width in {max(1, round(share * block)) for share in WIDTHS}:
         own = (totals[width:] - totals[:-width]) / width
@@ -98,7 +99,8 @@ def _excess(deviations: Floats, first: int, block: int) -> tuple[Floats, Floats]
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.abs(own) / (earlier * (USUAL + USUAL_OF_FEW / count))
         known = np.isfinite(ratio) & (np.abs(own) * width < LARGEST / 2)
-        ratio = np.where((count >= LEAST_EARLIER) & known, ratio, 0.0)
+        long_enough = np.arange(1, len(earlier) + 1) >= LEAST_EARLIER * cycle
+        ratio = np.where(long_enough & known, ratio, 0.0)
         last = len(deviations) - len(own)
         larger = ratio > excess[last:]
         excess[last:][larger], means[last:][larger] = ratio[larger], own[larger]

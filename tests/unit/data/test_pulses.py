@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from kubecast.data.pulses import find_pulses
-from tests.unit.data.test_level_shifts import ROW, SEASONS, seasonal
+from tests.unit.data.test_level_shifts import SEASONS, seasonal
+
+ROW = 52  # seasons before a pulse: seven weeks say what is usual
 
 
 @pytest.mark.parametrize("season_lengths", SEASONS[:4])
@@ -14,7 +16,7 @@ def test_pulse_is_found_when_it_has_ended_until_four_seasons_on(
     season_lengths: list[int], factor: float, share: float
 ) -> None:
     season = season_lengths[0]
-    y, row = seasonal(season), ROW * season
+    y, row = seasonal(season, seasons=120), ROW * season
     stop = row + int(share * season)
     y[row:stop] *= factor
     found = find_pulses(
