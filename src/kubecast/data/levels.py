@@ -58,22 +58,6 @@ def _changes(panel: Panel, cutoffs: Cutoffs, find: Find) -> pd.DataFrame:
     )
 
 
-def at_former_level(panel: Panel, cutoffs: Cutoffs) -> Panel:
-    """The panel with the rows after a shift brought to the level before it, for a fit.
-
-    Pulses stay: what a covariate explains of them, and what returns each year, is there to be learned.
-
-    Args:
-        panel: All of it.
-        cutoffs: The last visible row of each series, one of each.
-
-    Returns:
-        The panel itself where no level has shifted.
-    """
-    shifts = level_shifts(panel, cutoffs)
-    return _levelled(panel, shifts) if len(shifts) else panel
-
-
 def forecast_at_present_level(
     panel: Panel, origins: Cutoffs, forecast: Callable[[Panel, Cutoffs], pd.DataFrame]
 ) -> pd.DataFrame:

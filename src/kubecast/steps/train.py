@@ -14,7 +14,7 @@ import pandas as pd
 
 from kubecast.config.model import ModelSettings
 from kubecast.config.validation import parse_settings, validate
-from kubecast.data.levels import at_former_level, forecast_at_present_level
+from kubecast.data.levels import forecast_at_present_level
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import ModelError
 from kubecast.logs import bind, step
@@ -189,8 +189,7 @@ class _Fit:
         return _FitResult(status, table, forecaster, card.log)
 
     def _fit(self, until: Cutoffs, evaluated: FitLog | None) -> tuple[Forecaster, ModelCard]:
-        cutoffs = Cutoffs(until.frame[until.frame["unique_id"].isin(self.series)].reset_index(drop=True))
-        panel = at_former_level(self.panel, cutoffs)
+        cutoffs = until.frame[until.frame["unique_id"].isin(self.series)].reset_index(drop=True)
         plan = FitPlan(
             seed=self.seed,
             deadline=deadline_after(self.settings.time_limit),
@@ -198,7 +197,7 @@ class _Fit:
             checkpoint=self.checkpoint,
             on_step=self.report,
         )
-        forecaster, log = make_trainer(self.kind, self.settings).fit(panel, cutoffs, plan)
+        forecaster, log = make_trainer(self.kind, self.settings).fit(self.panel, Cutoffs(cutoffs), plan)
         card = ModelCard(
             kind=self.kind,
             name=forecaster.name,

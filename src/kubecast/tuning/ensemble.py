@@ -8,7 +8,7 @@ import pandas as pd
 
 from kubecast.config.base import Settings
 from kubecast.config.model import ModelSettings
-from kubecast.data.levels import at_former_level, forecast_at_present_level
+from kubecast.data.levels import forecast_at_present_level
 from kubecast.data.panel import KEYS, Panel
 from kubecast.ensemble.bundle import naive_members, with_naive
 from kubecast.ensemble.settings import EnsembleSettings
@@ -67,7 +67,7 @@ class EnsembleObjective:
             try:
                 trainer = make_trainer(kind, settings)
                 plan = FitPlan(seed=seed, deadline=deadline_after(settings.time_limit))
-                forecaster, _ = trainer.fit(at_former_level(self._panel, fold.until), fold.until, plan)
+                forecaster, _ = trainer.fit(self._panel, fold.until, plan)
                 forecasts = forecast_at_present_level(self._panel, fold.origins, forecaster.forecast)
                 table = table.merge(forecasts, on=KEYS)
             except ModelError as error:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from kubecast.config.model import ModelSettings
 from kubecast.config.training import ValidationSettings
-from kubecast.data.levels import at_former_level, forecast_at_present_level
+from kubecast.data.levels import forecast_at_present_level
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.data.splits import stride_of
 from kubecast.errors import ModelError
@@ -209,8 +209,7 @@ class ModelObjective:
             callbacks["on_improvement"] = improved
         self.fitted += 1
         plan = FitPlan(seed=seed, deadline=deadline_after(settings.time_limit, end), **callbacks)
-        panel = at_former_level(self.panel, fold.until)
-        forecaster, _ = make_trainer(self.kind, settings).fit(panel, fold.until, plan)
+        forecaster, _ = make_trainer(self.kind, settings).fit(self.panel, fold.until, plan)
         error = fold.error(self.panel, forecaster)
         if not np.isfinite(error):
             raise ModelError(f"{self.kind}: the error over the training split is not finite")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.data.levels import at_former_level, forecast_at_present_level, level_shifts, with_level_ratio
+from kubecast.data.levels import forecast_at_present_level, level_shifts, with_level_ratio
 from kubecast.data.panel import KEYS, Cutoffs, Panel
 from kubecast.models.seasonal_naive import SeasonalNaive
 from tests.support.panels import hourly
@@ -65,7 +65,6 @@ def test_series_that_have_not_changed_are_forecast_as_ever(panel: Panel) -> None
     ((seen, asked),) = model.calls
     assert (seen, asked) == (panel, origins)
     pd.testing.assert_frame_equal(forecasts, model.forecast(panel, origins))
-    assert at_former_level(panel, panel.ends) is panel
 
 
 @pytest.mark.parametrize("factor", [0.4, 2.5, 1000])
@@ -105,13 +104,6 @@ def test_pulse_is_not_forecast_again(make_panel: Make) -> None:
     assert plain["s1"] > 1.15
     forecasts = forecast_at_present_level(panel, origins, model.forecast)
     np.testing.assert_allclose(ratio(panel, forecasts, "naive"), 1, atol=0.06)
-    assert at_former_level(panel, panel.ends) is panel  # a fit sees what it can learn from
-
-
-def test_fit_sees_one_level(make_panel: Make) -> None:
-    panel = make_panel(changed(2.0))
-    plain = make_panel(hourly(rows=480))
-    np.testing.assert_allclose(at_former_level(panel, panel.ends).frame["y"], plain.frame["y"], rtol=0.03)
 
 
 def test_targets_after_an_origin_change_nothing(make_panel: Make) -> None:
