@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kubecast.data.level_shifts import (
-    LEAST_EARLIER,
     PROFILE_PERIODS,
     USUAL,
     USUAL_OF_FEW,
@@ -21,7 +20,9 @@ from kubecast.data.level_shifts import (
 )
 
 WIDTHS = (1 / 6, 1 / 3, 2 / 3)  # of a block, in which rows are averaged to find a pulse of about that length
-USUAL_CYCLES = 3  # whose median is what is usual at a phase: one of them may have a pulse
+USUAL_CYCLES = (
+    3  # whose median is usual at a phase, as one may have a pulse; then as many say how much varies
+)
 ENDED = 1 / 4  # of a block since a pulse, at least: noise is no end
 LARGEST = 1e6  # deviation of a value without a logarithm
 
@@ -39,7 +40,7 @@ def find_pulses(y: Floats, ends: NDArray[np.int64], season_lengths: list[int]) -
     """
     periods = Periods.of_seasons(season_lengths)
     pulses: list[Change | None] = [None] * len(ends)
-    if periods is None or len(y) < (USUAL_CYCLES + LEAST_EARLIER) * periods.cycle:
+    if periods is None or len(y) < 2 * USUAL_CYCLES * periods.cycle:
         return pulses
     negative = np.flatnonzero(y < 0)
     first_negative = negative[0] if len(negative) else len(y)
@@ -99,7 +100,7 @@ def _excess(deviations: Floats, periods: Periods) -> tuple[Floats, Floats]:
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.abs(own) / (earlier * (USUAL + USUAL_OF_FEW / count))
         known = np.isfinite(ratio) & (np.abs(own) * width < LARGEST / 2)
-        long_enough = np.arange(1, len(earlier) + 1) >= LEAST_EARLIER * cycle
+        long_enough = np.arange(1, len(earlier) + 1) >= USUAL_CYCLES * cycle
         ratio = np.where(long_enough & known, ratio, 0.0)
         last = len(deviations) - len(own)
         larger = ratio > excess[last:]

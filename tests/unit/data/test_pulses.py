@@ -6,7 +6,7 @@ import pytest
 from kubecast.data.pulses import find_pulses
 from tests.unit.data.test_level_shifts import SEASONS, seasonal
 
-ROW = 52  # seasons before a pulse: seven weeks say what is usual
+ROW = 52  # seasons before a pulse: six weeks say what is usual
 
 
 @pytest.mark.parametrize("season_lengths", SEASONS[:4])
