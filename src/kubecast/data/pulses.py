@@ -21,7 +21,7 @@ from kubecast.data.level_shifts import (
 
 WIDTHS = (1 / 6, 1 / 3, 2 / 3)  # of a block, in which rows are averaged to find a pulse of about that length
 USUAL_CYCLES = (
-    3  # whose median is usual at a phase, as one may have a pulse; then as many say how much varies
+    3  # whose median is usual at a phase, since one may have a pulse; as many more show what varies
 )
 ENDED = 1 / 4  # of a block since a pulse, at least: noise is no end
 LARGEST = 1e6  # deviation of a value without a logarithm
@@ -53,6 +53,7 @@ def find_pulses(y: Floats, ends: NDArray[np.int64], season_lengths: list[int]) -
 
 
 def _pulses(y: Floats, ends: NDArray[np.int64], is_ratio: bool, periods: Periods) -> Iterator[Change | None]:
+    """The pulse from each of ``ends``, all of which see ratios or all differences."""
     deviations = _deviations(y, is_ratio, periods.cycle)
     excess, means = _excess(deviations, periods)
     for end in ends:
