@@ -20,9 +20,7 @@ from kubecast.data.level_shifts import (
 )
 
 WIDTHS = (1 / 6, 1 / 3, 2 / 3)  # of a block, in which rows are averaged to find a pulse of about that length
-USUAL_CYCLES = (
-    3  # whose median is usual at a phase, since one may have a pulse; as many more show what varies
-)
+USUAL_CYCLES = 3  # of the longest season, whose median is usual; as many more show how much varies
 ENDED = 1 / 4  # of a block since a pulse, at least: noise is no end
 LARGEST = 1e6  # deviation of a value without a logarithm
 
