@@ -13,8 +13,8 @@ UV_COMPILE := .venv-lock/bin/uv pip compile --upgrade --generate-hashes --python
 
 .DEFAULT_GOAL := help
 .PHONY: help setup python run configs test test-fast e2e images push sbom bench bench-accuracy bench-arima bench-neural \
-	bench-panel bench-overhead bench-registry bench-tuning test-long test-database test-browser screenshots fuzz lint format \
-	docs manifests-check compile submit schedule lock clean
+	bench-panel bench-overhead bench-registry bench-tuning bench-level-shifts test-long test-database test-browser \
+	screenshots fuzz lint format docs manifests-check compile submit schedule lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -96,6 +96,9 @@ bench-accuracy: setup .venv-peers/.installed ## Compare accuracy with AutoGluon 
 	$(PYTHON) -m venv --clear .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
+
+bench-level-shifts: setup ## Compare forecasts after shifts of level, pulses and changes of unit with those of nothing
+	$(BIN)/python -m benchmarks.level_shifts $(ARGS)
 
 bench-registry: setup ## Compare the registry's store with boto3 and s3fs on one S3 server
 	$(BIN)/python -m benchmarks.registry $(ARGS)

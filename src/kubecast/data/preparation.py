@@ -17,6 +17,7 @@ from kubecast.data.grid import complete_grid, find_frequency, season_lengths
 from kubecast.data.origins import alignment_of, origins_with_covariates, plan_split, split_series
 from kubecast.data.panel import Panel, PanelSpec
 from kubecast.data.periods import is_coarse
+from kubecast.data.quality import note_constant_future, note_quality
 from kubecast.data.roles import with_two_columns
 from kubecast.data.stale import note_stale
 from kubecast.errors import ConfigError, DataError
@@ -76,6 +77,7 @@ def build_panel(
     _note_character(frame, notes)
     panel = Panel(_plain(frame), _plain(static), spec, series, origins, _of_series(ahead, frame))
     origins = origins_with_covariates(panel, notes)
+    note_quality(panel, notes)
     report = DataReport(rows=len(frame), series=len(series), findings=notes.findings)
     return replace(panel, origins=origins, report=report)
 
@@ -122,18 +124,20 @@ def history_panel(
     frame, static = _split_static(frame, settings, notes)
     frame = _plain(_fill_covariates(frame, settings, notes))
     note_stale(frame, spec.frequency, spec.horizon, notes)
-    for finding in notes.findings:
-        if finding.what in ("left_out", "stale"):
-            what = finding.what.replace("_", " ")
-            _LOG.warning("%s: %s", what, finding.detail, extra={"series": finding.series})
     never = np.full(len(static), np.datetime64("NaT", "ns"))
     series = static[["unique_id"]].assign(
         train_end=never, validation_end=never, route="model", scale=np.nan, rmsse_scale=np.nan
     )
     origins = pd.DataFrame({"unique_id": [], "cutoff": [], "split": [], "fold": []})
-    report = DataReport(rows=len(frame), series=len(series), findings=notes.findings)
     spec = spec.model_copy(update={"timezone": zone, "columns": settings.data.columns.model_dump()})
-    return Panel(frame, _plain(static), spec, _plain(series), origins, _of_series(ahead, frame), report)
+    panel = Panel(frame, _plain(static), spec, _plain(series), origins, _of_series(ahead, frame))
+    note_constant_future(panel, notes)
+    for finding in notes.findings:
+        if finding.what in ("left_out", "stale", "constant_future"):
+            what = finding.what.replace("_", " ")
+            _LOG.warning("%s: %s", what, finding.detail, extra={"series": finding.series})
+    report = DataReport(rows=len(frame), series=len(series), findings=notes.findings)
+    return replace(panel, report=report)
 
 
 def _with_future(frame: pd.DataFrame, future: pd.DataFrame) -> pd.DataFrame:

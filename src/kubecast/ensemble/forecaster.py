@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from kubecast.data.levels import forecast_at_present_level
 from kubecast.data.panel import KEYS, Cutoffs, Panel
 from kubecast.data.splits import series_scales
 from kubecast.ensemble.recipe import StackRecipe, Weights
@@ -113,6 +114,10 @@ class Ensemble:
         Returns:
             ``unique_id``, ``cutoff``, ``ds``, ``yhat``, ``q0.1`` …, in the order of ``origins``.
         """
+        # The quantiles too are laid at the former level, so that they widen with the series.
+        return forecast_at_present_level(panel, origins, self._predict)
+
+    def _predict(self, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
         table, scales = self._member_forecasts(panel, origins), own_scales(self.recipe, panel, origins)
         unseen = ~table["unique_id"].isin(list(self.recipe.scales))
         local = [name for name in self.recipe.active if self.recipe.members[name] in PER_SERIES]

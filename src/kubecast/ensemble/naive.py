@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from kubecast.data.calendars import steps_a_year
+from kubecast.data.levels import forecast_at_present_level
 from kubecast.data.panel import KEYS, Cutoffs, Panel, PanelSpec
 from kubecast.models.seasonal_naive import SeasonalNaive
 
@@ -63,10 +64,14 @@ def with_naive(
     """Put naive forecasts from the origins beside the columns of a table of their horizons."""
     if not naives:
         return table
-    forecasts = naives[0].forecast(panel, origins)
-    for naive in naives[1:]:
-        forecasts[naive.name] = naive.forecast(panel, origins)[naive.name]
-    return table.merge(forecasts, on=KEYS)
+
+    def forecast(panel: Panel, origins: Cutoffs) -> pd.DataFrame:
+        forecasts = naives[0].forecast(panel, origins)
+        for naive in naives[1:]:
+            forecasts[naive.name] = naive.forecast(panel, origins)[naive.name]
+        return forecasts
+
+    return table.merge(forecast_at_present_level(panel, origins, forecast), on=KEYS)
 
 
 def _naive(period: int) -> SeasonalNaive:

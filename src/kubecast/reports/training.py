@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from kubecast.data.levels import with_level_ratio
 from kubecast.data.origins import before_test
-from kubecast.data.panel import KEYS, Panel
+from kubecast.data.panel import KEYS, Cutoffs, Panel
 from kubecast.errors import ModelError
 from kubecast.evaluation.convergence import convergence
 from kubecast.evaluation.examples import example_series
@@ -132,6 +133,7 @@ def _paths(fitted: Fitted, panel: Panel) -> list[dict[str, Any]]:
     name, evaluated = fitted.name, fitted.forecasts[fitted.forecasts["split"].isin(["validation", "test"])]
     truth = panel.frame[["unique_id", "ds", "y", "observed"]]
     table = evaluated[[*KEYS, "split", name]].merge(truth, on=["unique_id", "ds"], how="left")
+    table = with_level_ratio(table, panel, Cutoffs.from_frame(evaluated))
     validation, test = (table[table["split"] == split] for split in ("validation", "test"))
     validation = validation[before_test(panel, validation)]
     try:

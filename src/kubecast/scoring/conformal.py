@@ -69,6 +69,7 @@ class ConformalQuantiles(BaseModel):
 
         Args:
             points: ``unique_id``, ``cutoff``, ``ds`` and ``column``; the rows of an origin in order of time.
+                Where there is a ``level_ratio``, that of the series' level to the one it was scaled at.
             scales: By series; one without a scale has never varied and gets quantiles equal to its point.
             column: The point forecast.
 
@@ -81,8 +82,8 @@ class ConformalQuantiles(BaseModel):
                 f"horizon {lead.max()} is longer than the steps that the quantiles were fitted for;"
                 f" allowed: 1 to {len(self.offsets)}"
             )
-        scale = points["unique_id"].map(dict(scales)).astype(np.float64).fillna(0.0).to_numpy()
-        widths = np.asarray(self.offsets)[lead - 1] * scale[:, None]
+        scale = _at_level(points, points["unique_id"].map(dict(scales)).astype(np.float64).fillna(0.0))
+        widths = np.asarray(self.offsets)[lead - 1] * scale.to_numpy()[:, None]
         values = points[column].to_numpy(dtype=np.float64)[:, None] + widths
         return points.assign(**dict(zip(self.columns, values.T, strict=True)))
 
@@ -97,16 +98,24 @@ def conformal_scores(table: pd.DataFrame, series: pd.DataFrame, column: str) -> 
     """The signed errors of a column over the series' scale, where the target was observed.
 
     Args:
-        table: Forecasts; the rows of an origin complete and in order of time.
+        table: Forecasts; the rows of an origin complete and in order of time. Where there is a
+            ``level_ratio``, that of the series' level to the one it was scaled at.
         series: Scales.
         column: The point forecast.
 
     Returns:
         ``lead_time``, ``score``.
     """
-    scale = table["unique_id"].map(series.set_index("unique_id")["scale"]).astype(np.float64)
+    scale = _at_level(
+        table, table["unique_id"].map(series.set_index("unique_id")["scale"]).astype(np.float64)
+    )
     scores = pd.DataFrame({"lead_time": lead_times(table), "score": (table["y"] - table[column]) / scale})
     return scores[scorable(table, series)]
+
+
+def _at_level(table: pd.DataFrame, scale: "pd.Series[float]") -> "pd.Series[float]":
+    """Errors grow with the level of a series."""
+    return scale * table["level_ratio"] if "level_ratio" in table else scale
 
 
 def _pool(

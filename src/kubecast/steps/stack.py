@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from kubecast.config.validation import parse_settings
+from kubecast.data.levels import with_level_ratio
 from kubecast.data.origins import split_targets
 from kubecast.data.panel import KEYS, Cutoffs, Panel, read_parquet
 from kubecast.data.splits import relative_scale
@@ -79,7 +80,8 @@ def stack_ensemble(
     recipe.write(ensemble_dir / "recipe.json")
     (ensemble_dir / "settings.json").write_text(ensemble_settings.model_dump_json())
     scale = stacked["unique_id"].map(panel.series.set_index("unique_id")["scale"])
-    stacked.assign(scale=scale).to_parquet(ensemble_dir / FORECASTS, index=False)
+    kept = stacked.drop(columns="level_ratio").assign(scale=scale)
+    kept.to_parquet(ensemble_dir / FORECASTS, index=False)
     for note in recipe.notes:
         _LOG.warning("ensemble: %s", note)
     for name, reason in missing.items():
@@ -96,7 +98,8 @@ def _targets_with_naive(panel: Panel) -> pd.DataFrame:
     Yardsticks are columns that nothing is stacked of; evaluation reads them from the stack's table.
     """
     naives = [*naive_candidates(panel.spec), *naive_yardsticks(panel)]
-    return with_naive(split_targets(panel), panel, Cutoffs.from_frame(panel.origins), naives)
+    origins = Cutoffs.from_frame(panel.origins)
+    return with_naive(with_level_ratio(split_targets(panel), panel, origins), panel, origins, naives)
 
 
 def _evaluated_forecasts(file: Path) -> pd.DataFrame:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from kubecast.config.model import ModelSettings
 from kubecast.config.validation import parse_settings, validate
+from kubecast.data.levels import forecast_at_present_level
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import ModelError
 from kubecast.logs import bind, step
@@ -227,7 +228,7 @@ class _Fit:
     def _forecast(self, forecaster: Forecaster, origins: pd.DataFrame) -> pd.DataFrame:
         if origins.empty:
             return self._no_forecasts()
-        table = forecaster.forecast(self.panel, Cutoffs.from_frame(origins))
+        table = forecast_at_present_level(self.panel, Cutoffs.from_frame(origins), forecaster.forecast)
         values = table[forecaster.name].to_numpy(dtype=np.float64)
         if not np.isfinite(values).all():
             bad: Any = table.loc[~np.isfinite(values)].iloc[0]

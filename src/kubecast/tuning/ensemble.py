@@ -8,6 +8,7 @@ import pandas as pd
 
 from kubecast.config.base import Settings
 from kubecast.config.model import ModelSettings
+from kubecast.data.levels import forecast_at_present_level
 from kubecast.data.panel import KEYS, Panel
 from kubecast.ensemble.naive import naive_candidates, with_naive
 from kubecast.ensemble.settings import EnsembleSettings
@@ -68,7 +69,8 @@ class EnsembleObjective:
                 trainer = make_trainer(kind, settings)
                 plan = FitPlan(seed=seed, deadline=deadline_after(settings.time_limit))
                 forecaster, _ = trainer.fit(self._panel, fold.until, plan)
-                table = table.merge(forecaster.forecast(self._panel, fold.origins), on=KEYS)
+                forecasts = forecast_at_present_level(self._panel, fold.origins, forecaster.forecast)
+                table = table.merge(forecasts, on=KEYS)
             except ModelError as error:
                 missing[kind] = str(error)
             _LOG.info("%s: fold %d of %d", kind, number + 1, len(self._folds), extra={"model": kind})

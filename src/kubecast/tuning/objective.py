@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from kubecast.config.model import ModelSettings
 from kubecast.config.training import ValidationSettings
+from kubecast.data.levels import forecast_at_present_level
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.data.splits import stride_of
 from kubecast.errors import ModelError
@@ -70,7 +71,7 @@ class Fold:
 
     def error(self, panel: Panel, forecaster: Forecaster) -> float:
         """Mean absolute scaled error of a forecaster; each series weighs the same."""
-        table = forecaster.forecast(panel, self.origins)
+        table = forecast_at_present_level(panel, self.origins, forecaster.forecast)
         values = table[forecaster.name].to_numpy(dtype=np.float64).reshape(self.targets.shape)
         counts = np.isfinite(self.targets)
         errors = np.where(counts, np.abs(values / self.scale[:, None] - self.targets), 0.0)

@@ -97,6 +97,15 @@ def test_scores_are_errors_in_units_of_the_scale_where_observed() -> None:
     assert result["lead_time"].tolist() == [1, 3, 1, 2, 3]
 
 
+def test_scores_and_widths_are_in_units_of_the_present_level() -> None:
+    table = forecasts({"m": 0.0}, series=1, folds=1, origins=1, horizon=3, splits=["validation"])
+    table = table.assign(m=table["y"] - 6.0, level_ratio=[2.0, 2.0, 3.0])
+    assert conformal_scores(table, scales(table), "m")["score"].tolist() == pytest.approx([3, 3, 2])
+    fitted = ConformalQuantiles.fit(scores({1: [-1.0, 1.0] * 5}), [0.1, 0.9], horizon=3)
+    result = fitted.apply(table, {"s1": 10.0}, "m")
+    np.testing.assert_allclose(result["q0.9"] - result["m"], [20.0, 20.0, 30.0])
+
+
 def test_survives_json() -> None:
     fitted = ConformalQuantiles.fit(scores({1: [0.1, 0.2, 0.3]}), NINE, horizon=1)
     assert ConformalQuantiles.model_validate_json(fitted.model_dump_json()) == fitted

@@ -35,6 +35,7 @@ from tests.support.runs import (
     register,
     resolved_inputs,
     run,
+    train,
 )
 
 pytestmark = pytest.mark.slow
@@ -441,3 +442,18 @@ def test_artifact_of_another_shape_is_an_integrity_error(tmp_path: Path) -> None
 def test_unknown_kind_is_not_made() -> None:
     with pytest.raises(KeyError):
         make_trainer("prophet", CatBoostSettings())
+
+
+def test_run_follows_a_level_that_has_shifted(tmp_path: Path) -> None:
+    rows = hourly(series=2)
+    late = (rows["unique_id"] == "s1") & (rows.groupby("unique_id").cumcount(ascending=False) < 110)
+    train(rows.assign(y=rows["y"].where(~late, rows["y"] * 2.5)), tmp_path)
+    table = pd.read_parquet(tmp_path / "ensemble" / FORECASTS)
+    test = table[table["split"] == "test"]
+    for _, own in test.groupby("unique_id"):
+        assert own[["catboost", "ensemble", "seasonal_naive_24"]].mean().to_numpy() == pytest.approx(
+            own["y"].mean(), rel=0.05
+        )
+    assert ((test["y"] > test["q0.1"]) & (test["y"] < test["q0.9"])).mean() > 0.7
+    production = pd.read_parquet(tmp_path / "final" / FORECASTS).groupby("unique_id")["catboost"].mean()
+    assert production.to_numpy() == pytest.approx([73, 2.5 * 192], rel=0.05)  # of these hours of the day

@@ -1,0 +1,157 @@
+"""What a model sees of a series whose level has changed, and how its forecasts come to the present level.
+
+The rows after a lasting shift, and those of a recent pulse, are brought to the level that was usual before. A
+model that was fitted at that level forecasts there, and its forecasts are brought to the level after the
+shift. Where no level has changed, nothing is touched.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from kubecast.data.level_shifts import Change, Floats, find_shifts
+from kubecast.data.panel import KEYS, Cutoffs, Panel
+from kubecast.data.pulses import find_pulses
+
+Find = Callable[[Floats, NDArray[np.int64], list[int]], list[Change | None]]
+
+_LOG = logging.getLogger(__name__)
+
+
+def level_shifts(panel: Panel, cutoffs: Cutoffs) -> pd.DataFrame:
+    """The lasting shift that stands out most in the rows up to each cut-off.
+
+    Returns:
+        ``unique_id``, ``cutoff``, ``ds`` (the first timestamp at the new level), ``until`` (the last; here
+        NaT), ``change``, ``is_ratio``; one row for each cut-off that has a shift, with its position as index.
+    """
+    return _changes(panel, cutoffs, find_shifts)
+
+
+def _changes(panel: Panel, cutoffs: Cutoffs, find: Find) -> pd.DataFrame:
+    ends = panel.row_index(cutoffs)
+    codes = panel.series_codes[ends]
+    order = np.argsort(codes, kind="stable")
+    rows: list[tuple[int, int, int, float, bool]] = []
+    for own in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1) if len(order) else []:
+        first, end = panel.indptr[codes[own[0]]], panel.indptr[codes[own[0]] + 1]
+        changes = find(panel.filled[first:end], ends[own] - first, panel.spec.season_lengths)
+        rows += [
+            (at, first + each.row, first + each.stop - 1 if each.stop else -1, each.change, each.is_ratio)
+            for at, each in zip(own, changes, strict=True)
+            if each
+        ]
+    table = pd.DataFrame(sorted(rows), columns=["at", "first", "last", "change", "is_ratio"])
+    at, begin, last = (table[name].to_numpy(dtype=np.int64) for name in ("at", "first", "last"))
+    times = panel.frame["ds"].to_numpy()
+    keys = cutoffs.frame[["unique_id", "cutoff"]].reset_index(drop=True).iloc[at]
+    return keys.assign(
+        ds=times[begin],
+        until=np.where(last < 0, np.datetime64("NaT", "ns"), times[last]),
+        change=table["change"].to_numpy(dtype=np.float64),
+        is_ratio=table["is_ratio"].to_numpy(dtype=bool),
+    )
+
+
+def forecast_at_present_level(
+    panel: Panel, origins: Cutoffs, forecast: Callable[[Panel, Cutoffs], pd.DataFrame]
+) -> pd.DataFrame:
+    """Forecast at the usual level of each series that has changed, and bring that to the present one.
+
+    Args:
+        panel: Gives the history.
+        origins: See ``Forecaster.forecast``.
+        forecast: Returns ``unique_id``, ``cutoff``, ``ds`` and values on the target's scale: ``horizon`` rows
+            for each origin, in their order.
+
+    Returns:
+        As ``forecast``; exactly what it returns where no level has changed.
+    """
+    shifts, pulses = level_shifts(panel, origins), _changes(panel, origins, find_pulses)
+    if shifts.empty and pulses.empty:
+        return forecast(panel, origins)
+    _log(shifts, "the level has shifted; forecasts follow it")
+    _log(pulses, "a pulse has ended; forecasts do not repeat it")
+    changes = pd.concat([shifts, pulses])
+    keys = origins.frame[["unique_id", "cutoff"]].reset_index(drop=True)
+    steady = keys.drop(changes.index)
+    parts = [forecast(panel, Cutoffs(steady.reset_index(drop=True)))] if len(steady) else []
+    at = [steady.index.to_numpy()]
+    for positions in _rounds(changes):
+        own = changes.loc[positions].drop_duplicates(["unique_id", "ds", "until"])
+        levelled = _levelled(_only(panel, own["unique_id"]), own)
+        table = forecast(levelled, Cutoffs(keys.iloc[positions].reset_index(drop=True)))
+        parts.append(_restored(table, shifts.reindex(positions)))
+        at.append(positions)
+    order = np.argsort(np.repeat(np.concatenate(at), panel.spec.horizon), kind="stable")
+    return pd.concat(parts, ignore_index=True).iloc[order].reset_index(drop=True)
+
+
+def _log(changes: pd.DataFrame, message: str) -> None:
+    names = changes["unique_id"].unique()
+    if len(names):
+        _LOG.info("%d series, %s first: %s", len(names), names[0], message, extra={"series": names[0]})
+
+
+def _rounds(changes: pd.DataFrame) -> list[NDArray[np.int64]]:
+    """Positions of origins that can be forecast from in one call: the rows of a series are at one level."""
+    what = changes[["ds", "until", "change"]].astype(str).agg(" ".join, axis=1)
+    what = what.groupby(level=0).agg(" ".join)
+    names = changes["unique_id"].groupby(level=0).first()
+    number = what.groupby(names).transform(lambda own: pd.factorize(own)[0])
+    return [group.index.to_numpy() for _, group in number.groupby(number)]
+
+
+def with_level_ratio(table: pd.DataFrame, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
+    """Add ``level_ratio`` to the rows of origins: the present level over the former, 1 without a shift."""
+    shifts = level_shifts(panel, origins)
+    ratios = shifts.loc[shifts["is_ratio"], ["unique_id", "cutoff", "change"]]
+    table = table.merge(
+        ratios.rename(columns={"change": "level_ratio"}), on=["unique_id", "cutoff"], how="left"
+    )
+    return table.fillna({"level_ratio": 1.0})
+
+
+def _levelled(panel: Panel, changes: pd.DataFrame) -> Panel:
+    """Bring the rows of each change to the level before it."""
+    y = panel.frame["y"].to_numpy(dtype=np.float64).copy()
+    first = panel.row_index(Cutoffs(changes[["unique_id", "ds"]].rename(columns={"ds": "cutoff"})))
+    ends = changes[["unique_id", "until"]].rename(columns={"until": "cutoff"})
+    stop = panel.indptr[panel.series_codes[first] + 1]
+    over = ends["cutoff"].notna().to_numpy()
+    stop[over] = panel.row_index(Cutoffs(ends[over])) + 1
+    for row, end, change, is_ratio in zip(first, stop, changes["change"], changes["is_ratio"], strict=True):
+        y[row:end] = y[row:end] / change if is_ratio else y[row:end] - change
+    return replace(panel, frame=panel.frame.assign(y=y))
+
+
+def _only(panel: Panel, names: "pd.Series[Any]") -> Panel:
+    """The panel of these series alone."""
+
+    def kept(table: pd.DataFrame) -> pd.DataFrame:
+        return table[table["unique_id"].isin(names)].reset_index(drop=True)
+
+    return replace(
+        panel,
+        frame=kept(panel.frame),
+        static=kept(panel.static),
+        series=kept(panel.series),
+        origins=kept(panel.origins),
+        future_covariates=kept(panel.future_covariates),
+    )
+
+
+def _restored(table: pd.DataFrame, shifts: pd.DataFrame) -> pd.DataFrame:
+    """Bring forecasts at the former level to the present one; NaN where an origin has no shift."""
+    horizon = len(table) // len(shifts)
+    change = np.repeat(shifts["change"].to_numpy(dtype=np.float64), horizon)[:, None]
+    is_ratio = np.repeat((shifts["is_ratio"] == True).to_numpy(), horizon)[:, None]  # noqa: E712
+    columns = [name for name in table.columns if name not in KEYS]
+    values = table[columns].to_numpy(dtype=np.float64)
+    restored = np.where(is_ratio, values * change, values + np.nan_to_num(change))
+    return table.assign(**dict(zip(columns, restored.T, strict=True)))

@@ -1,0 +1,171 @@
+"""Findings about everyday faults of data: nothing is repaired, and none is silent."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from kubecast.data.columns import listed
+from kubecast.data.findings import Notes
+from kubecast.data.levels import level_shifts
+from kubecast.data.panel import Panel
+
+Floats = NDArray[np.float64]
+
+UNIT_BASES = (10, 60)  # kilo and mega, percent; seconds, minutes and hours
+UNIT_TOLERANCE = 0.1  # of a power of a base: a level is known to a few percent
+FLAT_SEASONS = 2  # and more without a change is longer than a closed day
+FLAT_ROWS = 10  # at least, where seasons are short
+FLAT_CHANCE = 1e-3  # of one series to have so long a run, were its repeats independent
+SAME = 0.99  # correlation of changes of rank: noise of a tenth of them gives 0.995, the last value's far less
+LEAST_CHANGES = 30  # behind that correlation
+LEAK_ROWS = 100_000  # that are looked at, of whole series
+
+
+def note_quality(panel: Panel, notes: Notes) -> None:
+    """Note what looks like a fault of a panel's data.
+
+    Args:
+        panel: With every row and the known-future covariates after them.
+        notes: Receives one finding of a kind, with the number of series: ``level_shift``, ``unit_change``,
+            ``flat``, ``duplicate``; ``leak`` and ``constant_future`` for each covariate.
+    """
+    _note_shifts(panel, notes)
+    _note_flat(panel, notes)
+    _note_duplicates(panel, notes)
+    _note_leaks(panel, notes)
+    note_constant_future(panel, notes)
+
+
+def _note_shifts(panel: Panel, notes: Notes) -> None:
+    """Name the series whose level has changed for good, and those where that looks like another unit."""
+    shifts = level_shifts(panel, panel.ends)
+    is_unit = shifts["is_ratio"] & _unit_like(shifts["change"].to_numpy(dtype=np.float64))
+    for what, table, meaning in (
+        ("level_shift", shifts[~is_unit], "the level has changed for good; forecasts follow it"),
+        ("unit_change", shifts[is_unit], "as after a change of unit; forecasts follow it"),
+    ):
+        if len(table):
+            first = table.iloc[0]
+            change = f"{first['change']:.3g} times" if first["is_ratio"] else f"{first['change']:+.3g} from"
+            example = f"that of {first['unique_id']} is {change} what it was from {first['ds']} on"
+            notes.add(what, f"{listed(table['unique_id'])}: {meaning}; {example}", count=len(table))
+
+
+def _unit_like(ratios: Floats) -> NDArray[np.bool_]:
+    """Whether ratios are near a power of a base that units differ by."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        powers = np.log(np.abs(ratios))[:, None] / np.log(UNIT_BASES)
+    nearest = np.rint(powers)
+    off = np.abs(powers - nearest) * np.log(UNIT_BASES)
+    return np.asarray(((nearest != 0) & (off < np.log1p(UNIT_TOLERANCE))).any(axis=1))
+
+
+def _note_flat(panel: Panel, notes: Notes) -> None:
+    """Name the series with a stretch of one value that is too long for how often they repeat one."""
+    y, codes = panel.frame["y"].to_numpy(dtype=np.float64), panel.series_codes
+    starts, lengths = _runs(y, codes)
+    longest = _longest(lengths, codes[starts], len(panel.ids))
+    size = np.diff(panel.indptr)
+    repeats = size - np.bincount(codes[starts], minlength=len(size)) - (longest - 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # A run of n repeats begins at one of the rows with a chance of at most rows * share ** n.
+        usual = np.log(FLAT_CHANCE / size) / np.log(repeats / (size - longest))
+    least = max(FLAT_ROWS, FLAT_SEASONS * panel.spec.season_lengths[0])
+    flat = np.flatnonzero((longest > least) & (longest > np.nan_to_num(usual)) & (longest < size))
+    if not len(flat):
+        return
+    at = starts[(codes[starts] == flat[0]) & (lengths == longest[flat[0]])][0]
+    example = f"{longest[flat[0]]} rows of {y[at]:g} from {panel.frame['ds'].iloc[at]} on"
+    detail = f"{listed(panel.ids[flat])}: one value for more than {FLAT_SEASONS} seasons, e.g. {example}"
+    notes.add("flat", detail, count=len(flat))
+
+
+def _runs(values: Floats, codes: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """First rows and lengths of stretches of one value of one series; a missing value is by itself."""
+    new = (values[1:] != values[:-1]) | (codes[1:] != codes[:-1])
+    starts = np.flatnonzero(np.concatenate([[True], new]))
+    return starts, np.diff(np.append(starts, len(values)))
+
+
+def _longest(lengths: NDArray[np.intp], codes: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """By series."""
+    longest = np.zeros(count, dtype=np.int64)
+    np.maximum.at(longest, codes, lengths)
+    return longest
+
+
+def _note_duplicates(panel: Panel, notes: Notes) -> None:
+    """Name the series that have another one's targets at every timestamp, and vary."""
+    table = panel.frame[["ds", "y"]]
+    hashes = pd.util.hash_pandas_object(table, index=False).to_numpy()
+    first = panel.indptr[:-1]
+    y = table["y"].to_numpy(dtype=np.float64)
+    varies = np.fmax.reduceat(y, first) > np.fmin.reduceat(y, first)
+    keys = pd.DataFrame({"hash": np.add.reduceat(hashes, first), "rows": np.diff(panel.indptr)})[varies]
+    groups = keys.groupby(["hash", "rows"]).groups.values()
+    same = [f"{panel.ids[own[0]]} and {panel.ids[each]}" for own in groups for each in own[1:]]
+    if same:
+        detail = f"{listed(sorted(same))}: the same target at every timestamp"
+        notes.add("duplicate", detail, count=len(same))
+
+
+def _note_leaks(panel: Panel, notes: Notes) -> None:
+    """Name the covariates that move as the target does at the same time, or at a later one."""
+    names = [*panel.spec.future, *panel.spec.past]
+    if not names:
+        return
+    frame, codes = _rows_to_compare(panel)
+    target = _rank_changes(frame["y"], codes)
+    changes = {name: _rank_changes(frame[name], codes) for name in names}
+    for lead in range(panel.spec.horizon + 1):
+        later = target.groupby(codes).shift(-lead)
+        for name in [name for name in changes if _correlation(changes[name], later) > SAME]:
+            when = "at the same time" if lead == 0 else f"{lead} steps later"
+            notes.add("leak", f"{name} moves as the target does {when}: is it known before the target is?")
+            del changes[name]
+
+
+def _rows_to_compare(panel: Panel) -> tuple[pd.DataFrame, NDArray[np.int64]]:
+    """Whole series, spread over the panel, and the series of each row."""
+    count = max(1, min(len(panel.ids), LEAK_ROWS * len(panel.ids) // len(panel.frame)))
+    chosen = np.linspace(0, len(panel.ids) - 1, count).astype(np.int64)
+    rows = np.isin(panel.series_codes, chosen)
+    return panel.frame[rows], panel.series_codes[rows]
+
+
+def _rank_changes(values: "pd.Series[Any]", codes: NDArray[np.int64]) -> "pd.Series[float]":
+    """From a row to the next, of the value's rank in its series: the same for every rising function of it."""
+    ranks = values.groupby(codes).rank(pct=True)
+    return ranks.groupby(codes).diff()
+
+
+def _correlation(values: "pd.Series[float]", target: "pd.Series[float]") -> float:
+    """The size of the correlation of changes about 0; 0 where too few values change."""
+    both = (values.notna() & target.notna()).to_numpy()
+    x, y = values.to_numpy()[both], target.to_numpy()[both]
+    if np.count_nonzero(x) < LEAST_CHANGES or not y.any():
+        return 0.0
+    return float(abs(x @ y) / np.sqrt((x @ x) * (y @ y)))
+
+
+def note_constant_future(panel: Panel, notes: Notes) -> None:
+    """Name the known-future covariates that stay at one value after the data for longer than ever in it."""
+    for name, ids in _constant_in_future(panel):
+        detail = (
+            f"{name} of {listed(ids)}: one value in all rows after the target's last, never so long before"
+        )
+        notes.add("constant_future", detail, count=len(ids))
+
+
+def _constant_in_future(panel: Panel) -> Iterator[tuple[str, list[str]]]:
+    after = panel.future_covariates
+    for name in panel.spec.future if len(after) else ():
+        future = after.groupby("unique_id", sort=True)[name].agg(["nunique", "size"])
+        starts, lengths = _runs(panel.frame[name].to_numpy(dtype=np.float64), panel.series_codes)
+        longest = pd.Series(_longest(lengths, panel.series_codes[starts], len(panel.ids)), index=panel.ids)
+        constant = future.index[(future["nunique"] == 1) & (future["size"] > longest[future.index])]
+        if len(constant):
+            yield name, [str(each) for each in constant]

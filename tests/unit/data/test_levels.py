@@ -1,0 +1,145 @@
+"""Forecasts at a changed level: what a model sees, what comes back, and nothing else touched."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kubecast.data.levels import forecast_at_present_level, level_shifts, with_level_ratio
+from kubecast.data.panel import KEYS, Cutoffs, Panel
+from kubecast.models.seasonal_naive import SeasonalNaive
+from tests.support.panels import hourly
+
+Make = Callable[..., Panel]
+ROW = 300  # of s1, where it changes
+
+
+def changed(factor: float, stop: int | None = None, added: float = 0.0) -> pd.DataFrame:
+    """Three series, of which ``s1`` has other values in its rows from ``ROW`` to ``stop``."""
+    rows, count = hourly(rows=480), hourly(rows=480).groupby("unique_id").cumcount()
+    inside = (rows["unique_id"] == "s1") & (count >= ROW) & (count < (stop or len(rows)))
+    return rows.assign(y=rows["y"].where(~inside, rows["y"] * factor + added))
+
+
+@dataclass
+class Profile:
+    """The mean of each hour of the day in the first 200 rows of each series: it follows nothing.
+
+    Attributes:
+        calls: Panels and origins that it was asked for.
+    """
+
+    fitted: pd.DataFrame
+    calls: list[tuple[Panel, Cutoffs]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame) -> "Profile":
+        first = rows[rows.groupby("unique_id").cumcount() < 200]
+        means = first.groupby(["unique_id", first["ds"].dt.hour])["y"].mean()
+        return cls(means.rename("yhat").rename_axis(["unique_id", "hour"]).reset_index())
+
+    def forecast(self, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
+        self.calls.append((panel, origins))
+        grid = panel.grid(origins).assign(hour=lambda table: table["ds"].dt.hour)
+        return grid.merge(self.fitted, on=["unique_id", "hour"], how="left").drop(columns="hour")
+
+
+def origins_of(panel: Panel, rows: dict[str, list[int]]) -> Cutoffs:
+    own = [panel.frame[panel.frame["unique_id"] == name].iloc[numbers] for name, numbers in rows.items()]
+    return Cutoffs.from_frame(pd.concat(own).sample(frac=1, random_state=0), "ds")
+
+
+def ratio(panel: Panel, forecasts: pd.DataFrame, name: str = "yhat") -> "pd.Series[float]":
+    """Mean forecast over mean target, by series."""
+    table = forecasts.merge(panel.frame[["unique_id", "ds", "y"]], on=["unique_id", "ds"])
+    sums = table.groupby("unique_id")[[name, "y"]].sum()
+    return sums[name] / sums["y"]
+
+
+def test_series_that_have_not_changed_are_forecast_as_ever(panel: Panel) -> None:
+    model, origins = Profile.of(panel.frame), Cutoffs(panel.origins[["unique_id", "cutoff"]])
+    forecasts = forecast_at_present_level(panel, origins, model.forecast)
+    ((seen, asked),) = model.calls
+    assert (seen, asked) == (panel, origins)
+    pd.testing.assert_frame_equal(forecasts, model.forecast(panel, origins))
+
+
+@pytest.mark.parametrize("factor", [0.4, 2.5, 1000])
+def test_forecasts_follow_a_shift_after_two_seasons(make_panel: Make, factor: float) -> None:
+    panel, model = make_panel(changed(factor)), Profile.of(hourly(rows=480))
+    origins = origins_of(panel, {"s0": [250, 350], "s1": [250, ROW + 47, ROW + 60, ROW + 100], "s2": [350]})
+    forecasts = forecast_at_present_level(panel, origins, model.forecast)
+    pd.testing.assert_frame_equal(forecasts[KEYS], panel.grid(origins))
+    np.testing.assert_allclose(ratio(panel, forecasts), 1, atol=0.05)
+    seen = [frame["y"].max() for frame in (panel.history(origins) for panel, origins in model.calls)]
+    assert max(seen) < 450  # s2 is around 300, and s1, of 200, is seen as it was
+
+
+def test_shift_is_not_followed_before_two_seasons(make_panel: Make) -> None:
+    panel, model = make_panel(changed(2.0)), Profile.of(hourly(rows=480))
+    early = origins_of(panel, {"s1": [ROW + 46]})
+    assert ratio(panel, forecast_at_present_level(panel, early, model.forecast))["s1"] < 0.6
+
+
+def test_shift_of_values_below_zero_moves_by_the_difference(make_panel: Make) -> None:
+    rows = changed(1.0, added=80)
+    panel = make_panel(rows.assign(y=rows["y"] - 250))
+    model = Profile.of(panel.frame)
+    origins = origins_of(panel, {"s0": [350], "s1": [ROW + 60]})
+    assert level_shifts(panel, origins)["is_ratio"].tolist() == [False]
+    table = forecast_at_present_level(panel, origins, model.forecast).merge(
+        panel.frame, on=["unique_id", "ds"]
+    )
+    means = table.groupby("unique_id")[["yhat", "y"]].mean()
+    np.testing.assert_allclose(means["yhat"], means["y"], atol=8)
+
+
+def test_pulse_is_not_forecast_again(make_panel: Make) -> None:
+    panel, model = make_panel(changed(2.0, ROW + 12)), SeasonalNaive(24, "naive")
+    origins = origins_of(panel, {"s1": [ROW + 19], "s0": [ROW + 19]})
+    plain = ratio(panel, model.forecast(panel, origins), "naive")
+    assert plain["s1"] > 1.15
+    forecasts = forecast_at_present_level(panel, origins, model.forecast)
+    np.testing.assert_allclose(ratio(panel, forecasts, "naive"), 1, atol=0.06)
+
+
+def test_targets_after_an_origin_change_nothing(make_panel: Make) -> None:
+    panel, model = make_panel(changed(1.7)), SeasonalNaive(24, "naive")
+    for row in range(ROW - 20, ROW + 120, 35):
+        origins = origins_of(panel, {"s1": [row], "s2": [row]})
+        later = panel.frame.merge(origins.frame, on="unique_id", how="left")
+        later = (later["ds"] > later["cutoff"]).to_numpy()
+        altered = replace(panel, frame=panel.frame.assign(y=panel.frame["y"].where(~later, -9.0)))
+        pd.testing.assert_frame_equal(
+            forecast_at_present_level(altered, origins, model.forecast),
+            forecast_at_present_level(panel, origins, model.forecast),
+        )
+
+
+def test_changes_are_told(make_panel: Make, caplog: pytest.LogCaptureFixture) -> None:
+    model = SeasonalNaive(24, "naive")
+    with caplog.at_level(logging.INFO):
+        for rows in (changed(2.0), changed(2.0, ROW + 12)):
+            panel = make_panel(rows)
+            forecast_at_present_level(panel, origins_of(panel, {"s1": [ROW + 60]}), model.forecast)
+    assert "1 series, s1 first: the level has shifted; forecasts follow it" in caplog.text
+    assert "1 series, s1 first: a pulse has ended; forecasts do not repeat it" in caplog.text
+
+
+def test_level_ratio_stands_beside_the_rows_of_its_origins(make_panel: Make) -> None:
+    panel = make_panel(changed(2.0))
+    origins = origins_of(panel, {"s0": [350], "s1": [250, ROW + 60]})
+    table = with_level_ratio(panel.grid(origins), panel, origins)
+    pd.testing.assert_frame_equal(table[KEYS], panel.grid(origins))
+    late = (table["unique_id"] == "s1") & (table["cutoff"] > panel.frame["ds"].iloc[ROW])
+    np.testing.assert_allclose(table["level_ratio"], np.where(late, 2.0, 1.0), rtol=0.03)
+
+
+def test_shifts_are_of_the_panels_season_lengths(make_panel: Make) -> None:
+    panel = make_panel(changed(2.0))
+    assert len(level_shifts(panel, panel.ends)) == 1
+    none = replace(panel, spec=panel.spec.model_copy(update={"season_lengths": [1]}))
+    assert level_shifts(none, none.ends).empty

@@ -1,0 +1,126 @@
+"""Everyday faults of data: each is named, and sound series have none."""
+
+import logging
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kubecast.data.findings import Finding
+from kubecast.data.panel import Panel
+from kubecast.data.preparation import build_panel, history_panel
+from tests.support.panels import WITH_COVARIATES, hourly, small_settings
+
+Make = Callable[..., Panel]
+FUTURE = {"min_samples": 1, "covariates": {"future": ["x"]}}
+PAST = {"min_samples": 1, "covariates": {"past": ["x"]}}
+
+
+def only(panel: Panel, what: str) -> Finding:
+    findings = panel.report.findings
+    assert [finding.what for finding in findings] == [what]
+    return findings[0]
+
+
+def changed(rows: pd.DataFrame, first: int, factor: float) -> pd.DataFrame:
+    """Multiply the rows of ``s1`` from its row ``first`` on."""
+    late = (rows["unique_id"] == "s1") & (rows.groupby("unique_id").cumcount() >= first)
+    return rows.assign(y=rows["y"].where(~late, rows["y"] * factor))
+
+
+@pytest.mark.parametrize(
+    ("factor", "what"),
+    [(1.6, "level_shift"), (0.4, "level_shift"), (1000, "unit_change"), (1 / 60, "unit_change")],
+)
+def test_level_that_changed_for_good_is_named(make_panel: Make, factor: float, what: str) -> None:
+    finding = only(make_panel(changed(hourly(), 250, factor)), what)
+    assert finding.count == 1
+    assert finding.detail.startswith("s1: ")
+    began = hourly().loc[lambda rows: rows["unique_id"] == "s1", "ds"].iloc[250]
+    assert f"what it was from {began} on" in finding.detail
+
+
+def test_stretch_of_one_value_is_named(make_panel: Make) -> None:
+    rows = hourly()
+    rows.loc[100:150, "y"] = 97.5
+    finding = only(make_panel(rows), "flat")
+    assert finding.detail == (
+        f"s0: one value for more than 2 seasons, e.g. 51 rows of 97.5 from {rows['ds'][100]} on"
+    )
+
+
+def test_values_that_repeat_often_are_not_flat(make_panel: Make) -> None:
+    rows = hourly(series=1, rows=2000)
+    rows["y"] = (np.random.default_rng(3).random(len(rows)) < 0.03).astype(float)
+    assert "flat" not in {finding.what for finding in make_panel(rows).report.findings}
+
+
+def test_series_with_the_targets_of_another_is_named(make_panel: Make) -> None:
+    rows = hourly(series=2)
+    rows = pd.concat([rows, rows[rows["unique_id"] == "s0"].assign(unique_id="copy")])
+    finding = only(build_panel(rows.sort_values(["unique_id", "ds"]), small_settings()), "duplicate")
+    assert (finding.count, finding.detail) == (1, "copy and s0: the same target at every timestamp")
+
+
+def test_constant_series_are_no_duplicates(make_panel: Make) -> None:
+    rows = pd.concat([hourly(series=1), *(hourly(series=1).assign(unique_id=name, y=5.0) for name in "ab")])
+    whats = [finding.what for finding in make_panel(rows.sort_values(["unique_id", "ds"])).report.findings]
+    assert "duplicate" not in whats
+
+
+@pytest.mark.parametrize("lead", [0, 1, 6])
+@pytest.mark.parametrize("function", [lambda y: y, lambda y: 3 - 2 * y, np.log])
+def test_covariate_that_is_the_target_is_named(
+    make_panel: Make, lead: int, function: Callable[["pd.Series[float]"], "pd.Series[float]"]
+) -> None:
+    rows = hourly()
+    later = function(rows["y"]).groupby(rows["unique_id"]).shift(-lead)
+    finding = only(make_panel(rows.assign(x=later.ffill()), data=PAST), "leak")
+    when = f"{lead} steps later" if lead else "at the same time"
+    assert finding.detail == f"x moves as the target does {when}: is it known before the target is?"
+
+
+def test_lags_of_the_target_and_what_drives_it_are_no_leak(make_panel: Make) -> None:
+    rows = hourly()
+    for x in (
+        rows.groupby("unique_id")["y"].shift(1).bfill(),
+        rows["y"] * np.random.default_rng(0).normal(1, 0.03, len(rows)),
+    ):
+        assert make_panel(rows.assign(x=x), data=PAST).report.findings == []
+
+
+def with_future(values: float) -> pd.DataFrame:
+    rows = hourly(series=1).assign(x=np.arange(400) % 7 * 1.0)
+    ahead = pd.DataFrame(
+        {
+            "unique_id": "s0",
+            "ds": pd.date_range(rows["ds"].iloc[-1], periods=7, freq="h")[1:],
+            "x": np.arange(6) * values,
+        }
+    )
+    return pd.concat([rows, ahead])
+
+
+def test_covariate_that_is_constant_in_the_future_alone_is_named(make_panel: Make) -> None:
+    assert make_panel(with_future(1.0), data=FUTURE).report.findings == []
+    finding = only(make_panel(with_future(0.0), data=FUTURE), "constant_future")
+    assert finding.detail == "x of s0: one value in all rows after the target's last, never so long before"
+
+
+def test_forecast_warns_of_a_constant_future(make_panel: Make, caplog: pytest.LogCaptureFixture) -> None:
+    panel, rows = make_panel(with_future(1.0), data=FUTURE), with_future(0.0)
+    settings = small_settings(data=FUTURE)
+    with caplog.at_level(logging.WARNING, "kubecast"):
+        history_panel(rows[:400], settings, panel.spec, future=rows[400:].drop(columns="y"))
+    assert "constant future: x of s0" in caplog.text
+
+
+def test_covariate_that_is_often_constant_may_be(make_panel: Make) -> None:
+    rows = with_future(0.0)
+    rows["x"] = (np.arange(len(rows)) == 50).astype(float)
+    assert make_panel(rows, data=FUTURE).report.findings == []
+
+
+def test_sound_series_have_no_finding(make_panel: Make) -> None:
+    assert make_panel(hourly(covariates=True), data=WITH_COVARIATES).report.findings == []
