@@ -15,8 +15,7 @@ from typing import Any, Literal, get_args, get_origin
 import docstring_parser
 import typer
 
-import components
-from kubecast import errors
+from kubecast import components, errors
 from kubecast.cli.app import app
 from kubecast.settings.loading import SECTIONS
 
@@ -268,13 +267,13 @@ def value_of(option: Any) -> str:
 
 def component_pages() -> Iterator[str]:
     """Every component: its image, inputs and outputs."""
-    for module in pkgutil.walk_packages(components.__path__, "components."):
-        folder, _, last = module.name.rpartition(".")
+    for module in pkgutil.walk_packages(components.__path__, "kubecast.components."):
+        package, _, last = module.name.rpartition(".")
         if last != "component":
             continue
-        name = folder.rpartition(".")[2]
+        folder, name = package.removeprefix("kubecast.").replace(".", "/"), package.rpartition(".")[2]
         component = getattr(importlib.import_module(module.name), name)
-        yield from component_page(name, folder.replace(".", "/"), component)
+        yield from component_page(name, folder, component)
 
 
 def component_page(name: str, folder: str, component: Any) -> Iterator[str]:

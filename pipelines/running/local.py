@@ -22,11 +22,11 @@ from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
 from kubecast.logs import FORMAT_VARIABLE
 from kubecast.models import KINDS
 from kubecast.models.artifact import FORECASTS
+from kubecast.pipelines.compiling import compile_pipeline
+from kubecast.pipelines.running.local_events import EventReader, Record, TaskEvent
+from kubecast.pipelines.running.local_runner import Outputs
 from kubecast.registry import Registry
 from kubecast.settings.loading import AllSettings
-from pipelines.compiling import compile_pipeline
-from pipelines.running.local_events import EventReader, Record, TaskEvent
-from pipelines.running.local_runner import Outputs
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of KFP's lines
 
@@ -83,7 +83,7 @@ def run_compiled(
         "root": str(output / "artifacts"),
         "caching": caching,
     }
-    command = [sys.executable, "-m", "pipelines.running.local_runner", json.dumps(job), str(outputs)]
+    command = [sys.executable, "-m", "kubecast.pipelines.running.local_runner", json.dumps(job), str(outputs)]
     log = output / "run.log"
     with (
         log.open("w", encoding="utf-8") as file,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kubecast import logs
-from pipelines.running.local_events import FINISHED, RUNNER, STARTED
+from kubecast.pipelines.running.local_events import FINISHED, RUNNER, STARTED
 
 _LOG = logging.getLogger(RUNNER)
 

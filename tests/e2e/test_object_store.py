@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 from kubecast.errors import ModelError
+from kubecast.pipelines.compiling import compile_pipeline
+from kubecast.pipelines.running.local import run_compiled
 from kubecast.settings.loading import AllSettings
 from kubecast.steps.checkpoint import checkpoints
 from kubecast.storage.store import open_store
-from pipelines.compiling import compile_pipeline
-from pipelines.running.local import run_compiled
 from tests.conftest import S3_BUCKET
 from tests.support.batches import read_batch
 from tests.support.commands import SETTINGS, arguments, kubecast, kubecast_here

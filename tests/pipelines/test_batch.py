@@ -9,9 +9,9 @@ import yaml
 
 from kubecast.config.training import TrainingSettings
 from kubecast.errors import KubecastError
+from kubecast.pipelines.compiling import compile_pipeline
+from kubecast.pipelines.running.local import run_compiled
 from kubecast.settings.loading import AllSettings, load_settings
-from pipelines.compiling import compile_pipeline
-from pipelines.running.local import run_compiled
 from tests.support.batches import read_batch
 from tests.support.panels import hourly
 from tests.support.runs import run

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
+from kubecast.pipelines.running import following
 from kubecast.settings.loading import load_settings
 from kubecast.storage.bucket import ObjectStore
-from pipelines.running import following
 from tests.support.clusters import invoke
 from tests.support.kfp_runs import SUCCEEDS
 from tests.support.servers.kfp_api import KfpApi

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from kfp import compiler, dsl
 
-from components import images
+from kubecast.components import images
 from kubecast.errors import ConfigError, DataError, KubecastError
+from kubecast.pipelines.running.local import collect_results, run_compiled, run_locally
+from kubecast.pipelines.running.local_events import EventReader, Record, TaskEvent
+from kubecast.pipelines.running.local_runner import main
 from kubecast.registry import Registry
 from kubecast.settings.loading import AllSettings, load_settings
-from pipelines.running.local import collect_results, run_compiled, run_locally
-from pipelines.running.local_events import EventReader, Record, TaskEvent
-from pipelines.running.local_runner import main
 from tests.support.panels import hourly
 
 SETTINGS = [

@@ -24,10 +24,10 @@ from kubecast.cli.options import (
 from kubecast.errors import ClusterError
 
 if TYPE_CHECKING:
+    from kubecast.pipelines.running.client import Client
+    from kubecast.pipelines.running.following import Progress
+    from kubecast.pipelines.running.submitting import PipelineRef
     from kubecast.settings.loading import AllSettings
-    from pipelines.running.client import Client
-    from pipelines.running.following import Progress
-    from pipelines.running.submitting import PipelineRef
 
 INTERRUPTED = 130  # exit status after Ctrl-C, as a shell's
 
@@ -65,15 +65,15 @@ def submit(
     The pipeline, its version (named by a hash of the compiled file) and the experiment are made where there
     are none yet.
     """
-    from pipelines.running import preflight
-    from pipelines.running.parameters import read_assignments
-    from pipelines.running.submitting import (
+    from kubecast.pipelines.running import preflight
+    from kubecast.pipelines.running.parameters import read_assignments
+    from kubecast.pipelines.running.submitting import (
         compile_mode,
         ensure_pipeline_ref,
         experiment_of,
         find_pipeline_ref,
     )
-    from pipelines.running.submitting import submit as start
+    from kubecast.pipelines.running.submitting import submit as start
 
     settings = connected_settings(config, overrides, host, namespace, token_file, service_account, context)
     experiment = experiment_of(settings)
@@ -118,7 +118,7 @@ def status(
     Read are, as far as you may, the run's Workflow, its pods and events, and what Kubeflow Pipelines says.
     """
     from kubecast.cli.run_view import COLUMNS, details, rows
-    from pipelines.running.following import follower
+    from kubecast.pipelines.running.following import follower
 
     settings = connected_settings(config, None, host, namespace, token_file, context=context)
     client = client_of(settings)
@@ -133,8 +133,8 @@ def status(
 
 def client_of(settings: "AllSettings") -> "Client":
     """The client of the settings' Kubeflow Pipelines."""
-    from pipelines.running.client import Client
-    from pipelines.running.connection import connect
+    from kubecast.pipelines.running.client import Client
+    from kubecast.pipelines.running.connection import connect
 
     # What it retries in vain is one error at the end.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
@@ -161,7 +161,7 @@ def _print_plan(
 
 def _follow(settings: "AllSettings", client: "Client", run_id: str, quiet: bool) -> "Progress":
     from kubecast.cli.run_view import shown
-    from pipelines.running.following import follower
+    from kubecast.pipelines.running.following import follower
 
     try:
         with shown(quiet) as show:
@@ -180,7 +180,7 @@ def _progress(progress: "Progress") -> dict[str, Any]:
 
 def _end(ended: "Progress") -> None:
     from kubecast.cli.run_view import details, summary
-    from pipelines.running.following import SUCCEEDED
+    from kubecast.pipelines.running.following import SUCCEEDED
 
     if ended.state == SUCCEEDED:
         print("state      SUCCEEDED", file=sys.stderr)

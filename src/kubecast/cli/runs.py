@@ -74,7 +74,7 @@ def run(
     OUTPUT/registry unless --registry names one.
     """
     from kubecast.cli.progress import progress
-    from pipelines.running.local import run_locally
+    from kubecast.pipelines.running.local import run_locally
 
     options = data_options(unique_id, time, target, query)
     settings = settings_with_scalars(config, overrides, horizon, frequency, season_lengths, models, options)
@@ -193,7 +193,7 @@ def compile_(
     as_json: Json = False,
 ) -> None:
     """Compile a pipeline for a Kubeflow Pipelines cluster."""
-    from pipelines.compiling import compile_pipeline
+    from kubecast.pipelines.compiling import compile_pipeline
 
     compile_pipeline(settings_with_scalars(config, overrides), output, mode)
     size = output.stat().st_size

@@ -22,9 +22,9 @@ from kubecast.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from kubecast.pipelines.running.scheduling import Change, Scheduler
+    from kubecast.pipelines.running.submitting import PipelineRef
     from kubecast.settings.loading import AllSettings
-    from pipelines.running.scheduling import Change, Scheduler
-    from pipelines.running.submitting import PipelineRef
 
 app = typer.Typer(
     help="Keep the schedules of cluster.yaml on a cluster; their times are in its zone, UTC as a rule.",
@@ -53,10 +53,10 @@ def apply(
     One that changed is replaced, while the runs that it started go on. Schedules that are not in the file are
     left alone. Exit status 1 when somebody else applied another version at the same time.
     """
-    from pipelines.running import preflight
-    from pipelines.running.schedule_orphans import remove_orphans
-    from pipelines.running.scheduling import Scheduler, prepare
-    from pipelines.running.submitting import ensure_pipeline_ref
+    from kubecast.pipelines.running import preflight
+    from kubecast.pipelines.running.schedule_orphans import remove_orphans
+    from kubecast.pipelines.running.scheduling import Scheduler, prepare
+    from kubecast.pipelines.running.submitting import ensure_pipeline_ref
 
     settings = connected_settings(config, overrides, host, namespace, token_file, service_account, context)
     connection = settings.cluster.connection
@@ -102,7 +102,7 @@ def diff(
     """Show what `apply` would change, key by key."""
     from dataclasses import asdict
 
-    from pipelines.running.scheduling import prepare
+    from kubecast.pipelines.running.scheduling import prepare
 
     settings = connected_settings(config, overrides, host, namespace, token_file, service_account)
     with tempfile.TemporaryDirectory() as folder:
@@ -178,7 +178,7 @@ def delete(
 
 
 def _scheduler(settings: "AllSettings") -> "Scheduler":
-    from pipelines.running.scheduling import Scheduler
+    from kubecast.pipelines.running.scheduling import Scheduler
 
     return Scheduler(client_of(settings))
 

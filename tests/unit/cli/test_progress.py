@@ -4,7 +4,7 @@ import pytest
 
 from kubecast.cli.progress import progress
 from kubecast.logs import configure
-from pipelines.running.local_events import TaskEvent
+from kubecast.pipelines.running.local_events import TaskEvent
 
 RUN = [
     TaskEvent("train-lstm", "started"),
