@@ -224,9 +224,17 @@ def command(group: Any, name: str) -> Iterator[str]:
         yield ""
     if not below:
         yield from ["```sh", usage(group, name), "```", ""]
+        yield from example(group.epilog or "")
     yield from table(["option", "value", "default", "meaning"], map(parameter, group.params))
     for word, each in below.items():
         yield from command(each, f"{name} {word}")
+
+
+def example(epilog: str) -> Iterator[str]:
+    """The examples at the end of a command's help, which begin with a word that says so."""
+    _, *lines = epilog.split("\n\n")
+    if lines:
+        yield from ["For example:", "", "```sh", *lines, "```", ""]
 
 
 def usage(group: Any, name: str) -> str:
@@ -256,10 +264,11 @@ def value_of(option: Any) -> str:
         return ""
     annotation = option.type_descriptor.annotation
     names = {str: "TEXT", int: "NUMBER", float: "NUMBER", Path: "PATH"}
-    inner = [each for each in get_args(annotation) if each in names]  # of a list, which may be repeated
-    if get_origin(annotation) is Literal:
-        return "|".join(get_args(annotation))
-    return option.metavar or names[inner[0] if inner else annotation]
+    kinds = [annotation, *get_args(annotation)]  # of a list, which may be repeated, or beside None
+    for each in kinds:
+        if get_origin(each) is Literal:
+            return "|".join(get_args(each))
+    return option.metavar or next(names[each] for each in kinds if each in names)
 
 
 # Components

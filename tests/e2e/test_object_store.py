@@ -91,7 +91,7 @@ def test_a_run_publishes_to_a_bucket_and_forecasts_come_from_it(
         "model": "forecaster",
         "destination": f"{bucket}/batches",
     }
-    outputs = run_compiled(compiled, given, tmp_path / "batch", caching=False, on_progress=lambda _: None)
+    outputs = run_compiled(compiled, given, tmp_path / "batch", resume=False, on_progress=lambda _: None)
     batch = read_batch(f"{bucket}/batches", "forecaster")
     assert (batch.batch, batch.model) == (outputs["batch-forecast"]["Output"], f"forecaster@{row['version']}")
     [content] = open_store(f"{bucket}/batches").stream(f"forecaster/{batch.path}")

@@ -183,7 +183,7 @@ def test_katib_without_a_cluster_is_refused_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"katib: its trials are pods of a cluster; allowed here: optuna"
     ) as e:
-        run_locally(settings, "data.csv", tmp_path, "", "", "train", caching=False, on_progress=print)
+        run_locally(settings, "data.csv", tmp_path, "", "", "train", resume=False, on_progress=print)
     assert e.value.exit_status == 2
 
 

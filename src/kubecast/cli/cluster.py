@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from kubecast.cli.console import Json, print_json, print_table
+from kubecast.cli.console import INTERRUPTED, Json, is_quiet, print_json, print_table
 from kubecast.cli.options import (
     ConfigDir,
     Context,
@@ -17,9 +17,12 @@ from kubecast.cli.options import (
     Host,
     Namespace,
     Overrides,
+    Preset,
     ServiceAccount,
     TokenFile,
     connected_settings,
+    examples,
+    settings_folder,
 )
 from kubecast.errors import ClusterError
 
@@ -29,14 +32,13 @@ if TYPE_CHECKING:
     from kubecast.pipelines.running.submitting import PipelineRef
     from kubecast.settings.loading import AllSettings
 
-INTERRUPTED = 130  # exit status after Ctrl-C, as a shell's
-
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog=examples("kubecast submit --config settings --param data=s3://demand/demand.csv --wait"))
 def submit(
     config: ConfigDir = None,
+    preset: Preset = None,
     overrides: Overrides = None,
     params: Annotated[
         list[str] | None,
@@ -75,10 +77,11 @@ def submit(
     )
     from kubecast.pipelines.running.submitting import submit as start
 
-    settings = connected_settings(config, overrides, host, namespace, token_file, service_account, context)
+    folder = settings_folder(config, preset)
+    settings = connected_settings(folder, overrides, host, namespace, token_file, service_account, context)
     experiment = experiment_of(settings)
-    with tempfile.TemporaryDirectory() as folder:
-        compiled = compile_mode(settings, mode, Path(folder))
+    with tempfile.TemporaryDirectory() as scratch:
+        compiled = compile_mode(settings, mode, Path(scratch))
         parameters = read_assignments(params or [], compiled.spec)
         preflight.check_name(name)
         preflight.check_run(settings, compiled, parameters, "--param ")
@@ -96,14 +99,14 @@ def submit(
     record |= {"run": run_id, "link": client.run_link(run_id)}
     if not as_json:
         _print_pairs(record)
-    ended = _follow(settings, client, run_id, quiet=as_json) if wait else None
+    ended = _follow(settings, client, run_id, quiet=as_json or is_quiet()) if wait else None
     if as_json:
         print_json(record | (_progress(ended) if ended else {}))
     if ended:
         _end(ended)
 
 
-@app.command()
+@app.command(epilog=examples("kubecast status 6c1d0d3e-5f0a-4b7c-9d53-0a4f6c1b8e2d --config settings"))
 def status(
     run: Annotated[str, typer.Argument(help="Id of the run.")],
     config: ConfigDir = None,

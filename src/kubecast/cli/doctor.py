@@ -15,12 +15,13 @@ from kubecast.cli.options import (
     ServiceAccount,
     TokenFile,
     connected_settings,
+    examples,
 )
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog=examples("kubecast doctor --config settings"))
 def doctor(
     config: ConfigDir = None,
     overrides: Overrides = None,

@@ -19,6 +19,7 @@ from kubecast.cli.options import (
     ServiceAccount,
     TokenFile,
     connected_settings,
+    examples,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ Name = Annotated[str, typer.Argument(help="Of the schedule.")]
 Names = Annotated[list[str] | None, typer.Argument(help="Only these schedules; default: all.")]
 
 
-@app.command()
+@app.command(epilog=examples("kubecast schedule apply --config settings --dry-run"))
 def apply(
     names: Names = None,
     config: ConfigDir = None,
@@ -88,7 +89,7 @@ def apply(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog=examples("kubecast schedule diff --config settings"))
 def diff(
     names: Names = None,
     config: ConfigDir = None,
@@ -117,7 +118,7 @@ def diff(
         print("unchanged  every schedule is as it should be")
 
 
-@app.command(name="list")
+@app.command(name="list", epilog=examples("kubecast schedule list --config settings"))
 def list_schedules(
     config: ConfigDir = None,
     host: Host = "",
@@ -138,7 +139,7 @@ def list_schedules(
     print_table("Schedules", columns, [[row.get(column) for column in columns] for row in rows])
 
 
-@app.command()
+@app.command(epilog=examples("kubecast schedule pause nightly --config settings"))
 def pause(
     name: Name,
     config: ConfigDir = None,
@@ -151,7 +152,7 @@ def pause(
     print(f"paused     {name}")
 
 
-@app.command()
+@app.command(epilog=examples("kubecast schedule resume nightly --config settings"))
 def resume(
     name: Name,
     config: ConfigDir = None,
@@ -164,7 +165,7 @@ def resume(
     print(f"resumed    {name}")
 
 
-@app.command()
+@app.command(epilog=examples("kubecast schedule delete nightly --config settings"))
 def delete(
     name: Name,
     config: ConfigDir = None,
