@@ -129,7 +129,8 @@ def status(
     if as_json:
         print_json(_progress(progress) | {"link": client.run_link(run)})
         return
-    print_table(f"{progress.name}  {progress.state}", COLUMNS, rows(progress))
+    print(f"run        {progress.name}  {progress.state}")
+    print_table("Tasks", COLUMNS, rows(progress))
     link = client.run_link(run)
     print("\n".join([*details(progress), f"source     {progress.source}", f"link       {link}"]))
 
