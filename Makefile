@@ -23,6 +23,7 @@ setup: .venv/.installed ## Make .venv with every dependency, pinned by hash, and
 
 .venv/.installed: requirements/dev.txt pyproject.toml | python
 	$(PYTHON) -m venv .venv
+	@echo 'installing 3 GB of packages into .venv; this takes minutes'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

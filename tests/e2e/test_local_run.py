@@ -104,7 +104,7 @@ def test_backtest_is_refused_before_what_the_version_has_seen(finished: Any, fol
     [
         (["--horizon", "0"], 2, "training.horizon"),
         (["--set", "lstm.epoch=5"], 2, "did you mean epochs?"),
-        (["--models", "prophet"], 2, "pipeline.models.0"),
+        (["--models", "prophet"], 2, "--models: unknown kind 'prophet'; allowed: arima"),
         (["--set", "training.model_name=../x"], 2, "model name '../x' is not allowed"),
         (["--data", "nowhere.csv"], 2, "nowhere.csv"),
         (["--horizon", "300"], 2, "horizon 300"),

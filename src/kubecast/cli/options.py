@@ -194,11 +194,22 @@ def settings_with_scalars(
     from kubecast.config.training import with_scalars
     from kubecast.settings.loading import load_settings
 
-    chosen = [f"pipeline.models=[{models}]"] if models else []
+    chosen = [f"pipeline.models=[{_known(models)}]"] if models else []
     chosen += [f"training.data.{key}={json.dumps(value)}" for key, value in (data or {}).items()]
     settings = load_settings(config, [*(overrides or []), *chosen], cluster)
     training = with_scalars(settings.training, horizon, frequency, season_lengths, where="options")
     return settings.model_copy(update={"training": training})
+
+
+def _known(models: str) -> str:
+    """The kinds of ``--models``, each of which is one."""
+    from kubecast.config.validation import nearest
+    from kubecast.models import KINDS
+
+    for name in models.split(","):
+        if name.strip() not in KINDS:
+            raise ConfigError(f"--models: unknown kind {name.strip()!r}; {nearest(name.strip(), KINDS)}")
+    return models
 
 
 def connected_settings(

@@ -112,7 +112,7 @@ def progress(quiet: bool = False) -> Iterator["View"]:
     Yields:
         What to call with each event (``task``, ``state``, ``done``, ``total``, ``message``, ``tasks``).
     """
-    console = Console(stderr=True, quiet=quiet, soft_wrap=True)
+    console = Console(stderr=True, quiet=quiet)
     if quiet or not console.is_terminal:
         yield View(console)
         return
@@ -144,7 +144,7 @@ class View:
         if self._bars:
             self._draw(self._bars, event, line)
         if line and not (self._bars and event.state == "started"):
-            self._console.print(line, highlight=False, markup=False)
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     @staticmethod
     def _draw(bars: Progress, event: Any, line: str) -> None:
