@@ -97,8 +97,9 @@ def _pairs(version: "Version") -> Iterator[tuple[str, str]]:
         yield "champion", f"{verdict} than {figures['champion']}"
     elif decision.get("compared"):
         yield "compared", str(decision["compared"])
-    if verdict := verdict_of(metadata):
-        yield "verdict", f"{verdict.title} ({verdict.reason})"
+    if words := verdict_of(metadata):
+        yield "verdict", words.title
+        yield "because", words.reason
     elif figures["decision"]:
         yield "decision", f"{figures['decision']}: {'; '.join(map(str, decision.get('reasons', [])))}"
     yield "forecasts", _horizon(metadata)
