@@ -23,6 +23,7 @@ setup: .venv/.installed ## Make .venv with every dependency, pinned by hash, and
 
 .venv/.installed: requirements/dev.txt pyproject.toml | python
 	$(PYTHON) -m venv .venv
+	@echo 'installing 3 GB of packages into .venv; this takes minutes'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -35,11 +36,11 @@ python:
 
 run: setup ## Train, judge and publish on half-hourly electricity demand, on this machine
 	$(BIN)/kubecast sample --output $(OUTPUT)/demand.csv
-	$(BIN)/kubecast run --data $(OUTPUT)/demand.csv --config configs/quick \
+	$(BIN)/kubecast run --data $(OUTPUT)/demand.csv --preset quick \
 		--horizon 48 --freq 30min --season-length 48,336 --output $(OUTPUT)/demand $(ARGS)
 
 configs: setup ## Write configs/*.yaml and configs/search/*.yaml again, from the models of the settings
-	$(BIN)/kubecast config init configs --overwrite
+	$(BIN)/kubecast init configs --overwrite
 
 test: setup ## Run the tests, all but the long ones, with their coverage floor
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not long" --cov --cov-report=term $(ARGS)

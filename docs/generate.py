@@ -15,8 +15,7 @@ from typing import Any, Literal, get_args, get_origin
 import docstring_parser
 import typer
 
-import components
-from kubecast import errors
+from kubecast import components, errors
 from kubecast.cli.app import app
 from kubecast.settings.loading import SECTIONS
 
@@ -225,9 +224,17 @@ def command(group: Any, name: str) -> Iterator[str]:
         yield ""
     if not below:
         yield from ["```sh", usage(group, name), "```", ""]
+        yield from example(group.epilog or "")
     yield from table(["option", "value", "default", "meaning"], map(parameter, group.params))
     for word, each in below.items():
         yield from command(each, f"{name} {word}")
+
+
+def example(epilog: str) -> Iterator[str]:
+    """The examples at the end of a command's help, which begin with a word that says so."""
+    _, *lines = epilog.split("\n\n")
+    if lines:
+        yield from ["For example:", "", "```sh", *lines, "```", ""]
 
 
 def usage(group: Any, name: str) -> str:
@@ -257,10 +264,11 @@ def value_of(option: Any) -> str:
         return ""
     annotation = option.type_descriptor.annotation
     names = {str: "TEXT", int: "NUMBER", float: "NUMBER", Path: "PATH"}
-    inner = [each for each in get_args(annotation) if each in names]  # of a list, which may be repeated
-    if get_origin(annotation) is Literal:
-        return "|".join(get_args(annotation))
-    return option.metavar or names[inner[0] if inner else annotation]
+    kinds = [annotation, *get_args(annotation)]  # of a list, which may be repeated, or beside None
+    for each in kinds:
+        if get_origin(each) is Literal:
+            return "|".join(get_args(each))
+    return option.metavar or next(names[each] for each in kinds if each in names)
 
 
 # Components
@@ -268,13 +276,13 @@ def value_of(option: Any) -> str:
 
 def component_pages() -> Iterator[str]:
     """Every component: its image, inputs and outputs."""
-    for module in pkgutil.walk_packages(components.__path__, "components."):
-        folder, _, last = module.name.rpartition(".")
+    for module in pkgutil.walk_packages(components.__path__, "kubecast.components."):
+        package, _, last = module.name.rpartition(".")
         if last != "component":
             continue
-        name = folder.rpartition(".")[2]
+        folder, name = package.removeprefix("kubecast.").replace(".", "/"), package.rpartition(".")[2]
         component = getattr(importlib.import_module(module.name), name)
-        yield from component_page(name, folder.replace(".", "/"), component)
+        yield from component_page(name, folder, component)
 
 
 def component_page(name: str, folder: str, component: Any) -> Iterator[str]:

@@ -4,10 +4,10 @@ from typing import Any
 
 from kfp import dsl
 
-from components.deployment.batch_forecast import batch_forecast
+from kubecast.components.deployment.batch_forecast import batch_forecast
+from kubecast.pipelines.notifications import Notifications
+from kubecast.pipelines.pods import configure_all
 from kubecast.settings.loading import AllSettings
-from pipelines.notifications import Notifications
-from pipelines.pods import configure_all
 
 
 def batch_pipeline(settings: AllSettings, on_cluster: bool) -> Any:

@@ -8,9 +8,9 @@ from kfp import compiler
 from kubecast.config.base import Settings
 from kubecast.config.schedules import Mode
 from kubecast.errors import ConfigError
+from kubecast.pipelines.batch import batch_pipeline
+from kubecast.pipelines.training import training_pipeline
 from kubecast.settings.loading import PARAMETERS, AllSettings
-from pipelines.batch import batch_pipeline
-from pipelines.training import training_pipeline
 
 MAX_BYTES = 256 * 1024  # twice of it is in a Workflow's specification, which Argo never packs
 

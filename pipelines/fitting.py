@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 from kfp import dsl
 
-from components import images
-from components.training.final_fit import final_fit
-from components.training.trainer import trainer
+from kubecast.components import images
+from kubecast.components.training.final_fit import final_fit
+from kubecast.components.training.trainer import trainer
 from kubecast.models import KINDS
+from kubecast.pipelines.pods import configure_all
+from kubecast.pipelines.tuning import Searches
 from kubecast.settings.loading import AllSettings
-from pipelines.pods import configure_all
-from pipelines.tuning import Searches
 
 TRAINERS: dict[str, Callable[..., Any]] = {kind: trainer(kind) for kind in KINDS}
 

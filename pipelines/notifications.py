@@ -5,8 +5,8 @@ from typing import Any
 
 from kfp import dsl
 
-from components.deployment.notify_failure import notify_failure
-from components.deployment.notify_success import notify_success
+from kubecast.components.deployment.notify_failure import notify_failure
+from kubecast.components.deployment.notify_success import notify_success
 from kubecast.config.schedules import check_address
 from kubecast.settings.cluster import ClusterSettings
 

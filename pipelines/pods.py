@@ -6,8 +6,8 @@ from typing import Any
 from kfp import kubernetes
 from kfp.dsl.pipeline_context import Pipeline
 
-from components import images
 from kubecast import retrying
+from kubecast.components import images
 from kubecast.config.cluster import Affinity, SearchVariables, SecretVariables, TaskSettings, TrialPod
 from kubecast.environment import ACCELERATORS_VARIABLE, WORKFLOW_VARIABLE
 from kubecast.logs import RUN_VARIABLE, TASK_VARIABLE

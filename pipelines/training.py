@@ -4,19 +4,19 @@ from typing import Any
 
 from kfp import dsl
 
-from components.data_processing.prepare_data import prepare_data
-from components.data_processing.resolve_inputs import resolve_inputs
-from components.deployment.register_model import register_model
-from components.evaluation.evaluate_models import evaluate_models
-from components.evaluation.forecast_champion import forecast_champion
-from components.images import each_kind, with_kinds
-from components.training.stack_ensemble import stack_ensemble
+from kubecast.components.data_processing.prepare_data import prepare_data
+from kubecast.components.data_processing.resolve_inputs import resolve_inputs
+from kubecast.components.deployment.register_model import register_model
+from kubecast.components.evaluation.evaluate_models import evaluate_models
+from kubecast.components.evaluation.forecast_champion import forecast_champion
+from kubecast.components.images import each_kind, with_kinds
+from kubecast.components.training.stack_ensemble import stack_ensemble
 from kubecast.config.schedules import Mode
+from kubecast.pipelines.fitting import final_fit_graph, optional_input, train_graph
+from kubecast.pipelines.notifications import Notifications
+from kubecast.pipelines.pods import configure_all
+from kubecast.pipelines.tuning import settings_of_mode
 from kubecast.settings.loading import AllSettings
-from pipelines.fitting import final_fit_graph, optional_input, train_graph
-from pipelines.notifications import Notifications
-from pipelines.pods import configure_all
-from pipelines.tuning import settings_of_mode
 
 
 def training_pipeline(settings: AllSettings, mode: Mode, on_cluster: bool) -> Any:

@@ -3,19 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
-from components import images
-from components.training.choose_settings import choose_settings
-from components.training.tune_katib import tune_katib
-from components.training.tune_optuna import tune_optuna
-from components.training.tune_worker import tune_worker
+from kubecast.components import images
+from kubecast.components.training.choose_settings import choose_settings
+from kubecast.components.training.tune_katib import tune_katib
+from kubecast.components.training.tune_optuna import tune_optuna
+from kubecast.components.training.tune_worker import tune_worker
 from kubecast.config.cluster import TaskSettings
 from kubecast.config.schedules import Mode
 from kubecast.config.search import check_space
 from kubecast.errors import ConfigError
+from kubecast.pipelines.pods import trial_pod
 from kubecast.settings.loading import AllSettings
 from kubecast.settings.pipeline import PipelineSettings
 from kubecast.steps.run_settings import FROM_RUN
-from pipelines.pods import trial_pod
 
 
 def settings_of_mode(settings: AllSettings, mode: Mode, on_cluster: bool) -> AllSettings:

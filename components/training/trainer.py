@@ -4,7 +4,7 @@ from typing import Any
 
 from kfp import dsl
 
-from components import images
+from kubecast.components import images
 
 
 def trainer(kind: str) -> Any:

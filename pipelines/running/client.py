@@ -11,8 +11,8 @@ import urllib3
 
 from kubecast.config.schedules import COOKIES_VARIABLE, TOKEN_VARIABLE
 from kubecast.errors import ClusterError, ClusterForbidden, ClusterNotFound, ClusterUnreachable
-from pipelines.running.connection import Connection
-from pipelines.running.transport import refusal, why_silent
+from kubecast.pipelines.running.connection import Connection
+from kubecast.pipelines.running.transport import refusal, why_silent
 
 PAGE_SIZE = 100
 LONGEST_MESSAGE = 400

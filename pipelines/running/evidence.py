@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from kubecast.errors import ClusterError, ClusterForbidden, ClusterNotFound
-from pipelines.running import pods, workflow
-from pipelines.running.graph import Graph, Node, Path, Role
-from pipelines.running.kubernetes import NOT_ALLOWED, Kubernetes
+from kubecast.pipelines.running import pods, workflow
+from kubecast.pipelines.running.graph import Graph, Node, Path, Role
+from kubecast.pipelines.running.kubernetes import NOT_ALLOWED, Kubernetes
 
 REFRESH = 15.0  # seconds between two readings, of up to 1 MiB each
 VIEWER = "the Role kubecast-viewer has these rights"

@@ -10,16 +10,16 @@ from typing import Any
 from kubecast.config.schedules import ConnectionSettings
 from kubecast.errors import ClusterError, ClusterUnreachable, KubecastError
 from kubecast.logs import masked
-from pipelines.pods import TASK_LABEL
-from pipelines.running import kfp_tasks, tasks
-from pipelines.running.client import Client
-from pipelines.running.defaults import KFP_NAMESPACE
-from pipelines.running.evidence import Evidence, Reader
-from pipelines.running.graph import Graph, GraphTask, Node, Path
-from pipelines.running.kubernetes import Kubernetes
-from pipelines.running.task_logs import SHOWN, headline, read_kept, tail
-from pipelines.running.tasks import ENDED, LOST, Observation, Run, Task
-from pipelines.running.workflow import RUN_LABEL
+from kubecast.pipelines.pods import TASK_LABEL
+from kubecast.pipelines.running import kfp_tasks, tasks
+from kubecast.pipelines.running.client import Client
+from kubecast.pipelines.running.defaults import KFP_NAMESPACE
+from kubecast.pipelines.running.evidence import Evidence, Reader
+from kubecast.pipelines.running.graph import Graph, GraphTask, Node, Path
+from kubecast.pipelines.running.kubernetes import Kubernetes
+from kubecast.pipelines.running.task_logs import SHOWN, headline, read_kept, tail
+from kubecast.pipelines.running.tasks import ENDED, LOST, Observation, Run, Task
+from kubecast.pipelines.running.workflow import RUN_LABEL
 
 SUCCEEDED = "SUCCEEDED"
 INTERVAL = 5.0  # seconds between two polls

@@ -8,8 +8,8 @@ from typing import Any
 from kubecast.config.cluster import TaskSettings, Toleration
 from kubecast.config.gpu_nodes import LABELS, meets
 from kubecast.errors import ClusterError, ConfigError
+from kubecast.pipelines.running.kubernetes import Kubernetes
 from kubecast.settings.loading import AllSettings
-from pipelines.running.kubernetes import Kubernetes
 
 NODES = "/api/v1/nodes"
 

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from kubecast.errors import ClusterError, ClusterNotFound
+from kubecast.pipelines.running.kubernetes import Kubernetes
 from kubecast.settings.loading import AllSettings
 from kubecast.tuning.heartbeat import ANNOTATION, RUN_LABEL, STALE_AFTER, is_stale, parse_time, utc_now
-from pipelines.running.kubernetes import Kubernetes
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from kubecast.config.cluster import MOST_ATTEMPTS
-from pipelines.running.graph import DRIVER, Graph, Node, Path, Role
+from kubecast.pipelines.running.graph import DRIVER, Graph, Node, Path, Role
 
 
 def nodes(graph: Graph, details: Iterable[Any]) -> list[Node]:

@@ -11,7 +11,7 @@ from kubernetes import client, config
 
 from kubecast import api_server
 from kubecast.errors import ClusterError, ClusterForbidden, ClusterNotFound, ClusterUnreachable
-from pipelines.running.transport import refusal, why_silent
+from kubecast.pipelines.running.transport import refusal, why_silent
 
 TIMEOUT = 10.0  # seconds that one request may take
 PAGE_SIZE = 500

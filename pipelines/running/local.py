@@ -3,16 +3,20 @@
 The child's lines become events, and its failure one error: see ``local_events`` and ``local_runner``.
 """
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TextIO
+
+import psutil
 
 from kubecast.data.clock import as_given
 from kubecast.data.panel import read_parquet
@@ -22,11 +26,11 @@ from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
 from kubecast.logs import FORMAT_VARIABLE
 from kubecast.models import KINDS
 from kubecast.models.artifact import FORECASTS
+from kubecast.pipelines.compiling import compile_pipeline
+from kubecast.pipelines.running.local_events import EventReader, Record, TaskEvent
+from kubecast.pipelines.running.local_runner import Outputs
 from kubecast.registry import Registry
 from kubecast.settings.loading import AllSettings
-from pipelines.compiling import compile_pipeline
-from pipelines.running.local_events import EventReader, Record, TaskEvent
-from pipelines.running.local_runner import Outputs
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of KFP's lines
 
@@ -37,6 +41,7 @@ def task_name(component: str, kind: str) -> str:
 
 
 BACKTEST = "backtest.parquet"
+CACHE = Path("artifacts", ".kfp_cache")  # of KFP's local runner
 
 RESULTS = {
     LEADERBOARD: ("evaluate-models", "evaluation", ""),
@@ -56,7 +61,7 @@ def run_compiled(
     arguments: Mapping[str, Any],
     output: Path,
     *,
-    caching: bool,
+    resume: bool,
     on_progress: Callable[[TaskEvent], None],
 ) -> Outputs:
     """Run a compiled pipeline and wait for it.
@@ -65,7 +70,8 @@ def run_compiled(
         compiled: From ``compile_pipeline``.
         arguments: The pipeline's parameters.
         output: ``run.log`` and the artifacts, under ``artifacts/``, go here.
-        caching: Whether tasks whose inputs are unchanged take their earlier outputs from there.
+        resume: Whether tasks whose inputs are unchanged take their earlier outputs from there: those of the
+            last run that began without this, and of those that went on with it.
         on_progress: Called with each event.
 
     Returns:
@@ -77,13 +83,14 @@ def run_compiled(
     output.mkdir(parents=True, exist_ok=True)
     outputs = output / "outputs.json"
     outputs.unlink(missing_ok=True)
+    if not resume:
+        shutil.rmtree(output / CACHE, ignore_errors=True)
     job = {
         "compiled": str(compiled),
         "arguments": dict(arguments),
         "root": str(output / "artifacts"),
-        "caching": caching,
     }
-    command = [sys.executable, "-m", "pipelines.running.local_runner", json.dumps(job), str(outputs)]
+    command = [sys.executable, "-m", "kubecast.pipelines.running.local_runner", json.dumps(job), str(outputs)]
     log = output / "run.log"
     with (
         log.open("w", encoding="utf-8") as file,
@@ -131,8 +138,17 @@ def _follow(
                 on_progress(event)
         process.wait()
     finally:
-        process.kill()
+        _kill(process)
     return failure
+
+
+def _kill(process: "subprocess.Popen[str]") -> None:
+    """End a process that still runs, and the task that it has started."""
+    if process.poll() is None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
+        process.kill()
 
 
 @dataclass(frozen=True)
@@ -158,7 +174,7 @@ def run_locally(
     as_of: str,
     mode: Literal["train", "tune", "retrain"],
     *,
-    caching: bool,
+    resume: bool,
     on_progress: Callable[[TaskEvent], None],
 ) -> Result:
     """Compile the training pipeline, run it here, and put what a person reads at the top of ``output``.
@@ -170,7 +186,7 @@ def run_locally(
         registry: Path or URL; empty: ``output/registry``.
         as_of: Moment after which targets are not seen; empty for none.
         mode: ``tune``: after a search; ``retrain``: with the champion's settings.
-        caching: See ``run_compiled``.
+        resume: See ``run_compiled``.
         on_progress: See ``run_compiled``.
     """
     required_horizon(settings.training)
@@ -181,10 +197,8 @@ def run_locally(
         "as_of": as_of,
     }
     store = Registry.open(arguments["registry"])  # one that cannot be is refused before anything is trained
-    for name in RESULTS:  # a run that fails leaves none of an earlier one's
-        (output / name).unlink(missing_ok=True)
     compiled = compile_pipeline(settings, output / "pipeline.yaml", mode, on_cluster=False)
-    outputs = run_compiled(compiled, arguments, output, caching=caching, on_progress=on_progress)
+    outputs = run_compiled(compiled, arguments, output, resume=resume, on_progress=on_progress)
     published = outputs["register-model"]["Output"]
     version = store.resolve(published)  # a cached task may name one that is gone
     collect_results(outputs, output)
@@ -192,10 +206,17 @@ def run_locally(
 
 
 def collect_results(outputs: Outputs, output: Path) -> None:
-    """Copy what a person reads to the top of the output folder."""
-    for name, (task, key, inside) in RESULTS.items():
-        if task in outputs and (source := Path(outputs[task][key]) / inside).exists():
-            shutil.copyfile(source, output / name)
-    if (output / BACKTEST).exists():
-        spec = Evaluation.read(output / LEADERBOARD).spec
-        as_given(read_parquet(output / BACKTEST), spec).to_parquet(output / BACKTEST, index=False)
+    """Put what a person reads at the top of the output folder, in the place of what an earlier run left."""
+    with tempfile.TemporaryDirectory(dir=output) as folder:
+        made = Path(folder)
+        for name, (task, key, inside) in RESULTS.items():
+            if task in outputs and (source := Path(outputs[task][key]) / inside).exists():
+                shutil.copyfile(source, made / name)
+        if (made / BACKTEST).exists():
+            spec = Evaluation.read(made / LEADERBOARD).spec
+            as_given(read_parquet(made / BACKTEST), spec).to_parquet(made / BACKTEST, index=False)
+        for name in RESULTS:
+            if (made / name).exists():
+                (made / name).replace(output / name)
+            else:
+                (output / name).unlink(missing_ok=True)

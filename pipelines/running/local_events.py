@@ -14,22 +14,25 @@ from kubecast import errors, logs
 from kubecast.errors import KubecastError
 
 RUNNER = "kubecast.local"
-"""Name of the logger on which ``local_runner`` says that a task starts or has finished."""
+"""Name of the logger on which ``local_runner`` says what it will do, and that a task starts or has ended."""
 
-STARTED, FINISHED = "started", "finished"
-"""First words of its messages, before the task's name."""
+PLANNED, STARTED, FINISHED, FAILED, CACHED = "planned", "started", "finished", "failed", "cached"
+"""First words of its messages, before the task's name; before those of all tasks, where the run is planned.
+
+Cached is a task for which an earlier run's outputs were taken."""
 
 
 @dataclass(frozen=True)
 class TaskEvent:
-    """One event of a run: a task started or finished, is so far along, or warns.
+    """One event of a run: what it will do, or that a task started or ended, is so far along, or warns.
 
     Attributes:
-        task: Name of the task.
-        state: ``started``, ``finished``, ``running`` or ``warning``.
+        task: Name of the task; empty for the first event, ``planned``.
+        state: ``planned``, ``started``, ``finished``, ``failed``, ``cached``, ``running`` or ``warning``.
         done: Of ``total``; 0 where that is not known.
         total: Epochs, trees or series.
         message: Of a warning.
+        tasks: Of ``planned``: every task of the run.
     """
 
     task: str
@@ -37,6 +40,7 @@ class TaskEvent:
     done: int = 0
     total: int = 0
     message: str = ""
+    tasks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,15 +106,25 @@ class EventReader:
 
     def __init__(self) -> None:
         self._task = ""
+        self._model_failed = False
         self._warnings: set[TaskEvent] = set()
 
     def events(self, record: Record) -> Iterator[TaskEvent]:
         """The events that a record stands for, none or one; the same warning of a task is one event."""
         fields = record.fields
         if fields["logger"] == RUNNER:
-            state, _, self._task = record.message.partition(" ")
-            yield TaskEvent(self._task, state)
-        elif record.is_warning:
+            state, _, names = record.message.partition(" ")
+            if state == PLANNED:
+                yield TaskEvent("", PLANNED, tasks=tuple(names.split()))
+                return
+            self._task = names
+            failed = self._model_failed and state == FINISHED
+            self._model_failed = False
+            yield TaskEvent(self._task, FAILED if failed else state)
+            return
+        # A task whose model could not be fitted succeeds, so that the run goes on without it.
+        self._model_failed |= fields.get("state") == FAILED
+        if record.is_warning:
             yield from self._warning(TaskEvent(self._task, "warning", message=record.message))
         elif "done" in fields and "total" in fields:
             yield TaskEvent(self._task, "running", fields["done"], fields["total"])

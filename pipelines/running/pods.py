@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pipelines.running.graph import Graph, Node
-from pipelines.running.kubernetes import Kubernetes
-from pipelines.running.task_logs import logs_uri
-from pipelines.running.workflow import time_of
+from kubecast.pipelines.running.graph import Graph, Node
+from kubecast.pipelines.running.kubernetes import Kubernetes
+from kubecast.pipelines.running.task_logs import logs_uri
+from kubecast.pipelines.running.workflow import time_of
 
 MAIN = "main"
 NODE_NAME = "workflows.argoproj.io/node-name"

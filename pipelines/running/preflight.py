@@ -6,10 +6,7 @@ from typing import Any
 from kubecast.config.schedules import ConnectionSettings, Mode
 from kubecast.data.sources.postgresql import check_url, is_postgresql
 from kubecast.errors import ClusterError, ClusterForbidden, ConfigError, DataError
-from kubecast.settings.cluster import ClusterSettings
-from kubecast.settings.loading import AllSettings
-from kubecast.storage.locations import parse_bucket_url
-from pipelines.running.defaults import (
+from kubecast.pipelines.running.defaults import (
     LEVEL,
     PIPELINE_ACCOUNT,
     PROFILE_ACCOUNT,
@@ -17,11 +14,14 @@ from pipelines.running.defaults import (
     missing_account,
     namespace_of,
 )
-from pipelines.running.gpu_nodes import check_gpu_nodes
-from pipelines.running.katib import refuses_early_stopping
-from pipelines.running.kubernetes import Kubernetes
-from pipelines.running.submitting import Compiled
-from pipelines.tuning import settings_of_mode
+from kubecast.pipelines.running.gpu_nodes import check_gpu_nodes
+from kubecast.pipelines.running.katib import refuses_early_stopping
+from kubecast.pipelines.running.kubernetes import Kubernetes
+from kubecast.pipelines.running.submitting import Compiled
+from kubecast.pipelines.tuning import settings_of_mode
+from kubecast.settings.cluster import ClusterSettings
+from kubecast.settings.loading import AllSettings
+from kubecast.storage.locations import parse_bucket_url
 
 LOCATIONS = ("data", "registry", "destination", "future")
 """Parameters of the pipelines that name files or folders."""

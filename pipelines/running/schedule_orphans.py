@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kubecast.errors import ClusterError
-from pipelines.running.client import Client
-from pipelines.running.defaults import KFP_NAMESPACE
-from pipelines.running.kubernetes import Kubernetes
-from pipelines.running.submitting import PipelineRef
+from kubecast.pipelines.running.client import Client
+from kubecast.pipelines.running.defaults import KFP_NAMESPACE
+from kubecast.pipelines.running.kubernetes import Kubernetes
+from kubecast.pipelines.running.submitting import PipelineRef
 
 RESOURCE = "scheduledworkflows.kubeflow.org"
 MIN_AGE = timedelta(minutes=5)

@@ -22,12 +22,18 @@ import kfp_server_api
 
 from kubecast.config.schedules import ScheduleSettings, six_fields
 from kubecast.errors import ClusterConflict, ClusterNotFound, ConfigError
+from kubecast.pipelines.running.client import Client
+from kubecast.pipelines.running.defaults import PROFILE_ACCOUNT, SINGLE_USER_ACCOUNT
+from kubecast.pipelines.running.parameters import check_values
+from kubecast.pipelines.running.submitting import (
+    Compiled,
+    PipelineRef,
+    compile_mode,
+    experiment_of,
+    version_reference,
+)
 from kubecast.settings.loading import AllSettings
 from kubecast.steps.schedule_time import SCHEDULED
-from pipelines.running.client import Client
-from pipelines.running.defaults import PROFILE_ACCOUNT, SINGLE_USER_ACCOUNT
-from pipelines.running.parameters import check_values
-from pipelines.running.submitting import Compiled, PipelineRef, compile_mode, experiment_of, version_reference
 
 Action = Literal["created", "replaced", "unchanged", "enabled", "disabled", "superseded"]
 

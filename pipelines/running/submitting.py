@@ -10,9 +10,9 @@ import kfp_server_api
 import yaml
 
 from kubecast.config.schedules import Mode
+from kubecast.pipelines.compiling import compile_pipeline
+from kubecast.pipelines.running.client import Client, ensure
 from kubecast.settings.loading import AllSettings
-from pipelines.compiling import compile_pipeline
-from pipelines.running.client import Client, ensure
 
 HASH_DIGITS = 16
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pipelines.running.graph import Graph, GraphTask, Node, Path
+from kubecast.pipelines.running.graph import Graph, GraphTask, Node, Path
 
 ENDED = frozenset({"SUCCEEDED", "SKIPPED", "FAILED", "CANCELED"})
 UNFINISHED = ("PENDING", "RUNNING")

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from kubecast.pipelines.running.graph import Graph, Node, Path, Role, attempts_of
+from kubecast.pipelines.running.task_logs import logs_uri
 from kubecast.workflow import nodes_of
-from pipelines.running.graph import Graph, Node, Path, Role, attempts_of
-from pipelines.running.task_logs import logs_uri
 
 RUN_LABEL = "pipeline/runid"
 TERMINATED = "the run was terminated"

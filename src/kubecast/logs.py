@@ -24,7 +24,7 @@ from kubecast.retrying import Budget, spending
 FORMAT_VARIABLE = "KUBECAST_LOG_FORMAT"
 RUN_VARIABLE = "KUBECAST_RUN_ID"  # of a task's pod: the run that it is of
 TASK_VARIABLE = "KUBECAST_TASK"  # and the task's name
-FIELDS = ("run", "task", "model", "series", "done", "total")
+FIELDS = ("run", "task", "model", "series", "done", "total", "state")
 """The fields of a line besides time, level, logger and message, where they are known."""
 
 _LOG = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from tests.support.panels import hourly, small_settings
 
 OF_A_RUN = ("report", "ensemble", "training-catboost", "training-lstm", "tuning-catboost")
 _RUN = (
-    *("run", "--mode", "tune", "--models", "catboost,lstm", "--config", "configs/quick"),
+    *("run", "--mode", "tune", "--models", "catboost,lstm", "--preset", "quick"),
     *("--horizon", "48", "--freq", "30min", "--season-length", "48,336"),
 )
 _SHORTER = {

@@ -10,20 +10,20 @@ from typing import Any
 import pytest
 from kfp import dsl
 
-from components.data_processing.prepare_data import prepare_data
-from components.data_processing.resolve_inputs import resolve_inputs
-from components.deployment.batch_forecast import batch_forecast
-from components.deployment.notify_failure import notify_failure
-from components.deployment.notify_success import notify_success
-from components.deployment.register_model import register_model
-from components.evaluation.evaluate_models import evaluate_models
-from components.evaluation.forecast_champion import forecast_champion
-from components.training.final_fit import final_fit
-from components.training.stack_ensemble import stack_ensemble
-from components.training.train_arima import train_arima
-from components.training.train_catboost import train_catboost
-from components.training.train_lstm import train_lstm
-from components.training.train_transformer import train_transformer
+from kubecast.components.data_processing.prepare_data import prepare_data
+from kubecast.components.data_processing.resolve_inputs import resolve_inputs
+from kubecast.components.deployment.batch_forecast import batch_forecast
+from kubecast.components.deployment.notify_failure import notify_failure
+from kubecast.components.deployment.notify_success import notify_success
+from kubecast.components.deployment.register_model import register_model
+from kubecast.components.evaluation.evaluate_models import evaluate_models
+from kubecast.components.evaluation.forecast_champion import forecast_champion
+from kubecast.components.training.final_fit import final_fit
+from kubecast.components.training.stack_ensemble import stack_ensemble
+from kubecast.components.training.train_arima import train_arima
+from kubecast.components.training.train_catboost import train_catboost
+from kubecast.components.training.train_lstm import train_lstm
+from kubecast.components.training.train_transformer import train_transformer
 from kubecast.registry import Registry
 from kubecast.settings.loading import AllSettings
 from tests.support.launcher import Launcher
@@ -194,7 +194,10 @@ def test_no_component_has_an_optional_artifact_that_the_executor_cannot_make() -
 def test_compiled_component_names_its_function_and_repeats_no_text() -> None:
     [executor] = train_arima.pipeline_spec.deployment_spec["executors"].values()
     *_, script, source = executor["container"]["command"]
-    assert source == "from components.training.trainer import trainer\ntrain_arima = trainer('arima')"
+    assert source.splitlines() == [
+        "from kubecast.components.training.trainer import trainer",
+        "train_arima = trainer('arima')",
+    ]
     assert "  " not in script
     assert "description" not in str(train_arima.pipeline_spec)
 
@@ -202,8 +205,8 @@ def test_compiled_component_names_its_function_and_repeats_no_text() -> None:
 def test_function_of_a_component_is_what_the_executor_finds_in_its_image(tmp_path: Path) -> None:
     """As the launcher starts it, but for the installation."""
     script = (
-        "from components.training.stack_ensemble.component import stack_ensemble\n"
-        "from components.data_processing.resolve_inputs.component import resolve_inputs\n"
+        "from kubecast.components.training.stack_ensemble.component import stack_ensemble\n"
+        "from kubecast.components.data_processing.resolve_inputs.component import resolve_inputs\n"
         "print(type(stack_ensemble).__name__, resolve_inputs.__annotations__['return']._fields[0])"
     )
     done = subprocess.run(

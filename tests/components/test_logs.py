@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from components.training.train_catboost import train_catboost
+from kubecast.components.training.train_catboost import train_catboost
 from kubecast.data.panel import Panel
 from kubecast.steps.run_settings import RunSettings, section
 from tests.support.models import SETTINGS

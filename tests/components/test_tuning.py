@@ -12,18 +12,18 @@ from kfp import dsl
 from kmock import KubernetesEmulator, Server, resource
 from kubernetes import client
 
-from components.training.choose_settings import choose_settings
-from components.training.tune_katib import tune_katib
-from components.training.tune_optuna import tune_optuna
-from components.training.tune_worker import tune_worker
+from kubecast.components.training.choose_settings import choose_settings
+from kubecast.components.training.tune_katib import tune_katib
+from kubecast.components.training.tune_optuna import tune_optuna
+from kubecast.components.training.tune_worker import tune_worker
 from kubecast.errors import ConfigError
+from kubecast.pipelines.pods import trial_pod
 from kubecast.settings.loading import load_settings
 from kubecast.settings.pipeline import TuningSettings
 from kubecast.steps import tune_katib as step
 from kubecast.steps.run_settings import RunSettings, SearchPlan, section
 from kubecast.tuning.katib import client as katib_client
 from kubecast.tuning.katib import waiting
-from pipelines.pods import trial_pod
 from tests.support.launcher import Launcher
 from tests.support.panels import hourly
 from tests.support.runs import prepare

@@ -14,7 +14,7 @@ from kfp import dsl, local
 from kfp.components import load_component_from_file
 from kfp.local import executor_input_utils
 
-from pipelines.running.local_runner import task_outputs
+from kubecast.pipelines.running.local_runner import task_outputs
 from tests.support.launcher import as_launcher_writes
 
 

@@ -87,7 +87,7 @@ def run(
         named = ("cluster.image_repository=localhost", f"cluster.image_tag={TAG}", "cluster.gpu=false")
         settings = (*named, f"pipeline.models={json.dumps(MODELS)}", *overrides)
         call(
-            *(KUBECAST, "compile", "--config", "configs/quick", "--output", str(compiled)),
+            *(KUBECAST, "compile", "--preset", "quick", "--output", str(compiled)),
             *("--mode", mode),
             *(word for setting in settings for word in ("--set", setting)),
         )

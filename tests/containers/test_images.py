@@ -14,10 +14,10 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from components import images
+from kubecast.components import images
+from kubecast.pipelines.compiling import compile_pipeline
 from kubecast.settings.cluster import ClusterSettings, ImageName
 from kubecast.settings.loading import load_settings
-from pipelines.compiling import compile_pipeline
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = sorted(path.parent.name for path in (ROOT / "images").glob("*/requirements.txt"))

@@ -62,14 +62,11 @@ def test_the_tutorial_looks_at_the_data_as_it_says(tmp_path: Path, monkeypatch: 
         words[1]: words[2:] for line in lines if (words := shlex.split(line))[0] == ".venv/bin/kubecast"
     }
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
     (tmp_path / "output").mkdir()
     assert not invoke("sample", *commands["sample"]).exit_code
-    result = invoke("validate", *commands["validate"], "--json")
+    result = invoke("validate", *commands["validate"])
     assert not result.exit_code, result.output
-    counts = json.loads(result.output)
-    named = {name: int(value) for name, value in re.findall(r"`(\w+)` (\d+)", text)}
-    assert named == {name: counts[name] for name in named}
+    assert f"```text\n{result.output}```" in text
     assert list(commands) == ["sample", "validate", "run", "forecast", "models"]
 
 

@@ -1,6 +1,7 @@
 """The command and the compiled pipeline, through KFP's local runner, in processes of their own."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def finished(folder: Path) -> "subprocess.CompletedProcess[str]":
     """One run of all four models, with its cache kept."""
-    done = kubecast(*arguments(folder, "out", "--cache"))
+    done = kubecast(*arguments(folder, "out", "--resume"))
     assert done.returncode == 0, done.stderr + (folder / "out" / "run.log").read_text()[-3000:]
     return done
 
@@ -47,11 +48,11 @@ def test_run_writes_what_the_readme_lists(finished: Any, folder: Path) -> None:
         "compared   none, as there is no champion from other data or settings" in finished.stdout.splitlines()
     )
     assert "promoted   champion" in finished.stdout.splitlines()
-    assert "finished  train-arima" in finished.stderr
+    assert re.search(r"^\[\d+/14\] train-arima  \d+ s", finished.stderr, re.MULTILINE)
 
 
 def test_second_run_on_unchanged_data_runs_only_resolve_inputs(finished: Any, folder: Path) -> None:
-    again = kubecast(*arguments(folder, "out", "--cache"))
+    again = kubecast(*arguments(folder, "out", "--resume"))
     assert again.returncode == 0, again.stderr
     assert executed(folder, "out") == ["resolve-inputs"]
     assert again.stdout.splitlines()[-1] == finished.stdout.splitlines()[-1]
@@ -103,7 +104,7 @@ def test_backtest_is_refused_before_what_the_version_has_seen(finished: Any, fol
     [
         (["--horizon", "0"], 2, "training.horizon"),
         (["--set", "lstm.epoch=5"], 2, "did you mean epochs?"),
-        (["--models", "prophet"], 2, "pipeline.models.0"),
+        (["--models", "prophet"], 2, "--models: unknown kind 'prophet'; allowed: arima"),
         (["--set", "training.model_name=../x"], 2, "model name '../x' is not allowed"),
         (["--data", "nowhere.csv"], 2, "nowhere.csv"),
         (["--horizon", "300"], 2, "horizon 300"),

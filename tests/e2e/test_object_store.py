@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 from kubecast.errors import ModelError
+from kubecast.pipelines.compiling import compile_pipeline
+from kubecast.pipelines.running.local import run_compiled
 from kubecast.settings.loading import AllSettings
 from kubecast.steps.checkpoint import checkpoints
 from kubecast.storage.store import open_store
-from pipelines.compiling import compile_pipeline
-from pipelines.running.local import run_compiled
 from tests.conftest import S3_BUCKET
 from tests.support.batches import read_batch
 from tests.support.commands import SETTINGS, arguments, kubecast, kubecast_here
@@ -91,7 +91,7 @@ def test_a_run_publishes_to_a_bucket_and_forecasts_come_from_it(
         "model": "forecaster",
         "destination": f"{bucket}/batches",
     }
-    outputs = run_compiled(compiled, given, tmp_path / "batch", caching=False, on_progress=lambda _: None)
+    outputs = run_compiled(compiled, given, tmp_path / "batch", resume=False, on_progress=lambda _: None)
     batch = read_batch(f"{bucket}/batches", "forecaster")
     assert (batch.batch, batch.model) == (outputs["batch-forecast"]["Output"], f"forecaster@{row['version']}")
     [content] = open_store(f"{bucket}/batches").stream(f"forecaster/{batch.path}")

@@ -24,7 +24,7 @@ from tests.support.panels import hourly
 
 pytestmark = pytest.mark.long
 
-WORDS = ("--cache", "--models", "mean", "--set", "pipeline.final_fit=false")
+WORDS = ("--resume", "--models", "mean", "--set", "pipeline.final_fit=false")
 """Of all kinds that of another package is fitted soonest."""
 
 
@@ -80,7 +80,7 @@ def test_killed_run_of_other_settings_leaves_the_registry_readable_and_the_next_
         )
         assert process.stderr is not None
         for line in process.stderr:
-            if line.startswith(f"started   {moment}"):
+            if f"] {moment}" in line:
                 break
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()

@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(folder: Path, mode: str, *more: str) -> str:
     """The version that a run publishes."""
-    words = arguments(folder, "out", "--cache", "--json", "--mode", mode, *more)
+    words = arguments(folder, "out", "--resume", "--json", "--mode", mode, *more)
     done = kubecast(*words, package=ANOTHER_PACKAGE)
     assert done.returncode == 0, done.stderr
     return str(json.loads(done.stdout)["version"])

@@ -9,9 +9,9 @@ import yaml
 
 from kubecast.config.training import TrainingSettings
 from kubecast.errors import KubecastError
+from kubecast.pipelines.compiling import compile_pipeline
+from kubecast.pipelines.running.local import run_compiled
 from kubecast.settings.loading import AllSettings, load_settings
-from pipelines.compiling import compile_pipeline
-from pipelines.running.local import run_compiled
 from tests.support.batches import read_batch
 from tests.support.panels import hourly
 from tests.support.runs import run
@@ -56,7 +56,7 @@ def test_it_forecasts_new_data_with_the_champion(tmp_path: Path) -> None:
         "model": "forecaster@champion",
         "destination": str(tmp_path / "batches"),
     }
-    outputs = run_compiled(compiled, arguments, tmp_path / "out", caching=False, on_progress=lambda _: None)
+    outputs = run_compiled(compiled, arguments, tmp_path / "out", resume=False, on_progress=lambda _: None)
     batch = read_batch(str(tmp_path / "batches"), "forecaster")
     assert outputs["batch-forecast"]["Output"] == batch.batch
     assert batch.model == (published / "published").read_text()
@@ -74,7 +74,7 @@ def test_run_that_fails_tells_so(tmp_path: Path, webhook: Webhook) -> None:
         "destination": str(tmp_path / "batches"),
     }
     with pytest.raises(KubecastError):
-        run_compiled(compiled, arguments, tmp_path / "out", caching=False, on_progress=lambda _: None)
+        run_compiled(compiled, arguments, tmp_path / "out", resume=False, on_progress=lambda _: None)
     (told,) = webhook.got
     assert (told["event"], told["link"]) == ("failure", "")
     assert told["run"].startswith("kubecast-batch-forecast")

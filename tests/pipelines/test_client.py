@@ -18,8 +18,8 @@ from kubecast.errors import (
     ClusterUnreachable,
     ConfigError,
 )
-from pipelines.running.client import Client, ensure
-from pipelines.running.connection import IN_CLUSTER, connect
+from kubecast.pipelines.running.client import Client, ensure
+from kubecast.pipelines.running.connection import IN_CLUSTER, connect
 from tests.support.clusters import client
 from tests.support.servers.kfp_api import Failure, KfpApi
 

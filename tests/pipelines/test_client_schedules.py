@@ -10,9 +10,9 @@ import kfp_server_api
 import pytest
 
 from kubecast.errors import ClusterConflict, ClusterError, ClusterUnreachable, ConfigError
+from kubecast.pipelines.running.scheduling import ATTEMPTS, DesiredSchedule, Scheduler, prepare
+from kubecast.pipelines.running.submitting import PipelineRef, ensure_pipeline_ref, version_reference
 from kubecast.settings.loading import load_settings
-from pipelines.running.scheduling import ATTEMPTS, DesiredSchedule, Scheduler, prepare
-from pipelines.running.submitting import PipelineRef, ensure_pipeline_ref, version_reference
 from tests.support.clusters import client, folder_with, invoke, invoke_json
 from tests.support.servers.kfp_api import NOW, Failure, KfpApi
 from tests.support.servers.kfp_http import Request

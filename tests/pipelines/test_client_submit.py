@@ -11,11 +11,11 @@ from rich.console import Console
 
 from kubecast.cli import run_view
 from kubecast.errors import ClusterError, ClusterNotFound, ClusterUnreachable, ConfigError
+from kubecast.pipelines.running import following
+from kubecast.pipelines.running.following import Follower, Progress, Task
+from kubecast.pipelines.running.parameters import check_values, read_assignments
+from kubecast.pipelines.running.submitting import Compiled, compile_mode, ensure_pipeline_ref
 from kubecast.settings.loading import load_settings
-from pipelines.running import following
-from pipelines.running.following import Follower, Progress, Task
-from pipelines.running.parameters import check_values, read_assignments
-from pipelines.running.submitting import Compiled, compile_mode, ensure_pipeline_ref
 from tests.support.clusters import SET, SMALL, client, invoke, invoke_json
 from tests.support.kfp_runs import FAILS, SUCCEEDS, step
 from tests.support.servers.kfp_api import Failure, KfpApi

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from kubecast.errors import ConfigError
+from kubecast.pipelines.running.gpu_nodes import NODES, check_gpu_nodes
 from kubecast.settings.loading import AllSettings, load_settings
-from pipelines.running.gpu_nodes import NODES, check_gpu_nodes
 from tests.support.clusters import SET, folder_with, invoke
 from tests.support.gpu_nodes import AKS, OPERATOR, node
 from tests.support.servers.kfp_api import KfpApi

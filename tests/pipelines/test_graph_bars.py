@@ -10,8 +10,8 @@ import yaml
 
 from kubecast.config.schedules import Mode
 from kubecast.models import DEFAULT_KINDS
+from kubecast.pipelines.compiling import compile_pipeline
 from kubecast.settings.loading import load_settings
-from pipelines.compiling import compile_pipeline
 from tests.support.workflow_size import finished_bytes
 from tests.support.workflow_spec import EXIT
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from kubecast.errors import ClusterForbidden
+from kubecast.pipelines.running.katib import orphans, refuses_early_stopping
 from kubecast.settings.loading import load_settings
-from pipelines.running.katib import orphans, refuses_early_stopping
 from tests.support.servers.kubernetes_api import KubernetesApi
 
 EXPERIMENTS = "/apis/kubeflow.org/v1beta1/namespaces/team-a/experiments"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kubecast.errors import ClusterError, ClusterForbidden, ClusterNotFound, ClusterUnreachable
-from pipelines.running.kubernetes import Kubernetes
+from kubecast.pipelines.running.kubernetes import Kubernetes
 from tests.support.servers.kubernetes_api import KubernetesApi
 
 PODS = "/api/v1/namespaces/team-a/pods"

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from kfp import compiler, dsl
 
-from components import images
+from kubecast.components import images
 from kubecast.errors import ConfigError, DataError, KubecastError
+from kubecast.pipelines.running.local import collect_results, run_compiled, run_locally
+from kubecast.pipelines.running.local_events import EventReader, Record, TaskEvent
+from kubecast.pipelines.running.local_runner import main
 from kubecast.registry import Registry
 from kubecast.settings.loading import AllSettings, load_settings
-from pipelines.running.local import collect_results, run_compiled, run_locally
-from pipelines.running.local_events import EventReader, Record, TaskEvent
-from pipelines.running.local_runner import main
 from tests.support.panels import hourly
 
 SETTINGS = [
@@ -161,10 +161,11 @@ def test_record_is_a_plain_line_of_the_log_with_its_trace() -> None:
 
 def test_run_returns_outputs_of_tasks_and_reports_progress(compiled: Path, tmp_path: Path) -> None:
     reported: list[TaskEvent] = []
-    outputs = run_compiled(compiled, {"word": "fine"}, tmp_path, caching=False, on_progress=reported.append)
+    outputs = run_compiled(compiled, {"word": "fine"}, tmp_path, resume=False, on_progress=reported.append)
     assert outputs["work"]["Output"] == "FINE"
     assert Path(outputs["work"]["page"]).read_text() == "fine"
     assert reported == [
+        TaskEvent("", "planned", tasks=("work",)),
         TaskEvent("work", "started"),
         TaskEvent("work", "running", 1, 2),
         TaskEvent("work", "finished"),
@@ -174,18 +175,6 @@ def test_run_returns_outputs_of_tasks_and_reports_progress(compiled: Path, tmp_p
     assert "    progress 1/2\n" in log
 
 
-@pytest.mark.slow
-def test_outputs_of_tasks_that_were_run_before_are_found_again(compiled: Path, tmp_path: Path) -> None:
-    reported: list[TaskEvent] = []
-    runs = [
-        run_compiled(compiled, {"word": "fine"}, tmp_path, caching=True, on_progress=reported.append)
-        for _ in range(2)
-    ]
-    assert runs[0] == runs[1]
-    assert [event.state for event in reported] == ["started", "running", "finished", "started", "finished"]
-    assert len(list((tmp_path / "artifacts").glob("small-*/work"))) == 1
-
-
 @pytest.mark.parametrize("log_format", ["json", "plain"])
 def test_warning_of_a_step_reaches_who_runs_it_once_under_the_tasks_name(
     compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log_format: str
@@ -193,7 +182,7 @@ def test_warning_of_a_step_reaches_who_runs_it_once_under_the_tasks_name(
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("KUBECAST_LOG_FORMAT", log_format)
     reported: list[TaskEvent] = []
-    run_compiled(compiled, {"word": "warned"}, tmp_path, caching=False, on_progress=reported.append)
+    run_compiled(compiled, {"word": "warned"}, tmp_path, resume=False, on_progress=reported.append)
     message = "no notice was sent: allowed: https://…"
     assert [event for event in reported if event.state == "warning"] == [
         TaskEvent("work", "warning", message=message)
@@ -203,14 +192,48 @@ def test_warning_of_a_step_reaches_who_runs_it_once_under_the_tasks_name(
 
 def test_error_of_a_task_is_raised_as_it_was(compiled: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^data\.csv: line 3: y holds 'x'; allowed: numbers$"):
-        run_compiled(compiled, {"word": "wrong"}, tmp_path, caching=False, on_progress=lambda event: None)
+        run_compiled(compiled, {"word": "wrong"}, tmp_path, resume=False, on_progress=lambda event: None)
 
 
 def test_any_other_failure_names_the_log(compiled: Path, tmp_path: Path) -> None:
     with pytest.raises(KubecastError, match=r"the run failed with status 1; its log is .*run\.log") as caught:
-        run_compiled(compiled, {"word": "broken"}, tmp_path, caching=False, on_progress=lambda event: None)
+        run_compiled(compiled, {"word": "broken"}, tmp_path, resume=False, on_progress=lambda event: None)
     assert type(caught.value) is KubecastError
     assert "out of luck" in (tmp_path / "run.log").read_text()
+
+
+@pytest.mark.slow
+def test_run_that_resumes_takes_what_had_ended_and_one_that_does_not_starts_again(
+    compiled: Path, tmp_path: Path
+) -> None:
+    reported: list[TaskEvent] = []
+
+    def run(word: str, resume: bool) -> Any:
+        return run_compiled(compiled, {"word": word}, tmp_path, resume=resume, on_progress=reported.append)
+
+    first = run("fine", resume=False)
+    with pytest.raises(DataError):
+        run("wrong", resume=True)
+    assert run("fine", resume=True) == first
+    assert run("fine", resume=False) != first
+    whole = ["planned", "started", "running", "finished"]
+    states = [*whole, "planned", "started", "failed", "planned", "cached", *whole]
+    assert [event.state for event in reported] == states
+
+
+def test_task_whose_model_could_not_be_fitted_is_told_as_failed() -> None:
+    ended = [
+        event.state
+        for event in events(
+            line("started train-arima", logger="kubecast.local"),
+            line("arima: failed: no series is long enough", level="WARNING", state="failed"),
+            line("finished train-arima", logger="kubecast.local"),
+            line("started train-lstm", logger="kubecast.local"),
+            line("lstm: ok", state="ok"),
+            line("finished train-lstm", logger="kubecast.local"),
+        )
+    ]
+    assert ended == ["started", "warning", "failed", "started", "finished"]
 
 
 def test_run_is_stopped_when_its_listener_fails(compiled: Path, tmp_path: Path) -> None:
@@ -218,14 +241,14 @@ def test_run_is_stopped_when_its_listener_fails(compiled: Path, tmp_path: Path) 
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_compiled(compiled, {"word": "fine"}, tmp_path, caching=False, on_progress=fail)
+        run_compiled(compiled, {"word": "fine"}, tmp_path, resume=False, on_progress=fail)
     assert not (tmp_path / "outputs.json").exists()
 
 
 def test_outputs_of_an_earlier_run_are_not_taken_for_new_ones(compiled: Path, tmp_path: Path) -> None:
     (tmp_path / "outputs.json").write_text('{"Output": "OLD"}')
     with pytest.raises(DataError):
-        run_compiled(compiled, {"word": "wrong"}, tmp_path, caching=False, on_progress=lambda event: None)
+        run_compiled(compiled, {"word": "wrong"}, tmp_path, resume=False, on_progress=lambda event: None)
     assert not (tmp_path / "outputs.json").exists()
 
 
@@ -233,25 +256,27 @@ def test_child_writes_parameters_as_they_are(
     compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(builtins, "print", print)  # KFP's runner replaces it
-    job = {"compiled": str(compiled), "arguments": {"word": "a"}, "root": str(tmp_path), "caching": False}
+    job = {"compiled": str(compiled), "arguments": {"word": "a"}, "root": str(tmp_path)}
     main([json.dumps(job), str(tmp_path / "outputs.json")])
     assert json.loads((tmp_path / "outputs.json").read_text())["work"]["Output"] == "A"
 
 
-def test_only_what_was_made_is_copied(tmp_path: Path) -> None:
+def test_what_was_made_takes_the_place_of_an_earlier_runs_results(tmp_path: Path) -> None:
     made, output = tmp_path / "made", tmp_path / "output"
     made.mkdir()
     output.mkdir()
     (made / "page").write_text("new")
+    for name in ("report.html", "training-lstm.html", "mine"):
+        (output / name).write_text("old")
     evaluated = {"evaluation": str(made / "none"), "report": str(made / "page")}
     collect_results(
         {"evaluate-models": evaluated, "register-model": {"forecast": str(made / "none")}}, output
     )
-    assert {path.name: path.read_text() for path in output.iterdir()} == {"report.html": "new"}
+    assert {path.name: path.read_text() for path in output.iterdir()} == {"report.html": "new", "mine": "old"}
 
 
 @pytest.mark.slow
-def test_run_that_fails_leaves_none_of_an_earlier_runs_results(tmp_path: Path) -> None:
+def test_run_that_fails_leaves_an_earlier_runs_results_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "report.html").write_text("old")
     settings = load_settings(None, SETTINGS)
     with pytest.raises(DataError, match=r"nowhere\.csv"):
@@ -262,10 +287,10 @@ def test_run_that_fails_leaves_none_of_an_earlier_runs_results(tmp_path: Path) -
             "",
             "",
             "train",
-            caching=False,
+            resume=False,
             on_progress=lambda _: None,
         )
-    assert not (tmp_path / "report.html").exists()
+    assert (tmp_path / "report.html").read_text() == "old"
 
 
 @pytest.mark.slow
@@ -281,7 +306,7 @@ def test_training_pipeline_publishes_and_puts_its_results_on_top(tmp_path: Path)
         "",
         "2024-01-15",
         "train",
-        caching=False,
+        resume=False,
         on_progress=reported.append,
     )
     version = Registry.open(str(output / "registry")).resolve(found.version)
@@ -312,6 +337,6 @@ def test_what_cannot_work_is_refused_before_anything_runs(
     reported: list[Any] = []
     with pytest.raises(ConfigError, match=message):
         run_locally(
-            settings, "d.csv", tmp_path, registry, "", "train", caching=False, on_progress=reported.append
+            settings, "d.csv", tmp_path, registry, "", "train", resume=False, on_progress=reported.append
         )
     assert reported == []

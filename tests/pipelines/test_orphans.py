@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kubecast.errors import ClusterError
-from pipelines.running.scheduling import Scheduler
+from kubecast.pipelines.running.scheduling import Scheduler
 from tests.support.clusters import client, folder_with, invoke
 from tests.support.servers.kfp_api import KfpApi
 from tests.support.servers.kubernetes_api import KubernetesApi

@@ -17,13 +17,13 @@ from kubecast.config.cluster import SearchVariables, TaskSettings, TrialPod
 from kubecast.config.schedules import Mode
 from kubecast.config.training import OptimizationSettings
 from kubecast.models import DEFAULT_KINDS
+from kubecast.pipelines.compiling import compile_pipeline
+from kubecast.pipelines.running.connection import POD_TOKEN
 from kubecast.settings.cluster import ClusterSettings
 from kubecast.settings.loading import load_settings
 from kubecast.settings.search import SearchSettings
 from kubecast.tuning.katib import Plan
 from kubecast.tuning.katib.manifest import job
-from pipelines.compiling import compile_pipeline
-from pipelines.running.connection import POD_TOKEN
 
 ROOT = Path(__file__).parents[2]
 OVERLAYS = sorted(path.name for path in (ROOT / "manifests/overlays").iterdir())

@@ -10,9 +10,9 @@ import yaml
 
 from kubecast.config.schedules import Mode
 from kubecast.errors import ConfigError
+from kubecast.pipelines.compiling import compile_pipeline
+from kubecast.pipelines.pods import SHARED_MEMORY, label_of, trial_pod
 from kubecast.settings.loading import load_settings
-from pipelines.compiling import compile_pipeline
-from pipelines.pods import SHARED_MEMORY, label_of, trial_pod
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SET = [

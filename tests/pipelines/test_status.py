@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from kubecast.cli import app, run_view
 from kubecast.errors import ClusterError
-from pipelines.running import following
-from pipelines.running.evidence import Reader
-from pipelines.running.following import Follower
+from kubecast.pipelines.running import following
+from kubecast.pipelines.running.evidence import Reader
+from kubecast.pipelines.running.following import Follower
 from tests.support.clusters import SET, client, invoke, invoke_json
 from tests.support.recordings import (
     NAMESPACE,

@@ -7,9 +7,9 @@ import yaml
 from kfp import compiler, dsl
 
 from kubecast.config.cluster import MOST_ATTEMPTS
-from pipelines.running.following import Progress
-from pipelines.running.graph import Graph
-from pipelines.running.kfp_tasks import node_id
+from kubecast.pipelines.running.following import Progress
+from kubecast.pipelines.running.graph import Graph
+from kubecast.pipelines.running.kfp_tasks import node_id
 from tests.support.clusters import invoke
 from tests.support.recordings import (
     NAMESPACE,

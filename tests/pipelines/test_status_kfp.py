@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipelines.running.evidence import Reader
-from pipelines.running.following import Follower
-from pipelines.running.tasks import LOST
+from kubecast.pipelines.running.evidence import Reader
+from kubecast.pipelines.running.following import Follower
+from kubecast.pipelines.running.tasks import LOST
 from tests.support.clusters import client
 from tests.support.recordings import NAMESPACE, by_name, look, recorded, serve_run, states
 from tests.support.servers.kfp_api import KfpApi

@@ -4,9 +4,9 @@ import obstore
 import pytest
 
 from kubecast.errors import StoreUnreachable
+from kubecast.pipelines.running import following
+from kubecast.pipelines.running.task_logs import headline, read_kept, tail
 from kubecast.storage.bucket import Bucket
-from pipelines.running import following
-from pipelines.running.task_logs import headline, read_kept, tail
 from tests.support.recordings import LAUNCHER, TRACEBACK, by_name, look, recorded, serve_run, serve_workflow
 from tests.support.servers.kfp_api import KfpApi
 from tests.support.servers.kubernetes_api import KubernetesApi

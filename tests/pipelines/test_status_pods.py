@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.running.tasks import LOST
+from kubecast.pipelines.running.tasks import LOST
 from tests.support.recordings import (
     EVENTS,
     PODS,

@@ -15,9 +15,9 @@ from kubecast.config.validation import parse_settings
 from kubecast.errors import ConfigError
 from kubecast.models import DEFAULT_KINDS as KINDS
 from kubecast.models import KINDS as INSTALLED
+from kubecast.pipelines.compiling import MAX_BYTES, compile_pipeline
 from kubecast.settings.loading import SECTIONS, AllSettings, load_settings
 from kubecast.settings.pipeline import PipelineSettings
-from pipelines.compiling import MAX_BYTES, compile_pipeline
 from tests.support.graphs import graphs, named, upstream
 
 QUICK = Path(__file__).parents[2] / "configs" / "quick"

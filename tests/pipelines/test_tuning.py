@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import yaml
 
-from components import images
+from kubecast.components import images
 from kubecast.config.schedules import Mode
 from kubecast.errors import ConfigError
 from kubecast.models import DEFAULT_KINDS, KINDS
+from kubecast.pipelines.compiling import compile_pipeline
+from kubecast.pipelines.running.local import run_locally
 from kubecast.settings.loading import load_settings
-from pipelines.compiling import compile_pipeline
-from pipelines.running.local import run_locally
 from tests.support.commands import kubecast_here
 from tests.support.graphs import named, upstream
 
@@ -183,7 +183,7 @@ def test_katib_without_a_cluster_is_refused_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"katib: its trials are pods of a cluster; allowed here: optuna"
     ) as e:
-        run_locally(settings, "data.csv", tmp_path, "", "", "train", caching=False, on_progress=print)
+        run_locally(settings, "data.csv", tmp_path, "", "", "train", resume=False, on_progress=print)
     assert e.value.exit_status == 2
 
 

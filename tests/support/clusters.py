@@ -1,4 +1,4 @@
-"""What the tests of `pipelines.running` and of its commands share."""
+"""What the tests of `kubecast.pipelines.running` and of its commands share."""
 
 import json
 from pathlib import Path
@@ -9,9 +9,9 @@ from typer.testing import CliRunner, Result
 from kubecast.cli import app
 from kubecast.config.schedules import ConnectionSettings
 from kubecast.config.validation import validate
+from kubecast.pipelines.running.client import Client
+from kubecast.pipelines.running.connection import connect
 from kubecast.settings.loading import load_settings
-from pipelines.running.client import Client
-from pipelines.running.connection import connect
 from tests.support.servers.kfp_api import KfpApi
 
 IMAGES = ["cluster.image_repository=ghcr.io/team", "cluster.image_tag=0.1.0-0123456789ab"]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipelines.running import following
+from kubecast.pipelines.running import following
 
 
 def node(name: str, state: str, start: int = 0, end: int | None = None, **more: Any) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from typing import Any
 
 import kfp_server_api as kfp
 
-from pipelines.running.evidence import Reader
-from pipelines.running.following import Follower, Progress
-from pipelines.running.kfp_tasks import node_id
-from pipelines.running.pods import NODE_NAME
-from pipelines.running.tasks import Task
+from kubecast.pipelines.running.evidence import Reader
+from kubecast.pipelines.running.following import Follower, Progress
+from kubecast.pipelines.running.kfp_tasks import node_id
+from kubecast.pipelines.running.pods import NODE_NAME
+from kubecast.pipelines.running.tasks import Task
 from tests.support.clusters import client
 from tests.support.servers.kfp_api import KfpApi
 from tests.support.servers.kubernetes_api import KubernetesApi

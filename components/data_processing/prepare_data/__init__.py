@@ -1,5 +1,5 @@
 """See component.py."""
 
-from components.data_processing.prepare_data.component import prepare_data
+from kubecast.components.data_processing.prepare_data.component import prepare_data
 
 __all__ = ["prepare_data"]

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components import images
+from kubecast.components import images
 
 
 @images.component(base_image=images.BASE)

@@ -1,5 +1,5 @@
 """See component.py."""
 
-from components.data_processing.resolve_inputs.component import resolve_inputs
+from kubecast.components.data_processing.resolve_inputs.component import resolve_inputs
 
 __all__ = ["resolve_inputs"]

@@ -1,5 +1,5 @@
 """See component.py."""
 
-from components.deployment.notify_failure.component import notify_failure
+from kubecast.components.deployment.notify_failure.component import notify_failure
 
 __all__ = ["notify_failure"]

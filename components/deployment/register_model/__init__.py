@@ -1,5 +1,5 @@
 """See component.py."""
 
-from components.deployment.register_model.component import register_model
+from kubecast.components.deployment.register_model.component import register_model
 
 __all__ = ["register_model"]

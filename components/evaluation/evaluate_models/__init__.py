@@ -1,5 +1,5 @@
 """See component.py."""
 
-from components.evaluation.evaluate_models.component import evaluate_models
+from kubecast.components.evaluation.evaluate_models.component import evaluate_models
 
 __all__ = ["evaluate_models"]

@@ -1,5 +1,5 @@
 """See component.py."""
 
-from components.evaluation.forecast_champion.component import forecast_champion
+from kubecast.components.evaluation.forecast_champion.component import forecast_champion
 
 __all__ = ["forecast_champion"]

@@ -1,5 +1,5 @@
 """See component.py."""
 
-from components.training.choose_settings.component import choose_settings
+from kubecast.components.training.choose_settings.component import choose_settings
 
 __all__ = ["choose_settings"]

@@ -1,5 +1,5 @@
 """See component.py."""
 
-from components.training.stack_ensemble.component import stack_ensemble
+from kubecast.components.training.stack_ensemble.component import stack_ensemble
 
 __all__ = ["stack_ensemble"]

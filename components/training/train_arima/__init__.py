@@ -1,5 +1,5 @@
 """See component.py."""
 
-from components.training.train_arima.component import train_arima
+from kubecast.components.training.train_arima.component import train_arima
 
 __all__ = ["train_arima"]

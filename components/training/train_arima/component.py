@@ -1,5 +1,5 @@
 """Trains ARIMA; final_fit repeats that fit on all rows."""
 
-from components.training.trainer import trainer
+from kubecast.components.training.trainer import trainer
 
 train_arima = trainer("arima")

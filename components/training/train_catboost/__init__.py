@@ -1,5 +1,5 @@
 """See component.py."""
 
-from components.training.train_catboost.component import train_catboost
+from kubecast.components.training.train_catboost.component import train_catboost
 
 __all__ = ["train_catboost"]

@@ -1,5 +1,5 @@
 """Trains CatBoost; final_fit repeats that fit on all rows."""
 
-from components.training.trainer import trainer
+from kubecast.components.training.trainer import trainer
 
 train_catboost = trainer("catboost")

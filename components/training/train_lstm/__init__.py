@@ -1,5 +1,5 @@
 """See component.py."""
 
-from components.training.train_lstm.component import train_lstm
+from kubecast.components.training.train_lstm.component import train_lstm
 
 __all__ = ["train_lstm"]

@@ -1,5 +1,5 @@
 """See component.py."""
 
-from components.training.train_transformer.component import train_transformer
+from kubecast.components.training.train_transformer.component import train_transformer
 
 __all__ = ["train_transformer"]

@@ -1,5 +1,5 @@
 """See component.py."""
 
-from components.training.tune_worker.component import tune_worker
+from kubecast.components.training.tune_worker.component import tune_worker
 
 __all__ = ["tune_worker"]

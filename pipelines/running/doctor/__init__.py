@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from kubecast.errors import KubecastError
-from pipelines.running.doctor import katib, nodes, objects, policies, quota, service, store
-from pipelines.running.doctor.context import Context
-from pipelines.running.doctor.findings import Finding, Line, NotKnown, not_known
+from kubecast.pipelines.running.doctor import katib, nodes, objects, policies, quota, service, store
+from kubecast.pipelines.running.doctor.context import Context
+from kubecast.pipelines.running.doctor.findings import Finding, Line, NotKnown, not_known
 
 Check = Callable[[Context], Finding | None]
 

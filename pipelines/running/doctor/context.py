@@ -4,12 +4,12 @@ from functools import cached_property
 from typing import Any
 
 from kubecast.errors import ClusterError, ClusterForbidden, ClusterNotFound, ConfigError, KubecastError
+from kubecast.pipelines.running.client import Client, Health
+from kubecast.pipelines.running.connection import connect
+from kubecast.pipelines.running.defaults import account_of, namespace_of
+from kubecast.pipelines.running.doctor.findings import NotKnown
+from kubecast.pipelines.running.kubernetes import Kubernetes
 from kubecast.settings.loading import AllSettings
-from pipelines.running.client import Client, Health
-from pipelines.running.connection import connect
-from pipelines.running.defaults import account_of, namespace_of
-from pipelines.running.doctor.findings import NotKnown
-from pipelines.running.kubernetes import Kubernetes
 
 _ROOTS = {"networkpolicies": "/apis/networking.k8s.io/v1"}  # others: the core's
 

@@ -5,12 +5,12 @@ from typing import Any
 import yaml
 
 from kubecast.errors import ClusterForbidden
+from kubecast.pipelines.running.defaults import APPLY, KFP_NAMESPACE, PIPELINE_ACCOUNT
+from kubecast.pipelines.running.doctor.context import Context
+from kubecast.pipelines.running.doctor.findings import Finding, missing, not_known, ok
+from kubecast.pipelines.running.doctor.objects import level_of
+from kubecast.pipelines.running.katib import orphans, refuses_early_stopping
 from kubecast.tuning.heartbeat import CONFIG_MAP
-from pipelines.running.defaults import APPLY, KFP_NAMESPACE, PIPELINE_ACCOUNT
-from pipelines.running.doctor.context import Context
-from pipelines.running.doctor.findings import Finding, missing, not_known, ok
-from pipelines.running.doctor.objects import level_of
-from pipelines.running.katib import orphans, refuses_early_stopping
 
 GROUP = "kubeflow.org"
 INJECTION = "katib.kubeflow.org/metrics-collector-injection"

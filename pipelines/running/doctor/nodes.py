@@ -1,8 +1,8 @@
 """Checks of nodes for the tasks that request a GPU, and of the rights that ``kubecast status`` uses."""
 
-from pipelines.running.doctor.context import Context
-from pipelines.running.doctor.findings import Finding, missing, not_known, ok
-from pipelines.running.gpu_nodes import fitting, gpu_requests, misfits
+from kubecast.pipelines.running.doctor.context import Context
+from kubecast.pipelines.running.doctor.findings import Finding, missing, not_known, ok
+from kubecast.pipelines.running.gpu_nodes import fitting, gpu_requests, misfits
 
 RIGHTS = (
     ("list", "workflows", "argoproj.io"),

@@ -7,12 +7,12 @@ from typing import Any
 
 import yaml
 
+from kubecast.pipelines.running.defaults import APPLY, LEVEL, missing_account
+from kubecast.pipelines.running.doctor.context import Context
+from kubecast.pipelines.running.doctor.findings import Finding, NotKnown, missing, not_known, ok
+from kubecast.pipelines.running.preflight import images_of, unnamed_images
+from kubecast.pipelines.running.submitting import compile_mode
 from kubecast.settings.cluster import ClusterSettings
-from pipelines.running.defaults import APPLY, LEVEL, missing_account
-from pipelines.running.doctor.context import Context
-from pipelines.running.doctor.findings import Finding, NotKnown, missing, not_known, ok
-from pipelines.running.preflight import images_of, unnamed_images
-from pipelines.running.submitting import compile_mode
 
 KFP_SECRET = "mlpipeline-minio-artifact"  # noqa: S105  a name
 DEFAULT_REPOSITORY = "workflows.argoproj.io/default-artifact-repository"

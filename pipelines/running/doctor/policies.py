@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.running.doctor.context import Context
-from pipelines.running.doctor.findings import Finding, missing, ok
+from kubecast.pipelines.running.doctor.context import Context
+from kubecast.pipelines.running.doctor.findings import Finding, missing, ok
 
 _POD = {"app.kubernetes.io/name": "kubecast", "workflows.argoproj.io/workflow": "any"}
 _NEEDED = {

@@ -9,9 +9,9 @@ from kubernetes.utils.quantity import parse_quantity
 
 from kubecast.config.cluster import TaskSettings
 from kubecast.models import KINDS
+from kubecast.pipelines.running.doctor.context import Context
+from kubecast.pipelines.running.doctor.findings import Finding, missing, not_known, ok
 from kubecast.settings.loading import AllSettings
-from pipelines.running.doctor.context import Context
-from pipelines.running.doctor.findings import Finding, missing, not_known, ok
 
 _SHORT = {"cpu": "requests.cpu", "memory": "requests.memory"}
 _SIZED = ("requests.cpu", "limits.cpu", "requests.memory", "limits.memory")

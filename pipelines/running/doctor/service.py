@@ -4,9 +4,9 @@ import re
 
 from kubecast.config.schedules import TOKEN_VARIABLE
 from kubecast.errors import ClusterForbidden, ClusterUnreachable, ConfigError, KubecastError
-from pipelines.running.defaults import KFP_NAMESPACE
-from pipelines.running.doctor.context import Context
-from pipelines.running.doctor.findings import Finding, missing, not_known, ok
+from kubecast.pipelines.running.defaults import KFP_NAMESPACE
+from kubecast.pipelines.running.doctor.context import Context
+from kubecast.pipelines.running.doctor.findings import Finding, missing, not_known, ok
 
 NEEDED = (2, 17)
 

@@ -16,12 +16,12 @@ from kubecast.errors import (
     StoreTimeout,
     StoreUnreachable,
 )
+from kubecast.pipelines.running.doctor.context import Context
+from kubecast.pipelines.running.doctor.findings import Finding, missing, not_known, ok
 from kubecast.retrying import Budget, spending
 from kubecast.storage.bucket import Deadlines, ObjectStore
 from kubecast.storage.locations import scheme_of
 from kubecast.storage.providers import PROVIDERS
-from pipelines.running.doctor.context import Context
-from pipelines.running.doctor.findings import Finding, missing, not_known, ok
 
 CONTENT = b"kubecast doctor"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from kubecast.cli.console import Json, print_json, print_table
+from kubecast.cli.console import INTERRUPTED, Json, is_quiet, print_json, print_table
 from kubecast.cli.options import (
     ConfigDir,
     Context,
@@ -17,26 +17,28 @@ from kubecast.cli.options import (
     Host,
     Namespace,
     Overrides,
+    Preset,
     ServiceAccount,
     TokenFile,
     connected_settings,
+    examples,
+    settings_folder,
 )
 from kubecast.errors import ClusterError
 
 if TYPE_CHECKING:
+    from kubecast.pipelines.running.client import Client
+    from kubecast.pipelines.running.following import Progress
+    from kubecast.pipelines.running.submitting import PipelineRef
     from kubecast.settings.loading import AllSettings
-    from pipelines.running.client import Client
-    from pipelines.running.following import Progress
-    from pipelines.running.submitting import PipelineRef
-
-INTERRUPTED = 130  # exit status after Ctrl-C, as a shell's
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog=examples("kubecast submit --config settings --param data=s3://demand/demand.csv --wait"))
 def submit(
     config: ConfigDir = None,
+    preset: Preset = None,
     overrides: Overrides = None,
     params: Annotated[
         list[str] | None,
@@ -65,20 +67,21 @@ def submit(
     The pipeline, its version (named by a hash of the compiled file) and the experiment are made where there
     are none yet.
     """
-    from pipelines.running import preflight
-    from pipelines.running.parameters import read_assignments
-    from pipelines.running.submitting import (
+    from kubecast.pipelines.running import preflight
+    from kubecast.pipelines.running.parameters import read_assignments
+    from kubecast.pipelines.running.submitting import (
         compile_mode,
         ensure_pipeline_ref,
         experiment_of,
         find_pipeline_ref,
     )
-    from pipelines.running.submitting import submit as start
+    from kubecast.pipelines.running.submitting import submit as start
 
-    settings = connected_settings(config, overrides, host, namespace, token_file, service_account, context)
+    folder = settings_folder(config, preset)
+    settings = connected_settings(folder, overrides, host, namespace, token_file, service_account, context)
     experiment = experiment_of(settings)
-    with tempfile.TemporaryDirectory() as folder:
-        compiled = compile_mode(settings, mode, Path(folder))
+    with tempfile.TemporaryDirectory() as scratch:
+        compiled = compile_mode(settings, mode, Path(scratch))
         parameters = read_assignments(params or [], compiled.spec)
         preflight.check_name(name)
         preflight.check_run(settings, compiled, parameters, "--param ")
@@ -96,14 +99,14 @@ def submit(
     record |= {"run": run_id, "link": client.run_link(run_id)}
     if not as_json:
         _print_pairs(record)
-    ended = _follow(settings, client, run_id, quiet=as_json) if wait else None
+    ended = _follow(settings, client, run_id, quiet=as_json or is_quiet()) if wait else None
     if as_json:
         print_json(record | (_progress(ended) if ended else {}))
     if ended:
         _end(ended)
 
 
-@app.command()
+@app.command(epilog=examples("kubecast status 6c1d0d3e-5f0a-4b7c-9d53-0a4f6c1b8e2d --config settings"))
 def status(
     run: Annotated[str, typer.Argument(help="Id of the run.")],
     config: ConfigDir = None,
@@ -118,7 +121,7 @@ def status(
     Read are, as far as you may, the run's Workflow, its pods and events, and what Kubeflow Pipelines says.
     """
     from kubecast.cli.run_view import COLUMNS, details, rows
-    from pipelines.running.following import follower
+    from kubecast.pipelines.running.following import follower
 
     settings = connected_settings(config, None, host, namespace, token_file, context=context)
     client = client_of(settings)
@@ -126,15 +129,16 @@ def status(
     if as_json:
         print_json(_progress(progress) | {"link": client.run_link(run)})
         return
-    print_table(f"{progress.name}  {progress.state}", COLUMNS, rows(progress))
+    print(f"run        {progress.name}  {progress.state}")
+    print_table("Tasks", COLUMNS, rows(progress))
     link = client.run_link(run)
     print("\n".join([*details(progress), f"source     {progress.source}", f"link       {link}"]))
 
 
 def client_of(settings: "AllSettings") -> "Client":
     """The client of the settings' Kubeflow Pipelines."""
-    from pipelines.running.client import Client
-    from pipelines.running.connection import connect
+    from kubecast.pipelines.running.client import Client
+    from kubecast.pipelines.running.connection import connect
 
     # What it retries in vain is one error at the end.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
@@ -161,7 +165,7 @@ def _print_plan(
 
 def _follow(settings: "AllSettings", client: "Client", run_id: str, quiet: bool) -> "Progress":
     from kubecast.cli.run_view import shown
-    from pipelines.running.following import follower
+    from kubecast.pipelines.running.following import follower
 
     try:
         with shown(quiet) as show:
@@ -180,7 +184,7 @@ def _progress(progress: "Progress") -> dict[str, Any]:
 
 def _end(ended: "Progress") -> None:
     from kubecast.cli.run_view import details, summary
-    from pipelines.running.following import SUCCEEDED
+    from kubecast.pipelines.running.following import SUCCEEDED
 
     if ended.state == SUCCEEDED:
         print("state      SUCCEEDED", file=sys.stderr)

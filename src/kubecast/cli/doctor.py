@@ -15,12 +15,13 @@ from kubecast.cli.options import (
     ServiceAccount,
     TokenFile,
     connected_settings,
+    examples,
 )
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog=examples("kubecast doctor --config settings"))
 def doctor(
     config: ConfigDir = None,
     overrides: Overrides = None,
@@ -37,7 +38,7 @@ def doctor(
     store, where it puts one object and deletes it. Nothing else is changed. Each line is ok, missing, or not
     known: what you may not read, or cannot reach from here. Exit status 1 where something is missing.
     """
-    from pipelines.running import doctor as checks
+    from kubecast.pipelines.running import doctor as checks
 
     settings = connected_settings(config, overrides, host, namespace, token_file, service_account, context)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # of what it tries again

@@ -1,75 +1,100 @@
 """``kubecast models``: look after the registry of published models."""
 
-import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kubecast.cli.console import Json, print_json, print_table
-from kubecast.cli.options import RegistryUrl
-from kubecast.errors import ConfigError, IntegrityError, NotFound
+from kubecast.cli.console import Json, note, print_json, print_table
+from kubecast.cli.options import RegistryUrl, examples
+from kubecast.cli.versions import COLUMNS, FORMATS, changed_settings, page, shortened, summary, version_row
+from kubecast.errors import ConfigError, NotFound
+from kubecast.logs import masked
 
 if TYPE_CHECKING:
-    from kubecast.registry import Entry, Registry, Verification, Version
+    from kubecast.registry import Registry, Verification, Version
 
 _READERS = 16  # requests at once to list many
 
 app = typer.Typer(help="Look after the registry of published models.", no_args_is_help=True)
 
 Reference = Annotated[
-    str, typer.Argument(help="NAME (its champion, else newest), NAME@ALIAS or NAME@VERSION.")
+    str,
+    typer.Argument(
+        help="NAME (its champion, else newest), NAME@ALIAS or NAME@VERSION, of which the beginning is enough."
+    ),
 ]
 Alias = Annotated[str, typer.Option(help="The alias to move.")]
 
 
-@app.command(name="list")
+@app.command(
+    name="list",
+    epilog=examples(
+        "kubecast models list --registry demand/registry",
+        "KUBECAST_REGISTRY=s3://demand/registry kubecast models list forecaster --limit 5",
+    ),
+)
 def list_models(
     registry: RegistryUrl,
     name: Annotated[str, typer.Argument(help="Only this model's versions.")] = "",
     limit: Annotated[int, typer.Option(min=0, help="Newest of each model to show; 0: all.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """List the published versions, newest first, with their aliases and their error on the test split."""
+    """List the published versions, newest first, and how good each was found to be.
+
+    Versions were evaluated on different rows, so their errors cannot be compared. Two figures can: skill,
+    the gain over seasonal naive on the version's own test split, and the gain over the champion of its day on
+    the same rows.
+    """
     from kubecast.registry import Registry
 
     store = Registry.open(registry)
     with ThreadPoolExecutor(_READERS) as pool:
-        listed = list(pool.map(store.entries, [name] if name else store.names()))
+        listed = list(pool.map(store.entries, _names(store, registry, name)))
         shown = [entry for entries in listed for entry in entries[: limit or None]]
-        rows = list(pool.map(lambda entry: _row(store, entry), shown))
+        rows = list(pool.map(lambda entry: version_row(store, entry), shown))
     total = sum(map(len, listed))
     if as_json:
         print_json(rows)
     else:
-        columns = ["model", "version", "aliases", "test_mase"]  # a version's name says when it was created
-        if any(row["state"] for row in rows):
-            columns.append("state")
-        title = f"Versions in {registry}"
-        print_table(title, columns, [[row[column] for column in columns] for row in rows])
+        columns = [column for column in COLUMNS if column != "state" or any(row["state"] for row in rows)]
+        cells = [[row[column] for column in columns] for row in rows]
+        print_table(f"Versions in {registry}", columns, cells, FORMATS | {"version": shortened(rows)})
     if len(rows) < total:
-        print(f"shown      {len(rows)} of {total} versions; --limit 0 shows all", file=sys.stderr)
+        note(f"shown      {len(rows)} of {total} versions; --limit 0 shows all")
 
 
-@app.command()
-def show(registry: RegistryUrl, model: Reference, as_json: Json = False) -> None:
-    """Show one version: where it came from, what it scored, its files."""
+@app.command(
+    epilog=examples(
+        "kubecast models show --registry demand/registry forecaster",
+        "kubecast models show --registry demand/registry forecaster@20261129 --settings",
+    )
+)
+def show(
+    registry: RegistryUrl,
+    model: Reference,
+    settings: Annotated[
+        bool, typer.Option("--settings", help="Print the settings instead, those that are not the defaults.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show one version on a page: how good it is, why it was promoted or not, and what it was made from."""
     from kubecast.registry import Registry
 
     version = Registry.open(registry).resolve(model)
-    files = {path: size for path, (size, _) in sorted(version.files.items())}
     if as_json:
-        print_json({**_summary(version), "metadata": version.metadata, "files": files})
-        return
-    rows = [[key, _plain(value)] for key, value in {**_summary(version), **version.metadata}.items()]
-    print_table(f"{version.name}@{version.id}", ["what", "value"], rows)
-    print_table("Files", ["path", "bytes"], [[path, size] for path, size in files.items()])
+        files = {path: size for path, (size, _) in sorted(version.files.items())}
+        print_json({**summary(version), "metadata": version.metadata, "files": files})
+    elif settings:
+        print(changed_settings(version), end="")
+    else:
+        print("\n".join(page(version)))
 
 
-@app.command()
+@app.command(epilog=examples("kubecast models promote --registry demand/registry forecaster@20261129"))
 def promote(
     registry: RegistryUrl,
     model: Reference,
@@ -86,7 +111,7 @@ def promote(
     _print_alias(version, alias, as_json)
 
 
-@app.command()
+@app.command(epilog=examples("kubecast models rollback --registry demand/registry forecaster"))
 def rollback(
     registry: RegistryUrl,
     name: Annotated[str, typer.Argument(help="The model.")],
@@ -100,21 +125,21 @@ def rollback(
     _print_alias(version, alias, as_json)
 
 
-@app.command()
+@app.command(epilog=examples("kubecast models verify --registry demand/registry"))
 def verify(
     registry: RegistryUrl,
     name: Annotated[str, typer.Argument(help="NAME or NAME@VERSION; default: every model.")] = "",
     as_json: Json = False,
 ) -> None:
     """Read every file and compare it with what was published; exit status 1 when there is a fault."""
-    from kubecast.registry import Registry, split_reference
+    from kubecast.registry import Registry
 
     store = Registry.open(registry)
     if name:
-        model, version = split_reference(name)
+        model, version = store.complete(name)
         results = {model: store.verify(model, version)}
     else:
-        results = _verify_all(store)
+        results = _verify_all(store, _names(store, registry))
     if as_json:
         print_json({each: result.to_json() for each, result in results.items()})
     else:
@@ -128,7 +153,7 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog=examples("kubecast models gc --registry demand/registry --dry-run"))
 def gc(
     registry: RegistryUrl,
     name: Annotated[str, typer.Argument(help="Only this model.")] = "",
@@ -143,7 +168,7 @@ def gc(
     from kubecast.registry import Registry
 
     store = Registry.open(registry)
-    names = [name] if name else store.names()
+    names = _names(store, registry, name)
     results = {each: store.collect_garbage(each, dry_run) for each in names}
     if as_json:
         print_json({each: result.to_json() for each, result in results.items()})
@@ -161,7 +186,7 @@ def gc(
         print("removed    nothing: nothing is due")
 
 
-@app.command()
+@app.command(epilog=examples("kubecast models delete --registry demand/registry forecaster@20261129"))
 def delete(
     registry: RegistryUrl,
     model: Annotated[str, typer.Argument(help="NAME@VERSION.")],
@@ -171,12 +196,12 @@ def delete(
     as_json: Json = False,
 ) -> None:
     """Delete a version that no alias points at. No one finds it from then on; its files go an hour later."""
-    from kubecast.registry import Registry, split_reference
+    from kubecast.registry import Registry
 
-    name, version = split_reference(model)
+    store = Registry.open(registry)
+    name, version = store.complete(model)
     if not version:
         raise ConfigError(f"{model!r} names no version; allowed: NAME@VERSION")
-    store = Registry.open(registry)
     store.check_delete(name, version)
     if not yes:
         _confirm(f"Delete {name}@{version} from {registry}? It cannot be brought back.")
@@ -187,7 +212,7 @@ def delete(
         print(f"deleted    {name}@{version}; the next publish or gc after {after} removes its files")
 
 
-@app.command()
+@app.command(epilog=examples("kubecast models export --registry demand/registry forecaster --output copy"))
 def export(
     registry: RegistryUrl,
     model: Reference,
@@ -210,9 +235,18 @@ def export(
         )
 
 
-def _verify_all(store: "Registry") -> dict[str, "Verification"]:
+def _names(store: "Registry", registry: str, name: str = "") -> list[str]:
+    """The models that a command is about; a registry with none is one whose name was misspelt."""
+    if name:
+        return [store.check_model(name)]
+    if names := store.names():
+        return names
+    raise NotFound(f"registry {masked(registry)}: nothing is published there; allowed: where a run published")
+
+
+def _verify_all(store: "Registry", names: list[str]) -> dict[str, "Verification"]:
     results = {}
-    for name in store.names():
+    for name in names:
         with suppress(NotFound):  # an empty folder, as an upload that failed leaves it
             results[name] = store.verify(name)
     return results
@@ -235,39 +269,3 @@ def _print_alias(version: "Version", alias: str, as_json: bool) -> None:
         print_json({"model": version.name, "alias": alias, "version": version.id})
     else:
         print(f"{alias:<10} {version.name}@{version.id}")
-
-
-def _row(store: "Registry", entry: "Entry") -> dict[str, Any]:
-    row = {
-        "model": entry.name,
-        "version": entry.id,
-        "aliases": ", ".join(entry.aliases),
-        "created": entry.created.isoformat(timespec="seconds"),
-        "test_mase": None,
-        "state": "deleting" if entry.deleting else "",
-    }
-    if not entry.deleting:
-        try:
-            row["test_mase"] = _test_mase(store.load(entry))
-        except IntegrityError:
-            row["state"] = "damaged"
-    return row
-
-
-def _summary(version: "Version") -> dict[str, Any]:
-    return {
-        "model": version.name,
-        "version": version.id,
-        "aliases": ", ".join(version.aliases),
-        "created": version.created.isoformat(timespec="seconds"),
-        "test_mase": _test_mase(version),
-    }
-
-
-def _test_mase(version: "Version") -> Any:
-    test = version.metadata.get("test")
-    return test.get("mase") if isinstance(test, dict) else None
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

@@ -4,13 +4,15 @@ import contextlib
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+import webbrowser
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from kubecast.cli.console import Json, print_json, print_table
+from kubecast.cli.console import INTERRUPTED, Json, is_quiet, note, percent, print_json, print_table
+from kubecast.cli.files import STANDARD, read_rows, write_whole, writer
 from kubecast.cli.options import (
     AsOf,
     ConfigDir,
@@ -20,30 +22,39 @@ from kubecast.cli.options import (
     IdColumn,
     Model,
     Overrides,
+    Preset,
     Query,
     RegistryUrl,
     Seasons,
     TargetColumn,
     TimeColumn,
     data_options,
+    examples,
+    settings_folder,
     settings_with_scalars,
 )
 from kubecast.config.schedules import Mode
 from kubecast.errors import ConfigError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from kubecast.cli.progress import View
     from kubecast.ensemble.bundle import Bundle
+    from kubecast.pipelines.running.local import Result
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "kubecast run --data demand.csv --preset quick --horizon 48 --season-length 48,336 --output demand",
+        "kubecast run --data demand.csv --config settings --models arima,catboost --output demand --resume",
+    )
+)
 def run(
     data: Data,
     output: Annotated[Path, typer.Option(help="Folder for the leaderboard, the report and the forecasts.")],
     config: ConfigDir = None,
+    preset: Preset = None,
     horizon: Horizon = None,
     frequency: Frequency = "",
     season_lengths: Seasons = "",
@@ -61,8 +72,11 @@ def run(
     time: TimeColumn = "",
     target: TargetColumn = "",
     query: Query = "",
-    cache: Annotated[
-        bool, typer.Option(help="Reuse the outputs of tasks whose inputs are unchanged.")
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on where the last run in --output stopped: take what is unchanged from it."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -74,21 +88,32 @@ def run(
     OUTPUT/registry unless --registry names one.
     """
     from kubecast.cli.progress import progress
-    from pipelines.running.local import run_locally
+    from kubecast.pipelines.running.local import run_locally
 
-    options = data_options(unique_id, time, target, query)
-    settings = settings_with_scalars(config, overrides, horizon, frequency, season_lengths, models, options)
-    with progress(quiet=as_json) as on_progress:
-        result = run_locally(
-            settings, data, output, registry, as_of, mode, caching=cache, on_progress=on_progress
-        )
-    from kubecast.evaluation.verdict import verdict_of
-
+    if data == str(STANDARD):
+        raise ConfigError("--data -: a run reads its data more than once; allowed: a file or its URL")
+    settings = settings_with_scalars(
+        settings_folder(config, preset),
+        overrides,
+        horizon,
+        frequency,
+        season_lengths,
+        models,
+        data=data_options(unique_id, time, target, query),
+    )
+    with progress(quiet=as_json or is_quiet()) as view, interruptible(view, output):
+        result = run_locally(settings, data, output, registry, as_of, mode, resume=resume, on_progress=view)
     leaderboard = json.loads((output / "leaderboard.json").read_text())
     if as_json:
         published = {"version": result.version, "aliases": result.aliases, "output": str(output)}
         print_json(published | {key: leaderboard[key] for key in ("missing", "decision", "leaderboard")})
-        return
+    else:
+        _print_outcome(result, leaderboard, output)
+
+
+def _print_outcome(result: "Result", leaderboard: dict[str, Any], output: Path) -> None:
+    from kubecast.evaluation.verdict import verdict_of
+
     if leaderboard["decision"]["evaluated"]:
         print_leaderboard(leaderboard)
     else:
@@ -108,18 +133,34 @@ def run(
     print(f"published  {result.version}  in {result.registry}")
 
 
+@contextlib.contextmanager
+def interruptible(view: "View", output: Path) -> "Iterator[None]":
+    """Say after Ctrl-C what is kept and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        done, total = len(view.state.ended), len(view.state.tasks)
+        kept = f"after {done} of {total} tasks, kept in {output}; the same command with --resume goes on"
+        print(f"interrupted {kept if done else 'before any task had ended'}", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+
+
 def why_not_promoted(decision: dict[str, Any]) -> str:
     """Why a version became no champion, from the leaderboard's decision, in one line."""
     taken = ["the champion was made from the same data and settings, or by a run that ended meanwhile"]
     return f"no: {'; '.join(taken if decision['promote'] else decision['reasons'])}"
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "kubecast forecast --registry demand/registry --model forecaster --data demand.csv --output next.csv"
+    )
+)
 def forecast(
     registry: RegistryUrl,
     model: Model,
     data: Data,
-    output: Annotated[Path, typer.Option(help="File to write: .csv or .parquet.")],
+    output: Annotated[Path, typer.Option(help="File to write: .csv or .parquet; -: CSV, printed.")],
     horizon: Annotated[int | None, typer.Option(help="Steps; default: the model's.")] = None,
     future: Annotated[str, typer.Option(help="File of known-future covariates over the horizon.")] = "",
     as_of: AsOf = "",
@@ -131,16 +172,20 @@ def forecast(
     """Forecast beyond the end of the data with a published ensemble."""
     from kubecast.data.timestamps import parse_time
 
-    write = _writer(output)
+    write = writer(output)
     with _bundle(registry, model, "production") as bundle:
         options = data_options(unique_id, time, target, query)
         moment = parse_time(as_of, "--as-of") if as_of else None
-        ahead = _rows(future, bundle, {}) if future else None
-        write(bundle.forecast(_rows(data, bundle, options), horizon, ahead, moment))
-    print(f"forecasts  {output}", file=sys.stderr)
+        ahead = read_rows(future, bundle, {}) if future else None
+        write(bundle.forecast(read_rows(data, bundle, options), horizon, ahead, moment))
+    note(f"forecasts  {output}")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "kubecast backtest --registry demand/registry --model forecaster --data demand.csv --stride 24"
+    )
+)
 def backtest(
     registry: RegistryUrl,
     model: Model,
@@ -158,10 +203,10 @@ def backtest(
     from kubecast.data.timestamps import parse_time
     from kubecast.ensemble.bundle import mase
 
-    write = _writer(output) if output else None
+    write = writer(output) if output else None
     with _bundle(registry, model, "evaluated") as bundle:
         moment = parse_time(start, "--from") if start else None
-        rows = _rows(data, bundle, data_options(unique_id, time, target, query))
+        rows = read_rows(data, bundle, data_options(unique_id, time, target, query))
         table = bundle.backtest(rows, stride, moment)
         season = bundle.contract.spec.season_lengths[0]
     if write:
@@ -179,10 +224,11 @@ def backtest(
         print_table("Backtest", list(scores), [list(scores.values())])
 
 
-@app.command(name="compile")
+@app.command(name="compile", epilog=examples("kubecast compile --config settings --output pipeline.yaml"))
 def compile_(
     output: Annotated[Path, typer.Option(help="File to write: .yaml.")],
     config: ConfigDir = None,
+    preset: Preset = None,
     overrides: Overrides = None,
     mode: Annotated[
         Mode,
@@ -193,64 +239,42 @@ def compile_(
     as_json: Json = False,
 ) -> None:
     """Compile a pipeline for a Kubeflow Pipelines cluster."""
-    from pipelines.compiling import compile_pipeline
+    from kubecast.pipelines.compiling import compile_pipeline
 
-    compile_pipeline(settings_with_scalars(config, overrides), output, mode)
+    compile_pipeline(settings_with_scalars(settings_folder(config, preset), overrides), output, mode)
     size = output.stat().st_size
     print_json({"pipeline": str(output), "bytes": size}) if as_json else print(
         f"pipeline   {output}  {size} bytes"
     )
 
 
-@app.command()
-def validate(
-    config: ConfigDir = None,
-    data: Annotated[str, typer.Option(help="Data to check against the settings, as for run.")] = "",
-    horizon: Horizon = None,
-    frequency: Frequency = "",
-    season_lengths: Seasons = "",
-    overrides: Overrides = None,
-    unique_id: IdColumn = "",
-    time: TimeColumn = "",
-    target: TargetColumn = "",
-    query: Query = "",
-    as_json: Json = False,
-) -> None:
-    """Check the settings, and the data if given: the parts, origins and minimum lengths that follow."""
-    from kubecast.steps.validate import check_data, check_settings
-
-    options = data_options(unique_id, time, target, query)
-    settings = settings_with_scalars(config, overrides, horizon, frequency, season_lengths, data=options)
-    facts = check_data(data, settings.training) if data else check_settings(settings.training)
-    if as_json:
-        print_json(facts)
-        return
-    findings = facts.pop("findings", [])
-    print_table("Settings" if not data else f"{data}", ["what", "value"], [[k, v] for k, v in facts.items()])
-    if findings:
-        print_table("Found in the data", ["what", "series", "rows", "detail"], findings)
-
-
-@app.command()
+@app.command(
+    epilog=examples(
+        "kubecast report demand --open",
+        "kubecast report forecaster@champion --registry demand/registry --output champion.html",
+    )
+)
 def report(
     source: Annotated[
         str,
         typer.Argument(
-            help="Output folder of a run; with --registry NAME, NAME@ALIAS or NAME@VERSION.", metavar="SOURCE"
+            help="Output folder of a run; with a registry NAME, NAME@ALIAS or NAME@VERSION.", metavar="SOURCE"
         ),
     ],
-    registry: Annotated[str, typer.Option(help="Folder or URL of the registry of the version.")] = "",
+    registry: RegistryUrl = "",
     output: Annotated[
         Path | None,
         typer.Option(help="HTML file to write; default: report.html in SOURCE, or NAME-VERSION.html here."),
     ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Render the report of a run, or of a published version, again from its leaderboard.json."""
     from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
     from kubecast.registry import Registry
     from kubecast.reports import render_report
 
-    if registry:
+    if registry and not (Path(source) / LEADERBOARD).is_file():
         store = Registry.open(registry)
         version = store.resolve(source)
         label = f"{version.name}@{version.id}"
@@ -259,11 +283,13 @@ def report(
     else:
         evaluation = Evaluation.read(Path(source) / LEADERBOARD)
         target = output or Path(source) / "report.html"
-    _write_whole(target, lambda partial: partial.write_text(render_report(evaluation), "utf-8"))
-    print(f"report     {target}")
+    write_whole(target, lambda partial: partial.write_text(render_report(evaluation), "utf-8"))
+    print_json({"report": str(target)}) if as_json else print(f"report     {target}")
+    if show and not webbrowser.open(target.resolve().as_uri()):
+        note("no browser was found; open the file by hand")
 
 
-@app.command()
+@app.command(epilog=examples("kubecast trial learning_rate=0.01"))
 def trial(
     parameters: Annotated[
         list[str],
@@ -280,29 +306,17 @@ def trial(
     run_trial(parameters)
 
 
-@app.command()
+@app.command(epilog=examples("kubecast sample --output demand.csv", "kubecast sample --output - | head -3"))
 def sample(
-    output: Annotated[Path, typer.Option(help="CSV file to write.")],
+    output: Annotated[Path, typer.Option(help="File to write: .csv or .parquet; -: CSV, printed.")],
 ) -> None:
     """Write a real sample series: half-hourly electricity demand, 4,032 rows."""
-    from kubecast.data.sample import write_sample
+    from kubecast.data.sample import sample_series
 
-    print(f"data       {output}  {write_sample(output)} rows")
-
-
-def _rows(location: str, bundle: "Bundle", options: Mapping[str, str]) -> "pd.DataFrame":
-    """Data for a version, with its columns under the names that the version was trained with."""
-    from kubecast.data.files import read_data, settings_for
-    from kubecast.data.roles import rename_columns
-
-    settings = settings_for(location, bundle.contract.training.data)
-    trained = settings.columns
-    names = {
-        role: options[key] for role in type(trained).model_fields if (key := f"columns.{role}") in options
-    }
-    changes = {"columns": trained.model_copy(update=names), "query": options.get("query", settings.query)}
-    rows = read_data(location, settings.model_copy(update=changes)).rows
-    return rename_columns(rows, {name: getattr(trained, role) for role, name in names.items()})
+    rows = sample_series()
+    writer(output)(rows)
+    if output != STANDARD:
+        print(f"data       {output}  {len(rows)} rows")
 
 
 @contextlib.contextmanager
@@ -317,27 +331,6 @@ def _bundle(registry: str, model: str, part: str) -> "Iterator[Bundle]":
         yield Bundle.load(store.fetch(version, part, Path(folder)))
 
 
-def _writer(output: Path) -> Any:
-    if output.suffix not in {".csv", ".parquet"}:
-        raise ConfigError(
-            f"--output {output}: ends in {output.suffix or 'nothing'}, allowed: .csv or .parquet"
-        )
-
-    def write(table: "pd.DataFrame") -> None:
-        save = table.to_csv if output.suffix == ".csv" else table.to_parquet
-        _write_whole(output, lambda partial: save(partial, index=False))
-
-    return write
-
-
-def _write_whole(output: Path, write: Callable[[Path], object]) -> None:
-    """Let a file appear only when it is complete."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.name}.partial")
-    write(partial)
-    partial.replace(output)
-
-
 def print_leaderboard(evaluation: dict[str, Any]) -> None:
     """Print the rows of the test split as a table, the best first."""
     rows = [row for row in evaluation["leaderboard"] if row["split"] == "test"]
@@ -345,5 +338,8 @@ def print_leaderboard(evaluation: dict[str, Any]) -> None:
     columns = ["model", "mase", "skill", *evaluation["scoring"]]
     season = evaluation["season_length"]
     print_table(
-        f"Test split, MASE with m = {season}", columns, [[row.get(c) for c in columns] for row in rows]
+        f"Test split, MASE with m = {season}",
+        columns,
+        [[row.get(c) for c in columns] for row in rows],
+        {"skill": percent},
     )

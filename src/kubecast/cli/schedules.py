@@ -19,12 +19,13 @@ from kubecast.cli.options import (
     ServiceAccount,
     TokenFile,
     connected_settings,
+    examples,
 )
 
 if TYPE_CHECKING:
+    from kubecast.pipelines.running.scheduling import Change, Scheduler
+    from kubecast.pipelines.running.submitting import PipelineRef
     from kubecast.settings.loading import AllSettings
-    from pipelines.running.scheduling import Change, Scheduler
-    from pipelines.running.submitting import PipelineRef
 
 app = typer.Typer(
     help="Keep the schedules of cluster.yaml on a cluster; their times are in its zone, UTC as a rule.",
@@ -35,7 +36,7 @@ Name = Annotated[str, typer.Argument(help="Of the schedule.")]
 Names = Annotated[list[str] | None, typer.Argument(help="Only these schedules; default: all.")]
 
 
-@app.command()
+@app.command(epilog=examples("kubecast schedule apply --config settings --dry-run"))
 def apply(
     names: Names = None,
     config: ConfigDir = None,
@@ -53,10 +54,10 @@ def apply(
     One that changed is replaced, while the runs that it started go on. Schedules that are not in the file are
     left alone. Exit status 1 when somebody else applied another version at the same time.
     """
-    from pipelines.running import preflight
-    from pipelines.running.schedule_orphans import remove_orphans
-    from pipelines.running.scheduling import Scheduler, prepare
-    from pipelines.running.submitting import ensure_pipeline_ref
+    from kubecast.pipelines.running import preflight
+    from kubecast.pipelines.running.schedule_orphans import remove_orphans
+    from kubecast.pipelines.running.scheduling import Scheduler, prepare
+    from kubecast.pipelines.running.submitting import ensure_pipeline_ref
 
     settings = connected_settings(config, overrides, host, namespace, token_file, service_account, context)
     connection = settings.cluster.connection
@@ -88,7 +89,7 @@ def apply(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog=examples("kubecast schedule diff --config settings"))
 def diff(
     names: Names = None,
     config: ConfigDir = None,
@@ -102,7 +103,7 @@ def diff(
     """Show what `apply` would change, key by key."""
     from dataclasses import asdict
 
-    from pipelines.running.scheduling import prepare
+    from kubecast.pipelines.running.scheduling import prepare
 
     settings = connected_settings(config, overrides, host, namespace, token_file, service_account)
     with tempfile.TemporaryDirectory() as folder:
@@ -117,7 +118,7 @@ def diff(
         print("unchanged  every schedule is as it should be")
 
 
-@app.command(name="list")
+@app.command(name="list", epilog=examples("kubecast schedule list --config settings"))
 def list_schedules(
     config: ConfigDir = None,
     host: Host = "",
@@ -138,7 +139,7 @@ def list_schedules(
     print_table("Schedules", columns, [[row.get(column) for column in columns] for row in rows])
 
 
-@app.command()
+@app.command(epilog=examples("kubecast schedule pause nightly --config settings"))
 def pause(
     name: Name,
     config: ConfigDir = None,
@@ -151,7 +152,7 @@ def pause(
     print(f"paused     {name}")
 
 
-@app.command()
+@app.command(epilog=examples("kubecast schedule resume nightly --config settings"))
 def resume(
     name: Name,
     config: ConfigDir = None,
@@ -164,7 +165,7 @@ def resume(
     print(f"resumed    {name}")
 
 
-@app.command()
+@app.command(epilog=examples("kubecast schedule delete nightly --config settings"))
 def delete(
     name: Name,
     config: ConfigDir = None,
@@ -178,7 +179,7 @@ def delete(
 
 
 def _scheduler(settings: "AllSettings") -> "Scheduler":
-    from pipelines.running.scheduling import Scheduler
+    from kubecast.pipelines.running.scheduling import Scheduler
 
     return Scheduler(client_of(settings))
 

@@ -10,22 +10,25 @@ from kubecast.data.calendars import offset_of
 from kubecast.errors import ConfigError
 
 
-def write_sample(path: Path) -> int:
-    """Write half-hourly electricity demand in England and Wales, in MW, as CSV: ``unique_id``, ``ds``, ``y``.
+def sample_series() -> pd.DataFrame:
+    """Half-hourly electricity demand in England and Wales, in MW: ``unique_id``, ``ds``, ``y``.
 
     Source: Taylor (2003), "Short-term electricity demand forecasting using double seasonal exponential
     smoothing", Monday 5 June to Sunday 27 August 2000.
-
-    Returns:
-        The number of rows.
     """
     from pmdarima.datasets import load_taylor
 
     values = load_taylor(as_series=False)
     times = pd.date_range("2000-06-05", periods=len(values), freq="30min")
+    return pd.DataFrame({"unique_id": "demand", "ds": times, "y": values})
+
+
+def write_sample(path: Path) -> int:
+    """Write ``sample_series`` as CSV, and return the number of its rows."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame({"unique_id": "demand", "ds": times, "y": values}).to_csv(path, index=False)
-    return len(values)
+    rows = sample_series()
+    rows.to_csv(path, index=False)
+    return len(rows)
 
 
 def generate_series(

@@ -86,6 +86,16 @@ class Registry:
             if size
         ]
 
+    def check_model(self, name: str) -> str:
+        """Return the name of a model that is there.
+
+        Raises:
+            NotFound: Nothing is stored under it; the error names those that are there.
+        """
+        if check_name(name) not in self.names():
+            raise NotFound(f"no model {name!r} in {self._store.url}; {self._known()}")
+        return name
+
     def load(self, entry: Entry) -> Version:
         """Read the manifest of a version that was listed.
 
@@ -111,11 +121,12 @@ class Registry:
     def resolve(self, reference: str) -> Version:
         """Find a version by `NAME`, `NAME@ALIAS`, `NAME@VERSION` or `NAME@latest`.
 
-        `NAME` alone is its champion, or its newest version where there is none. Two requests; three for the
-        newest version.
+        `NAME` alone is its champion, or its newest version where there is none. The beginning of a version's
+        id is enough where it is the only one that begins so. Two requests; three for the newest version and
+        for the beginning of an id.
 
         Raises:
-            NotFound: There is no such model, alias or version.
+            NotFound: There is no such model, alias or version, or several versions begin so.
         """
         name, selector = split_reference(reference)
         records = Records(self._store, name)
@@ -237,7 +248,7 @@ class Registry:
         check_alias(alias)
         current = records.refs().aliases.get(alias)
         if current is None:
-            raise NotFound(f"no alias {name}@{alias} in {self._store.url}")
+            raise NotFound(f"no alias {name}@{alias} in {self._store.url}; {self._known()}")
 
         def back(refs: Refs) -> Refs:
             _check_expected(name, alias, refs, current)
@@ -290,6 +301,20 @@ class Registry:
         """
         return verify(Records(self._store, name), check_version(version) if version else None)
 
+    def complete(self, reference: str) -> tuple[str, str | None]:
+        """Take `NAME` or `NAME@VERSION` apart, where the beginning of the version's id is enough.
+
+        Raises:
+            NotFound: No version begins so, or several do.
+        """
+        name, version = split_reference(reference)
+        if version is None or is_version(version):
+            return name, version
+        if not version[:4].isdigit():
+            check_version(version)
+        records = Records(self._store, name)
+        return name, self._beginning_with(records, version, records.refs())
+
     def _newest(self, name: str) -> str | None:
         records = Records(self._store, name)
         return records.newest(records.refs())
@@ -300,14 +325,26 @@ class Registry:
         if selector is None or selector == LATEST:
             if newest := records.newest(refs):
                 return newest
-            raise NotFound(f"no version of model {records.name!r} in {self._store.url}")
+            raise NotFound(f"no version of model {records.name!r} in {self._store.url}; {self._known()}")
         if is_version(selector):
             return selector
         check_alias(selector)
-        if selector not in refs.aliases:
-            known = ", ".join([LATEST, *sorted(refs.aliases)])
-            raise NotFound(f"no alias {records.name}@{selector} in {self._store.url}; there are: {known}")
-        return refs.aliases[selector]
+        return refs.aliases.get(selector) or self._beginning_with(records, selector, refs)
+
+    def _beginning_with(self, records: Records, start: str, refs: Refs) -> str:
+        """The one version whose id begins so."""
+        live = records.live(refs)
+        matches = [version for version in live if version.startswith(start)]
+        if len(matches) == 1:
+            return matches[0]
+        reference = f"{records.name}@{start}"
+        if matches:
+            raise NotFound(f"{reference} is the beginning of several versions: {', '.join(matches[:5])}")
+        known = f"there are: {', '.join([LATEST, *sorted(refs.aliases)])}" if live else self._known()
+        raise NotFound(f"no alias {reference} in {self._store.url}, and no version begins so; {known}")
+
+    def _known(self) -> str:
+        return f"its models: {', '.join(self.names()) or 'none'}"
 
     def _deletable(self, records: Records, refs: Refs, version: str) -> list[str]:
         """See that a version can be deleted, and list all that are live, newest first."""

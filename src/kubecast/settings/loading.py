@@ -66,23 +66,28 @@ PARAMETERS = tuple(name for name in SECTIONS if name not in {"pipeline", "cluste
 """Settings files that are parameters of a run; the others shape the graph when it is compiled."""
 
 
-def load_settings(folder: Path | None, overrides: Iterable[str] = ()) -> AllSettings:
+def load_settings(
+    folder: Path | None, overrides: Iterable[str] = (), cluster: Path | None = None
+) -> AllSettings:
     """Read every settings file of a folder; a file that is not there keeps its defaults.
 
     Args:
         folder: Holds ``training.yaml``, ``lstm.yaml`` and so on, and ``search/lstm.yaml`` and so on; each has
             one top-level key, its name. None: the defaults.
         overrides: ``file.key[.key]=value``, the value read as YAML, e.g. ``lstm.epochs=5``.
+        cluster: File in the place of the folder's ``cluster.yaml``.
 
     Raises:
         ConfigError: A file, key or value is wrong.
     """
     if folder is not None and not folder.is_dir():
-        raise ConfigError(f"{folder}: no such configuration folder")
+        raise ConfigError(f"{folder}: no such configuration folder; kubecast init {folder} writes one")
     _refuse_misspelt_files(folder)
     files = {name: f"{name}.yaml" if folder is None else str(folder / f"{name}.yaml") for name in SECTIONS}
     parts = {name: {} if folder is None else _section(Path(path), name) for name, path in files.items()}
     parts["search"], files["search"] = _spaces(folder), str((folder or Path()) / "search")
+    if cluster:
+        parts["cluster"], files["cluster"] = _section(cluster, "cluster"), str(cluster)
     sections = {name: validate(SECTIONS[name], part, files[name], name) for name, part in parts.items()}
     overrides = list(overrides)
     changed: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""Settings files as ``kubecast config init`` writes them: every key with its default and its sentence."""
+"""Settings files as ``kubecast init`` writes them: every key with its value and its sentence."""
 
 import json
 import textwrap
@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from kubecast.config.cluster import TaskSettings
 from kubecast.errors import ConfigError
-from kubecast.settings.loading import SECTIONS
+from kubecast.settings.loading import SECTIONS, AllSettings
 from kubecast.settings.search import SearchSettings, read_space
 
 WIDTH = 110
@@ -20,18 +20,24 @@ TASK_WIDTH = 120  # so that a task is one line
 _COMMENT = 36  # column of a comment beside a value
 
 
-def write_settings(folder: Path, overwrite: bool = False) -> list[Path]:
+def write_settings(folder: Path, overwrite: bool = False, settings: AllSettings | None = None) -> list[Path]:
     """Write every settings file of a folder.
 
     Args:
         folder: Gets ``training.yaml``, ``arima.yaml`` and so on, and ``search/arima.yaml`` and so on.
         overwrite: Replace files that are there.
+        settings: Their values; None: the defaults.
 
     Raises:
         ConfigError: A file is there already, or cannot be written.
     """
-    texts = {folder / f"{name}.yaml": settings_text(name) for name in SECTIONS if name != "search"}
-    spaces = {kind: read_space(kind) for kind in SearchSettings.model_fields}
+    settings = settings or AllSettings()
+    texts = {
+        folder / f"{name}.yaml": settings_text(name, getattr(settings, name))
+        for name in SECTIONS
+        if name != "search"
+    }
+    spaces = {kind: space_text(kind, settings.search) for kind in SearchSettings.model_fields}
     texts |= {folder / "search" / f"{kind}.yaml": text for kind, text in spaces.items() if text}
     if present := [path for path in texts if path.exists() and not overwrite]:
         raise ConfigError(f"{present[0]}: is there already; allowed: another folder, or --overwrite")
@@ -44,23 +50,32 @@ def write_settings(folder: Path, overwrite: bool = False) -> list[Path]:
     return list(texts)
 
 
-def settings_text(name: str) -> str:
-    """The YAML of one settings file.
+def settings_text(name: str, settings: BaseModel | None = None) -> str:
+    """The YAML of one settings file, by default with every default.
 
     Example:
         >>> print(settings_text("ensemble").splitlines()[1])
         ensemble:
     """
     model = SECTIONS[name]
-    lines = [*_wrapped(_sentence(model.__doc__), ""), f"{name}:", *_keys(model, model(), "  ")]
+    lines = [*_wrapped(_sentence(model.__doc__), ""), f"{name}:", *_keys(model, settings or model(), "  ")]
     return "\n".join(lines) + "\n"
+
+
+def space_text(kind: str, search: SearchSettings) -> str:
+    """The YAML of a search space: the kind's own file where it is that space, empty where there is none."""
+    space = search.space_of(kind)
+    if space == SearchSettings().space_of(kind):
+        return read_space(kind)
+    lines = [f"  {name}: {_flow(parameter)}" for name, parameter in space.items()]
+    return "\n".join([f"{kind}:", *lines] if lines else [f"{kind}: {{}}"]) + "\n"
 
 
 def _keys(model: type[BaseModel], settings: BaseModel, indent: str) -> Iterator[str]:
     for key, field in model.model_fields.items():
         value = getattr(settings, key)
         sentence = _description(model, key)
-        if field.examples:
+        if field.examples and value == field.get_default(call_default_factory=True):
             yield from _example(key, field, sentence, indent)
         elif isinstance(value, TaskSettings) and len(line := f"{indent}{key}: {_task(value)}") <= TASK_WIDTH:
             yield line
@@ -68,7 +83,7 @@ def _keys(model: type[BaseModel], settings: BaseModel, indent: str) -> Iterator[
             yield from _commented(f"{indent}{key}:", sentence, indent)
             yield from _keys(type(value), value, f"{indent}  ")
         else:
-            yield from _commented(f"{indent}{key}: {_flow(value)}", sentence, indent)
+            yield from _value(f"{indent}{key}:", value, sentence, indent)
 
 
 def _description(model: type[BaseModel], key: str) -> str:
@@ -94,6 +109,17 @@ def _example(key: str, field: FieldInfo, sentence: str, indent: str) -> Iterator
     yield from (f"{indent}#   {line}" for line in block.splitlines())
 
 
+def _value(key: str, value: Any, sentence: str, indent: str) -> Iterator[str]:
+    """A key with its value beside it, or below it where that is long."""
+    line = f"{key} {_flow(value)}"
+    if len(line) <= WIDTH or not isinstance(value, list | dict):
+        yield from _commented(line, sentence, indent)
+        return
+    yield from _commented(key, sentence, indent)
+    block = yaml.safe_dump(_plain(value), sort_keys=False, default_flow_style=None, width=WIDTH - len(indent))
+    yield from (f"{indent}  {line}" for line in block.splitlines())
+
+
 def _commented(text: str, sentence: str, indent: str) -> Iterator[str]:
     """A line with its sentence beside it, or above it where that is too long."""
     beside = f"{text.ljust(_COMMENT)}  # {sentence}"
@@ -115,13 +141,19 @@ def _sentence(docstring: str | None) -> str:
 
 
 def _task(value: TaskSettings) -> str:
-    """A task on one line, without empty keys."""
-    return _flow({key: part for key, part in value.model_dump(mode="json").items() if part})
+    """A task on one line, without keys that are empty by default too."""
+    default = type(value)().model_dump(mode="json")
+    parts = value.model_dump(mode="json").items()
+    return _flow({key: part for key, part in parts if part or default[key]})
 
 
 def _flow(value: Any) -> str:
     """A value on one line, as the strict reader reads it back."""
     if isinstance(value, float):
         return json.dumps(value)
-    plain = TypeAdapter(Any).dump_python(value, mode="json")
-    return str(yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, width=10_000)).splitlines()[0]
+    text = yaml.safe_dump(_plain(value), default_flow_style=True, sort_keys=False, width=10_000)
+    return str(text).splitlines()[0]
+
+
+def _plain(value: Any) -> Any:
+    return TypeAdapter(Any).dump_python(value, mode="json", exclude_defaults=True)

@@ -88,7 +88,9 @@ def train_model(
         if report is not None:  # before the checkpoint goes, after the last sample
             page = _page(task.replace("_", "-"), result, panel, run.seed, fitted is not None, usage)
             report.write_text(page, "utf-8")
-    _LOG.info("%s: %s", kind, ": ".join(filter(None, [status.state, status.reason])))
+    level = logging.WARNING if status.state == "failed" and fitted is None else logging.INFO
+    text = ": ".join(filter(None, [status.state, status.reason]))
+    _LOG.log(level, "%s: %s", kind, text, extra={"state": status.state})
     return status
 
 

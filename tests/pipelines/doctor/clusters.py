@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
+from kubecast.pipelines.running.doctor import Context, Line, examine
 from kubecast.settings.loading import AllSettings, load_settings
-from pipelines.running.doctor import Context, Line, examine
 
 ROOT = Path(__file__).parents[3]
 RECORDED = json.loads((ROOT / "tests/recordings/healthz.json").read_text())

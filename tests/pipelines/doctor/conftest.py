@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.running.doctor import Line
+from kubecast.pipelines.running.doctor import Line
 from tests.pipelines.doctor.clusters import (
     CORE,
     NAMESPACE,

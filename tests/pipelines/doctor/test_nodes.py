@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.running.doctor import nodes
+from kubecast.pipelines.running.doctor import nodes
 from tests.pipelines.doctor.clusters import Examine, manifests
 from tests.support.gpu_nodes import AKS, node
 from tests.support.servers.kubernetes_api import KubernetesApi

@@ -2,8 +2,8 @@
 
 import pytest
 
+from kubecast.pipelines.running.doctor.quota import parallel_tasks
 from kubecast.settings.loading import load_settings
-from pipelines.running.doctor.quota import parallel_tasks
 from tests.pipelines.doctor.clusters import CORE, KATIB, Examine
 from tests.support.servers.kubernetes_api import KubernetesApi
 

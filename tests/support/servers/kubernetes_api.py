@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from kubernetes import client
 
-from pipelines.running.kubernetes import Kubernetes
+from kubecast.pipelines.running.kubernetes import Kubernetes
 from tests.support.servers.threaded import ThreadedServer
 
 USER = "system:serviceaccount:team-a:alice"

@@ -1,14 +1,19 @@
 """The command's own work: options, tables, one-line errors. What it starts is tested in tests/e2e."""
 
 import json
+import re
+import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 from kubecast.cli import app
-from kubecast.errors import KubecastError
+from kubecast.errors import ConfigError, KubecastError, NotFound
 from kubecast.registry import Registry
 from tests.support.forecasts import NOISE, forecasts
 from tests.support.pages import render
@@ -17,8 +22,13 @@ from tests.support.panels import hourly
 SMALL = ["--set", "training.data.min_samples=10", "--horizon", "6", "--season-length", "24"]
 
 
-def invoke(*words: str) -> Result:
-    return CliRunner().invoke(app.app, list(words))
+def invoke(*words: str, **options: Any) -> Result:
+    return CliRunner().invoke(app.app, list(words), **options)
+
+
+def raise_from(result: Result) -> None:
+    if result.exception:
+        raise result.exception
 
 
 @pytest.fixture
@@ -64,10 +74,23 @@ def test_validate_with_data_tells_parts_and_origins(data: str) -> None:
     assert found["validation_origins"] > found["test_origins"] > 0
 
 
-def test_validate_prints_a_table(data: str) -> None:
+def test_validate_begins_with_a_verdict(data: str) -> None:
     found = invoke("validate", "--data", data, *SMALL)
     assert found.exit_code == 0
-    assert "validation_origins" in found.stdout
+    verdict, models, *_ = found.stdout.splitlines()
+    assert re.fullmatch(r"ready: 4 models, \d+ \+ \d+ origins", verdict)
+    assert models == "models     arima, lstm, transformer, catboost"
+    assert invoke("validate", *SMALL).stdout.startswith("settings are valid: 4 models, horizon 6\n")
+
+
+def test_data_may_come_from_standard_input(data: str) -> None:
+    words = ("validate", "--data", "-", *SMALL)
+    assert (
+        invoke(*words, input=Path(data).read_bytes()).stdout
+        == invoke("validate", "--data", data, *SMALL).stdout
+    )
+    with pytest.raises(ConfigError, match="a run reads its data more than once"):
+        raise_from(invoke("run", "--data", "-", "--output", "x", *SMALL))
 
 
 def test_validate_shows_what_was_found_in_the_data(tmp_path: Path) -> None:
@@ -91,14 +114,60 @@ def test_sample_is_the_demand_series(tmp_path: Path) -> None:
     path = tmp_path / "demand.csv"
     assert "4032 rows" in invoke("sample", "--output", str(path)).stdout
     lines = path.read_text().splitlines()
+    assert invoke("sample", "--output", "-").stdout == path.read_text()
     assert lines[:2] == ["unique_id,ds,y", "demand,2000-06-05 00:00:00,22262.0"]
     assert len(lines) == 4033
 
 
-def test_listing_a_registry_that_is_not_there_lists_nothing(tmp_path: Path) -> None:
-    found = invoke("models", "list", "--registry", str(tmp_path / "none"), "--json")
-    assert (found.exit_code, json.loads(found.stdout)) == (0, [])
-    assert invoke("models", "list", "--registry", str(tmp_path / "none")).exit_code == 0
+@pytest.mark.parametrize("command", ["list", "verify", "gc"])
+def test_registry_that_is_not_there_is_an_error(command: str, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=r"none: nothing is published there; allowed: where a run published"):
+        raise_from(invoke("models", command, "--registry", str(tmp_path / "none"), "--json"))
+
+
+def commands(group: Any, name: str) -> Iterator[tuple[str, Any]]:
+    for word, each in group.commands.items():
+        if hasattr(each, "commands"):
+            yield from commands(each, f"{name} {word}")
+        else:
+            yield f"{name} {word}", each
+
+
+EVERY_COMMAND = dict(commands(typer.main.get_command(app.app), "kubecast"))
+
+
+@pytest.mark.parametrize("name", EVERY_COMMAND)
+def test_examples_of_a_command_are_ones_that_it_takes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    command, (_, *lines) = EVERY_COMMAND[name], EVERY_COMMAND[name].epilog.split("\n\n")
+    assert lines
+    for line in lines:
+        words = shlex.split(line.partition(" | ")[0])
+        start = words.index("kubecast")
+        for variable in words[:start]:
+            monkeypatch.setenv(*variable.split("="))
+        assert " ".join(words[start:]).startswith(f"{name} ")
+        command.make_context(name, words[start + len(name.split()) :])
+
+
+def test_versions_are_told_with_those_of_python_and_kfp() -> None:
+    assert re.fullmatch(r"kubecast \S+, Python 3\.1\d\.\d+, kfp 2\.\S+\n", invoke("--version").stdout)
+
+
+def test_completion_is_there_for_shells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
+    script = CliRunner().invoke(app.app, ["--show-completion", "bash"], prog_name="kubecast").stdout
+    assert "_KUBECAST_COMPLETE=complete_bash" in script
+
+
+@pytest.mark.parametrize("words", [["-q", "init", "new"], ["init", "new", "-q"], ["init", "--quiet", "new"]])
+def test_quiet_is_taken_anywhere_and_leaves_notes_out(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert invoke("init", "noted").stderr == "next       kubecast validate --config noted --data FILE\n"
+    found = invoke(*words)
+    assert (found.exit_code, found.stderr) == (0, "")
+    assert "new/training.yaml" in found.stdout
 
 
 @pytest.mark.parametrize(
@@ -106,6 +175,9 @@ def test_listing_a_registry_that_is_not_there_lists_nothing(tmp_path: Path) -> N
     [
         (["validate", "--horizon", "0"], 2, "training.horizon: Input should be greater than 0, found 0"),
         (["validate"], 2, "training.horizon is not set"),
+        (["validate", "--config", "x"], 2, "x: no such configuration folder; kubecast init x writes one"),
+        (["validate", "--config", "configs/quick"], 2, "did you mean --preset quick?"),
+        (["validate", "--config", "x", "--preset", "quick"], 2, "allowed: one of them"),
         (["compile", "--output", "pipeline.txt"], 2, "allowed: .yaml"),
         (["models", "show", "--registry", "none", "a/../b"], 2, "is not allowed"),
         (["models", "show", "--registry", "none", "forecaster"], 2, "forecaster"),
@@ -120,7 +192,8 @@ def test_listing_a_registry_that_is_not_there_lists_nothing(tmp_path: Path) -> N
             "m",
         ),
         (["run", "--data", "x.csv", "--output", "o"], 2, "training.horizon is not set"),
-        (["run", "--output", "o"], 2, "Missing option '--data'"),
+        (["run", "--output", "o"], 2, "Missing option '--data'; kubecast run --help has what is allowed"),
+        (["run", "--data", "x", "--output", "o", "--models", "arimaa"], 2, "did you mean arima?"),
         (["train"], 2, "No such command 'train'"),
         (["validate", "--horizon", "two"], 2, "Invalid value for '--horizon'"),
         (["sample", "--output", "/dev/null/demand.csv"], 1, "/dev/null"),
@@ -156,9 +229,13 @@ def test_without_arguments_the_help_is_shown_and_no_error(
     assert "Usage:" in found.out
 
 
-def test_verbose_adds_the_trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("flag", [0, 2, 4])
+def test_verbose_adds_the_trace_wherever_it_stands(
+    flag: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ["models", "list", "--registry", "file://me:s3cret@host/x"]
-    monkeypatch.setattr(sys, "argv", ["kubecast", "--verbose", *words])
+    words.insert(flag, "-v")
+    monkeypatch.setattr(sys, "argv", ["kubecast", *words])
     with pytest.raises(SystemExit):
         app.main()
     errors = capsys.readouterr().err
@@ -170,7 +247,9 @@ def test_verbose_adds_the_trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 @pytest.mark.slow
 @pytest.mark.slow
 @pytest.mark.no_cover
-def test_report_is_rendered_again_from_a_folder_and_from_a_version(tmp_path: Path) -> None:
+def test_report_is_rendered_again_from_a_folder_and_from_a_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page, found = render(forecasts(NOISE, origins=10))
     folder = tmp_path / "run"
     (folder / "evaluated").mkdir(parents=True)
@@ -184,6 +263,13 @@ def test_report_is_rendered_again_from_a_folder_and_from_a_version(tmp_path: Pat
     assert invoke("report", f"demand@{version.id}", *words).exit_code == 0
     assert output.read_text("utf-8") == page
     assert not list(tmp_path.glob(".*partial"))
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda url: bool(opened.append(url)))
+    monkeypatch.setenv("KUBECAST_REGISTRY", str(tmp_path / "registry"))
+    found = invoke("report", str(folder), "--open", "--json")
+    assert json.loads(found.stdout) == {"report": str(folder / "report.html")}
+    assert opened == [(folder / "report.html").as_uri()]
+    assert found.stderr == "no browser was found; open the file by hand\n"
 
 
 @pytest.mark.parametrize(
@@ -193,7 +279,7 @@ def test_report_is_rendered_again_from_a_folder_and_from_a_version(tmp_path: Pat
         ("{", "leaderboard.json: not a leaderboard of this version (Invalid JSON"),
         (
             '{"schema_version": 1}',
-            "leaderboard.json: not a leaderboard of this version (schema_version: Input should be 2 or 3)",
+            "leaderboard.json: not a leaderboard of this version (schema_version: Input should be 2, 3 or 4)",
         ),
     ],
 )

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from datetime import timedelta
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from typer.testing import CliRunner, Result
 
 from kubecast.cli import app
@@ -22,6 +24,31 @@ ABSENT = "20260101T000000000000Z-00000000"
 
 def invoke(*words: str, **options: Any) -> Result:
     return CliRunner().invoke(app.app, ["models", *words], **options)
+
+
+def metadata(number: int) -> dict[str, Any]:
+    """Of the first version, which there was no champion to compare with, and of others, which are worse."""
+    decision: dict[str, Any] = {"promote": True, "champion": None, "compared": "none", "comparison": None}
+    if number:
+        decision |= {"promote": False, "champion": "20260101", "comparison": {"gain": -0.159}}
+        decision["reasons"] = ["15.9 % worse than the champion"]
+    return {
+        "test": {"mase": 0.5 + number, "skill": 0.25 - 0.1 * number, "coverage_80": 0.81},
+        "decision": {"reasons": ["every check is passed"], **decision},
+        "horizon": 48,
+        "frequency": "30min",
+        "season_lengths": [48, 336],
+        "final_fit": {
+            "arima": {"state": "ok", "reason": ""},
+            "lstm": {"state": "failed", "reason": "too short"},
+        },
+        "packages": {"kubecast": "0.1.0"},
+        "data_digest": "0123456789abcdef",
+        "settings": {
+            "training": {"horizon": 48, "seed": 42, "data": {"min_samples": 100}},
+            "lstm": {"epochs": 100},
+        },
+    }
 
 
 @pytest.fixture
@@ -38,7 +65,7 @@ def versions(root: Path, tmp_path: Path) -> list[Version]:
         bundle = tmp_path / f"bundle-{number}"
         (bundle / "production").mkdir(parents=True)
         (bundle / "production" / "model.json").write_text(f"{number}")
-        published.append(registry.publish("demand", bundle, {"test": {"mase": 0.5 + number}}))
+        published.append(registry.publish("demand", bundle, metadata(number)))
     registry.promote(f"demand@{published[0].id}")
     return published
 
@@ -64,9 +91,15 @@ def test_list_shows_the_newest_and_counts_the_rest(root: Path, versions: list[Ve
         (versions[1].id, 1.5, ""),
         (versions[0].id, 0.5, "champion"),
     ]
+    assert [(row["skill"], row["against_champion"], row["decision"]) for row in rows] == [
+        (pytest.approx(0.05), -0.159, "refused"),
+        (pytest.approx(0.15), -0.159, "refused"),
+        (0.25, None, "passed"),
+    ]
     found = invoke("list", "--registry", str(root), "demand", "--limit", "2")
-    assert found.stdout.count("2.5000") == found.stdout.count("1.5000") == 1
-    assert "0.5000" not in found.stdout
+    header, *lines = [line.split("\t") for line in found.stdout.splitlines()]
+    assert header == ["model", "version", "aliases", "skill", "against_champion", "decision"]
+    assert [line[1] for line in lines] == [versions[2].id, versions[1].id]
     assert "2 of 3 versions; --limit 0 shows all" in found.stderr
     assert invoke("list", "--registry", str(root), "--limit", "0").stderr == ""
 
@@ -78,10 +111,49 @@ def test_list_tells_what_is_being_deleted_or_damaged(root: Path, versions: list[
     assert "deleting" in invoke("list", "--registry", str(root)).stdout
 
 
-def test_show_in_a_table(root: Path, versions: list[Version]) -> None:
-    shown = invoke("show", "--registry", str(root), "demand").stdout
-    assert f"demand@{versions[0].id}" in shown
-    assert "production/model.json" in shown
+def test_list_in_a_terminal_fits_80_columns_and_shortens_versions(
+    root: Path, versions: list[Version], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"FORCE_COLOR": "1", "NO_COLOR": "1", "TERM": "xterm", "COLUMNS": "80"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("KUBECAST_REGISTRY", str(root))
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", invoke("list").stdout).splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = [line.split() for line in lines if line.startswith("demand ")]
+    assert len(rows) == len(versions)
+    newest = rows[0]
+    assert versions[2].id.startswith(newest[1])
+    assert newest[2:] == ["5.0", "%", "-15.9", "%", "refused"]
+
+
+def test_show_is_a_page(root: Path, versions: list[Version]) -> None:
+    shown = invoke("show", "--registry", str(root), f"demand@{versions[1].id}").stdout.splitlines()
+    assert shown[0] == f"demand@{versions[1].id}"
+    assert shown[2:10] == [
+        "aliases    none",
+        "skill      15.0 % over seasonal naive (MASE 1.5000)",
+        "intervals  the one of 80 % holds 81.0 % of the test split's values",
+        "champion   15.9 % worse on the same rows than 20260101",
+        "decision   refused: 15.9 % worse than the champion",
+        "forecasts  48 steps of 30min, seasons 48, 336",
+        "models     arima, lstm (too short)",
+        "data       sha256 0123456789ab",
+    ]
+    assert len(shown) <= 14
+
+
+def test_show_of_what_was_published_by_hand_leaves_out_what_is_not_known(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "bundle" / "production").mkdir(parents=True)
+    (tmp_path / "bundle" / "production" / "model.json").write_text("0")
+    Registry.open(str(root)).publish("own", tmp_path / "bundle", {"decision": "none", "note": 3})
+    lines = invoke("show", "--registry", str(root), "own").stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["created", "aliases", "files", "more"]
+    assert printed(root, "list")[0]["decision"] == ""
+
+
+def test_settings_are_those_that_are_not_the_default(root: Path, versions: list[Version]) -> None:
+    shown = invoke("show", "--registry", str(root), "demand", "--settings").stdout
+    assert yaml.safe_load(shown) == {"training": {"horizon": 48, "data": {"min_samples": 100}}}
 
 
 def test_promote_and_rollback_tell_where_the_alias_is(root: Path, versions: list[Version]) -> None:
@@ -171,6 +243,8 @@ def test_export_writes_a_folder(root: Path, versions: list[Version], tmp_path: P
         (["promote", "demand@latest", "--expect", ABSENT], 1, "nothing was changed"),
         (["rollback", "demand"], 2, "no earlier version to go back to"),
         (["rollback", "none"], 2, "no alias none@champion"),
+        (["list", "none"], 2, "its models: demand"),
+        (["delete", "demand@20250101", "--yes"], 2, "no version begins so"),
         (["verify", f"demand@{ABSENT}"], 2, f"no version demand@{ABSENT}"),
         (["verify", "demand@champion"], 2, "allowed: a version id"),
         (["delete", "demand"], 2, "allowed: NAME@VERSION"),

@@ -8,11 +8,14 @@ from kubecast.cli.runs import print_leaderboard, why_not_promoted
 def test_figures_are_never_folded(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "70")
+    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "70"}.items():
+        monkeypatch.setenv(name, value)
     metrics = dict.fromkeys(["mase", "skill", "mse", "mae", "r2"], 0.1234)
     row = {"model": "seasonal_naive_336", "split": "test", **metrics}
     print_leaderboard({"season_length": 48, "scoring": ["mse", "mae", "r2"], "leaderboard": [row]})
-    assert capsys.readouterr().out.count("0.1234") == 5
+    printed = capsys.readouterr().out
+    assert printed.count("0.1234") == 4
+    assert "12.3 %" in printed
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,39 @@ def test_malformed_reference_is_refused(registry: Registry, reference: str) -> N
         registry.resolve(reference)
 
 
+def test_beginning_of_a_version_is_enough_where_one_begins_so(
+    registry: Registry, make_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = []
+    for day in (7, 8, 8):
+        monkeypatch.setattr(
+            "kubecast.registry.clock.now", lambda day=day: datetime(2026, 1, day, len(ids), tzinfo=UTC)
+        )
+        ids.append(registry.publish("demand", make_bundle(f"b{len(ids)}"), {}).id)
+    assert registry.resolve("demand@20260107").id == ids[0]
+    assert registry.resolve("demand@20260108T02").id == ids[2]
+    assert registry.complete("demand@20260108T01") == ("demand", ids[1])
+    assert registry.complete("demand") == ("demand", None)
+    with pytest.raises(
+        NotFound, match=f"demand@20260108 is the beginning of several versions: {ids[2]}, {ids[1]}"
+    ):
+        registry.resolve("demand@20260108")
+    registry.delete("demand", ids[2])
+    assert registry.resolve("demand@20260108").id == ids[1]
+    registry.set_alias("demand", "20260107", ids[1], None)  # an alias goes before
+    assert registry.resolve("demand@20260107").id == ids[1]
+
+
+def test_unknown_model_is_told_with_those_that_are_there(registry: Registry, make_bundle: MakeBundle) -> None:
+    with pytest.raises(NotFound, match="its models: none"):
+        registry.resolve("demand")
+    registry.publish("demand", make_bundle(), {})
+    for ask in (registry.resolve, registry.check_model, registry.rollback):
+        with pytest.raises(NotFound, match="its models: demand"):
+            ask("demnad")
+    assert registry.check_model("demand") == "demand"
+
+
 def test_unknown_alias_or_version_is_not_found(registry: Registry, make_bundle: MakeBundle) -> None:
     version = registry.publish("demand", make_bundle(), {})
     registry.set_alias("demand", "champion", version.id, None)

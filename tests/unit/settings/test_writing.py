@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
 
 from kubecast.errors import ConfigError
 from kubecast.settings.loading import SECTIONS, AllSettings, load_settings
+from kubecast.settings.presets import Overlay, Preset, overlay_file, preset_folder
 from kubecast.settings.search import SearchSettings, read_space
 from kubecast.settings.writing import settings_text, write_settings
 
@@ -45,6 +46,38 @@ def test_what_is_written_is_loaded_as_the_defaults(tmp_path: Path) -> None:
         settings.cluster.task("train_lstm").node_selector
         == AllSettings().cluster.task("train_lstm").node_selector
     )
+
+
+@pytest.mark.parametrize("name", ["quick", "balanced", "cluster"])
+def test_preset_is_written_with_every_key_and_loaded_as_it_was(name: str, tmp_path: Path) -> None:
+    settings = load_settings(preset_folder(name))
+    write_settings(tmp_path, overwrite=True, settings=settings)
+    assert load_settings(tmp_path) == settings
+
+
+@pytest.mark.parametrize("name", ["dev", "production", "multi-user", "standalone"])
+def test_overlay_is_written_with_what_was_set_beside_it(name: str, tmp_path: Path) -> None:
+    changes = [
+        "cluster.image_repository=ghcr.io/team",
+        "cluster.image_tag=1.0-0123456789ab",
+        "cluster.tasks.train_lstm.accelerator=null",
+        "cluster.schedules=[{name: nightly, cron: 0 2 * * *, parameters: {data: 's3://demand/d.csv'}}]",
+        "training.season_lengths=[48, 336]",
+        "lstm.dropout_rate=0.1",
+    ]
+    settings = load_settings(None, changes, overlay_file(name))
+    assert settings.cluster.secrets or name == "production"
+    write_settings(tmp_path, settings=settings)
+    assert load_settings(tmp_path) == settings
+    assert not load_settings(tmp_path).cluster.tasks.train_lstm.accelerator
+
+
+def test_presets_and_overlays_are_the_ones_that_come_with_kubecast() -> None:
+    assert all(preset_folder(name).is_dir() for name in get_args(Preset))
+    overlays = {path.stem for path in (CONFIGS / "clusters").iterdir()}
+    assert overlays == set(get_args(Overlay))
+    with pytest.raises(ConfigError, match=r"^unknown preset quik; did you mean quick\?$"):
+        preset_folder("quik")
 
 
 def test_a_file_that_is_there_is_kept_unless_it_may_be_replaced(tmp_path: Path) -> None:

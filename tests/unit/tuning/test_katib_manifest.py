@@ -13,10 +13,10 @@ from kubeflow_katib_api import models
 from kubernetes import client
 
 from kubecast.config.cluster import AcceleratedTask, Affinity
+from kubecast.pipelines.pods import SHARED_MEMORY
 from kubecast.settings.search import SearchSettings
 from kubecast.tuning.heartbeat import CONFIG_MAP
 from kubecast.tuning.katib.manifest import command, experiment
-from pipelines.pods import SHARED_MEMORY
 from tests.support.katib import NAME, plan
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

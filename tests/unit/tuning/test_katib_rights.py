@@ -8,8 +8,8 @@ import pytest
 import yaml
 from kmock import KubernetesEmulator, Request
 
+from kubecast.pipelines.running.doctor.katib import RIGHTS, ROLE
 from kubecast.tuning.katib import Running
-from pipelines.running.doctor.katib import RIGHTS, ROLE
 from tests.support.katib import EVENTS, NAMESPACE, WORKFLOWS, end, ended, plan, searched
 
 MANIFEST = Path(__file__).parents[3] / "manifests/components/katib/accounts.yaml"

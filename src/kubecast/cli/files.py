@@ -1,0 +1,76 @@
+"""Files that commands read and write, standard input and output among them."""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kubecast.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from kubecast.ensemble.bundle import Bundle
+
+STANDARD = Path("-")
+"""Standard input or output, in the place of a file."""
+
+
+@contextmanager
+def data_file(data: str) -> Iterator[str]:
+    """The file of ``--data`` or its URL; ``-`` is standard input, which becomes a file meanwhile."""
+    if data != str(STANDARD):
+        yield data
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "standard-input"
+        with path.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        yield str(path)
+
+
+def read_rows(data: str, bundle: "Bundle", options: Mapping[str, str]) -> "pd.DataFrame":
+    """Data for a version, with its columns under the names that the version was trained with."""
+    from kubecast.data.files import read_data, settings_for
+    from kubecast.data.roles import rename_columns
+
+    with data_file(data) as location:
+        settings = settings_for(location, bundle.contract.training.data)
+        trained = settings.columns
+        names = {
+            role: options[key] for role in type(trained).model_fields if (key := f"columns.{role}") in options
+        }
+        changes = {"columns": trained.model_copy(update=names), "query": options.get("query", settings.query)}
+        rows = read_data(location, settings.model_copy(update=changes)).rows
+    return rename_columns(rows, {name: getattr(trained, role) for role, name in names.items()})
+
+
+def writer(output: Path) -> Callable[["pd.DataFrame"], None]:
+    """What writes a table to ``--output``, which is checked at once.
+
+    Raises:
+        ConfigError: The file's name does not say how.
+    """
+    if output == STANDARD:
+        return lambda table: table.to_csv(sys.stdout, index=False)
+    if output.suffix not in {".csv", ".parquet"}:
+        raise ConfigError(
+            f"--output {output}: ends in {output.suffix or 'nothing'}, allowed: .csv or .parquet"
+        )
+
+    def write(table: "pd.DataFrame") -> None:
+        save = table.to_csv if output.suffix == ".csv" else table.to_parquet
+        write_whole(output, lambda partial: save(partial, index=False))
+
+    return write
+
+
+def write_whole(output: Path, write: Callable[[Path], object]) -> None:
+    """Let a file appear only when it is complete."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".{output.name}.partial")
+    write(partial)
+    partial.replace(output)
