@@ -49,7 +49,7 @@ def test_blocks_are_fewer_where_the_rows_before_them_would_not_do(make_panel: Ca
 
 
 def test_training_part_that_is_too_short_is_refused(make_panel: Callable[..., Panel]) -> None:
-    panel = make_panel(hourly(series=1, rows=60))
+    panel = make_panel(hourly(series=1, rows=90), horizon=20)
     with pytest.raises(ModelError, match=r"tuning needs series with \d+ training rows, the median has \d+"):
         training_folds(panel, 3)
 
@@ -188,7 +188,7 @@ def test_ensemble_goes_on_without_a_member_that_fails(panel: Panel) -> None:
 
 
 def test_ensemble_wants_two_blocks(make_panel: Callable[..., Panel]) -> None:
-    panel = make_panel(hourly(series=1, rows=65))
+    panel = make_panel(hourly(series=1, rows=60))
     assert len(training_folds(panel, 2)) == 1
     with pytest.raises(ModelError, match="the training split holds one fold"):
         EnsembleObjective(panel, {"catboost": TREES}, 1)
