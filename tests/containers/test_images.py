@@ -283,7 +283,7 @@ def references(folder: Path, cluster: dict[str, Any]) -> set[str]:
 def test_how_to_names_images_as_push_does(engines: Callable[..., None], tmp_path: Path, how_to: str) -> None:
     engines(podman=True)
     text = (ROOT / f"docs/how-to/{how_to}.md").read_text()
-    block = re.search(r"^ *image_repository: (\S+)\n *image_tag: (\S+)$", text, re.MULTILINE)
+    block = re.search(r"image_repository[:=] ?(\S+)\s.*?image_tag[:=] ?(\S+)\s", text)
     assert block is not None
     printed = yaml.safe_load(script("push.sh", block[1], "", *FOLDERS).stdout)
     assert printed["image_repository"] == block[1]

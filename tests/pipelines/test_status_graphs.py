@@ -105,7 +105,7 @@ def test_tasks_of_graphs_in_graphs_keep_their_names(
     ]
     assert [task.name for task in found.failed] == ["final-arima"]
     rows = invoke("status", run, "--host", kfp.host, "--namespace", NAMESPACE).stdout
-    assert "    final-arima" in rows
+    assert "\nfinal-arima\t" in rows
     assert "failed     run / final-fit / final-arima" in rows
 
 

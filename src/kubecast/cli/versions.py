@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from kubecast.cli.console import percent
 from kubecast.errors import IntegrityError
 
@@ -136,6 +134,8 @@ def _made_by(packages: dict[str, Any], image: str) -> Iterator[str]:
 
 def changed_settings(version: "Version") -> str:
     """The YAML of a version's settings that are not the defaults of this kubecast."""
+    import yaml
+
     from kubecast.settings.loading import SECTIONS
 
     settings: dict[str, Any] = _mapping(version.metadata, "settings")
