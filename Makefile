@@ -14,7 +14,7 @@ UV_COMPILE := .venv-lock/bin/uv pip compile --upgrade --generate-hashes --python
 .DEFAULT_GOAL := help
 .PHONY: help setup python run configs test test-fast e2e images push sbom bench bench-accuracy bench-arima bench-neural \
 	bench-panel bench-overhead bench-registry bench-tuning bench-level-shifts test-long test-database test-browser \
-	screenshots report-assets fuzz lint format docs manifests-check compile submit schedule lock clean
+	page-times screenshots report-assets fuzz lint format docs manifests-check compile submit schedule lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -61,6 +61,10 @@ test-database: setup ## Tune with workers that are killed, and read data, on a r
 test-browser: setup ## Open every report in Chromium as its readers do, with axe-core; as root
 	tests/browser/prepare.sh
 	$(BIN)/python -m pytest tests/browser/pages.py $(ARGS)
+
+page-times: setup ## Measure the report's size and its time to the first chart, by number of series; as root
+	tests/browser/prepare.sh
+	$(BIN)/python -m tests.browser.load_times
 
 screenshots: run ## Make the pictures of the documentation from the pages of `make run`; as root
 	tests/browser/prepare.sh

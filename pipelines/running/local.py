@@ -40,7 +40,7 @@ BACKTEST = "backtest.parquet"
 
 RESULTS = {
     LEADERBOARD: ("evaluate-models", "evaluation", ""),
-    "report.html": ("evaluate-models", "report", ""),
+    "report.html": ("register-model", "report", ""),
     "ensemble.html": ("stack-ensemble", "report", ""),
     "forecasts.parquet": ("register-model", "forecast", ""),
     BACKTEST: ("stack-ensemble", "ensemble", FORECASTS),

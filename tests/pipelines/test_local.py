@@ -243,9 +243,9 @@ def test_only_what_was_made_is_copied(tmp_path: Path) -> None:
     made.mkdir()
     output.mkdir()
     (made / "page").write_text("new")
-    evaluated = {"evaluation": str(made / "none"), "report": str(made / "page")}
+    registered = {"forecast": str(made / "none"), "report": str(made / "page")}
     collect_results(
-        {"evaluate-models": evaluated, "register-model": {"forecast": str(made / "none")}}, output
+        {"evaluate-models": {"evaluation": str(made / "none")}, "register-model": registered}, output
     )
     assert {path.name: path.read_text() for path in output.iterdir()} == {"report.html": "new"}
 

@@ -245,21 +245,19 @@ def report(
         typer.Option(help="HTML file to write; default: report.html in SOURCE, or NAME-VERSION.html here."),
     ] = None,
 ) -> None:
-    """Render the report of a run, or of a published version, again from its leaderboard.json."""
-    from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
+    """Render the report of a run, or of a published version, again from its leaderboard and forecasts."""
     from kubecast.registry import Registry
-    from kubecast.reports import render_report
+    from kubecast.steps.render import render_folder, render_version
 
     if registry:
         store = Registry.open(registry)
         version = store.resolve(source)
-        label = f"{version.name}@{version.id}"
-        evaluation = Evaluation.parse(store.read_file(version, LEADERBOARD), f"{label}/{LEADERBOARD}")
+        page = render_version(store, version)
         target = output or Path(f"{version.name}-{version.id}.html")
     else:
-        evaluation = Evaluation.read(Path(source) / LEADERBOARD)
+        page = render_folder(Path(source))
         target = output or Path(source) / "report.html"
-    _write_whole(target, lambda partial: partial.write_text(render_report(evaluation), "utf-8"))
+    _write_whole(target, lambda partial: partial.write_text(page, "utf-8"))
     print(f"report     {target}")
 
 
