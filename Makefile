@@ -14,7 +14,7 @@ UV_COMPILE := .venv-lock/bin/uv pip compile --upgrade --generate-hashes --python
 .DEFAULT_GOAL := help
 .PHONY: help setup python run configs test test-fast e2e images push sbom bench bench-accuracy bench-arima bench-neural \
 	bench-panel bench-overhead bench-registry bench-tuning bench-level-shifts test-long test-database test-browser \
-	screenshots fuzz lint format docs manifests-check compile submit schedule lock clean
+	page-times screenshots report-assets fuzz lint format docs manifests-check compile submit schedule lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -63,9 +63,17 @@ test-browser: setup ## Open every report in Chromium as its readers do, with axe
 	tests/browser/prepare.sh
 	$(BIN)/python -m pytest tests/browser/pages.py $(ARGS)
 
+page-times: setup ## Measure the report's size and its time to the first chart, by number of series; as root
+	tests/browser/prepare.sh
+	$(BIN)/python -m tests.browser.load_times
+
 screenshots: run ## Make the pictures of the documentation from the pages of `make run`; as root
 	tests/browser/prepare.sh
 	$(BIN)/python -m tests.browser.screenshots $(OUTPUT)/demand docs/images
+
+report-assets: ## Build the charts' script of the pages again, from report-assets/; needs Node.js
+	npm ci --prefix report-assets --silent --no-audit --no-fund
+	npm run --prefix report-assets --silent build
 
 fuzz: setup ## Read bad files under load; kill writers and the server of a registry at random moments; under 10 minutes
 	$(BIN)/python -m tests.fuzz.ragged
@@ -177,4 +185,4 @@ lock: ## Resolve the dependencies again and pin them by hash
 
 clean: ## Remove what the other targets made
 	rm -rf .venv .venv-lock .venv-manifests .venv-sbom .venv-peers .venv-docs $(OUTPUT) .pytest_cache .mypy_cache .ruff_cache \
-		.coverage* *.egg-info src/*.egg-info tests/browser/node_modules
+		.coverage* *.egg-info src/*.egg-info tests/browser/node_modules report-assets/node_modules

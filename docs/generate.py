@@ -1,7 +1,8 @@
 """Writes the parts of the reference that follow from the code, as Markdown that the site's pages include.
 
 ``python docs/generate.py [FOLDER]`` writes ``settings.md``, ``command.md``, ``components.md``, ``errors.md``
-and ``notebook.md`` to FOLDER, by default ``output/docs``, where ``mkdocs.yml`` looks for them.
+and ``notebook.md`` to FOLDER, by default ``output/docs``, where ``mkdocs.yml`` looks for them; and
+``docs/reference/leaderboard.schema.json``, which is committed.
 """
 
 import importlib
@@ -17,9 +18,11 @@ import typer
 
 from kubecast import components, errors
 from kubecast.cli.app import app
+from kubecast.evaluation.leaderboard import Evaluation
 from kubecast.settings.loading import SECTIONS
 
 ROOT = Path(__file__).parents[1]
+SCHEMA = ROOT / "docs" / "reference" / "leaderboard.schema.json"
 NOTEBOOK = ROOT / "docs" / "tutorials" / "notebook.ipynb"
 
 Schema = dict[str, Any]
@@ -31,6 +34,19 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, lines in parts().items():
         (folder / f"{name}.md").write_text("\n".join(lines) + "\n", "utf-8")
+    SCHEMA.write_text(leaderboard_schema(), "utf-8")
+
+
+def leaderboard_schema() -> str:
+    """The JSON schema of ``leaderboard.json``, as it is written."""
+    schema = Evaluation.model_json_schema(mode="serialization")
+    version = Evaluation.model_fields["schema_version"].default
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:kubecast:leaderboard:{version}",
+    }
+    schema["properties"]["schema_version"] = {"const": version}
+    return json.dumps(head | schema, indent=1) + "\n"
 
 
 def parts() -> dict[str, list[str]]:

@@ -45,7 +45,7 @@ CACHE = Path("artifacts", ".kfp_cache")  # of KFP's local runner
 
 RESULTS = {
     LEADERBOARD: ("evaluate-models", "evaluation", ""),
-    "report.html": ("evaluate-models", "report", ""),
+    "report.html": ("register-model", "report", ""),
     "ensemble.html": ("stack-ensemble", "report", ""),
     "forecasts.parquet": ("register-model", "forecast", ""),
     BACKTEST: ("stack-ensemble", "ensemble", FORECASTS),

@@ -9,7 +9,13 @@ from typing import Literal
 from playwright.sync_api import Browser, Frame, Page, sync_playwright
 
 How = Literal["dashboard", "file"]
-WIDE, PHONE = 1280, 390  # pixels
+PHONE, PANEL, TABLET, WIDE, WIDEST = WIDTHS = (
+    390,
+    500,
+    800,
+    1440,
+    1680,
+)  # pixels; the dashboard's panel is 500
 _FLAGS = [
     # Chromium's own look-ups, which are not the page's.
     *("--disable-background-networking", "--disable-component-update", "--disable-quic", "--disable-sync"),
@@ -58,7 +64,13 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def opened(
-    browser: Browser, path: Path, how: How = "file", width: int = WIDE, height: int = 800
+    browser: Browser,
+    path: Path,
+    how: How = "file",
+    width: int = WIDE,
+    height: int = 800,
+    *,
+    drawn: bool = True,
 ) -> Iterator[Opened]:
     """Open a page in a sandboxed frame as the dashboard does, or as a file.
 
@@ -68,6 +80,7 @@ def opened(
         how: Which of the two.
         width: Of the tab, in pixels.
         height: Of the tab, in pixels.
+        drawn: Whether to wait until its charts are drawn.
     """
     with browser.new_context(viewport={"width": width, "height": height}) as context:
         tab = context.new_page()
@@ -80,8 +93,10 @@ def opened(
         tab.on("dialog", lambda dialog: (page.noticed.append(dialog.message), dialog.dismiss()))
         if how == "file":
             tab.goto(path.as_uri())
-            yield page
         else:
             tab.set_content(_DASHBOARD)
             tab.evaluate(_FILL, path.read_text())
-            yield Opened(tab, tab.frames[1], page.noticed, page.requests)
+            page = Opened(tab, tab.frames[1], page.noticed, page.requests)
+        if drawn:
+            page.frame.wait_for_selector("html[data-drawn]", state="attached")
+        yield page

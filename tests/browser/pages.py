@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Locator
 
-from tests.browser.chromium import PHONE, WIDE, How, Opened, chromium, opened
+from tests.browser.chromium import PANEL, PHONE, WIDE, WIDTHS, How, Opened, chromium, opened
 from tests.browser.rendered import DRAWN, HOSTILE, OF_A_RUN, OF_HOSTILE_DATA, draw, run
 
 AXE = Path(__file__).with_name("node_modules") / "axe-core" / "axe.min.js"
@@ -30,8 +30,23 @@ FOCUSED = """() => {
 NOT_REACHED = """() => [...document.body.querySelectorAll("*")].filter(each =>
   !("reached" in each.dataset) && each.checkVisibility() && (
     each.matches("a[href], button:enabled, input:enabled, select:enabled, summary, [tabindex='0']")
+      && !each.matches("[tabindex='-1']")
     || /auto|scroll/.test(getComputedStyle(each).overflowX) && each.scrollWidth > each.clientWidth)
 ).map(each => each.outerHTML.slice(0, 80))"""
+
+DRAWN_TO_WIDTH = """() => [...document.querySelectorAll(".drawing")].every(each => {
+  const svg = each.querySelector("svg");
+  return !each.clientWidth || svg && Math.abs(svg.width.baseVal.value - each.clientWidth) < 3;
+})"""
+TABULATED = (
+    """() => [...document.querySelectorAll(".tabulated")].every(each => each.querySelector("tbody tr"))"""
+)
+COLOURS = """() => [
+  getComputedStyle(document.documentElement).backgroundColor,
+  getComputedStyle(document.querySelector("section")).backgroundColor,
+  getComputedStyle(document.querySelector("[data-fan] svg text")).fill,
+  getComputedStyle(document.querySelector("[data-fan] svg g[aria-label=line]")).stroke,
+]"""
 
 pages = pytest.mark.parametrize("name", [*OF_A_RUN, *DRAWN])
 ways = pytest.mark.parametrize("how", get_args(How))
@@ -75,7 +90,7 @@ def test_misbehaviour_is_noticed(browser: Browser, tmp_path: Path, how: How) -> 
         "<img src='http://127.0.0.1:9/image.png'>"
         "<script>console.warn('a warning'); alert('a dialog'); throw Error('an error')</script>"
     )
-    with opened(browser, page, how) as shown:
+    with opened(browser, page, how, drawn=False) as shown:
         shown.tab.wait_for_load_state("networkidle")
         text = "\n".join(shown.noticed)
         dialog = "a dialog" if how == "file" else "Ignored call to 'alert()'"
@@ -87,7 +102,7 @@ def test_misbehaviour_is_noticed(browser: Browser, tmp_path: Path, how: How) -> 
 
 @pages
 def test_page_is_light(folder: Path, name: str) -> None:
-    assert (folder / f"{name}.html").stat().st_size < 1_000_000
+    assert (folder / f"{name}.html").stat().st_size < 2_000_000
 
 
 @pages
@@ -119,7 +134,7 @@ def test_axe_finds_nothing_serious(browser: Browser, folder: Path, name: str, ho
         page.unfold()
         page.frame.evaluate(AXE.read_text() + "; 0")
         for scheme in ("light", "dark"):
-            for width in (WIDE, PHONE):
+            for width in (WIDE, PANEL):
                 page.tab.emulate_media(color_scheme=scheme)
                 page.tab.set_viewport_size({"width": width, "height": 800})
                 found[scheme, width] = violations(page)
@@ -128,13 +143,23 @@ def test_axe_finds_nothing_serious(browser: Browser, folder: Path, name: str, ho
 
 @pages
 @ways
-def test_page_does_not_scroll_sideways_on_a_phone(
-    browser: Browser, folder: Path, name: str, how: How
+@pytest.mark.parametrize("width", WIDTHS)
+def test_page_does_not_scroll_sideways(
+    browser: Browser, folder: Path, name: str, how: How, width: int
 ) -> None:
-    with opened(browser, folder / f"{name}.html", how, width=PHONE) as page:
+    with opened(browser, folder / f"{name}.html", how, width=width) as page:
         assert page.frame.evaluate(BEYOND) == 0
         page.unfold()
         assert page.frame.evaluate(BEYOND) == 0
+
+
+@pages
+@pytest.mark.parametrize("width", WIDTHS)
+def test_charts_are_as_wide_as_their_place(browser: Browser, folder: Path, name: str, width: int) -> None:
+    with opened(browser, folder / f"{name}.html", width=WIDE) as page:
+        page.unfold()
+        page.tab.set_viewport_size({"width": width, "height": 800})
+        page.tab.wait_for_function(DRAWN_TO_WIDTH)
 
 
 @ways
@@ -142,12 +167,13 @@ def test_click_on_a_head_sorts_by_it_and_again_turns_the_order_round(
     browser: Browser, folder: Path, how: How
 ) -> None:
     with opened(browser, folder / "many-series.html", how) as page:
-        board = page.frame.get_by_role("region", name="Leaderboard, test split")
+        page.unfold()
+        board = page.frame.get_by_role("region", name="All metrics, test split")
         head = board.get_by_role("columnheader", name="WAPE")
         for order, step in (("ascending", 1), ("descending", -1)):
             head.get_by_role("button").click()
             assert head.get_attribute("aria-sort") == order
-            shares = [float(text.rstrip(" %")) for text in board.locator("td:nth-child(5)").all_inner_texts()]
+            shares = [float(text.rstrip(" %")) for text in board.locator("td:nth-child(4)").all_inner_texts()]
             assert len(shares) == 5
             assert shares == sorted(shares)[::step]
         board.get_by_role("button", name="model").click()
@@ -156,30 +182,119 @@ def test_click_on_a_head_sorts_by_it_and_again_turns_the_order_round(
         assert models == sorted(models)
 
 
+def series_of(page: Opened) -> Locator:
+    """The names in the list of series."""
+    return page.frame.get_by_role("region", name="Series").locator("tbody button")
+
+
+def chart_of(page: Opened) -> Locator:
+    """The fan chart of the chosen series."""
+    return page.frame.get_by_role("img", name="Line chart of the actuals and forecasts")
+
+
 @ways
-def test_long_table_is_searched_and_read_page_by_page(browser: Browser, folder: Path, how: How) -> None:
+@pytest.mark.parametrize("width", WIDTHS)
+def test_any_series_is_found_and_its_chart_drawn(
+    browser: Browser, folder: Path, how: How, width: int
+) -> None:
+    with opened(browser, folder / "many-series.html", how, width=width) as page:
+        status = page.frame.locator(".turn [role=status]")
+        assert status.inner_text() == "1 to 50 of 1000"
+        page.frame.get_by_role("button", name="Next").click()
+        assert status.inner_text() == "51 to 100 of 1000"
+        page.frame.get_by_label("Find a series or a flag").fill("s77")
+        assert status.inner_text() == "1 to 11 of 11"
+        for at in (0, 10):
+            name = series_of(page).nth(at).inner_text()
+            series_of(page).nth(at).click()
+            assert page.frame.locator("[data-fan] h3").inner_text() == name
+            assert chart_of(page).get_attribute("aria-label").endswith(f"series {name}")
+            # Two bands and three lines: actuals, the evaluated forecast, the one beyond the data.
+            assert chart_of(page).locator("g[aria-label=line] path").count() == 3
+            assert chart_of(page).locator("g[aria-label=area] path").count() == 3
+        page.frame.get_by_label("Find a series or a flag").fill("no such series")
+        assert status.inner_text() == "none"
+        assert page.noticed == []
+
+
+@ways
+def test_series_are_put_in_order(browser: Browser, folder: Path, how: How) -> None:
     with opened(browser, folder / "many-series.html", how) as page:
-        rows = page.frame.get_by_role("region", name="Every series").locator("tbody tr:visible")
-        bar = page.frame.locator(".pages:has(+ [aria-label='Every series'])")
-        worst = rows.locator("td:first-child").all_inner_texts()
-        assert (len(worst), bar.get_by_role("status").inner_text()) == (20, "1 to 20 of 1000")
-        assert bar.get_by_role("button", name="Previous").is_disabled()
-        bar.get_by_role("button", name="Next").click()
-        assert bar.get_by_role("status").inner_text() == "21 to 40 of 1000"
-        assert not set(worst) & set(rows.locator("td:first-child").all_inner_texts())
-        bar.get_by_label("Find").fill("s77")
-        assert bar.get_by_role("status").inner_text() == "1 to 11 of 11"
-        assert rows.count() == 11
-        page.frame.get_by_role("region", name="Every series").get_by_role("button", name="series").click()
-        assert rows.first.locator("td").first.inner_text() == "s77"
+        order = page.frame.get_by_label("Order")
+        order.select_option("largest error")
+        rows = page.frame.get_by_role("region", name="Series").locator("tbody tr")
+        errors = [float(text) for text in rows.locator("td:nth-child(2)").all_inner_texts()]
+        assert errors == sorted(errors, reverse=True)
+        order.select_option("largest series")
+        assert all(int(name[1:]) > 980 for name in series_of(page).all_inner_texts()[:3])
+        order.select_option("name")
+        assert series_of(page).all_inner_texts()[:3] == ["s1", "s2", "s3"]
+        labels = order.locator("option").all_inner_texts()
+        assert labels == [
+            "what to look at",
+            "largest error",
+            "lost most to naive",
+            "largest bias",
+            "largest series",
+            "name",
+        ]
+
+
+@ways
+def test_keys_go_through_the_series(browser: Browser, folder: Path, how: How) -> None:
+    with opened(browser, folder / "many-series.html", how, width=PANEL) as page:
+        page.frame.get_by_label("Order").select_option("name")
+        series_of(page).first.focus()
+        for key, name in (
+            ("ArrowDown", "s2"),
+            ("ArrowDown", "s3"),
+            ("ArrowUp", "s2"),
+            ("End", "s50"),
+            ("Home", "s1"),
+        ):
+            page.tab.keyboard.press(key)
+            assert page.frame.evaluate("document.activeElement.textContent") == name
+            assert page.frame.locator("[data-fan] h3").inner_text() == name
+        assert page.frame.locator("[data-list] button[tabindex='0']").count() == 1
+
+
+@ways
+def test_buttons_lead_to_the_parts_of_the_page(browser: Browser, folder: Path, how: How) -> None:
+    with opened(browser, folder / "many-series.html", how) as page:
+        page.frame.get_by_role("navigation").get_by_role("button", name="Data").click()
+        assert page.frame.evaluate("document.activeElement.textContent") == "Data"
+        top = page.frame.evaluate("document.activeElement.getBoundingClientRect().top")
+        assert 0 <= top < 800
+        assert page.frame.locator("a[href]").count() == 0
+
+
+def test_dark_page_is_dark_and_its_charts_follow(browser: Browser, folder: Path) -> None:
+    with opened(browser, folder / "report.html") as page:
+        colours = {}
+        for scheme in ("light", "dark"):
+            page.tab.emulate_media(color_scheme=scheme)
+            colours[scheme] = page.frame.evaluate(COLOURS)
+        assert all(one != other for one, other in zip(*colours.values(), strict=True)), colours
+
+
+def test_page_prints_the_chosen_chart(browser: Browser, folder: Path) -> None:
+    with opened(browser, folder / "many-series.html") as page:
+        page.tab.emulate_media(media="print")
+        assert not page.frame.locator("[data-list]").is_visible()
+        assert chart_of(page).is_visible()
+        assert page.tab.pdf(format="A4").startswith(b"%PDF")
 
 
 @pages
-def test_every_chart_has_a_name_and_every_header_a_scope(browser: Browser, folder: Path, name: str) -> None:
+def test_every_chart_has_a_name_a_table_and_every_header_a_scope(
+    browser: Browser, folder: Path, name: str
+) -> None:
     with opened(browser, folder / f"{name}.html") as page:
         page.unfold()
         named = page.frame.get_by_role("img", name=re.compile(r"\S"))
-        assert named.count() == page.frame.locator("svg:not([aria-hidden=true])").count()
+        assert named.count() == page.frame.locator(".drawing").count()
+        page.tab.wait_for_function(TABULATED)
+        assert page.frame.locator("svg:not([aria-hidden=true])").count() == 0
         assert page.frame.locator("th:not([scope=col], [scope=row])").count() == 0
         assert page.frame.locator("table:not(:has(th))").count() == 0
 

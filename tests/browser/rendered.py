@@ -15,12 +15,13 @@ from kubecast.models.artifact import Status
 from kubecast.models.base import FitLog
 from kubecast.reports.training import REPEATED, SHUFFLED, render_training
 from kubecast.resources import Usage
+from kubecast.steps.batch import batch_forecast
 from tests.support.commands import kubecast
 from tests.support.forecasts import NOISE, forecasts
 from tests.support.pages import USED, fitted, render
 from tests.support.panels import hourly, small_settings
 
-OF_A_RUN = ("report", "ensemble", "training-catboost", "training-lstm", "tuning-catboost")
+OF_A_RUN = ("report", "ensemble", "training-catboost", "training-lstm", "tuning-catboost", "score")
 _RUN = (
     *("run", "--mode", "tune", "--models", "catboost,lstm", "--preset", "quick"),
     *("--horizon", "48", "--freq", "30min", "--season-length", "48,336"),
@@ -50,14 +51,28 @@ def run(folder: Path) -> Path:
     changes = [word for name, value in _SHORTER.items() for word in ("--set", f"{name}={value}")]
     done = kubecast(*_RUN, "--data", str(folder / "demand.csv"), "--output", str(folder / "demand"), *changes)
     assert done.returncode == 0, done.stderr
-    return folder / "demand"
+    output = folder / "demand"
+    registry, batches = str(output / "registry"), str(folder / "batches")
+    request = str(folder / "demand.csv"), registry, "forecaster@latest", batches, 0, "", ""
+    batch_forecast(*request, folder / "batch.parquet", output / "score.html")
+    return output
+
+
+def ahead_of(table: pd.DataFrame) -> pd.DataFrame:
+    """Forecasts beyond a table's targets, as a run publishes them."""
+    end = table["ds"].max()
+    times = pd.date_range(end, periods=6, freq="h")[1:]
+    rows = table[["unique_id"]].drop_duplicates().merge(pd.DataFrame({"ds": times}), how="cross")
+    middle = 100.0 * rows["unique_id"].str[1:].astype(int)
+    quantiles = {f"q{level}": middle * (1 + (level - 0.5) / 20) for level in (0.1, 0.3, 0.5, 0.7, 0.9)}
+    return rows.assign(yhat=middle, **quantiles)
 
 
 def _many_series() -> str:
     findings = [Finding(what="short", series=f"s{number}", detail="x" * 80) for number in range(1000)]
     log = FitLog(stopped="max_iterations", curves={"train": list(np.linspace(1, 0, 5000))})
-    table = forecasts(NOISE, series=1000, folds=2, origins=1, horizon=3)
-    return render(table, findings=findings, logs={"good": log})[0]
+    table = forecasts(NOISE, series=1000, folds=2, origins=1, horizon=5)
+    return render(table, findings=findings, logs={"good": log}, forecast=ahead_of(table))[0]
 
 
 def _many_series_training() -> str:
@@ -75,6 +90,7 @@ def _hostile() -> str:
         missing={"arima": HOSTILE[0]},
         findings=[Finding(what="left_out", series=name, count=7, detail=name) for name in HOSTILE],
         logs={"good": FitLog(stopped="converged", fallbacks=dict.fromkeys(HOSTILE, HOSTILE[0]))},
+        forecast=ahead_of(forecasts(NOISE, series=len(HOSTILE))).replace({"unique_id": names}),
     )[0]
 
 

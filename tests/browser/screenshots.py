@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.browser.chromium import PHONE, WIDE, chromium, opened
+from tests.browser.chromium import PANEL, WIDE, chromium, opened
 
 PAGES = ("report", "training-lstm")
 HEIGHT = 1600  # pixels: the top of a page
@@ -15,7 +15,7 @@ HEIGHT = 1600  # pixels: the top of a page
 def main(pages: Path, pictures: Path) -> None:
     with chromium() as browser:
         for name in PAGES:
-            for width in (WIDE, PHONE):
+            for width in (WIDE, PANEL):
                 with opened(browser, pages / f"{name}.html", width=width, height=HEIGHT) as page:
                     picture = Image.open(BytesIO(page.tab.screenshot()))
                 path = pictures / f"{name}-{width}.png"

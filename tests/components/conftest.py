@@ -1,18 +1,11 @@
-"""KFP's executor, as the launcher of a cluster starts it; the pages that it writes have empty drawings."""
+"""KFP's executor, as the launcher of a cluster starts it."""
 
 from collections.abc import Iterator
 
 import pytest
 from kfp.dsl.types import artifact_types
 
-from tests.support import drawings
 from tests.support.launcher import Launcher
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_drawings() -> Iterator[None]:
-    with drawings.left_empty():
-        yield
 
 
 @pytest.fixture(scope="module")

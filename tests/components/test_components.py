@@ -137,7 +137,7 @@ def test_batch_and_notices_run_by_the_executor(
         destination=str(tmp_path), horizon=0, future="", as_of="",
     )  # fmt: skip
     assert batch["forecasts"].metadata["batch"] == batch["Output"]
-    assert "made by" in Path(batch["summary"].path).read_text()
+    assert "made by" in Path(batch["report"].path).read_text()
     run = {"run": "", "dashboard": "", "style": "webhook"}
     version = artifacts["registered_Output"]
     launcher.run(notify_success, evaluation=artifacts["evaluated_evaluation"], version=version, **run)

@@ -1,12 +1,16 @@
 """The documentation's links, paths and names are those of the tree."""
 
+import json
 import re
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from docs import generate
 from kubecast.settings.loading import SECTIONS
+from tests.support.forecasts import NOISE, forecasts
+from tests.support.pages import render
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -77,3 +81,13 @@ def test_the_pins_of_the_site_are_those_of_its_requirements() -> None:
         r"^([a-z-]+)(?:\[\w+\])?==", (ROOT / "requirements/docs.txt").read_text(), re.MULTILINE
     )
     assert {name for name in required if not any(pin.startswith(name) for pin in pinned)} == set()
+
+
+def test_published_schema_of_the_leaderboard_is_the_one_that_is_written() -> None:
+    assert generate.SCHEMA.read_text("utf-8") == generate.leaderboard_schema(), "run docs/generate.py"
+
+
+@pytest.mark.slow
+def test_leaderboard_is_as_its_schema_says() -> None:
+    board = json.loads(render(forecasts(NOISE, origins=10))[1].model_dump_json())
+    jsonschema.validate(board, json.loads(generate.SCHEMA.read_text("utf-8")))

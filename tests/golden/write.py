@@ -20,7 +20,6 @@ from kubecast.steps.register import register_model
 from kubecast.steps.resolve import Resolved, resolve_inputs
 from kubecast.steps.stack import stack_ensemble
 from kubecast.steps.train import train_model
-from tests.support import drawings
 from tests.support.panels import SMALL
 
 FOLDER = Path(__file__).parent
@@ -47,7 +46,7 @@ def main() -> None:
     """Make the data, train every kind on it, publish, and keep what the version forecasts."""
     shutil.rmtree(REGISTRY, ignore_errors=True)
     generate_series(n_series=2, length=[240, 200], seed=1).to_csv(DATA, index=False)
-    with tempfile.TemporaryDirectory() as folder, drawings.left_empty():
+    with tempfile.TemporaryDirectory() as folder:
         publish(Path(folder))
     forecasts(pd.read_csv(DATA, parse_dates=["ds"])).to_csv(FORECASTS, index=False)
 
@@ -63,9 +62,11 @@ def publish(folder: Path) -> str:
         train_model(kind, panel, evaluated[kind])
         train_model(kind, panel, final[kind], fitted=evaluated[kind])
     stack_ensemble(panel, evaluated, "", ensemble)
-    evaluate_models(panel, ensemble, evaluation, folder / "report.html")
-    inputs, target = resolved.inputs_digest, folder / "forecast.parquet"
-    return register_model(panel, ensemble, evaluation, final, str(REGISTRY), MODEL, inputs, target)
+    evaluate_models(panel, ensemble, evaluation)
+    outputs = folder / "forecast.parquet", folder / "report.html"
+    return register_model(
+        panel, ensemble, evaluation, final, str(REGISTRY), MODEL, resolved.inputs_digest, *outputs
+    )
 
 
 def resolve() -> Resolved:

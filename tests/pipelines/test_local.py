@@ -268,9 +268,9 @@ def test_what_was_made_takes_the_place_of_an_earlier_runs_results(tmp_path: Path
     (made / "page").write_text("new")
     for name in ("report.html", "training-lstm.html", "mine"):
         (output / name).write_text("old")
-    evaluated = {"evaluation": str(made / "none"), "report": str(made / "page")}
+    registered = {"forecast": str(made / "none"), "report": str(made / "page")}
     collect_results(
-        {"evaluate-models": evaluated, "register-model": {"forecast": str(made / "none")}}, output
+        {"evaluate-models": {"evaluation": str(made / "none")}, "register-model": registered}, output
     )
     assert {path.name: path.read_text() for path in output.iterdir()} == {"report.html": "new", "mine": "old"}
 

@@ -1,6 +1,6 @@
 """Manifests of batches of forecasts, as whoever takes the forecasts reads them."""
 
-from kubecast.steps.batch import Batch
+from kubecast.steps.batch_store import Batch
 from kubecast.storage.store import open_store
 
 

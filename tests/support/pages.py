@@ -1,5 +1,9 @@
 """Pages to look at: documents to render them from, and a reader that insists on well-formed HTML."""
 
+import base64
+import gzip
+import json
+import re
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from typing import Any
@@ -77,6 +81,12 @@ class PageChecker(HTMLParser):
         self.text.append(data)
 
 
+def read_payload(page: str) -> Any:
+    """What the page's script draws from."""
+    [text] = re.findall(r"<script [^>]*data-payload>(.*?)</script>", page, re.DOTALL)
+    return json.loads(gzip.decompress(base64.b64decode(text)))
+
+
 def render(
     table: pd.DataFrame,
     *,
@@ -87,6 +97,7 @@ def render(
     logs: dict[str, FitLog] | None = None,
     champion: Champion | None = None,
     earlier: Sequence[EarlierVersion] = (),
+    forecast: pd.DataFrame | None = None,
 ) -> tuple[str, Evaluation]:
     """The page of a version whose forecasts these are, and the evaluation that it shows."""
     panel = panel_of(table)
@@ -104,7 +115,7 @@ def render(
     evaluation = evaluate(
         stacked, panel, recipe, champion=champion, fits=LOGS if logs is None else logs, earlier=earlier
     )
-    return render_report(evaluation), evaluation
+    return render_report(evaluation, forecast), evaluation
 
 
 def fitted(panel: Panel, **changes: Any) -> Fitted:

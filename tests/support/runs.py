@@ -90,9 +90,7 @@ def register(
     inputs: str = "inputs",
     **members: Path,
 ) -> str:
-    evaluate_models(
-        folder / "panel", folder / "ensemble", folder / "leaderboard.json", folder / "report.html", champion
-    )
+    evaluate_models(folder / "panel", folder / "ensemble", folder / "leaderboard.json", champion)
     published = publish(folder, registry, inputs, **members)
     (folder / "published").write_text(published)
     return published
@@ -102,7 +100,7 @@ def publish(folder: Path, registry: Path | None = None, inputs: str = "inputs", 
     members["catboost"] = folder / "final"
     return register_model(
         folder / "panel", folder / "ensemble", folder / "leaderboard.json", members,
-        str(registry or folder / "registry"), "", inputs, folder / "forecast.parquet",
+        str(registry or folder / "registry"), "", inputs, folder / "forecast.parquet", folder / "report.html",
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ def batch_forecast(
     future: str,
     as_of: str,
     forecasts: dsl.Output[dsl.Dataset],
-    summary: dsl.Output[dsl.Markdown],
+    report: dsl.Output[dsl.HTML],
 ) -> str:
     """Forecast beyond the end of the data; the same request twice is kept once.
 
@@ -28,7 +28,7 @@ def batch_forecast(
         future: Path or URL of known-future covariates over the horizon; empty for none.
         as_of: ISO date or time after which targets are not seen; empty for none.
         forecasts: ``unique_id``, ``ds``, ``yhat`` and the quantiles.
-        summary: Version that made them, and their extent.
+        report: One self-contained page: what to look at, any series, and where the file is.
 
     Returns:
         The batch's name below ``destination/NAME``.
@@ -37,7 +37,7 @@ def batch_forecast(
 
     from kubecast.steps.batch import batch_forecast
 
-    batch = batch_forecast(data, registry, model, destination, horizon, future, as_of, Path(forecasts.path))
+    outputs = Path(forecasts.path), Path(report.path)
+    batch = batch_forecast(data, registry, model, destination, horizon, future, as_of, *outputs)
     forecasts.metadata.update(model=batch.model, batch=batch.batch, sha256=batch.file.sha256)
-    Path(summary.path).write_text(batch.markdown())
     return batch.batch

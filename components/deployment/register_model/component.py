@@ -15,6 +15,7 @@ def register_model(
     model_name: str,
     inputs_digest: str,
     forecast: dsl.Output[dsl.Dataset],
+    report: dsl.Output[dsl.HTML],
     **models: dsl.Input[dsl.Model],
 ) -> str:
     """Publish always; move the alias champion only when the decision says so.
@@ -27,6 +28,7 @@ def register_model(
         model_name: Empty: from the settings.
         inputs_digest: From resolve_inputs.
         forecast: The production forecast, from the end of every series.
+        report: One self-contained page: the verdict, the forecasts and the errors.
         models: Models by kind, from final_fit, with the evaluated model inside; where there is no final fit,
             from the trainers.
 
@@ -39,4 +41,5 @@ def register_model(
 
     members = {kind: Path(model.path) for kind, model in models.items() if model}
     inputs = Path(panel.path), Path(ensemble.path), Path(evaluation.path)
-    return register_model(*inputs, members, registry, model_name, inputs_digest, Path(forecast.path))
+    outputs = Path(forecast.path), Path(report.path)
+    return register_model(*inputs, members, registry, model_name, inputs_digest, *outputs)

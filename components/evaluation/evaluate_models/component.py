@@ -11,21 +11,19 @@ def evaluate_models(
     ensemble: dsl.Input[dsl.Model],
     champion: dsl.Input[dsl.Dataset],
     evaluation: dsl.Output[dsl.Metrics],
-    report: dsl.Output[dsl.HTML],
 ) -> None:
-    """Write the leaderboard, the report and the decision on promotion.
+    """Write the leaderboard and the decision on promotion.
 
     Args:
         panel: From prepare_data.
         ensemble: From stack_ensemble.
         champion: From forecast_champion.
         evaluation: The leaderboard and the decision as JSON; its metrics are the ensemble's.
-        report: One self-contained page.
     """
     from pathlib import Path
 
     from kubecast.steps.evaluate import evaluate_models
 
-    outputs = Path(evaluation.path), Path(report.path)
-    figures = evaluate_models(Path(panel.path), Path(ensemble.path), *outputs, Path(champion.path))
+    paths = Path(panel.path), Path(ensemble.path), Path(evaluation.path), Path(champion.path)
+    figures = evaluate_models(*paths)
     evaluation.metadata.update(figures)

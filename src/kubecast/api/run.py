@@ -73,7 +73,7 @@ class LocalRun(NamedTuple):
             folder = Path(temporary)
             compared, evaluation = folder / "champion", folder / LEADERBOARD
             forecast_champion(panel, champion, registry, name, self.inputs_digest, compared)
-            evaluate_models(panel, ensemble, evaluation, folder / "report.html", compared)
+            evaluate_models(panel, ensemble, evaluation, compared)
             return register_model(
                 panel,
                 ensemble,
@@ -83,6 +83,7 @@ class LocalRun(NamedTuple):
                 name,
                 self.inputs_digest,
                 folder / "forecast.parquet",
+                folder / "report.html",
             )
 
 
@@ -105,7 +106,7 @@ def run_steps(df: Data, settings: AllSettings, folder: Path, begin: Begin) -> Lo
     chosen = _search("ensemble", settings, panel, searched, folder, begin)
     begin("stack and evaluate")
     stack_ensemble(panel, members, chosen, ensemble)
-    evaluate_models(panel, ensemble, folder / LEADERBOARD, folder / "report.html")
+    evaluate_models(panel, ensemble, folder / LEADERBOARD)
     if settings.pipeline.final_fit:
         members = {
             kind: _fit(kind, panel, folder / f"{kind}-final", begin, fitted=members[kind]) for kind in kinds

@@ -269,21 +269,20 @@ def report(
     show: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Render the report of a run, or of a published version, again from its leaderboard.json."""
-    from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
+    """Render the report of a run, or of a published version, again from its leaderboard and forecasts."""
+    from kubecast.evaluation.leaderboard import LEADERBOARD
     from kubecast.registry import Registry
-    from kubecast.reports import render_report
+    from kubecast.steps.render import render_folder, render_version
 
     if registry and not (Path(source) / LEADERBOARD).is_file():
         store = Registry.open(registry)
         version = store.resolve(source)
-        label = f"{version.name}@{version.id}"
-        evaluation = Evaluation.parse(store.read_file(version, LEADERBOARD), f"{label}/{LEADERBOARD}")
+        page = render_version(store, version)
         target = output or Path(f"{version.name}-{version.id}.html")
     else:
-        evaluation = Evaluation.read(Path(source) / LEADERBOARD)
+        page = render_folder(Path(source))
         target = output or Path(source) / "report.html"
-    write_whole(target, lambda partial: partial.write_text(render_report(evaluation), "utf-8"))
+    write_whole(target, lambda partial: partial.write_text(page, "utf-8"))
     print_json({"report": str(target)}) if as_json else print(f"report     {target}")
     if show and not webbrowser.open(target.resolve().as_uri()):
         note("no browser was found; open the file by hand")

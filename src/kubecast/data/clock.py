@@ -71,3 +71,14 @@ def as_kubecast(table: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     return table.assign(
         **{str(name): zoned[name].dt.tz_convert("UTC").dt.tz_localize(None) for name in zoned}
     )
+
+
+def wall_clock(times: "pd.Series[pd.Timestamp] | pd.DatetimeIndex", zone: str | None) -> pd.DatetimeIndex:
+    """Times of a panel on the clock of its data, without a zone.
+
+    Args:
+        times: In UTC where the data has a zone, as a panel has them.
+        zone: ``PanelSpec.timezone``.
+    """
+    index = pd.DatetimeIndex(times)
+    return index if zone is None else index.tz_localize("UTC").tz_convert(zone).tz_localize(None)

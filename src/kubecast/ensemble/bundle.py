@@ -114,21 +114,39 @@ class Bundle:
         Raises:
             InputError: The rows, the horizon or the covariates do not fit the ensemble.
         """
+        return self.predict(self.panel(rows, future, as_of, horizon), horizon)
+
+    def panel(
+        self,
+        rows: pd.DataFrame,
+        future: pd.DataFrame | None = None,
+        as_of: pd.Timestamp | None = None,
+        horizon: int | None = None,
+    ) -> Panel:
+        """The rows on a grid, as ``predict`` takes them; the arguments are those of ``forecast``."""
+        steps = self._steps(horizon)
+        if future is not None and not self.contract.spec.future:
+            raise InputError(
+                "known-future covariates are given; allowed: none, as this model was fitted without any"
+            )
+        return self._panel(rows, future, as_of, steps)
+
+    def predict(self, panel: Panel, horizon: int | None = None) -> pd.DataFrame:
+        """Forecast beyond the end of each series of a panel; see ``forecast``."""
+        steps = self._steps(horizon)
+        table = self.ensemble.predict(panel, panel.ends)
+        step = table.groupby(["unique_id", "cutoff"], sort=False).cumcount()
+        table = table[step < steps].drop(columns="cutoff").reset_index(drop=True)
+        return as_given(treat_stale(table, panel, self.contract.training.data.stale), panel.spec)
+
+    def _steps(self, horizon: int | None) -> int:
         most = self.contract.spec.horizon
         steps = most if horizon is None else horizon
         if not 1 <= steps <= most:
             raise InputError(
                 f"horizon {steps}: allowed: 1 to {most}, the steps that this model was fitted for"
             )
-        if future is not None and not self.contract.spec.future:
-            raise InputError(
-                "known-future covariates are given; allowed: none, as this model was fitted without any"
-            )
-        panel = self._panel(rows, future, as_of, steps)
-        table = self.ensemble.predict(panel, panel.ends)
-        step = table.groupby(["unique_id", "cutoff"], sort=False).cumcount()
-        table = table[step < steps].drop(columns="cutoff").reset_index(drop=True)
-        return as_given(treat_stale(table, panel, self.contract.training.data.stale), panel.spec)
+        return steps
 
     def backtest(self, rows: pd.DataFrame, stride: int, start: pd.Timestamp | None = None) -> pd.DataFrame:
         """Rolling forecasts from origins that nothing in the ensemble has seen beyond.
@@ -151,7 +169,7 @@ class Bundle:
         origins = self._origins(panel, stride, start)
         forecasts = self.ensemble.predict(panel, origins)
         targets = panel.targets(origins)
-        scales = self._scales(panel)
+        scales = self.scales(panel)
         table = targets.merge(forecasts, on=KEYS)
         table.insert(5, "scale", table["unique_id"].map(scales))
         return as_given(table, panel.spec)
@@ -186,7 +204,8 @@ class Bundle:
             )
         return origins
 
-    def _scales(self, panel: Panel) -> dict[str, float]:
+    def scales(self, panel: Panel) -> dict[str, float]:
+        """The scale of each series: that of the fit, else of the panel's own rows."""
         own = series_scales(panel.frame, panel.spec.season_lengths[0])
         scales = dict(zip(own["unique_id"], own["scale"], strict=True))
         known = {name: value for name, value in self.ensemble.recipe.scales.items() if value is not None}

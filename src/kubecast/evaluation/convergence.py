@@ -8,6 +8,12 @@ from kubecast.models.base import FitLog
 
 TAIL = 0.2  # of the curve, over which its slope is taken
 FLAT = 0.01  # of the loss over that tail: a fall of less is none, in 20 epochs as in 1,000 trees
+ADVICE = {
+    "over-fitting": "Give it less freedom: fewer or smaller layers, shallower trees, more regularisation.",
+    "still improving": "Let it go on: more epochs or iterations.",
+    "time limit reached": "Raise the time limit, or make a step cheaper.",
+    "never improved": "It has learned nothing: try a smaller learning rate, or more patience.",
+}
 RISE = 0.05  # of the validation loss after its best step: more is over-fitting, if training still fell
 
 
@@ -16,8 +22,8 @@ class Convergence:
     """The end of a fit.
 
     Attributes:
-        verdict: ``converged``, ``stopped early``, ``over-fitting``, ``still improving``,
-            ``time limit reached`` or ``repeated``.
+        verdict: ``converged``, ``stopped early``, ``never improved``, ``over-fitting``,
+            ``still improving``, ``time limit reached`` or ``repeated``.
         reason: The same in a sentence.
         slope: Change of the validation loss, else of the training loss, over its last fifth, or its last 3
             steps if that is fewer, on a straight line, by its mean there; None for fewer than 3 steps.
@@ -30,6 +36,11 @@ class Convergence:
     slope: float | None = None
     gap: float | None = None
     rise: float | None = None
+
+    @property
+    def advice(self) -> str:
+        """What to change; empty where nothing is to be changed."""
+        return ADVICE.get(self.verdict, "")
 
 
 def convergence(log: FitLog) -> Convergence:
@@ -56,6 +67,8 @@ def _verdict(log: FitLog, slope: float | None, fell: bool, rise: float | None) -
             f"after step {log.best} the validation loss rose by {100 * rise:.0f} %, the training loss fell;"
             f" the model of step {log.best} is kept"
         )
+    if log.stopped == "early_stopping" and log.best == 0:
+        return "never improved", "the validation loss never fell below that of the first step"
     if log.stopped == "early_stopping":
         return "stopped early", f"the validation loss did not fall any more after step {log.best}"
     if falls and slope is not None:

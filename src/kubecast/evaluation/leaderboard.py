@@ -5,13 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import pandas as pd
-from pydantic import (
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from kubecast.config.training import PromotionSettings
 from kubecast.data.findings import DataReport
@@ -22,8 +16,10 @@ from kubecast.ensemble.recipe import StackRecipe
 from kubecast.ensemble.stacking import SEASONAL_NAIVE
 from kubecast.ensemble.summary import EnsembleSummary, summarise
 from kubecast.errors import InputError
+from kubecast.evaluation.calibration import calibration
+from kubecast.evaluation.changes import Change, Period, period_of
 from kubecast.evaluation.comparison import Champion
-from kubecast.evaluation.examples import ExampleSeries, example_series
+from kubecast.evaluation.examples import ExampleSeries
 from kubecast.evaluation.figures import (
     breakdown,
     figures_of_groups,
@@ -32,8 +28,19 @@ from kubecast.evaluation.figures import (
 )
 from kubecast.evaluation.history import EarlierVersion
 from kubecast.evaluation.member_quantiles import member_wql
+from kubecast.evaluation.paths import SeriesPath, series_paths
 from kubecast.evaluation.promotion import Decision, decide
 from kubecast.evaluation.residuals import Residuals, residuals, season_phase
+from kubecast.evaluation.rows import (
+    FoldRow,
+    LeaderboardRow,
+    LeadTimeRow,
+    OriginRow,
+    PhaseRow,
+    SeriesRow,
+)
+from kubecast.evaluation.segments import SegmentRow, by_segment
+from kubecast.evaluation.series_facts import SeriesFacts, series_facts, worst_and_largest
 from kubecast.evaluation.skill import Skill, SplitLosses
 from kubecast.models.base import FitLog
 from kubecast.scoring.metrics import (
@@ -47,105 +54,10 @@ from kubecast.scoring.metrics import (
     series_metrics,
     series_with_means,
 )
-from kubecast.scoring.resampling import Interval
 from kubecast.scoring.significance import Paired, paired_difference
 
 SPLITS: tuple[Split, Split] = ("test", "validation")
 LEADERBOARD = "leaderboard.json"
-
-
-class Figures(Document):
-    """Metrics of one model; None where undefined.
-
-    Beside the fields it has a value for each metric of ``METRICS``, under its key.
-
-    Attributes:
-        model: Column of the forecasts.
-        split: Of the data.
-        mase: The metric that ranks.
-        coverage: Share of targets inside each interval, by its nominal coverage in percent; the ensemble's.
-        scored: Targets that count.
-        skipped: Targets that were not observed or whose series has no scale.
-    """
-
-    model_config = ConfigDict(extra="allow")
-    former_names: ClassVar[Mapping[str, str]] = {"part": "split", "block": "fold"}
-    __pydantic_extra__: dict[str, float | None] = Field(init=False)
-
-    model: str
-    split: Split
-    mase: float | None = None
-    coverage: dict[str, float] = Field(default={})
-    scored: int = 0
-    skipped: int = 0
-
-    @model_validator(mode="after")
-    def _refuse_unknown(self) -> Self:
-        if unknown := set(self.__pydantic_extra__) - set(METRICS):
-            raise ValueError(f"unknown metric {', '.join(sorted(unknown))}")
-        return self
-
-    @model_serializer(mode="wrap")
-    def _in_order(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Put the metrics together, in the order of their table."""
-        fields: dict[str, Any] = handler(self)
-        first = {name: fields[name] for name in ("model", "split", *METRICS) if name in fields}
-        return first | fields
-
-    def metric(self, name: str) -> float | None:
-        """The value of a metric; None where it is undefined, or was not there yet."""
-        value: float | None = getattr(self, name, None)
-        return value
-
-
-class LeaderboardRow(Figures):
-    """One model over one split.
-
-    Attributes:
-        skill: 1 - MASE / MASE of the naive forecast that is the strongest on this split.
-        difference: MASE less that of the ensemble.
-        mase_interval: Of MASE at 95 %; None, as each of the following, where it cannot be told.
-        skill_interval: Of skill, the strongest naive forecast chosen again in each resample.
-        difference_interval: Of the difference, on the same targets.
-        coverage_intervals: Of the coverage, by nominal coverage in percent.
-        mase_median: Over series.
-        mase_worst_five: Share of the sum of all series' MASE that the five worst have.
-        undefined: Reason by metric that has no value.
-    """
-
-    skill: float | None = None
-    difference: float | None = None
-    mase_interval: Interval | None = None
-    skill_interval: Interval | None = None
-    difference_interval: Interval | None = None
-    coverage_intervals: dict[str, Interval] = Field(default={})
-    mase_median: float | None = None
-    mase_worst_five: float | None = None
-    undefined: dict[str, str] = Field(default={})
-
-
-class LeadTimeRow(Figures):
-    """One model at one lead time, in steps from 1."""
-
-    lead_time: int
-
-
-class SeriesRow(Figures):
-    """One model on one series."""
-
-    unique_id: str
-
-
-class FoldRow(Figures):
-    """One model on one fold of origins."""
-
-    fold: int
-
-
-class PhaseRow(Figures):
-    """The ensemble on the targets at one phase of the season, in steps from 0."""
-
-    phase: int
 
 
 class Evaluation(Document):
@@ -167,12 +79,20 @@ class Evaluation(Document):
         by_fold: In order of fold.
         by_phase: Of the ensemble, in order of phase; phase 0 is that of the first evaluated target.
         residuals: Of the ensemble over the test split; None where no target counts.
-        examples: The ensemble's forecasts of the best, the median and the worst series of the test split.
+        examples: Forecasts of three series; of versions before 4 alone, ``paths`` has them all.
         ensemble: Its members and their weights.
         fits: How each model's fit went; without what repeats it.
         earlier: Versions of the same task, oldest first, each scored on the test split of its own run.
         paired: The ensemble against the best member, else the strongest naive forecast, on the test split.
         decision: Of the gate.
+        by_origin: On the test split, in order of time; empty where origins are more than 500.
+        by_segment: On the test split; empty where the series cannot be divided.
+        calibration: Share of the test split's targets at or below each quantile, by its level.
+        series: What is to be known of each series.
+        paths: Actuals and last evaluated forecasts of the worst and the largest series, at most 1,000.
+        period: Times of the data and of the test split.
+        made_with: Versions of kubecast and Python, and the seed.
+        changed: Settings and data that differ from the champion's.
     """
 
     document_name: ClassVar[str] = "a leaderboard of this version"
@@ -200,6 +120,14 @@ class Evaluation(Document):
     earlier: list[EarlierVersion] = Field(default=[])
     paired: Paired
     decision: Decision
+    by_origin: list[OriginRow] = Field(default=[])
+    by_segment: list[SegmentRow] = Field(default=[])
+    calibration: dict[str, float] = Field(default={})
+    series: list[SeriesFacts] = Field(default=[])
+    paths: list[SeriesPath] = Field(default=[])
+    period: Period | None = None
+    made_with: dict[str, str] = Field(default={})
+    changed: list[Change] = Field(default=[])
 
     @model_validator(mode="before")
     @classmethod
@@ -266,6 +194,8 @@ def evaluate(
     fits: Mapping[str, FitLog] | None = None,
     earlier: Sequence[EarlierVersion] = (),
     challenger: str = "",
+    made_with: Mapping[str, str] | None = None,
+    changed: Sequence[Change] = (),
 ) -> Evaluation:
     """Score every member and the ensemble, and decide.
 
@@ -282,6 +212,8 @@ def evaluate(
         fits: Each trained model's log, for the report.
         earlier: Versions beside which this one is put.
         challenger: Digest of the settings but the seed.
+        made_with: Versions of packages, and the seed.
+        changed: Settings and data that differ from the champion's.
     """
     table = table[table["split"].isin(SPLITS)].assign(lead_time=lead_times(table))
     series = series_with_means(panel)
@@ -307,7 +239,10 @@ def evaluate(
     phases = breakdown(table.assign(phase=phase), series, [ENSEMBLE], "phase", levels)
     counts = count_points(table, series, _SERIES)
     by_series = [SeriesRow(**row) for row in figures_of_groups(metrics, counts, models, _SERIES)]
-    ranked = [(row.unique_id, row.mase) for row in _ranked(by_series, ENSEMBLE)]
+    test = table[table["split"] == "test"]
+    strongest = [each for each in [skill["test"].naive] if each]
+    errors = _test_errors(metrics["mase"])
+    facts = series_facts(test, series, panel, levels, errors, strongest)
     return Evaluation(
         spec=panel.spec,
         data=panel.report,
@@ -323,14 +258,13 @@ def evaluate(
         by_series=by_series,
         by_fold=[FoldRow(**row) for row in breakdown(table, series, models, "fold", levels)],
         by_phase=[PhaseRow(**row) for row in phases],
-        residuals=residuals(table[table["split"] == "test"], series, ENSEMBLE),
-        examples=example_series(ranked, table, panel, ENSEMBLE, levels),
+        residuals=residuals(test, series, ENSEMBLE),
         ensemble=summarise(recipe),
         fits={name: log.model_copy(update={"fixed_fit": {}}) for name, log in sorted((fits or {}).items())},
         earlier=list(earlier),
         paired=paired,
         decision=decide(
-            table[table["split"] == "test"],
+            test,
             series,
             panel,
             skill["test"],
@@ -340,10 +274,30 @@ def evaluate(
             champion,
             challenger,
         ),
+        by_origin=_by_origin(test, series, [ENSEMBLE, *strongest]),
+        by_segment=by_segment(errors, panel, {fact.unique_id: fact.size for fact in facts}),
+        calibration=calibration(test, series, levels),
+        series=facts,
+        paths=series_paths(table, panel, levels, worst_and_largest(facts)),
+        period=period_of(panel.frame, test),
+        made_with=dict(made_with or {}),
+        changed=list(changed),
     )
 
 
 _SERIES = ["split", "unique_id"]
+_MOST_ORIGINS = 500
+
+
+def _by_origin(test: pd.DataFrame, series: pd.DataFrame, models: Sequence[str]) -> list[OriginRow]:
+    if test.empty or test["cutoff"].nunique() > _MOST_ORIGINS:
+        return []
+    return [OriginRow(**row) for row in breakdown(test, series, models, "cutoff", ())]
+
+
+def _test_errors(mase: pd.DataFrame) -> pd.DataFrame:
+    """MASE of each series on the test split, indexed by series."""
+    return mase[mase.index.get_level_values("split") == "test"].droplevel("split")
 
 
 def _leaderboard(

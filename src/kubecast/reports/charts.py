@@ -1,305 +1,253 @@
-"""The charts of the pages, each from the figures that it shows."""
+"""The charts of the pages, as the content that ``templates/charts.js`` draws by Observable Plot.
+
+A chart is a label, axes and values; the script draws it, its legend and its table from that alone.
+"""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from markupsafe import Markup
+from typing import Any
 
 from kubecast.ensemble.summary import EnsembleSummary
-from kubecast.evaluation.examples import ExampleSeries
 from kubecast.evaluation.importance import Importance
-from kubecast.reports.drawing import (
-    ABOVE,
-    ACCENT,
-    INK,
-    PALETTE,
-    WHOLE_STEPS,
-    draw_chart,
-    draw_line,
-    draw_model_lines,
-)
+from kubecast.evaluation.residuals import Residuals
+from kubecast.evaluation.words import plain
 from kubecast.resources import Usage, most_of
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from kubecast.scoring.metrics import ENSEMBLE
 
 CURVE_POINTS = 300
-LABEL = 32  # characters of a name from the data
+OTHERS = ("third", "fourth", "quiet", "ink")
+
+Chart = dict[str, Any]
+Values = Sequence[float | None]
 
 
-def lead_time_chart(
-    lines: Mapping[str, Sequence[float | None]], strong: str, season_length: int, name: str
-) -> Markup:
-    """MASE by lead time, one line for each model.
-
-    Args:
-        lines: By model, shape (lead times,).
-        strong: The model to stand out.
-        season_length: MASE's m.
-        name: Unique in the page.
-    """
-
-    def draw(axes: "Axes") -> None:
-        steps = np.arange(1, max(map(len, lines.values()), default=0) + 1)
-        draw_model_lines(axes, steps, lines, strong)
-        axes.set(xlabel="lead time, steps", ylabel=f"MASE, m = {season_length}")
-        axes.locator_params(axis="x", **WHOLE_STEPS)
-
-    return draw_chart(
-        draw, name, "Line chart of MASE by lead time for each model; the table below has the figures"
-    )
-
-
-def forecast_chart(example: ExampleSeries, name: str) -> Markup:
-    """Actuals before and after an origin, a model's forecast and its intervals."""
-
-    def draw(axes: "Axes") -> None:
-        ds: Any = example.ds
-        for (level, bounds), alpha in zip(example.bands.items(), (0.22, 0.4), strict=False):
-            axes.fill_between(ds, *bounds, color=ACCENT, alpha=alpha, lw=0, label=f"{level} %")
-        times: Any = example.history_ds + example.ds
-        actual = [np.nan if value is None else value for value in example.history + example.actual]
-        axes.plot(times, actual, color=INK, lw=1.2, label="actual")
-        axes.plot(ds, example.forecast, color=ACCENT, lw=2, label=example.model)
-        axes.legend(ncols=4, fontsize=8, **ABOVE)
-
-    return draw_chart(draw, name, f"Line chart of actuals and forecasts of series {example.unique_id}")
-
-
-def coverage_chart(levels: Mapping[str, tuple[float, float]], name: str) -> Markup:
-    """Observed against nominal coverage; on the diagonal where intervals are right.
+def lines(
+    label: str,
+    x: Sequence[Any],
+    values: Mapping[str, Values],
+    *,
+    x_label: str,
+    y_label: str,
+    styles: Sequence[str] = ("own", "naive", *OTHERS),
+    x_type: str = "linear",
+    percent: bool = False,
+    zero: bool = True,
+    rules: Sequence[float] = (),
+    bands: Sequence[tuple[str, Values, Values]] = (),
+    dots: Sequence[str] = (),
+) -> Chart:
+    """Lines over numbers, times (``x_type`` ``utc``, in seconds of the data's clock) or names (``point``).
 
     Args:
-        levels: Nominal and observed share by label.
-        name: Unique in the page.
+        label: What the chart shows, for those who do not see it.
+        x: Shape (points,).
+        values: By name, shape (points,); the first is the one that the chart is about.
+        x_label: Of the horizontal axis.
+        y_label: Of the vertical axis.
+        styles: Of each line, keys of ``STYLES`` in the script.
+        x_type: ``linear``, ``log``, ``utc`` or ``point``.
+        percent: Whether values are shares.
+        zero: Whether the vertical axis begins at 0.
+        rules: Where dotted lines cross the chart.
+        bands: Name, lower and upper bounds of areas.
+        dots: Names of lines that are drawn as dots alone.
     """
-
-    def draw(axes: "Axes") -> None:
-        nominal, observed = zip(*sorted(levels.values()), strict=True)
-        axes.plot([0, 1], [0, 1], color=INK, lw=1, ls=":")
-        axes.plot(nominal, observed, color=ACCENT, lw=2, marker="o")
-        axes.set(xlabel="nominal coverage", ylabel="observed", xlim=(0, 1), ylim=(0, 1))
-
-    return draw_chart(
-        draw, name, "Line chart of observed against nominal coverage; the table has the figures", 4.2
-    )
-
-
-def coverage_step_chart(lines: Mapping[str, Sequence[float | None]], title: str, name: str) -> Markup:
-    """Observed coverage by lead time or season phase, one line for each nominal level, which is dotted.
-
-    Args:
-        lines: By nominal coverage in percent, shape (steps,).
-        title: What the steps are.
-        name: Unique in the page.
-    """
-
-    def draw(axes: "Axes") -> None:
-        for (level, values), colour in zip(lines.items(), (ACCENT, *PALETTE), strict=False):
-            steps = np.arange(len(values)) + (title == "lead time")
-            draw_line(axes, steps, values, color=colour, label=f"{level} %")
-            axes.axhline(float(level) / 100, color=colour, lw=1, ls=":")
-        axes.set(xlabel=f"{title}, steps", ylabel="observed coverage", ylim=(0, 1.02))
-        axes.locator_params(axis="x", **WHOLE_STEPS)
-        axes.legend(ncols=6, fontsize=8, **ABOVE)
-
-    return draw_chart(draw, name, f"Line chart of observed coverage by {title}; nominal coverage is dotted")
-
-
-def fold_chart(
-    names: Sequence[str],
-    lines: Mapping[str, Sequence[float | None]],
-    strong: str,
-    season_length: int,
-    name: str,
-) -> Markup:
-    """MASE by fold of origins, one line for each model.
-
-    Args:
-        names: Of the folds, oldest first.
-        lines: By model, shape (folds,).
-        strong: The model to stand out.
-        season_length: MASE's m.
-        name: Unique in the page.
-    """
-
-    def draw(axes: "Axes") -> None:
-        draw_model_lines(axes, names, lines, strong, marker="o", ms=3)
-        axes.set(ylabel=f"MASE, m = {season_length}")
-        axes.tick_params(axis="x", rotation=25)
-
-    return draw_chart(
-        draw, name, "Line chart of MASE by fold for each model; the table below has the figures"
-    )
-
-
-def version_chart(
-    versions: Sequence[str], mase: Sequence[float | None], champion: int | None, name: str
-) -> Markup:
-    """MASE of the ensemble by version, each on its own test split.
-
-    Args:
-        versions: Oldest first; the last is the new one.
-        mase: Shape (versions,).
-        champion: Position of the champion, which is marked.
-        name: Unique in the page.
-    """
-
-    def draw(axes: "Axes") -> None:
-        at = np.arange(len(versions))
-        draw_line(axes, at, mase, color=ACCENT, marker="o", ms=4)
-        if champion is not None:
-            axes.axvline(champion, color=INK, lw=1, ls=":", label="champion")
-            axes.legend(fontsize=8, **ABOVE)
-        axes.set(ylabel="MASE, own test split", ylim=(0, None))
-        axes.set_xticks(at, versions, rotation=25, ha="right")
-
-    return draw_chart(draw, name, "Line chart of MASE by version, the newest last; the table has the figures")
-
-
-def member_chart(ensemble: EnsembleSummary, name: str) -> Markup:
-    """MASE of each single member and of the ensemble without it, beside that of the ensemble."""
-
-    def draw(axes: "Axes") -> None:
-        members = ensemble.members[::-1]
-        at = np.arange(len(members))
-        axes.axvline(_drawn(ensemble.mase), color=INK, lw=1, ls=":", label="ensemble")
-        axes.plot(
-            [_drawn(each.mase) for each in members], at, color=PALETTE[0], lw=0, marker="s", label="alone"
-        )
-        without = [_drawn(each.mase_without) for each in members]
-        axes.plot(without, at, color=ACCENT, lw=0, marker="o", label="ensemble without it")
-        axes.set_yticks(at, [each.model for each in members])
-        axes.set(xlabel="MASE on the validation split")
-        axes.legend(ncols=3, fontsize=8, **ABOVE)
-
-    about = "Chart of MASE of each member alone and of the ensemble without it; the table has the figures"
-    return draw_chart(draw, name, about, 7.6, 1.0 + 0.26 * len(ensemble.members))
-
-
-def _drawn(value: float | None) -> float:
-    """A figure as a chart takes it: one that is missing leaves a hole."""
-    return float("nan") if value is None else value
-
-
-def histogram_chart(edges: Sequence[float], counts: Sequence[int], name: str) -> Markup:
-    """The distribution of the errors."""
-
-    def draw(axes: "Axes") -> None:
-        axes.stairs(counts, edges, fill=True, color=ACCENT)
-        axes.axvline(0, color=INK, lw=1, ls=":")
-        axes.set(xlabel="target less forecast, in the series' scale", ylabel="targets")
-
-    return draw_chart(draw, name, "Histogram of the errors of the ensemble over the test split", 4.8)
-
-
-def quantile_chart(normal: Sequence[float], observed: Sequence[float], name: str) -> Markup:
-    """Quantiles of errors against those of a normal distribution; on the diagonal where they are normal."""
-
-    def draw(axes: "Axes") -> None:
-        ends = [min(*normal, *observed), max(*normal, *observed)]
-        axes.plot(ends, ends, color=INK, lw=1, ls=":")
-        axes.plot(normal, observed, color=ACCENT, lw=0, marker="o", ms=3)
-        axes.set(xlabel="normal quantile", ylabel="observed quantile")
-
-    return draw_chart(draw, name, "Q-Q plot of the errors against a normal distribution", 4.2)
-
-
-def correlation_chart(values: Sequence[float], bands: Sequence[float], name: str) -> Markup:
-    """Autocorrelation by lag, and the band that independent errors stay within."""
-
-    def draw(axes: "Axes") -> None:
-        lags, band = np.arange(1, len(values) + 1), np.asarray(bands)
-        axes.stairs(band, np.arange(len(band) + 1) + 0.5, baseline=-band, fill=True, color=INK, alpha=0.08)
-        axes.axhline(0, color=INK, lw=1)
-        axes.vlines(lags, 0, values, color=ACCENT, lw=3)
-        axes.set(xlabel="lag, origins", ylabel="autocorrelation", ylim=(-1.05, 1.05))
-        axes.locator_params(axis="x", **WHOLE_STEPS)
-
-    return draw_chart(
-        draw, name, f"Bar chart of the autocorrelation by lag, {values[0]:.2f} at the first", 4.8
-    )
-
-
-def curve_chart(curves: Mapping[str, Sequence[float]], best: int | None, model: str, name: str) -> Markup:
-    """A model's loss by epoch or iteration, with the best one marked."""
-
-    def draw(axes: "Axes") -> None:
-        drawn = {label: values for label, values in curves.items() if values}
-        colours = dict(zip(drawn, (ACCENT, *PALETTE), strict=False))
-        for label, values in drawn.items():
-            kept = np.unique(np.linspace(0, len(values) - 1, CURVE_POINTS).astype(np.int64))
-            draw_line(axes, kept, np.asarray(values)[kept], color=colours[label], label=label)
-        if best is not None:
-            axes.axvline(best, color=INK, lw=1, ls=":", label=f"best: {best}")
-        axes.set(xlabel="epoch or iteration", ylabel="loss")
-        axes.locator_params(axis="x", **WHOLE_STEPS)
-        axes.legend(fontsize=8)
-
-    return draw_chart(draw, name, f"Line chart of the loss of {model}", 4.8)
-
-
-def rate_chart(rates: Sequence[float], name: str) -> Markup:
-    """Learning rate by epoch."""
-
-    def draw(axes: "Axes") -> None:
-        draw_line(axes, np.arange(1, len(rates) + 1), rates, color=ACCENT)
-        axes.set(xlabel="epoch", ylabel="learning rate", ylim=(0, None))
-        axes.locator_params(axis="x", **WHOLE_STEPS)
-
-    return draw_chart(
-        draw, name, f"Line chart of the learning rate, from {rates[0]:.3g} to {rates[-1]:.3g}", 4.8
-    )
-
-
-def usage_charts(usage: Usage) -> dict[str, Markup]:
-    """Resources that a task used over time, by title; none for those that were not sampled."""
-    lines: dict[str, tuple[Sequence[float | None], str]] = {
-        "Processors": (usage.cpu, "processors busy"),
-        "Memory": (usage.memory, "GiB"),
-        "GPU": (usage.gpu, "share of the time"),
-        "GPU memory": (usage.gpu_memory, "GiB"),
-    }
-
-    def chart(title: str, values: Sequence[float | None], label: str) -> Markup:
-        def draw(axes: "Axes") -> None:
-            draw_line(axes, usage.seconds, values, color=ACCENT)
-            axes.set(xlabel="seconds", ylabel=label, ylim=(0, None))
-
-        most = most_of(values)
-        about = f"Line chart of {label} over {usage.seconds[-1]:.0f} seconds, at most {most:.3g}"
-        return draw_chart(draw, title.lower().replace(" ", "-"), about, 4.8, 2.0)
-
     return {
-        title: chart(title, values, label)
-        for title, (values, label) in lines.items()
-        if most_of(values) is not None
+        "kind": "lines",
+        "label": label,
+        "x": list(x),
+        "x_type": x_type,
+        "x_label": x_label,
+        "y_label": y_label,
+        "percent": percent,
+        "zero": zero,
+        "rules": list(rules),
+        "lines": [
+            {
+                "name": name,
+                "values": list(line),
+                "style": styles[min(at, len(styles) - 1)],
+                "dots": name in dots,
+            }
+            for at, (name, line) in enumerate(values.items())
+        ],
+        "bands": [
+            {"name": name, "low": list(low), "high": list(high), "style": "quiet"}
+            for name, low, high in bands
+        ],
     }
 
 
-def importance_chart(inputs: Sequence[Importance], name: str) -> Markup:
-    """A bar for each input, the largest on top, with its spread."""
+def bars(
+    label: str,
+    names: Sequence[str],
+    groups: Sequence[Mapping[str, Any]],
+    *,
+    x_label: str,
+    rules: Sequence[float] = (),
+    percent: bool = False,
+    zero: bool = True,
+) -> Chart:
+    """A bar for each name; of several groups, or one with ``low`` and ``high``, dots and whiskers.
 
-    def draw(axes: "Axes") -> None:
-        upwards = list(inputs)[::-1]
-        spreads = [each.spread or 0.0 for each in upwards]
-        axes.barh(
-            np.arange(len(upwards)),
-            [each.value for each in upwards],
-            tick_label=[_shortened(each.feature) for each in upwards],
-            xerr=spreads,
-            color=ACCENT,
-            ecolor=INK,
+    Args:
+        label: What the chart shows, for those who do not see it.
+        names: From top to bottom, each once.
+        groups: ``name``, ``values``, ``style`` and perhaps ``low`` and ``high``, each of shape (names,).
+        x_label: Of the horizontal axis.
+        rules: Where dotted lines cross the chart.
+        percent: Whether values are shares.
+        zero: Whether the axis holds 0.
+    """
+    return {
+        "kind": "bars",
+        "label": label,
+        "names": distinct(names),
+        "groups": [dict(group) for group in groups],
+        "x_label": x_label,
+        "rules": list(rules),
+        "percent": percent,
+        "zero": zero,
+    }
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """The names, each with a number behind it where it stands there more than once."""
+    seen: dict[str, int] = {}
+    result = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        result.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return result
+
+
+def histogram(
+    label: str,
+    edges: Sequence[float],
+    counts: Sequence[int],
+    *,
+    x_label: str,
+    y_label: str,
+    percent: bool = False,
+) -> Chart:
+    """Counts between edges, of which there is one more."""
+    return {
+        "kind": "histogram",
+        "label": label,
+        "edges": list(edges),
+        "counts": list(counts),
+        "x_label": x_label,
+        "y_label": y_label,
+        "percent": percent,
+    }
+
+
+def member_chart(ensemble: EnsembleSummary) -> Chart:
+    """Each member's error alone, and the ensemble's without it."""
+    groups: list[Mapping[str, Any]] = [
+        {"name": "ensemble without it", "style": "own", "values": [m.mase_without for m in ensemble.members]},
+        {"name": "alone", "style": "naive", "values": [member.mase for member in ensemble.members]},
+    ]
+    return bars(
+        "MASE of each member alone, and of the ensemble without it; dotted: the ensemble",
+        [plain(member.model) for member in ensemble.members],
+        groups,
+        x_label="MASE on the validation split",
+        rules=[] if ensemble.mase is None else [ensemble.mase],
+        zero=False,
+    )
+
+
+def residual_charts(residuals: Residuals) -> dict[str, Chart]:
+    """The distribution of the errors, their quantiles beside normal ones, and their autocorrelation."""
+    shares = [(at + 1) / 100 for at in range(len(residuals.observed))]
+    charts = {
+        "errors": histogram(
+            "Histogram of the errors; the outermost bars hold all beyond them",
+            residuals.edges,
+            residuals.counts,
+            x_label="error in scales, target less forecast",
+            y_label="errors",
+        ),
+        "quantiles": lines(
+            "Quantiles of the errors against those of a normal distribution",
+            shares,
+            {"errors": residuals.observed, "normal": residuals.normal},
+            x_label="share below",
+            y_label="error in scales",
+            zero=False,
+        ),
+    }
+    if residuals.bands:
+        band = ("independent errors", [-limit for limit in residuals.bands], residuals.bands)
+        charts["correlation"] = lines(
+            "Autocorrelation of one-step errors by lag",
+            list(range(1, len(residuals.bands) + 1)),
+            {"autocorrelation": residuals.autocorrelation},
+            x_label="lag, origins",
+            y_label="autocorrelation",
+            bands=[band],
         )
-        axes.set(xlabel="importance")
-        axes.grid(axis="y", visible=False)
-
-    height = 0.7 + 0.22 * len(inputs)
-    return draw_chart(draw, name, f"Bar chart of importance; most: {inputs[0].feature}", height=height)
+    return charts
 
 
-def _shortened(name: str) -> str:
-    """On one line, and no longer than leaves room for what is drawn."""
-    line = " ".join(name.split())
-    return line if len(line) <= LABEL else f"{line[: LABEL - 1]}…"
+def curve_chart(curves: Mapping[str, Sequence[float]], best: int | None, label: str) -> Chart:
+    """Loss by step, thinned where a curve is long."""
+    longest = max(map(len, curves.values()))
+    steps = list(range(0, longest, -(-longest // CURVE_POINTS)))
+    values = {
+        name: [curve[step] if step < len(curve) else None for step in steps]
+        for name, curve in curves.items()
+        if curve
+    }
+    if best is not None and (kept := _nearest(steps, best)) is not None:
+        first = next(iter(values.values()))
+        values["best step"] = [value if at == kept else None for at, value in enumerate(first)]
+    return lines(label, steps, values, x_label="step", y_label="loss", zero=False, dots=["best step"])
+
+
+def _nearest(steps: Sequence[int], best: int) -> int | None:
+    return min(range(len(steps)), key=lambda at: abs(steps[at] - best), default=None)
+
+
+def rate_chart(rates: Sequence[float]) -> Chart:
+    """Learning rate by epoch."""
+    return lines(
+        "Learning rate by epoch",
+        list(range(1, len(rates) + 1)),
+        {"learning rate": list(rates)},
+        x_label="epoch",
+        y_label="learning rate",
+    )
+
+
+def importance_chart(importance: Sequence[Importance]) -> Chart:
+    """Inputs by importance, the largest first, with the spread over windows."""
+    values = [each.value for each in importance]
+    group: dict[str, Any] = {"name": "importance", "style": "own", "values": values}
+    if any(each.spread for each in importance):
+        spreads = [each.spread or 0.0 for each in importance]
+        group["low"] = [value - spread for value, spread in zip(values, spreads, strict=True)]
+        group["high"] = [value + spread for value, spread in zip(values, spreads, strict=True)]
+    names = [each.feature for each in importance]
+    return bars("Importance of the inputs", names, [group], x_label="importance")
+
+
+def usage_charts(usage: Usage) -> dict[str, Chart]:
+    """What the task used over time, by title; without what was never measured."""
+    measured: dict[str, Values] = {
+        "Processors": usage.cpu,
+        "Memory, GiB": usage.memory,
+        "GPU, share": usage.gpu,
+        "GPU memory, GiB": usage.gpu_memory,
+    }
+    return {
+        title: lines(f"{title} by time", usage.seconds, {title: values}, x_label="seconds", y_label=title)
+        for title, values in measured.items()
+        if most_of([value for value in values]) is not None
+    }
+
+
+def model_styles(models: Sequence[str], naive: str | None) -> list[str]:
+    """A style for each model, of which the ensemble and the strongest naive have their own."""
+    others = iter(OTHERS * len(models))
+    return ["own" if model == ENSEMBLE else "naive" if model == naive else next(others) for model in models]

@@ -1,151 +1,358 @@
-"""The report of a run: what was decided, how good each model is, and the findings in the data."""
+"""The page of a training run: the verdict, the forecasts, and why they can be trusted or not."""
 
-import base64
-import hashlib
-from collections.abc import Callable, Sequence
-from importlib.resources import files
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-from markupsafe import Markup
+import pandas as pd
 
+from kubecast.data.clock import wall_clock
+from kubecast.data.findings import Finding
+from kubecast.evaluation.changes import Period
 from kubecast.evaluation.examples import ExampleSeries
-from kubecast.evaluation.leaderboard import Evaluation, LeaderboardRow, SeriesRow
-from kubecast.evaluation.residuals import Residuals
+from kubecast.evaluation.leaderboard import Evaluation
+from kubecast.evaluation.paths import SeriesPath
+from kubecast.evaluation.rows import LeaderboardRow, LeadTimeRow, PhaseRow
+from kubecast.evaluation.series_facts import SeriesFacts
 from kubecast.evaluation.skill import Skill
 from kubecast.evaluation.verdict import verdict
+from kubecast.evaluation.words import percent, plain
 from kubecast.models.base import FitLog
 from kubecast.reports import charts
+from kubecast.reports.charts import Chart
+from kubecast.reports.explorer import Explorer, Forecasts, explorer
+from kubecast.reports.html import count, figure, render, share
 from kubecast.scoring.metrics import ENSEMBLE, METRICS, RANKING
 
 LONGEST = 100  # rows of a table that grows with the data
-MOST_SERIES = 1_000  # rows of the table by series
-STEPS = 24  # rows of a table by lead time or season phase
-ENDS = ("low end", "high end")
+NEAR = 0.05  # of the nominal coverage: intervals that are as far off are right enough
 
 
-def render_report(evaluation: Evaluation) -> str:
-    """Render one self-contained page: nothing fetched, the same bytes for the same input."""
-    ranked = evaluation.ranked()
-    return template("report.html").render(
-        evaluation=evaluation,
+def render_report(evaluation: Evaluation, forecast: pd.DataFrame | None = None, version: str = "") -> str:
+    """Render one self-contained page: nothing fetched, the same bytes for the same input.
+
+    Args:
+        evaluation: The figures, and the newest actuals.
+        forecast: Beyond the data, as it is published; None: the page shows none.
+        version: ``NAME@VERSION``; empty where it is not known yet.
+    """
+    skill = evaluation.skill.get("test", Skill())
+    naive = skill.naive
+    return render(
+        "report.html",
+        _charts(evaluation, naive),
+        _explorer(evaluation, forecast, naive),
         verdict=verdict(evaluation.decision),
-        skill=evaluation.skill.get("test", Skill()),
-        ensemble=evaluation.row(ENSEMBLE, "test"),
-        metrics={name: metric for name, metric in METRICS.items() if name != RANKING},
-        boards={split: _board(evaluation, split) for split in ("test", "validation")},
-        summary=evaluation.ensemble,
-        member_chart=charts.member_chart(evaluation.ensemble, "members"),
-        spec=evaluation.spec,
+        worse=_worse_series(evaluation.series, skill),
         split_sentence=evaluation.spec.splits.describe(evaluation.spec.horizon),
+        tiles=_tiles(evaluation, skill),
+        evaluation=evaluation,
+        version=version,
+        name=version.partition("@")[0] or evaluation.made_with.get("model", "Forecasting report"),
+        period=_period(evaluation),
+        skill=skill,
+        boards={split: _board(evaluation, split) for split in ("test", "validation")},
+        weights={member.model: member.weight for member in evaluation.ensemble.members},
+        metrics={name: metric for name, metric in METRICS.items() if name != RANKING},
+        summary=evaluation.ensemble,
+        spec=evaluation.spec,
         data=evaluation.data,
-        lead_times=_lead_times(evaluation),
-        by_series=_by_series(evaluation),
-        series=len(ranked),
-        paths=[series_view(example, f"path{at}") for at, example in enumerate(evaluation.examples)],
-        coverage=_coverage(evaluation),
+        findings=_findings(evaluation.data.findings),
         folds=_folds(evaluation),
+        coverage=_coverage(evaluation),
         versions=_versions(evaluation),
-        residuals=_residuals(evaluation.residuals),
-        fits=[_fit(name, log, f"fit{at}") for at, (name, log) in enumerate(evaluation.fits.items())],
+        fits=[_fit(name, log) for name, log in evaluation.fits.items()],
+        residuals=evaluation.residuals,
         longest=LONGEST,
-        most_series=MOST_SERIES,
     )
 
 
-def template(name: str) -> Template:
-    """One of the pages in ``templates/``; what goes into it is escaped."""
-    environment = Environment(
-        loader=PackageLoader("kubecast.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+def _tiles(evaluation: Evaluation, skill: Skill) -> list[dict[str, str]]:
+    own = evaluation.row(ENSEMBLE, "test")
+    if not evaluation.decision.evaluated:
+        about = "the history is too short for a test split"
+        return [{"label": "Test split", "value": "none", "about": about}, _series_tile(evaluation.series)]
+    tiles = [
+        {"label": f"Skill over {skill.label}", "value": share(skill.value), "about": _interval(skill)},
+        {"label": "MASE on the test split", "value": figure(own.mase), "about": _beside(evaluation, skill)},
+    ]
+    for level, observed in list(own.coverage.items())[:1]:
+        off = observed - float(level) / 100
+        too = "wide" if off > 0 else "narrow"
+        about = "within 5 points" if abs(off) <= NEAR else f"too {too} by {percent(abs(off))}"
+        label = f"The {level} % interval holds"
+        tiles.append({"label": label, "value": share(observed), "about": f"of the actuals: {about}"})
+    return [*tiles, _series_tile(evaluation.series)]
+
+
+def _interval(skill: Skill) -> str:
+    if skill.interval is None:
+        return "too few origins and series for an interval"
+    text = f"95 %: {percent(skill.interval.low)} to {percent(skill.interval.high)}"
+    return text if skill.dates is None else f"{text} on {count(skill.dates, 'date')}"
+
+
+def _beside(evaluation: Evaluation, skill: Skill) -> str:
+    """The naive, and the member that was best in the end."""
+    mase = {row.model: row.mase for row in _board(evaluation, "test")}
+    texts = [f"{skill.label} {figure(mase.get(skill.naive))}"] if skill.naive else []
+    best = evaluation.strongest_member("test")
+    if best is not None and best.model != skill.naive:
+        texts.append(f"best member, chosen afterwards: {plain(best.model)} {figure(best.mase)}")
+    return " \u00b7 ".join(texts)
+
+
+def _worse_series(facts: Sequence[SeriesFacts], skill: Skill) -> str:
+    """How many series the naive forecast is better at; empty where there is one series, or none is."""
+    scored = [fact.loss for fact in facts if fact.loss is not None]
+    worse = sum(loss > 0 for loss in scored)
+    if len(scored) < 2 or not worse:
+        return ""
+    return f"{worse:,} of {len(scored):,} series are forecast worse than by {skill.label}."
+
+
+def _series_tile(facts: Sequence[SeriesFacts]) -> dict[str, str]:
+    flags = Counter(flag for fact in facts for flag in fact.flags)
+    about = ", ".join(f"{number} {flag}" for flag, number in flags.most_common(4))
+    flagged = sum(bool(fact.flags) for fact in facts)
+    return {
+        "label": "Series to look at",
+        "value": f"{flagged:,} of {len(facts):,}" if facts else "-",
+        "about": about or "nothing is flagged",
+    }
+
+
+def _explorer(evaluation: Evaluation, forecast: pd.DataFrame | None, naive: str | None) -> Explorer:
+    paths = evaluation.paths or [_path(example) for example in evaluation.examples]
+    facts = evaluation.series or [
+        SeriesFacts(unique_id=row.unique_id, size=0.0, mase=row.mase) for row in evaluation.ranked()
+    ]
+    return explorer(paths, facts, Forecasts.read(forecast, evaluation.spec), evaluation.spec, naive)
+
+
+def _path(example: ExampleSeries) -> SeriesPath:
+    """What leaderboards of before had of three series."""
+    level, (low, high) = next(iter(example.bands.items()), ("", ([], [])))
+    return SeriesPath(
+        unique_id=example.unique_id,
+        begins=(example.history_ds + example.ds)[0],
+        y=example.history + example.actual,
+        at=len(example.history),
+        forecast=example.forecast,
+        level=level,
+        low=low,
+        high=high,
     )
-    formats: dict[str, Callable[[Any], str]] = {"figure": _figure, "percent": _percent}
-    environment.filters |= {**formats, "formatted": lambda value, name: formats[name](value)}
-    script = (files("kubecast.reports") / "templates" / "tables.js").read_text("utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    # The one script that the page's policy lets run.
-    environment.globals |= {"script": Markup(script), "script_digest": digest}  # noqa: S704  our own file
-    return environment.get_template(name)
-
-
-def _figure(value: Any) -> str:
-    """Four significant digits; large numbers whole; a dash for what is undefined."""
-    if value is None or value != value:
-        return "-"
-    if 1e4 <= abs(value) < 1e12:
-        return f"{value:,.0f}"
-    return f"{value:.4g}"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"
 
 
 def _board(evaluation: Evaluation, split: str) -> list[LeaderboardRow]:
     return [row for row in evaluation.leaderboard if row.split == split]
 
 
-def _lead_times(evaluation: Evaluation) -> dict[str, Any]:
-    """MASE on the test split: the chart of every lead time, and a table of some."""
-    rows = [row for row in evaluation.by_lead_time if row.split == "test"]
-    models = [row.model for row in _board(evaluation, "test")]
-    lines = {model: [row.mase for row in rows if row.model == model] for model in models}
-    steps = sorted({row.lead_time for row in rows})
-    return {
-        "chart": charts.lead_time_chart(lines, ENSEMBLE, evaluation.season_length, "lead"),
-        "models": models,
-        "rows": [(steps[at], [lines[model][at] for model in models]) for at in _some(len(steps))],
+def _charts(evaluation: Evaluation, naive: str | None) -> dict[str, Chart]:
+    drawn = {
+        "whiskers": _whiskers(evaluation),
+        "lead": _lead_times(evaluation, naive),
+        "origins": _origins(evaluation, naive),
+        "segments": _segments(evaluation, naive),
+        "calibration": _calibration(evaluation),
+        "members": charts.member_chart(evaluation.ensemble),
+        "champion": _champion(evaluation),
+        "versions": _version_chart(evaluation),
+        **_coverage_charts(evaluation),
+        **(charts.residual_charts(evaluation.residuals) if evaluation.residuals else {}),
+        **{
+            f"fit-{name}": charts.curve_chart(log.curves, log.best, f"Loss of {name} by step")
+            for name, log in evaluation.fits.items()
+            if any(log.curves.values())
+        },
     }
+    return {name: chart for name, chart in drawn.items() if chart is not None}
 
 
-def series_view(example: ExampleSeries, name: str) -> dict[str, Any]:
-    """The chart and the table of one series, under a name that is unique in the page."""
-    bands = list(example.bands.items())[:1]
-    columns = [example.ds, example.actual, example.forecast, *(bound for _, pair in bands for bound in pair)]
-    return {
-        "example": example,
-        "chart": charts.forecast_chart(example, name),
-        "columns": ["ds", "y", example.model, *(f"{end} of {level} %" for level, _ in bands for end in ENDS)],
-        "rows": list(zip(*columns, strict=True))[:LONGEST],
-        "total": len(example.ds),
-    }
-
-
-def _by_series(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Each series with the ensemble's figures and its best member, the worst first."""
-    members: dict[str, list[SeriesRow]] = {}
-    for row in evaluation.by_series:
-        if row.split == "test" and row.model != ENSEMBLE and row.mase is not None:
-            members.setdefault(row.unique_id, []).append(row)
-    rows = []
-    for row in evaluation.ranked()[::-1][:MOST_SERIES]:
-        best = min(members.get(row.unique_id, []), key=lambda member: member.mase or 0.0, default=None)
-        rows.append({"own": row, "best": best})
-    return rows
-
-
-def _versions(evaluation: Evaluation) -> dict[str, Any] | None:
-    """The ensemble's figures beside those of earlier versions; None where there are none."""
-    earlier = evaluation.earlier
-    if not earlier:
+def _whiskers(evaluation: Evaluation) -> Chart | None:
+    """The difference of each model to the ensemble, with its 95 % interval."""
+    rows = [row for row in _board(evaluation, "test") if row.model != ENSEMBLE and row.difference is not None]
+    if not rows:
         return None
-    own = evaluation.row(ENSEMBLE, "test")
-    rows = [(each.version, each.champion, each.mase, each.skill, each.coverage) for each in earlier]
-    rows.append(("this version", False, own.mase, own.skill, own.coverage))
-    known = [each.mase for each in earlier if each.mase is not None]
-    champion = next((at for at, each in enumerate(earlier) if each.champion), None)
-    names = [*(f"{each.created:%Y-%m-%d %H:%M}" for each in earlier), "this version"]
-    return {
-        "rows": rows,
-        "level": next(iter(own.coverage), None),
-        "range": (min(known), max(known)) if known else None,
-        "own": own.mase,
-        "chart": charts.version_chart(names, [row[2] for row in rows], champion, "versions"),
+    ends = [row.difference_interval for row in rows]
+    group = {
+        "name": "MASE less the ensemble's",
+        "style": "own",
+        "values": [row.difference for row in rows],
+        "low": [each.low if each else row.difference for row, each in zip(rows, ends, strict=True)],
+        "high": [each.high if each else row.difference for row, each in zip(rows, ends, strict=True)],
     }
+    return charts.bars(
+        "MASE of each model less the ensemble's on the same targets, with 95 % intervals",
+        [plain(row.model) for row in rows],
+        [group],
+        x_label="MASE less the ensemble's",
+        rules=[0.0],
+    )
+
+
+def _lead_times(evaluation: Evaluation, naive: str | None) -> Chart | None:
+    rows = [row for row in evaluation.by_lead_time if row.split == "test"]
+    models = [model for model in (ENSEMBLE, naive) if model]
+    return _mase_lines(
+        "MASE by lead time",
+        {model: {row.lead_time: row.mase for row in rows if row.model == model} for model in models},
+        "steps ahead",
+    )
+
+
+def _origins(evaluation: Evaluation, naive: str | None) -> Chart | None:
+    zone = evaluation.spec.timezone
+    models = [model for model in (ENSEMBLE, naive) if model]
+    rows = {
+        model: {row.cutoff: row.mase for row in evaluation.by_origin if row.model == model}
+        for model in models
+    }
+    if len(rows[ENSEMBLE]) < 2:
+        return None
+    seconds = (
+        wall_clock(pd.DatetimeIndex([*rows[ENSEMBLE]]), zone).to_numpy("datetime64[s]").astype(int).tolist()
+    )
+    timed = {
+        model: dict(zip(seconds, values.values(), strict=True)) for model, values in rows.items() if values
+    }
+    return _mase_lines("MASE by test origin", timed, "origin", "utc")
+
+
+def _mase_lines(
+    label: str, values: Mapping[str, Mapping[Any, float | None]], x_label: str, x_type: str = "linear"
+) -> Chart | None:
+    x = list(values[ENSEMBLE])
+    if not x:
+        return None
+    named = {plain(model): [line.get(at) for at in x] for model, line in values.items()}
+    return charts.lines(
+        f"{label}: {' and '.join(named)}", x, named, x_label=x_label, y_label="MASE", x_type=x_type
+    )
+
+
+def _segments(evaluation: Evaluation, naive: str | None) -> Chart | None:
+    rows = evaluation.by_segment
+    if not rows:
+        return None
+    models = [(ENSEMBLE, "own"), *([(naive, "naive")] if naive else [])]
+    groups = [
+        {"name": plain(model), "style": style, "values": [row.mase.get(model) for row in rows]}
+        for model, style in models
+    ]
+    names = [f"{row.segment} ({row.series:,})" for row in rows]
+    return charts.bars(f"MASE by segment: {rows[0].by}", names, groups, x_label="MASE")
+
+
+def _calibration(evaluation: Evaluation) -> Chart | None:
+    levels = [float(level) for level in evaluation.calibration]
+    if not levels:
+        return None
+    values = {"observed": list(evaluation.calibration.values()), "right": levels}
+    return charts.lines(
+        "Share of actuals at or below each quantile; on the dashed line where it is right",
+        levels,
+        values,
+        x_label="quantile",
+        y_label="actuals at or below",
+        percent=True,
+    )
+
+
+def _champion(evaluation: Evaluation) -> Chart | None:
+    if (comparison := evaluation.decision.comparison) is None:
+        return None
+    values = [comparison.mase, comparison.champion_mase]
+    group = {"name": "MASE", "style": "own", "values": values}
+    return charts.bars(
+        "MASE of this version and of the champion on the same targets",
+        ["this version", "champion"],
+        [group],
+        x_label="MASE, same targets",
+    )
+
+
+def _version_chart(evaluation: Evaluation) -> Chart | None:
+    if not evaluation.earlier:
+        return None
+    names = [f"{each.created:%Y-%m-%d %H:%M}" for each in evaluation.earlier]
+    skill = [*(each.skill for each in evaluation.earlier), evaluation.row(ENSEMBLE, "test").skill]
+    return charts.lines(
+        "Skill of earlier versions and of this one, each on the newest rows of its own time",
+        charts.distinct([*names, "this version"]),
+        {"skill": skill},
+        x_label="published",
+        y_label="skill",
+        x_type="point",
+        percent=True,
+    )
+
+
+def _coverage_charts(evaluation: Evaluation) -> dict[str, Chart]:
+    level = next(iter(evaluation.row(ENSEMBLE, "test").coverage), None)
+    if level is None:
+        return {}
+    lead = [row for row in evaluation.by_lead_time if (row.split, row.model) == ("test", ENSEMBLE)]
+    phase = [row for row in evaluation.by_phase if row.split == "test"]
+    drawn = {
+        "coverage-lead": _coverage_line("lead time", level, {row.lead_time: row for row in lead}),
+        "coverage-phase": _coverage_line("season phase", level, {row.phase: row for row in phase}),
+    }
+    return {name: chart for name, chart in drawn.items() if chart}
+
+
+def _coverage_line(what: str, level: str, rows: Mapping[int, LeadTimeRow | PhaseRow]) -> Chart | None:
+    if len(rows) < 2:
+        return None
+    return charts.lines(
+        f"Share of actuals that the {level} % interval holds, by {what}; nominal is dotted",
+        list(rows),
+        {f"{level} % interval": [row.coverage.get(level) for row in rows.values()]},
+        x_label=f"{what}, steps",
+        y_label="actuals inside",
+        percent=True,
+        rules=[float(level) / 100],
+    )
+
+
+def _period(evaluation: Evaluation) -> dict[str, str]:
+    """The times of the data and of the test split, on the data's clock."""
+    if evaluation.period is None:
+        return dict.fromkeys(Period.model_fields, "")
+    known = {name: moment for name, moment in evaluation.period if moment is not None}
+    times = wall_clock(pd.DatetimeIndex([*known.values()]), evaluation.spec.timezone)
+    days = all(moment == moment.normalize() for moment in times)
+    return dict.fromkeys(Period.model_fields, "") | {
+        name: f"{at:%Y-%m-%d}" if days else f"{at:%Y-%m-%d %H:%M}"
+        for name, at in zip(known, times, strict=True)
+    }
+
+
+def _findings(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """The findings by kind, with the number of series that each concerns."""
+    ordered = sorted(findings, key=lambda finding: finding.what)
+    groups = [(what, list(group)) for what, group in groupby(ordered, key=lambda finding: finding.what)]
+    return [
+        {
+            "what": plain(what),
+            "series": len({finding.series for finding in group if finding.series}),
+            "rows": group[:LONGEST],
+            "total": len(group),
+        }
+        for what, group in groups
+    ]
+
+
+def _versions(evaluation: Evaluation) -> list[tuple[Any, ...]]:
+    """Version, whether it was champion, MASE, skill and coverage of earlier ones and of this one."""
+    earlier = evaluation.earlier
+    own = evaluation.row(ENSEMBLE, "test")
+    level = next(iter(own.coverage), "")
+    rows = [(e.version, e.champion, e.mase, e.skill, e.coverage.get(level)) for e in earlier]
+    return [*rows, ("this version", False, own.mase, own.skill, own.coverage.get(level))] if rows else []
 
 
 def _folds(evaluation: Evaluation) -> dict[str, Any]:
@@ -155,16 +362,10 @@ def _folds(evaluation: Evaluation) -> dict[str, Any]:
     for row in evaluation.by_fold:
         mase.setdefault((row.split, row.fold), {})[row.model] = row.mase
     ordered = sorted(mase, key=lambda key: (key[0] == "test", key[1]))
-    rows = [
-        (f"{split} {fold + 1}", [mase[split, fold].get(model) for model in models]) for split, fold in ordered
-    ]
-    lines = {model: [values[at] for _, values in rows] for at, model in enumerate(models)}
+    lines = {model: [mase[key].get(model) for key in ordered] for model in models}
     return {
-        "rows": rows,
-        "spread": [(model, *_spread(values)) for model, values in lines.items()],
-        "chart": charts.fold_chart(
-            [name for name, _ in rows], lines, ENSEMBLE, evaluation.season_length, "fold"
-        ),
+        "names": [f"{split} {fold + 1}" for split, fold in ordered],
+        "rows": [(model, *_spread(values), values) for model, values in lines.items()],
     }
 
 
@@ -175,65 +376,16 @@ def _spread(values: Sequence[float | None]) -> tuple[float | None, float | None]
     return mean, float(np.std(known, ddof=1)) / mean if mean and len(known) > 1 else None
 
 
-def _residuals(residuals: Residuals | None) -> dict[str, Any] | None:
-    if residuals is None:
-        return None
-    return {
-        "figures": residuals,
-        "histogram": charts.histogram_chart(residuals.edges, residuals.counts, "histogram"),
-        "quantiles": charts.quantile_chart(residuals.normal, residuals.observed, "quantiles"),
-        "correlation": charts.correlation_chart(residuals.autocorrelation, residuals.bands, "correlation")
-        if residuals.bands
-        else None,
-    }
-
-
-def _coverage(evaluation: Evaluation) -> dict[str, Any]:
-    """Observed coverage by nominal level, by lead time and by season phase, with charts."""
+def _coverage(evaluation: Evaluation) -> list[tuple[str, float, float | None]]:
+    """Nominal coverage, and what was observed on the test and on the validation split."""
     test, validation = (evaluation.row(ENSEMBLE, split).coverage for split in ("test", "validation"))
-    pairs = {level: (float(level) / 100, observed) for level, observed in test.items()}
-    by_step: dict[str, dict[int, dict[str, float]]] = {
-        "lead time": {
-            row.lead_time: row.coverage
-            for row in evaluation.by_lead_time
-            if (row.split, row.model) == ("test", ENSEMBLE)
-        },
-        "season phase": {row.phase: row.coverage for row in evaluation.by_phase if row.split == "test"},
-    }
-    return {
-        "chart": charts.coverage_chart(pairs, "coverage") if pairs else None,
-        "levels": list(test),
-        "steps": {
-            title: _coverage_steps(title, coverages, list(test), f"coverage-{at}")
-            for at, (title, coverages) in enumerate(by_step.items())
-            if len(coverages) > 1 and test
-        },
-        "rows": [(level, observed, validation.get(level)) for level, observed in test.items()],
-    }
+    return [(level, observed, validation.get(level)) for level, observed in test.items()]
 
 
-def _coverage_steps(
-    title: str, coverages: dict[int, dict[str, float]], levels: Sequence[str], name: str
-) -> dict[str, Any]:
-    lines = {level: [coverage.get(level) for coverage in coverages.values()] for level in levels}
-    steps = list(coverages)
-    return {
-        "chart": charts.coverage_step_chart(lines, title, name),
-        "rows": [(steps[at], [lines[level][at] for level in levels]) for at in _some(len(steps))],
-    }
-
-
-def _some(count: int) -> list[int]:
-    """Positions of at most ``STEPS`` of so many rows, evenly spread, the first and the last among them."""
-    return np.unique(np.linspace(0, count - 1, STEPS).astype(int)).tolist() if count else []
-
-
-def _fit(name: str, log: FitLog, chart: str) -> dict[str, Any]:
-    drawn = any(log.curves.values())
+def _fit(name: str, log: FitLog) -> dict[str, Any]:
     return {
         "name": name,
         "log": log,
-        "chart": charts.curve_chart(log.curves, log.best, name, chart) if drawn else None,
         "last_losses": {label: values[-1] for label, values in log.curves.items() if values},
         "fallbacks": list(log.fallbacks.items())[:LONGEST],
     }

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from kubecast.ensemble.summary import EnsembleSummary
 from kubecast.reports.charts import member_chart
-from kubecast.reports.page import template
+from kubecast.reports.html import render
 
 
 def render_stacking(ensemble: EnsembleSummary, missing: Mapping[str, str]) -> str:
@@ -15,6 +15,5 @@ def render_stacking(ensemble: EnsembleSummary, missing: Mapping[str, str]) -> st
         missing: Reason by configured model that failed.
     """
     folds = sorted({fold for member in ensemble.members for fold in member.by_fold})
-    return template("stacking.html").render(
-        summary=ensemble, missing=missing, folds=folds, chart=member_chart(ensemble, "members")
-    )
+    drawn = {"members": member_chart(ensemble)}
+    return render("stacking.html", drawn, summary=ensemble, missing=missing, folds=folds)

@@ -1,40 +1,71 @@
-"""Optuna's own plots of a study, in the page's ink."""
+"""Charts of a search: its course, which parameters matter, and the errors of the values tried."""
 
 import warnings
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from markupsafe import Markup
+import pandas as pd
 
-from kubecast.reports.drawing import STYLE, restyle, to_svg
+from kubecast.reports import charts
+from kubecast.reports.charts import Chart
+from kubecast.tuning.study import Study
 
-if TYPE_CHECKING:
-    from optuna import Study
+
+def study_charts(study: Study) -> dict[str, Chart]:
+    """The charts of a study, by title; those that its trials are too few for are left out."""
+    trials = study.table()
+    complete = trials[trials["state"] == "complete"].dropna(subset="error")
+    if len(complete) < 2:
+        return {}
+    errors = [float(error) for error in complete["error"]]
+    best = np.minimum.accumulate(errors).tolist()
+    history = charts.lines(
+        "Error of each trial, and the best so far",
+        [int(number) for number in complete["trial"]],
+        {"best so far": best, "trial": errors},
+        x_label="trial",
+        y_label="error",
+        zero=False,
+        dots=["trial"],
+    )
+    drawn = {"History": history}
+    if importance := _importance(study):
+        group = {"name": "importance", "style": "own", "values": list(importance.values())}
+        drawn["Importance"] = charts.bars(
+            "Share of the errors' variance that each parameter explains",
+            list(importance),
+            [group],
+            x_label="share of the variance",
+            percent=True,
+        )
+    slices = {name: _slice(name, complete) for name in study.search.space}
+    return drawn | {f"Slice of {name}": chart for name, chart in slices.items() if chart}
 
 
-def study_charts(study: "Study") -> dict[str, Markup]:
-    """Optuna's own plots of a study, by title; those that its trials are too few for are left out."""
-    from matplotlib import pyplot, rc_context
-    from optuna.visualization import matplotlib as plots
+def _importance(study: Study) -> dict[str, float]:
+    from optuna.importance import get_param_importances
 
-    drawn = {}
-    pyplot.switch_backend("agg")
-    for title, draw in (
-        ("History", plots.plot_optimization_history),
-        ("Importance", plots.plot_param_importances),
-        ("Parallel coordinates", plots.plot_parallel_coordinate),
-        ("Slices", plots.plot_slice),
-    ):
-        with rc_context(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # experimental plots, and those that draw nothing
-            try:
-                axes: Any = draw(study)
-                figure = np.ravel(axes)[0].figure
-            except (ValueError, RuntimeError, ZeroDivisionError):  # one trial, or all of the same value
-                continue
-            restyle(figure)
-            with rc_context({**STYLE, "savefig.bbox": "tight"}):
-                name = title.lower().replace(" ", "-")
-                drawn[title] = to_svg(figure, name, f"Optuna's plot: {title}; the table has the trials")
-            pyplot.close(figure)
-    return drawn
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of experimental evaluators
+        try:
+            return dict(get_param_importances(study.optuna))
+        except (ValueError, RuntimeError, ZeroDivisionError):  # one trial, or all of the same value
+            return {}
+
+
+def _slice(name: str, trials: pd.DataFrame) -> Chart | None:
+    known = trials.dropna(subset=[name]).sort_values(name)
+    values = known[name].tolist()
+    if not values:
+        return None
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    wide = numbers and min(values) > 0 and max(values) / min(values) > 100
+    return charts.lines(
+        f"Error by {name}",
+        values if numbers else charts.distinct([str(value) for value in values]),
+        {"error": known["error"].tolist()},
+        x_label=name,
+        y_label="error",
+        x_type=("log" if wide else "linear") if numbers else "point",
+        zero=False,
+        dots=["error"],
+    )

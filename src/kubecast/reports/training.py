@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from kubecast.data.levels import with_level_ratio
@@ -11,16 +12,21 @@ from kubecast.data.origins import before_test
 from kubecast.data.panel import KEYS, Cutoffs, Panel
 from kubecast.errors import ModelError
 from kubecast.evaluation.convergence import convergence
-from kubecast.evaluation.examples import example_series
+from kubecast.evaluation.fit_score import FitScore, fit_score
 from kubecast.evaluation.importance import HasFeatureImportance, Importance, importance_of
+from kubecast.evaluation.paths import series_paths
+from kubecast.evaluation.series_facts import SeriesFacts, worst_and_largest
+from kubecast.evaluation.words import plain
 from kubecast.models.artifact import Status
 from kubecast.models.base import FitLog, Forecaster
 from kubecast.reports import charts
-from kubecast.reports.page import series_view, template
+from kubecast.reports.explorer import Explorer, Forecasts, explorer
+from kubecast.reports.html import figure, render, share
 from kubecast.resources import Usage, most_of
 from kubecast.scoring.conformal import ConformalQuantiles, conformal_scores
-from kubecast.scoring.metrics import series_metrics
+from kubecast.scoring.significance import finite
 
+MOST = 200  # series in the explorer
 LEVELS = [0.1, 0.9]  # of the intervals
 SHOWN = 25  # inputs in the chart of importance
 OWN = "CatBoost's own figure: how much the prediction changes where the input does, in percent of all inputs."
@@ -29,7 +35,6 @@ SHUFFLED = (
     " validation split; the spread is its standard deviation over them."
 )
 UNSCORED = "No target of the validation split could be scored."
-UNVALIDATED = "The history is too short for a validation split, whose errors intervals come from."
 REPEATED = "The evaluated fit has them: this one repeats it on all rows."
 REFUSED = "The page of the evaluated fit has them."
 
@@ -80,41 +85,64 @@ def render_training(title: str, status: Status, fitted: Fitted | None, usage: Us
         usage: Of the task.
         panel: Gives the targets.
     """
-    used = {
-        "usage_charts": charts.usage_charts(usage),
-        "peaks": _peaks(usage),
-        "samples": len(usage.seconds),
-    }
-    about = {} if fitted is None else _about_fit(fitted, panel)
-    return template("training.html").render(
-        title=title, reason=status.reason, fitted=fitted is not None, **used, **about
+    used = charts.usage_charts(usage)
+    drawn = {f"usage-{title}": chart for title, chart in used.items()}
+    score = None if fitted is None else fit_score(fitted.forecasts, panel, fitted.name)
+    about = {} if fitted is None else _about_fit(fitted)
+    drawn |= _fit_charts(fitted) if fitted else {}
+    return render(
+        "training.html",
+        drawn,
+        _explorer(fitted, score, panel) if fitted and score else None,
+        title=title,
+        reason=status.reason,
+        fitted=fitted is not None,
+        tiles=_tiles(fitted, score, usage),
+        usages=list(used),
+        samples=len(usage.seconds),
+        **about,
     )
 
 
-def _about_fit(fitted: Fitted, panel: Panel) -> dict[str, Any]:
-    log, importance = fitted.log, fitted.importance
-    rates: Any = log.fixed_fit.get("learning_rates")
+def _tiles(fitted: Fitted | None, score: FitScore | None, usage: Usage) -> list[dict[str, str]]:
+    """Error and skill first, then the time; resources where there is no fit."""
+    if fitted is None:
+        return [{"label": label, "value": figure(value), "about": ""} for label, value in _peaks(usage)][:4]
+    tiles = []
+    if score is not None:
+        beside = f"{plain(score.naive)} {figure(score.naive_mase)}" if score.naive else ""
+        tiles.append({"label": "MASE on the test split", "value": figure(score.mase), "about": beside})
+        over = f"over {plain(score.naive)}, the strongest of the same rows" if score.naive else ""
+        tiles.append({"label": "Skill", "value": share(score.skill), "about": over})
+    ended = convergence(fitted.log)
+    if ended.gap is not None:
+        tiles.append({"label": "Gap", "value": share(ended.gap), "about": "validation loss above training"})
+    seconds = {"label": "Seconds of the fit", "value": figure(fitted.log.seconds), "about": ""}
+    return [*tiles, seconds]
+
+
+def _about_fit(fitted: Fitted) -> dict[str, Any]:
     return {
-        "log": log,
-        "ended": convergence(log),
-        "curves": charts.curve_chart(log.curves, log.best, fitted.name, "curves")
-        if any(log.curves.values())
-        else None,
-        "rates": charts.rate_chart(rates, "rates") if rates else None,
-        "importance": importance,
-        "importance_chart": charts.importance_chart(importance[:SHOWN], "importance") if importance else None,
+        "log": fitted.log,
+        "ended": convergence(fitted.log),
+        "importance": fitted.importance,
         "about_importance": fitted.about_importance,
-        "paths": _paths(fitted, panel),
-        "no_paths": _why_no_paths(fitted, panel),
+        "no_paths": fitted.about_importance
+        if fitted.about_importance in (REPEATED, REFUSED)
+        else "No series of the test split could be scored.",
     }
 
 
-def _why_no_paths(fitted: Fitted, panel: Panel) -> str:
-    if fitted.about_importance in (REPEATED, REFUSED):
-        return fitted.about_importance
-    if not panel.spec.splits.is_validated:
-        return UNVALIDATED
-    return "No series of the test split could be scored."
+def _fit_charts(fitted: Fitted) -> dict[str, charts.Chart]:
+    log, drawn = fitted.log, {}
+    rates: Any = log.fixed_fit.get("learning_rates")
+    if any(log.curves.values()):
+        drawn["curves"] = charts.curve_chart(log.curves, log.best, f"Loss of {fitted.name} by step")
+    if rates:
+        drawn["rates"] = charts.rate_chart(rates)
+    if fitted.importance:
+        drawn["importance"] = charts.importance_chart(fitted.importance[:SHOWN])
+    return drawn
 
 
 def _peaks(usage: Usage) -> list[tuple[str, float]]:
@@ -128,29 +156,43 @@ def _peaks(usage: Usage) -> list[tuple[str, float]]:
     return [(label, most) for label, most in peaks if most is not None]
 
 
-def _paths(fitted: Fitted, panel: Panel) -> list[dict[str, Any]]:
-    """The best, median and worst series of the test split, with intervals from validation errors."""
+def _explorer(fitted: Fitted, score: FitScore, panel: Panel) -> Explorer | None:
+    """Series of the test split, with intervals from the fit's own validation errors."""
     name, evaluated = fitted.name, fitted.forecasts[fitted.forecasts["split"].isin(["validation", "test"])]
     truth = panel.frame[["unique_id", "ds", "y", "observed"]]
     table = evaluated[[*KEYS, "split", name]].merge(truth, on=["unique_id", "ds"], how="left")
     table = with_level_ratio(table, panel, Cutoffs.from_frame(evaluated))
     validation, test = (table[table["split"] == split] for split in ("validation", "test"))
     validation = validation[before_test(panel, validation)]
+    facts = _facts(score, panel, name)
+    chosen = worst_and_largest(facts, MOST)
+    test = test[test["unique_id"].isin(chosen)]
+    levels = LEVELS
     try:
         scores = conformal_scores(validation, panel.series, name)
         quantiles = ConformalQuantiles.fit(scores, LEVELS, panel.spec.horizon)
-    except ModelError:  # nothing was observed, or it is a production fit
-        return []
-    scales = panel.series.set_index("unique_id")["scale"]
-    forecasts = pd.concat([validation, quantiles.apply(test, {str(k): v for k, v in scales.items()}, name)])
-    errors = (
-        series_metrics(test, panel.series, [name])["mase"][name].droplevel("split").dropna().sort_values()
-    )
-    ranked = [(str(unique_id), float(mase)) for unique_id, mase in errors.items()]
-    chosen = example_series(ranked, forecasts, panel, name, LEVELS)
-    return [series_view(each, f"path{at}") for at, each in enumerate(chosen)]
+        scales = panel.series.set_index("unique_id")["scale"]
+        test = quantiles.apply(test, {str(k): v for k, v in scales.items()}, name)
+    except ModelError:  # nothing of the validation split was observed
+        levels = []
+    paths = series_paths(test, panel, levels, chosen, name)
+    return explorer(paths, facts, Forecasts(), panel.spec, score.naive)
+
+
+def _facts(score: FitScore, panel: Panel, name: str) -> list[SeriesFacts]:
+    sizes = panel.frame["y"].abs().groupby(panel.frame["unique_id"]).mean().to_dict()
+    naive = score.by_series[score.naive].to_dict() if score.naive else {}
+    return [
+        SeriesFacts(
+            unique_id=str(unique_id),
+            size=float(np.nan_to_num(sizes[unique_id])),
+            mase=float(mase),
+            naive_mase=finite(naive.get(unique_id)),
+        )
+        for unique_id, mase in score.by_series[name].items()
+    ]
 
 
 def render_unexplained(title: str, reason: str) -> str:
     """A page that says why there is no other: a fit is not lost with its page."""
-    return template("unexplained.html").render(title=title, reason=reason)
+    return render("unexplained.html", title=title, reason=reason)

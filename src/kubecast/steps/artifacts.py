@@ -1,15 +1,17 @@
 """Artifacts that steps hand on to one another beside models and panels, and their readers."""
 
+import json
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from kubecast.config.training import TrainingSettings
 from kubecast.data.panel import read_parquet
 from kubecast.documents import Document, read_document
 from kubecast.ensemble.recipe import StackRecipe
 from kubecast.ensemble.settings import EnsembleSettings
+from kubecast.evaluation.changes import Extent
 from kubecast.evaluation.comparison import Champion
 from kubecast.evaluation.history import EarlierVersion
 from kubecast.models.artifact import FORECASTS
@@ -17,6 +19,8 @@ from kubecast.models.base import FitLog
 from kubecast.registry import Registry
 
 STATUS = "status.json"
+PRODUCTION_FORECAST = "production_forecast.parquet"
+MEMBER_SETTINGS = "members.json"
 
 
 class ChampionStatus(Document):
@@ -27,6 +31,8 @@ class ChampionStatus(Document):
         not_comparable: Reason why it has no forecasts; empty where it has, or there is no champion.
         replaceable: Whether it was not evaluated, and cannot be now: it has seen every test origin.
         earlier: Versions of the same task that were published before, oldest first.
+        settings: Of the champion, by file; empty where there is no champion, or none are known.
+        extent: How much data it was made of; None as above.
     """
 
     document_name: ClassVar[str] = "a champion's status"
@@ -35,6 +41,8 @@ class ChampionStatus(Document):
     not_comparable: str = ""
     replaceable: bool = False
     earlier: list[EarlierVersion] = Field(default=[])
+    settings: dict[str, JsonValue] = Field(default={})
+    extent: Extent | None = None
 
 
 def read_champion(champion_dir: Path) -> Champion | None:
@@ -65,6 +73,12 @@ def read_settings(ensemble_dir: Path) -> EnsembleSettings:
 def read_logs(ensemble_dir: Path) -> dict[str, FitLog]:
     """Read the fit log of every member, by its name."""
     return {path.stem: FitLog.read(path) for path in sorted((ensemble_dir / "logs").iterdir())}
+
+
+def read_member_settings(ensemble_dir: Path) -> dict[str, Any]:
+    """Read the settings that each trained member was fitted with, by its name."""
+    settings: dict[str, Any] = json.loads((ensemble_dir / MEMBER_SETTINGS).read_text("utf-8"))
+    return settings
 
 
 def open_registry(settings: TrainingSettings, registry: str, model_name: str) -> tuple[Registry, str]:

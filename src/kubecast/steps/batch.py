@@ -1,77 +1,40 @@
 """batch_forecast: forecasts of new data by a published ensemble, kept with a manifest of their inputs.
 
-<destination>/<model>/<batch>/forecast-<nonce>.parquet
-<destination>/<model>/<batch>/manifest.json      created last: the batch exists from then on
-<destination>/<model>/latest.json                the manifest of the batch with the newest forecasts
+Where they are kept, see ``kubecast.steps.batch_store``.
 """
 
 import hashlib
 import json
+import logging
 import tempfile
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
-from typing import ClassVar, Literal
 
 import pandas as pd
 
 from kubecast.data.clock import as_kubecast
 from kubecast.data.files import read_data, settings_for
+from kubecast.data.panel import Panel
 from kubecast.data.timestamps import parse_time
-from kubecast.documents import Document
 from kubecast.ensemble.bundle import Bundle
-from kubecast.errors import Conflict, NotFound, StoreError
+from kubecast.errors import IntegrityError, KubecastError, NotFound
+from kubecast.evaluation.batch_review import BatchReview, EarlierBatch, review_batch, score_earlier
+from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
 from kubecast.logs import step
-from kubecast.registry import Registry, Store
+from kubecast.registry import Registry, Store, Version
+from kubecast.reports.score import Kept, render_score
+from kubecast.steps.batch_store import Batch, earlier_batches, keep_batch, point_latest
 from kubecast.storage.checksums import FileEntry
 from kubecast.storage.store import open_store
 
-_ATTEMPTS = 20
+EARLIER = 5  # batches that are scored where their targets are in
+LOOKED_AT = 30  # batches, newest first, among which they are sought
 
-
-class Batch(Document):
-    """The manifest of one batch of forecasts.
-
-    Attributes:
-        batch: Name of its folder: the time of the first forecast and a digest of all inputs.
-        model: ``NAME@VERSION`` of the ensemble.
-        created: Time at which it was made.
-        data_digest: Of the data: of a file its SHA-256, of a table its id and version.
-        future_digest: That of the known-future covariates; empty for none.
-        as_of: Targets after it were not seen; empty for none.
-        horizon: Steps.
-        series: Number of series.
-        first: Time of the first forecast of the series that go on, in UTC where the data has a zone and steps
-            are shorter than days; those that ended long ago begin earlier.
-        last: Time of the last forecast, likewise.
-        path: Path of the Parquet file, below the model's folder.
-        file: Size and SHA-256 of that file.
-    """
-
-    document_name: ClassVar[str] = "the manifest of a batch"
-
-    schema_version: Literal[1] = 1
-    batch: str
-    model: str
-    created: datetime
-    data_digest: str
-    future_digest: str
-    as_of: str
-    horizon: int
-    series: int
-    first: datetime
-    last: datetime
-    path: str
-    file: FileEntry
-
-    def markdown(self) -> str:
-        """A table of the batch in Markdown, for the dashboard."""
-        cells = {"made by": self.model, "series": self.series, "horizon": self.horizon}
-        cells |= {"first forecast": self.first, "last forecast": self.last, "file": self.path}
-        rows = [f"| {name} | {value} |" for name, value in cells.items()]
-        return "\n".join(["| what | value |", "|---|---|", *rows]) + "\n"
+_LOG = logging.getLogger(__name__)
 
 
 @step
@@ -84,6 +47,7 @@ def batch_forecast(
     future: str,
     as_of: str,
     forecasts: Path,
+    report: Path | None = None,
 ) -> Batch:
     """Forecast beyond the end of the data and keep the result; the same request twice is kept once.
 
@@ -96,6 +60,7 @@ def batch_forecast(
         future: Path or URL of known-future covariates over the horizon; empty for none.
         as_of: ISO date or time; empty for none.
         forecasts: Gets a copy: series and time as the data has them, ``yhat`` and the quantiles.
+        report: Gets one self-contained HTML page; None: there is none.
 
     Raises:
         InputError: The data or a parameter does not fit the model.
@@ -110,7 +75,9 @@ def batch_forecast(
     history = read_data(data, settings_for(data, settings))
     covariates = read_data(future, settings_for(future, settings)) if future else None
     moment = parse_time(as_of, "as_of") if as_of else None
-    table = bundle.forecast(history.rows, horizon or None, covariates.rows if covariates else None, moment)
+    steps, future_rows = horizon or None, covariates.rows if covariates else None
+    panel = bundle.panel(history.rows, future_rows, moment, steps)
+    table = bundle.predict(panel, steps)
     forecasts.parent.mkdir(parents=True, exist_ok=True)
     table.to_parquet(forecasts, index=False)
     request: dict[str, str | int] = {
@@ -122,9 +89,57 @@ def batch_forecast(
     }
     content = forecasts.read_bytes()
     plain = as_kubecast(table, bundle.contract.training.data.columns)
-    batch = _keep(store, version.name, _describe(request, plain, content), content)
-    _point_latest(store, version.name, batch)
+    described = _describe(request, plain, content)
+    batch = keep_batch(store, version.name, described, content)
+    latest = point_latest(store, version.name, batch)
+    if report is not None:
+        kept = Kept(
+            url=f"{store.url}/{version.name}/{batch.path}",
+            new=batch.path == described.path,
+            latest=latest,
+            columns=[str(name) for name in table.columns],
+        )
+        review = _review(bundle, panel, plain, published, version)
+        earlier = _earlier(store, version.name, batch, bundle, panel)
+        report.write_text(render_score(_facts(batch), review, earlier, kept, table, panel.spec), "utf-8")
     return batch
+
+
+def _facts(batch: Batch) -> dict[str, str]:
+    """What the page says of a batch's inputs."""
+    return {
+        "made by": batch.model,
+        "batch": batch.batch,
+        "data": batch.data_digest,
+        "targets seen": f"up to {batch.as_of}" if batch.as_of else "all",
+        "file, SHA-256": batch.file.sha256,
+    }
+
+
+def _review(
+    bundle: Bundle, panel: Panel, table: pd.DataFrame, registry: Registry, version: Version
+) -> BatchReview:
+    evaluation = None
+    with suppress(NotFound, IntegrityError):  # of a version of before, or of a newer kubecast
+        content = registry.read_file(version, LEADERBOARD)
+        evaluation = Evaluation.parse(content, f"{version.id}/{LEADERBOARD}")
+    return review_batch(panel, table, [*bundle.contract.fitted_through], evaluation)
+
+
+def _earlier(store: Store, model: str, batch: Batch, bundle: Bundle, panel: Panel) -> list[EarlierBatch]:
+    """How the newest batches went whose targets are in; empty where the store does not tell."""
+    columns, scored = bundle.contract.training.data.columns, list[EarlierBatch]()
+    scales = bundle.scales(panel)
+    try:
+        for earlier, table in islice(earlier_batches(store, model, batch), LOOKED_AT):
+            rows = as_kubecast(table, columns)
+            if result := score_earlier(earlier.batch, earlier.model, rows, panel, scales):
+                scored.append(result)
+            if len(scored) == EARLIER:
+                break
+    except KubecastError as error:  # the forecasts are kept; their page goes without
+        _LOG.warning("earlier batches are not scored: %s", error)
+    return scored
 
 
 def _describe(request: Mapping[str, str | int], table: pd.DataFrame, content: bytes) -> Batch:
@@ -151,53 +166,3 @@ def first_forecast(table: pd.DataFrame) -> pd.Timestamp:
     """
     begins = table.groupby("unique_id")["ds"].min()
     return pd.Timestamp(begins.quantile(0.95, interpolation="higher"))
-
-
-def _keep(store: Store, model: str, batch: Batch, content: bytes) -> Batch:
-    """Upload the file, then create the manifest; of two writers the first one's batch is the one kept."""
-    manifest = f"{model}/{batch.batch}/manifest.json"
-    with suppress(NotFound):
-        return _read_manifest(store, manifest)[0]
-    path = f"{model}/{batch.path}"
-    try:
-        store.write(path, [content])
-    except BaseException:
-        _discard(store, path)
-        raise
-    try:
-        store.compare_and_swap(manifest, batch.model_dump_json().encode(), None)
-    except Conflict:
-        # Another writer, or this one whose reply was lost.
-        stored = _read_manifest(store, manifest)[0]
-        if stored.path != batch.path:
-            _discard(store, path)
-        return stored
-    # After any other error the manifest may be there all the same, so the file that it names stays.
-    return batch
-
-
-def _discard(store: Store, path: str) -> None:
-    with suppress(StoreError):
-        store.remove(path)
-
-
-def _point_latest(store: Store, model: str, batch: Batch) -> None:
-    """Move ``latest.json`` forward by compare-and-swap; never back to older forecasts."""
-    for _ in range(_ATTEMPTS):
-        tag: str | None = None
-        with suppress(NotFound):
-            current, tag = _read_manifest(store, _latest_path(model))
-            if (current.first, current.created) >= (batch.first, batch.created):
-                return
-        with suppress(Conflict):
-            return store.compare_and_swap(_latest_path(model), batch.model_dump_json().encode(), tag)
-    raise Conflict(f"{store.url}/{_latest_path(model)}: too many writers at once; try again")
-
-
-def _latest_path(model: str) -> str:
-    return f"{model}/latest.json"
-
-
-def _read_manifest(store: Store, path: str) -> tuple[Batch, str]:
-    data, tag = store.read(path)
-    return Batch.parse(data, f"{store.url}/{path}"), tag

@@ -2,8 +2,10 @@
 
 import logging
 import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,8 +13,10 @@ import pandas as pd
 from kubecast.data.columns import match_names
 from kubecast.data.panel import KEYS, Cutoffs, Panel, PanelSpec
 from kubecast.ensemble.bundle import Bundle
-from kubecast.errors import IntegrityError, KubecastError, ModelError, StoreError
+from kubecast.errors import IntegrityError, KubecastError, ModelError, NotFound, StoreError
+from kubecast.evaluation.changes import Extent
 from kubecast.evaluation.history import earlier_versions
+from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
 from kubecast.evaluation.promotion import NOT_EVALUATED
 from kubecast.logs import step
 from kubecast.models.artifact import FORECASTS
@@ -60,9 +64,11 @@ def forecast_champion(
     earlier = earlier_versions(store, name, panel.spec, champion, inputs_digest)
     evaluated = panel.spec.splits.is_evaluated
     reason, table, replaceable = "" if evaluated or not champion else NOT_EVALUATED, _EMPTY, False
+    described: dict[str, Any] = {}
     if champion and evaluated:
         try:
             version = store.resolve(f"{name}@{champion}")
+            described = _described(store, version)
             table = _forecasts(panel, store, version)
         except KubecastError as error:  # the champion's own fault holds no version back from publishing
             if _can_be_repeated(error):
@@ -71,7 +77,7 @@ def forecast_champion(
             replaceable = isinstance(error, _SeenAllError) and not _was_evaluated(version)
             _LOG.warning("not comparable with the champion %s: %s", champion, error)
     status = ChampionStatus(
-        champion=champion, not_comparable=reason, replaceable=replaceable, earlier=earlier
+        champion=champion, not_comparable=reason, replaceable=replaceable, earlier=earlier, **described
     )
     champion_dir.mkdir(parents=True)
     table.to_parquet(champion_dir / FORECASTS, index=False)
@@ -88,6 +94,16 @@ def _can_be_repeated(error: KubecastError) -> bool:
 def _was_evaluated(version: Version) -> bool:
     decision = version.metadata.get("decision")
     return not isinstance(decision, dict) or decision.get("evaluated") is not False
+
+
+def _described(store: Registry, version: Version) -> dict[str, Any]:
+    """The settings of a version and the extent of its data, as far as it tells them."""
+    described: dict[str, Any] = {"settings": version.metadata.get("settings") or {}}
+    with suppress(NotFound, IntegrityError):  # of a newer kubecast: what changed is then not shown
+        board = Evaluation.parse(store.read_file(version, LEADERBOARD), f"{version.id}/{LEADERBOARD}")
+        data_to = board.period.data_to if board.period else None
+        described["extent"] = Extent(rows=board.data.rows, series=board.data.series, data_to=data_to)
+    return described
 
 
 def _forecasts(panel: Panel, store: Registry, version: Version) -> pd.DataFrame:

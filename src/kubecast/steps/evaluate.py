@@ -1,16 +1,27 @@
-"""evaluate_models: the leaderboard, the report and the decision; reads tables only."""
+"""evaluate_models: the leaderboard and the decision; reads tables only."""
 
+import platform
+from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 
 from kubecast.data.panel import Panel, read_parquet
 from kubecast.ensemble.summary import summarise
+from kubecast.evaluation.changes import Change, Extent, data_changes, setting_changes
 from kubecast.evaluation.leaderboard import evaluate
 from kubecast.logs import step
 from kubecast.models.artifact import FORECASTS
-from kubecast.reports import render_report
-from kubecast.steps.artifacts import read_champion, read_earlier, read_logs, read_recipe
+from kubecast.steps.artifacts import (
+    STATUS,
+    ChampionStatus,
+    read_champion,
+    read_earlier,
+    read_logs,
+    read_member_settings,
+    read_recipe,
+    read_settings,
+)
 from kubecast.steps.run_settings import RunSettings
 
 
@@ -20,7 +31,6 @@ def evaluate_models(
     panel_dir: Path,
     ensemble_dir: Path,
     evaluation: Path,
-    report: Path,
     champion: Path | None = None,
 ) -> dict[str, float]:
     """Evaluate every member and the ensemble, and decide whether it may become the champion.
@@ -29,7 +39,6 @@ def evaluate_models(
         panel_dir: From ``prepare_data``.
         ensemble_dir: From ``stack_ensemble``.
         evaluation: Gets the leaderboard as JSON.
-        report: Gets one self-contained HTML page.
         champion: From ``forecast_champion``; None: there is no champion.
 
     Returns:
@@ -51,9 +60,30 @@ def evaluate_models(
         fits=read_logs(ensemble_dir),
         earlier=read_earlier(champion) if champion else [],
         challenger=run.digest_without_seed(),
+        made_with={
+            "model": run.training.model_name,
+            "kubecast": version("kubecast"),
+            "Python": platform.python_version(),
+            "seed": str(run.seed),
+        },
+        changed=_changes(champion, panel, run, ensemble_dir) if champion else [],
     )
-    for path in (evaluation, report):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    evaluation.parent.mkdir(parents=True, exist_ok=True)
     result.write(evaluation)
-    report.write_text(render_report(result), "utf-8")
     return result.summary() | summarise(recipe).figures()
+
+
+def _changes(champion_dir: Path, panel: Panel, run: RunSettings, ensemble_dir: Path) -> list[Change]:
+    """Settings and data that differ from the champion's."""
+    champion = ChampionStatus.read(champion_dir / STATUS)
+    if not champion.settings:
+        return []
+    extent = Extent(
+        rows=panel.report.rows, series=panel.report.series, data_to=panel.frame["ds"].max().to_pydatetime()
+    )
+    settings = {
+        "training": run.training.model_dump(mode="json"),
+        "ensemble": read_settings(ensemble_dir).model_dump(mode="json"),
+        **read_member_settings(ensemble_dir),
+    }
+    return [*setting_changes(champion.settings, settings), *data_changes(champion.extent, extent)]

@@ -36,7 +36,7 @@ from kubecast.models.artifact import (
 )
 from kubecast.registry import CHAMPION, Registry, Version
 from kubecast.reports import render_report
-from kubecast.steps.artifacts import open_registry, read_recipe, read_settings
+from kubecast.steps.artifacts import PRODUCTION_FORECAST, open_registry, read_recipe, read_settings
 from kubecast.steps.run_settings import RunSettings
 
 _LOG = logging.getLogger(__name__)
@@ -74,6 +74,7 @@ def register_model(
     model_name: str,
     inputs_digest: str,
     forecast: Path,
+    report: Path,
 ) -> str:
     """Publish a version, and move ``champion`` to it if the decision says so.
 
@@ -87,6 +88,8 @@ def register_model(
         inputs_digest: From ``resolve_inputs``: it identifies versions that the same run made.
         forecast: Gets a copy of the production forecast, on the clock and under the names of the data;
             without rows where there is none.
+        report: Gets the page of the version, one self-contained HTML file; in the version itself it stands
+            without its id, which is not known before.
 
     Returns:
         ``NAME@VERSION``.
@@ -98,8 +101,10 @@ def register_model(
         table, described = write_version(files, run, evaluation, members, inputs_digest)
         table.to_parquet(forecast, index=False)
         version = store.publish(name, files, described, run.training.model_registry.max_versions)
-    promote(store, version, Evaluation.read(evaluation).decision)
-    return f"{version.name}@{version.id}"
+    result, label = Evaluation.read(evaluation), f"{version.name}@{version.id}"
+    promote(store, version, result.decision)
+    report.write_text(render_report(result, table, label), "utf-8")
+    return label
 
 
 def write_version(
@@ -125,7 +130,7 @@ def write_version(
     usable = {name: path for name, path in members.items() if name not in failed}
     result = Evaluation.read(evaluation)
     table = assemble(files, run, usable)
-    (files / "report.html").write_text(render_report(result), "utf-8")
+    (files / "report.html").write_text(render_report(result, table), "utf-8")
     shutil.copyfile(evaluation, files / LEADERBOARD)
     return table, metadata(run, result, usable, failed) | {"inputs_digest": inputs_digest}
 
@@ -153,7 +158,7 @@ def assemble(bundle: Path, run: Run, members: Mapping[str, Path]) -> pd.DataFram
     table = treat_stale(production_forecast(panel, recipe, members), panel, training.data.stale)
     table = as_given(table, panel.spec)
     if len(table):
-        table.to_parquet(bundle / "production_forecast.parquet", index=False)
+        table.to_parquet(bundle / PRODUCTION_FORECAST, index=False)
     return table
 
 

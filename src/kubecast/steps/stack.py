@@ -1,5 +1,6 @@
 """stack_ensemble: weights and quantiles from rolling origins of the validation split."""
 
+import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from kubecast.ensemble.summary import EnsembleSummary, summarise
 from kubecast.logs import step
 from kubecast.models.artifact import FORECASTS, PRODUCTION, read_card, read_status
 from kubecast.reports.stacking import render_stacking
+from kubecast.steps.artifacts import MEMBER_SETTINGS
 from kubecast.steps.run_settings import RunSettings
 
 _LOG = logging.getLogger(__name__)
@@ -39,7 +41,8 @@ def stack_ensemble(
         panel_dir: From ``prepare_data``.
         members: Model directory of each trained model, by its name.
         settings: JSON of the settings that a search chose for ``ensemble.yaml``; empty: the run's.
-        ensemble_dir: Gets ``recipe.json``, ``settings.json``, ``logs/<name>.json`` and
+        ensemble_dir: Gets ``recipe.json``, ``settings.json``, ``members.json`` (their settings),
+            ``logs/<name>.json`` and
             ``forecasts.parquet``: every member and yardstick, the ensemble and its quantiles beside the
             targets, and the series' scale, by which a reader makes MASE of them.
         report: Gets an HTML page on the weights; None: there is none.
@@ -54,7 +57,7 @@ def stack_ensemble(
     states = {name: read_status(model) for name, model in members.items()}
     missing = {name: status.reason for name, status in states.items() if status.state == "failed"}
     table = _targets_with_naive(panel)
-    kinds = {}
+    kinds, fitted_with = {}, {}
     (ensemble_dir / "logs").mkdir(parents=True)
     for name, model in members.items():
         if name in missing:
@@ -63,6 +66,7 @@ def stack_ensemble(
         forecasts = _evaluated_forecasts(model / FORECASTS)[[*KEYS, card.name]]
         table = table.merge(forecasts, on=KEYS, how="left", validate="one_to_one")
         kinds[card.name] = card.kind
+        fitted_with[card.name] = card.settings
         (ensemble_dir / "logs" / f"{card.name}.json").write_text(card.log.model_dump_json())
     kinds |= {member.name: "seasonal_naive" for member in naive_candidates(panel.spec)}
     recipe, stacked = stack(
@@ -78,6 +82,7 @@ def stack_ensemble(
     relative = relative_scale(training, panel.spec.season_lengths[0])
     recipe = recipe.model_copy(update={"relative_scale": relative})
     recipe.write(ensemble_dir / "recipe.json")
+    (ensemble_dir / MEMBER_SETTINGS).write_text(json.dumps(fitted_with, allow_nan=False), "utf-8")
     (ensemble_dir / "settings.json").write_text(ensemble_settings.model_dump_json())
     scale = stacked["unique_id"].map(panel.series.set_index("unique_id")["scale"])
     kept = stacked.drop(columns="level_ratio").assign(scale=scale)

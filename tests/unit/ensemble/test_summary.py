@@ -8,6 +8,7 @@ from kubecast.ensemble.recipe import StackRecipe
 from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.stacking import stack
 from kubecast.ensemble.summary import summarise
+from kubecast.evaluation.words import plain
 from kubecast.reports.stacking import render_stacking
 from tests.support.forecasts import KINDS, NOISE, forecasts, scales
 from tests.support.pages import HOSTILE, PageChecker
@@ -51,7 +52,7 @@ def test_page_has_each_members_figures_and_shows_names_as_text(recipe: StackReci
     assert HOSTILE in "".join(checker.text)
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
     for member in summary.members:
-        row = f"{member.model} {member.kind} {member.weight:.4g} {member.mase:.4g}"
+        row = f"{plain(member.model)} {plain(member.kind)} {member.weight:.4g} {member.mase:.4g}"
         assert f"{row} {member.mase_without:.4g}" in text
     assert "without fold 3" in text
 

@@ -14,6 +14,7 @@ from kubecast.evaluation.verdict import verdict, verdict_of
 from kubecast.registry import CHAMPION, Registry, Version
 from kubecast.reports.page import render_report
 from tests.golden import write as golden
+from tests.support.pages import read_payload
 
 FORMER = golden.FOLDER / "former"
 TOLERANCE = 1e-6  # networks compute in float32, and another processor may round otherwise
@@ -60,7 +61,11 @@ def test_leaderboard_with_the_names_of_before_is_rendered() -> None:
         assert skill.naive == "seasonal_naive_24"
         assert skill.value == evaluation.row("ensemble", split).skill
     assert verdict(evaluation.decision).title == "Champion"
-    assert "Error by fold" in render_report(evaluation)
+    page = render_report(evaluation)
+    assert "Error by fold" in page
+    assert [len(series["judged"]["mid"]) > 0 for series in read_payload(page)["explorer"]["series"]] == [
+        True
+    ] * 2
 
 
 @pytest.mark.slow

@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 
 from kubecast.evaluation.history import EarlierVersion
+from kubecast.evaluation.leaderboard import Evaluation
+from kubecast.evaluation.words import plain
 from kubecast.scoring.metrics import ENSEMBLE
 from tests.support.forecasts import NOISE, forecasts
-from tests.support.pages import LOGS, render
+from tests.support.pages import LOGS, read_payload, render
 
 pytestmark = pytest.mark.slow
 
+MINUS = "\N{MINUS SIGN}"
 Rows = list[list[str]]
 
 
@@ -50,20 +53,31 @@ class _Tables(HTMLParser):
 def figure(value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
+    text = f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
+    return text.replace("-", MINUS)
 
 
 def percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"
+    return "-" if value is None else f"{100 * value:.1f} %".replace("-", MINUS)
 
 
 @pytest.fixture(scope="module")
-def shown() -> tuple[dict[str, Rows], dict[str, Any]]:
-    """The report's tables, and the JSON that it was rendered from."""
+def report() -> tuple[str, Evaluation]:
     earlier = EarlierVersion(
         version="one", created=datetime(2025, 1, 1, tzinfo=UTC), champion=True, mase=0.9, coverage={"80": 0.7}
     )
-    page, evaluation = render(forecasts(NOISE, series=5, origins=10), earlier=[earlier])
+    return render(forecasts(NOISE, series=5, origins=10), earlier=[earlier])
+
+
+@pytest.fixture(scope="module")
+def page(report: tuple[str, Evaluation]) -> str:
+    return report[0]
+
+
+@pytest.fixture(scope="module")
+def shown(report: tuple[str, Evaluation]) -> tuple[dict[str, Rows], dict[str, Any]]:
+    """The report's tables, and the JSON that it was rendered from."""
+    page, evaluation = report
     parser = _Tables()
     parser.feed(page)
     return parser.tables, json.loads(evaluation.model_dump_json())
@@ -73,13 +87,8 @@ def row_index(board: dict[str, Any], key: str, split: str, model: str) -> list[d
     return [row for row in board[key] if (row["split"], row["model"]) == (split, model)]
 
 
-def interval(ends: dict[str, Any] | None) -> str:
-    return f"{figure(ends['low'])} to {figure(ends['high'])}" if ends else "-"
-
-
 LEADERBOARD: list[tuple[str, Callable[[Any], str]]] = [
-    ("model", str), ("mase", figure), ("skill", percent), ("difference", figure),
-    ("difference_interval", interval), ("rmsse", figure), ("wape", percent),
+    ("model", plain), ("mase", figure), ("rmsse", figure), ("wape", percent),
     ("smape", percent), ("wql", figure), ("mae", figure), ("rmse", figure), ("mse", figure), ("r2", figure),
     ("mase_median", figure), ("mase_worst_five", percent), ("scored", figure), ("skipped", figure),
 ]  # fmt: skip
@@ -92,51 +101,60 @@ def test_leaderboard(shown: tuple[dict[str, Rows], dict[str, Any]], split: str) 
         [text(row[key]) for key, text in LEADERBOARD] for row in board["leaderboard"] if row["split"] == split
     ]
     assert len(expected) == 5
-    assert tables[f"Leaderboard, {split} split"] == expected
+    assert tables[f"All metrics, {split} split"] == expected
 
 
 def test_weights(shown: tuple[dict[str, Rows], dict[str, Any]]) -> None:
     tables, board = shown
     keys = "weight", "mase", "mase_without"
     expected = [
-        [row["model"], row["kind"], figure(row["weight"]), "", *(figure(row[key]) for key in keys[1:])]
+        [plain(row["model"]), plain(row["kind"]), *(figure(row[key]) for key in keys)]
         for row in board["ensemble"]["members"]
     ]
     assert len(expected) == 4
     assert tables["Weights of the ensemble"] == expected
 
 
-def test_lead_times_and_blocks(shown: tuple[dict[str, Rows], dict[str, Any]]) -> None:
+def test_skill_of_each_model_is_over_the_strongest_naive_of_the_test_split(
+    shown: tuple[dict[str, Rows], dict[str, Any]],
+) -> None:
+    tables, board = shown
+    rows = [row for row in board["leaderboard"] if row["split"] == "test"]
+    naive = min(row["mase"] for row in rows if row["model"] in board["naives"])
+    weights = {member["model"]: member["weight"] for member in board["ensemble"]["members"]}
+    assert tables["Leaderboard, test split"] == [
+        [
+            plain(row["model"]),
+            figure(row["mase"]),
+            percent(1 - row["mase"] / naive),
+            percent(weights[row["model"]]) if row["model"] in weights else "",
+        ]
+        for row in rows
+    ]
+
+
+def test_blocks(shown: tuple[dict[str, Rows], dict[str, Any]]) -> None:
     tables, board = shown
     models = [row["model"] for row in board["leaderboard"] if row["split"] == "test"]
-    by_model = [[row["mase"] for row in row_index(board, "by_lead_time", "test", model)] for model in models]
-    expected = [[str(at + 1), *map(figure, values)] for at, values in enumerate(zip(*by_model, strict=True))]
-    assert len(expected) == 5
-    assert tables["MASE by lead time"] == expected
     for model, row in zip(models, tables["MASE by fold"], strict=True):
         mase = [
             fold["mase"]
             for split in ("validation", "test")
             for fold in row_index(board, "by_fold", split, model)
         ]
-        assert [row[0], *row[3:]] == [model, *map(figure, mase)]
+        assert [row[0], *row[3:]] == [plain(model), *map(figure, mase)]
 
 
-def test_series(shown: tuple[dict[str, Rows], dict[str, Any]]) -> None:
-    tables, board = shown
-    own = {row["unique_id"]: row for row in row_index(board, "by_series", "test", ENSEMBLE)}
-    assert {row[0] for row in tables["Every series"]} == set(own)
-    for name, mase, best, best_mase, wape, rmse, scored, skipped in tables["Every series"]:
-        row = own[name]
-        members = {
-            each["model"]: each["mase"]
-            for each in board["by_series"]
-            if each["unique_id"] == name and each["split"] == "test" and each["model"] != ENSEMBLE
-        }
-        assert (mase, wape, rmse) == (figure(row["mase"]), percent(row["wape"]), figure(row["rmse"]))
-        assert (scored, skipped) == (str(row["scored"]), str(row["skipped"]))
-        assert members[best] == min(members.values())
-        assert best_mase == figure(members[best])
+def test_charts_by_lead_time_and_origin_are_those_of_the_evaluation(
+    page: str, shown: tuple[dict[str, Rows], dict[str, Any]]
+) -> None:
+    board, drawn = shown[1], read_payload(page)["charts"]
+    for name, key in (("lead", "by_lead_time"), ("origins", "by_origin")):
+        for line in drawn[name]["lines"]:
+            expected = [row["mase"] for row in row_index(board, key, "test", line["name"].replace(" ", "_"))]
+            assert line["values"] == pytest.approx(expected, rel=1e-4)
+    covered = [row["coverage"]["80"] for row in row_index(board, "by_lead_time", "test", ENSEMBLE)]
+    assert drawn["coverage-lead"]["lines"][0]["values"] == pytest.approx(covered, rel=1e-4)
 
 
 def test_coverage(shown: tuple[dict[str, Rows], dict[str, Any]]) -> None:
@@ -149,31 +167,18 @@ def test_coverage(shown: tuple[dict[str, Rows], dict[str, Any]]) -> None:
         [f"{level} %", percent(test["coverage"][level]), percent(validation["coverage"][level])]
         for level in levels
     ]
-    for label, key, step in (
-        ("Coverage by lead time", "by_lead_time", "lead_time"),
-        ("Coverage by season phase", "by_phase", "phase"),
-    ):
-        rows = row_index(board, key, "test", ENSEMBLE)
-        expected = [[str(row[step]), *(percent(row["coverage"][level]) for level in levels)] for row in rows]
-        assert len(expected) > 1
-        assert tables[label] == expected
 
 
-def test_errors(shown: tuple[dict[str, Rows], dict[str, Any]]) -> None:
-    tables, board = shown
-    residuals = board["residuals"]
-    assert tables["Autocorrelation"] == [
-        [str(at), figure(value), figure(band)]
-        for at, (value, band) in enumerate(
-            zip(residuals["autocorrelation"], residuals["bands"], strict=True), 1
-        )
-    ]
-    for share, observed, normal in tables["Quantiles of the errors"]:
-        at = int(share.removesuffix(" %")) - 1
-        assert (observed, normal) == (figure(residuals["observed"][at]), figure(residuals["normal"][at]))
+def test_errors(page: str, shown: tuple[dict[str, Rows], dict[str, Any]]) -> None:
+    residuals, drawn = shown[1]["residuals"], read_payload(page)["charts"]
+    assert drawn["errors"]["counts"] == residuals["counts"]
+    values = [line["values"] for line in drawn["quantiles"]["lines"]]
+    assert values[0] == pytest.approx(residuals["observed"], rel=1e-4)
+    assert values[1] == pytest.approx(residuals["normal"], rel=1e-4)
+    assert drawn["correlation"]["lines"][0]["values"] == pytest.approx(residuals["autocorrelation"], rel=1e-4)
 
 
-def test_versions_fits_and_forecasts(shown: tuple[dict[str, Rows], dict[str, Any]]) -> None:
+def test_versions_and_fits(shown: tuple[dict[str, Rows], dict[str, Any]]) -> None:
     tables, board = shown
     own = row_index(board, "leaderboard", "test", ENSEMBLE)[0]
     assert tables["Versions"] == [
@@ -183,9 +188,3 @@ def test_versions_fits_and_forecasts(shown: tuple[dict[str, Rows], dict[str, Any
     assert [row[0] for row in tables["Fits"]] == sorted(LOGS)
     for row in tables["Fits"]:
         assert row[3] == figure(board["fits"][row[0]]["seconds"])
-    assert len(board["examples"]) == 3
-    for series in board["examples"]:
-        low, high = next(iter(series["bands"].values()))
-        columns = series["actual"], series["forecast"], low, high
-        expected = [[figure(value) for value in values] for values in zip(*columns, strict=True)]
-        assert [row[1:] for row in tables[f"Forecast of series {series['unique_id']}"]] == expected

@@ -9,6 +9,7 @@ import pytest
 from kubecast.data.panel import Panel
 from kubecast.models.artifact import Status
 from kubecast.models.base import FitLog
+from kubecast.reports.html import SCRIPTS
 from kubecast.reports.training import (
     OWN,
     REFUSED,
@@ -20,7 +21,7 @@ from kubecast.reports.training import (
     render_unexplained,
 )
 from kubecast.resources import Usage
-from tests.support.pages import HOSTILE, LOG, MODEL, USED, PageChecker, fitted
+from tests.support.pages import HOSTILE, LOG, MODEL, USED, PageChecker, fitted, read_payload
 from tests.support.panels import hourly
 
 pytestmark = pytest.mark.slow
@@ -44,15 +45,15 @@ def test_page_shows_every_part_and_names_as_text(panel: Panel) -> None:
     page = render_training("train-lstm", Status(), fitted(panel), USED, panel)
     checker = checked(page)
     text = "".join(checker.text)
-    assert checker.tags.count("script") == 1  # the page's own
-    assert HOSTILE in text
+    assert checker.tags.count("script") == len(SCRIPTS) + 1  # the page's own, and its payload
+    assert HOSTILE in [series["id"] for series in read_payload(page)["explorer"]["series"]]
     assert "Over-fitting: after step 1 the validation loss rose by 16 %" in text
-    for title in ("Loss", "Learning rate", "What the forecasts rest on", "GPU memory", "Worst:"):
+    for title in ("Loss", "Learning rate", "What the forecasts rest on", "GPU memory", "Skill"):
         assert title in text
     assert not re.search(r"""(?:src|href)\s*=\s*["'](?!#)""", page)
-    charts = re.findall(r"<svg ([^>]*)>", page)
-    assert len(charts) == 2 + 1 + 4 + 3
-    assert all('role="img"' in chart and "aria-label=" in chart for chart in charts)
+    charts = read_payload(page)["charts"]
+    assert len(charts) == 2 + 1 + 4
+    assert sorted(re.findall(r'data-chart="([^"]+)"', page)) == sorted(charts)
 
 
 def test_same_input_gives_the_same_page(panel: Panel) -> None:
@@ -84,9 +85,11 @@ def test_fit_on_all_rows_repeats_the_judged_one(panel: Panel) -> None:
 
 def test_peaks_are_those_of_the_samples_that_there_are(panel: Panel) -> None:
     used = USED.model_copy(update={"gpu": [None, 0.8], "gpu_memory": [None, None]})
-    text = "".join(checked(render_training("t", Status(), fitted(panel), used, panel)).text)
-    assert "GPU share, at most" in text
-    assert "GPU memory" not in text
+    page = render_training("t", Status(), fitted(panel), used, panel)
+    checked(page)
+    charts = read_payload(page)["charts"]
+    assert charts["usage-GPU, share"]["lines"][0]["values"] == [None, 0.8]
+    assert "usage-GPU memory, GiB" not in charts
 
 
 def test_page_on_a_fit_without_one_is_whole_and_has_the_reason_as_text() -> None:

@@ -1,6 +1,7 @@
 """Batches of forecasts: kept whole, once, with the version that made them."""
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pytest
 from kubecast.ensemble.bundle import Bundle
 from kubecast.errors import InputError, IntegrityError, NotFound, StoreFull, StoreTimeout
 from kubecast.registry import Registry
-from kubecast.steps.batch import Batch, batch_forecast, first_forecast
+from kubecast.steps.batch import batch_forecast, first_forecast
+from kubecast.steps.batch_store import Batch
 from kubecast.storage.folder import LocalStore
 from tests.support.batches import read_batch
+from tests.support.pages import read_payload
 from tests.support.panels import hourly
 from tests.support.runs import run
 
@@ -220,7 +223,44 @@ def test_an_altered_manifest_is_refused(make: Make, tmp_path: Path, content: byt
         make()
 
 
-def test_summary_names_the_version_and_the_file(make: Make) -> None:
-    batch = make()
-    assert batch.model in batch.markdown()
-    assert batch.path in batch.markdown()
+def test_page_says_what_to_look_at_and_where_the_file_is(make: Make, tmp_path: Path) -> None:
+    rows = hourly()
+    newest = rows["ds"].max()
+    jump = (rows["unique_id"] == "s1") & (rows["ds"] > newest - pd.Timedelta(hours=6))
+    rows.loc[jump, "y"] *= 30
+    new = rows[rows["unique_id"] == "s0"].assign(unique_id="another")
+    ended = (rows["unique_id"] == "s2") & (rows["ds"] > newest - pd.Timedelta(hours=60))
+    earlier = make(rows[rows["ds"] <= newest - pd.Timedelta(hours=24)])
+    page = tmp_path / "page.html"
+    batch = make(pd.concat([rows[~ended], new]), report=page)
+    text = re.sub(
+        r"\s+", " ", re.sub(r"<(script|style).*?</\1>|<[^>]+>", " ", page.read_text(), flags=re.DOTALL)
+    )
+    assert f"{tmp_path / 'batches'}/forecaster/{batch.path}" in text
+    assert batch.model in text
+    assert "1 are new to the model, 1 ended before the others" in text
+    assert "Written: look at" in text
+    assert earlier.batch in text
+    series = {each["id"]: each for each in read_payload(page.read_text())["explorer"]["series"]}
+    assert set(series) == {"another", "s0", "s1", "s2"}
+    assert "new" in series["another"]["flags"]
+    assert "stale" in series["s2"]["flags"]
+    assert all(len(each["ahead"]["mid"]) == 6 for each in series.values())
+    forecast = pd.read_parquet(tmp_path / "copy.parquet").groupby("unique_id")["yhat"].sum()
+    hours = (rows["unique_id"] == "s0") & (rows["ds"] > newest - pd.Timedelta(hours=24))
+    day_before = rows[hours].sort_values("ds")["y"].head(6).sum()
+    assert series["s0"]["change"] == pytest.approx(forecast["s0"] / day_before - 1, rel=1e-3)
+
+
+def test_page_of_a_batch_that_stands_says_so_and_names_the_series_that_are_gone(
+    make: Make, tmp_path: Path
+) -> None:
+    rows, page = hourly(), tmp_path / "page.html"
+    make(rows[rows["unique_id"] != "s2"])
+    make(rows[rows["unique_id"] != "s2"], report=page)
+    text = page.read_text()
+    assert "Written before, by the same request" in text
+    assert "Gone since training: 1 series" in text
+    old = rows[rows["ds"] <= rows["ds"].max() - pd.Timedelta(hours=48)]
+    make(old, report=page)
+    assert "latest.json stays at newer forecasts" in page.read_text()

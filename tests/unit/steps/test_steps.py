@@ -24,6 +24,7 @@ from kubecast.reports.training import REFUSED, REPEATED
 from kubecast.steps.prepare import describe, prepare_data
 from kubecast.steps.stack import stack_ensemble
 from kubecast.steps.train import fit_metrics, train_model
+from tests.support.pages import read_payload
 from tests.support.panels import WITH_COVARIATES, hourly
 from tests.support.runs import (
     another,
@@ -263,7 +264,11 @@ def test_metadata_tells_where_the_version_came_from(done: Path) -> None:
 def test_published_page_is_the_one_that_was_shown(done: Path) -> None:
     store = Registry.open(str(done / "registry"))
     version = store.resolve((done / "published").read_text())
-    assert store.read_file(version, "report.html") == (done / "report.html").read_bytes()
+    page, own = store.read_file(version, "report.html").decode(), (done / "report.html").read_text()
+    assert f"{version.name}@{version.id}" in own
+    assert version.id not in page  # which is not known before it is published
+    assert len(read_payload(page)["explorer"]["series"]) == len(read_payload(own)["explorer"]["series"]) == 3
+    assert all("ahead" in series for series in read_payload(page)["explorer"]["series"])
     assert store.read_file(version, "leaderboard.json") == (done / "leaderboard.json").read_bytes()
 
 
@@ -362,9 +367,8 @@ def test_page_on_a_fit_tells_its_end_and_what_it_rests_on(done: Path, tmp_path: 
     assert re.search(r"with child processes; [1-9]\d* sample", text)  # the last is taken at the fit's end
     board = json.loads((done / "leaderboard.json").read_text())
     rows = [row for row in board["by_series"] if (row["model"], row["split"]) == ("catboost", "test")]
-    for row in rows:
-        assert f"{row['unique_id']}</h3>" in text
-        assert f"MASE over the test split {row['mase']:.4g}" in text
+    shown = {each["id"]: each["mase"] for each in read_payload(text)["explorer"]["series"]}
+    assert shown == pytest.approx({row["unique_id"]: row["mase"] for row in rows}, rel=1e-4)
 
 
 @pytest.mark.parametrize("failing", ["render_training", "Fitted.evaluated"])

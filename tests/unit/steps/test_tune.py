@@ -28,6 +28,7 @@ from kubecast.tuning import objective
 from kubecast.tuning.objective import ModelObjective
 from kubecast.tuning.study import Outcome
 from tests.support.katib import plan
+from tests.support.pages import read_payload
 from tests.support.panels import hourly
 from tests.support.runs import panel_with, prepare
 from tests.support.searches import BASE, search_request
@@ -35,7 +36,8 @@ from tests.support.studies import search
 
 pytestmark = pytest.mark.long
 
-TITLES = ("History", "Importance", "Parallel", "Slices", "Trials", "Settings")
+TITLES = ("What changed", "Search", "Trials")
+CHARTS = {"History", "Slice of depth", "Slice of learning_rate"}
 
 
 TUNE = """
@@ -67,8 +69,10 @@ def test_search_leaves_settings_trials_and_a_page(panel_dir: Path, tmp_path: Pat
     assert len(table) == 4
     assert table["error"].min() == pytest.approx(outcome.best)
     page = (tmp_path / "report.html").read_text()
-    assert all(f"<h2>{title}" in page for title in TITLES)
-    assert outcome.reason in page
+    assert all(f'<h2 tabindex="-1">{title}' in page for title in TITLES)
+    assert set(read_payload(page)["charts"]) >= CHARTS
+    assert f"{outcome.base:.3g} \N{RIGHTWARDS ARROW} {outcome.again:.3g}, " in page
+    assert outcome.reason[1:] in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert len(page) < 1_000_000
     figures = outcome_metrics(outcome)
@@ -128,7 +132,7 @@ def test_search_that_finds_nothing_keeps_the_files_settings_or_stops(panel_dir: 
     assert not outcome.accepted
     assert "no target" in outcome.reason
     assert (tmp_path / "trials.csv").exists()
-    assert outcome.reason in (tmp_path / "report.html").read_text()
+    assert outcome.reason[1:] in (tmp_path / "report.html").read_text()
 
 
 def test_champions_settings_are_tried(panel_dir: Path, tmp_path: Path) -> None:

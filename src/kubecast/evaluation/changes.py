@@ -1,0 +1,99 @@
+"""What changed since the champion: settings and data."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+
+from kubecast.documents import Document
+
+OF_A_RUN = ("model_registry", "seed")  # settings that change no forecast of the same data, or with each run
+
+
+class Period(Document):
+    """Times that a panel covers, in UTC where the data has a zone and steps are shorter than days.
+
+    Attributes:
+        data_from: Of the first row of any series.
+        data_to: Of the last.
+        test_from: The first target of the test split; None without one.
+        test_to: The last.
+    """
+
+    data_from: datetime
+    data_to: datetime
+    test_from: datetime | None = None
+    test_to: datetime | None = None
+
+
+def period_of(frame: pd.DataFrame, test: pd.DataFrame) -> Period:
+    """The times of a panel's rows, and of the targets of its test split."""
+    times = {"data_from": frame["ds"].min(), "data_to": frame["ds"].max()}
+    if len(test):
+        times |= {"test_from": test["ds"].min(), "test_to": test["ds"].max()}
+    return Period(**{name: moment.to_pydatetime() for name, moment in times.items()})
+
+
+class Extent(Document):
+    """How much data a version was made of."""
+
+    rows: int
+    series: int
+    data_to: datetime | None = None
+
+
+class Change(Document):
+    """A setting, or a property of the data, of the champion and of this version; ``-``: it has none."""
+
+    name: str
+    before: str
+    after: str
+
+
+def setting_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+    """The settings that differ, as ``FILE.KEY``; of models that both have, and which one alone has.
+
+    Args:
+        before: Settings by file, of the champion.
+        after: The same of this version.
+    """
+    changes = [
+        Change(name=kind, before="used" if kind in before else "-", after="used" if kind in after else "-")
+        for kind in sorted({*before} ^ {*after})
+    ]
+    for kind in sorted({*before} & {*after}):
+        old, new = dict(_flat(kind, before[kind])), dict(_flat(kind, after[kind]))
+        changes += [
+            Change(name=key, before=old.get(key, "-"), after=new.get(key, "-"))
+            for key in sorted({*old} | {*new})
+            if old.get(key, "-") != new.get(key, "-") and not set(key.split(".")) & set(OF_A_RUN)
+        ]
+    return changes
+
+
+def data_changes(before: Extent | None, after: Extent) -> list[Change]:
+    """How much data there was and is, where that differs."""
+    if before is None:
+        return []
+    return [
+        Change(name=name, before=_text(old), after=_text(new))
+        for name, old in before
+        if (new := getattr(after, name)) != old and old is not None
+    ]
+
+
+def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _flat(f"{prefix}.{key}", inner)
+    else:
+        yield prefix, _text(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_text, value)) or "none"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "none" if value is None or value == {} else str(value)

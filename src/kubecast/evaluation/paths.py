@@ -1,0 +1,103 @@
+"""The course of single series: their actuals, and the last evaluated forecast beside them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import pandas as pd
+from pydantic import Field
+
+from kubecast.data.calendars import offset_of
+from kubecast.data.panel import Panel
+from kubecast.documents import Document
+from kubecast.scoring.metrics import ENSEMBLE, intervals, quantile_column
+
+HISTORY = 5  # horizons of actuals
+MOST_PATHS = 1_000  # series
+DIGITS = 6  # significant ones of a value that is drawn
+
+
+class SeriesPath(Document):
+    """The newest actuals of a series, and a forecast from its last test origin.
+
+    Attributes:
+        unique_id: Of the series.
+        begins: Time of the first actual, in UTC where the data has a zone and steps are shorter than days.
+        y: The actuals, one for each step of the frequency; None where unobserved.
+        at: Position in ``y`` of the first step of the forecast.
+        forecast: From there on; empty where the series was not evaluated.
+        level: Nominal coverage of the interval in percent; empty where there is none.
+        low: Its lower bounds, as ``forecast``.
+        high: Its upper bounds.
+    """
+
+    unique_id: str
+    begins: datetime
+    y: list[float | None]
+    at: int = 0
+    forecast: list[float] = Field(default=[])
+    level: str = ""
+    low: list[float] = Field(default=[])
+    high: list[float] = Field(default=[])
+
+    def times(self, frequency: str) -> pd.DatetimeIndex:
+        """The times of the actuals."""
+        return pd.date_range(self.begins, periods=len(self.y), freq=offset_of(frequency))
+
+
+def series_paths(
+    table: pd.DataFrame,
+    panel: Panel,
+    levels: Sequence[float],
+    chosen: Sequence[str],
+    model: str = ENSEMBLE,
+) -> list[SeriesPath]:
+    """The paths of some series, in their order.
+
+    Args:
+        table: Forecasts, with quantile columns.
+        panel: Gives the actuals.
+        levels: Of the quantile columns.
+        chosen: Names of series.
+        model: Column of the point forecasts.
+    """
+    codes = {str(name): code for code, name in enumerate(panel.ids)}
+    last = _last_forecasts(table, chosen)
+    level, (low, high) = next(iter(intervals(levels).items()), ("", (0.0, 0.0)))
+    columns = [model, *([quantile_column(low), quantile_column(high)] if level else [])]
+    ds, y = panel.frame["ds"], panel.frame["y"].to_numpy()
+    paths = []
+    for name in chosen:
+        begin, end = panel.indptr[codes[name]], panel.indptr[codes[name] + 1]
+        rows = last.get(name)
+        first = end if rows is None else begin + int(ds[begin:end].searchsorted(rows["ds"].iloc[0]))
+        start = max(begin, min(end - HISTORY * panel.spec.horizon, first - panel.spec.horizon))
+        values = dict(zip(("forecast", "low", "high"), _values(rows, columns), strict=False))
+        paths.append(
+            SeriesPath(
+                unique_id=name,
+                begins=ds[start].to_pydatetime(),
+                y=[None if value != value else _short(value) for value in y[start:end]],
+                at=int(first - start),
+                level=level if rows is not None else "",
+                **values,
+            )
+        )
+    return paths
+
+
+def _last_forecasts(table: pd.DataFrame, chosen: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """The rows from each series' last test origin."""
+    test = table[(table["split"] == "test") & table["unique_id"].isin(chosen)]
+    newest = test.groupby("unique_id", observed=True)["cutoff"].transform("max")
+    rows = test[test["cutoff"] == newest].sort_values(["unique_id", "ds"])
+    return {str(name): group for name, group in rows.groupby("unique_id", observed=True)}
+
+
+def _values(rows: pd.DataFrame | None, columns: Sequence[str]) -> list[list[float]]:
+    if rows is None:
+        return []
+    return [[_short(value) for value in rows[column]] for column in columns]
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")
