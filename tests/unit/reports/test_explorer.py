@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.data.panel import PanelSpec
+from kubecast.data.panel import PanelSpec, steps_after
 from kubecast.evaluation.paths import SeriesPath
 from kubecast.evaluation.series_facts import SeriesFacts
 from kubecast.reports.explorer import LARGEST, Explorer, Forecasts, explorer
@@ -62,6 +62,17 @@ def test_times_are_on_the_clock_of_the_data() -> None:
     assert berlin["times"] == [f"2026-03-29T{hour}:00:00" for hour in ("01", "03", "04", "05", "06")]
     plain = made([1.0, 2.0, 3.0], {"yhat": [1.0, 2.0]}, spec_of())
     assert plain["times"][0] == "2026-03-29T00:00:00"
+
+
+@pytest.mark.parametrize(
+    ("frequency", "begins"),
+    [("SMS-15", "2026-01-15"), ("10D", "2026-01-03"), ("B", "2026-01-05"), ("W-SUN", "2026-01-04"),
+     ("ME", "2026-01-31"), ("SME-15", "2026-01-15"), ("QS", "2026-01-01"), ("30min", "2026-01-01")],
+)  # fmt: skip
+def test_path_has_the_times_of_its_panel(frequency: str, begins: str) -> None:
+    path = SeriesPath(unique_id="a", begins=datetime.fromisoformat(begins), y=[1.0] * 5)
+    steps = steps_after(pd.Series(pd.to_datetime([begins])), 4, frequency)[0]
+    assert path.times(frequency).tolist() == [pd.Timestamp(begins), *map(pd.Timestamp, steps)]
 
 
 def test_series_without_forecasts_or_range_are_whole() -> None:

@@ -22,6 +22,7 @@ from kubecast.models.catboost.settings import CatBoostSettings
 from kubecast.registry import Registry
 from kubecast.reports.training import REFUSED, REPEATED
 from kubecast.steps.prepare import describe, prepare_data
+from kubecast.steps.render import render_version
 from kubecast.steps.stack import stack_ensemble
 from kubecast.steps.train import fit_metrics, train_model
 from tests.support.pages import read_payload
@@ -269,6 +270,7 @@ def test_published_page_is_the_one_that_was_shown(done: Path) -> None:
     assert version.id not in page  # which is not known before it is published
     assert len(read_payload(page)["explorer"]["series"]) == len(read_payload(own)["explorer"]["series"]) == 3
     assert all("ahead" in series for series in read_payload(page)["explorer"]["series"])
+    assert render_version(store, version) == own
     assert store.read_file(version, "leaderboard.json") == (done / "leaderboard.json").read_bytes()
 
 
