@@ -8,8 +8,10 @@ that see the rows as they are.
 """
 
 import argparse
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,6 +24,7 @@ from kubecast.data.panel import KEYS, Cutoffs, Panel
 from kubecast.data.preparation import history_panel
 from kubecast.data.splits import series_scales
 from kubecast.ensemble.bundle import Bundle
+from kubecast.registry import Registry
 
 KINDS = ("shift", "pulse", "unit", "nothing")
 UNITS = (0.001, 0.01, 0.1, 10.0, 100.0, 1000.0)
@@ -109,14 +112,18 @@ def fit_before(generated: Generated, models: Sequence[str], settings: Sequence[s
     """Fit an ensemble to the rows before every change."""
     setting = FREQUENCIES[generated.frequency]
     overrides = ["pipeline.final_fit=false", "training.validation.max_origins=12", *settings]
-    return fit(
+    model = fit(
         generated.fitted,
         setting.horizon,
         generated.frequency,
         setting.season_lengths,
         models,
         overrides=overrides,
-    ).bundle
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        registry, version = Registry.open(f"{folder}/registry"), model.save(f"{folder}/registry")
+        files = registry.fetch(registry.resolve(version), "production", Path(folder) / "bundle")
+        return Bundle.load(files)
 
 
 def score(generated: Generated, bundle: Bundle) -> pd.DataFrame:
