@@ -54,6 +54,6 @@ def test_its_command_needs_no_checkout(site: Path, tmp_path: Path) -> None:
     written = kubecast("init", "demand", "--preset", "quick", "--overlay", "dev", "--horizon", "48")
     assert "demand/search/lstm.yaml" in written
     kubecast("sample", "--output", "demand.csv")
-    assert "2823" in kubecast("validate", "--config", "demand", "--data", "demand.csv")
+    assert "59 + 51 origins" in kubecast("validate", "--config", "demand", "--data", "demand.csv")
     kubecast("compile", "--config", "demand", "--output", "pipeline.yaml")
     assert "from kubecast.components." in (tmp_path / "pipeline.yaml").read_text()

@@ -252,7 +252,7 @@ def match_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
 
 
 def _text(name: object) -> str:
-    return f"{name:.0f}" if isinstance(name, float) and name.is_integer() else str(name)
+    return f"{name:.0f}" if isinstance(name, float) and name.is_integer() else str(name).strip()
 
 
 def _plain_name(name: str) -> str:

@@ -6,7 +6,7 @@ shift. Where no level has changed, nothing is touched.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -59,7 +59,10 @@ def _changes(panel: Panel, cutoffs: Cutoffs, find: Find) -> pd.DataFrame:
 
 
 def forecast_at_present_level(
-    panel: Panel, origins: Cutoffs, forecast: Callable[[Panel, Cutoffs], pd.DataFrame]
+    panel: Panel,
+    origins: Cutoffs,
+    forecast: Callable[[Panel, Cutoffs], pd.DataFrame],
+    scaled_at: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
     """Forecast at the usual level of each series that has changed, and bring that to the present one.
 
@@ -68,6 +71,8 @@ def forecast_at_present_level(
         origins: See ``Forecaster.forecast``.
         forecast: Returns ``unique_id``, ``cutoff``, ``ds`` and values on the target's scale: ``horizon`` rows
             for each origin, in their order.
+        scaled_at: From ``level_ratios``, where ``forecast`` returns ``yhat`` and quantiles around it, whose
+            widths are in units of the scales of training.
 
     Returns:
         As ``forecast``; exactly what it returns where no level has changed.
@@ -86,7 +91,7 @@ def forecast_at_present_level(
         own = changes.loc[positions].drop_duplicates(["unique_id", "ds", "until"])
         levelled = _levelled(_only(panel, own["unique_id"]), own)
         table = forecast(levelled, Cutoffs(keys.iloc[positions].reset_index(drop=True)))
-        parts.append(_restored(table, shifts.reindex(positions)))
+        parts.append(_restored(table, shifts.reindex(positions), scaled_at or {}))
         at.append(positions)
     order = np.argsort(np.repeat(np.concatenate(at), panel.spec.horizon), kind="stable")
     return pd.concat(parts, ignore_index=True).iloc[order].reset_index(drop=True)
@@ -107,14 +112,25 @@ def _rounds(changes: pd.DataFrame) -> list[NDArray[np.int64]]:
     return [group.index.to_numpy() for _, group in number.groupby(number)]
 
 
+def level_ratios(panel: Panel) -> dict[str, float]:
+    """The present level over the former, of series that had shifted by the end of their training rows.
+
+    Their scale, which is of rows at both levels, is taken for one of the present level.
+    """
+    shifts = level_shifts(panel, panel.train_end)
+    shifts = shifts[shifts["is_ratio"]]
+    return {
+        str(name): float(ratio) for name, ratio in zip(shifts["unique_id"], shifts["change"], strict=True)
+    }
+
+
 def with_level_ratio(table: pd.DataFrame, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
-    """Add ``level_ratio`` to the rows of origins: the present level over the former, 1 without a shift."""
+    """Add ``level_ratio`` to the rows of origins: the present level over that of the scale."""
     shifts = level_shifts(panel, origins)
-    ratios = shifts.loc[shifts["is_ratio"], ["unique_id", "cutoff", "change"]]
-    table = table.merge(
-        ratios.rename(columns={"change": "level_ratio"}), on=["unique_id", "cutoff"], how="left"
-    )
-    return table.fillna({"level_ratio": 1.0})
+    shifts = shifts[shifts["is_ratio"]]
+    scaled_at = shifts["unique_id"].map(level_ratios(panel)).fillna(1.0)
+    ratios = shifts[["unique_id", "cutoff"]].assign(level_ratio=shifts["change"] / scaled_at)
+    return table.merge(ratios, on=["unique_id", "cutoff"], how="left").fillna({"level_ratio": 1.0})
 
 
 def _levelled(panel: Panel, changes: pd.DataFrame) -> Panel:
@@ -146,7 +162,7 @@ def _only(panel: Panel, names: "pd.Series[Any]") -> Panel:
     )
 
 
-def _restored(table: pd.DataFrame, shifts: pd.DataFrame) -> pd.DataFrame:
+def _restored(table: pd.DataFrame, shifts: pd.DataFrame, scaled_at: Mapping[str, float]) -> pd.DataFrame:
     """Bring forecasts at the former level to the present one; NaN where an origin has no shift."""
     horizon = len(table) // len(shifts)
     change = np.repeat(shifts["change"].to_numpy(dtype=np.float64), horizon)[:, None]
@@ -154,4 +170,8 @@ def _restored(table: pd.DataFrame, shifts: pd.DataFrame) -> pd.DataFrame:
     columns = [name for name in table.columns if name not in KEYS]
     values = table[columns].to_numpy(dtype=np.float64)
     restored = np.where(is_ratio, values * change, values + np.nan_to_num(change))
+    if scaled_at:
+        centre = restored[:, [columns.index("yhat")]]
+        known = table["unique_id"].map(scaled_at).fillna(1.0).to_numpy()[:, None]
+        restored = centre + (restored - centre) / np.where(is_ratio, known, 1.0)
     return table.assign(**dict(zip(columns, restored.T, strict=True)))

@@ -63,12 +63,20 @@ def alignment_of(frame: pd.DataFrame, frequency: str, horizon: int, settings: Tr
     late = _steps_late(frame, frequency)
     if late is None and align == "calendar":
         raise DataError("series end on different grids; allowed: training.data.align: series_end, or auto")
-    together = late is not None and (align == "calendar" or (late <= horizon).mean() >= _TOGETHER)
+    together = late is not None and (align == "calendar" or (abs(late) <= horizon).mean() >= _TOGETHER)
     return "calendar" if together else "series_end"
 
 
 def _steps_late(frame: pd.DataFrame, frequency: str) -> NDArray[np.int64] | None:
-    """The steps that each series ends before the last one does; None where they are on different grids."""
+    """The steps that each series ends before the last ones do; None where they are on different grids.
+
+    The last ones are a quarter of all: a few that are ahead of the others do not set the clock for them.
+    """
+    late = _steps_before_last(frame, frequency)
+    return None if late is None else late - int(np.quantile(late, 1 - _TOGETHER, method="lower"))
+
+
+def _steps_before_last(frame: pd.DataFrame, frequency: str) -> NDArray[np.int64] | None:
     ends = frame["ds"].to_numpy()[series_bounds(frame)[1] - 1]
     offset = offset_of(frequency)
     if isinstance(offset, Tick):

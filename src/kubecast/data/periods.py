@@ -7,11 +7,13 @@ import pandas as pd
 from pandas import DatetimeIndex
 from pandas.tseries.offsets import BaseOffset, SemiMonthEnd, Tick, Week
 
-from kubecast.data.calendars import frequency_in, offset_of
+from kubecast.data.calendars import offset_of
 from kubecast.data.findings import Notes
 
 _REGULAR = 0.8  # share of the most common step, from which on rows are expected at each step
+_USUAL = 0.9  # quantile over a series' periods: on some days a shop closes earlier
 _DAY = pd.Timedelta(days=1)
+_NOTHING = pd.Timedelta(0)
 
 
 def is_coarse(frequency: str) -> bool:
@@ -53,7 +55,9 @@ def whole_periods(
 ) -> pd.DataFrame:
     """Take the target from a period in which a series begins, and from the one in which it ends.
 
-    Where the rows come at no regular step, nothing tells whether one is lacking, and every target stays.
+    A period is whole where its first and last row are no further inside than those of the series' other
+    periods, opening hours and closed days included. Where the rows come at no regular step, nothing tells
+    whether one is lacking, and every target stays.
 
     Args:
         frame: The rows, in order of series and time.
@@ -63,41 +67,57 @@ def whole_periods(
         notes: Receives what is left out.
     """
     targets = frame[frame["y"].notna()]
-    step = _step_of(targets)
-    if step is None or periods.empty or targets.empty:
+    step = _common_step(targets)
+    if step is None or periods.empty:
         return periods
-    times = targets.groupby("unique_id", observed=True)["ds"].agg(["min", "max"])
-    if empty == "zero":
-        times["max"] = times["max"].max()
-
-    def of_its_series(values: "pd.Series[Any]") -> DatetimeIndex:
-        return DatetimeIndex(periods["unique_id"].astype(object).map(values))
-
-    begin, end = period_bounds(periods["ds"], frequency)
-    first, last = of_its_series(times["min"]), of_its_series(times["max"])
-    before, after = of_its_series(_moved(times["min"], -1 * step)), of_its_series(_moved(times["max"], step))
-    begun = (begin <= before) & (first < end)
-    unfinished = (begin <= last) & (after < end)
+    spans = _spans(targets, frequency, empty)
+    begun = spans["is_first"] & (spans["before"] > _usual(spans, "before", ~spans["is_first"], _NOTHING))
+    unfinished = spans["is_last"] & (spans["after"] > _usual(spans, "after", ~spans["is_last"], step))
     for mask, what in ((begun, "begins"), (unfinished, "ends")):
         if mask.any():
-            example = periods[mask].iloc[0]
+            example = spans[mask].iloc[0]
             detail = (
                 f"the data {what} inside the period {example['ds']}, e.g. of series {example['unique_id']}"
             )
             notes.add("partial", f"{detail}: left out", count=int(mask.sum()))
-    return periods.assign(y=periods["y"].mask(begun | unfinished))
+    keys = ["unique_id", "ds"]
+    partial = pd.MultiIndex.from_frame(spans.loc[begun | unfinished, keys].astype({"unique_id": object}))
+    own = pd.MultiIndex.from_frame(periods[keys].astype({"unique_id": object}))
+    return periods.assign(y=periods["y"].mask(own.isin(partial)))
 
 
-def _moved(times: "pd.Series[Any]", step: BaseOffset) -> "pd.Series[Any]":
-    return pd.Series({name: time + step for name, time in times.items()})
+def _spans(targets: pd.DataFrame, frequency: str, empty: str) -> pd.DataFrame:
+    """The periods of each series that have a target.
+
+    Returns:
+        ``unique_id``, ``ds`` (the label), ``before`` (from the begin to the first row), ``after`` (from the
+        last row to the end), ``is_first``, ``is_last`` (of the series).
+    """
+    rows = targets.groupby(["unique_id", grouper(frequency)], observed=True)["ds"].agg(["min", "max"])
+    spans = rows.dropna().reset_index()
+    begin, end = period_bounds(spans["ds"], frequency)
+    spans["before"], spans["after"] = spans["min"] - begin, end - spans["max"]
+    spans["is_first"] = ~spans.duplicated("unique_id")
+    spans["is_last"] = ~spans.duplicated("unique_id", keep="last")
+    if empty == "zero":
+        newest = targets["ds"].max()
+        spans["is_last"] &= (begin <= newest) & (newest < end)
+        spans["after"] = spans["after"].mask(spans["is_last"], end - newest)
+    return spans
 
 
-def _step_of(rows: pd.DataFrame) -> BaseOffset | None:
-    """The step at which rows come, closed days left out; None where they come at no regular one."""
-    times, same = DatetimeIndex(rows["ds"]), np.diff(rows["unique_id"].cat.codes) == 0
-    same &= times[1:] > times[:-1]
-    steps = np.unique((times[1:] - times[:-1])[same], return_counts=True)[1]
-    if not len(steps) or steps.max() < _REGULAR * steps.sum():
+def _usual(
+    spans: pd.DataFrame, side: str, inner: "pd.Series[bool]", of_one: pd.Timedelta
+) -> "pd.Series[Any]":
+    """How far from a side of its periods a series' rows may be; ``of_one`` where it has no inner period."""
+    most = spans[inner].groupby("unique_id", observed=True)[side].quantile(_USUAL, interpolation="higher")
+    return spans["unique_id"].astype(object).map(most).fillna(of_one)
+
+
+def _common_step(rows: pd.DataFrame) -> pd.Timedelta | None:
+    """The step at which rows come; None where they come at no regular one."""
+    steps = rows.groupby("unique_id", observed=True)["ds"].diff().dropna()
+    lengths, counts = np.unique(steps[steps > _NOTHING].to_numpy(), return_counts=True)
+    if not len(lengths) or counts.max() < _REGULAR * counts.sum():
         return None
-    frequency = frequency_in(times[:-1][same], times[1:][same])
-    return None if frequency is None else offset_of(frequency)
+    return pd.Timedelta(lengths[np.argmax(counts)])

@@ -72,15 +72,18 @@ def combine(
 
     Args:
         recipe: Weights and quantiles.
-        table: ``unique_id``, ``cutoff``, ``ds`` and a column for each member at hand.
+        table: ``unique_id``, ``cutoff``, ``ds`` and a column for each member at hand; perhaps
+            ``level_ratio``, see ``ConformalQuantiles.apply``.
         scales: Of series that the recipe has none for.
 
     Returns:
         ``unique_id``, ``cutoff``, ``ds``, ``yhat`` and the quantiles, in the order of ``table``.
     """
     weights = usable_weights(recipe, table.columns)
-    points = table[KEYS].assign(yhat=combine_columns(table, weights))
-    return recipe.quantiles.apply(points, {**recipe.scales, **(scales or {})})
+    kept = [name for name in (*KEYS, "level_ratio") if name in table]
+    points = table[kept].assign(yhat=combine_columns(table, weights))
+    laid = recipe.quantiles.apply(points, {**recipe.scales, **(scales or {})})
+    return laid.drop(columns="level_ratio", errors="ignore")
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ class Ensemble:
             ``unique_id``, ``cutoff``, ``ds``, ``yhat``, ``q0.1`` …, in the order of ``origins``.
         """
         # The quantiles too are laid at the former level, so that they widen with the series.
-        return forecast_at_present_level(panel, origins, self._predict)
+        return forecast_at_present_level(panel, origins, self._predict, self.recipe.level_ratios)
 
     def _predict(self, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
         table, scales = self._member_forecasts(panel, origins), own_scales(self.recipe, panel, origins)

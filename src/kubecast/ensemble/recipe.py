@@ -28,6 +28,7 @@ class StackRecipe(Document):
         quantiles: As published, from the errors of the validation and the test split.
         evaluated_quantiles: As evaluated on the test split, from the errors of the validation split only.
         scales: By series; None for one that never varied, whose quantiles equal its point forecast.
+        level_ratios: Of series whose level had shifted by the end of training, the present over the former.
         season_length: MASE's m, for the scales of series that were not there.
         relative_scale: Median scale by mean absolute target, for those of them that have too few rows for a
             scale of their own.
@@ -60,6 +61,7 @@ class StackRecipe(Document):
     quantiles: ConformalQuantiles
     evaluated_quantiles: ConformalQuantiles
     scales: dict[str, float | None]
+    level_ratios: dict[str, float] = Field(default={})
     season_length: int
     relative_scale: float | None = None
     calibrated: bool = True

@@ -14,6 +14,7 @@ import pandas as pd
 
 from kubecast.config.training import TrainingSettings
 from kubecast.data.clock import as_given
+from kubecast.data.levels import with_level_ratio
 from kubecast.data.panel import KEYS, Panel, read_parquet
 from kubecast.data.stale import treat_stale
 from kubecast.ensemble.bundle import Contract, write_bundle
@@ -169,6 +170,7 @@ def production_forecast(panel: Panel, recipe: StackRecipe, members: Mapping[str,
         forecasts = read_parquet(path / FORECASTS)
         forecasts = forecasts[forecasts["split"] == PRODUCTION].drop(columns=["split", "fold"])
         table = table.merge(forecasts, on=KEYS)
+    table = with_level_ratio(table, panel, panel.ends)
     return combine(recipe, table, own_scales(recipe, panel, panel.ends)).drop(columns="cutoff")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from kubecast.config.validation import parse_settings
-from kubecast.data.levels import with_level_ratio
+from kubecast.data.levels import level_ratios, with_level_ratio
 from kubecast.data.origins import split_targets
 from kubecast.data.panel import KEYS, Cutoffs, Panel, read_parquet
 from kubecast.data.splits import relative_scale
@@ -80,7 +80,7 @@ def stack_ensemble(
     )
     training = panel.history(panel.train_end)
     relative = relative_scale(training, panel.spec.season_lengths[0])
-    recipe = recipe.model_copy(update={"relative_scale": relative})
+    recipe = recipe.model_copy(update={"relative_scale": relative, "level_ratios": level_ratios(panel)})
     recipe.write(ensemble_dir / "recipe.json")
     (ensemble_dir / MEMBER_SETTINGS).write_text(json.dumps(fitted_with, allow_nan=False), "utf-8")
     (ensemble_dir / "settings.json").write_text(ensemble_settings.model_dump_json())

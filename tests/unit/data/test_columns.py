@@ -231,3 +231,11 @@ def test_remedies_for_two_rows_of_one_time_work() -> None:
     with pytest.raises(DataError, match=r"training.data.timezone where it is the hour that a local clock"):
         read(autumn)
     assert read(autumn, data={"timezone": "Europe/Berlin"})[0]["ds"].is_unique
+
+
+def test_blanks_around_a_name_are_not_part_of_it() -> None:
+    rows = pd.DataFrame(
+        {"unique_id": ["a", "a ", " a"], "ds": pd.date_range("2024-01-01", periods=3), "y": 1.0}
+    )
+    frame, _ = read_rows(rows, small_settings(), Notes())
+    assert frame["unique_id"].cat.categories.tolist() == ["a"]

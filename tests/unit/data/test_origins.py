@@ -66,6 +66,16 @@ def test_a_few_series_that_ended_do_not_decide_when_the_others_are_cut(
     assert panel.series["train_end"].iloc[ended:].nunique() == 1
 
 
+def test_a_series_that_is_ahead_does_not_set_the_clock_for_the_others(make_panel: Make) -> None:
+    rows = hourly(series=8, rows=700)
+    ahead = rows["unique_id"] == "s7"
+    moved = rows.assign(ds=rows["ds"] + ahead * pd.Timedelta(days=5))
+    panel, plain = make_panel(moved), make_panel(rows)
+    assert panel.spec.align == "calendar"
+    assert set(panel.series["train_end"]) == set(plain.series["train_end"])
+    assert set(panel.split("test").frame["cutoff"]) == set(plain.split("test").frame["cutoff"])
+
+
 def test_series_on_different_grids_cannot_share_a_calendar(make_panel: Make) -> None:
     rows = hourly(series=2)
     rows.loc[rows["unique_id"] == "s1", "ds"] += pd.Timedelta(minutes=20)

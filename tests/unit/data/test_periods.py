@@ -142,6 +142,22 @@ def test_a_series_that_stops_before_the_others_has_no_sum_of_half_a_week(empty: 
     assert (ends["a"], ends["b"]) == (pd.Timestamp("2024-04-07"), pd.Timestamp(last))
 
 
+@pytest.mark.parametrize(
+    ("last", "on_saturdays", "newest"),
+    [
+        ("2024-03-08 19:00", 19, "2024-03-08"),
+        ("2024-03-08 17:00", 19, "2024-03-07"),
+        ("2024-03-09 15:00", 15, "2024-03-09"),
+    ],
+)
+def test_a_day_is_over_when_the_shop_closes(last: str, on_saturdays: int, newest: str) -> None:
+    hours = pd.date_range("2024-01-01", last, freq="h")
+    closes = np.where(hours.weekday == 5, on_saturdays, 19)
+    rows = pd.DataFrame({"ds": hours, "y": hours.day})[(hours.hour >= 8) & (hours.hour <= closes)]
+    days = build_panel(rows, settings()).frame["ds"]
+    assert (days.min(), days.max()) == (pd.Timestamp("2024-01-01"), pd.Timestamp(newest))
+
+
 def test_a_week_is_over_before_its_closed_day() -> None:
     days = pd.date_range("2023-10-02", "2024-03-09")  # a Saturday
     rows = pd.DataFrame({"ds": days, "y": days.day})[days.weekday != 6]

@@ -463,3 +463,22 @@ def test_run_follows_a_level_that_has_shifted(tmp_path: Path) -> None:
     assert ((test["y"] > test["q0.1"]) & (test["y"] < test["q0.9"])).mean() > 0.7
     production = pd.read_parquet(tmp_path / "final" / FORECASTS).groupby("unique_id")["catboost"].mean()
     assert production.to_numpy() == pytest.approx([73, 2.5 * 192], rel=0.05)  # of these hours of the day
+
+
+@pytest.mark.parametrize("late", [110, 260])  # after the training rows, and inside them
+@pytest.mark.parametrize("factor", [0.4, 4.0])
+def test_a_version_and_its_run_lay_the_same_intervals_where_a_level_has_shifted(
+    tmp_path: Path, late: int, factor: float
+) -> None:
+    rows = hourly(series=3)
+    last = (rows["unique_id"] == "s1") & (rows.groupby("unique_id").cumcount(ascending=False) < late)
+    shifted = rows.assign(y=rows["y"].where(~last, rows["y"] * factor))
+    done = run(shifted, tmp_path / "run")
+    table = pd.read_parquet(done / "forecast.parquet")
+    pd.testing.assert_frame_equal(
+        bundle(done, "production", tmp_path).forecast(shifted), table, rtol=1e-6, check_dtype=False
+    )
+    plain = pd.read_parquet(run(rows, tmp_path / "plain") / "forecast.parquet")
+    width, usual = (each[each["unique_id"] == "s1"].eval("`q0.9` - `q0.1`").mean() for each in (table, plain))
+    if late == 110:  # else the jump is in the scale
+        assert 0.5 < width / (factor * usual) < 2.5
