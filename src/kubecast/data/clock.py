@@ -11,10 +11,11 @@ _NO_PLACES = {"UTC", "UCT", "GMT", "GMT0", "Greenwich", "Universal", "Zulu"}
 
 
 def on_training_clock(settings: TrainingSettings, spec: PanelSpec) -> TrainingSettings:
-    """Read times without a zone on the clock of the training data, where that is one of a place."""
-    if settings.data.timezone is not None or not _is_place(spec.timezone):
+    """Read times without a zone, and days, on the clock of the training data, where it is one of a place."""
+    zone = spec.timezone if _is_place(spec.timezone) else spec.day_zone
+    if settings.data.timezone is not None or zone is None:
         return settings
-    return settings.model_copy(update={"data": settings.data.model_copy(update={"timezone": spec.timezone})})
+    return settings.model_copy(update={"data": settings.data.model_copy(update={"timezone": zone})})
 
 
 def _is_place(zone: str | None) -> bool:

@@ -4,7 +4,7 @@ import contextlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -59,6 +59,18 @@ class Labels:
         return f"{self.unit} {', '.join(str(self.index[row]) for row in rows[:3])}{more}"
 
 
+class Clock(NamedTuple):
+    """The clock of a source.
+
+    Attributes:
+        zone: Of times that were brought to UTC; None where they are as written.
+        day_zone: Of days that stayed on its clock.
+    """
+
+    zone: str | None
+    day_zone: str | None = None
+
+
 def read_rows(
     rows: pd.DataFrame,
     settings: TrainingSettings,
@@ -66,7 +78,7 @@ def read_rows(
     categories: list[str] | None = None,
     daily: bool | None = None,
     known: Iterable[str] = (),
-) -> tuple[pd.DataFrame, str | None]:
+) -> tuple[pd.DataFrame, Clock]:
     """Bring the columns to their names and types, in order of series and time.
 
     Args:
@@ -80,7 +92,7 @@ def read_rows(
 
     Returns:
         ``unique_id`` (categorical, its categories in ascending order), ``ds`` (naive UTC), ``y`` and the
-        covariates, numbers as float64; and the zone that ``ds`` came from, None where it has none.
+        covariates, numbers as float64; and the clock that ``ds`` came from.
 
     Raises:
         DataError: A column is missing, or a value is not what its column allows.
@@ -105,7 +117,7 @@ def read_rows(
         frame = _sorted(pd.DataFrame(read), notes)
         if settings.data.resample is None:  # else rows of one time are brought together
             frame = _unique(frame, labels, _cure(rows, settings, times.zone), notes)
-        return frame.reset_index(drop=True), times.zone
+        return frame.reset_index(drop=True), Clock(times.zone, times.day_zone)
 
 
 def read_future(

@@ -72,6 +72,7 @@ class PanelSpec(BaseModel):
         digest: Of the source: of a file its SHA-256, of a table its id and version.
         timezone: The zone that ``ds``, which is in UTC, came from: a name, or an offset as +02:00; None where
             ``ds`` is as written, or on the local clock, as days and longer steps are.
+        day_zone: The zone whose clock that is, where it is known.
         columns: What ``unique_id``, ``ds`` and ``y`` are called in the source.
         splits: The plan of the split.
     """
@@ -89,6 +90,7 @@ class PanelSpec(BaseModel):
     folds: int = 5
     digest: str = ""
     timezone: str | None = None
+    day_zone: str | None = None
     columns: dict[str, str] = {}
     splits: Splits = Splits()
 

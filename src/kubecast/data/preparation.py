@@ -46,7 +46,7 @@ def build_panel(
     notes = Notes()
     settings = with_two_columns(rows, settings, notes)
     daily = _stays_local(settings.frequency)
-    frame, timezone = read_rows(rows, settings, notes, daily=daily)
+    frame, clock = read_rows(rows, settings, notes, daily=daily)
     frame = _up_to(frame, settings, as_of)
     frequency = find_frequency(frame, settings)
     frame = complete_grid(frame, frequency, settings, notes)
@@ -69,7 +69,8 @@ def build_panel(
         align=alignment_of(frame, frequency, horizon, settings),
         folds=settings.validation.cv_folds,
         digest=digest,
-        timezone=timezone,
+        timezone=clock.zone,
+        day_zone=clock.day_zone,
         columns=settings.data.columns.model_dump(),
         splits=splits,
     )
@@ -111,8 +112,8 @@ def history_panel(
     notes = Notes()
     settings = with_two_columns(rows, settings, notes)
     settings, daily = on_training_clock(settings, spec), _stays_local(spec.frequency)
-    frame, zone = read_rows(rows, settings, notes, spec.categories, daily, known)
-    check_clock(zone, spec, "the data")
+    frame, clock = read_rows(rows, settings, notes, spec.categories, daily, known)
+    check_clock(clock.zone, spec, "the data")
     if future is not None and spec.future:
         ahead, future_zone = read_future(future, settings, daily, frame["unique_id"].cat.categories)
         check_clock(future_zone, spec, "the file of future covariates")
@@ -129,7 +130,7 @@ def history_panel(
         train_end=never, validation_end=never, route="model", scale=np.nan, rmsse_scale=np.nan
     )
     origins = pd.DataFrame({"unique_id": [], "cutoff": [], "split": [], "fold": []})
-    spec = spec.model_copy(update={"timezone": zone, "columns": settings.data.columns.model_dump()})
+    spec = spec.model_copy(update={"timezone": clock.zone, "columns": settings.data.columns.model_dump()})
     panel = Panel(frame, _plain(static), spec, _plain(series), origins, _of_series(ahead, frame))
     note_constant_future(panel, notes)
     for finding in notes.findings:

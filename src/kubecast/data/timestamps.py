@@ -22,11 +22,13 @@ class Timestamps:
         values: In UTC where the zone is known, else as written; datetime64[ns], shape (rows,).
         zone: The zone they came from; None where they are as written.
         note: What the user should know about them; may be empty.
+        day_zone: The zone whose days they are, where they stay on its clock.
     """
 
     values: NDArray[Any]
     zone: str | None
     note: str = ""
+    day_zone: str | None = None
 
 
 def parse_timestamps(
@@ -66,8 +68,11 @@ def parse_timestamps(
     name = settings.data.timezone or zone_name(times.tz or UTC)
     local = times if times.tz is None else times.tz_convert(name).tz_localize(None)
     if _same_time_of_day(local) if daily is None else daily:
+        own = times.tz_localize(None)
+        if (own == own.normalize()).all():  # they name days, whatever zone stands beside
+            local = own
         note = f"ds stays on the clock of {name}: days and longer steps are local ones"
-        return Timestamps(_nanoseconds(local), None, note if name != "UTC" else "")
+        return Timestamps(_nanoseconds(local), None, note if name != "UTC" else "", name)
     if times.tz is None:
         if not ordered:
             _refuse_doubled(times, codes, name, where)

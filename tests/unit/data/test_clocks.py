@@ -12,7 +12,7 @@ from kubecast.data.preparation import build_panel, history_panel
 from kubecast.errors import DataError
 from tests.support.panels import small_settings
 
-BERLIN, KOLKATA = "Europe/Berlin", "Asia/Kolkata"
+BERLIN, KOLKATA, NEW_YORK = "Europe/Berlin", "Asia/Kolkata", "America/New_York"
 AHEAD = 24
 SETTINGS: dict[str, Any] = {
     "horizon": AHEAD,
@@ -118,3 +118,33 @@ def test_a_clock_of_no_place_is_not_put_on_times_without_a_zone(place: str) -> N
         DataError, match=f"times without a zone, .* trained on times of {place}".replace("+", ".")
     ):
         history_panel(written(table, "naive"), settings, spec)
+
+
+def daily_of(rows: pd.DataFrame) -> pd.DataFrame:
+    """Sums of local days by a model of New York, from rows however their clock is written."""
+    settings = small_settings(
+        horizon=2, frequency="D", season_lengths=[7], data={"min_samples": 1, "resample": "sum"}
+    )
+    spec = build_panel(hours(NEW_YORK), settings).spec
+    assert (spec.timezone, spec.day_zone) == (None, NEW_YORK)
+    return history_panel(rows, settings, spec).frame[["ds", "y"]]
+
+
+def hours(zone: str) -> pd.DataFrame:
+    ds = pd.date_range("2024-02-01", periods=24 * 60, freq="h", tz=NEW_YORK).tz_convert(zone)
+    return pd.DataFrame({"ds": ds, "y": 1.0 + np.arange(len(ds)) % 5})
+
+
+@pytest.mark.parametrize("zone", ["UTC", BERLIN, KOLKATA])
+@pytest.mark.parametrize("how", ["zone", "offset", "z"])
+def test_days_are_those_of_the_training_data_whatever_zone_the_rows_come_in(zone: str, how: str) -> None:
+    expected = daily_of(hours(NEW_YORK))
+    pd.testing.assert_frame_equal(daily_of(written(hours(zone), how)), expected)
+    pd.testing.assert_frame_equal(daily_of(written(hours(NEW_YORK), "naive")), expected)
+
+
+def test_days_that_are_written_at_midnight_of_another_zone_stay_what_they_say() -> None:
+    expected = daily_of(hours(NEW_YORK))
+    for zone in ("UTC", BERLIN):
+        table = daily_of(expected.assign(ds=expected["ds"].dt.tz_localize(zone)))
+        pd.testing.assert_frame_equal(table, expected)
