@@ -147,7 +147,7 @@ class Model:
         names = [series] if isinstance(series, str) else [*series]
         future = None if future_df is None else self._read(future_df, "future_df")
         drawn = fans(self._evaluated, self._production, self._rows(df, "plot"), names, future)
-        return draw(drawn, self._production.contract.training.data.columns.y)
+        return draw(drawn, self._production.columns.y)
 
     def report(self) -> str:
         """The report: one self-contained HTML page."""

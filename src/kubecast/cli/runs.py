@@ -216,7 +216,7 @@ def backtest(
         "first": str(table["cutoff"].min()),
         "last": str(table["cutoff"].max()),
         "season_length": season,
-        "mase": round(mase(table, bundle.contract.training.data.columns), 6),
+        "mase": round(mase(table, bundle.columns), 6),
     }
     if as_json:
         print_json(scores)

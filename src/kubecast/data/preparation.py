@@ -103,7 +103,7 @@ def history_panel(
         known: Series that the model was trained on, which keep their names.
 
     Returns:
-        A panel with no origins, no cut-offs and no scales; its zone and column names are those of the rows.
+        A panel with no origins, no cut-offs and no scales; its zone is that of the rows.
 
     Raises:
         DataError: The rows break the data contract, lack a column that the model was trained with, or are on
@@ -130,7 +130,7 @@ def history_panel(
         train_end=never, validation_end=never, route="model", scale=np.nan, rmsse_scale=np.nan
     )
     origins = pd.DataFrame({"unique_id": [], "cutoff": [], "split": [], "fold": []})
-    spec = spec.model_copy(update={"timezone": clock.zone, "columns": settings.data.columns.model_dump()})
+    spec = spec.model_copy(update={"timezone": clock.zone})
     panel = Panel(frame, _plain(static), spec, _plain(series), origins, _of_series(ahead, frame))
     note_constant_future(panel, notes)
     for finding in notes.findings:

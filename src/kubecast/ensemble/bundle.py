@@ -92,6 +92,11 @@ class Bundle:
         """Read what ``write_bundle`` wrote."""
         return cls(Contract.read(directory / "bundle.json"), Ensemble.load(directory))
 
+    @property
+    def columns(self) -> Columns:
+        """The names of series, time and target in what it returns: those of the training data."""
+        return Columns.model_validate(self.contract.spec.columns)
+
     def forecast(
         self,
         rows: pd.DataFrame,
@@ -108,8 +113,9 @@ class Bundle:
             as_of: Targets after it are not seen.
 
         Returns:
-            Series and time, on the clock and under the names of the rows, ``yhat``, then the quantiles as
-            ``q0.1`` and so on; with ``training.data.stale: mark`` whether the series ended before the others.
+            Series and time, on the clock of the rows and under the training data's names, ``yhat``, then the
+            quantiles as ``q0.1`` and so on; with ``training.data.stale: mark`` whether the series ended before
+            the others.
 
         Raises:
             InputError: The rows, the horizon or the covariates do not fit the ensemble.
@@ -157,8 +163,8 @@ class Bundle:
             start: The first origin; default the earliest allowed.
 
         Returns:
-            Series, ``cutoff``, time and target, on the clock and under the names of the rows, ``observed``,
-            ``scale``, ``yhat`` and the quantiles.
+            Series, ``cutoff``, time and target, on the clock of the rows and under the training data's names,
+            ``observed``, ``scale``, ``yhat`` and the quantiles.
 
         Raises:
             DataError: ``start``, or all the data, lies before what the ensemble was fitted to.
