@@ -114,8 +114,7 @@ class Bundle:
 
         Returns:
             Series and time, on the clock of the rows and under the training data's names, ``yhat``, then the
-            quantiles as ``q0.1`` and so on; with ``training.data.stale: mark`` whether the series ended before
-            the others.
+            quantiles as ``q0.1`` and so on; with ``training.data.stale: mark`` whether the series has ended.
 
         Raises:
             InputError: The rows, the horizon or the covariates do not fit the ensemble.
