@@ -81,6 +81,16 @@ def test_types_of_postgresql_are_read(url: str) -> None:
     assert rows["gap"].isna().tolist() == [False, True, False]
 
 
+def test_numeric_names_keep_every_digit(url: str) -> None:
+    query = (
+        "SELECT (100000000000000001 + n)::numeric(20) AS unique_id, DATE '2026-01-01' AS ds, n::numeric AS y"
+        " FROM generate_series(0, 1) AS n"
+    )
+    rows = read_data(url, settings(query)).rows
+    assert rows["unique_id"].tolist() == ["100000000000000001", "100000000000000002"]
+    assert rows["y"].tolist() == [0.0, 1.0]
+
+
 @pytest.mark.parametrize(
     ("query", "kind", "message"),
     [

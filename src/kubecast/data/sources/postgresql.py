@@ -62,7 +62,8 @@ class PostgresqlQuery(QueryResult):
         with retry(lambda: self._connect(address)) as connection, self._translated():
             types = _describe(connection, query)
             chosen = self.request.projection.choose(list(types), location)
-            needed = {name: kind for name, kind in types.items() if name in chosen}
+            names = self.request.projection.names
+            needed = {name: _read_as(kind, name in names) for name, kind in types.items() if name in chosen}
             yield from table_parts(_batches(connection, query, needed), list(types))
 
     def _connect(self, address: dict[str, str]) -> Any:
@@ -119,6 +120,11 @@ def _batches(connection: Any, query: str, types: dict[str, str]) -> Iterator[pa.
             values = zip(*rows, strict=True)
             arrays = [pa.array(each, kind) for each, kind in zip(values, schema.types, strict=True)]
             yield pa.record_batch(arrays, schema=schema)
+
+
+def _read_as(kind: str, is_name: bool) -> str:
+    """The type that a column is read as: a name that is a decimal number keeps every digit."""
+    return "text" if is_name and kind == "numeric" else kind
 
 
 def _type_name(code: int) -> str:

@@ -45,6 +45,12 @@ def test_digest_is_of_the_rows_in_any_order(shop: str) -> None:
         read_data(shop, settings(missing), digests.pop())
 
 
+def test_large_whole_numbers_keep_every_digit_as_names(shop: str) -> None:
+    query = "SELECT 100000000000000001::HUGEINT + n AS unique_id, 'x' AS ds, n AS y FROM range(2) AS t(n)"
+    names = read_data(shop, settings(query)).rows["unique_id"].tolist()
+    assert names == ["100000000000000001", "100000000000000002"]
+
+
 def test_whole_numbers_hash_alike_whether_their_batch_has_a_missing_one(shop: str) -> None:
     sets = "VALUES (0), (NULL)", "VALUES (NULL), (0)"
     numbers = [
