@@ -81,6 +81,11 @@ def test_types_of_postgresql_are_read(url: str) -> None:
     assert rows["gap"].isna().tolist() == [False, True, False]
 
 
+def test_rows_come_in_the_same_order_each_time_so_that_sums_of_floats_are_the_same(url: str) -> None:
+    query = "SELECT current_setting('synchronize_seqscans') AS y, 'a' AS unique_id"
+    assert read_data(url, settings(query)).rows["y"].tolist() == ["off"]
+
+
 def test_numeric_names_keep_every_digit(url: str) -> None:
     query = (
         "SELECT (100000000000000001 + n)::numeric(20) AS unique_id, DATE '2026-01-01' AS ds, n::numeric AS y"

@@ -31,6 +31,12 @@ _TYPES = {
 }
 """The types that a column is read as; every other one is text."""
 
+_SESSION = "SET LOCAL TimeZone = 'UTC'; SET LOCAL synchronize_seqscans = off"
+"""Floats are always added in the same order: scans begin at the start of a table.
+
+The plan of a cursor is never parallel (PostgreSQL's manual, "When Can Parallel Query Be Used?").
+"""
+
 _CASTS = {"numeric": "::float8"}
 
 
@@ -104,7 +110,7 @@ def _address(location: str) -> dict[str, str]:
 def _describe(connection: Any, query: str) -> dict[str, str]:
     """The name and type of each column of a query."""
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL TimeZone = 'UTC'")
+        cursor.execute(_SESSION)
         cursor.execute(select("*", query) + " LIMIT 0")
         return {column.name: _type_name(column.type_code) for column in cursor.description}
 

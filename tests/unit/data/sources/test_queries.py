@@ -1,5 +1,7 @@
 """Queries to a DuckDB file, and addresses of databases; `tests/database/sources.py` has a real PostgreSQL."""
 
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -43,6 +45,34 @@ def test_digest_is_of_the_rows_in_any_order(shop: str) -> None:
     assert digest_of(shop, settings(missing)) not in digests
     with pytest.raises(DataError, match="changed since it was first read"):
         read_data(shop, settings(missing), digests.pop())
+
+
+def test_sums_of_floats_are_the_same_to_the_last_bit_each_time(tmp_path: Path) -> None:
+    path = str(tmp_path / "many.duckdb")
+    with duckdb.connect(path) as connection:
+        connection.execute("CREATE TABLE sales AS SELECT random() AS y FROM range(1000000)")
+    query = "SELECT 'a' AS unique_id, 'x' AS ds, sum(y) AS y FROM sales"
+    assert len({digest_of(path, settings(query)) for _ in range(10)}) == 1
+
+
+@pytest.fixture
+def tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("tokyo")
+def test_clock_of_the_machine_changes_nothing(shop: str) -> None:
+    query = "SELECT TIMESTAMPTZ '2026-01-01 00:00'::TEXT AS ds, 1 AS y, 'a' AS unique_id"
+    assert read_data(shop, settings(query)).rows["ds"].tolist() == ["2026-01-01 00:00:00+00"]
+
+
+def test_query_cannot_change_the_settings_of_its_connection(shop: str) -> None:
+    query = "SELECT current_setting('lock_configuration') AS y, current_setting('threads') AS unique_id"
+    assert read_data(shop, settings(query)).rows.iloc[0].tolist() == [True, 1]
 
 
 def test_large_whole_numbers_keep_every_digit_as_names(shop: str) -> None:
