@@ -7,7 +7,7 @@ from typing import Any
 from kubecast.data.sources.base import Part, import_extra, one_line, quoted, table_parts
 from kubecast.data.sources.query import BATCH_ROWS, QueryResult, select
 from kubecast.errors import DataError
-from kubecast.storage.locations import local_path
+from kubecast.storage.locations import local_path, scheme_of
 
 _SUFFIXES = (".duckdb", ".ddb")
 _CONFIG = {
@@ -44,7 +44,9 @@ class DuckdbQuery(QueryResult):
         location = self.request.location
         path = local_path(location)
         if path is None:
-            raise DataError(f"{location}: a DuckDB file in a bucket; allowed: one on this machine")
+            raise DataError(
+                f"{scheme_of(location)}://…: a DuckDB file elsewhere; allowed: one on this machine"
+            )
         if not path.is_file():
             raise DataError(f"{path}: no such file")
         connection = import_extra("duckdb").connect(str(path), read_only=True, config=_CONFIG)

@@ -42,7 +42,7 @@ _CASTS = {"numeric": "::float8"}
 
 def is_postgresql(location: str) -> bool:
     """Whether it is the URL of a database."""
-    return location.partition(":")[0] in SCHEMES
+    return location.partition(":")[0].lower() in SCHEMES
 
 
 def check_url(location: str) -> None:

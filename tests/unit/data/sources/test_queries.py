@@ -1,7 +1,7 @@
 """Queries to a DuckDB file, and addresses of databases; `tests/database/sources.py` has a real PostgreSQL."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -10,7 +10,7 @@ import pytest
 
 from kubecast.config.training import DataSettings
 from kubecast.data.files import digest_of, read_data, settings_for
-from kubecast.errors import DataError
+from kubecast.errors import ConfigError, DataError
 from tests.support.panels import small_settings
 from tests.support.sources import long_rows, panel_of
 
@@ -137,12 +137,23 @@ def test_size_is_bounded_before_all_is_read(shop: str) -> None:
         ("postgres://host/db?password=not-to-be-shown", "PGUSER and PGPASSWORD in the environment"),
         ("postgresql://host", "PGUSER and PGPASSWORD in the environment"),
         ("postgresql:host/db", "PGUSER and PGPASSWORD in the environment"),
+        ("POSTGRESQL://user:not-to-be-shown@host/db", "PGUSER and PGPASSWORD in the environment"),
         ("mysql://user:not-to-be-shown@host/db", "allowed: a path or"),
+        ("mysql://user:not-to-be-shown@host/db.duckdb", "allowed: one on this machine"),
+        ("postgresql+psycopg://user:not-to-be-shown@host/db", "allowed: a path or"),
+        ("file://user:not-to-be-shown@host/db", "allowed: file:///PATH or a path"),
+        ("s3://key:not-to-be-shown@bucket/data.csv", "allowed: SCHEME://BUCKET"),
+        ("s3://bucket/data.csv?key=not-to-be-shown", "allowed: "),
+        ("S3://key:not-to-be-shown@bucket/data.csv", "allowed: "),
     ],
 )
-def test_what_is_no_database_is_refused_and_no_secret_is_shown(location: str, message: str) -> None:
-    with pytest.raises(DataError, match=message) as caught:
-        read_data(location)
+@pytest.mark.parametrize("query", [None, "SELECT 1 AS y"])
+@pytest.mark.parametrize("read", [read_data, digest_of])
+def test_what_is_no_database_is_refused_and_no_secret_is_shown(
+    read: Callable[[str, DataSettings], object], location: str, message: str, query: str | None
+) -> None:
+    with pytest.raises((DataError, ConfigError), match=message) as caught:
+        read(location, settings(query))
     assert "not-to-be-shown" not in str(caught.value)
 
 
