@@ -131,6 +131,22 @@ def test_query_only_reads(url: str) -> None:
         read_data(url, settings("SELECT wipe() AS y"))
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM sales) AS a LIMIT 0; COMMIT; CREATE TABLE hacked(x int); COMMIT;"
+        " SELECT * FROM (SELECT * FROM sales",
+        "SELECT * FROM sales) AS a LIMIT 0; SET default_transaction_read_only = off; COMMIT;"
+        " CREATE TABLE hacked(x int); COMMIT; SELECT * FROM (SELECT * FROM sales",
+    ],
+)
+def test_query_is_one_statement(url: str, query: str) -> None:
+    with pytest.raises(DataError, match="cannot insert multiple commands into a prepared statement"):
+        read_data(url, settings(query))
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT to_regclass('hacked')").fetchone() == (None,)
+
+
 def test_size_is_bounded_before_all_is_read(url: str) -> None:
     query = "SELECT 'a' AS unique_id, n AS ds, n AS y FROM (SELECT generate_series(1, 100000000) AS n) AS t"
     for read in (read_data, digest_of):

@@ -91,7 +91,7 @@ class PostgresqlQuery(QueryResult):
         except psycopg.Error as error:
             if isinstance(error, psycopg.OperationalError) and _is_of_connection(error):
                 raise _connection_error(location, str(error)) from error
-            raise DataError(f"{location}: {_message(error)}; allowed: a SELECT that runs there") from error
+            raise DataError(f"{location}: {_message(error)}; allowed: one SELECT that runs there") from error
 
 
 def _address(location: str) -> dict[str, str]:
@@ -108,10 +108,14 @@ def _address(location: str) -> dict[str, str]:
 
 
 def _describe(connection: Any, query: str) -> dict[str, str]:
-    """The name and type of each column of a query."""
+    """The name and type of each column of a query, which is one statement.
+
+    Another one could end the transaction that may only read. The server refuses it in a query of the extended
+    protocol, which psycopg uses for binary results.
+    """
     with connection.cursor() as cursor:
         cursor.execute(_SESSION)
-        cursor.execute(select("*", query) + " LIMIT 0")
+        cursor.execute(select("*", query) + " LIMIT 0", binary=True)
         return {column.name: _type_name(column.type_code) for column in cursor.description}
 
 
