@@ -100,6 +100,12 @@ def test_whole_numbers_hash_alike_whether_their_batch_has_a_missing_one(shop: st
         ("SELECT * FROM read_csv('/etc/passwd')", "disabled by configuration"),
         ("SELECT * FROM sales WHERE false", "no rows"),
         ("SELECT tags AS y FROM sales", "column y holds list"),
+        (
+            "SELECT INTERVAL 1 DAY AS gap, 'x' AS ds",
+            "column gap holds month_day_nano_interval; allowed: numbers",
+        ),
+        ("SELECT INTERVAL 1 DAY AS y, 'a' AS unique_id", "column y holds month_day_nano_interval"),
+        (r"SELECT '\xff'::BLOB AS photo, 'x' AS ds", "column photo holds binary; allowed: numbers"),
         ("SELECT error('x' || y) AS y, 'a' AS unique_id FROM sales", "Invalid Input Error: x"),
     ],
 )
