@@ -134,12 +134,26 @@ def _plain_type(kind: pa.DataType, of_decimals: pa.DataType) -> pa.DataType:
 
 
 def _joined(tables: list[pa.Table], request: Request) -> pa.Table:
+    for name in request.projection.names & {*tables[0].column_names}:
+        if pa.string() in {table.schema.field(name).type for table in tables}:
+            tables = [_as_text(table, name) for table in tables]
     try:
         return pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as error:
         raise DataError(
             f"{request.location}: a column has two types ({one_line(error)}); allowed: one in all files"
         ) from error
+
+
+def _as_text(table: pa.Table, name: str) -> pa.Table:
+    """Names that are whole numbers as text, which they are in another file."""
+    number = table.column_names.index(name)
+    column = table.column(number)
+    return (
+        table.set_column(number, name, column.cast(pa.string()))
+        if pa.types.is_integer(column.type)
+        else table
+    )
 
 
 def _labels(parts: list[Part]) -> "pd.Index[Any]":
