@@ -81,6 +81,21 @@ def test_types_of_postgresql_are_read(url: str) -> None:
     assert rows["gap"].isna().tolist() == [False, True, False]
 
 
+def test_rows_come_in_the_same_order_each_time_so_that_sums_of_floats_are_the_same(url: str) -> None:
+    query = "SELECT current_setting('synchronize_seqscans') AS y, 'a' AS unique_id"
+    assert read_data(url, settings(query)).rows["y"].tolist() == ["off"]
+
+
+def test_numeric_names_keep_every_digit(url: str) -> None:
+    query = (
+        "SELECT (100000000000000001 + n)::numeric(20) AS unique_id, DATE '2026-01-01' AS ds, n::numeric AS y"
+        " FROM generate_series(0, 1) AS n"
+    )
+    rows = read_data(url, settings(query)).rows
+    assert rows["unique_id"].tolist() == ["100000000000000001", "100000000000000002"]
+    assert rows["y"].tolist() == [0.0, 1.0]
+
+
 @pytest.mark.parametrize(
     ("query", "kind", "message"),
     [
@@ -114,6 +129,22 @@ def test_query_only_reads(url: str) -> None:
         connection.execute("CREATE FUNCTION wipe() RETURNS int LANGUAGE sql AS 'DELETE FROM sales; SELECT 1'")
     with pytest.raises(DataError, match="read-only transaction"):
         read_data(url, settings("SELECT wipe() AS y"))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM sales) AS a LIMIT 0; COMMIT; CREATE TABLE hacked(x int); COMMIT;"
+        " SELECT * FROM (SELECT * FROM sales",
+        "SELECT * FROM sales) AS a LIMIT 0; SET default_transaction_read_only = off; COMMIT;"
+        " CREATE TABLE hacked(x int); COMMIT; SELECT * FROM (SELECT * FROM sales",
+    ],
+)
+def test_query_is_one_statement(url: str, query: str) -> None:
+    with pytest.raises(DataError, match="cannot insert multiple commands into a prepared statement"):
+        read_data(url, settings(query))
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT to_regclass('hacked')").fetchone() == (None,)
 
 
 def test_size_is_bounded_before_all_is_read(url: str) -> None:

@@ -4,7 +4,7 @@ Values of CSV files stay text here: which of them are numbers or times is decide
 ``kubecast.data.columns``, which can then name the first line that is wrong.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,37 +105,55 @@ def _bounded(source: Source, request: Request) -> Iterator[Part]:
         if source.ordered:
             yield part
             continue
-        plain = part._replace(table=_plain(part.table))
+        plain = part._replace(table=_plain(part.table, request.projection.names))
         held += plain.table.nbytes
         request.check_size(held)
         yield plain
 
 
-def _plain(table: pa.Table) -> pa.Table:
-    """One type for each kind of values, however a file or table writes them."""
+def _plain(table: pa.Table, names: Collection[str]) -> pa.Table:
+    """One type for each kind of values, however a file or table writes them.
+
+    Decimal numbers become floats, but where they are names: of those no digit may be lost.
+    """
     for number, column in enumerate(table.schema):
-        if (kind := _plain_type(column.type)) != column.type:
+        kind = _plain_type(column.type, pa.string() if column.name in names else pa.float64())
+        if kind != column.type:
             table = table.set_column(number, column.name, table.column(number).cast(kind))
     return table
 
 
-def _plain_type(kind: pa.DataType) -> pa.DataType:
+def _plain_type(kind: pa.DataType, of_decimals: pa.DataType) -> pa.DataType:
     if pa.types.is_dictionary(kind):
-        return _plain_type(kind.value_type)
+        return _plain_type(kind.value_type, of_decimals)
     if pa.types.is_decimal(kind):
-        return pa.float64()
+        return of_decimals
     if pa.types.is_date(kind):  # of which pandas would make an object each
         return pa.timestamp("ms")
     return pa.string() if kind in (pa.large_string(), pa.string_view()) else kind
 
 
 def _joined(tables: list[pa.Table], request: Request) -> pa.Table:
+    for name in request.projection.names & {*tables[0].column_names}:
+        if pa.string() in {table.schema.field(name).type for table in tables}:
+            tables = [_as_text(table, name) for table in tables]
     try:
         return pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as error:
         raise DataError(
             f"{request.location}: a column has two types ({one_line(error)}); allowed: one in all files"
         ) from error
+
+
+def _as_text(table: pa.Table, name: str) -> pa.Table:
+    """Names that are whole numbers as text, which they are in another file."""
+    number = table.column_names.index(name)
+    column = table.column(number)
+    return (
+        table.set_column(number, name, column.cast(pa.string()))
+        if pa.types.is_integer(column.type)
+        else table
+    )
 
 
 def _labels(parts: list[Part]) -> "pd.Index[Any]":

@@ -1,6 +1,5 @@
 """The forms in which timestamps are written: ISO 8601, one that the settings name, numbers since 1970."""
 
-import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Literal
@@ -17,6 +16,7 @@ EPOCHS: dict[str, Literal["s", "ms"]] = {"epoch seconds": "s", "epoch millisecon
 """Values of ``training.data.timestamp_format`` for numbers, and pandas' unit."""
 
 OFFSET = r"(Z|[+-]\d\d:?(?:\d\d)?)$"
+_TIME = r"[T ]\s*\d[\d:.,\s]*"  # without it the end of 2026-03-31 looks like an offset
 _WEEK = r"\d{4}-?W\d\d(?:-?\d)?"  # ISO 8601 week dates, which pandas does not read
 _QUARTER = r"\d{4}-?Q[1-4]"
 _GUESSES = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 10: "epoch seconds", 13: "epoch milliseconds"}  # by digits
@@ -133,8 +133,7 @@ def _aware(text: "pd.Series[str]", codes: NDArray[np.intp], where: Where) -> boo
 
 
 def _with_offset(text: "pd.Series[str]") -> NDArray[np.bool_]:
-    matches = text.str.contains(re.sub(r"^\(", "(?:", OFFSET)) & text.str.contains(":", regex=False)
-    return matches.to_numpy(dtype=bool)
+    return text.str.contains(_TIME + OFFSET.replace("(", "(?:", 1)).to_numpy(dtype=bool)
 
 
 def _refuse_unread(

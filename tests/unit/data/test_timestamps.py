@@ -259,6 +259,16 @@ def test_an_offset_that_all_have_is_the_zone(first: str, second: str, zone: str)
     assert parse(fixed).zone == zone
 
 
+@pytest.mark.parametrize("pattern", ["{0:%Y%m%dT%H%M%z}", "{0:%Y%m%dT%H}{1}", "{0:%Y-%m-%d %H}{1}"])
+def test_offsets_are_found_in_every_form_of_iso_8601(pattern: str) -> None:
+    hours = pd.date_range("2024-03-30 20:00", periods=12, freq="h", tz=BERLIN)
+    text = [pattern.format(hour, f"{hour:%z}"[:3]) for hour in hours]
+    assert list(parse(text).values) == list(hours.tz_convert("UTC").tz_localize(None))
+    days = pd.date_range("2024-03-25", periods=14, tz=BERLIN)
+    times = parse([pattern.format(day, f"{day:%z}"[:3]) for day in days])
+    assert list(times.values) == list(pd.date_range("2024-03-25", periods=14))
+
+
 def test_days_keep_the_clock_of_their_offsets_over_a_change_of_them() -> None:
     days = pd.date_range("2024-03-25", periods=14, tz=BERLIN).map(pd.Timestamp.isoformat)
     times = parse(days)

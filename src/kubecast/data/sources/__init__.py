@@ -42,9 +42,9 @@ def open_source(request: Request) -> Source:
     for is_kind, kind in DATABASES:
         if is_kind(request.location):
             return kind(request)
+    folder = find_folder(request.location)  # checks the location, which until then may hold a secret
     if request.query:
         raise DataError(f"{request.location}: training.data.query is set; allowed: with a database alone")
-    folder = find_folder(request.location)
     location, version = split_version(request.location)
     if folder is None and version is not None:
         folder = find_folder(location)

@@ -66,12 +66,14 @@ class Projection:
         unique_id: The one among them that names the series.
         ds: That of the timestamps.
         elsewhere: Those that do not come from where the others are read.
+        names: Those that hold names, of series or of kinds; a decimal number among them keeps every digit.
     """
 
     needed: frozenset[str] | None = None
     unique_id: str = ""
     ds: str = ""
     elsewhere: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
 
     @classmethod
     def of_settings(cls, settings: DataSettings) -> "Projection":
@@ -79,7 +81,8 @@ class Projection:
         columns, kinds = settings.columns, settings.covariates
         roles = (columns.unique_id, columns.ds, columns.y)
         needed = frozenset([*roles, *kinds.future, *kinds.past, *kinds.static])
-        return cls(needed, columns.unique_id, columns.ds)
+        names = frozenset([columns.unique_id, *kinds.static])
+        return cls(needed, columns.unique_id, columns.ds, names=names)
 
     def choose(self, names: Sequence[str], where: str, nested: Collection[str] = ()) -> list[str]:
         """The columns to read of those that there are.

@@ -7,15 +7,20 @@ from typing import Any
 from kubecast.data.sources.base import Part, import_extra, one_line, quoted, table_parts
 from kubecast.data.sources.query import BATCH_ROWS, QueryResult, select
 from kubecast.errors import DataError
-from kubecast.storage.locations import local_path
+from kubecast.storage.locations import local_path, scheme_of
 
 _SUFFIXES = (".duckdb", ".ddb")
 _CONFIG = {
     "enable_external_access": "false",
     "python_enable_replacements": "false",
-    "lock_configuration": "true",
+    "threads": "1",
 }
-"""A query reads the file's own tables: no other file, no address, no extension, no variable of Python."""
+"""A query reads the file's own tables: no other file, no address, no extension, no variable of Python.
+
+With several threads floats are added in another order each time, and the digest of their sum changes.
+"""
+
+_SESSION = "SET TimeZone = 'UTC'; SET lock_configuration = true"  # the zone is no setting of a new connection
 
 
 def is_duckdb(location: str) -> bool:
@@ -39,10 +44,14 @@ class DuckdbQuery(QueryResult):
         location = self.request.location
         path = local_path(location)
         if path is None:
-            raise DataError(f"{location}: a DuckDB file in a bucket; allowed: one on this machine")
+            raise DataError(
+                f"{scheme_of(location)}://…: a DuckDB file elsewhere; allowed: one on this machine"
+            )
         if not path.is_file():
             raise DataError(f"{path}: no such file")
-        return import_extra("duckdb").connect(str(path), read_only=True, config=_CONFIG)
+        connection = import_extra("duckdb").connect(str(path), read_only=True, config=_CONFIG)
+        connection.execute(_SESSION)
+        return connection
 
     def _only_table(self, connection: Any) -> str:
         """A query for the rows of the only table or view."""

@@ -1,4 +1,4 @@
-"""An Apache Iceberg table by its newest metadata file, read by PyIceberg without a catalog."""
+"""An Apache Iceberg table by its current metadata file, read by PyIceberg without a catalog."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,9 @@ from kubecast.data.sources.location import Folder
 from kubecast.data.sources.table_version import expected_version, table_digest
 from kubecast.errors import DataError
 
-_METADATA = re.compile(r"metadata/v?(\d+)[^/]*\.metadata\.json")
+_UNCOMMITTED = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\."  # not renamed to a version yet
+_METADATA = re.compile(rf"metadata/(?!{_UNCOMMITTED})v?(\d+)[^/]*\.metadata\.json")
+_HINT = "metadata/version-hint.text"
 
 
 def is_iceberg(folder: Folder) -> bool:
@@ -49,7 +51,7 @@ class IcebergTable:
     def _table(self) -> Any:
         files = import_extra("kubecast.data.sources.iceberg_files")
         with self._translated():
-            return files.open_table(self.folder.location, _newest(self.folder.files))
+            return files.open_table(self.folder.location, newest_metadata(self.folder))
 
     @cached_property
     def _snapshot(self) -> int:
@@ -76,11 +78,28 @@ class IcebergTable:
             raise DataError(f"{location}: Iceberg cannot read this table ({one_line(error)})") from error
 
 
-def _newest(paths: dict[str, int]) -> str:
-    """The metadata file with the highest number.
+def newest_metadata(folder: Folder) -> str:
+    """The metadata file that a table's hint names, as PyIceberg reads it; else that with the highest number.
 
-    >>> _newest({"metadata/v2.metadata.json": 1, "metadata/00010-9c.metadata.json": 1, "data/a.parquet": 1})
-    'metadata/00010-9c.metadata.json'
+    Without a hint, what a write that failed has left behind cannot be told from a version. A hint that is a
+    number may be late: as Iceberg's HadoopTableOperations does, the versions that follow it are gone through.
+
+    Raises:
+        DataError: The hint names a file that is not there.
     """
-    matches = ((_METADATA.fullmatch(path), path) for path in paths)
-    return max((int(match[1]), path) for match, path in matches if match)[1]
+    matches = {path: match for path in folder.files if (match := _METADATA.fullmatch(path))}
+    hint = b"".join(folder.read(_HINT)).decode().strip() if _HINT in folder.files else ""
+    if not hint:
+        return max(matches, key=lambda path: (int(matches[path][1]), path))
+    named = f"metadata/{hint.removesuffix('.metadata.json')}.metadata.json"
+    if hint.isdecimal():
+        versions = {int(match[1]): path for path, match in matches.items() if path.startswith("metadata/v")}
+        version = int(hint)
+        while version + 1 in versions:
+            version += 1
+        named = versions.get(version, named)
+    if named not in matches:
+        raise DataError(
+            f"{folder.location}: {_HINT} names {hint[:40]!r}, which is not there; allowed: a file there"
+        )
+    return named

@@ -104,7 +104,7 @@ def _local(location: str) -> Path:
         raise DataError(f"data {scheme and f'{scheme}://…'!r}; allowed: a path or {allowed}")
     path = local_path(location)
     if path is None:
-        raise DataError(f"{location}: allowed: file:///PATH or a path")
+        raise DataError(f"{scheme}://…: allowed: file:///PATH or a path")
     return path
 
 

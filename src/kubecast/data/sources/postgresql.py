@@ -31,12 +31,18 @@ _TYPES = {
 }
 """The types that a column is read as; every other one is text."""
 
+_SESSION = "SET LOCAL TimeZone = 'UTC'; SET LOCAL synchronize_seqscans = off"
+"""Floats are always added in the same order: scans begin at the start of a table.
+
+The plan of a cursor is never parallel (PostgreSQL's manual, "When Can Parallel Query Be Used?").
+"""
+
 _CASTS = {"numeric": "::float8"}
 
 
 def is_postgresql(location: str) -> bool:
     """Whether it is the URL of a database."""
-    return location.partition(":")[0] in SCHEMES
+    return location.partition(":")[0].lower() in SCHEMES
 
 
 def check_url(location: str) -> None:
@@ -62,7 +68,8 @@ class PostgresqlQuery(QueryResult):
         with retry(lambda: self._connect(address)) as connection, self._translated():
             types = _describe(connection, query)
             chosen = self.request.projection.choose(list(types), location)
-            needed = {name: kind for name, kind in types.items() if name in chosen}
+            names = self.request.projection.names
+            needed = {name: _read_as(kind, name in names) for name, kind in types.items() if name in chosen}
             yield from table_parts(_batches(connection, query, needed), list(types))
 
     def _connect(self, address: dict[str, str]) -> Any:
@@ -84,7 +91,7 @@ class PostgresqlQuery(QueryResult):
         except psycopg.Error as error:
             if isinstance(error, psycopg.OperationalError) and _is_of_connection(error):
                 raise _connection_error(location, str(error)) from error
-            raise DataError(f"{location}: {_message(error)}; allowed: a SELECT that runs there") from error
+            raise DataError(f"{location}: {_message(error)}; allowed: one SELECT that runs there") from error
 
 
 def _address(location: str) -> dict[str, str]:
@@ -101,10 +108,14 @@ def _address(location: str) -> dict[str, str]:
 
 
 def _describe(connection: Any, query: str) -> dict[str, str]:
-    """The name and type of each column of a query."""
+    """The name and type of each column of a query, which is one statement.
+
+    Another one could end the transaction that may only read. The server refuses it in a query of the extended
+    protocol, which psycopg uses for binary results.
+    """
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL TimeZone = 'UTC'")
-        cursor.execute(select("*", query) + " LIMIT 0")
+        cursor.execute(_SESSION)
+        cursor.execute(select("*", query) + " LIMIT 0", binary=True)
         return {column.name: _type_name(column.type_code) for column in cursor.description}
 
 
@@ -119,6 +130,11 @@ def _batches(connection: Any, query: str, types: dict[str, str]) -> Iterator[pa.
             values = zip(*rows, strict=True)
             arrays = [pa.array(each, kind) for each, kind in zip(values, schema.types, strict=True)]
             yield pa.record_batch(arrays, schema=schema)
+
+
+def _read_as(kind: str, is_name: bool) -> str:
+    """The type that a column is read as: a name that is a decimal number keeps every digit."""
+    return "text" if is_name and kind == "numeric" else kind
 
 
 def _type_name(code: int) -> str:

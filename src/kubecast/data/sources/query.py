@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from kubecast.data.sources.base import Part, Request
+from kubecast.errors import DataError
 
 BATCH_ROWS = 50_000
 
@@ -45,15 +46,22 @@ class QueryResult(ABC):
         read: list[str] = []
         for part in self.rows():
             read = part.table.column_names
-            hashes.append(_hash_rows(part.table))
+            hashes.append(_hash_rows(part.table, self.request.location))
             yield part
         rows = np.sort(np.concatenate([np.array([], np.uint64), *hashes])).astype("<u8")
         self._digest = hashlib.sha256(repr(read).encode() + rows.tobytes()).hexdigest()
 
 
-def _hash_rows(table: pa.Table) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+def _hash_rows(table: pa.Table, where: str) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
     """One hash for each row, the same in whatever batch it comes."""
-    columns = {name: _hashable(table.column(name)) for name in table.column_names}
+    columns = {}
+    for column in table.schema:
+        try:
+            columns[column.name] = _hashable(table.column(column.name))
+        except pa.ArrowException as error:
+            raise DataError(
+                f"{where}: column {column.name} holds {column.type}; allowed: numbers, text and timestamps"
+            ) from error
     return np.asarray(pd.util.hash_pandas_object(pd.DataFrame(columns), index=False), dtype=np.uint64)
 
 

@@ -65,6 +65,34 @@ def test_no_layout_changes_rows_that_are_brought_together(tmp_path: Path, how: s
     assert_same(*panels)
 
 
+def test_decimal_names_keep_every_digit(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "unique_id": pa.array([100000000000000001, 100000000000000002], pa.decimal128(20, 0)),
+            "ds": ["2026-01-01", "2026-01-01"],
+            "y": pa.array([1, 2], pa.decimal128(5, 1)),
+            "size": pa.array([1, 2], pa.decimal128(5, 1)),
+        }
+    )
+    pq.write_table(table, tmp_path / "data.parquet")
+    settings = small_settings(data={"resample": "sum", "covariates": {"static": ["size"]}})
+    rows = read_data(str(tmp_path), settings.data).rows
+    assert rows["y"].dtype == "float64"
+    read, _ = read_rows(rows, settings, Notes())
+    assert read["unique_id"].tolist() == ["100000000000000001", "100000000000000002"]
+    assert read[["y", "size"]].to_numpy().tolist() == [[1, 1], [2, 2]]
+
+
+def test_names_are_whole_numbers_in_one_file_and_decimal_ones_in_another(tmp_path: Path) -> None:
+    ids = {"a": pa.array([1], pa.int64()), "b": pa.array([100000000000000001], pa.decimal128(20, 0))}
+    for name, column in ids.items():
+        pq.write_table(
+            pa.table({"unique_id": column, "ds": ["2026-01-01"], "y": [1]}), tmp_path / f"{name}.parquet"
+        )
+    rows = read_data(str(tmp_path), DataSettings()).rows
+    assert sorted(rows["unique_id"]) == ["1", "100000000000000001"]
+
+
 def test_hour_that_comes_twice_needs_an_offset_where_rows_have_no_order(tmp_path: Path) -> None:
     hours = ["00:00", "01:00", "02:00", "02:00", "03:00", "04:00"]
     lines = "".join(f"a,2024-10-27T{hour},{number}\n" for number, hour in enumerate(hours))

@@ -1,5 +1,7 @@
 """Queries to a DuckDB file, and addresses of databases; `tests/database/sources.py` has a real PostgreSQL."""
 
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -8,7 +10,7 @@ import pytest
 
 from kubecast.config.training import DataSettings
 from kubecast.data.files import digest_of, read_data, settings_for
-from kubecast.errors import DataError
+from kubecast.errors import ConfigError, DataError
 from tests.support.panels import small_settings
 from tests.support.sources import long_rows, panel_of
 
@@ -45,6 +47,40 @@ def test_digest_is_of_the_rows_in_any_order(shop: str) -> None:
         read_data(shop, settings(missing), digests.pop())
 
 
+def test_sums_of_floats_are_the_same_to_the_last_bit_each_time(tmp_path: Path) -> None:
+    path = str(tmp_path / "many.duckdb")
+    with duckdb.connect(path) as connection:
+        connection.execute("CREATE TABLE sales AS SELECT random() AS y FROM range(1000000)")
+    query = "SELECT 'a' AS unique_id, 'x' AS ds, sum(y) AS y FROM sales"
+    assert len({digest_of(path, settings(query)) for _ in range(10)}) == 1
+
+
+@pytest.fixture
+def tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("tokyo")
+def test_clock_of_the_machine_changes_nothing(shop: str) -> None:
+    query = "SELECT TIMESTAMPTZ '2026-01-01 00:00'::TEXT AS ds, 1 AS y, 'a' AS unique_id"
+    assert read_data(shop, settings(query)).rows["ds"].tolist() == ["2026-01-01 00:00:00+00"]
+
+
+def test_query_cannot_change_the_settings_of_its_connection(shop: str) -> None:
+    query = "SELECT current_setting('lock_configuration') AS y, current_setting('threads') AS unique_id"
+    assert read_data(shop, settings(query)).rows.iloc[0].tolist() == [True, 1]
+
+
+def test_large_whole_numbers_keep_every_digit_as_names(shop: str) -> None:
+    query = "SELECT 100000000000000001::HUGEINT + n AS unique_id, 'x' AS ds, n AS y FROM range(2) AS t(n)"
+    names = read_data(shop, settings(query)).rows["unique_id"].tolist()
+    assert names == ["100000000000000001", "100000000000000002"]
+
+
 def test_whole_numbers_hash_alike_whether_their_batch_has_a_missing_one(shop: str) -> None:
     sets = "VALUES (0), (NULL)", "VALUES (NULL), (0)"
     numbers = [
@@ -64,6 +100,12 @@ def test_whole_numbers_hash_alike_whether_their_batch_has_a_missing_one(shop: st
         ("SELECT * FROM read_csv('/etc/passwd')", "disabled by configuration"),
         ("SELECT * FROM sales WHERE false", "no rows"),
         ("SELECT tags AS y FROM sales", "column y holds list"),
+        (
+            "SELECT INTERVAL 1 DAY AS gap, 'x' AS ds",
+            "column gap holds month_day_nano_interval; allowed: numbers",
+        ),
+        ("SELECT INTERVAL 1 DAY AS y, 'a' AS unique_id", "column y holds month_day_nano_interval"),
+        (r"SELECT '\xff'::BLOB AS photo, 'x' AS ds", "column photo holds binary; allowed: numbers"),
         ("SELECT error('x' || y) AS y, 'a' AS unique_id FROM sales", "Invalid Input Error: x"),
     ],
 )
@@ -101,12 +143,23 @@ def test_size_is_bounded_before_all_is_read(shop: str) -> None:
         ("postgres://host/db?password=not-to-be-shown", "PGUSER and PGPASSWORD in the environment"),
         ("postgresql://host", "PGUSER and PGPASSWORD in the environment"),
         ("postgresql:host/db", "PGUSER and PGPASSWORD in the environment"),
+        ("POSTGRESQL://user:not-to-be-shown@host/db", "PGUSER and PGPASSWORD in the environment"),
         ("mysql://user:not-to-be-shown@host/db", "allowed: a path or"),
+        ("mysql://user:not-to-be-shown@host/db.duckdb", "allowed: one on this machine"),
+        ("postgresql+psycopg://user:not-to-be-shown@host/db", "allowed: a path or"),
+        ("file://user:not-to-be-shown@host/db", "allowed: file:///PATH or a path"),
+        ("s3://key:not-to-be-shown@bucket/data.csv", "allowed: SCHEME://BUCKET"),
+        ("s3://bucket/data.csv?key=not-to-be-shown", "allowed: "),
+        ("S3://key:not-to-be-shown@bucket/data.csv", "allowed: "),
     ],
 )
-def test_what_is_no_database_is_refused_and_no_secret_is_shown(location: str, message: str) -> None:
-    with pytest.raises(DataError, match=message) as caught:
-        read_data(location)
+@pytest.mark.parametrize("query", [None, "SELECT 1 AS y"])
+@pytest.mark.parametrize("read", [read_data, digest_of])
+def test_what_is_no_database_is_refused_and_no_secret_is_shown(
+    read: Callable[[str, DataSettings], object], location: str, message: str, query: str | None
+) -> None:
+    with pytest.raises((DataError, ConfigError), match=message) as caught:
+        read(location, settings(query))
     assert "not-to-be-shown" not in str(caught.value)
 
 

@@ -16,6 +16,7 @@ from kubecast.data.files import DataFile, digest_of, read_data
 from kubecast.data.sources import base
 from kubecast.data.sources.base import Request
 from kubecast.data.sources.delta import DeltaTable
+from kubecast.data.sources.iceberg import newest_metadata
 from kubecast.data.sources.location import find_folder
 from kubecast.errors import ConfigError, DataError, StoreForbidden, StoreUnreachable
 from kubecast.storage.store import open_store
@@ -199,6 +200,44 @@ def test_iceberg_table_without_rows_is_refused(tmp_path: Path) -> None:
     table.close()
     with pytest.raises(DataError, match="no rows; allowed: at least one"):
         read(table.location)
+
+
+@pytest.mark.parametrize(
+    ("hint", "names", "expected"),
+    [
+        ("", ["00000-a", "00001-b"], "00001-b"),
+        ("", ["v2", "98765432-1234-5678-9abc-def012345678"], "v2"),  # Hadoop's, of a write that goes on
+        ("00000-a", ["00000-a", "00001-b"], "00000-a"),
+        ("00000-a.metadata.json\n", ["00000-a", "00001-b"], "00000-a"),
+        (
+            "1",
+            ["v1", "v2.gz", "v4", "00005-a"],
+            "v2.gz",
+        ),  # a hint may be late, and a version comes by renaming
+        ("4", ["v1", "v2", "v4"], "v4"),
+    ],
+)
+def test_iceberg_metadata_is_what_the_hint_names(
+    tmp_path: Path, hint: str, names: list[str], expected: str
+) -> None:
+    write_metadata(tmp_path, hint, names)
+    folder = find_folder(str(tmp_path))
+    assert folder is not None
+    assert newest_metadata(folder) == f"metadata/{expected}.metadata.json"
+
+
+@pytest.mark.parametrize("hint", ["3", "00002-a", "../secret"])
+def test_iceberg_hint_to_a_file_that_is_not_there_is_refused(tmp_path: Path, hint: str) -> None:
+    write_metadata(tmp_path, hint, ["v1", "v2"])
+    with pytest.raises(DataError, match=r"version-hint\.text names .*, which is not there; allowed: "):
+        read(str(tmp_path))
+
+
+def write_metadata(folder: Path, hint: str, names: list[str]) -> None:
+    (folder / "metadata").mkdir()
+    (folder / "metadata/version-hint.text").write_text(hint)
+    for name in names:
+        (folder / f"metadata/{name}.metadata.json").write_text("{}")
 
 
 def test_file_of_another_kind_of_store_is_not_opened(tmp_path: Path) -> None:
