@@ -21,9 +21,10 @@ import psutil
 from kubecast.data.clock import as_given
 from kubecast.data.panel import read_parquet
 from kubecast.data.preparation import required_horizon
+from kubecast.data.sources import check_location
 from kubecast.errors import KubecastError
 from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
-from kubecast.logs import FORMAT_VARIABLE
+from kubecast.logs import FORMAT_VARIABLE, masked
 from kubecast.models import KINDS
 from kubecast.models.artifact import FORECASTS
 from kubecast.pipelines.compiling import compile_pipeline
@@ -130,7 +131,7 @@ def _follow(
         for line in process.stdout:
             record = Record.parse(line)
             if record is None:
-                log.write(_COLOURS.sub("", line))
+                log.write(masked(_COLOURS.sub("", line)))  # the lines of others, who mask nothing
                 continue
             log.write(record.text)
             failure = record.error or failure
@@ -190,6 +191,7 @@ def run_locally(
         on_progress: See ``run_compiled``.
     """
     required_horizon(settings.training)
+    check_location(data)  # a secret in it must not reach the command line of a process
     target = registry or str(output / "registry")
     arguments = {
         "data": data if "://" in data else str(Path(data).resolve()),

@@ -44,6 +44,8 @@ def work(word: str, page: dsl.Output[dsl.HTML]) -> str:
             raise DataError("data.csv: line 3: y holds 'x'; allowed: numbers")
         if word == "broken":
             raise RuntimeError("out of luck")
+        if word == "secret":
+            print("read postgresql://u:SECRETPW@127.0.0.1:1/db and https://host/a.csv?token=SECRETPW now")
         if word == "warned":
             logging.getLogger("kubecast.work").warning("no notice was sent: allowed: https://…")
         logging.getLogger("kubecast.work").info("progress 1/2", extra={"done": 1, "total": 2})
@@ -173,6 +175,30 @@ def test_run_returns_outputs_of_tasks_and_reports_progress(compiled: Path, tmp_p
     log = (tmp_path / "run.log").read_text("utf-8")
     assert "Executing task 'work'" in log
     assert "    progress 1/2\n" in log
+
+
+def test_log_holds_no_secret_of_a_url(compiled: Path, tmp_path: Path) -> None:
+    run_compiled(compiled, {"word": "secret"}, tmp_path, resume=False, on_progress=lambda event: None)
+    log = (tmp_path / "run.log").read_text("utf-8")
+    assert "read postgresql://***@127.0.0.1:1/db and https://host/a.csv?*** now" in log
+    assert "SECRETPW" not in log
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "postgresql://u:SECRETPW@127.0.0.1:1/db",
+        "https://host/a.csv?token=SECRETPW",
+        "s3://bucket/a.csv?token=SECRETPW",
+        "s3://u:SECRETPW@bucket/a.csv",
+    ],
+)
+def test_url_with_a_secret_is_refused_before_anything_runs(data: str, tmp_path: Path) -> None:
+    settings, output = load_settings(None, SETTINGS), tmp_path / "output"
+    with pytest.raises(KubecastError, match="allowed: ") as caught:
+        run_locally(settings, data, output, "", "", "train", resume=False, on_progress=lambda _: None)
+    assert "SECRETPW" not in str(caught.value)
+    assert not output.exists()
 
 
 @pytest.mark.parametrize("log_format", ["json", "plain"])
