@@ -55,14 +55,16 @@ def summary(version: "Version") -> dict[str, Any]:
 
 
 def _figures(metadata: dict[str, Any]) -> dict[str, Any]:
+    from kubecast.evaluation.verdict import outcome_of
+
     test, decision = _mapping(metadata, "test"), _mapping(metadata, "decision")
-    words = {True: "passed", False: "refused", None: ""}
+    unreadable = "refused" if decision.get("promote") is False else ""  # of a newer kubecast
     return {
         "test_mase": test.get("mase"),
         "skill": test.get("skill"),
         "champion": decision.get("champion"),
         "against_champion": _mapping(decision, "comparison").get("gain"),
-        "decision": words[decision.get("promote")],
+        "decision": outcome_of(metadata) or unreadable,
     }
 
 

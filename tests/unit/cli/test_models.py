@@ -28,7 +28,7 @@ def invoke(*words: str, **options: Any) -> Result:
 
 def metadata(number: int) -> dict[str, Any]:
     """Of the first version, which there was no champion to compare with, and of others, which are worse."""
-    decision: dict[str, Any] = {"promote": True, "champion": None, "compared": "none", "comparison": None}
+    decision: dict[str, Any] = {"promote": True, "compared": "none", "checks": []}
     if number:
         decision |= {"promote": False, "champion": "20260101", "comparison": {"gain": -0.159}}
         decision["reasons"] = ["15.9 % worse than the champion"]
@@ -94,7 +94,7 @@ def test_list_shows_the_newest_and_counts_the_rest(root: Path, versions: list[Ve
     assert [(row["skill"], row["against_champion"], row["decision"]) for row in rows] == [
         (pytest.approx(0.05), -0.159, "refused"),
         (pytest.approx(0.15), -0.159, "refused"),
-        (0.25, None, "passed"),
+        (0.25, None, "not shown"),
     ]
     found = invoke("list", "--registry", str(root), "demand", "--limit", "2")
     header, *lines = [line.split("\t") for line in found.stdout.splitlines()]
