@@ -9,7 +9,8 @@ import pytest
 from kfp import compiler, dsl
 
 from kubecast.components import images
-from kubecast.errors import ConfigError, DataError, KubecastError
+from kubecast.errors import ConfigError, DataError, KubecastError, NotFound
+from kubecast.pipelines.running import local
 from kubecast.pipelines.running.local import collect_results, run_compiled, run_locally
 from kubecast.pipelines.running.local_events import EventReader, Record, TaskEvent
 from kubecast.pipelines.running.local_runner import main
@@ -245,6 +246,18 @@ def test_run_that_resumes_takes_what_had_ended_and_one_that_does_not_starts_agai
     whole = ["planned", "started", "running", "finished"]
     states = [*whole, "planned", "started", "failed", "planned", "cached", *whole]
     assert [event.state for event in reported] == states
+
+
+def test_resumed_run_whose_version_is_gone_says_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def every_task_is_cached(*_: Any, **__: Any) -> Any:
+        return {"register-model": {"Output": "forecaster@20260101T000000000000Z-00000000"}}
+
+    monkeypatch.setattr(local, "run_compiled", every_task_is_cached)
+    settings = load_settings(None, SETTINGS)
+    with pytest.raises(NotFound, match=r"^no version forecaster@.*; without --resume it is made again$"):
+        run_locally(settings, "d.csv", tmp_path, "", "", "train", resume=True, on_progress=lambda _: None)
 
 
 def test_task_whose_model_could_not_be_fitted_is_told_as_failed() -> None:
