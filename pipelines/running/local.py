@@ -22,7 +22,7 @@ from kubecast.data.clock import as_given
 from kubecast.data.panel import read_parquet
 from kubecast.data.preparation import required_horizon
 from kubecast.data.sources import check_location
-from kubecast.errors import KubecastError
+from kubecast.errors import KubecastError, NotFound
 from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
 from kubecast.logs import FORMAT_VARIABLE, masked
 from kubecast.models import KINDS
@@ -30,7 +30,7 @@ from kubecast.models.artifact import FORECASTS
 from kubecast.pipelines.compiling import compile_pipeline
 from kubecast.pipelines.running.local_events import EventReader, Record, TaskEvent
 from kubecast.pipelines.running.local_runner import Outputs
-from kubecast.registry import Registry
+from kubecast.registry import Registry, Version
 from kubecast.settings.loading import AllSettings
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of KFP's lines
@@ -202,9 +202,21 @@ def run_locally(
     compiled = compile_pipeline(settings, output / "pipeline.yaml", mode, on_cluster=False)
     outputs = run_compiled(compiled, arguments, output, resume=resume, on_progress=on_progress)
     published = outputs["register-model"]["Output"]
-    version = store.resolve(published)  # a cached task may name one that is gone
+    version = _published(store, published)
     collect_results(outputs, output)
     return Result(published, target, version.aliases)
+
+
+def _published(store: Registry, reference: str) -> Version:
+    """The version that a run names, which may be gone where its tasks are an earlier run's.
+
+    Raises:
+        NotFound: It is.
+    """
+    try:
+        return store.resolve(reference)
+    except NotFound as error:
+        raise NotFound(f"{error}; without --resume it is made again") from error
 
 
 def collect_results(outputs: Outputs, output: Path) -> None:
