@@ -21,15 +21,16 @@ import psutil
 from kubecast.data.clock import as_given
 from kubecast.data.panel import read_parquet
 from kubecast.data.preparation import required_horizon
-from kubecast.errors import KubecastError
+from kubecast.data.sources import check_location
+from kubecast.errors import KubecastError, NotFound
 from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
-from kubecast.logs import FORMAT_VARIABLE
+from kubecast.logs import FORMAT_VARIABLE, masked
 from kubecast.models import KINDS
 from kubecast.models.artifact import FORECASTS
 from kubecast.pipelines.compiling import compile_pipeline
 from kubecast.pipelines.running.local_events import EventReader, Record, TaskEvent
 from kubecast.pipelines.running.local_runner import Outputs
-from kubecast.registry import Registry
+from kubecast.registry import Registry, Version
 from kubecast.settings.loading import AllSettings
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of KFP's lines
@@ -130,7 +131,7 @@ def _follow(
         for line in process.stdout:
             record = Record.parse(line)
             if record is None:
-                log.write(_COLOURS.sub("", line))
+                log.write(masked(_COLOURS.sub("", line)))  # the lines of others, who mask nothing
                 continue
             log.write(record.text)
             failure = record.error or failure
@@ -190,6 +191,7 @@ def run_locally(
         on_progress: See ``run_compiled``.
     """
     required_horizon(settings.training)
+    check_location(data)  # a secret in it must not reach the command line of a process
     target = registry or str(output / "registry")
     arguments = {
         "data": data if "://" in data else str(Path(data).resolve()),
@@ -200,9 +202,21 @@ def run_locally(
     compiled = compile_pipeline(settings, output / "pipeline.yaml", mode, on_cluster=False)
     outputs = run_compiled(compiled, arguments, output, resume=resume, on_progress=on_progress)
     published = outputs["register-model"]["Output"]
-    version = store.resolve(published)  # a cached task may name one that is gone
+    version = _published(store, published)
     collect_results(outputs, output)
     return Result(published, target, version.aliases)
+
+
+def _published(store: Registry, reference: str) -> Version:
+    """The version that a run names, which may be gone where its tasks are an earlier run's.
+
+    Raises:
+        NotFound: It is.
+    """
+    try:
+        return store.resolve(reference)
+    except NotFound as error:
+        raise NotFound(f"{error}; without --resume it is made again") from error
 
 
 def collect_results(outputs: Outputs, output: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from kfp import compiler, dsl
 
 from kubecast.components import images
-from kubecast.errors import ConfigError, DataError, KubecastError
+from kubecast.errors import ConfigError, DataError, KubecastError, NotFound
+from kubecast.pipelines.running import local
 from kubecast.pipelines.running.local import collect_results, run_compiled, run_locally
 from kubecast.pipelines.running.local_events import EventReader, Record, TaskEvent
 from kubecast.pipelines.running.local_runner import main
@@ -44,6 +45,8 @@ def work(word: str, page: dsl.Output[dsl.HTML]) -> str:
             raise DataError("data.csv: line 3: y holds 'x'; allowed: numbers")
         if word == "broken":
             raise RuntimeError("out of luck")
+        if word == "secret":
+            print("read postgresql://u:SECRETPW@127.0.0.1:1/db and https://host/a.csv?token=SECRETPW now")
         if word == "warned":
             logging.getLogger("kubecast.work").warning("no notice was sent: allowed: https://…")
         logging.getLogger("kubecast.work").info("progress 1/2", extra={"done": 1, "total": 2})
@@ -175,6 +178,30 @@ def test_run_returns_outputs_of_tasks_and_reports_progress(compiled: Path, tmp_p
     assert "    progress 1/2\n" in log
 
 
+def test_log_holds_no_secret_of_a_url(compiled: Path, tmp_path: Path) -> None:
+    run_compiled(compiled, {"word": "secret"}, tmp_path, resume=False, on_progress=lambda event: None)
+    log = (tmp_path / "run.log").read_text("utf-8")
+    assert "read postgresql://***@127.0.0.1:1/db and https://host/a.csv?*** now" in log
+    assert "SECRETPW" not in log
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "postgresql://u:SECRETPW@127.0.0.1:1/db",
+        "https://host/a.csv?token=SECRETPW",
+        "s3://bucket/a.csv?token=SECRETPW",
+        "s3://u:SECRETPW@bucket/a.csv",
+    ],
+)
+def test_url_with_a_secret_is_refused_before_anything_runs(data: str, tmp_path: Path) -> None:
+    settings, output = load_settings(None, SETTINGS), tmp_path / "output"
+    with pytest.raises(KubecastError, match="allowed: ") as caught:
+        run_locally(settings, data, output, "", "", "train", resume=False, on_progress=lambda _: None)
+    assert "SECRETPW" not in str(caught.value)
+    assert not output.exists()
+
+
 @pytest.mark.parametrize("log_format", ["json", "plain"])
 def test_warning_of_a_step_reaches_who_runs_it_once_under_the_tasks_name(
     compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log_format: str
@@ -219,6 +246,18 @@ def test_run_that_resumes_takes_what_had_ended_and_one_that_does_not_starts_agai
     whole = ["planned", "started", "running", "finished"]
     states = [*whole, "planned", "started", "failed", "planned", "cached", *whole]
     assert [event.state for event in reported] == states
+
+
+def test_resumed_run_whose_version_is_gone_says_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def every_task_is_cached(*_: Any, **__: Any) -> Any:
+        return {"register-model": {"Output": "forecaster@20260101T000000000000Z-00000000"}}
+
+    monkeypatch.setattr(local, "run_compiled", every_task_is_cached)
+    settings = load_settings(None, SETTINGS)
+    with pytest.raises(NotFound, match=r"^no version forecaster@.*; without --resume it is made again$"):
+        run_locally(settings, "d.csv", tmp_path, "", "", "train", resume=True, on_progress=lambda _: None)
 
 
 def test_task_whose_model_could_not_be_fitted_is_told_as_failed() -> None:

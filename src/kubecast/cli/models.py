@@ -46,8 +46,9 @@ def list_models(
     """List the published versions, newest first, and how good each was found to be.
 
     Versions were evaluated on different rows, so their errors cannot be compared. Two figures can: skill,
-    the gain over seasonal naive on the version's own test split, and the gain over the champion of its day on
-    the same rows.
+    the gain over the strongest naive forecast on the version's own test split, and the gain over the champion
+    of its day on the same rows. The decision is "not shown" where the version was promoted, and chance is not
+    ruled out.
     """
     from kubecast.registry import Registry
 

@@ -7,6 +7,7 @@ from kubecast.cli.console import percent
 from kubecast.errors import IntegrityError
 
 if TYPE_CHECKING:
+    from kubecast.evaluation.promotion import Decision
     from kubecast.registry import Entry, Registry, Version
 
 COLUMNS = ["model", "version", "aliases", "skill", "against_champion", "decision", "state"]
@@ -55,14 +56,16 @@ def summary(version: "Version") -> dict[str, Any]:
 
 
 def _figures(metadata: dict[str, Any]) -> dict[str, Any]:
+    from kubecast.evaluation.verdict import outcome_of
+
     test, decision = _mapping(metadata, "test"), _mapping(metadata, "decision")
-    words = {True: "passed", False: "refused", None: ""}
+    unreadable = "refused" if decision.get("promote") is False else ""  # of a newer kubecast
     return {
         "test_mase": test.get("mase"),
         "skill": test.get("skill"),
         "champion": decision.get("champion"),
         "against_champion": _mapping(decision, "comparison").get("gain"),
-        "decision": words[decision.get("promote")],
+        "decision": outcome_of(metadata) or unreadable,
     }
 
 
@@ -79,24 +82,26 @@ def page(version: "Version") -> list[str]:
 
 def _pairs(version: "Version") -> Iterator[tuple[str, str]]:
     metadata: dict[str, Any] = version.metadata
-    from kubecast.evaluation.verdict import verdict_of
+    from kubecast.evaluation.promotion import decision_of
+    from kubecast.evaluation.verdict import verdict
 
+    decided = decision_of(metadata)
     figures, decision = _figures(metadata), _mapping(metadata, "decision")
     test, packages = _mapping(metadata, "test"), _mapping(metadata, "packages")
     yield "created", f"{version.created:%Y-%m-%d %H:%M} UTC"
     yield "aliases", ", ".join(version.aliases) or "none"
-    if figures["skill"] is not None:
-        yield "skill", f"{percent(figures['skill'])} over seasonal naive (MASE {figures['test_mase']:.4f})"
+    yield "skill", _skill(decided, figures)
     if "coverage_80" in test:
         yield "intervals", f"the one of 80 % holds {percent(test['coverage_80'])} of the test split's values"
     if figures["against_champion"] is not None:
         gain = figures["against_champion"]
-        verdict = f"{percent(abs(gain))} {'better' if gain >= 0 else 'worse'} on the same rows"
-        yield "champion", f"{verdict} than {figures['champion']}"
+        by = f"{percent(abs(gain))} {'better' if gain >= 0 else 'worse'} on the same rows"
+        yield "champion", f"{by} than {figures['champion']}"
     elif decision.get("compared"):
         yield "compared", str(decision["compared"])
-    if words := verdict_of(metadata):
-        yield "verdict", words.title
+    if decided:
+        words = verdict(decided)
+        yield "at its run", words.title  # the alias may have been moved by hand since
         yield "because", words.reason
     elif figures["decision"]:
         yield "decision", f"{figures['decision']}: {'; '.join(map(str, decision.get('reasons', [])))}"
@@ -107,6 +112,18 @@ def _pairs(version: "Version") -> Iterator[tuple[str, str]]:
     size = sum(size for size, _ in version.files.values())
     yield "files", f"{len(version.files)}, {size / 1e6:,.1f} MB"
     yield "more", "--settings: what is not the default; --json: everything; kubecast report: the figures"
+
+
+def _skill(decision: "Decision | None", figures: dict[str, Any]) -> str:
+    """The skill and its interval, which a decision of before they were kept does not have."""
+    if decision and decision.skill:
+        text = decision.skill.describe().removeprefix("skill ")
+    elif figures["skill"] is not None:
+        text = f"{percent(figures['skill'])} over a naive forecast, without an interval"
+    else:
+        return ""
+    mase = figures["test_mase"]
+    return text if mase is None else f"{text}; MASE {mase:.4f}"
 
 
 def _horizon(metadata: dict[str, Any]) -> str:

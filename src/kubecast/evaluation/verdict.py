@@ -6,6 +6,11 @@ from typing import Any, Literal
 from kubecast.documents import Document
 from kubecast.evaluation.promotion import GAIN, Decision, decision_of
 
+Outcome = Literal["promoted", "not shown", "not evaluated", "refused"]
+"""Not shown: promoted, and chance is not ruled out."""
+
+_BEFORE_SKILL = "chance was not measured, and the naive forecast to beat was chosen on the validation split"
+
 
 class Verdict(Document):
     """What was decided on a version, and how sure that is.
@@ -30,7 +35,8 @@ def verdict(decision: Decision) -> Verdict:
         return Verdict(title="Champion, but not evaluated", reason=reason, tone="unsure")
     skill = decision.skill
     if skill is None:
-        return Verdict(title="Champion", reason=reason, tone="good")
+        title = "Champion, from before intervals were kept"
+        return Verdict(title=title, reason=f"{reason}; {_BEFORE_SKILL}", tone="unsure")
     if not skill.is_shown:
         title = f"Champion, but not shown to beat {skill.label}"
         return Verdict(title=title, reason=reason, tone="unsure")
@@ -45,6 +51,22 @@ def verdict_of(metadata: Mapping[str, Any]) -> Verdict | None:
     """
     decision = decision_of(metadata)
     return None if decision is None else verdict(decision)
+
+
+def outcome_of(metadata: Mapping[str, Any]) -> Outcome | None:
+    """The verdict on a published version in a word, for a list; None: its decision cannot be read.
+
+    Args:
+        metadata: Of the version.
+    """
+    decision = decision_of(metadata)
+    if decision is None:
+        return None
+    if not decision.evaluated:
+        return "not evaluated"
+    if not decision.promote:
+        return "refused"
+    return "promoted" if decision.skill is not None and decision.skill.is_shown else "not shown"
 
 
 def _fault(decision: Decision) -> str:

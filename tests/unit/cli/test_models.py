@@ -28,7 +28,7 @@ def invoke(*words: str, **options: Any) -> Result:
 
 def metadata(number: int) -> dict[str, Any]:
     """Of the first version, which there was no champion to compare with, and of others, which are worse."""
-    decision: dict[str, Any] = {"promote": True, "champion": None, "compared": "none", "comparison": None}
+    decision: dict[str, Any] = {"promote": True, "compared": "none", "checks": []}
     if number:
         decision |= {"promote": False, "champion": "20260101", "comparison": {"gain": -0.159}}
         decision["reasons"] = ["15.9 % worse than the champion"]
@@ -94,7 +94,7 @@ def test_list_shows_the_newest_and_counts_the_rest(root: Path, versions: list[Ve
     assert [(row["skill"], row["against_champion"], row["decision"]) for row in rows] == [
         (pytest.approx(0.05), -0.159, "refused"),
         (pytest.approx(0.15), -0.159, "refused"),
-        (0.25, None, "passed"),
+        (0.25, None, "not shown"),
     ]
     found = invoke("list", "--registry", str(root), "demand", "--limit", "2")
     header, *lines = [line.split("\t") for line in found.stdout.splitlines()]
@@ -131,7 +131,7 @@ def test_show_is_a_page(root: Path, versions: list[Version]) -> None:
     assert shown[0] == f"demand@{versions[1].id}"
     assert shown[2:10] == [
         "aliases    none",
-        "skill      15.0 % over seasonal naive (MASE 1.5000)",
+        "skill      15.0 % over a naive forecast, without an interval; MASE 1.5000",
         "intervals  the one of 80 % holds 81.0 % of the test split's values",
         "champion   15.9 % worse on the same rows than 20260101",
         "decision   refused: 15.9 % worse than the champion",
@@ -140,6 +140,30 @@ def test_show_is_a_page(root: Path, versions: list[Version]) -> None:
         "data       sha256 0123456789ab",
     ]
     assert len(shown) <= 14
+
+
+def test_show_of_what_was_promoted_by_hand_does_not_contradict_itself(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "bundle" / "production").mkdir(parents=True)
+    (tmp_path / "bundle" / "production" / "model.json").write_text("0")
+    skill = {"naive": "seasonal_naive_24", "value": -0.1, "interval": {"low": -0.2, "high": 0.1}}
+    decision = {
+        "promote": False,
+        "compared": "none",
+        "reasons": ["skill is -0.1"],
+        "checks": [],
+        "skill": skill,
+    }
+    registry = Registry.open(str(root))
+    facts = {"test": {"mase": 1.1, "skill": -0.1}, "decision": decision}
+    version = registry.publish("demand", tmp_path / "bundle", facts)
+    registry.promote(f"demand@{version.id}")
+    assert invoke("show", "--registry", str(root), "demand").stdout.splitlines()[2:7] == [
+        "aliases    champion",
+        "skill      over seasonal naive 24 is -10.0 % (95 %: -20.0 % to 10.0 %); MASE 1.1000",
+        "compared   none",
+        "at its run Not promoted: not better than seasonal naive 24",
+        "because    skill is -0.1",
+    ]
 
 
 def test_show_of_what_was_published_by_hand_leaves_out_what_is_not_known(root: Path, tmp_path: Path) -> None:

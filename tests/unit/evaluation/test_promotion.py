@@ -11,7 +11,7 @@ from kubecast.errors import ConfigError, DataError
 from kubecast.evaluation.comparison import Champion, compare
 from kubecast.evaluation.promotion import Check, Decision, decide
 from kubecast.evaluation.skill import Skill
-from kubecast.evaluation.verdict import verdict, verdict_of
+from kubecast.evaluation.verdict import outcome_of, verdict, verdict_of
 from kubecast.scoring.loss_grid import LossGrid
 from kubecast.scoring.metrics import ENSEMBLE
 from kubecast.scoring.resampling import Interval
@@ -403,5 +403,14 @@ def test_verdict_on_a_published_version_is_that_of_its_metadata() -> None:
     former = decision.model_dump(mode="json", exclude={"skill", "tested"})
     older = verdict_of({"decision": former})
     assert older is not None
-    assert older.title == "Champion"
+    assert (older.title, older.tone) == ("Champion, from before intervals were kept", "unsure")
+    assert older.reason.startswith("every check is passed; chance was not measured")
     assert verdict_of({}) is None
+
+
+def test_outcome_is_the_verdict_in_a_word() -> None:
+    shown, unsure = first(), first(SKILL.model_copy(update={"dates": 1}))
+    decisions = [shown, unsure, judge(own=1.3), shown.model_copy(update={"evaluated": False})]
+    words = [outcome_of({"decision": decision.model_dump(mode="json")}) for decision in decisions]
+    assert words == ["promoted", "not shown", "refused", "not evaluated"]
+    assert outcome_of({}) is None

@@ -60,7 +60,9 @@ def test_leaderboard_with_the_names_of_before_is_rendered() -> None:
     for split, skill in evaluation.skill.items():
         assert skill.naive == "seasonal_naive_24"
         assert skill.value == evaluation.row("ensemble", split).skill
-    assert verdict(evaluation.decision).title == "Champion"
+    decided = verdict(evaluation.decision)
+    assert (decided.title, decided.tone) == ("Champion, from before intervals were kept", "unsure")
+    assert "chosen on the validation split" in decided.reason
     page = render_report(evaluation)
     assert "Error by fold" in page
     assert [len(series["judged"]["mid"]) > 0 for series in read_payload(page)["explorer"]["series"]] == [

@@ -9,8 +9,8 @@ from kubecast.data.sources.duckdb_file import DuckdbQuery, is_duckdb
 from kubecast.data.sources.file import File
 from kubecast.data.sources.folder import Files
 from kubecast.data.sources.iceberg import IcebergTable, is_iceberg
-from kubecast.data.sources.location import find_folder
-from kubecast.data.sources.postgresql import PostgresqlQuery, is_postgresql
+from kubecast.data.sources.location import check_plain, find_folder
+from kubecast.data.sources.postgresql import PostgresqlQuery, check_url, is_postgresql
 from kubecast.data.sources.table_version import split_version
 from kubecast.errors import DataError
 
@@ -30,6 +30,19 @@ TABLES = (
 def takes_query(location: str) -> bool:
     """Whether a location is that of a database."""
     return any(is_kind(location) for is_kind, _ in DATABASES)
+
+
+def check_location(location: str) -> None:
+    """Refuse a location of no known form, a URL with a secret among them, before anything is read.
+
+    Raises:
+        DataError: It is no path and no URL of a known kind.
+        ConfigError: It is a bucket's URL with more in it than bucket and path.
+    """
+    if is_postgresql(location):
+        check_url(location)
+    else:
+        check_plain(location)
 
 
 def open_source(request: Request) -> Source:

@@ -12,7 +12,7 @@ from kubecast.errors import DataError, NotFound
 from kubecast.storage.bucket import Bucket, ObjectStore
 from kubecast.storage.checksums import CHUNK_BYTES
 from kubecast.storage.folder import LocalStore
-from kubecast.storage.locations import FILE, local_path, scheme_of
+from kubecast.storage.locations import FILE, local_path, parse_bucket_url, scheme_of
 from kubecast.storage.providers import PROVIDERS
 
 CheckSize = Callable[[int], None]
@@ -95,6 +95,19 @@ def read_file(location: str, check_size: CheckSize) -> Iterator[bytes]:
     if scheme_of(location) in PROVIDERS:
         return _read_object(location, check_size)
     return _read_local(_local(location), check_size)
+
+
+def check_plain(location: str) -> None:
+    """Refuse what is neither a path nor a ``file`` URL nor that of a file or folder in a bucket.
+
+    Raises:
+        DataError: It is another URL.
+        ConfigError: It is a bucket's URL with more in it, e.g. a query.
+    """
+    if scheme_of(location) in PROVIDERS:
+        parse_bucket_url(location)
+    else:
+        _local(location)
 
 
 def _local(location: str) -> Path:
