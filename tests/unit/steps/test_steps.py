@@ -388,7 +388,7 @@ def test_page_that_cannot_be_made_costs_the_page_alone(
     page = tmp_path / "page.html"
     assert train_model("catboost", done / "panel", tmp_path / "model", report=page).state == "ok"
     assert "RuntimeError: no &lt;font&gt;" in page.read_text()
-    assert "no page on the fit: RuntimeError: no <font>" in caplog.messages
+    assert "no page on train-catboost: RuntimeError: no <font>" in caplog.messages
     assert (tmp_path / "model" / "model.json").exists()
     assert (tmp_path / "model" / FORECASTS).exists()
 
