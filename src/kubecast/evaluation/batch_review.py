@@ -30,7 +30,8 @@ class Total(Document):
 
     Attributes:
         back: Steps between the two.
-        change: Forecast over actual, less 1, of the series that have both; None where none has.
+        change: Forecast less actual over the actual's absolute value, of the series that have both; None
+            where none has, or where there is nothing but zero to divide by.
     """
 
     back: int
@@ -53,11 +54,13 @@ class BatchReview(Document):
         steps: Of each series.
         total: Sum of all forecasts.
         totals: Its changes, against one season and, where there is one, against the longer season.
-        changes: By series, the smaller of its changes against those; None where its history is too short.
+        changes: By series, the smaller of its changes against those; None where its history is too short, or
+            zero then and not now.
         new: Series that the version was not trained on.
         gone: Series that it was trained on, and that the data lacks.
         stale: Series that ended before the others.
         fallback: Series that a model could not fit itself.
+        from_zero: Series that were zero then, and are forecast to be larger than they ever are on average.
         series: What is to be known of each, with the flags of the batch.
         paths: The newest actuals of the worst and the largest series.
         sums: Of all series that go on, in order of time.
@@ -74,6 +77,7 @@ class BatchReview(Document):
     gone: list[str] = Field(default=[])
     stale: list[str] = Field(default=[])
     fallback: list[str] = Field(default=[])
+    from_zero: list[str] = Field(default=[])
     series: list[SeriesFacts]
     paths: list[SeriesPath]
     sums: list[SumRow]
@@ -84,6 +88,11 @@ class BatchReview(Document):
     def changed(self) -> list[str]:
         """Series whose total changes by more than a quarter."""
         return [name for name, change in self.changes.items() if _is_large(change)]
+
+    @property
+    def not_compared(self) -> list[str]:
+        """Series of which it is not known whether they change."""
+        return [name for name, change in self.changes.items() if change is None]
 
     @property
     def flagged(self) -> list[str]:
@@ -138,6 +147,7 @@ def review_batch(
         "new": [name for name in names if name not in known],
         "stale": sorted(map(str, stale_series(panel.frame, panel.spec.frequency, panel.spec.horizon)[0])),
         "fallback": [name for name in names if name in fallback],
+        "from_zero": _from_zero(panel, forecast, before.values(), changes),
     }
     facts = _facts(panel, changes, marks, evaluation)
     return BatchReview(
@@ -186,7 +196,29 @@ def _change(forecast: Floats | None, before: Floats | None) -> float | None:
     if forecast is None or before is None:
         return None
     total = float(np.sum(before[: len(forecast)]))
-    return finite(float(np.sum(forecast)) / total - 1) if total > 0 else None
+    difference = float(np.sum(forecast)) - total
+    if total == 0:
+        return 0.0 if difference == 0 else None
+    return finite(difference / abs(total))
+
+
+def _from_zero(
+    panel: Panel,
+    forecast: Mapping[str, Floats],
+    before: Collection[Mapping[str, Floats]],
+    changes: Mapping[str, float | None],
+) -> list[str]:
+    """Series without a change for their zeros before, whose forecasts are above their mean by a quarter."""
+    sizes = panel.frame["y"].abs().groupby(panel.frame["unique_id"]).mean().fillna(0.0)
+    known = {name for rows in before for name in rows}
+    usual = {str(name): float(size) for name, size in sizes.items()}
+    return [
+        name
+        for name, values in forecast.items()
+        if changes.get(name) is None
+        and name in known
+        and float(np.mean(np.abs(values))) > (1 + CHANGED) * usual.get(name, 0.0)
+    ]
 
 
 def _total_change(forecast: Mapping[str, Floats], before: Mapping[str, Floats]) -> float | None:
@@ -214,7 +246,7 @@ def _facts(
     for name, size in zip(map(str, sizes.index), sizes, strict=True):
         change = changes.get(name)
         flags = [f"{percent(change, 0)} change"] if change is not None and _is_large(change) else []
-        flags += [mark for mark, names in marked.items() if name in names]
+        flags += [mark.replace("_", " ") for mark, names in marked.items() if name in names]
         fact = known.get(name) or SeriesFacts(unique_id=name, size=0.0)
         facts.append(fact.model_copy(update={"size": float(np.nan_to_num(size)), "flags": flags}))
     return facts

@@ -40,6 +40,7 @@ def render_report(evaluation: Evaluation, forecast: pd.DataFrame | None = None, 
     """
     skill = evaluation.skill.get("test", Skill())
     naive = skill.naive
+    model = version.partition("@")[0] or evaluation.made_with.get("model", "")
     return render(
         "report.html",
         _charts(evaluation, naive),
@@ -50,7 +51,8 @@ def render_report(evaluation: Evaluation, forecast: pd.DataFrame | None = None, 
         tiles=_tiles(evaluation, skill),
         evaluation=evaluation,
         version=version,
-        name=version.partition("@")[0] or evaluation.made_with.get("model", "Forecasting report"),
+        name=model or "Forecasting report",
+        model=model or "NAME",
         period=_period(evaluation),
         skill=skill,
         boards={split: _board(evaluation, split) for split in ("test", "validation")},

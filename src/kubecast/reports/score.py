@@ -24,6 +24,7 @@ LISTS = {
     "gone": "Gone since training",
     "stale": "Ended before the others",
     "fallback": "Forecast by a fallback",
+    "not_compared": "Not compared: too short a history, or zeros before",
 }
 
 
@@ -97,6 +98,8 @@ def _verdict(review: BatchReview, kept: Kept) -> Verdict:
         written += "; latest.json stays at newer forecasts"
     reasons = [
         (len(review.changed), "change by more than a quarter"),
+        (len(review.from_zero), "rise from zero"),
+        (len(review.not_compared), "cannot be compared with the steps before"),
         (len(review.fallback), "have a fallback in place of a model"),
         (len(review.new), "are new to the model"),
         (len(review.stale), "ended before the others"),
@@ -107,7 +110,10 @@ def _verdict(review: BatchReview, kept: Kept) -> Verdict:
     if review.flagged:
         title = f"{written}: look at {len(review.flagged):,} of {len(review.series):,} series"
         return Verdict(title=title, reason=reason, tone="unsure")
-    tone: Literal["good", "unsure"] = "good" if kept.latest and not review.gone else "unsure"
+    if len(review.not_compared) == len(review.series):
+        written += ": nothing to compare with"
+    clear = kept.latest and not review.gone and not review.not_compared
+    tone: Literal["good", "unsure"] = "good" if clear else "unsure"
     return Verdict(title=written, reason=reason, tone=tone)
 
 

@@ -191,8 +191,3 @@ def _facts(score: FitScore, panel: Panel, name: str) -> list[SeriesFacts]:
         )
         for unique_id, mase in score.by_series[name].items()
     ]
-
-
-def render_unexplained(title: str, reason: str) -> str:
-    """A page that says why there is no other: a fit is not lost with its page."""
-    return render("unexplained.html", title=title, reason=reason)

@@ -11,23 +11,24 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 
 import pandas as pd
 
+from kubecast.config.training import Columns
 from kubecast.data.clock import as_kubecast
 from kubecast.data.files import read_data, settings_for
 from kubecast.data.panel import Panel
 from kubecast.data.timestamps import parse_time
 from kubecast.ensemble.bundle import Bundle
-from kubecast.errors import IntegrityError, KubecastError, NotFound
+from kubecast.errors import IntegrityError, NotFound, StoreError
 from kubecast.evaluation.batch_review import BatchReview, EarlierBatch, review_batch, score_earlier
 from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
 from kubecast.logs import step
 from kubecast.registry import Registry, Store, Version
 from kubecast.reports.score import Kept, render_score
-from kubecast.steps.batch_store import Batch, earlier_batches, keep_batch, point_latest
+from kubecast.reports.unexplained import page_or_reason
+from kubecast.steps.batch_store import Batch, earlier_batches, keep_batch, point_latest, read_table
 from kubecast.storage.checksums import FileEntry
 from kubecast.storage.store import open_store
 
@@ -99,9 +100,15 @@ def batch_forecast(
             latest=latest,
             columns=[str(name) for name in table.columns],
         )
-        review = _review(bundle, panel, plain, published, version)
-        earlier = _earlier(store, version.name, batch, bundle, panel)
-        report.write_text(render_score(_facts(batch), review, earlier, kept, table, panel.spec), "utf-8")
+
+        def page() -> str:
+            review = _review(bundle, panel, plain, published, version)
+            columns, scales = bundle.contract.training.data.columns, bundle.scales(panel)
+            earlier = score_batches(store, version.name, batch, columns, panel, scales)
+            return render_score(_facts(batch), review, earlier, kept, table, panel.spec)
+
+        stands = f"The forecasts are kept: {kept.url}"
+        report.write_text(page_or_reason(f"Batch of {version.name}", page, stands), "utf-8")
     return batch
 
 
@@ -126,20 +133,46 @@ def _review(
     return review_batch(panel, table, [*bundle.contract.fitted_through], evaluation)
 
 
-def _earlier(store: Store, model: str, batch: Batch, bundle: Bundle, panel: Panel) -> list[EarlierBatch]:
-    """How the newest batches went whose targets are in; empty where the store does not tell."""
-    columns, scored = bundle.contract.training.data.columns, list[EarlierBatch]()
-    scales = bundle.scales(panel)
+def score_batches(
+    store: Store, model: str, batch: Batch, columns: Columns, panel: Panel, scales: Mapping[str, float]
+) -> list[EarlierBatch]:
+    """How the newest batches before this one went whose targets are in.
+
+    Those that cannot be read are left out with a warning; all of them are where the store fails.
+
+    Args:
+        store: Holds them.
+        model: Its name.
+        batch: The newest.
+        columns: Names in their files.
+        panel: The data, with the targets.
+        scales: By series.
+    """
+    scored = list[EarlierBatch]()
     try:
-        for earlier, table in islice(earlier_batches(store, model, batch), LOOKED_AT):
-            rows = as_kubecast(table, columns)
-            if result := score_earlier(earlier.batch, earlier.model, rows, panel, scales):
+        for name in earlier_batches(store, model, batch)[:LOOKED_AT]:
+            if result := _score_batch(store, model, name, columns, panel, scales):
                 scored.append(result)
             if len(scored) == EARLIER:
                 break
-    except KubecastError as error:  # the forecasts are kept; their page goes without
+    except StoreError as error:  # the forecasts are kept; their page goes without
         _LOG.warning("earlier batches are not scored: %s", error)
     return scored
+
+
+def _score_batch(
+    store: Store, model: str, name: str, columns: Columns, panel: Panel, scales: Mapping[str, float]
+) -> EarlierBatch | None:
+    try:
+        earlier, table = read_table(store, model, name)
+        return score_earlier(earlier.batch, earlier.model, as_kubecast(table, columns), panel, scales)
+    except StoreError:
+        raise
+    except NotFound:  # cut off before its manifest, or cleared away meanwhile
+        return None
+    except Exception as error:  # other columns, another clock: no reason to lose the page
+        _LOG.warning("batch %s is not scored: %s: %s", name, type(error).__name__, error)
+        return None
 
 
 def _describe(request: Mapping[str, str | int], table: pd.DataFrame, content: bytes) -> Batch:

@@ -6,19 +6,20 @@
 """
 
 import io
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import pandas as pd
+from pydantic import Field
 
 from kubecast.documents import Document
 from kubecast.errors import Conflict, NotFound, StoreError
 from kubecast.registry import Store
-from kubecast.storage.checksums import FileEntry
+from kubecast.storage.checksums import FileEntry, verified
 
 _ATTEMPTS = 20
+_FILE = r"^[0-9A-Za-z-]+/forecast-[0-9a-f]{32}\.parquet$"  # below the model's folder, and nowhere else
 
 
 class Batch(Document):
@@ -53,7 +54,7 @@ class Batch(Document):
     series: int
     first: datetime
     last: datetime
-    path: str
+    path: Annotated[str, Field(pattern=_FILE)]
     file: FileEntry
 
 
@@ -112,16 +113,24 @@ def _read_manifest(store: Store, path: str) -> tuple[Batch, str]:
     return Batch.parse(data, f"{store.url}/{path}"), tag
 
 
-def earlier_batches(store: Store, model: str, batch: Batch) -> Iterator[tuple[Batch, pd.DataFrame]]:
-    """The batches whose forecasts began before those of this one, newest first, with their tables.
+def earlier_batches(store: Store, model: str, batch: Batch) -> list[str]:
+    """The names of the batches whose forecasts began before those of this one, newest first.
 
     Raises:
         StoreError: The store failed.
     """
-    for name in sorted(store.list_folders(model), reverse=True):
-        if name >= batch.batch:
-            continue
-        with suppress(NotFound):  # cut off before its manifest, or cleared away meanwhile
-            earlier, _ = _read_manifest(store, f"{model}/{name}/manifest.json")
-            content = b"".join(store.stream(f"{model}/{earlier.path}"))
-            yield earlier, pd.read_parquet(io.BytesIO(content))
+    return sorted((name for name in store.list_folders(model) if name < batch.batch), reverse=True)
+
+
+def read_table(store: Store, model: str, name: str) -> tuple[Batch, pd.DataFrame]:
+    """The manifest of a batch, and its forecasts.
+
+    Raises:
+        NotFound: There is no such batch.
+        IntegrityError: The manifest is none, or its file is another than it says.
+        StoreError: The store failed.
+    """
+    batch, _ = _read_manifest(store, f"{model}/{name}/manifest.json")
+    path = f"{model}/{batch.path}"
+    content = b"".join(verified(store.stream(path), batch.file, f"{store.url}/{path}"))
+    return batch, pd.read_parquet(io.BytesIO(content))

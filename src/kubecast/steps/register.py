@@ -37,6 +37,7 @@ from kubecast.models.artifact import (
 )
 from kubecast.registry import CHAMPION, Registry, Version
 from kubecast.reports import render_report
+from kubecast.reports.unexplained import page_or_reason
 from kubecast.steps.artifacts import PRODUCTION_FORECAST, open_registry, read_recipe, read_settings
 from kubecast.steps.run_settings import RunSettings
 
@@ -104,7 +105,7 @@ def register_model(
         version = store.publish(name, files, described, run.training.model_registry.max_versions)
     result, label = Evaluation.read(evaluation), f"{version.name}@{version.id}"
     promote(store, version, result.decision)
-    report.write_text(render_report(result, table, label), "utf-8")
+    report.write_text(_page(result, table, label), "utf-8")
     return label
 
 
@@ -131,9 +132,16 @@ def write_version(
     usable = {name: path for name, path in members.items() if name not in failed}
     result = Evaluation.read(evaluation)
     table = assemble(files, run, usable)
-    (files / "report.html").write_text(render_report(result, table), "utf-8")
+    (files / "report.html").write_text(_page(result, table), "utf-8")
     shutil.copyfile(evaluation, files / LEADERBOARD)
     return table, metadata(run, result, usable, failed) | {"inputs_digest": inputs_digest}
+
+
+def _page(evaluation: Evaluation, forecast: pd.DataFrame, label: str = "") -> str:
+    """The page of a version; an error costs the page, not the version."""
+    title = label or evaluation.made_with.get("model", "Forecasting report")
+    stands = "The version and its figures are not affected."
+    return page_or_reason(title, lambda: render_report(evaluation, forecast, label), stands)
 
 
 def assemble(bundle: Path, run: Run, members: Mapping[str, Path]) -> pd.DataFrame:

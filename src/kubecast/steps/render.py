@@ -1,25 +1,39 @@
 """The report of a run or of a version, rendered again from the files that it was rendered from."""
 
 import io
+import json
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 
 from kubecast.data.panel import read_parquet
+from kubecast.errors import InvalidName
 from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
 from kubecast.registry import Registry, Version
+from kubecast.registry.names import is_version, split_reference
 from kubecast.reports import render_report
 from kubecast.steps.artifacts import PRODUCTION_FORECAST
 
 
 def render_folder(folder: Path) -> str:
-    """Render the page of a run from its output folder.
+    """Render the page of a run from its output folder, with the version that it published if that is known.
 
     Raises:
         InputError: The folder holds no leaderboard.
     """
     evaluation, forecasts = Evaluation.read(folder / LEADERBOARD), folder / "forecasts.parquet"
-    return render_report(evaluation, read_parquet(forecasts) if forecasts.exists() else None)
+    forecast = read_parquet(forecasts) if forecasts.exists() else None
+    return render_report(evaluation, forecast, _published(folder / "outputs.json"))
+
+
+def _published(outputs: Path) -> str:
+    """``NAME@VERSION`` from the outputs of a run's tasks; empty where they do not tell."""
+    with suppress(OSError, ValueError, LookupError, TypeError, AttributeError, InvalidName):
+        label = json.loads(outputs.read_text("utf-8"))["register-model"]["Output"]
+        if is_version(split_reference(label)[1] or ""):
+            return str(label)
+    return ""
 
 
 def render_version(store: Registry, version: Version) -> str:

@@ -33,7 +33,8 @@ from kubecast.models.artifact import (
     write_status,
 )
 from kubecast.models.base import FitLog, FitPlan, Forecaster, deadline_after
-from kubecast.reports.training import Fitted, render_training, render_unexplained
+from kubecast.reports.training import Fitted, render_training
+from kubecast.reports.unexplained import page_or_reason
 from kubecast.resources import Usage, watched
 from kubecast.settings.loading import SECTIONS
 from kubecast.steps.checkpoint import checkpoints
@@ -110,11 +111,11 @@ def _settings(kind: str, run: RunSettings, searched: str, fitted: Path | None) -
 
 def _page(title: str, result: "_FitResult", panel: Panel, seed: int, final: bool, usage: Usage) -> str:
     """Write the page on a fit; an error costs the page, not the fit."""
-    try:
-        return render_training(title, result.status, result.report_input(panel, seed, final), usage, panel)
-    except Exception as error:
-        _LOG.warning("no page on the fit: %s: %s", type(error).__name__, error)
-        return render_unexplained(title, f"{type(error).__name__}: {error}")
+    return page_or_reason(
+        title,
+        lambda: render_training(title, result.status, result.report_input(panel, seed, final), usage, panel),
+        "The model and its forecasts are not affected.",
+    )
 
 
 def _fit_key(

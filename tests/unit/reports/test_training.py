@@ -18,7 +18,6 @@ from kubecast.reports.training import (
     UNSCORED,
     Fitted,
     render_training,
-    render_unexplained,
 )
 from kubecast.resources import Usage
 from tests.support.pages import HOSTILE, LOG, MODEL, USED, PageChecker, fitted, read_payload
@@ -90,12 +89,6 @@ def test_peaks_are_those_of_the_samples_that_there_are(panel: Panel) -> None:
     charts = read_payload(page)["charts"]
     assert charts["usage-GPU, share"]["lines"][0]["values"] == [None, 0.8]
     assert "usage-GPU memory, GiB" not in charts
-
-
-def test_page_on_a_fit_without_one_is_whole_and_has_the_reason_as_text() -> None:
-    checker = checked(render_unexplained("train-lstm", HOSTILE))
-    assert checker.tags.count("main") == 1
-    assert HOSTILE in "".join(checker.text)
 
 
 def test_fit_without_steps_and_scores_still_renders(panel: Panel) -> None:

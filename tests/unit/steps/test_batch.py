@@ -264,3 +264,19 @@ def test_page_of_a_batch_that_stands_says_so_and_names_the_series_that_are_gone(
     old = rows[rows["ds"] <= rows["ds"].max() - pd.Timedelta(hours=48)]
     make(old, report=page)
     assert "latest.json stays at newer forecasts" in page.read_text()
+
+
+@pytest.mark.parametrize("failing", ["render_score", "review_batch", "Bundle.scales"])
+def test_page_that_cannot_be_made_costs_the_page_alone(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("no <font>")
+
+    monkeypatch.setattr(f"kubecast.steps.batch.{failing}", fail)
+    batch = make(report=tmp_path / "page.html")
+    assert read_batch(str(tmp_path / "batches"), "forecaster") == batch
+    page = (tmp_path / "page.html").read_text()
+    assert "There is no page: ValueError: no &lt;font&gt;" in page
+    assert "The forecasts are kept: " in page
+    assert f"{tmp_path / 'batches'}/forecaster/{batch.path}" in page

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +275,24 @@ def test_published_page_is_the_one_that_was_shown(done: Path) -> None:
     assert store.read_file(version, "leaderboard.json") == (done / "leaderboard.json").read_bytes()
 
 
+def test_page_of_a_version_that_cannot_be_made_costs_the_page_alone(
+    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no <font>")
+
+    monkeypatch.setattr("kubecast.steps.register.render_report", fail)
+    folder = tmp_path / "run"
+    shutil.copytree(done, folder)
+    label = publish(folder, tmp_path / "registry")
+    registry = Registry.open(str(tmp_path / "registry"))
+    version = registry.resolve("forecaster@champion")
+    assert label == f"{version.name}@{version.id}"
+    for page in ((folder / "report.html").read_text(), registry.read_file(version, "report.html").decode()):
+        assert "There is no page: RuntimeError: no &lt;font&gt;" in page
+    assert Bundle.load(registry.fetch(version, "production", tmp_path / "fetched"))
+
+
 def test_no_published_file_is_a_pickle(done: Path) -> None:
     version = Registry.open(str(done / "registry")).resolve("forecaster")
     endings = {Path(path).suffix for path in version.files}
@@ -388,7 +407,7 @@ def test_page_that_cannot_be_made_costs_the_page_alone(
     page = tmp_path / "page.html"
     assert train_model("catboost", done / "panel", tmp_path / "model", report=page).state == "ok"
     assert "RuntimeError: no &lt;font&gt;" in page.read_text()
-    assert "no page on the fit: RuntimeError: no <font>" in caplog.messages
+    assert "no page on train-catboost: RuntimeError: no <font>" in caplog.messages
     assert (tmp_path / "model" / "model.json").exists()
     assert (tmp_path / "model" / FORECASTS).exists()
 
