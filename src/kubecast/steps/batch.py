@@ -89,7 +89,7 @@ def batch_forecast(
         "horizon": horizon or bundle.contract.spec.horizon,
     }
     content = forecasts.read_bytes()
-    plain = as_kubecast(table, bundle.contract.training.data.columns)
+    plain = as_kubecast(table, bundle.columns)
     described = _describe(request, plain, content)
     batch = keep_batch(store, version.name, described, content)
     latest = point_latest(store, version.name, batch)
@@ -103,7 +103,7 @@ def batch_forecast(
 
         def page() -> str:
             review = _review(bundle, panel, plain, published, version)
-            columns, scales = bundle.contract.training.data.columns, bundle.scales(panel)
+            columns, scales = bundle.columns, bundle.scales(panel)
             earlier = score_batches(store, version.name, batch, columns, panel, scales)
             return render_score(_facts(batch), review, earlier, kept, table, panel.spec)
 
