@@ -283,12 +283,12 @@ def _test_check(paired: Paired, settings: PromotionSettings, failed_by: str | No
     allowed = f"below {settings.significance:g}"
     passed = paired.p_value is not None and paired.p_value < settings.significance
     if paired.dates is not None:
-        allowed += f" on these {paired.dates} dates"
+        allowed += f" on {paired.dates} separate horizons"
     if failed_by is not None:
         allowed += f", at the first try; version {failed_by} of the same settings failed on the same rows"
         passed = False
     elif paired.p_value is None:
-        few = "the one date that all series share is too few" if paired.over == "series" else _TOO_FEW
+        few = "the one horizon that all series share is too few" if paired.over == "series" else _TOO_FEW
         allowed += f"; {few} for a test, and when_untestable is {settings.when_untestable}"
         passed = settings.when_untestable == "promote"
     return Check(name=TEST, value=paired.p_value, allowed=allowed, passed=passed)

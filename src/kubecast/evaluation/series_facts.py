@@ -48,6 +48,11 @@ class SeriesFacts(Document):
             return None
         return self.mase - self.naive_mase
 
+    @property
+    def naive_is_better(self) -> bool:
+        """Whether the naive is better by more than ``WORSE`` allows; less is no reason for a look."""
+        return self.mase is not None and self.naive_mase is not None and self.mase > WORSE * self.naive_mase
+
 
 def series_facts(
     table: pd.DataFrame,
@@ -120,11 +125,8 @@ def _known(values: Mapping[Any, float], name: str) -> float | None:
 
 
 def _flags(fact: SeriesFacts, level: float | None) -> list[str]:
-    naive_is_better = (
-        fact.mase is not None and fact.naive_mase is not None and fact.mase > WORSE * fact.naive_mase
-    )
     conditions = {
-        "naive is better": naive_is_better,
+        "naive is better": fact.naive_is_better,
         "level is off": fact.bias is not None and abs(fact.bias) > LEVEL,
         "intervals miss": None not in (level, fact.coverage) and fact.coverage < level - MISSES,  # type: ignore[operator]
     }

@@ -29,7 +29,7 @@ class Skill(Document):
         naive: Column of that forecast; None: there is none.
         value: 1 - MASE of the ensemble / MASE of that forecast; None where undefined.
         interval: At 95 %; None: too few origins and series.
-        dates: Number of dates that the interval is bound to, whole horizons of origins, where all series have
+        dates: Number of separate horizons that the interval is bound to, where all series have
             the same few; None: they are many, or the series' own.
     """
 
@@ -40,7 +40,7 @@ class Skill(Document):
 
     @property
     def is_shown(self) -> bool:
-        """Whether chance is ruled out: the whole interval lies above 0, and knows more than one date."""
+        """Whether chance is ruled out: the whole interval lies above 0, and knows more than one horizon."""
         return self.interval is not None and self.interval.low > 0 and self.dates != 1
 
     @property
@@ -62,8 +62,8 @@ class Skill(Document):
     def _dates(self) -> str:
         if self.dates is None:
             return ""
-        one = " on this one date, which says nothing of others"
-        return one if self.dates == 1 else f" on these {self.dates} dates"
+        one = " on one horizon, which says nothing of other times"
+        return one if self.dates == 1 else f" on {self.dates} separate horizons"
 
 
 def _percent(value: float) -> str:

@@ -15,7 +15,7 @@ from kubecast.evaluation.examples import ExampleSeries
 from kubecast.evaluation.leaderboard import Evaluation
 from kubecast.evaluation.paths import SeriesPath
 from kubecast.evaluation.rows import LeaderboardRow, LeadTimeRow, PhaseRow
-from kubecast.evaluation.series_facts import SeriesFacts
+from kubecast.evaluation.series_facts import WORSE, SeriesFacts
 from kubecast.evaluation.skill import Skill
 from kubecast.evaluation.verdict import verdict
 from kubecast.evaluation.words import percent, plain
@@ -83,7 +83,7 @@ def _tiles(evaluation: Evaluation, skill: Skill) -> list[dict[str, str]]:
     for level, observed in list(own.coverage.items())[:1]:
         off = observed - float(level) / 100
         too = "wide" if off > 0 else "narrow"
-        about = "within 5 points" if abs(off) <= NEAR else f"too {too} by {percent(abs(off))}"
+        about = "within 5 points" if abs(off) <= NEAR else f"too {too} by {100 * abs(off):.1f} points"
         label = f"The {level} % interval holds"
         tiles.append({"label": label, "value": share(observed), "about": f"of the actuals: {about}"})
     return [*tiles, _series_tile(evaluation.series)]
@@ -93,7 +93,7 @@ def _interval(skill: Skill) -> str:
     if skill.interval is None:
         return "too few origins and series for an interval"
     text = f"95 %: {percent(skill.interval.low)} to {percent(skill.interval.high)}"
-    return text if skill.dates is None else f"{text} on {count(skill.dates, 'date')}"
+    return text if skill.dates is None else f"{text} on {count(skill.dates, 'separate horizon')}"
 
 
 def _beside(evaluation: Evaluation, skill: Skill) -> str:
@@ -107,21 +107,28 @@ def _beside(evaluation: Evaluation, skill: Skill) -> str:
 
 
 def _worse_series(facts: Sequence[SeriesFacts], skill: Skill) -> str:
-    """How many series the naive forecast is better at; empty where there is one series, or none is."""
-    scored = [fact.loss for fact in facts if fact.loss is not None]
-    worse = sum(loss > 0 for loss in scored)
+    """How many series are flagged as ``naive is better``; empty where there is one series, or none is."""
+    scored = [fact for fact in facts if fact.loss is not None]
+    worse = sum(fact.naive_is_better for fact in scored)
     if len(scored) < 2 or not worse:
         return ""
-    return f"{worse:,} of {len(scored):,} series are forecast worse than by {skill.label}."
+    margin = percent(WORSE - 1, 0)
+    return f"{worse:,} of {len(scored):,} series are forecast worse than by {skill.label}, by over {margin}."
 
 
 def _series_tile(facts: Sequence[SeriesFacts]) -> dict[str, str]:
+    if not facts:  # a leaderboard of before
+        return {
+            "label": "Series to look at",
+            "value": "unknown",
+            "about": "this version was made without flags",
+        }
     flags = Counter(flag for fact in facts for flag in fact.flags)
     about = ", ".join(f"{number} {flag}" for flag, number in flags.most_common(4))
     flagged = sum(bool(fact.flags) for fact in facts)
     return {
         "label": "Series to look at",
-        "value": f"{flagged:,} of {len(facts):,}" if facts else "-",
+        "value": f"{flagged:,} of {len(facts):,}",
         "about": about or "nothing is flagged",
     }
 

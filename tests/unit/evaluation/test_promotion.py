@@ -198,7 +198,7 @@ def test_many_series_at_few_origins_are_tested_over_series() -> None:
     decision = judge(own=0.7, own_width=0.9, series=30, origins=2, **COMPETE)
     assert decision.comparison is not None
     assert decision.comparison.paired.over == "series and origins"
-    assert check(decision, "p-value").allowed == "below 0.05 on these 2 dates"
+    assert check(decision, "p-value").allowed == "below 0.05 on 2 separate horizons"
     assert decision.promote
 
 
@@ -207,7 +207,7 @@ def test_one_date_that_all_series_share_tells_too_little(decided: str, promoted:
     lenient = {"coverage_tolerance": 0.9, "segment_cap": 9.0, **COMPETE}
     decision = judge(own=0.5, series=30, origins=1, when_untestable=decided, **lenient)
     assert decision.promote == promoted
-    assert "the one date that all series share is too few" in check(decision, "p-value").allowed
+    assert "the one horizon that all series share is too few" in check(decision, "p-value").allowed
 
 
 def test_one_series_that_gets_much_worse_keeps_the_version_back() -> None:
@@ -372,7 +372,7 @@ def test_verdict_says_what_was_shown() -> None:
     assert verdict(decision).tone == "unsure"
     assert decision.reasons == [
         "no check failed, but skill over seasonal naive 24 is 0.5 %"
-        " (95 %: -18.0 % to 18.0 % on these 3 dates)"
+        " (95 %: -18.0 % to 18.0 % on 3 separate horizons)"
     ]
     assert [each.result for each in decision.checks] == ["within chance", "passed", "passed"]
     assert verdict(first()).title == "Champion: better than seasonal naive 24"
@@ -381,7 +381,7 @@ def test_verdict_says_what_was_shown() -> None:
 def test_one_date_that_all_series_share_shows_nothing() -> None:
     decision = first(SKILL.model_copy(update={"dates": 1}))
     assert verdict(decision).title == "Champion, but not shown to beat seasonal naive 24"
-    assert "on this one date, which says nothing of others" in verdict(decision).reason
+    assert "on one horizon, which says nothing of other times" in verdict(decision).reason
 
 
 def test_verdict_on_a_version_that_is_refused_names_the_first_fault() -> None:
