@@ -119,6 +119,7 @@ def _verdict(review: BatchReview, kept: Kept) -> Verdict:
 
 def _tiles(review: BatchReview, period: str) -> list[dict[str, str]]:
     steps, series = count(review.steps, "step"), count(len(review.series), "series")
+    compared = len(review.changes) - len(review.not_compared)
     against = [
         f"{percent(total.change)} on the steps {total.back} before"
         for total in review.totals
@@ -138,7 +139,7 @@ def _tiles(review: BatchReview, period: str) -> list[dict[str, str]]:
         {
             "label": "Changed by more than 25 %",
             "value": count(len(review.changed), "series"),
-            "about": f"against the steps {_backs(review)} before",
+            "about": f"of {compared:,} compared with the steps {_backs(review)} before",
         },
         {
             "label": "Forecast by a fallback",

@@ -65,6 +65,7 @@ def page(found: BatchReview) -> str:
 def test_where_nothing_could_be_compared_the_page_says_so_and_is_not_green() -> None:
     text = page(review(10, 10, rows=12))
     assert "Written: nothing to compare with" in text
+    assert "of 0 compared with the steps 24 before" in text
     assert "1 cannot be compared with the steps before" in text
     assert "Not compared: too short a history, or zeros before: 1 series" in text
     assert 'class="verdict unsure"' in text
