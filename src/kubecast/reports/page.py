@@ -110,10 +110,9 @@ def _worse_series(facts: Sequence[SeriesFacts], skill: Skill) -> str:
     """How many series are flagged as ``naive is better``; empty where there is one series, or none is."""
     scored = [fact for fact in facts if fact.loss is not None]
     worse = sum(fact.naive_is_better for fact in scored)
-    if len(scored) < 2 or not worse:
-        return ""
     margin = percent(WORSE - 1, 0)
-    return f"{worse:,} of {len(scored):,} series are forecast worse than by {skill.label}, by over {margin}."
+    text = f"{worse:,} of {len(scored):,} series are forecast worse than by {skill.label}, by over {margin}."
+    return text if len(scored) > 1 and worse else ""
 
 
 def _series_tile(facts: Sequence[SeriesFacts]) -> dict[str, str]:
