@@ -11,6 +11,7 @@ from kubecast.errors import ConfigError
 from kubecast.pipelines.batch import batch_pipeline
 from kubecast.pipelines.training import training_pipeline
 from kubecast.settings.loading import PARAMETERS, AllSettings
+from kubecast.storage.locations import make_folder
 
 MAX_BYTES = 256 * 1024  # twice of it is in a Workflow's specification, which Argo never packs
 
@@ -50,12 +51,12 @@ def compile_pipeline(
         on_cluster: Whether tasks request what ``cluster.yaml`` says, which a local run ignores.
 
     Raises:
-        ConfigError: The name does not end so, there is no pipeline of that mode, or the compiled one is too
-            large for a cluster.
+        ConfigError: The name does not end so, its folder cannot be made, there is no pipeline of that
+            mode, or the compiled one is too large for a cluster.
     """
     if output.suffix != ".yaml":
         raise ConfigError(f"--output {output}: ends in {output.suffix or 'nothing'}, allowed: .yaml")
-    output.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(output.parent)
     if mode == "score":
         training = settings.training
         pipeline = batch_pipeline(settings, on_cluster)

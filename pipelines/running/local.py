@@ -32,6 +32,7 @@ from kubecast.pipelines.running.local_events import EventReader, Record, TaskEve
 from kubecast.pipelines.running.local_runner import Outputs
 from kubecast.registry import Registry, Version
 from kubecast.settings.loading import AllSettings
+from kubecast.storage.locations import make_folder
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of KFP's lines
 
@@ -81,7 +82,7 @@ def run_compiled(
     Raises:
         KubecastError: A task failed; the error is the task's own where it is one of kubecast's.
     """
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     outputs = output / "outputs.json"
     outputs.unlink(missing_ok=True)
     if not resume:

@@ -156,7 +156,7 @@ class Model:
     def save(self, location: str | Path) -> str:
         """Keep the model in a folder or a bucket, whole or not at all, with a checksum of every file.
 
-        The place is a registry: saved again, the model is there twice, and ``load`` takes the newer one.
+        The place is a registry: the same model saved again is there once, as the version that it was.
 
         Args:
             location: Path or URL (``s3://``, ``gs://``, ``az://``), with keys from the environment.

@@ -53,12 +53,16 @@ def print_table(
 ) -> None:
     """Print rows under a title and fit them to the terminal; without one as tab-separated lines, unrounded.
 
+    Names, which are in the first column, and numbers stay whole: where they leave too little room, a line is
+    longer than the terminal is wide.
+
     Args:
         title: Above the table.
         columns: Their names.
         rows: A value for each column.
         formats: How to write the values of some columns in a terminal.
     """
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -68,17 +72,30 @@ def print_table(
         for row in [columns, *rows]:
             print("\t".join(_plain(value) for value in row))
         return
+    writers = [(formats or {}).get(column, _cell) for column in columns]
+    texts = [[write(value) for write, value in zip(writers, row, strict=True)] for row in rows]
     table = Table(title=escape(title), title_justify="left", box=None, padding=(0, 2, 0, 0))
     for number, column in enumerate(columns):
-        values = [row[number] for row in rows if row[number] is not None]
-        numeric = bool(values) and all(isinstance(value, int | float) for value in values)
+        header = column.replace("_", " ")
+        numeric = _are_numbers([row[number] for row in rows])
+        whole = numeric or number == 0
         table.add_column(
-            column.replace("_", " "), justify="right" if numeric else "left", overflow="fold", no_wrap=numeric
+            header,
+            justify="right" if numeric else "left",
+            overflow="fold",
+            min_width=max(cell_len(text) for text in [header, *(row[number] for row in texts)])
+            if whole
+            else None,
         )
-    for row in rows:
-        cells = zip(columns, row, strict=True)
-        table.add_row(*(escape((formats or {}).get(column, _cell)(value)) for column, value in cells))
-    console.print(table)
+    for row in texts:
+        table.add_row(*map(escape, row))
+    console.print(table, crop=False)
+
+
+def _are_numbers(values: list[Any]) -> bool:
+    """Whether there are values, and all are numbers."""
+    given = [value for value in values if value is not None]
+    return bool(given) and all(isinstance(value, int | float) for value in given)
 
 
 def _plain(value: Any) -> str:

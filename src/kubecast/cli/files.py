@@ -69,8 +69,16 @@ def writer(output: Path) -> Callable[["pd.DataFrame"], None]:
 
 
 def write_whole(output: Path, write: Callable[[Path], object]) -> None:
-    """Let a file appear only when it is complete."""
-    output.parent.mkdir(parents=True, exist_ok=True)
+    """Let a file appear only when it is complete.
+
+    Raises:
+        ConfigError: It is a folder, or its folder cannot be made.
+    """
+    from kubecast.storage.locations import make_folder
+
+    if output.is_dir():
+        raise ConfigError(f"{output}: a folder; allowed: a file in one")
+    make_folder(output.parent)
     partial = output.with_name(f".{output.name}.partial")
     write(partial)
     partial.replace(output)

@@ -80,6 +80,10 @@ def load_settings(
     Raises:
         ConfigError: A file, key or value is wrong.
     """
+    if folder is not None and folder.is_file():
+        raise ConfigError(
+            f"{folder}: a file; allowed: a folder of settings files, as kubecast init writes it"
+        )
     if folder is not None and not folder.is_dir():
         raise ConfigError(f"{folder}: no such configuration folder; kubecast init {folder} writes one")
     _refuse_misspelt_files(folder)

@@ -38,6 +38,20 @@ def local_path(location: str) -> Path | None:
     return Path(unquote(location.removeprefix("file://")))
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder of this machine for what is written, and those above it, where they are not there yet.
+
+    Raises:
+        ConfigError: A file is in its place, or in that of one above it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ConfigError(
+            f"{folder}: a file is in the way; allowed: a folder, or where none is yet"
+        ) from error
+
+
 class BucketUrl(NamedTuple):
     """The parts of a bucket's URL; ``str`` puts them together again, without percent signs.
 

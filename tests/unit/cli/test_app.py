@@ -197,7 +197,19 @@ def test_quiet_is_taken_anywhere_and_leaves_notes_out(
         (["run", "--data", "x", "--output", "o", "--models", "arimaa"], 2, "did you mean arima?"),
         (["train"], 2, "No such command 'train'"),
         (["validate", "--horizon", "two"], 2, "Invalid value for '--horizon'"),
-        (["sample", "--output", "/dev/null/demand.csv"], 1, "/dev/null"),
+        (
+            ["sample", "--output", "/dev/null/demand.csv"],
+            2,
+            "/dev/null: a file is in the way; allowed: a folder",
+        ),
+        (["sample", "--output", "folder.csv"], 2, "folder.csv: a folder; allowed: a file in one"),
+        (
+            ["compile", "--output", "afile/deep/p.yaml"],
+            2,
+            "afile/deep: a file is in the way; allowed: a folder",
+        ),
+        (["run", "--data", "x.csv", "--output", "afile", "--horizon", "6"], 2, "afile: a file is in the way"),
+        (["validate", "--config", "afile"], 2, "afile: a file; allowed: a folder of settings files"),
     ],
 )
 def test_error_is_one_line_and_its_status(
@@ -209,6 +221,8 @@ def test_error_is_one_line_and_its_status(
     tmp_path: Path,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "afile").touch()
+    (tmp_path / "folder.csv").mkdir()
     monkeypatch.setattr(sys, "argv", ["kubecast", *words])
     with pytest.raises(SystemExit) as stopped:
         app.main()

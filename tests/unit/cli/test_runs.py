@@ -5,10 +5,11 @@ import pytest
 from kubecast.cli.runs import print_leaderboard, why_not_promoted
 
 
-def test_figures_are_never_folded(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("width", ["70", "60", "40"])
+def test_names_and_figures_are_never_folded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: str
 ) -> None:
-    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "70"}.items():
+    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": width}.items():
         monkeypatch.setenv(name, value)
     metrics = dict.fromkeys(["mase", "skill", "mse", "mae", "r2"], 0.1234)
     row = {"model": "seasonal_naive_336", "split": "test", **metrics}
@@ -16,6 +17,7 @@ def test_figures_are_never_folded(
     printed = capsys.readouterr().out
     assert printed.count("0.1234") == 4
     assert "12.3 %" in printed
+    assert "seasonal_naive_336" in printed
 
 
 @pytest.mark.parametrize(
