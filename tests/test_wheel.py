@@ -38,7 +38,7 @@ def test_it_installs_kubecast_and_nothing_else(site: Path) -> None:
     assert {path.name.partition("-")[0] for path in site.iterdir()} == {"kubecast"}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_its_command_needs_no_checkout(site: Path, tmp_path: Path) -> None:
     def kubecast(*words: str) -> str:
         done = subprocess.run(

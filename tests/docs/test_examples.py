@@ -25,7 +25,7 @@ def cells() -> list[str]:
     return ["".join(cell["source"]) for cell in document["cells"] if cell["cell_type"] == "code"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.no_cover
 def test_the_notebook_runs(cells: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -17,7 +17,14 @@ import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    PendingRollbackError,
+    SQLAlchemyError,
+)
 
 from kubecast.errors import ConfigError, TuningError, TuningUnavailable
 from kubecast.retrying import retry
@@ -145,6 +152,8 @@ def _unavailable(where: str, away: Callable[[BaseException], bool] | None = None
 
 def is_away(error: BaseException) -> bool:
     """Whether the database was not reached, or went away; a password that it refuses stays wrong."""
+    if isinstance(error, PendingRollbackError):  # of a transaction whose connection broke before
+        return True
     if not isinstance(error, OperationalError | InterfaceError):
         return False
     code = getattr(error.orig, "args", (None,))[0]

@@ -92,6 +92,7 @@ def many(count: int, horizon: int) -> Explorer:
     return explorer(paths, facts, Forecasts(), spec_of(horizon=horizon), None)
 
 
+@pytest.mark.long
 def test_as_many_series_as_fit_are_there_and_the_page_says_so() -> None:
     most = many(400, 400)
     assert len(pack(most.content)) <= LARGEST

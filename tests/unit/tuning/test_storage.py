@@ -9,7 +9,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 from sqlalchemy import event
-from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.exc import IntegrityError, OperationalError, PendingRollbackError, ProgrammingError
 
 from kubecast.errors import ConfigError, TuningError, TuningUnavailable
 from kubecast.retrying import spending
@@ -172,6 +172,7 @@ def sql(kind: type[Any], error: Exception) -> Any:
         (sql(ProgrammingError, PostgresError('relation "studies" already exists', "42P07")), False, True),
         (sql(ProgrammingError, PostgresError("permission denied for schema public", "42501")), False, False),
         (sql(IntegrityError, PostgresError("pg_type_typname_nsp_index", "23505")), False, True),
+        (PendingRollbackError("Can't reconnect until invalid transaction is rolled back."), True, True),
     ],
     ids=lambda value: str(getattr(value, "orig", value))[:40],
 )

@@ -16,7 +16,7 @@ from tests.support.panels import hourly
 from tests.unit.models.arima.support import MakePanel, errors
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ["css", "pmdarima", "statsforecast"])
 def test_seasonal_orders_are_searched_and_replayed(make_panel: MakePanel, engine: str) -> None:
     random = np.random.default_rng(0)

@@ -126,6 +126,7 @@ def test_scale_of_the_loss_survives_a_resume(panel: Panel, tmp_path: Path) -> No
     np.testing.assert_array_equal(values(resumed, panel), values(whole, panel))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("trainer", [LstmTrainer, TransformerTrainer], ids=["lstm", "transformer"])
 def test_updates_compiled_by_xla_are_the_same_but_for_rounding(panel: Panel, trainer: type[Any]) -> None:
     curves = []
