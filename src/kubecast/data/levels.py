@@ -148,18 +148,7 @@ def _levelled(panel: Panel, changes: pd.DataFrame) -> Panel:
 
 def _only(panel: Panel, names: "pd.Series[Any]") -> Panel:
     """The panel of these series alone."""
-
-    def kept(table: pd.DataFrame) -> pd.DataFrame:
-        return table[table["unique_id"].isin(names)].reset_index(drop=True)
-
-    return replace(
-        panel,
-        frame=kept(panel.frame),
-        static=kept(panel.static),
-        series=kept(panel.series),
-        origins=kept(panel.origins),
-        future_covariates=kept(panel.future_covariates),
-    )
+    return panel.with_each(lambda table: table[table["unique_id"].isin(names)].reset_index(drop=True))
 
 
 def _restored(table: pd.DataFrame, shifts: pd.DataFrame, scaled_at: Mapping[str, float]) -> pd.DataFrame:

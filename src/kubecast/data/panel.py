@@ -4,7 +4,7 @@ A split is a cut-off, never a copy: ``history`` holds what lies up to a cut-off,
 advance after it, and ``targets`` what evaluation alone may read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -204,14 +204,12 @@ class Panel:
             renamed = table.assign(unique_id=table["unique_id"].map(names))
             return renamed.sort_values("unique_id", kind="stable", ignore_index=True)
 
-        return replace(
-            self,
-            frame=rename(self.frame),
-            static=rename(self.static),
-            series=rename(self.series),
-            origins=rename(self.origins),
-            future_covariates=rename(self.future_covariates),
-        )
+        return self.with_each(rename)
+
+    def with_each(self, change: Callable[[pd.DataFrame], pd.DataFrame]) -> "Panel":
+        """The same panel with each of its tables changed."""
+        tables: dict[str, Any] = {name: change(table) for name, table in self._tables().items()}
+        return replace(self, frame=tables.pop("panel"), **tables)
 
     def history_lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The number of rows that the series of each row has up to it.
