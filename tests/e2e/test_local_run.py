@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.commands import arguments, executed, kubecast, kubecast_here
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
