@@ -11,8 +11,11 @@ IMAGES ?= base arima catboost tensorflow tensorflow-gpu serving
 UV_COMPILE := .venv-lock/bin/uv pip compile --upgrade --generate-hashes --python-version 3.11 --no-header \
 	--no-annotate --no-emit-index-url --no-strip-extras --quiet
 
+# Tests start many processes, each of which would compile all sources again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help setup python run configs test test-fast e2e images push sbom bench bench-accuracy bench-arima bench-neural \
+.PHONY: help setup python run configs test coverage test-fast e2e images push sbom bench bench-accuracy bench-arima bench-neural \
 	bench-panel bench-overhead bench-registry bench-tuning bench-level-shifts test-long test-database test-browser \
 	page-times screenshots report-assets fuzz lint format docs manifests-check compile submit schedule lock clean
 
@@ -42,8 +45,11 @@ run: setup ## Train, judge and publish on half-hourly electricity demand, on thi
 configs: setup ## Write configs/*.yaml and configs/search/*.yaml again, from the models of the settings
 	$(BIN)/kubecast init configs --overwrite
 
-test: setup ## Run the tests, all but the long ones, with their coverage floor
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not long" --cov --cov-report=term $(ARGS)
+test: setup ## Run the tests, all but the long ones
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
+
+coverage: setup ## Run the same tests, with their coverage and its floor
+	$(MAKE) test ARGS="--cov --cov-report=term $(ARGS)"
 
 test-long: setup ## Run searches, fits that are killed, several runs in a row, servers that fail: minutes
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m long $(ARGS)

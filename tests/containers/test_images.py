@@ -249,6 +249,7 @@ def test_push_prints_digests_for_the_settings_of_the_cluster(
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_digest", [False, True], ids=["by-tag", "by-digest"])
 def test_pipeline_that_is_compiled_with_what_push_prints_names_what_was_pushed(
     engines: Callable[..., None], tmp_path: Path, by_digest: bool
@@ -279,6 +280,7 @@ def references(folder: Path, cluster: dict[str, Any]) -> set[str]:
     return {each["container"]["image"] for each in spec["deploymentSpec"]["executors"].values()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how_to", ["first-run", "build-the-images"])
 def test_how_to_names_images_as_push_does(engines: Callable[..., None], tmp_path: Path, how_to: str) -> None:
     engines(podman=True)

@@ -70,6 +70,7 @@ def test_the_tutorial_looks_at_the_data_as_it_says(tmp_path: Path, monkeypatch: 
     assert list(commands) == ["sample", "validate", "run", "forecast", "models"]
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_page_on_data_print_what_stands_there() -> None:
     page = ROOT / "docs/explanation/data.md"
     failed, attempted = doctest.testfile(str(page), module_relative=False, optionflags=doctest.ELLIPSIS)

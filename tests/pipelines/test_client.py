@@ -253,6 +253,7 @@ def test_what_cannot_be_made_stays_an_error(api: KfpApi) -> None:
         ensure(lambda: there.find_experiment("e"), lambda: there.create_experiment("e"))
 
 
+@pytest.mark.slow
 def test_help_imports_neither_kfp_nor_its_api() -> None:
     code = (
         "import sys\nfrom kubecast.cli.app import app\n"

@@ -17,6 +17,8 @@ from tests.support.clusters import client, folder_with, invoke, invoke_json
 from tests.support.servers.kfp_api import NOW, Failure, KfpApi
 from tests.support.servers.kfp_http import Request
 
+pytestmark = pytest.mark.slow
+
 NIGHTLY = """\
     - name: nightly-retrain
       cron: "0 2 * * *"

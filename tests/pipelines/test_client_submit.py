@@ -20,6 +20,8 @@ from tests.support.clusters import SET, SMALL, client, invoke, invoke_json
 from tests.support.kfp_runs import FAILS, SUCCEEDS, step
 from tests.support.servers.kfp_api import Failure, KfpApi
 
+pytestmark = pytest.mark.slow
+
 TYPES = {
     "text": {"parameterType": "STRING"},
     "steps": {"parameterType": "NUMBER_INTEGER", "isOptional": True},

@@ -167,6 +167,7 @@ def kubeconfig(api: KubernetesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig(tmp_path / "kubeconfig")))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("kubeconfig")
 @pytest.mark.parametrize("dry_run", [[], ["--dry-run"]], ids=["run", "dry-run"])
 def test_submit_refuses_before_anything_is_made(api: KubernetesApi, dry_run: list[str]) -> None:
@@ -197,6 +198,7 @@ def test_run_that_only_forecasts_asks_for_no_gpu(api: KubernetesApi) -> None:
         assert len(kfp.runs) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("kubeconfig")
 def test_submit_refuses_katibs_early_stopping_where_the_namespace_would(api: KubernetesApi) -> None:
     search = ["--set", "pipeline.tuning.tuner=katib", "--set", "cluster.katib.early_stopping=median"]

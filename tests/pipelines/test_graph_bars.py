@@ -84,6 +84,7 @@ def artifacts(component: dict[str, Any]) -> dict[str, Any]:
     return component.get("outputDefinitions", {}).get("artifacts", {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAININGS)
 def test_a_training_is_read_at_one_glance(name: str, compiled: Callable[[str], Path]) -> None:
     spec = next(yaml.safe_load_all(compiled(name).read_text()))

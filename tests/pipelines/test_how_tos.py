@@ -124,6 +124,7 @@ def test_first_run(follow: Follow, api: KfpApi, tmp_path: Path) -> None:
     assert "SUCCEEDED" in printed
 
 
+@pytest.mark.slow
 def test_gpu_nodes(follow: Follow) -> None:
     follow("gpu-nodes")
     _, platform = yaml.safe_load_all(Path("pipeline.yaml").read_text())

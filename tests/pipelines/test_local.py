@@ -18,6 +18,8 @@ from kubecast.registry import Registry
 from kubecast.settings.loading import AllSettings, load_settings
 from tests.support.panels import hourly
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = [
     "training.horizon=6",
     "training.season_lengths=[24]",

@@ -13,6 +13,8 @@ from tests.support.clusters import client, folder_with, invoke
 from tests.support.servers.kfp_api import KfpApi
 from tests.support.servers.kubernetes_api import KubernetesApi
 
+pytestmark = pytest.mark.slow
+
 NIGHTLY = """\
     - name: nightly-retrain
       cron: "0 2 * * *"

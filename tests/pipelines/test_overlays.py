@@ -45,6 +45,7 @@ def compiled(overlay: str, folder: Path, mode: Mode, *overrides: str) -> tuple[A
     return settings.cluster, containers, platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overlay", OVERLAYS)
 @pytest.mark.parametrize("mode", ["train", "tune", "score"])
 def test_every_task_gets_the_variables_of_its_overlay(overlay: str, mode: Mode, tmp_path: Path) -> None:
@@ -60,6 +61,7 @@ def test_every_task_gets_the_variables_of_its_overlay(overlay: str, mode: Mode, 
         assert [each["secretName"] for each in pods[name].get("secretAsEnv", [])] == secrets
 
 
+@pytest.mark.slow
 def test_a_trial_gets_them_too(tmp_path: Path) -> None:
     settings = settings_for("dev", tmp_path, *TUNING)
     spec, _ = yaml.safe_load_all(compile_pipeline(settings, tmp_path / "p.yaml", "tune").read_text())

@@ -14,6 +14,8 @@ from kubecast.pipelines.compiling import compile_pipeline
 from kubecast.pipelines.pods import SHARED_MEMORY, label_of, trial_pod
 from kubecast.settings.loading import load_settings
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).parents[2] / "configs"
 SET = [
     "training.horizon=48",

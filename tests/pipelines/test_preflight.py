@@ -11,6 +11,8 @@ from tests.support.clusters import REGISTRY, SET, folder_with, invoke
 from tests.support.servers.kfp_api import KfpApi
 from tests.support.servers.kubernetes_api import KubernetesApi
 
+pytestmark = pytest.mark.slow
+
 DATA = ["--param", "data=s3://demand/demand.csv"]
 SCORE = ["--mode", "score", *DATA, "--param", "destination=s3://demand/out"]
 NIGHTLY = """\

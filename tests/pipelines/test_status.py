@@ -35,6 +35,7 @@ from tests.support.servers.kubernetes_api import KubernetesApi
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_status_prints_task_pod_log_and_command(kfp: KfpApi, cluster: KubernetesApi) -> None:
     run = serve_run(kfp, "run-frozen.json")
     whole = recorded("workflow-train.json.gz")
@@ -62,6 +63,7 @@ def test_status_prints_task_pod_log_and_command(kfp: KfpApi, cluster: Kubernetes
     assert (found["source"], task["pod"], task["log"]) == ("workflow", pod, TRACEBACK.splitlines())
 
 
+@pytest.mark.slow
 def test_status_takes_a_context(kfp: KfpApi, cluster: KubernetesApi) -> None:
     run = serve_run(kfp, "run-failed.json")
     found = invoke_json("status", run, "--host", kfp.host, "--context", "lab")

@@ -54,6 +54,7 @@ def test_complete_list_is_shown_as_it_is(kfp: KfpApi) -> None:
     assert found["final-arima"].seconds == 20.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failure", [{"list .*": None}, {"list .*": 503}])
 def test_api_server_that_does_not_answer_is_told_once(
     kfp: KfpApi, cluster: KubernetesApi, failure: dict[str, int | None]

@@ -47,6 +47,7 @@ def test_ended_run_has_no_task_that_waits_or_runs(kfp: KfpApi, cluster: Kubernet
     assert by_name(found)["forecast-champion"].reason.startswith("ImagePullBackOff")
 
 
+@pytest.mark.slow
 def test_log_of_the_failed_container_gives_the_reason(kfp: KfpApi, cluster: KubernetesApi) -> None:
     run = serve_run(kfp, "run-frozen.json")
     serve_workflow(cluster, recorded("workflow-train.json.gz"))
@@ -73,6 +74,7 @@ def test_log_that_may_not_be_read_is_told(kfp: KfpApi, cluster: KubernetesApi) -
     assert sum("/log" in line for line in cluster.requests) == 1
 
 
+@pytest.mark.slow
 def test_pod_whose_log_holds_the_launchers_lines_alone_shows_them(
     kfp: KfpApi, cluster: KubernetesApi
 ) -> None:

@@ -38,6 +38,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return compiled(tmp_path_factory.mktemp("compiled"))
 
 
+@pytest.mark.slow
 def test_graph_is_the_one_of_the_design(spec: dict[str, Any]) -> None:
     found = {name: upstream(spec, name) for name in named(spec)}
     assert found == {
@@ -103,6 +104,7 @@ def test_trainers_read_their_settings_beside_the_panel(spec: dict[str, Any]) -> 
         assert set(named(spec)[f"train-{kind}"]["inputs"]) == {"artifacts"}
 
 
+@pytest.mark.slow
 def test_retraining_differs_only_in_what_resolve_inputs_is_told(tmp_path: Path) -> None:
     settings = AllSettings(training=TrainingSettings(horizon=48))
     modes = ("train", "retrain")

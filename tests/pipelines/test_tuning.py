@@ -89,6 +89,7 @@ def test_nothing_is_tuned_whose_every_parameter_is_set_by_hand(tmp_path: Path) -
     assert searches(spec) == []
 
 
+@pytest.mark.slow
 def test_search_has_the_image_and_the_resources_of_its_model_and_the_time_of_both(tmp_path: Path) -> None:
     spec, pods = compiled(tmp_path, "pipeline.tuning.models=[lstm, catboost, ensemble]")
     for kind in ("lstm", "catboost"):
@@ -105,6 +106,7 @@ def test_search_has_the_image_and_the_resources_of_its_model_and_the_time_of_bot
     assert executor(spec, "tune-ensemble")[1]["image"].startswith("kubecast-serving:")
 
 
+@pytest.mark.slow
 def test_workers_of_a_cluster_are_tasks_before_the_one_that_collects(tmp_path: Path) -> None:
     spec, _ = compiled(tmp_path, "pipeline.tuning.models=[lstm]", *DATABASE)
     workers = [f"tune-lstm-{number}" for number in (1, 2, 3)]
@@ -149,6 +151,7 @@ def test_katib_searches_before_the_task_that_runs_the_best_again(tmp_path: Path)
     assert int(pods[label]["activeDeadlineSeconds"]) == 900 + 3600
 
 
+@pytest.mark.slow
 def test_trials_of_katib_have_the_image_and_the_resources_of_their_model(tmp_path: Path) -> None:
     given = ["pipeline.tuning.models=[lstm, ensemble]", "pipeline.tuning.tuner=katib"]
     own = ["cluster.image_repository=registry.example.com/team", "cluster.image_tag=1.2-abc"]

@@ -267,6 +267,7 @@ def test_applications_handler_on_our_logger_stays() -> None:
         root.handlers = kept
 
 
+@pytest.mark.slow
 def test_long_line_is_told() -> None:
     fields = {"msg": "x://a:b" * 20_000 + "@", "name": LOG.name, "levelname": "INFO", "levelno": logging.INFO}
     line = configure().format(logging.makeLogRecord(fields))

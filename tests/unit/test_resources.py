@@ -27,6 +27,7 @@ def until(enough: Callable[[], bool]) -> None:
         sum(range(1000))
 
 
+@pytest.mark.slow
 def test_processors_and_memory_are_sampled() -> None:
     with watched() as usage:
         until(lambda: len(usage.cpu) >= 5)
@@ -45,6 +46,7 @@ def test_short_block_has_one_sample() -> None:
     assert len(usage.seconds) == len(usage.cpu) == len(usage.memory) == 1
 
 
+@pytest.mark.slow
 def test_children_are_counted() -> None:
     hold = "import sys; kept = bytearray(300 << 20); print('held', flush=True); sys.stdin.read()"
     with watched() as usage:

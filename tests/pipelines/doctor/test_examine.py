@@ -20,6 +20,8 @@ from tests.support.clusters import invoke
 from tests.support.servers.kfp_api import KfpApi
 from tests.support.servers.kubernetes_api import KubernetesApi
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_cluster_as_the_manifests_make_it_lacks_nothing(examined: Examine) -> None:
     found = examined()

@@ -8,6 +8,8 @@ from tests.pipelines.doctor.clusters import CORE, KATIB, NAMESPACE, Examine, kat
 from tests.support.servers.kfp_api import KfpApi
 from tests.support.servers.kubernetes_api import KubernetesApi
 
+pytestmark = pytest.mark.slow
+
 
 def test_katib_is_looked_at_where_it_searches(examined: Examine) -> None:
     assert not [name for name in examined() if "atib" in name]

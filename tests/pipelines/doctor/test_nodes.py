@@ -7,6 +7,8 @@ from tests.pipelines.doctor.clusters import Examine, manifests
 from tests.support.gpu_nodes import AKS, node
 from tests.support.servers.kubernetes_api import KubernetesApi
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.slow
 def test_gpu_nodes_of_another_preset_and_none(examined: Examine, cluster: KubernetesApi) -> None:

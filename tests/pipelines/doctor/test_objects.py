@@ -2,8 +2,12 @@
 
 import copy
 
+import pytest
+
 from tests.pipelines.doctor.clusters import CORE, Examine, manifests, secret, states
 from tests.support.servers.kubernetes_api import KubernetesApi
+
+pytestmark = pytest.mark.slow
 
 
 def test_namespace_that_is_not_there(examined: Examine, cluster: KubernetesApi) -> None:

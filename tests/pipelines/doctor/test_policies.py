@@ -1,7 +1,11 @@
 """What `kubecast doctor` says of network policies."""
 
+import pytest
+
 from tests.pipelines.doctor.clusters import POLICIES, Examine
 from tests.support.servers.kubernetes_api import KubernetesApi
+
+pytestmark = pytest.mark.slow
 
 
 def test_policies_for_other_pods_cut_no_run_off(examined: Examine, cluster: KubernetesApi) -> None:

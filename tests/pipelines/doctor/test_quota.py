@@ -7,6 +7,8 @@ from kubecast.settings.loading import load_settings
 from tests.pipelines.doctor.clusters import CORE, KATIB, Examine
 from tests.support.servers.kubernetes_api import KubernetesApi
 
+pytestmark = pytest.mark.slow
+
 TUNED = ["pipeline.tuning.tuner=optuna", "pipeline.tuning.storage=database", "pipeline.tuning.workers=3"]
 
 

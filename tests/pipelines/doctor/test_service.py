@@ -6,6 +6,8 @@ from kubecast.errors import ConfigError
 from tests.pipelines.doctor.clusters import Examine, states
 from tests.support.servers.kfp_api import KfpApi
 
+pytestmark = pytest.mark.slow
+
 
 def test_kubeflow_pipelines_that_does_not_answer_leaves_the_rest(examined: Examine) -> None:
     found = examined("cluster.connection.host='http://127.0.0.1:1'")

@@ -6,6 +6,8 @@ import pytest
 
 from tests.pipelines.doctor.clusters import Examine
 
+pytestmark = pytest.mark.slow
+
 
 def test_registry_on_the_pods_own_disk(examined: Examine) -> None:
     line = examined("training.model_registry.path=/app/models")["store"]

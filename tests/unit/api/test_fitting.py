@@ -97,6 +97,7 @@ def test_wrong_setting_is_refused(wrong: dict[str, object], message: str) -> Non
         kubecast.fit(**{"df": hourly(series=1), "horizon": 6, **wrong})  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_importing_kubecast_and_its_settings_loads_nothing_heavy() -> None:
     code = (
         "import sys, kubecast, kubecast.settings.loading; print('pandas' in sys.modules);"
@@ -150,6 +151,7 @@ def months(rows: int) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("df", "horizon", "rung", "season"),
     [

@@ -104,6 +104,7 @@ def test_validate_shows_what_was_found_in_the_data(tmp_path: Path) -> None:
     assert "<script>" in found.stdout
 
 
+@pytest.mark.slow
 def test_compile_tells_the_size(tmp_path: Path) -> None:
     path = tmp_path / "pipeline.yaml"
     found = json.loads(invoke("compile", "--output", str(path), "--json").stdout)

@@ -231,6 +231,7 @@ def test_delete_needs_a_yes_where_there_is_no_terminal(root: Path, versions: lis
     assert printed(root, "delete", f"demand@{versions[2].id}", "--yes")["version"] == versions[2].id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("answer", "left"), [("y\n", 2), ("n\n", 3), ("\x04", 3)])
 def test_delete_asks_on_a_terminal(root: Path, versions: list[Version], answer: str, left: int) -> None:
     ours, terminal = pty.openpty()

@@ -63,6 +63,7 @@ def test_times_without_a_zone_are_on_the_clock_that_the_model_was_trained_on(
     pd.testing.assert_series_equal(known, expected, check_names=False, check_freq=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trained", ["offset", "z"])
 @pytest.mark.parametrize(("scored", "future"), [("naive", "z"), ("z", "naive")])
 def test_times_without_a_zone_are_refused_where_the_model_knows_offsets_alone(
@@ -135,6 +136,7 @@ def hours(zone: str) -> pd.DataFrame:
     return pd.DataFrame({"ds": ds, "y": 1.0 + np.arange(len(ds)) % 5})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", ["UTC", BERLIN, KOLKATA])
 @pytest.mark.parametrize("how", ["zone", "offset", "z"])
 def test_days_are_those_of_the_training_data_whatever_zone_the_rows_come_in(zone: str, how: str) -> None:
@@ -143,6 +145,7 @@ def test_days_are_those_of_the_training_data_whatever_zone_the_rows_come_in(zone
     pd.testing.assert_frame_equal(daily_of(written(hours(NEW_YORK), "naive")), expected)
 
 
+@pytest.mark.slow
 def test_days_that_are_written_at_midnight_of_another_zone_stay_what_they_say() -> None:
     expected = daily_of(hours(NEW_YORK))
     for zone in ("UTC", BERLIN):

@@ -247,6 +247,7 @@ def test_object_store_errors_are_told_apart(bucket: str, kind: type[Exception]) 
     assert "hidden" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_store_that_is_down_is_told(s3: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT", "http://127.0.0.1:1")
     with pytest.raises(StoreUnreachable, match="cannot be reached"):

@@ -236,6 +236,7 @@ def test_offset_of_a_format_is_read() -> None:
     assert panel.frame["ds"].tolist() == rows["ds"].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", ["America/Los_Angeles", "Pacific/Auckland", "UTC"])
 @pytest.mark.parametrize("written", ["zone", "offsets", "clock"])
 def test_moment_in_utc_hides_every_later_row_on_whatever_clock_it_is_written(zone: str, written: str) -> None:

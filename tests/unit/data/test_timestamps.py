@@ -95,6 +95,7 @@ def test_doubled_hours_in_no_order_are_refused(clock: list[str]) -> None:
         parse(autumn(clock), timezone=BERLIN)
 
 
+@pytest.mark.slow
 def test_doubled_hours_of_a_shuffled_file_are_refused_however_it_was_shuffled() -> None:
     hours = pd.date_range("2024-10-26 22:00", periods=30, freq="h").tz_localize("UTC").tz_convert(BERLIN)
     text = [str(hour.tz_localize(None)) for hour in hours]

@@ -12,6 +12,7 @@ from tests.support.forecasts import forecasts, scales
 from tests.unit.ensemble.stacks import GREEDY, KINDS, mixture, stacked
 
 
+@pytest.mark.slow
 def test_stack_of_independent_members_beats_the_best() -> None:
     recipe, table = stacked(forecasts({"a": 1.0, "b": 1.0, "c": 1.0}, origins=20))
     assert recipe.method == "greedy"
@@ -52,6 +53,7 @@ def test_weights_of_equally_good_members_are_shrunk_to_equal_ones() -> None:
     assert min(recipe.weights[name] for name in better_half) >= recipe.shrinkage / 3
 
 
+@pytest.mark.slow
 def test_shrinkage_that_costs_less_than_a_standard_error_is_taken() -> None:
     table = forecasts({"a": 1.0, "b": 1.15}, series=1, folds=5, origins=4, seed=0)
     recipe, _ = stacked(table, kinds={"a": "catboost", "b": "lstm"})
@@ -167,6 +169,7 @@ def test_validation_quantiles_of_a_block_do_not_see_its_own_errors() -> None:
     assert width[0] > 900
 
 
+@pytest.mark.slow
 def test_coverage_of_the_test_part_is_near_nominal() -> None:
     table = forecasts({"a": 1.0, "b": 1.0, "c": 1.5}, series=60, folds=4, origins=5, horizon=4, gap=4)
     _, result = stacked(table)

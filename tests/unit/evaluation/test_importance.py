@@ -39,6 +39,7 @@ def panel(make_panel: Callable[..., Panel]) -> Panel:
     return make_panel(hourly(covariates=True), data=WITH_COVARIATES)
 
 
+@pytest.mark.slow
 def test_model_of_one_covariate_rests_on_that_alone(panel: Panel) -> None:
     column = panel.spec.future[0]
     y = panel.frame["y"].interpolate().bfill()
@@ -50,6 +51,7 @@ def test_model_of_one_covariate_rests_on_that_alone(panel: Panel) -> None:
     assert {each.value for each in others} == {0.0}
 
 
+@pytest.mark.slow
 def test_seasonal_naive_rests_on_the_newest_season(panel: Panel) -> None:
     season = panel.spec.season_lengths[0]
     first, *others = permutation_importance(panel, SeasonalNaive(season, "naive"), seed=1)
@@ -58,6 +60,7 @@ def test_seasonal_naive_rests_on_the_newest_season(panel: Panel) -> None:
     assert {each.value for each in others} == {0.0}
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same(panel: Panel) -> None:
     model = SeasonalNaive(panel.spec.season_lengths[0], "naive")
     once, again, other = (permutation_importance(panel, model, seed) for seed in (1, 1, 2))
@@ -77,6 +80,7 @@ def test_gaps_stay_where_they_are(panel: Panel) -> None:
     assert any((each.frame["y"].dropna() != gappy.frame["y"].dropna()).any() for each in shuffled)
 
 
+@pytest.mark.slow
 def test_targets_of_the_test_part_are_not_read(panel: Panel) -> None:
     model = SeasonalNaive(panel.spec.season_lengths[0], "naive")
     ends = panel.frame["unique_id"].map(panel.series.set_index("unique_id")["validation_end"])

@@ -34,6 +34,7 @@ def evaluation(table: pd.DataFrame) -> Evaluation:
     return evaluated(table)
 
 
+@pytest.mark.slow
 def test_leaderboard_has_every_model_and_part_best_first(evaluation: Evaluation) -> None:
     assert [row.split for row in evaluation.leaderboard] == ["test"] * 5 + ["validation"] * 5
     for split in ("test", "validation"):
@@ -66,6 +67,7 @@ def test_figures_are_those_computed_by_hand(evaluation: Evaluation, table: pd.Da
     assert row.mase_worst_five == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_skill_is_over_the_naive_that_is_strongest_on_the_same_split(table: pd.DataFrame) -> None:
     test = table["split"] == "test"
     better_on_test = table.assign(naive_5=table["naive_5"].where(~test, table["y"] + 0.1))
@@ -110,6 +112,7 @@ def test_board_where_another_naive_is_as_good_says_that_skill_is_not_shown() -> 
     assert not re.search(r"skill over[^\n]*>passed<", page)
 
 
+@pytest.mark.slow
 def test_yardsticks_are_on_the_board_and_count_for_skill(table: pd.DataFrame) -> None:
     panel = panel_of(table)
     recipe, stacked = stack(table, panel.series, SETTINGS, KINDS, {}, 24)
@@ -150,6 +153,7 @@ def test_figures_and_intervals_hold_the_paired_difference(evaluation: Evaluation
     assert naive.skill_interval.high <= 1e-9  # another may be stronger in a resample, none weaker
 
 
+@pytest.mark.slow
 def test_no_seasonal_naive_gives_no_skill_and_no_promotion(table: pd.DataFrame) -> None:
     evaluation = evaluated(table, kinds={"good": "catboost", "bad": "lstm"})
     assert evaluation.skill["test"].naive is None
@@ -172,6 +176,7 @@ def test_coverage_is_the_ensembles_alone(evaluation: Evaluation) -> None:
     assert evaluation.row("good", "test").coverage == {}
 
 
+@pytest.mark.slow
 def test_members_and_naives_have_quantiles_of_their_own_on_the_test_split(table: pd.DataFrame) -> None:
     """Those of a member that is the ensemble are the ensemble's."""
     alone = evaluated(table, kinds={"good": "catboost"})
@@ -201,10 +206,12 @@ def test_json_is_finite_and_comes_back_the_same(evaluation: Evaluation) -> None:
     assert Evaluation.model_validate_json(text) == evaluation
 
 
+@pytest.mark.slow
 def test_evaluation_is_deterministic(evaluation: Evaluation, table: pd.DataFrame) -> None:
     assert evaluated(table).model_dump_json() == evaluation.model_dump_json()
 
 
+@pytest.mark.slow
 def test_order_of_rows_does_not_matter_between_origins(evaluation: Evaluation, table: pd.DataFrame) -> None:
     groups = [group for _, group in table.groupby(["unique_id", "cutoff"])]
     again = evaluated(pd.concat(groups[::-1], ignore_index=True))
@@ -218,6 +225,7 @@ def test_summary_shows_the_test_part(evaluation: Evaluation) -> None:
     assert all(np.isfinite(value) for value in summary.values())
 
 
+@pytest.mark.slow
 def test_unobserved_test_part_is_none_with_the_reason(table: pd.DataFrame) -> None:
     test = table["split"] == "test"
     hidden = table.assign(y=table["y"].where(~test), observed=~test)
@@ -232,6 +240,7 @@ def test_unobserved_test_part_is_none_with_the_reason(table: pd.DataFrame) -> No
     json.loads(evaluation.model_dump_json(), parse_constant=lambda name: pytest.fail(name))
 
 
+@pytest.mark.slow
 def test_constant_series_without_a_scale_is_listed_and_not_scored(table: pd.DataFrame) -> None:
     panel = panel_of(table)
     panel.series.loc[panel.series["unique_id"] == "s2", "scale"] = np.nan
@@ -242,12 +251,14 @@ def test_constant_series_without_a_scale_is_listed_and_not_scored(table: pd.Data
     assert evaluation.row("good", "test").skipped == 150
 
 
+@pytest.mark.slow
 def test_perfect_forecasts_have_full_skill() -> None:
     evaluation = evaluated(forecasts({**NOISE, "good": 0.0}, origins=10))
     assert evaluation.row(ENSEMBLE, "test").skill == 1.0
     assert evaluation.row(ENSEMBLE, "test").mase == 0.0
 
 
+@pytest.mark.slow
 def test_perfect_naive_leaves_skill_undefined() -> None:
     evaluation = evaluated(forecasts({**NOISE, "naive_9": 0.0}, origins=10))
     assert evaluation.row(ENSEMBLE, "test").skill is None
@@ -255,6 +266,7 @@ def test_perfect_naive_leaves_skill_undefined() -> None:
     assert not evaluation.decision.promote
 
 
+@pytest.mark.slow
 def test_series_aligned_at_their_ends_share_origins_by_place(table: pd.DataFrame) -> None:
     hours = table["unique_id"].map({"s1": 0, "s2": 1, "s3": 2})
     late = pd.to_timedelta(hours * 10_000, unit="h")

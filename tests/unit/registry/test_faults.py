@@ -126,6 +126,7 @@ def test_alias_whose_lost_write_was_followed_by_others_counts_as_moved(
     assert registry.rollback("demand").id == first.id
 
 
+@pytest.mark.slow
 def test_refs_remember_a_bounded_number_of_writes(root: Path, make_bundle: MakeBundle) -> None:
     registry = Registry.open(str(root))
     first, second = (registry.publish("demand", make_bundle(f"b{n}"), {}) for n in range(2))

@@ -29,6 +29,7 @@ def parse(words: list[str]) -> str:
     return " ".join(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["", "demand@20261129T120000000000Z-0123abcd"])
 def test_every_command_of_the_report_is_one(evaluation: Evaluation, version: str) -> None:
     [block] = re.findall(r"<pre>(.*?)</pre>", render_report(evaluation, version=version), re.DOTALL)

@@ -22,6 +22,7 @@ def page(evaluation: Evaluation, **changes: Any) -> str:
     return render_report(evaluation.model_copy(update=changes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mase", "worse"), [(1.04, False), (1.06, True)])
 def test_verdict_and_flags_have_one_threshold(evaluation: Evaluation, mase: float, worse: bool) -> None:
     facts = [SeriesFacts(unique_id=name, size=1, mase=mase, naive_mase=1) for name in ("s1", "s2")]

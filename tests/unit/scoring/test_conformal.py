@@ -111,6 +111,7 @@ def test_survives_json() -> None:
     assert ConformalQuantiles.model_validate_json(fitted.model_dump_json()) == fitted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [9, 20, 100])
 def test_coverage_in_simulation_is_nominal(count: int) -> None:
     random = np.random.default_rng(1)

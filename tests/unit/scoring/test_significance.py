@@ -124,6 +124,7 @@ def rejected(cells: np.ndarray, grid: LossGrid) -> bool:
     return p_value is not None and p_value < 0.05
 
 
+@pytest.mark.slow
 def test_null_pairs_whose_series_share_their_dates_are_hardly_promoted() -> None:
     """500 pairs of equally good models, of series that are correlated by one half, on few dates."""
     random = np.random.default_rng(5)

@@ -48,6 +48,7 @@ def test_what_is_written_is_loaded_as_the_defaults(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["quick", "balanced", "cluster"])
 def test_preset_is_written_with_every_key_and_loaded_as_it_was(name: str, tmp_path: Path) -> None:
     settings = load_settings(preset_folder(name))
@@ -55,6 +56,7 @@ def test_preset_is_written_with_every_key_and_loaded_as_it_was(name: str, tmp_pa
     assert load_settings(tmp_path) == settings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dev", "production", "multi-user", "standalone"])
 def test_overlay_is_written_with_what_was_set_beside_it(name: str, tmp_path: Path) -> None:
     changes = [

@@ -28,6 +28,7 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run(hourly(), tmp_path_factory.mktemp("notify") / "run") / "leaderboard.json"
 
 
+@pytest.mark.slow
 def test_success_tells_the_leaderboard_that_was_published(webhook: Webhook, evaluation: Path) -> None:
     notify_success(evaluation, "demand@1", "nightly", DASHBOARD, "webhook")
     board = json.loads(evaluation.read_text())

@@ -19,6 +19,7 @@ def evaluation() -> Evaluation:
     return render(forecasts(NOISE, series=1, origins=2))[1]
 
 
+@pytest.mark.slow
 def test_page_of_a_run_names_the_version_that_it_published(evaluation: Evaluation, tmp_path: Path) -> None:
     evaluation.write(tmp_path / LEADERBOARD)
     (tmp_path / "outputs.json").write_text(json.dumps({"register-model": {"Output": VERSION}}))

@@ -156,6 +156,7 @@ def test_a_later_target_changes_nothing_in_the_runs_settings(tmp_path: Path) -> 
     assert (before / RUN).read_bytes() == (after / RUN).read_bytes()
 
 
+@pytest.mark.slow
 def test_final_fit_takes_the_settings_of_the_model_that_it_repeats(tmp_path: Path) -> None:
     found = CatBoostSettings(iterations=11, depth=2)
     panel = prepare(hourly(), tmp_path)

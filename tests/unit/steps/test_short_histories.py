@@ -41,6 +41,7 @@ def stacked(rows: pd.DataFrame, folder: Path) -> tuple[dict[str, Any], pd.DataFr
     return recipe, pd.read_parquet(folder / "ensemble" / FORECASTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rung", ROWS)
 def test_test_targets_enter_no_model_weight_or_width(rung: str, tmp_path: Path) -> None:
     rows = first_rows(ROWS[rung])

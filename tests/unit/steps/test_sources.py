@@ -40,6 +40,7 @@ Make = Callable[[Path, pd.DataFrame], str]
 KINDS = pytest.mark.parametrize("make", [delta, duck, files])
 
 
+@pytest.mark.slow
 @KINDS
 @pytest.mark.parametrize("as_of", ["", "2024-01-12T05:00"])
 def test_source_is_resolved_and_prepared(tmp_path: Path, make: Make, as_of: str) -> None:
@@ -59,6 +60,7 @@ def test_source_is_resolved_and_prepared(tmp_path: Path, make: Make, as_of: str)
         prepare_data(data, "0" * 64, *arguments[1:], tmp_path / "other")
 
 
+@pytest.mark.slow
 @KINDS
 def test_later_targets_of_a_source_are_not_seen(tmp_path: Path, make: Make) -> None:
     rows, moment = long_rows(), "2024-01-12T05:00"

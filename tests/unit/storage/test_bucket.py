@@ -30,6 +30,8 @@ from kubecast.storage.store import Store, open_store
 from tests.support.bundles import MakeBundle
 from tests.support.servers.seaweed import Seaweed
 
+pytestmark = pytest.mark.slow
+
 PATIENT = Deadlines(max_retries=1)
 IMPATIENT = Deadlines(
     read_timeout=timedelta(seconds=0.3), retry_timeout=timedelta(seconds=0.5), max_retries=1

@@ -110,6 +110,7 @@ def test_other_failure_of_the_client_is_told_in_one_line(store: LocalStore, root
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_writer_over_its_file_size_limit_gets_store_full(store: LocalStore, root: Path) -> None:
     store.write("m/before", [b"1"])
     script = (

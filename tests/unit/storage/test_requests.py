@@ -44,6 +44,7 @@ def newest(registry: Registry, make_bundle: MakeBundle, root: Path) -> Version:
     return registry.publish("demand", make_bundle("newest"), {}, max_versions=10**6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reference", "requests"), [("demand", 2), ("demand@champion", 2), ("demand@latest", 3)]
 )
@@ -55,6 +56,7 @@ def test_finding_a_version_among_many_takes_few_requests(
     assert store.requests == requests
 
 
+@pytest.mark.slow
 def test_latest_stays_cheap_when_a_writer_was_killed_before_it_told_the_refs(
     newest: Version, registry: Registry, root: Path, make_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +75,7 @@ def test_latest_stays_cheap_when_a_writer_was_killed_before_it_told_the_refs(
     assert store.requests == 3
 
 
+@pytest.mark.slow
 def test_latest_is_right_after_the_newest_was_deleted(
     newest: Version, registry: Registry, root: Path
 ) -> None:
@@ -82,12 +85,14 @@ def test_latest_is_right_after_the_newest_was_deleted(
     assert store.requests == 3
 
 
+@pytest.mark.slow
 def test_listing_reads_no_manifest(newest: Version, root: Path) -> None:
     store = CountingStore(root)
     assert len(Registry(store).entries("demand")) == MANY + 2
     assert store.requests == 1 + math.ceil((MANY + 2) / PAGE)
 
 
+@pytest.mark.slow
 def test_models_are_listed_at_two_requests_each(newest: Version, root: Path) -> None:
     store = CountingStore(root)
     assert Registry(store).models() == ["demand"]

@@ -44,6 +44,7 @@ def test_address_of_a_file_is_refused(tmp_path: Path) -> None:
         open_store(str(tmp_path / "file"))
 
 
+@pytest.mark.slow
 def test_what_is_written_is_listed_and_read_back_in_parts(store: Store) -> None:
     part = b"x" * 5_000_000
     store.write("m/big file ü%20.bin", [part, part, part])

@@ -32,6 +32,8 @@ from tests.support.katib import (
     until,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.asyncio
 async def test_trials_of_an_experiment_that_succeeded_are_returned(

@@ -32,6 +32,8 @@ from tests.support.katib import (
     unpulled,
 )
 
+pytestmark = pytest.mark.slow
+
 POD_SECURITY = (
     'Error creating: pods "{pod}" is forbidden: violates PodSecurity "restricted:latest":'
     ' allowPrivilegeEscalation != false (container "{container}" must set'

@@ -25,6 +25,8 @@ from tests.support.katib import (
     searched,
 )
 
+pytestmark = pytest.mark.slow
+
 WORKFLOW = "kubecast-training-jhjfm"
 SUCCEEDED = ended("Succeeded", "ExperimentMaxTrialsReached")
 

@@ -19,6 +19,8 @@ from kubecast.tuning.heartbeat import CONFIG_MAP
 from kubecast.tuning.katib.manifest import command, experiment
 from tests.support.katib import NAME, plan
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 

@@ -12,6 +12,8 @@ from kubecast.pipelines.running.doctor.katib import RIGHTS, ROLE
 from kubecast.tuning.katib import Running
 from tests.support.katib import EVENTS, NAMESPACE, WORKFLOWS, end, ended, plan, searched
 
+pytestmark = pytest.mark.slow
+
 MANIFEST = Path(__file__).parents[3] / "manifests/components/katib/accounts.yaml"
 
 

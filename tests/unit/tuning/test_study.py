@@ -24,6 +24,8 @@ from kubecast.tuning.study import Study
 from tests.support.panels import hourly
 from tests.support.studies import search
 
+pytestmark = pytest.mark.slow
+
 DEPTHS = SearchSettings(
     catboost={
         "depth": {"type": "int", "low": 1, "high": 9},

@@ -47,6 +47,7 @@ def test_digest_is_of_the_rows_in_any_order(shop: str) -> None:
         read_data(shop, settings(missing), digests.pop())
 
 
+@pytest.mark.slow
 def test_sums_of_floats_are_the_same_to_the_last_bit_each_time(tmp_path: Path) -> None:
     path = str(tmp_path / "many.duckdb")
     with duckdb.connect(path) as connection:
@@ -126,6 +127,7 @@ def test_several_tables_name_a_query_that_works(tmp_path: Path) -> None:
     assert read_data(path, settings(query)).rows["ds"].tolist() == ["b"]
 
 
+@pytest.mark.slow
 def test_size_is_bounded_before_all_is_read(shop: str) -> None:
     query = "SELECT 'a' AS unique_id, n AS ds, n AS y FROM range(10000000000) AS t(n)"
     for read in (read_data, digest_of):

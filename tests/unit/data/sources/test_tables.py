@@ -78,6 +78,7 @@ def table(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     getattr(made, "close", lambda: None)()
 
 
+@pytest.mark.slow
 def test_table_gives_the_panel_of_its_rows(table: Any, tmp_path: Path) -> None:
     rows = long_rows()
     table.append(rows.iloc[::2])
@@ -153,6 +154,7 @@ def test_table_in_a_bucket_is_read(tmp_path: Path, s3_url: str) -> None:
     assert digest_of(location) == digest_of(delta.location)
 
 
+@pytest.mark.slow
 def test_iceberg_table_in_a_bucket_is_read(
     tmp_path: Path, s3_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,6 +254,7 @@ def test_file_of_another_kind_of_store_is_not_opened(tmp_path: Path) -> None:
         read(table.location)
 
 
+@pytest.mark.slow
 def test_faults_of_a_delta_table_in_a_bucket_are_told_apart(
     s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,7 @@ def test_a_forecast_far_outside_the_history_is_replaced(
     assert "1 of 1 forecasts were not plausible" in caplog.text
 
 
+@pytest.mark.slow
 def test_forecasting_without_a_covariate_of_the_fit_is_an_error(covariate_panel: Panel, panel: Panel) -> None:
     with pytest.raises(DataError, match="covariate promotion is missing"):
         train(covariate_panel).forecast(panel, panel.ends)

@@ -29,6 +29,7 @@ def test_a_stepwise_search_ends_where_no_neighbour_is_better(criterion: Criterio
     assert best.criterion(criterion) <= min(fit_css(values, orders).criterion(criterion) for orders in near)
 
 
+@pytest.mark.slow
 def test_a_stepwise_search_fits_fewer_orders_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     fitted: list[Orders] = []
 

@@ -37,6 +37,7 @@ def test_averaged_autoregressions_are_replayed_with_their_weights(panel: Panel) 
     np.testing.assert_allclose(forecasts, expected, rtol=1e-9)  # a sum's last bits go by where arrays lie
 
 
+@pytest.mark.slow
 def test_a_fit_sees_the_newest_rows_only(make_panel: MakePanel) -> None:
     rows = hourly(series=1)
     panel = make_panel(rows)
@@ -77,6 +78,7 @@ def monthly(rows: int, season: float) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("height", "seasons"), [(40.0, ((12, 0.5),)), (0.0, ())])
 def test_a_history_too_short_to_compare_profiles_has_its_season_where_that_is_clear(
     make_panel: MakePanel, height: float, seasons: tuple[object, ...]
@@ -103,6 +105,7 @@ def test_no_series_fitted_is_a_model_error(make_panel: MakePanel) -> None:
         ArimaTrainer(ArimaSettings(**FAST), "arima").fit(panel, constant, FitPlan())
 
 
+@pytest.mark.slow
 def test_collinear_covariate_is_dropped_and_named(
     make_panel: MakePanel, caplog: pytest.LogCaptureFixture
 ) -> None:

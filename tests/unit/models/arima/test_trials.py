@@ -14,6 +14,7 @@ from tests.support.panels import hourly
 from tests.unit.models.arima.support import MakePanel, errors, train
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["css", "pmdarima", "statsforecast"])
 @pytest.mark.parametrize("deseasonalize", ["auto", "profile", "fourier"])
 def test_removed_season_beats_no_season(make_panel: MakePanel, engine: str, deseasonalize: str) -> None:

@@ -164,6 +164,7 @@ def test_forecasts_add_up_to_the_level_of_the_series(panel: Panel) -> None:
     np.testing.assert_allclose(forecasts, expected)
 
 
+@pytest.mark.slow
 def test_many_origins_are_forecast_in_chunks(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
     origins, spec = panel.split("test"), spec_of(panel, [24])
     whole = recursive_forecast(panel, origins, spec, Recorder())

@@ -47,6 +47,7 @@ def test_damaged_files_are_refused(
         CatBoostForecaster.load(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_short_series_is_forecast_by_the_models_that_can(make_panel: Callable[..., Panel]) -> None:
     rows = hourly(series=2, rows=400)
     rows = rows[(rows["unique_id"] != "s1") | (rows.groupby("unique_id").cumcount() >= 330)]

@@ -21,6 +21,7 @@ def error_of(panel: Panel, forecasts: pd.DataFrame) -> float:
     return float((joined["y"] - joined["catboost"]).abs().mean())
 
 
+@pytest.mark.slow
 def test_beats_the_seasonal_naive_forecast(panel: Panel) -> None:
     forecaster, _ = trainer(iterations=100).fit(panel, panel.train_end, FitPlan())
     origins = panel.split("test")

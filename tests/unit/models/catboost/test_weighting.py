@@ -19,6 +19,7 @@ from kubecast.models.catboost.weighting import SHARPNESS
 from tests.unit.models.catboost.support import replace_fit, trainer
 
 
+@pytest.mark.slow
 def test_models_are_weighed_by_more_than_the_tail(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
     weighed_by = []
 
@@ -35,6 +36,7 @@ def test_models_are_weighed_by_more_than_the_tail(panel: Panel, monkeypatch: pyt
     assert [member.weight for member in forecaster.members] == pytest.approx([4096 / 4097, 1 / 4097])
 
 
+@pytest.mark.slow
 def test_rows_too_few_for_an_earlier_fit_weigh_by_the_tail(panel: Panel) -> None:
     early = panel.frame.groupby("unique_id").nth(62)[["unique_id", "ds"]]
     several = trainer(differences="auto", n_models=2)
@@ -43,6 +45,7 @@ def test_rows_too_few_for_an_earlier_fit_weigh_by_the_tail(panel: Panel) -> None
     assert log.stopped != "time_limit"
 
 
+@pytest.mark.slow
 def test_where_an_earlier_fit_of_one_is_refused_all_are_weighed_by_the_tail(
     panel: Panel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +89,7 @@ def test_a_tenth_of_the_time_is_left_for_weighing(panel: Panel, monkeypatch: pyt
     assert single == [plan.deadline]
 
 
+@pytest.mark.slow
 def test_no_small_model_is_begun_when_the_time_is_up(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
     ends = []
 
@@ -101,6 +105,7 @@ def test_no_small_model_is_begun_when_the_time_is_up(panel: Panel, monkeypatch: 
     ] * 2
 
 
+@pytest.mark.slow
 def test_a_model_of_a_few_trees_is_left_out_at_the_deadline(
     panel: Panel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,7 @@ def with_layer(saved: Path, layer: dict[str, object]) -> bytes:
     return json.dumps(config).encode()
 
 
+@pytest.mark.slow
 def test_what_is_saved_passes(saved: Path) -> None:
     check_archive(saved)
 
