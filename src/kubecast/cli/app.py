@@ -53,8 +53,8 @@ app.add_typer(schedules.app, name="schedule")
 app.add_typer(doctor.app)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         python = f"Python {platform.python_version()}"
         print(f"kubecast {metadata.version('kubecast')}, {python}, {_version_of('kfp')}")
         raise typer.Exit

@@ -63,7 +63,7 @@ class RunProgress:
         return f"[{len(self._seen)}/{max(len(self.tasks), len(self._seen))}] {task}"
 
     def left(self) -> str:
-        """About how long the rest takes, judged by what ended so far; empty before three tasks that ran."""
+        """About how long the rest takes, by what ended so far; empty before three tasks that ran."""
         measured = {task: seconds for task, seconds in self.ended.items() if seconds}
         rest = [task for task in self.tasks if task not in self._seen]
         if len(measured) < 3 or not rest:

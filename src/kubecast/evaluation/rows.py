@@ -68,7 +68,7 @@ class LeaderboardRow(Figures):
     Attributes:
         skill: 1 - MASE / MASE of the naive forecast that is the strongest on this split.
         difference: MASE less that of the ensemble.
-        mase_interval: Of MASE at 95 %; None, as each of the following, where it cannot be told.
+        mase_interval: Of MASE at 95 %; None, as each of the following, where it is undefined.
         skill_interval: Of skill, the strongest naive forecast chosen again in each resample.
         difference_interval: Of the difference, on the same targets.
         coverage_intervals: Of the coverage, by nominal coverage in percent.
