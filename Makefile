@@ -37,7 +37,7 @@ python:
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv; } \
 		|| { echo 'error: Python cannot make virtual environments; install Debian package python3-venv' >&2; exit 2; }
 
-run: setup ## Train, judge and publish on half-hourly electricity demand, on this machine
+run: setup ## Train, evaluate and publish on half-hourly electricity demand, on this machine
 	$(BIN)/kubecast sample --output $(OUTPUT)/demand.csv
 	$(BIN)/kubecast run --data $(OUTPUT)/demand.csv --preset quick \
 		--horizon 48 --freq 30min --season-length 48,336 --output $(OUTPUT)/demand $(ARGS)
