@@ -12,7 +12,6 @@ from kubecast.cli.console import Json, note, print_json, print_table
 from kubecast.cli.options import RegistryUrl, examples
 from kubecast.cli.versions import COLUMNS, FORMATS, changed_settings, page, shortened, summary, version_row
 from kubecast.errors import ConfigError, NotFound
-from kubecast.logs import masked
 
 if TYPE_CHECKING:
     from kubecast.registry import Registry, Verification, Version
@@ -242,7 +241,7 @@ def _names(store: "Registry", registry: str, name: str = "") -> list[str]:
         return [store.check_model(name)]
     if names := store.names():
         return names
-    raise NotFound(f"registry {masked(registry)}: nothing is published there; allowed: where a run published")
+    raise NotFound(f"registry {registry}: nothing is published there; allowed: where a run published")
 
 
 def _verify_all(store: "Registry", names: list[str]) -> dict[str, "Verification"]:
