@@ -129,7 +129,9 @@ def diff(
     if as_json:
         print_json(found.model_dump(mode="json"))
         return
-    print_table(f"From {found.before} to {found.after}", DIFF_COLUMNS, diff_rows(found))
+    note(f"before     {found.before}")
+    note(f"after      {found.after}")
+    print_table("Differences", DIFF_COLUMNS, diff_rows(found))
     note(f"figures    {found.rows}")
 
 
