@@ -144,7 +144,7 @@ def test_list_in_a_terminal_fits_80_columns_and_shortens_versions(
     assert len(rows) == len(versions)
     newest = rows[0]
     assert versions[2].id.startswith(newest[1])
-    assert newest[2:] == ["5.0", "%", "-15.9", "%", "refused"]
+    assert newest[2:] == ["5.0", "%", "\N{MINUS SIGN}15.9", "%", "refused"]
 
 
 def test_show_is_a_page(root: Path, versions: list[Version]) -> None:
@@ -180,7 +180,8 @@ def test_show_of_what_was_promoted_by_hand_does_not_contradict_itself(root: Path
     registry.promote(f"demand@{version.id}")
     assert invoke("show", "--registry", str(root), "demand").stdout.splitlines()[2:7] == [
         "aliases    champion",
-        "skill      over seasonal naive 24 is -10.0 % (95 %: -20.0 % to 10.0 %); MASE 1.1000",
+        "skill      over seasonal naive 24 is \N{MINUS SIGN}10.0 % (95 %: \N{MINUS SIGN}20.0 % to 10.0 %);"
+        " MASE 1.1000",
         "compared   none",
         "at its run Not promoted: not better than seasonal naive 24",
         "because    skill is -0.1",
