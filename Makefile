@@ -7,6 +7,8 @@ FOLDER = $(if $(BENCH_DATA),--folder $(BENCH_DATA))
 
 # Each has an extra in pyproject.toml, but for base, and its requirements in images/<name>/.
 IMAGES ?= base arima catboost tensorflow tensorflow-gpu serving
+# A bar for each file in a terminal, two lines for each package elsewhere. Both lists of packages take minutes.
+PIP_SHOWN := -m pip install --disable-pip-version-check --require-hashes --progress-bar $(if $(MAKE_TERMOUT),on,off)
 # Extras are pinned by name: the pip of Python 3.11 takes the newest of a package that is asked for by an extra.
 UV_COMPILE := .venv-lock/bin/uv pip compile --upgrade --generate-hashes --python-version 3.11 --no-header \
 	--no-annotate --no-emit-index-url --no-strip-extras --quiet
@@ -26,8 +28,8 @@ setup: .venv/.installed ## Make .venv with every dependency, pinned by hash, and
 
 .venv/.installed: requirements/dev.txt pyproject.toml | python
 	$(PYTHON) -m venv .venv
-	@echo 'installing 3 GB of packages into .venv; this takes minutes'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@echo "installing $$(grep -c ^[a-z].*== requirements/dev.txt) packages of 3 GB into .venv; this takes minutes"
+	$(BIN)/python $(PIP_SHOWN) -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -109,7 +111,7 @@ bench-accuracy: setup .venv-peers/.installed ## Compare accuracy with AutoGluon 
 
 .venv-peers/.installed: requirements/peers.txt | python
 	$(PYTHON) -m venv --clear .venv-peers
-	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	.venv-peers/bin/python $(PIP_SHOWN) -r $<
 	@touch $@
 
 bench-level-shifts: setup ## Compare forecasts after shifts of level, pulses and changes of unit with those of nothing

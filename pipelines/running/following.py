@@ -9,7 +9,7 @@ from typing import Any
 
 from kubecast.config.schedules import ConnectionSettings
 from kubecast.errors import ClusterError, ClusterUnreachable, KubecastError
-from kubecast.logs import masked
+from kubecast.masking import masked
 from kubecast.pipelines.pods import TASK_LABEL
 from kubecast.pipelines.running import kfp_tasks, tasks
 from kubecast.pipelines.running.client import Client

@@ -24,7 +24,8 @@ from kubecast.data.preparation import required_horizon
 from kubecast.data.sources import check_location
 from kubecast.errors import KubecastError, NotFound
 from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
-from kubecast.logs import FORMAT_VARIABLE, masked
+from kubecast.logs import FORMAT_VARIABLE
+from kubecast.masking import masked
 from kubecast.models import KINDS
 from kubecast.models.artifact import FORECASTS
 from kubecast.pipelines.compiling import compile_pipeline

@@ -34,6 +34,9 @@ OPTIONAL = ("registry", "future")
 
 _ALLOWED = "s3://, gs://, az:// or minio://BUCKET/PATH"
 
+ON_THE_CLUSTER = ["Kubeflow Pipelines", "service account", "GPU nodes", "Pod Security"]
+"""What ``submit`` cannot check without the cluster."""
+
 MAX_RUN_NAME = 255  # characters of its column
 TIMEOUT = 5.0  # seconds; who cannot ask Kubernetes waits no longer for it
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from kubecast.errors import NotFound
-from kubecast.logs import masked
+from kubecast.masking import masked
 
 SHOWN = 50  # lines
 _BYTES = 65536  # of a log's end

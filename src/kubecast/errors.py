@@ -27,14 +27,20 @@
         └── ClusterConflict       somebody else made or changed it first
 
 * is Unavailable too: a fault that may pass, which `kubecast.retrying` tries again.
-A message is one line: what was found, where (file, row, key), and what is allowed.
+A message is one line: what was found, where (file, row, key), and what is allowed. It
+shows no secret of a URL.
 """
+
+from kubecast.masking import masked
 
 
 class KubecastError(Exception):
     """Root of every error raised on purpose; ``exit_status`` is what the command exits with."""
 
     exit_status = 1
+
+    def __str__(self) -> str:
+        return masked(super().__str__())
 
 
 class Unavailable(KubecastError):

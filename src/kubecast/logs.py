@@ -9,7 +9,6 @@ import gc
 import json
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
 from kubecast.errors import ConfigError
+from kubecast.masking import masked
 from kubecast.retrying import Budget, spending
 
 FORMAT_VARIABLE = "KUBECAST_LOG_FORMAT"
@@ -29,11 +29,6 @@ FIELDS = ("run", "task", "model", "series", "done", "total", "state")
 
 _LOG = logging.getLogger(__name__)
 _EXECUTOR = "kfp.dsl.executor_main"
-# Of a URL: user and password, and the query, where signatures are. Bounded, so that no line takes long.
-_SECRETS = {
-    re.compile(r"://([^\s/?#:]{0,500}:\S{0,500}|[^\s/?#]{0,1000})@"): "://***@",
-    re.compile(r"(://[^\s?]{0,2000})\?\S+"): r"\1?***",
-}
 _bound: ContextVar[Mapping[str, str]] = ContextVar("fields", default=MappingProxyType({}))
 
 P = ParamSpec("P")
@@ -179,10 +174,3 @@ class _Json(logging.Formatter):
         if record.exc_info:
             line["exception"] = masked(self.formatException(record.exc_info))
         return json.dumps(line, default=str)
-
-
-def masked(text: str) -> str:
-    """The text without what may be a secret in a URL: user, password and query."""
-    for pattern, mask in _SECRETS.items():
-        text = pattern.sub(mask, text)
-    return text

@@ -199,6 +199,22 @@ def test_dry_run_tells_what_it_would_make_and_makes_nothing(api: KfpApi, compile
     assert not api.runs
 
 
+def test_offline_tells_the_same_without_a_cluster_and_what_was_not_checked(
+    api: KfpApi, compiled: Compiled
+) -> None:
+    words = ["submit", *SET, *DATA, "--host", api.host, "--offline"]
+    lines = invoke(*words).stdout.splitlines()
+    assert lines[1] == f"version    {compiled.version}  would be created where it is not there yet"
+    assert lines[3].endswith("would be created, with {'data': 's3://demand/demand.csv'}")
+    assert lines[4].startswith("unchecked  Kubeflow Pipelines, service account, GPU nodes, Pod Security: ")
+    document = invoke_json(*words, "--dry-run")
+    assert document["exists"] == {"pipeline": None, "version": None, "experiment": None}
+    assert document["not_checked"][0] == "Kubeflow Pipelines"
+    with pytest.raises(ConfigError, match=r"--param data: demand\.csv is a path"):
+        invoke("submit", *SET, "--param", "data=demand.csv", "--offline")
+    assert not api.requests
+
+
 def test_wrong_parameter_is_refused_before_the_cluster_is_asked(api: KfpApi) -> None:
     with pytest.raises(ConfigError, match=r"--param horizont: .* did you mean horizon"):
         invoke("submit", *SET, *DATA, "--param", "horizont=1", "--host", api.host)

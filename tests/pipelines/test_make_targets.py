@@ -1,4 +1,4 @@
-"""`make submit` and `make schedule`, by the commands that they run."""
+"""Targets of the Makefile, by the commands that they run."""
 
 import os
 import shlex
@@ -23,8 +23,9 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[KfpApi]:
         yield server
 
 
-def make(*words: str) -> None:
-    planned = subprocess.run(
+def planned(*words: str) -> list[str]:
+    """The commands that a target would run."""
+    result = subprocess.run(
         ["make", "--dry-run", "--silent", "--directory", ROOT, *words],
         check=True,
         capture_output=True,
@@ -33,8 +34,11 @@ def make(*words: str) -> None:
             name: value for name, value in os.environ.items() if name not in OF_THE_MAKE_THAT_RUNS_THE_TESTS
         },
     )
-    lines = planned.stdout.replace("\\\n", " ").splitlines()
-    _, *command = shlex.split(lines[-1])
+    return result.stdout.replace("\\\n", " ").splitlines()
+
+
+def make(*words: str) -> None:
+    _, *command = shlex.split(planned(*words)[-1])
     found = invoke(*command)
     assert not found.exit_code
 
@@ -55,3 +59,14 @@ def test_schedule(api: KfpApi, tmp_path: Path) -> None:
     assert not api.recurring
     make("schedule", f"CONFIG={folder}")
     assert [each.display_name for each in api.recurring.values()] == ["nightly"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("terminal", "bar"), [("/dev/pts/0", "on"), ("", "off")])
+def test_setup_shows_its_progress_by_a_bar_in_a_terminal_and_by_lines_in_a_log(
+    terminal: str, bar: str
+) -> None:
+    words = ["setup", "--what-if=requirements/dev.txt", f"MAKE_TERMOUT={terminal}"]
+    (line,) = [each for each in planned(*words) if "requirements/dev.txt" in each and "pip install" in each]
+    assert f"--progress-bar {bar} " in line
+    assert "--quiet" not in line

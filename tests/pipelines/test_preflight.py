@@ -104,6 +104,23 @@ def test_database_is_data_and_nothing_else(api: KfpApi) -> None:
     assert api.runs
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--param", "data=file://me:secret@host/demand.csv"],
+        [*DATA, "--param", "registry=file://me:secret@host/models"],
+        [*DATA, "--set", "training.model_registry.path=file://me:secret@host/models"],
+        [*DATA, "--set", "training.checkpoint_url=file:///x?token=secret"],
+    ],
+    ids=["data", "registry", "registry of the file", "checkpoints"],
+)
+def test_url_of_a_file_is_refused_without_its_secret(api: KfpApi, words: list[str]) -> None:
+    message = refused(api, "submit", *SET, *words)
+    assert "is a path, and pods do not see" in message
+    assert "***" in message
+    assert "secret" not in message
+
+
 @pytest.mark.parametrize("url", ["s3://key:secret@demand/x.csv", "https://demand.example.com/x?sig=secret"])
 def test_url_that_is_no_bucket_s_is_refused_without_its_secret(api: KfpApi, url: str) -> None:
     found = refused(api, "submit", *SET, "--param", f"data={url}")
@@ -126,6 +143,8 @@ def test_url_that_is_no_bucket_s_is_refused_without_its_secret(api: KfpApi, url:
 def test_path_in_a_schedule_is_refused(api: KfpApi, tmp_path: Path, text: str, key: str) -> None:
     folder = folder_with(tmp_path / "configs", text)
     assert refused(api, "schedule", "apply", "--config", str(folder)).startswith(key)
+    with pytest.raises(ConfigError, match=key):  # and shows no secret that the value may hold
+        invoke("schedule", "diff", "--config", str(folder), "--host", api.host)
 
 
 WITHOUT_IMAGES = [

@@ -16,6 +16,7 @@ from kubecast.errors import (
     StoreTimeout,
     StoreUnreachable,
 )
+from kubecast.masking import masked
 from kubecast.pipelines.running.doctor.context import Context
 from kubecast.pipelines.running.doctor.findings import Finding, missing, not_known, ok
 from kubecast.retrying import Budget, spending
@@ -38,7 +39,7 @@ def check_store(context: Context) -> Finding:
     scheme = scheme_of(url)
     if scheme not in PROVIDERS:
         return missing(
-            f"training.model_registry.path {url} is a folder of the pod, which is gone with it",
+            f"training.model_registry.path {masked(url)} is a folder of the pod, which is gone with it",
             "set training.model_registry.path: s3://BUCKET/registry",
         )
     # Somebody waits in front of a terminal: no second try.

@@ -17,6 +17,7 @@ from kubecast import logs
 from kubecast.cli import cluster, console, doctor, init, models, runs, schedules, validate
 from kubecast.cli.options import examples
 from kubecast.errors import KubecastError
+from kubecast.masking import masked
 
 _ANYWHERE = ("-q", "--quiet", "-v", "--verbose")
 
@@ -120,7 +121,7 @@ def _usage_hint(error: typer.TyperException) -> str:
 
 def _fail(message: str, status: int, verbose: bool = False) -> NoReturn:
     if verbose:
-        print(logs.masked(traceback.format_exc()), end="", file=sys.stderr)
+        print(masked(traceback.format_exc()), end="", file=sys.stderr)
     if message:  # none where a command without arguments has shown its help
-        print(f"error: {' '.join(logs.masked(message).split())}", file=sys.stderr)
+        print(f"error: {' '.join(masked(message).split())}", file=sys.stderr)
     sys.exit(status)

@@ -35,7 +35,12 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command(epilog=examples("kubecast submit --config settings --param data=s3://demand/demand.csv --wait"))
+@app.command(
+    epilog=examples(
+        "kubecast submit --config settings --param data=s3://demand/demand.csv --wait",
+        "kubecast submit --config settings --param data=s3://demand/demand.csv --offline",
+    )
+)
 def submit(
     config: ConfigDir = None,
     preset: Preset = None,
@@ -60,6 +65,10 @@ def submit(
         bool, typer.Option("--wait", help="Until the run ends; exit status 1 unless it succeeds.")
     ] = False,
     dry_run: DryRun = False,
+    offline: Annotated[
+        bool,
+        typer.Option("--offline", help="As --dry-run, without a cluster: what needs one is not checked."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Compile a pipeline and run it on a cluster.
@@ -85,10 +94,13 @@ def submit(
         parameters = read_assignments(params or [], compiled.spec)
         preflight.check_name(name)
         preflight.check_run(settings, compiled, parameters, "--param ")
-        preflight.check_cluster(settings, [mode])
-        client = client_of(settings)
         record = {"pipeline": compiled.name, "version": compiled.version, "experiment": experiment}
         run_name = name or f"{mode}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+        if offline:
+            _print_plan(None, record, run_name, parameters, as_json)
+            return
+        preflight.check_cluster(settings, [mode])
+        client = client_of(settings)
         if dry_run:
             _print_plan(
                 find_pipeline_ref(client, compiled, experiment), record, run_name, parameters, as_json
@@ -151,16 +163,30 @@ def _print_pairs(pairs: dict[str, Any]) -> None:
 
 
 def _print_plan(
-    ref: "PipelineRef", record: dict[str, Any], run_name: str, parameters: dict[str, Any], as_json: bool
+    ref: "PipelineRef | None",
+    record: dict[str, Any],
+    run_name: str,
+    parameters: dict[str, Any],
+    as_json: bool,
 ) -> None:
-    ids = {"pipeline": ref.pipeline_id, "version": ref.version_id, "experiment": ref.experiment_id}
+    """Print what would be done; without ids of the cluster, what was not checked too."""
+    from kubecast.pipelines.running.preflight import ON_THE_CLUSTER
+
+    unchecked = [] if ref else ON_THE_CLUSTER
+    exists = {
+        key: getattr(ref, f"{key}_id") is not None if ref else None
+        for key in ("pipeline", "version", "experiment")
+    }
     if as_json:
-        exists = {key: each is not None for key, each in ids.items()}
-        print_json(record | {"run_name": run_name, "parameters": parameters, "exists": exists})
+        plan = {"run_name": run_name, "parameters": parameters, "exists": exists}
+        print_json(record | plan | {"not_checked": unchecked})
         return
-    for key, each in ids.items():
-        print(f"{key:<10} {record[key]}  {'exists' if each else 'would be created'}")
+    states = {True: "exists", False: "would be created", None: "would be created where it is not there yet"}
+    for key, state in exists.items():
+        print(f"{key:<10} {record[key]}  {states[state]}")
     print(f"run        {run_name}  would be created, with {parameters or 'the default parameters'}")
+    if unchecked:
+        print(f"unchecked  {', '.join(unchecked)}: kubecast doctor looks at them")
 
 
 def _follow(settings: "AllSettings", client: "Client", run_id: str, quiet: bool) -> "Progress":

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from kubecast.evaluation import words
+
 INTERRUPTED = 130  # exit status after Ctrl-C, as a shell's
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.", rich_help_panel="Output")]
@@ -37,12 +39,12 @@ def print_json(value: Any) -> None:
 
 
 def percent(value: float | None) -> str:
-    """A share as the reports have it.
+    """A share as the reports write it; a dash where there is none.
 
-    >>> percent(0.2074), percent(None)
-    ('20.7 %', '-')
+    >>> percent(-0.159), percent(None)
+    ('−15.9 %', '-')
     """
-    return "-" if value is None else f"{100 * value:.1f} %"
+    return "-" if value is None else words.percent(value)
 
 
 def print_table(

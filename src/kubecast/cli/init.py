@@ -1,21 +1,29 @@
 """``kubecast init``: the settings files of a project."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from kubecast.cli.console import Json, note, print_json
+from kubecast.cli.files import data_file
 from kubecast.cli.options import (
     Frequency,
     Horizon,
+    IdColumn,
     Overrides,
     Preset,
+    Query,
     Seasons,
+    TargetColumn,
+    TimeColumn,
+    data_options,
     examples,
     settings_folder,
     settings_with_scalars,
 )
+from kubecast.cli.validate import data_lines
 from kubecast.settings.presets import Overlay, overlay_file
 
 app = typer.Typer()
@@ -23,7 +31,7 @@ app = typer.Typer()
 
 @app.command(
     epilog=examples(
-        "kubecast init settings --preset quick --horizon 48 --season-length 48,336",
+        "kubecast init settings --preset quick --from-data sales.csv --time date --target sold",
         "kubecast init settings --overlay dev --set training.model_registry.path=s3://demand/registry",
     )
 )
@@ -34,26 +42,62 @@ def init(
         Overlay | None,
         typer.Option(help="Overlay of the manifests on your cluster, whose names cluster.yaml gets."),
     ] = None,
+    from_data: Annotated[
+        str,
+        typer.Option(
+            help="Data, as for run, whose columns, frequency and seasons become settings; or -, the input.",
+            rich_help_panel="Data",
+        ),
+    ] = "",
     horizon: Horizon = None,
     frequency: Frequency = "",
     season_lengths: Seasons = "",
     overrides: Overrides = None,
+    unique_id: IdColumn = "",
+    time: TimeColumn = "",
+    target: TargetColumn = "",
+    query: Query = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
     as_json: Json = False,
 ) -> None:
     """Write every settings file, each key with a sentence on what it does.
 
     Change what you need, and leave out the rest or keep it: what is left out has the default of kubecast.
+    With data and without --horizon, the horizon is one season.
     """
     from kubecast.settings.writing import write_settings
+    from kubecast.steps.validate import settings_of_data
 
-    cluster = overlay_file(overlay) if overlay else None
     settings = settings_with_scalars(
-        settings_folder(None, preset), overrides, horizon, frequency, season_lengths, cluster=cluster
+        settings_folder(None, preset),
+        overrides,
+        horizon,
+        frequency,
+        season_lengths,
+        cluster=overlay_file(overlay) if overlay else None,
+        data=data_options(unique_id, time, target, query),
     )
+    found, given = dict[str, Any](), settings.training.horizon
+    if from_data:
+        with data_file(from_data) as location:
+            training, found = settings_of_data(location, settings.training)
+        settings = settings.model_copy(update={"training": training})
     paths = [str(path) for path in write_settings(folder, overwrite, settings)]
     if as_json:
-        print_json({"files": paths})
+        print_json({"files": paths, **({"found": found} if found else {})})
         return
     print("\n".join(paths))
-    note(f"next       kubecast validate --config {folder} --data FILE")
+    for line in _found(found) if found else ():
+        note(line)
+    if found and given is None:
+        note("           one season, as there is no --horizon; change it to what is acted on")
+    note(f"next       kubecast validate --config {folder} --data {from_data or 'FILE'}")
+
+
+def _found(facts: dict[str, Any]) -> Iterator[str]:
+    """What the data says, and what the settings therefore hold."""
+    roles = {"unique_id": "series", "ds": "time", "y": "target"}
+    yield f"columns    {', '.join(f'{roles[role]} {name}' for role, name in facts['columns'].items())}"
+    if facts["not_read"]:
+        yield f"not read   {', '.join(facts['not_read'])}: training.data.covariates takes covariates"
+    yield from data_lines(facts)

@@ -10,9 +10,18 @@ import typer
 
 from kubecast.cli.console import Json, note, print_json, print_table
 from kubecast.cli.options import RegistryUrl, examples
-from kubecast.cli.versions import COLUMNS, FORMATS, changed_settings, page, shortened, summary, version_row
+from kubecast.cli.versions import (
+    COLUMNS,
+    DIFF_COLUMNS,
+    FORMATS,
+    changed_settings,
+    diff_rows,
+    page,
+    shortened,
+    summary,
+    version_row,
+)
 from kubecast.errors import ConfigError, NotFound
-from kubecast.logs import masked
 
 if TYPE_CHECKING:
     from kubecast.registry import Registry, Verification, Version
@@ -93,6 +102,37 @@ def show(
         print(changed_settings(version), end="")
     else:
         print("\n".join(page(version)))
+
+
+@app.command(
+    epilog=examples(
+        "kubecast models diff --registry demand/registry forecaster forecaster@latest",
+        "kubecast models diff --registry demand/registry forecaster@20261128 forecaster@20261129",
+    )
+)
+def diff(
+    registry: RegistryUrl,
+    before: Reference,
+    after: Reference,
+    as_json: Json = False,
+) -> None:
+    """Show what differs between two versions: settings, data, code, models, and figures on the same rows.
+
+    Figures are those of rows that both were scored on: of the same test split, or of the comparison that one
+    of them was promoted or refused by. Where there are no such rows, none are shown.
+    """
+    from kubecast.evaluation.published import diff_versions
+    from kubecast.registry import Registry
+
+    store = Registry.open(registry)
+    found = diff_versions(store, store.resolve(before), store.resolve(after))
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    note(f"before     {found.before}")
+    note(f"after      {found.after}")
+    print_table("Differences", DIFF_COLUMNS, diff_rows(found))
+    note(f"figures    {found.rows}")
 
 
 @app.command(epilog=examples("kubecast models promote --registry demand/registry forecaster@20261129"))
@@ -242,7 +282,7 @@ def _names(store: "Registry", registry: str, name: str = "") -> list[str]:
         return [store.check_model(name)]
     if names := store.names():
         return names
-    raise NotFound(f"registry {masked(registry)}: nothing is published there; allowed: where a run published")
+    raise NotFound(f"registry {registry}: nothing is published there; allowed: where a run published")
 
 
 def _verify_all(store: "Registry", names: list[str]) -> dict[str, "Verification"]:

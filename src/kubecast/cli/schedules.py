@@ -23,8 +23,8 @@ from kubecast.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from kubecast.pipelines.running.scheduling import Change, Scheduler
-    from kubecast.pipelines.running.submitting import PipelineRef
+    from kubecast.pipelines.running.scheduling import Change, DesiredSchedule, Scheduler
+    from kubecast.pipelines.running.submitting import Compiled, PipelineRef
     from kubecast.settings.loading import AllSettings
 
 app = typer.Typer(
@@ -56,16 +56,13 @@ def apply(
     """
     from kubecast.pipelines.running import preflight
     from kubecast.pipelines.running.schedule_orphans import remove_orphans
-    from kubecast.pipelines.running.scheduling import Scheduler, prepare
+    from kubecast.pipelines.running.scheduling import Scheduler
     from kubecast.pipelines.running.submitting import ensure_pipeline_ref
 
     settings = connected_settings(config, overrides, host, namespace, token_file, service_account, context)
     connection = settings.cluster.connection
     with tempfile.TemporaryDirectory() as folder:
-        prepared = prepare(settings, names or [], Path(folder), connection.service_account)
-        for desired, compiled in prepared:
-            where = f"schedule {desired.name}: parameters."
-            preflight.check_run(settings, compiled, desired.spec["parameters"], where)
+        prepared = _prepared(settings, names or [], Path(folder))
         modes = {each.mode for each in settings.cluster.schedules if not names or each.name in names}
         preflight.check_cluster(settings, modes)
         client = client_of(settings)
@@ -103,11 +100,9 @@ def diff(
     """Show what `apply` would change, key by key."""
     from dataclasses import asdict
 
-    from kubecast.pipelines.running.scheduling import prepare
-
     settings = connected_settings(config, overrides, host, namespace, token_file, service_account)
     with tempfile.TemporaryDirectory() as folder:
-        prepared = prepare(settings, names or [], Path(folder), settings.cluster.connection.service_account)
+        prepared = _prepared(settings, names or [], Path(folder))
     changes = _scheduler(settings).diff([desired for desired, _ in prepared])
     changes = [change for change in changes if not names or change.name in names]
     if as_json:
@@ -176,6 +171,19 @@ def delete(
     """Delete a schedule; the runs that it started go on."""
     _scheduler(connected_settings(config, None, host, namespace, token_file)).delete(name)
     print(f"deleted    {name}")
+
+
+def _prepared(
+    settings: "AllSettings", names: list[str], folder: Path
+) -> "list[tuple[DesiredSchedule, Compiled]]":
+    """The schedules of the settings, each with its pipeline, after the checks of their runs."""
+    from kubecast.pipelines.running.preflight import check_run
+    from kubecast.pipelines.running.scheduling import prepare
+
+    prepared = prepare(settings, names, folder, settings.cluster.connection.service_account)
+    for desired, compiled in prepared:
+        check_run(settings, compiled, desired.spec["parameters"], f"schedule {desired.name}: parameters.")
+    return prepared
 
 
 def _scheduler(settings: "AllSettings") -> "Scheduler":

@@ -89,9 +89,7 @@ def _of_data(models: list[str], facts: dict[str, Any]) -> Iterator[str]:
     origins = {split: facts[f"{split}_origins"] for split in ("validation", "test")}
     yield f"ready: {_count(len(models), 'model')}, {' + '.join(map(str, origins.values()))} origins"
     yield f"models     {', '.join(models)}"
-    yield f"data       {facts['series']:,} series, {facts['rows']:,} rows, one every {facts['frequency']}"
-    seasons = ", ".join(map(str, facts["season_lengths"])) or "none"
-    yield f"horizon    {facts['horizon']} steps; seasons of {seasons} steps"
+    yield from data_lines(facts)
     train, validation, test = (f"{facts[f'{split}_steps']:,}" for split in ("train", "validation", "test"))
     if facts["split"] != "full":
         yield f"short      the history is short: the split is {facts['split']}"
@@ -102,6 +100,13 @@ def _of_data(models: list[str], facts: dict[str, Any]) -> Iterator[str]:
             yield f"{split:<10} {_count(number, 'origin')}, {first} to {last}"
     if short := facts["fallback_series"]:
         yield f"fallback   {short:,} series too short for a model: seasonal naive"
+
+
+def data_lines(facts: dict[str, Any]) -> Iterator[str]:
+    """The size and the steps of the data, in words."""
+    yield f"data       {facts['series']:,} series, {facts['rows']:,} rows, one every {facts['frequency']}"
+    seasons = ", ".join(map(str, facts["season_lengths"])) or "none"
+    yield f"horizon    {facts['horizon']} steps; seasons of {seasons} steps"
 
 
 def _count(number: int, what: str) -> str:

@@ -8,10 +8,13 @@ from kubecast.errors import IntegrityError
 
 if TYPE_CHECKING:
     from kubecast.evaluation.promotion import Decision
+    from kubecast.evaluation.published import VersionDiff
     from kubecast.registry import Entry, Registry, Version
 
 COLUMNS = ["model", "version", "aliases", "skill", "against_champion", "decision", "state"]
 """Of a list in a terminal; a version's name says when it was created."""
+
+DIFF_COLUMNS = ["what", "before", "after"]
 
 FORMATS = {"skill": percent, "against_champion": percent}
 
@@ -170,3 +173,15 @@ def _difference(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, A
         elif value != default:
             changed[key] = value
     return changed
+
+
+def diff_rows(diff: "VersionDiff") -> list[list[Any]]:
+    """A row of ``DIFF_COLUMNS`` for each setting, property and figure."""
+    figures = [[f"figures.{pair.name}", pair.before, pair.after] for pair in diff.figures]
+    settings = [[change.name, change.before, change.after] for change in diff.settings]
+    others = [
+        [f"{part}.{change.name}", change.before, change.after]
+        for part in ("data", "code", "models")
+        for change in getattr(diff, part)
+    ]
+    return [*figures, *settings, *others]

@@ -1,12 +1,13 @@
 """What changed since the champion: settings and data."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 import pandas as pd
 
 from kubecast.documents import Document
+from kubecast.masking import masked
 
 OF_A_RUN = ("model_registry", "seed")  # settings that change no forecast of the same data, or with each run
 
@@ -51,25 +52,37 @@ class Change(Document):
     after: str
 
 
-def setting_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+    """What differs between two mappings, by dotted keys.
+
+    >>> differences({"data": {"stale": "mark"}}, {"data": {"stale": "forecast"}})
+    [Change(name='data.stale', before='mark', after='forecast')]
+    """
+    old, new = dict(_flat("", before)), dict(_flat("", after))
+    return [
+        Change(name=key, before=old.get(key, "-"), after=new.get(key, "-"))
+        for key in sorted({*old} | {*new})
+        if old.get(key, "-") != new.get(key, "-")
+    ]
+
+
+def setting_changes(
+    before: Mapping[str, Any], after: Mapping[str, Any], ignored: Collection[str] = OF_A_RUN
+) -> list[Change]:
     """The settings that differ, as ``FILE.KEY``; of models that both have, and which one alone has.
 
     Args:
         before: Settings by file, of the champion.
         after: The same of this version.
+        ignored: Keys, at any depth, that are left out.
     """
-    changes = [
+    kinds = [
         Change(name=kind, before="used" if kind in before else "-", after="used" if kind in after else "-")
         for kind in sorted({*before} ^ {*after})
     ]
-    for kind in sorted({*before} & {*after}):
-        old, new = dict(_flat(kind, before[kind])), dict(_flat(kind, after[kind]))
-        changes += [
-            Change(name=key, before=old.get(key, "-"), after=new.get(key, "-"))
-            for key in sorted({*old} | {*new})
-            if old.get(key, "-") != new.get(key, "-") and not set(key.split(".")) & set(OF_A_RUN)
-        ]
-    return changes
+    common = {*before} & {*after}
+    changes = differences({kind: before[kind] for kind in common}, {kind: after[kind] for kind in common})
+    return kinds + [change for change in changes if not {*change.name.split(".")} & {*ignored}]
 
 
 def data_changes(before: Extent | None, after: Extent) -> list[Change]:
@@ -84,9 +97,9 @@ def data_changes(before: Extent | None, after: Extent) -> list[Change]:
 
 
 def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping) and value:
+    if isinstance(value, Mapping) and (value or not prefix):
         for key, inner in value.items():
-            yield from _flat(f"{prefix}.{key}", inner)
+            yield from _flat(f"{prefix}.{key}" if prefix else str(key), inner)
     else:
         yield prefix, _text(value)
 
@@ -96,4 +109,4 @@ def _text(value: Any) -> str:
         return ", ".join(map(_text, value)) or "none"
     if isinstance(value, float):
         return f"{value:.4g}"
-    return "none" if value is None or value == {} else str(value)
+    return "none" if value is None or value == {} else masked(str(value))

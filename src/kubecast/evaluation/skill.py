@@ -14,6 +14,7 @@ import pandas as pd
 from kubecast.data.panel import Panel
 from kubecast.documents import Document
 from kubecast.ensemble.naive import naive_label
+from kubecast.evaluation.words import percent
 from kubecast.scoring.loss_grid import Floats, LossGrid, Means
 from kubecast.scoring.metrics import ENSEMBLE, intervals, quantile_column
 from kubecast.scoring.resampling import Interval, Resamples, Statistic
@@ -52,22 +53,16 @@ class Skill(Document):
         """The figure, its interval and what that is bound to, as a clause."""
         if self.value is None:
             return f"skill over {self.label} is undefined"
-        text = f"skill over {self.label} is {_percent(self.value)}"
+        text = f"skill over {self.label} is {percent(self.value)}"
         if self.interval is None:
             return f"{text}, with too few origins and series for an interval"
-        return (
-            f"{text} (95 %: {_percent(self.interval.low)} to {_percent(self.interval.high)}{self._dates()})"
-        )
+        return f"{text} (95 %: {percent(self.interval.low)} to {percent(self.interval.high)}{self._dates()})"
 
     def _dates(self) -> str:
         if self.dates is None:
             return ""
         one = " on one horizon, which says nothing of other times"
         return one if self.dates == 1 else f" on {self.dates} separate horizons"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
 
 
 @dataclass(frozen=True)

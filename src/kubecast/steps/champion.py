@@ -2,7 +2,6 @@
 
 import logging
 import tempfile
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,11 @@ import pandas as pd
 from kubecast.data.columns import match_names
 from kubecast.data.panel import KEYS, Cutoffs, Panel, PanelSpec
 from kubecast.ensemble.bundle import Bundle
-from kubecast.errors import IntegrityError, KubecastError, ModelError, NotFound, StoreError
+from kubecast.errors import IntegrityError, KubecastError, ModelError, StoreError
 from kubecast.evaluation.changes import Extent
 from kubecast.evaluation.history import earlier_versions
-from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
 from kubecast.evaluation.promotion import NOT_EVALUATED
+from kubecast.evaluation.published import published_evaluation
 from kubecast.logs import step
 from kubecast.models.artifact import FORECASTS
 from kubecast.registry import Registry, Version
@@ -99,8 +98,7 @@ def _was_evaluated(version: Version) -> bool:
 def _described(store: Registry, version: Version) -> dict[str, Any]:
     """The settings of a version and the extent of its data, as far as it tells them."""
     described: dict[str, Any] = {"settings": version.metadata.get("settings") or {}}
-    with suppress(NotFound, IntegrityError):  # of a newer kubecast: what changed is then not shown
-        board = Evaluation.parse(store.read_file(version, LEADERBOARD), f"{version.id}/{LEADERBOARD}")
+    if board := published_evaluation(store, version):
         data_to = board.period.data_to if board.period else None
         described["extent"] = Extent(rows=board.data.rows, series=board.data.series, data_to=data_to)
     return described

@@ -1,12 +1,17 @@
-"""Splits, origins and minimum lengths that follow from the settings and the data."""
+"""What follows from the settings and the data: splits, origins, lengths; columns, frequency and seasons."""
 
 from typing import Any
 
-from kubecast.config.training import TrainingSettings
-from kubecast.data.files import read_data
+from kubecast.config.training import Columns, TrainingSettings
+from kubecast.data.files import DataFile, read_data
 from kubecast.data.panel import Panel
 from kubecast.data.preparation import build_panel, required_horizon
+from kubecast.data.roles import all_names
 from kubecast.data.splits import smallest_lengths
+from kubecast.errors import ConfigError
+
+NO_SEASON = 1
+"""The season length of a panel that has none."""
 
 
 def check_settings(training: TrainingSettings) -> dict[str, Any]:
@@ -23,8 +28,54 @@ def check_settings(training: TrainingSettings) -> dict[str, Any]:
 
 def check_data(location: str, training: TrainingSettings) -> dict[str, Any]:
     """The splits and origins that a run on this file would have, and the findings about its data."""
+    return _facts(_panel(read_data(location, training.data), training))
+
+
+def settings_of_data(location: str, training: TrainingSettings) -> tuple[TrainingSettings, dict[str, Any]]:
+    """The settings with what the data says, and that with the facts of ``check_data``.
+
+    Columns, frequency and season lengths are those that a run would find. A horizon that is not set becomes
+    the shortest season.
+
+    Args:
+        location: Of the data.
+        training: What it sets is kept.
+
+    Raises:
+        DataError: The data cannot be read with the columns that the settings name, or breaks the contract.
+        ConfigError: The settings do not fit the data, or no horizon follows from it.
+    """
     file = read_data(location, training.data)
-    panel = build_panel(file.rows, training, digest=file.digest)
+    training = training.model_copy(update={"horizon": training.horizon or _one_season(file, training)})
+    panel = _panel(file, training)
+    columns, seasons = panel.spec.columns, panel.spec.season_lengths
+    data = training.data.model_copy(update={"columns": Columns.model_validate(columns)})
+    known = {"frequency": panel.spec.frequency, "data": data}
+    if seasons != [NO_SEASON]:  # it may come to have one as it grows
+        known["season_lengths"] = seasons
+    names, covariates = all_names(file.rows), training.data.covariates
+    read = {*columns.values(), *covariates.future, *covariates.past, *covariates.static}
+    found = {
+        "columns": {role: name for role, name in columns.items() if name in names},
+        "not_read": [name for name in names if name not in read],
+    }
+    return training.model_copy(update=known), found | _facts(panel)
+
+
+def _one_season(file: DataFile, training: TrainingSettings) -> int:
+    season = _panel(file, training.model_copy(update={"horizon": 1})).spec.season_lengths[0]
+    if season == NO_SEASON:
+        raise ConfigError(
+            "the data shows no season, whose length a horizon could have; allowed: --horizon STEPS"
+        )
+    return season
+
+
+def _panel(file: DataFile, training: TrainingSettings) -> Panel:
+    return build_panel(file.rows, training, digest=file.digest)
+
+
+def _facts(panel: Panel) -> dict[str, Any]:
     spec = panel.spec
     splits = spec.splits
     return {

@@ -14,6 +14,11 @@ def test_registry_on_the_pods_own_disk(examined: Examine) -> None:
     assert (line.state, line.mend) == ("missing", "set training.model_registry.path: s3://BUCKET/registry")
 
 
+def test_password_in_the_url_of_a_file_is_not_shown(examined: Examine) -> None:
+    line = examined("training.model_registry.path=file://me:secret@host/models")["store"]
+    assert "path file://***@host/models is a folder of the pod" in line.detail
+
+
 def test_bucket_that_is_not_there(examined: Examine) -> None:
     line = examined("training.model_registry.path=s3://no-such-bucket/registry")["store"]
     assert line.state == "missing"

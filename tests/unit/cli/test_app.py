@@ -151,6 +151,18 @@ def test_examples_of_a_command_are_ones_that_it_takes(name: str, monkeypatch: py
         command.make_context(name, words[start + len(name.split()) :])
 
 
+def test_every_command_that_prints_a_table_has_it_as_json() -> None:
+    plain = {
+        name
+        for name, command in EVERY_COMMAND.items()
+        if not any("--json" in parameter.opts for parameter in command.params)
+    }
+    files, switches = ("forecast", "sample", "trial"), ("pause", "resume", "delete")
+    assert plain == {f"kubecast {each}" for each in files} | {
+        f"kubecast schedule {each}" for each in switches
+    }
+
+
 def test_versions_are_told_with_those_of_python_and_kfp() -> None:
     assert re.fullmatch(r"kubecast \S+, Python 3\.1\d\.\d+, kfp 2\.\S+\n", invoke("--version").stdout)
 

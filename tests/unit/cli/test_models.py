@@ -18,7 +18,28 @@ from kubecast.cli import app
 from kubecast.errors import NotFound
 from kubecast.registry import Registry, Version
 
-COMMANDS = ["list", "show", "promote", "rollback", "verify", "gc", "delete", "export"]
+COMMANDS = ["list", "show", "diff", "promote", "rollback", "verify", "gc", "delete", "export"]
+COMPARISON: dict[str, Any] = {
+    "origins": 12,
+    "series": 3,
+    "mase": 0.3,
+    "champion_mase": 0.4,
+    "gain": 0.25,
+    "interval": "80",
+    "coverage": 0.79,
+    "champion_coverage": 0.81,
+    "worst_segment": "a",
+    "worst_loss": 0.0,
+    "paired": {
+        "against": "champion",
+        "difference": -0.1,
+        "standard_error": None,
+        "over": None,
+        "origins": 12,
+        "disjoint_origins": 1,
+        "series": 3,
+    },
+}
 ABSENT = "20260101T000000000000Z-00000000"
 
 
@@ -123,7 +144,7 @@ def test_list_in_a_terminal_fits_80_columns_and_shortens_versions(
     assert len(rows) == len(versions)
     newest = rows[0]
     assert versions[2].id.startswith(newest[1])
-    assert newest[2:] == ["5.0", "%", "-15.9", "%", "refused"]
+    assert newest[2:] == ["5.0", "%", "\N{MINUS SIGN}15.9", "%", "refused"]
 
 
 def test_show_is_a_page(root: Path, versions: list[Version]) -> None:
@@ -159,11 +180,39 @@ def test_show_of_what_was_promoted_by_hand_does_not_contradict_itself(root: Path
     registry.promote(f"demand@{version.id}")
     assert invoke("show", "--registry", str(root), "demand").stdout.splitlines()[2:7] == [
         "aliases    champion",
-        "skill      over seasonal naive 24 is -10.0 % (95 %: -20.0 % to 10.0 %); MASE 1.1000",
+        "skill      over seasonal naive 24 is \N{MINUS SIGN}10.0 % (95 %: \N{MINUS SIGN}20.0 % to 10.0 %);"
+        " MASE 1.1000",
         "compared   none",
         "at its run Not promoted: not better than seasonal naive 24",
         "because    skill is -0.1",
     ]
+
+
+def test_diff_is_a_table_of_what_changed(root: Path, versions: list[Version], tmp_path: Path) -> None:
+    changed = metadata(0)
+    changed["settings"]["training"]["data"]["min_samples"] = 200
+    changed["decision"] |= {"champion": versions[0].id, "comparison": COMPARISON}
+    (tmp_path / "bundle-3" / "production").mkdir(parents=True)
+    (tmp_path / "bundle-3" / "production" / "model.json").write_text("3")
+    newer = Registry.open(str(root)).publish("demand", tmp_path / "bundle-3", changed)
+    words = f"demand@{versions[0].id}", f"demand@{newer.id}"
+    result = invoke("diff", "--registry", str(root), *words)
+    assert [line.split("\t") for line in result.stdout.splitlines()] == [
+        ["what", "before", "after"],
+        ["figures.mase", "0.4", "0.3"],
+        ["figures.coverage_80", "0.81", "0.79"],
+        ["training.data.min_samples", "100", "200"],
+    ]
+    assert "12 origins of 3 series that neither had seen beyond" in result.stderr
+    document = printed(root, "diff", *words)
+    assert document["settings"] == [{"name": "training.data.min_samples", "before": "100", "after": "200"}]
+    assert document["figures"][0] == {"name": "mase", "before": 0.4, "after": 0.3}
+
+
+def test_diff_puts_no_errors_of_different_rows_side_by_side(root: Path, versions: list[Version]) -> None:
+    result = invoke("diff", "--registry", str(root), f"demand@{versions[1].id}", f"demand@{versions[2].id}")
+    assert result.stdout == "what\tbefore\tafter\n"
+    assert "\nfigures    not comparable: demand@" in result.stderr
 
 
 def test_show_of_what_was_published_by_hand_leaves_out_what_is_not_known(root: Path, tmp_path: Path) -> None:

@@ -372,7 +372,7 @@ def test_verdict_says_what_was_shown() -> None:
     assert verdict(decision).tone == "unsure"
     assert decision.reasons == [
         "no check failed, but skill over seasonal naive 24 is 0.5 %"
-        " (95 %: -18.0 % to 18.0 % on 3 separate horizons)"
+        " (95 %: \N{MINUS SIGN}18.0 % to 18.0 % on 3 separate horizons)"
     ]
     assert [each.result for each in decision.checks] == ["within chance", "passed", "passed"]
     assert verdict(first()).title == "Champion: better than seasonal naive 24"

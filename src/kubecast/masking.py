@@ -1,0 +1,20 @@
+"""Secrets in URLs, and how messages leave them out."""
+
+import re
+
+# Of a URL: user and password, and the query, where signatures are. Bounded, so that no line takes long.
+_SECRETS = {
+    re.compile(r"://([^\s/?#:]{0,500}:\S{0,500}|[^\s/?#]{0,1000})@"): "://***@",
+    re.compile(r"(://[^\s?]{0,2000})\?\S+"): r"\1?***",
+}
+
+
+def masked(text: str) -> str:
+    """The text without what may be a secret in a URL: user, password and query.
+
+    >>> masked("file://me:word@host/demand.csv is a path")
+    'file://***@host/demand.csv is a path'
+    """
+    for pattern, mask in _SECRETS.items():
+        text = pattern.sub(mask, text)
+    return text

@@ -1,0 +1,16 @@
+"""Secrets in the messages of errors."""
+
+import pytest
+
+from kubecast.config.training import ModelRegistrySettings
+from kubecast.config.validation import validate
+from kubecast.errors import ConfigError
+from kubecast.storage.store import open_store
+
+
+def test_no_message_of_an_error_holds_a_secret_of_a_url() -> None:
+    with pytest.raises(ConfigError, match=r"^registry 'file://\*\*\*@host/models': allowed"):
+        open_store("file://me:secret@host/models")
+    settings = {"path": ["file:///models?token=secret"]}
+    with pytest.raises(ConfigError, match=r"path: .*, found \['file:///models\?\*\*\*$"):
+        validate(ModelRegistrySettings, settings, "training.yaml")
