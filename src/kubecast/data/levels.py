@@ -7,7 +7,7 @@ shift. Where no level has changed, nothing is touched.
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -58,9 +58,43 @@ def _changes(panel: Panel, cutoffs: Cutoffs, find: Find) -> pd.DataFrame:
     )
 
 
+@dataclass(frozen=True)
+class LevelChanges:
+    """The changes of level that are seen from each of several origins.
+
+    They are found once for a panel and its origins, however many models forecast from there.
+
+    Attributes:
+        origins: In the order of forecasts.
+        shifts: From ``level_shifts``.
+        pulses: In the same columns, recent pulses.
+    """
+
+    origins: Cutoffs
+    shifts: pd.DataFrame
+    pulses: pd.DataFrame
+
+    @classmethod
+    def find(cls, panel: Panel, origins: Cutoffs) -> "LevelChanges":
+        """Find them in the rows up to each origin."""
+        shifts, pulses = level_shifts(panel, origins), _changes(panel, origins, find_pulses)
+        _log(shifts, "the level has shifted; forecasts follow it")
+        _log(pulses, "a pulse has ended; forecasts do not repeat it")
+        return cls(origins, shifts, pulses)
+
+    def only(self, origins: Cutoffs) -> "LevelChanges":
+        """Those that are seen from some of the origins."""
+        position = origins.frame[["unique_id", "cutoff"]].reset_index(names="at")
+        shifts, pulses = (
+            table.merge(position, on=["unique_id", "cutoff"]).set_index("at").rename_axis(None).sort_index()
+            for table in (self.shifts, self.pulses)
+        )
+        return LevelChanges(origins, shifts, pulses)
+
+
 def forecast_at_present_level(
     panel: Panel,
-    origins: Cutoffs,
+    changes: LevelChanges,
     forecast: Callable[[Panel, Cutoffs], pd.DataFrame],
     scaled_at: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
@@ -68,7 +102,7 @@ def forecast_at_present_level(
 
     Args:
         panel: Gives the history.
-        origins: See ``Forecaster.forecast``.
+        changes: What was found in it; its origins are those to forecast from.
         forecast: Returns ``unique_id``, ``cutoff``, ``ds`` and values on the target's scale: ``horizon`` rows
             for each origin, in their order.
         scaled_at: From ``level_ratios``, where ``forecast`` returns ``yhat`` and quantiles around it, whose
@@ -77,21 +111,18 @@ def forecast_at_present_level(
     Returns:
         As ``forecast``; exactly what it returns where no level has changed.
     """
-    shifts, pulses = level_shifts(panel, origins), _changes(panel, origins, find_pulses)
-    if shifts.empty and pulses.empty:
-        return forecast(panel, origins)
-    _log(shifts, "the level has shifted; forecasts follow it")
-    _log(pulses, "a pulse has ended; forecasts do not repeat it")
-    changes = pd.concat([shifts, pulses])
-    keys = origins.frame[["unique_id", "cutoff"]].reset_index(drop=True)
-    steady = keys.drop(changes.index)
+    both = pd.concat([changes.shifts, changes.pulses])
+    if both.empty:
+        return forecast(panel, changes.origins)
+    keys = changes.origins.frame[["unique_id", "cutoff"]].reset_index(drop=True)
+    steady = keys.drop(both.index)
     parts = [forecast(panel, Cutoffs(steady.reset_index(drop=True)))] if len(steady) else []
     at = [steady.index.to_numpy()]
-    for positions in _rounds(changes):
-        own = changes.loc[positions].drop_duplicates(["unique_id", "ds", "until"])
+    for positions in _rounds(both):
+        own = both.loc[positions].drop_duplicates(["unique_id", "ds", "until"])
         levelled = _levelled(_only(panel, own["unique_id"]), own)
         table = forecast(levelled, Cutoffs(keys.iloc[positions].reset_index(drop=True)))
-        parts.append(_restored(table, shifts.reindex(positions), scaled_at or {}))
+        parts.append(_restored(table, changes.shifts.reindex(positions), scaled_at or {}))
         at.append(positions)
     order = np.argsort(np.repeat(np.concatenate(at), panel.spec.horizon), kind="stable")
     return pd.concat(parts, ignore_index=True).iloc[order].reset_index(drop=True)
@@ -124,12 +155,19 @@ def level_ratios(panel: Panel) -> dict[str, float]:
     }
 
 
-def with_level_ratio(table: pd.DataFrame, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
-    """Add ``level_ratio`` to the rows of origins: the present level over that of the scale."""
-    shifts = level_shifts(panel, origins)
-    shifts = shifts[shifts["is_ratio"]]
-    scaled_at = shifts["unique_id"].map(level_ratios(panel)).fillna(1.0)
-    ratios = shifts[["unique_id", "cutoff"]].assign(level_ratio=shifts["change"] / scaled_at)
+def with_level_ratio(
+    table: pd.DataFrame, changes: LevelChanges, scaled_at: Mapping[str, float]
+) -> pd.DataFrame:
+    """Add ``level_ratio`` to the rows of origins: the present level over that of the scale.
+
+    Args:
+        table: ``unique_id``, ``cutoff`` and others.
+        changes: Seen from its origins.
+        scaled_at: From ``level_ratios``.
+    """
+    shifts = changes.shifts[changes.shifts["is_ratio"]]
+    known = shifts["unique_id"].map(dict(scaled_at)).fillna(1.0)
+    ratios = shifts[["unique_id", "cutoff"]].assign(level_ratio=shifts["change"] / known)
     return table.merge(ratios, on=["unique_id", "cutoff"], how="left").fillna({"level_ratio": 1.0})
 
 

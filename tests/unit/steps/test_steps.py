@@ -21,11 +21,13 @@ from kubecast.models import make_trainer
 from kubecast.models.artifact import FORECASTS, PRODUCTION, evaluated_model, read_card, read_status
 from kubecast.models.catboost.settings import CatBoostSettings
 from kubecast.registry import Registry
+from kubecast.reports import training
 from kubecast.reports.training import REFUSED, REPEATED
 from kubecast.steps.prepare import describe, prepare_data
 from kubecast.steps.render import render_version
 from kubecast.steps.stack import stack_ensemble
 from kubecast.steps.train import fit_metrics, train_model
+from tests.support.detections import recorded_detections
 from tests.support.pages import read_payload
 from tests.support.panels import WITH_COVARIATES, hourly
 from tests.support.runs import (
@@ -482,6 +484,19 @@ def test_run_follows_a_level_that_has_shifted(tmp_path: Path) -> None:
     assert ((test["y"] > test["q0.1"]) & (test["y"] < test["q0.9"])).mean() > 0.7
     production = pd.read_parquet(tmp_path / "final" / FORECASTS).groupby("unique_id")["catboost"].mean()
     assert production.to_numpy() == pytest.approx([73, 2.5 * 192], rel=0.05)  # of these hours of the day
+
+
+def test_each_step_looks_once_for_changes_of_level(
+    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = shutil.copytree(done / "panel", tmp_path / "panel")
+    monkeypatch.setattr(training, "importance_of", lambda *_: [])  # it shuffles the panel: others to look in
+    looks = recorded_detections(monkeypatch)
+    train_model("catboost", panel, tmp_path / "evaluated", report=tmp_path / "page.html")
+    assert len(looks) == len(set(looks)) == 3 * 5  # evaluated and production origins; the end of training
+    looks.clear()
+    stack_ensemble(panel, {"catboost": tmp_path / "evaluated"}, "", tmp_path / "ensemble")
+    assert len(looks) == len(set(looks)) == 3 * 3
 
 
 @pytest.mark.parametrize("late", [110, 260])  # after the training rows, and inside them
