@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from kubecast.data.level_shifts import Change, Floats, find_shifts
 from kubecast.data.panel import KEYS, Cutoffs, Panel
 from kubecast.data.pulses import find_pulses
+from kubecast.data.splits import series_scales
 
 Find = Callable[[Floats, NDArray[np.int64], list[int]], list[Change | None]]
 
@@ -144,30 +145,42 @@ def _rounds(changes: pd.DataFrame) -> list[NDArray[np.int64]]:
 
 
 def level_ratios(panel: Panel) -> dict[str, float]:
-    """The present level over the former, of series that had shifted by the end of their training rows.
+    """The scale over that of the same rows at one level, of series that shifted inside their training rows.
 
-    Their scale, which is of rows at both levels, is taken for one of the present level.
+    Their scale is of rows at both levels, and of the jump between them. The validation split may be needed to
+    see that it lasts; the test split is not looked at.
     """
-    shifts = level_shifts(panel, panel.train_end)
-    shifts = shifts[shifts["is_ratio"]]
-    return {
-        str(name): float(ratio) for name, ratio in zip(shifts["unique_id"], shifts["change"], strict=True)
-    }
+    ends = panel.series.set_index("unique_id")["train_end"]
+    seen = panel.series.assign(cutoff=panel.series["validation_end"].fillna(panel.series["train_end"]))
+    shifts = level_shifts(panel, Cutoffs.from_frame(seen))
+    shifts = shifts[shifts["ds"] <= shifts["unique_id"].map(ends)]
+    if shifts.empty:
+        return {}
+    levelled = _levelled(_only(panel, shifts["unique_id"]), shifts)
+    rows = levelled.history(levelled.train_end)
+    at_one_level = series_scales(rows, panel.spec.season_lengths[0])[["unique_id", "scale"]]
+    both = panel.series[["unique_id", "scale"]].merge(
+        at_one_level, on="unique_id", suffixes=("", "_levelled")
+    )
+    ratios = both["scale"] / both["scale_levelled"].where(both["scale_levelled"] > 0)
+    known = zip(both["unique_id"], ratios, strict=True)
+    return {str(name): float(ratio) for name, ratio in known if np.isfinite(ratio)}
 
 
 def with_level_ratio(
     table: pd.DataFrame, changes: LevelChanges, scaled_at: Mapping[str, float]
 ) -> pd.DataFrame:
-    """Add ``level_ratio`` to the rows of origins: the present level over that of the scale.
+    """Add ``level_ratio`` to the rows of origins: what brings a series' scale to its present level.
 
     Args:
         table: ``unique_id``, ``cutoff`` and others.
         changes: Seen from its origins.
         scaled_at: From ``level_ratios``.
     """
-    shifts = changes.shifts[changes.shifts["is_ratio"]]
+    shifts = changes.shifts
     known = shifts["unique_id"].map(dict(scaled_at)).fillna(1.0)
-    ratios = shifts[["unique_id", "cutoff"]].assign(level_ratio=shifts["change"] / known)
+    present = shifts["change"].where(shifts["is_ratio"], 1.0)  # a difference leaves the scale as it is
+    ratios = shifts[["unique_id", "cutoff"]].assign(level_ratio=present / known)
     return table.merge(ratios, on=["unique_id", "cutoff"], how="left").fillna({"level_ratio": 1.0})
 
 
@@ -200,5 +213,5 @@ def _restored(table: pd.DataFrame, shifts: pd.DataFrame, scaled_at: Mapping[str,
     if scaled_at:
         centre = restored[:, [columns.index("yhat")]]
         known = table["unique_id"].map(scaled_at).fillna(1.0).to_numpy()[:, None]
-        restored = centre + (restored - centre) / np.where(is_ratio, known, 1.0)
+        restored = centre + (restored - centre) / np.where(np.isnan(change), 1.0, known)
     return table.assign(**dict(zip(columns, restored.T, strict=True)))

@@ -24,10 +24,10 @@ Make = Callable[..., Panel]
 ROW = 300  # of s1, where it changes
 
 
-def changed(factor: float, stop: int | None = None, added: float = 0.0) -> pd.DataFrame:
-    """Three series, of which ``s1`` has other values in its rows from ``ROW`` to ``stop``."""
+def changed(factor: float, stop: int | None = None, added: float = 0.0, start: int = ROW) -> pd.DataFrame:
+    """Three series, of which ``s1`` has other values in its rows from ``start`` to ``stop``."""
     rows, count = hourly(rows=480), hourly(rows=480).groupby("unique_id").cumcount()
-    inside = (rows["unique_id"] == "s1") & (count >= ROW) & (count < (stop or len(rows)))
+    inside = (rows["unique_id"] == "s1") & (count >= start) & (count < (stop or len(rows)))
     return rows.assign(y=rows["y"].where(~inside, rows["y"] * factor + added))
 
 
@@ -141,10 +141,60 @@ def test_changes_are_told(make_panel: Make, caplog: pytest.LogCaptureFixture) ->
 def test_level_ratio_stands_beside_the_rows_of_its_origins(make_panel: Make) -> None:
     panel = make_panel(changed(2.0))
     origins = origins_of(panel, {"s0": [350], "s1": [250, ROW + 60]})
-    table = with_level_ratio(panel.grid(origins), LevelChanges.find(panel, origins), level_ratios(panel))
+    table = with_level_ratio(panel.grid(origins), LevelChanges.find(panel, origins), {})
     pd.testing.assert_frame_equal(table[KEYS], panel.grid(origins))
     late = (table["unique_id"] == "s1") & (table["cutoff"] > panel.frame["ds"].iloc[ROW])
     np.testing.assert_allclose(table["level_ratio"], np.where(late, 2.0, 1.0), rtol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("factor", "added", "below"), [(2.5, 0, 0), (0.4, 0, 0), (1, 300, 250), (1, -300, 250)]
+)
+def test_widths_are_in_units_of_the_scale_at_one_level(
+    make_panel: Make, factor: float, added: float, below: float
+) -> None:
+    rows, plain = changed(factor, added=added, start=220), hourly(rows=480)
+    panel, usual = (make_panel(each.assign(y=each["y"] - below)) for each in (rows, plain))
+    assert list(level_ratios(panel)) == ["s1"]
+    assert level_ratios(usual) == {}
+    origins = origins_of(panel, {"s1": [340, 400], "s2": [400]})
+    table = with_level_ratio(panel.grid(origins), LevelChanges.find(panel, origins), level_ratios(panel))
+    table = table.merge(panel.series, on="unique_id").merge(usual.series, on="unique_id")
+    scale = table["scale_x"] * table["level_ratio"]
+    expected = table["scale_y"] * np.where(table["unique_id"] == "s1", factor, 1.0)
+    np.testing.assert_allclose(scale, expected, rtol=0.06)
+    assert not np.allclose(table["scale_x"], expected, rtol=0.3)
+
+
+def test_jump_at_the_end_of_the_training_rows_is_seen_with_the_validation_split_and_no_later(
+    make_panel: Make,
+) -> None:
+    plain = make_panel(hourly(rows=480))
+    train_end = int(plain.row_index(plain.train_end)[1] - plain.indptr[1])
+    panel = make_panel(changed(2.5, start=train_end - 20))
+    assert list(level_ratios(panel)) == ["s1"]
+    assert level_ratios(make_panel(changed(2.5, start=train_end + 1))) == {}
+    late = panel.frame["ds"] > panel.frame["unique_id"].map(
+        panel.series.set_index("unique_id")["validation_end"]
+    )
+    altered = replace(panel, frame=panel.frame.assign(y=panel.frame["y"].where(~late, -9.0)))
+    assert level_ratios(altered) == level_ratios(panel)
+
+
+@pytest.mark.parametrize(("factor", "added", "below"), [(2.5, 0, 0), (1, 300, 250)])
+def test_quantiles_are_as_wide_as_at_the_usual_level_and_by_the_ratio_wider(
+    make_panel: Make, factor: float, added: float, below: float
+) -> None:
+    rows = changed(factor, added=added, start=220)
+    panel = make_panel(rows.assign(y=rows["y"] - below))
+    origins = origins_of(panel, {"s1": [210, 400]})
+
+    def forecast(panel: Panel, origins: Cutoffs) -> pd.DataFrame:
+        return panel.grid(origins).assign(yhat=5.0, **{"q0.9": 5.0 + 3.0})
+
+    table = forecast_at_present_level(panel, LevelChanges.find(panel, origins), forecast, {"s1": 3.0})
+    widths = (table["q0.9"] - table["yhat"]).groupby(table["cutoff"]).mean()
+    np.testing.assert_allclose(widths, [3.0, factor], rtol=0.06)  # where no shift is seen, as they are
 
 
 def test_changes_are_looked_for_once_for_all_models(
