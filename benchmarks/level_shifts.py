@@ -149,7 +149,7 @@ def score(generated: Generated, bundle: Bundle) -> pd.DataFrame:
         history_panel(rows, contract.training, contract.spec)
         for rows in (generated.rows, generated.unchanged)
     )
-    origins = _origins(generated, panel)
+    origins = origins_of(generated, panel)
     cutoffs = Cutoffs.from_frame(origins)
     scales = series_scales(generated.fitted.assign(observed=True), panel.spec.season_lengths[0])
     origins = origins.merge(scales[["unique_id", "scale"]], on="unique_id")
@@ -163,7 +163,8 @@ def score(generated: Generated, bundle: Bundle) -> pd.DataFrame:
     return pd.concat(scored).assign(frequency=generated.frequency)
 
 
-def _origins(generated: Generated, panel: Panel) -> pd.DataFrame:
+def origins_of(generated: Generated, panel: Panel) -> pd.DataFrame:
+    """Those to score from: ``unique_id``, ``kind``, ``factor``, ``cutoff``, ``when``."""
     setting = FREQUENCIES[generated.frequency]
     horizon = setting.horizon
     steps = {"before": [-horizon], "two seasons": [2 * setting.season_lengths[0]]}
