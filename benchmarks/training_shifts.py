@@ -1,7 +1,8 @@
 """Intervals of series whose level shifted inside the rows that models are fitted to.
 
 Half of the series shift by a factor of 0.4 to 0.7 or 1.4 to 2.5 at 45 to 60 % of the rows before the fit. The
-same series without it are fitted too: intervals should be as wide as theirs, by the factor, and cover as much.
+same series without it are fitted too: intervals should be as wide as theirs, by the factor, and cover as
+much.
 """
 
 import argparse
