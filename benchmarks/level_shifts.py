@@ -4,7 +4,7 @@ Half of the series shift by a factor of 0.4 to 2.5 after the models were fitted;
 has a pulse that lasts less than a season, a change of unit, or nothing. They are hourly, daily or monthly,
 with a season (hourly ones of a week too), wandering levels and autocorrelated noise. An ensemble is fitted to
 all series of a frequency once, on the rows before; its forecasts are compared with those of the same members
-that see the rows as they are.
+that see the rows as they are, and with its forecasts of the same series without their change.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from kubecast.ensemble.bundle import Bundle
 from kubecast.registry import Registry
 
 KINDS = ("shift", "pulse", "unit", "nothing")
+LASTING = ("shift", "unit")
 UNITS = (0.001, 0.01, 0.1, 10.0, 100.0, 1000.0)
 PACKAGES = ("catboost",)
 
@@ -55,11 +56,13 @@ class Generated:
     Attributes:
         frequency: Key of ``FREQUENCIES``.
         rows: ``unique_id``, ``ds``, ``y``.
+        unchanged: The same without their changes.
         changes: ``unique_id``, ``kind`` (of ``KINDS``), ``factor``, ``row`` (the first that is changed).
     """
 
     frequency: str
     rows: pd.DataFrame
+    unchanged: pd.DataFrame
     changes: pd.DataFrame
 
     @property
@@ -79,11 +82,16 @@ def generate(frequency: str, kinds: Sequence[str], seed: int) -> Generated:
         y = _usual(setting.season_lengths, length, random)
         row = setting.rows + 2 * setting.horizon + int(random.integers(season))
         factor, stop = _change(kind, season, random)
-        y[row : row + stop if stop else None] *= factor
-        tables.append(pd.DataFrame({"unique_id": name, "ds": times, "y": y}))
+        tables.append(pd.DataFrame({"unique_id": name, "ds": times, "usual": y, "factor": 1.0}))
+        tables[-1].loc[row : row + stop - 1 if stop else length, "factor"] = factor
         changes.append((name, kind, factor, row))
-    columns = ["unique_id", "kind", "factor", "row"]
-    return Generated(frequency, pd.concat(tables, ignore_index=True), pd.DataFrame(changes, columns=columns))
+    table, keys = pd.concat(tables, ignore_index=True), ["unique_id", "ds"]
+    return Generated(
+        frequency,
+        table[keys].assign(y=table["usual"] * table["factor"]),
+        table[keys].assign(y=table["usual"]),
+        pd.DataFrame(changes, columns=["unique_id", "kind", "factor", "row"]),
+    )
 
 
 def _usual(season_lengths: list[int], length: int, random: np.random.Generator) -> NDArray[np.float64]:
@@ -130,25 +138,33 @@ def score(generated: Generated, bundle: Bundle) -> pd.DataFrame:
     """Score an ensemble before and after the changes, following them and not.
 
     Returns:
-        ``unique_id``, ``kind``, ``factor``, ``when`` (``before``, ``two seasons``, ``later``: the third to
-        the sixth horizon), ``method`` (``following``, ``as is``), ``ratio`` of the mean forecast to the mean
-        target, ``error`` (by the seasonal difference of the rows before) and ``covered`` (share of the
-        targets inside the 80 % interval); one row for each origin.
+        ``frequency``, ``unique_id``, ``kind``, ``when`` (``before``, ``two seasons``, ``later``: the third
+        to the sixth horizon), ``method`` (``following``, ``as is``, ``unchanged``: as if nothing had
+        changed), ``ratio`` of the mean forecast to the mean target, ``error`` (by the seasonal difference of
+        the rows before, and by the factor of a lasting change) and ``covered`` (share of the targets inside
+        the 80 % interval); one row for each origin.
     """
-    panel = history_panel(generated.rows, bundle.contract.training, bundle.contract.spec)
-    origins = _origins(generated, panel)
+    contract, ensemble = bundle.contract, bundle.ensemble
+    panel, unchanged = (
+        history_panel(rows, contract.training, contract.spec)
+        for rows in (generated.rows, generated.unchanged)
+    )
+    origins = origins_of(generated, panel)
     cutoffs = Cutoffs.from_frame(origins)
-    ensemble = bundle.ensemble
-    forecasts = {
-        "following": ensemble.predict(panel, cutoffs),
-        "as is": ensemble._predict(panel, cutoffs),
-    }
     scales = series_scales(generated.fitted.assign(observed=True), panel.spec.season_lengths[0])
-    targets = panel.targets(cutoffs).merge(scales, on="unique_id").merge(origins, on=["unique_id", "cutoff"])
-    return pd.concat([_scored(targets.merge(table, on=KEYS), name) for name, table in forecasts.items()])
+    origins = origins.merge(scales[["unique_id", "scale"]], on="unique_id")
+    lasts = origins["kind"].isin(LASTING) & (origins["when"] != "before")
+    levelled = origins.assign(scale=origins["scale"] * origins["factor"].where(lasts, 1.0))
+    scored = [
+        _scored(panel.targets(cutoffs), levelled, ensemble.predict(panel, cutoffs), "following"),
+        _scored(panel.targets(cutoffs), levelled, ensemble._predict(panel, cutoffs), "as is"),
+        _scored(unchanged.targets(cutoffs), origins, ensemble.predict(unchanged, cutoffs), "unchanged"),
+    ]
+    return pd.concat(scored).assign(frequency=generated.frequency)
 
 
-def _origins(generated: Generated, panel: Panel) -> pd.DataFrame:
+def origins_of(generated: Generated, panel: Panel) -> pd.DataFrame:
+    """Those to score from: ``unique_id``, ``kind``, ``factor``, ``cutoff``, ``when``."""
     setting = FREQUENCIES[generated.frequency]
     horizon = setting.horizon
     steps = {"before": [-horizon], "two seasons": [2 * setting.season_lengths[0]]}
@@ -161,34 +177,55 @@ def _origins(generated: Generated, panel: Panel) -> pd.DataFrame:
     return pd.concat(parts).reset_index()
 
 
-def _scored(table: pd.DataFrame, method: str) -> pd.DataFrame:
+def _scored(
+    targets: pd.DataFrame, origins: pd.DataFrame, forecasts: pd.DataFrame, method: str
+) -> pd.DataFrame:
     """One row for each origin, from one for each target."""
+    table = targets.merge(origins, on=["unique_id", "cutoff"]).merge(forecasts, on=KEYS)
     table = table.assign(
         error=(table["y"] - table["yhat"]).abs() / table["scale"],
         covered=(table["y"] >= table["q0.1"]) & (table["y"] <= table["q0.9"]),
     )
-    keys = ["unique_id", "kind", "factor", "when", "cutoff"]
+    keys = ["unique_id", "kind", "when", "cutoff"]
     means = table.groupby(keys, as_index=False)[["y", "yhat", "error", "covered"]].mean()
     return means.assign(ratio=means["yhat"] / means["y"], method=method)
 
 
 def bars(scores: pd.DataFrame) -> list[Bar]:
     """The bars, from the scores of series that are followed."""
-    own = scores[scores["method"] == "following"]
-    shifted, still = own[own["kind"].isin(["shift", "unit"])], own[own["kind"].isin(["pulse", "nothing"])]
+    own = scores[scores["method"] == "following"].set_index(["kind", "when"]).sort_index()
     bars = []
-    for kind in ("shift", "unit"):
-        at = shifted[(shifted["kind"] == kind) & (shifted["when"] == "two seasons")]
-        value = float((at["ratio"].sub(1).abs() <= 0.15).mean())
+    for kind in LASTING:
+        value = float((own.loc[(kind, "two seasons"), "ratio"].sub(1).abs() <= 0.15).mean())
         bars.append(Bar(what=f"share within 15 % two seasons after a {kind}", value=value, least=0.9))
-        later = shifted[(shifted["kind"] == kind) & (shifted["when"] == "later")]
-        value = float(later["covered"].mean())
+        value = float(own.loc[(kind, "later"), "covered"].mean())
         bars.append(Bar(what=f"coverage of 80 % in horizons 3 to 6 after a {kind}", value=value, least=0.7))
     for kind in ("pulse", "nothing"):
-        errors = still[still["kind"] == kind].groupby("when")["error"].mean()
-        what = f"error two seasons after a {kind}, by that before"
-        bars.append(Bar(what=what, value=float(errors["two seasons"] / errors["before"]), most=1.05))
+        by_before, by_unchanged = _relative_errors(scores, kind)
+        what = f"error two seasons after a {kind}"
+        bars.append(Bar(what=f"{what}, by that before", value=by_before[0], most=1.05))
+        if kind == "pulse":
+            bars.append(Bar(what=f"{what}, by that without it", value=by_unchanged[0], most=1.05))
     return bars
+
+
+def _relative_errors(scores: pd.DataFrame, kind: str) -> list[tuple[float, float]]:
+    """The mean error two seasons after a change, by that before it and by that without it.
+
+    Each with its standard error: the first compares two windows of a series, which differ by chance.
+    """
+    own = scores[(scores["kind"] == kind) & (scores["when"] != "later")]
+    errors = own.pivot_table(index=["frequency", "unique_id"], columns=["method", "when"], values="error")
+    after = errors["following", "two seasons"]
+    return [
+        _ratio_of_means(after, errors[by]) for by in (("following", "before"), ("unchanged", "two seasons"))
+    ]
+
+
+def _ratio_of_means(values: "pd.Series[float]", by: "pd.Series[float]") -> tuple[float, float]:
+    """A ratio of the means of pairs, and its standard error by the delta method."""
+    ratio = float(values.mean() / by.mean())
+    return ratio, float((values - ratio * by).sem() / by.mean())
 
 
 def table_of(scores: pd.DataFrame, title: str) -> Table:
@@ -198,12 +235,25 @@ def table_of(scores: pd.DataFrame, title: str) -> Table:
         row: dict[str, object] = {"change": kind, "when": when}
         for method, own in group.groupby("method", sort=False):
             row[f"within 15 %, {method}"] = round(float((own["ratio"].sub(1).abs() <= 0.15).mean()), 3)
-            row[f"error, {method}"] = round(
-                float((own["error"] / own["factor"].where(own["when"] != "before", 1)).mean()), 3
-            )
+            row[f"error, {method}"] = round(float(own["error"].mean()), 3)
             row[f"coverage, {method}"] = round(float(own["covered"].mean()), 3)
         rows.append(row)
     return Table(title=title, rows=rows)
+
+
+def relative_errors_of(scores: pd.DataFrame) -> Table:
+    """The errors two seasons after a change, by those before and by those without it."""
+    rows = []
+    for kind in KINDS:
+        (before, its_error), (unchanged, error) = _relative_errors(scores, kind)
+        rows.append(
+            {
+                "change": kind,
+                "by before": f"{before:.3f} ± {its_error:.3f}",
+                "by unchanged": f"{unchanged:.3f} ± {error:.3f}",
+            }
+        )
+    return Table(title="Error two seasons after a change, ± a standard error", rows=rows)
 
 
 def main() -> None:
@@ -222,7 +272,8 @@ def main() -> None:
         print(table_of(parts[frequency], f"frequency {frequency}").markdown(), flush=True)
     scores = pd.concat(parts, ignore_index=True)
     title = f"Level shifts: {given.series} generated series, {' and '.join(given.models)}"
-    tables = [table_of(scores, title)]
+    tables = [table_of(scores, title), relative_errors_of(scores)]
+    print(tables[-1].markdown())
     Results.collect("level-shifts", title, tables, bars(scores), PACKAGES).save()
     for bar in bars(scores):
         print(f"{bar.what}: {bar.value:.3f} ({bar.limit}): {bar.verdict}")

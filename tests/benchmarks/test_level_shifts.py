@@ -4,12 +4,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.level_shifts import FREQUENCIES, KINDS, Generated, bars, fit_before, generate, score
+from benchmarks.level_shifts import (
+    FREQUENCIES,
+    KINDS,
+    Generated,
+    bars,
+    fit_before,
+    generate,
+    relative_errors_of,
+    score,
+)
 
 
 def factors(generated: Generated) -> "pd.DataFrame":
     """By which factor each row differs from those of a series that is the same but has no change."""
     plain = generate(generated.frequency, ["nothing"], seed=5).rows
+    assert generated.unchanged["y"].equals(plain["y"])
     return generated.rows.assign(factor=generated.rows["y"] / plain["y"])
 
 
@@ -40,4 +50,11 @@ def test_forecasts_meet_the_bars_on_a_few_series() -> None:
     assert near["unit", "as is"] < 0.6 < 0.9 < near["unit", "following"]
     errors = after.groupby(["kind", "method"])["error"].mean()
     assert errors["pulse", "following"] < errors["pulse", "as is"]
-    assert errors["nothing", "following"] == errors["nothing", "as is"]
+    assert errors["nothing", "following"] == errors["nothing", "as is"] == errors["nothing", "unchanged"]
+    assert errors["shift", "unchanged"] < errors["shift", "as is"]
+    before = scores[scores["when"] == "before"].groupby(["kind", "method"])["error"].mean()
+    assert before["pulse", "following"] == before["pulse", "unchanged"]
+    table = pd.DataFrame(relative_errors_of(scores).rows).set_index("change")
+    assert table.loc["nothing", "by unchanged"] == "1.000 ± 0.000"
+    bar = next(bar for bar in bars(scores) if bar.what.endswith("by that without it"))
+    assert table.loc["pulse", "by unchanged"].startswith(f"{bar.value:.3f} ± 0.0")

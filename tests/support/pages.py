@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from kubecast.data.findings import DataReport, Finding
+from kubecast.data.levels import LevelChanges
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.stacking import stack
@@ -121,6 +122,7 @@ def render(
 def fitted(panel: Panel, **changes: Any) -> Fitted:
     """A seasonal naive model on the panel, for the page on its training."""
     origins = panel.origins
-    table = MODEL.forecast(panel, Cutoffs.from_frame(origins)).merge(origins, on=["unique_id", "cutoff"])
+    seen = LevelChanges.find(panel, Cutoffs.from_frame(origins))
+    table = MODEL.forecast(panel, seen.origins).merge(origins, on=["unique_id", "cutoff"])
     arguments = {"name": "naive", "log": LOG, "importance": INPUTS, "about_importance": SHUFFLED}
-    return Fitted(**{**arguments, "forecasts": table, **changes})  # type: ignore[arg-type]
+    return Fitted(**{**arguments, "forecasts": table, "changes": seen, **changes})  # type: ignore[arg-type]

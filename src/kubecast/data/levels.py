@@ -7,7 +7,7 @@ shift. Where no level has changed, nothing is touched.
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from kubecast.data.level_shifts import Change, Floats, find_shifts
 from kubecast.data.panel import KEYS, Cutoffs, Panel
 from kubecast.data.pulses import find_pulses
+from kubecast.data.splits import series_scales
 
 Find = Callable[[Floats, NDArray[np.int64], list[int]], list[Change | None]]
 
@@ -58,9 +59,43 @@ def _changes(panel: Panel, cutoffs: Cutoffs, find: Find) -> pd.DataFrame:
     )
 
 
+@dataclass(frozen=True)
+class LevelChanges:
+    """The changes of level that are seen from each of several origins.
+
+    They are found once for a panel and its origins, however many models forecast from there.
+
+    Attributes:
+        origins: In the order of forecasts.
+        shifts: From ``level_shifts``.
+        pulses: In the same columns, recent pulses.
+    """
+
+    origins: Cutoffs
+    shifts: pd.DataFrame
+    pulses: pd.DataFrame
+
+    @classmethod
+    def find(cls, panel: Panel, origins: Cutoffs) -> "LevelChanges":
+        """Find them in the rows up to each origin."""
+        shifts, pulses = level_shifts(panel, origins), _changes(panel, origins, find_pulses)
+        _log(shifts, "the level has shifted; forecasts follow it")
+        _log(pulses, "a pulse has ended; forecasts do not repeat it")
+        return cls(origins, shifts, pulses)
+
+    def only(self, origins: Cutoffs) -> "LevelChanges":
+        """Those that are seen from some of the origins."""
+        position = origins.frame[["unique_id", "cutoff"]].reset_index(names="at")
+        shifts, pulses = (
+            table.merge(position, on=["unique_id", "cutoff"]).set_index("at").rename_axis(None).sort_index()
+            for table in (self.shifts, self.pulses)
+        )
+        return LevelChanges(origins, shifts, pulses)
+
+
 def forecast_at_present_level(
     panel: Panel,
-    origins: Cutoffs,
+    changes: LevelChanges,
     forecast: Callable[[Panel, Cutoffs], pd.DataFrame],
     scaled_at: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
@@ -68,7 +103,7 @@ def forecast_at_present_level(
 
     Args:
         panel: Gives the history.
-        origins: See ``Forecaster.forecast``.
+        changes: What was found in it; its origins are those to forecast from.
         forecast: Returns ``unique_id``, ``cutoff``, ``ds`` and values on the target's scale: ``horizon`` rows
             for each origin, in their order.
         scaled_at: From ``level_ratios``, where ``forecast`` returns ``yhat`` and quantiles around it, whose
@@ -77,21 +112,18 @@ def forecast_at_present_level(
     Returns:
         As ``forecast``; exactly what it returns where no level has changed.
     """
-    shifts, pulses = level_shifts(panel, origins), _changes(panel, origins, find_pulses)
-    if shifts.empty and pulses.empty:
-        return forecast(panel, origins)
-    _log(shifts, "the level has shifted; forecasts follow it")
-    _log(pulses, "a pulse has ended; forecasts do not repeat it")
-    changes = pd.concat([shifts, pulses])
-    keys = origins.frame[["unique_id", "cutoff"]].reset_index(drop=True)
-    steady = keys.drop(changes.index)
+    both = pd.concat([changes.shifts, changes.pulses])
+    if both.empty:
+        return forecast(panel, changes.origins)
+    keys = changes.origins.frame[["unique_id", "cutoff"]].reset_index(drop=True)
+    steady = keys.drop(both.index)
     parts = [forecast(panel, Cutoffs(steady.reset_index(drop=True)))] if len(steady) else []
     at = [steady.index.to_numpy()]
-    for positions in _rounds(changes):
-        own = changes.loc[positions].drop_duplicates(["unique_id", "ds", "until"])
+    for positions in _rounds(both):
+        own = both.loc[positions].drop_duplicates(["unique_id", "ds", "until"])
         levelled = _levelled(_only(panel, own["unique_id"]), own)
         table = forecast(levelled, Cutoffs(keys.iloc[positions].reset_index(drop=True)))
-        parts.append(_restored(table, shifts.reindex(positions), scaled_at or {}))
+        parts.append(_restored(table, changes.shifts.reindex(positions), scaled_at or {}))
         at.append(positions)
     order = np.argsort(np.repeat(np.concatenate(at), panel.spec.horizon), kind="stable")
     return pd.concat(parts, ignore_index=True).iloc[order].reset_index(drop=True)
@@ -113,23 +145,42 @@ def _rounds(changes: pd.DataFrame) -> list[NDArray[np.int64]]:
 
 
 def level_ratios(panel: Panel) -> dict[str, float]:
-    """The present level over the former, of series that had shifted by the end of their training rows.
+    """The scale over that of the same rows at one level, of series that shifted inside their training rows.
 
-    Their scale, which is of rows at both levels, is taken for one of the present level.
+    Their scale is of rows at both levels, and of the jump between them. The validation split may be needed to
+    see that it lasts; the test split is not looked at.
     """
-    shifts = level_shifts(panel, panel.train_end)
-    shifts = shifts[shifts["is_ratio"]]
-    return {
-        str(name): float(ratio) for name, ratio in zip(shifts["unique_id"], shifts["change"], strict=True)
-    }
+    ends = panel.series.set_index("unique_id")["train_end"]
+    seen = panel.series.assign(cutoff=panel.series["validation_end"].fillna(panel.series["train_end"]))
+    shifts = level_shifts(panel, Cutoffs.from_frame(seen))
+    shifts = shifts[shifts["ds"] <= shifts["unique_id"].map(ends)]
+    if shifts.empty:
+        return {}
+    levelled = _levelled(_only(panel, shifts["unique_id"]), shifts)
+    rows = levelled.history(levelled.train_end)
+    at_one_level = series_scales(rows, panel.spec.season_lengths[0])[["unique_id", "scale"]]
+    both = panel.series[["unique_id", "scale"]].merge(
+        at_one_level, on="unique_id", suffixes=("", "_levelled")
+    )
+    ratios = both["scale"] / both["scale_levelled"].where(both["scale_levelled"] > 0)
+    known = zip(both["unique_id"], ratios, strict=True)
+    return {str(name): float(ratio) for name, ratio in known if np.isfinite(ratio)}
 
 
-def with_level_ratio(table: pd.DataFrame, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
-    """Add ``level_ratio`` to the rows of origins: the present level over that of the scale."""
-    shifts = level_shifts(panel, origins)
-    shifts = shifts[shifts["is_ratio"]]
-    scaled_at = shifts["unique_id"].map(level_ratios(panel)).fillna(1.0)
-    ratios = shifts[["unique_id", "cutoff"]].assign(level_ratio=shifts["change"] / scaled_at)
+def with_level_ratio(
+    table: pd.DataFrame, changes: LevelChanges, scaled_at: Mapping[str, float]
+) -> pd.DataFrame:
+    """Add ``level_ratio`` to the rows of origins: what brings a series' scale to its present level.
+
+    Args:
+        table: ``unique_id``, ``cutoff`` and others.
+        changes: Seen from its origins.
+        scaled_at: From ``level_ratios``.
+    """
+    shifts = changes.shifts
+    known = shifts["unique_id"].map(dict(scaled_at)).fillna(1.0)
+    present = shifts["change"].where(shifts["is_ratio"], 1.0)  # a difference leaves the scale as it is
+    ratios = shifts[["unique_id", "cutoff"]].assign(level_ratio=present / known)
     return table.merge(ratios, on=["unique_id", "cutoff"], how="left").fillna({"level_ratio": 1.0})
 
 
@@ -162,5 +213,5 @@ def _restored(table: pd.DataFrame, shifts: pd.DataFrame, scaled_at: Mapping[str,
     if scaled_at:
         centre = restored[:, [columns.index("yhat")]]
         known = table["unique_id"].map(scaled_at).fillna(1.0).to_numpy()[:, None]
-        restored = centre + (restored - centre) / np.where(is_ratio, known, 1.0)
+        restored = centre + (restored - centre) / np.where(np.isnan(change), 1.0, known)
     return table.assign(**dict(zip(columns, restored.T, strict=True)))

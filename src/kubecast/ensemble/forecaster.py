@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kubecast.data.levels import forecast_at_present_level
+from kubecast.data.levels import LevelChanges, forecast_at_present_level
 from kubecast.data.panel import KEYS, Cutoffs, Panel
 from kubecast.data.splits import series_scales
 from kubecast.ensemble.recipe import StackRecipe, Weights
@@ -118,7 +118,8 @@ class Ensemble:
             ``unique_id``, ``cutoff``, ``ds``, ``yhat``, ``q0.1`` …, in the order of ``origins``.
         """
         # The quantiles too are laid at the former level, so that they widen with the series.
-        return forecast_at_present_level(panel, origins, self._predict, self.recipe.level_ratios)
+        changes = LevelChanges.find(panel, origins)
+        return forecast_at_present_level(panel, changes, self._predict, self.recipe.level_ratios)
 
     def _predict(self, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
         table, scales = self._member_forecasts(panel, origins), own_scales(self.recipe, panel, origins)

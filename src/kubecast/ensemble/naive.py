@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from kubecast.data.calendars import steps_a_year
-from kubecast.data.levels import forecast_at_present_level
+from kubecast.data.levels import LevelChanges, forecast_at_present_level
 from kubecast.data.panel import KEYS, Cutoffs, Panel, PanelSpec
 from kubecast.models.seasonal_naive import SeasonalNaive
 
@@ -59,9 +59,9 @@ def naive_label(name: str) -> str:
 
 
 def with_naive(
-    table: pd.DataFrame, panel: Panel, origins: Cutoffs, naives: Sequence[SeasonalNaive]
+    table: pd.DataFrame, panel: Panel, changes: LevelChanges, naives: Sequence[SeasonalNaive]
 ) -> pd.DataFrame:
-    """Put naive forecasts from the origins beside the columns of a table of their horizons."""
+    """Put naive forecasts from the origins of ``changes`` beside the columns of a table of their horizons."""
     if not naives:
         return table
 
@@ -71,7 +71,7 @@ def with_naive(
             forecasts[naive.name] = naive.forecast(panel, origins)[naive.name]
         return forecasts
 
-    return table.merge(forecast_at_present_level(panel, origins, forecast), on=KEYS)
+    return table.merge(forecast_at_present_level(panel, changes, forecast), on=KEYS)
 
 
 def _naive(period: int) -> SeasonalNaive:

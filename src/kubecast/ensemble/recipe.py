@@ -28,7 +28,8 @@ class StackRecipe(Document):
         quantiles: As published, from the errors of the validation and the test split.
         evaluated_quantiles: As evaluated on the test split, from the errors of the validation split only.
         scales: By series; None for one that never varied, whose quantiles equal its point forecast.
-        level_ratios: Of series whose level had shifted by the end of training, the present over the former.
+        level_ratios: Of series whose level shifted inside their training rows, their scale over that of the
+            same rows at the former level.
         season_length: MASE's m, for the scales of series that were not there.
         relative_scale: Median scale by mean absolute target, for those of them that have too few rows for a
             scale of their own.

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from kubecast.data.levels import LevelChanges
 from kubecast.data.panel import KEYS, Cutoffs, Panel
 from kubecast.ensemble.naive import naive_candidates, naive_yardsticks, with_naive
 from kubecast.scoring.metrics import series_metrics
@@ -32,12 +33,13 @@ class FitScore:
         return 1 - self.mase / self.naive_mase if self.naive_mase else None
 
 
-def fit_score(forecasts: pd.DataFrame, panel: Panel, name: str) -> FitScore | None:
+def fit_score(forecasts: pd.DataFrame, panel: Panel, changes: LevelChanges, name: str) -> FitScore | None:
     """Score one model's forecasts of the test split.
 
     Args:
         forecasts: ``unique_id``, ``cutoff``, ``ds``, ``split`` and the model.
         panel: Gives the targets.
+        changes: Of level, seen from the origins of the forecasts.
         name: Column of the model.
 
     Returns:
@@ -48,7 +50,7 @@ def fit_score(forecasts: pd.DataFrame, panel: Panel, name: str) -> FitScore | No
     if not len(origins):
         return None
     naives = [*naive_candidates(panel.spec), *naive_yardsticks(panel)]
-    table = with_naive(panel.targets(origins).merge(test, on=KEYS), panel, origins, naives)
+    table = with_naive(panel.targets(origins).merge(test, on=KEYS), panel, changes.only(origins), naives)
     naive = [each.name for each in naives]
     errors = series_metrics(table, panel.series, [name, *naive])["mase"].droplevel("split")
     means = {str(model): finite(value) for model, value in errors.mean().items()}

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kubecast.data.levels import forecast_at_present_level
+from kubecast.data.levels import LevelChanges, forecast_at_present_level
 from kubecast.data.origins import before_test
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.documents import Document
@@ -104,7 +104,7 @@ def _error(seen: Panel, panel: Panel, forecaster: Forecaster, origins: Cutoffs) 
     """The mean over the series; None where no target counts."""
     targets = panel.targets(origins)
     targets = targets[before_test(panel, targets)]
-    forecasts = forecast_at_present_level(seen, origins, forecaster.forecast)
+    forecasts = forecast_at_present_level(seen, LevelChanges.find(seen, origins), forecaster.forecast)
     table = targets.merge(forecasts, on=["unique_id", "cutoff", "ds"])
     scale = table["unique_id"].map(panel.series.set_index("unique_id")["scale"]).astype(np.float64)
     scaled = ((table[forecaster.name] - table["y"]).abs() / scale.where(scale > 0)).where(table["observed"])

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kubecast.data.levels import with_level_ratio
+from kubecast.data.levels import LevelChanges, level_ratios, with_level_ratio
 from kubecast.data.origins import before_test
-from kubecast.data.panel import KEYS, Cutoffs, Panel
+from kubecast.data.panel import KEYS, Panel
 from kubecast.errors import ModelError
 from kubecast.evaluation.convergence import convergence
 from kubecast.evaluation.fit_score import FitScore, fit_score
@@ -50,6 +50,7 @@ class Fitted:
         about_importance: How it was measured, or why it is missing: ``OWN``, ``SHUFFLED``, ``UNSCORED``,
             ``REPEATED`` or ``REFUSED``.
         forecasts: ``unique_id``, ``cutoff``, ``ds``, ``split`` and ``<name>``.
+        changes: Of level, that the forecasts follow.
     """
 
     name: str
@@ -57,22 +58,34 @@ class Fitted:
     importance: list[Importance]
     about_importance: str
     forecasts: pd.DataFrame
+    changes: LevelChanges
 
     @classmethod
     def evaluated(
-        cls, forecaster: Forecaster, log: FitLog, panel: Panel, seed: int, forecasts: pd.DataFrame
+        cls,
+        forecaster: Forecaster,
+        log: FitLog,
+        panel: Panel,
+        seed: int,
+        forecasts: pd.DataFrame,
+        changes: LevelChanges,
     ) -> "Fitted":
         """Explain a fit on the training split."""
         importance = importance_of(forecaster, panel, seed)
         about = OWN if isinstance(forecaster, HasFeatureImportance) else SHUFFLED if importance else UNSCORED
-        return cls(forecaster.name, log, importance, about, forecasts)
+        return cls(forecaster.name, log, importance, about, forecasts, changes)
 
     @classmethod
     def production(
-        cls, forecaster: Forecaster, log: FitLog, forecasts: pd.DataFrame, refused: bool = False
+        cls,
+        forecaster: Forecaster,
+        log: FitLog,
+        forecasts: pd.DataFrame,
+        changes: LevelChanges,
+        refused: bool = False,
     ) -> "Fitted":
         """A fit on all rows, or the evaluated one where that was refused, which is not explained again."""
-        return cls(forecaster.name, log, [], REFUSED if refused else REPEATED, forecasts)
+        return cls(forecaster.name, log, [], REFUSED if refused else REPEATED, forecasts, changes)
 
 
 def render_training(title: str, status: Status, fitted: Fitted | None, usage: Usage, panel: Panel) -> str:
@@ -87,7 +100,7 @@ def render_training(title: str, status: Status, fitted: Fitted | None, usage: Us
     """
     used = charts.usage_charts(usage)
     drawn = {f"usage-{title}": chart for title, chart in used.items()}
-    score = None if fitted is None else fit_score(fitted.forecasts, panel, fitted.name)
+    score = None if fitted is None else fit_score(fitted.forecasts, panel, fitted.changes, fitted.name)
     about = {} if fitted is None else _about_fit(fitted)
     drawn |= _fit_charts(fitted) if fitted else {}
     return render(
@@ -161,7 +174,7 @@ def _explorer(fitted: Fitted, score: FitScore, panel: Panel) -> Explorer | None:
     name, evaluated = fitted.name, fitted.forecasts[fitted.forecasts["split"].isin(["validation", "test"])]
     truth = panel.frame[["unique_id", "ds", "y", "observed"]]
     table = evaluated[[*KEYS, "split", name]].merge(truth, on=["unique_id", "ds"], how="left")
-    table = with_level_ratio(table, panel, Cutoffs.from_frame(evaluated))
+    table = with_level_ratio(table, fitted.changes, level_ratios(panel))
     validation, test = (table[table["split"] == split] for split in ("validation", "test"))
     validation = validation[before_test(panel, validation)]
     facts = _facts(score, panel, name)

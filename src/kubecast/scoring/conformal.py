@@ -69,7 +69,7 @@ class ConformalQuantiles(BaseModel):
 
         Args:
             points: ``unique_id``, ``cutoff``, ``ds`` and ``column``; the rows of an origin in order of time.
-                Where there is a ``level_ratio``, that of the series' level to the one it was scaled at.
+                Where there is a ``level_ratio``, it brings the series' scale to its level there.
             scales: By series; one without a scale has never varied and gets quantiles equal to its point.
             column: The point forecast.
 
@@ -99,7 +99,7 @@ def conformal_scores(table: pd.DataFrame, series: pd.DataFrame, column: str) -> 
 
     Args:
         table: Forecasts; the rows of an origin complete and in order of time. Where there is a
-            ``level_ratio``, that of the series' level to the one it was scaled at.
+            ``level_ratio``, it brings the series' scale to its level there.
         series: Scales.
         column: The point forecast.
 

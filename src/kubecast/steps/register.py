@@ -14,7 +14,7 @@ import pandas as pd
 
 from kubecast.config.training import TrainingSettings
 from kubecast.data.clock import as_given
-from kubecast.data.levels import with_level_ratio
+from kubecast.data.levels import LevelChanges, with_level_ratio
 from kubecast.data.panel import KEYS, Panel, read_parquet
 from kubecast.data.stale import treat_stale
 from kubecast.ensemble.bundle import Contract, write_bundle
@@ -173,12 +173,13 @@ def assemble(bundle: Path, run: Run, members: Mapping[str, Path]) -> pd.DataFram
 
 def production_forecast(panel: Panel, recipe: StackRecipe, members: Mapping[str, Path]) -> pd.DataFrame:
     """Combine the members' forecasts from every series' end; without rows where covariates are not known."""
-    table = with_naive(panel.grid(panel.ends), panel, panel.ends, naive_candidates(panel.spec))
+    changes = LevelChanges.find(panel, panel.ends)
+    table = with_naive(panel.grid(panel.ends), panel, changes, naive_candidates(panel.spec))
     for path in members.values():
         forecasts = read_parquet(path / FORECASTS)
         forecasts = forecasts[forecasts["split"] == PRODUCTION].drop(columns=["split", "fold"])
         table = table.merge(forecasts, on=KEYS)
-    table = with_level_ratio(table, panel, panel.ends)
+    table = with_level_ratio(table, changes, recipe.level_ratios)
     return combine(recipe, table, own_scales(recipe, panel, panel.ends)).drop(columns="cutoff")
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from kubecast.config.model import ModelSettings
 from kubecast.config.validation import parse_settings, validate
-from kubecast.data.levels import forecast_at_present_level
+from kubecast.data.levels import LevelChanges, forecast_at_present_level
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import ModelError
 from kubecast.logs import bind, step
@@ -134,16 +134,16 @@ class _FitResult(NamedTuple):
     table: pd.DataFrame
     forecaster: Forecaster | None = None
     log: FitLog | None = None
+    changes: LevelChanges | None = None
 
     def report_input(self, panel: Panel, seed: int, final: bool) -> Fitted | None:
         """The fit as its page needs it; None for a model that failed."""
-        if self.forecaster is None or self.log is None:
+        if self.forecaster is None or self.log is None or self.changes is None:
             return None
         if final:
-            return Fitted.production(
-                self.forecaster, self.log, self.table, refused=self.status.state == "evaluated"
-            )
-        return Fitted.evaluated(self.forecaster, self.log, panel, seed, self.table)
+            refused = self.status.state == "evaluated"
+            return Fitted.production(self.forecaster, self.log, self.table, self.changes, refused)
+        return Fitted.evaluated(self.forecaster, self.log, panel, seed, self.table, self.changes)
 
 
 @dataclass(frozen=True)
@@ -160,9 +160,9 @@ class _Fit:
         """Fit on the training split; forecast validation, test and production origins."""
         try:
             forecaster, card = self._fit(self.panel.train_end, None)
-            evaluated = self._forecast(forecaster, self.panel.origins)
+            evaluated, changes = self._forecast(forecaster, self.panel.origins)
             # On its own, so that a batch holds the same rows as when the published model forecasts.
-            production = self._forecast(forecaster, self._production())
+            production, _ = self._forecast(forecaster, self._production())
             table = pd.concat([evaluated, production], ignore_index=True)
         except ModelError as error:
             if on_failure == "stop":
@@ -172,7 +172,7 @@ class _Fit:
             write_status(model_dir, status)
             return _FitResult(status, self._no_forecasts())
         write_model(model_dir, forecaster, card)
-        return _FitResult(Status(), table, forecaster, card.log)
+        return _FitResult(Status(), table, forecaster, card.log, changes)
 
     def final(self, model_dir: Path, fitted: Path) -> _FitResult:
         """Replay an evaluated fit on all rows; where that fails, keep the evaluated model."""
@@ -183,13 +183,13 @@ class _Fit:
         evaluated = read_card(fitted)
         try:
             forecaster, card = self._fit(self.panel.ends, evaluated.log)
-            table = self._forecast(forecaster, self._production())
+            table, changes = self._forecast(forecaster, self._production())
         except ModelError as error:
             status = Status(state="evaluated", reason=f"final fit refused: {error}")
             forecaster, card = load_model(fitted), evaluated
-            table = self._forecast(forecaster, self._production())
+            table, changes = self._forecast(forecaster, self._production())
         write_model(model_dir, forecaster, card, status)
-        return _FitResult(status, table, forecaster, card.log)
+        return _FitResult(status, table, forecaster, card.log, changes)
 
     def _fit(self, until: Cutoffs, evaluated: FitLog | None) -> tuple[Forecaster, ModelCard]:
         cutoffs = until.frame[until.frame["unique_id"].isin(self.series)].reset_index(drop=True)
@@ -228,17 +228,19 @@ class _Fit:
             )
         return ends.frame[complete].assign(split=PRODUCTION, fold=0)
 
-    def _forecast(self, forecaster: Forecaster, origins: pd.DataFrame) -> pd.DataFrame:
+    def _forecast(self, forecaster: Forecaster, origins: pd.DataFrame) -> tuple[pd.DataFrame, LevelChanges]:
+        """The forecasts from these origins, and the changes of level that they follow."""
+        changes = LevelChanges.find(self.panel, Cutoffs.from_frame(origins))
         if origins.empty:
-            return self._no_forecasts()
-        table = forecast_at_present_level(self.panel, Cutoffs.from_frame(origins), forecaster.forecast)
+            return self._no_forecasts(), changes
+        table = forecast_at_present_level(self.panel, changes, forecaster.forecast)
         values = table[forecaster.name].to_numpy(dtype=np.float64)
         if not np.isfinite(values).all():
             bad: Any = table.loc[~np.isfinite(values)].iloc[0]
             raise ModelError(
                 f"{forecaster.name}: forecast of series {bad['unique_id']} from {bad['cutoff']} is not finite"
             )
-        return table.merge(origins, on=["unique_id", "cutoff"])
+        return table.merge(origins, on=["unique_id", "cutoff"]), changes
 
     def _no_forecasts(self) -> pd.DataFrame:
         none = Cutoffs(self.panel.ends.frame.iloc[:0])

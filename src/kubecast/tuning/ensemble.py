@@ -63,13 +63,13 @@ class EnsembleObjective:
     def _forecast_fold(self, number: int, seed: int, missing: dict[str, str]) -> pd.DataFrame:
         fold = self._folds[number]
         table = self._panel.targets(fold.origins).assign(split="validation", fold=number)
-        table = with_naive(table, self._panel, fold.origins, naive_candidates(self._panel.spec))
+        table = with_naive(table, self._panel, fold.changes, naive_candidates(self._panel.spec))
         for kind, settings in self._members.items():
             try:
                 trainer = make_trainer(kind, settings)
                 plan = FitPlan(seed=seed, deadline=deadline_after(settings.time_limit))
                 forecaster, _ = trainer.fit(self._panel, fold.until, plan)
-                forecasts = forecast_at_present_level(self._panel, fold.origins, forecaster.forecast)
+                forecasts = forecast_at_present_level(self._panel, fold.changes, forecaster.forecast)
                 table = table.merge(forecasts, on=KEYS)
             except ModelError as error:
                 missing[kind] = str(error)

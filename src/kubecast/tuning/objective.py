@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from kubecast.config.model import ModelSettings
 from kubecast.config.training import ValidationSettings
-from kubecast.data.levels import forecast_at_present_level
+from kubecast.data.levels import LevelChanges, forecast_at_present_level
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.data.splits import stride_of
 from kubecast.errors import ModelError
@@ -56,7 +56,7 @@ class Fold:
 
     Attributes:
         until: The last rows before it, which a fit sees.
-        origins: Inside it.
+        changes: Of level, seen from its origins.
         targets: What came after each origin, by the scale of its series; NaN where it does not count; shape
             (origins, horizon).
         scale: Of each origin's series; shape (origins,).
@@ -64,14 +64,19 @@ class Fold:
     """
 
     until: Cutoffs
-    origins: Cutoffs
+    changes: LevelChanges
     targets: NDArray[np.float64]
     scale: NDArray[np.float64]
     series: NDArray[np.int64]
 
+    @property
+    def origins(self) -> Cutoffs:
+        """Those inside it."""
+        return self.changes.origins
+
     def error(self, panel: Panel, forecaster: Forecaster) -> float:
         """Mean absolute scaled error of a forecaster; each series weighs the same."""
-        table = forecast_at_present_level(panel, self.origins, forecaster.forecast)
+        table = forecast_at_present_level(panel, self.changes, forecaster.forecast)
         values = table[forecaster.name].to_numpy(dtype=np.float64).reshape(self.targets.shape)
         counts = np.isfinite(self.targets)
         errors = np.where(counts, np.abs(values / self.scale[:, None] - self.targets), 0.0)
@@ -121,11 +126,11 @@ def _folds(panel: Panel, ends: NDArray[np.int64], size: int, count: int) -> Iter
         with np.errstate(divide="ignore", invalid="ignore"):
             targets = y[rows[:, None] + np.arange(1, horizon + 1)] / scales[series][:, None]
         until = Cutoffs.from_frame(panel.frame.iloc[ends - back], "ds")
-        origins = Cutoffs.from_frame(panel.frame.iloc[rows], "ds")
+        changes = LevelChanges.find(panel, Cutoffs.from_frame(panel.frame.iloc[rows], "ds"))
         targets = np.where(np.isfinite(targets), targets, np.nan)
         if not np.isfinite(targets).any():
             raise ModelError("tuning: no target of the training split counts; allowed: series that vary")
-        yield Fold(until, origins, targets, scales[series], series)
+        yield Fold(until, changes, targets, scales[series], series)
 
 
 @dataclass

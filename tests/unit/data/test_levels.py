@@ -8,19 +8,26 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.data.levels import forecast_at_present_level, level_shifts, with_level_ratio
+from kubecast.data.levels import (
+    LevelChanges,
+    forecast_at_present_level,
+    level_ratios,
+    level_shifts,
+    with_level_ratio,
+)
 from kubecast.data.panel import KEYS, Cutoffs, Panel
 from kubecast.models.seasonal_naive import SeasonalNaive
+from tests.support.detections import recorded_detections
 from tests.support.panels import hourly
 
 Make = Callable[..., Panel]
 ROW = 300  # of s1, where it changes
 
 
-def changed(factor: float, stop: int | None = None, added: float = 0.0) -> pd.DataFrame:
-    """Three series, of which ``s1`` has other values in its rows from ``ROW`` to ``stop``."""
+def changed(factor: float, stop: int | None = None, added: float = 0.0, start: int = ROW) -> pd.DataFrame:
+    """Three series, of which ``s1`` has other values in its rows from ``start`` to ``stop``."""
     rows, count = hourly(rows=480), hourly(rows=480).groupby("unique_id").cumcount()
-    inside = (rows["unique_id"] == "s1") & (count >= ROW) & (count < (stop or len(rows)))
+    inside = (rows["unique_id"] == "s1") & (count >= start) & (count < (stop or len(rows)))
     return rows.assign(y=rows["y"].where(~inside, rows["y"] * factor + added))
 
 
@@ -47,6 +54,10 @@ class Profile:
         return grid.merge(self.fitted, on=["unique_id", "hour"], how="left").drop(columns="hour")
 
 
+def present(panel: Panel, origins: Cutoffs, model: "Profile | SeasonalNaive") -> pd.DataFrame:
+    return forecast_at_present_level(panel, LevelChanges.find(panel, origins), model.forecast)
+
+
 def origins_of(panel: Panel, rows: dict[str, list[int]]) -> Cutoffs:
     own = [panel.frame[panel.frame["unique_id"] == name].iloc[numbers] for name, numbers in rows.items()]
     return Cutoffs.from_frame(pd.concat(own).sample(frac=1, random_state=0), "ds")
@@ -61,7 +72,7 @@ def ratio(panel: Panel, forecasts: pd.DataFrame, name: str = "yhat") -> "pd.Seri
 
 def test_series_that_have_not_changed_are_forecast_as_ever(panel: Panel) -> None:
     model, origins = Profile.of(panel.frame), Cutoffs(panel.origins[["unique_id", "cutoff"]])
-    forecasts = forecast_at_present_level(panel, origins, model.forecast)
+    forecasts = present(panel, origins, model)
     ((seen, asked),) = model.calls
     assert (seen, asked) == (panel, origins)
     pd.testing.assert_frame_equal(forecasts, model.forecast(panel, origins))
@@ -71,7 +82,7 @@ def test_series_that_have_not_changed_are_forecast_as_ever(panel: Panel) -> None
 def test_forecasts_follow_a_shift_after_two_seasons(make_panel: Make, factor: float) -> None:
     panel, model = make_panel(changed(factor)), Profile.of(hourly(rows=480))
     origins = origins_of(panel, {"s0": [250, 350], "s1": [250, ROW + 47, ROW + 60, ROW + 100], "s2": [350]})
-    forecasts = forecast_at_present_level(panel, origins, model.forecast)
+    forecasts = present(panel, origins, model)
     pd.testing.assert_frame_equal(forecasts[KEYS], panel.grid(origins))
     np.testing.assert_allclose(ratio(panel, forecasts), 1, atol=0.05)
     seen = [frame["y"].max() for frame in (panel.history(origins) for panel, origins in model.calls)]
@@ -81,7 +92,7 @@ def test_forecasts_follow_a_shift_after_two_seasons(make_panel: Make, factor: fl
 def test_shift_is_not_followed_before_two_seasons(make_panel: Make) -> None:
     panel, model = make_panel(changed(2.0)), Profile.of(hourly(rows=480))
     early = origins_of(panel, {"s1": [ROW + 46]})
-    assert ratio(panel, forecast_at_present_level(panel, early, model.forecast))["s1"] < 0.6
+    assert ratio(panel, present(panel, early, model))["s1"] < 0.6
 
 
 def test_shift_of_values_below_zero_moves_by_the_difference(make_panel: Make) -> None:
@@ -90,9 +101,7 @@ def test_shift_of_values_below_zero_moves_by_the_difference(make_panel: Make) ->
     model = Profile.of(panel.frame)
     origins = origins_of(panel, {"s0": [350], "s1": [ROW + 60]})
     assert level_shifts(panel, origins)["is_ratio"].tolist() == [False]
-    table = forecast_at_present_level(panel, origins, model.forecast).merge(
-        panel.frame, on=["unique_id", "ds"]
-    )
+    table = present(panel, origins, model).merge(panel.frame, on=["unique_id", "ds"])
     means = table.groupby("unique_id")[["yhat", "y"]].mean()
     np.testing.assert_allclose(means["yhat"], means["y"], atol=8)
 
@@ -102,7 +111,7 @@ def test_pulse_is_not_forecast_again(make_panel: Make) -> None:
     origins = origins_of(panel, {"s1": [ROW + 19], "s0": [ROW + 19]})
     plain = ratio(panel, model.forecast(panel, origins), "naive")
     assert plain["s1"] > 1.15
-    forecasts = forecast_at_present_level(panel, origins, model.forecast)
+    forecasts = present(panel, origins, model)
     np.testing.assert_allclose(ratio(panel, forecasts, "naive"), 1, atol=0.06)
 
 
@@ -114,8 +123,8 @@ def test_targets_after_an_origin_change_nothing(make_panel: Make) -> None:
         later = (later["ds"] > later["cutoff"]).to_numpy()
         altered = replace(panel, frame=panel.frame.assign(y=panel.frame["y"].where(~later, -9.0)))
         pd.testing.assert_frame_equal(
-            forecast_at_present_level(altered, origins, model.forecast),
-            forecast_at_present_level(panel, origins, model.forecast),
+            present(altered, origins, model),
+            present(panel, origins, model),
         )
 
 
@@ -124,7 +133,7 @@ def test_changes_are_told(make_panel: Make, caplog: pytest.LogCaptureFixture) ->
     with caplog.at_level(logging.INFO):
         for rows in (changed(2.0), changed(2.0, ROW + 12)):
             panel = make_panel(rows)
-            forecast_at_present_level(panel, origins_of(panel, {"s1": [ROW + 60]}), model.forecast)
+            present(panel, origins_of(panel, {"s1": [ROW + 60]}), model)
     assert "1 series, s1 first: the level has shifted; forecasts follow it" in caplog.text
     assert "1 series, s1 first: a pulse has ended; forecasts do not repeat it" in caplog.text
 
@@ -132,10 +141,81 @@ def test_changes_are_told(make_panel: Make, caplog: pytest.LogCaptureFixture) ->
 def test_level_ratio_stands_beside_the_rows_of_its_origins(make_panel: Make) -> None:
     panel = make_panel(changed(2.0))
     origins = origins_of(panel, {"s0": [350], "s1": [250, ROW + 60]})
-    table = with_level_ratio(panel.grid(origins), panel, origins)
+    table = with_level_ratio(panel.grid(origins), LevelChanges.find(panel, origins), {})
     pd.testing.assert_frame_equal(table[KEYS], panel.grid(origins))
     late = (table["unique_id"] == "s1") & (table["cutoff"] > panel.frame["ds"].iloc[ROW])
     np.testing.assert_allclose(table["level_ratio"], np.where(late, 2.0, 1.0), rtol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("factor", "added", "below"), [(2.5, 0, 0), (0.4, 0, 0), (1, 300, 250), (1, -300, 250)]
+)
+def test_widths_are_in_units_of_the_scale_at_one_level(
+    make_panel: Make, factor: float, added: float, below: float
+) -> None:
+    rows, plain = changed(factor, added=added, start=220), hourly(rows=480)
+    panel, usual = (make_panel(each.assign(y=each["y"] - below)) for each in (rows, plain))
+    assert list(level_ratios(panel)) == ["s1"]
+    assert level_ratios(usual) == {}
+    origins = origins_of(panel, {"s1": [340, 400], "s2": [400]})
+    table = with_level_ratio(panel.grid(origins), LevelChanges.find(panel, origins), level_ratios(panel))
+    table = table.merge(panel.series, on="unique_id").merge(usual.series, on="unique_id")
+    scale = table["scale_x"] * table["level_ratio"]
+    expected = table["scale_y"] * np.where(table["unique_id"] == "s1", factor, 1.0)
+    np.testing.assert_allclose(scale, expected, rtol=0.06)
+    assert not np.allclose(table["scale_x"], expected, rtol=0.3)
+
+
+def test_jump_at_the_end_of_the_training_rows_is_seen_with_the_validation_split_and_no_later(
+    make_panel: Make,
+) -> None:
+    plain = make_panel(hourly(rows=480))
+    train_end = int(plain.row_index(plain.train_end)[1] - plain.indptr[1])
+    panel = make_panel(changed(2.5, start=train_end - 20))
+    assert list(level_ratios(panel)) == ["s1"]
+    assert level_ratios(make_panel(changed(2.5, start=train_end + 1))) == {}
+    late = panel.frame["ds"] > panel.frame["unique_id"].map(
+        panel.series.set_index("unique_id")["validation_end"]
+    )
+    altered = replace(panel, frame=panel.frame.assign(y=panel.frame["y"].where(~late, -9.0)))
+    assert level_ratios(altered) == level_ratios(panel)
+
+
+@pytest.mark.parametrize(("factor", "added", "below"), [(2.5, 0, 0), (1, 300, 250)])
+def test_quantiles_are_as_wide_as_at_the_usual_level_and_by_the_ratio_wider(
+    make_panel: Make, factor: float, added: float, below: float
+) -> None:
+    rows = changed(factor, added=added, start=220)
+    panel = make_panel(rows.assign(y=rows["y"] - below))
+    origins = origins_of(panel, {"s1": [210, 400]})
+
+    def forecast(panel: Panel, origins: Cutoffs) -> pd.DataFrame:
+        return panel.grid(origins).assign(yhat=5.0, **{"q0.9": 5.0 + 3.0})
+
+    table = forecast_at_present_level(panel, LevelChanges.find(panel, origins), forecast, {"s1": 3.0})
+    widths = (table["q0.9"] - table["yhat"]).groupby(table["cutoff"]).mean()
+    np.testing.assert_allclose(widths, [3.0, factor], rtol=0.06)  # where no shift is seen, as they are
+
+
+def test_changes_are_looked_for_once_for_all_models(
+    make_panel: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel, looks = make_panel(changed(2.0)), recorded_detections(monkeypatch)
+    changes = LevelChanges.find(panel, origins_of(panel, {"s0": [350], "s1": [250, ROW + 60]}))
+    assert len(looks) == len(set(looks)) == 4  # shifts and pulses in two series
+    for model in (Profile.of(panel.frame), SeasonalNaive(24, "naive")):
+        forecast_at_present_level(panel, changes, model.forecast)
+    assert len(looks) == 4
+
+
+def test_changes_that_some_of_the_origins_see(make_panel: Make) -> None:
+    panel = make_panel(changed(2.0))
+    changes = LevelChanges.find(panel, origins_of(panel, {"s0": [350], "s1": [250, ROW + 60, ROW + 90]}))
+    some = Cutoffs(changes.origins.frame.sample(frac=0.7, random_state=2).reset_index(drop=True))
+    own, expected = changes.only(some), LevelChanges.find(panel, some)
+    pd.testing.assert_frame_equal(own.shifts, expected.shifts)
+    pd.testing.assert_frame_equal(own.pulses, expected.pulses)
+    assert 0 < len(own.shifts) < len(changes.shifts)
 
 
 def test_shifts_are_of_the_panels_season_lengths(make_panel: Make) -> None:

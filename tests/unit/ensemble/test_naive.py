@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kubecast.data.levels import LevelChanges
 from kubecast.data.panel import Cutoffs, Panel, PanelSpec
 from kubecast.ensemble.naive import naive_candidates, naive_yardsticks, with_naive
 
@@ -41,8 +42,9 @@ def test_forecasts_stand_beside_the_targets() -> None:
     panel = panel_of("D", 400, [7])
     origins = Cutoffs(pd.DataFrame({"unique_id": ["a"], "cutoff": [START + pd.Timedelta(days=397)]}))
     naives = [*naive_candidates(panel.spec), *naive_yardsticks(panel)]
-    table = with_naive(panel.targets(origins), panel, origins, naives)
+    changes = LevelChanges.find(panel, origins)
+    table = with_naive(panel.targets(origins), panel, changes, naives)
     assert table["seasonal_naive_7"].tolist() == [391.0, 392.0]
     assert table["seasonal_naive_1"].tolist() == [397.0, 397.0]
     assert table["seasonal_naive_364"].tolist() == [34.0, 35.0]
-    assert with_naive(table, panel, origins, []) is table
+    assert with_naive(table, panel, changes, []) is table

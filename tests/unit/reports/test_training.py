@@ -61,11 +61,11 @@ def test_same_input_gives_the_same_page(panel: Panel) -> None:
 
 
 def test_judged_model_that_is_kept_says_why(panel: Panel) -> None:
-    status = Status(state="evaluated", reason="final fit refused: loss is NaN")
+    status, each = Status(state="evaluated", reason="final fit refused: loss is NaN"), fitted(panel)
     page = render_training(
         "final-lstm",
         status,
-        Fitted.production(MODEL, LOG, fitted(panel).forecasts, refused=True),
+        Fitted.production(MODEL, LOG, each.forecasts, each.changes, refused=True),
         USED,
         panel,
     )
@@ -76,7 +76,8 @@ def test_judged_model_that_is_kept_says_why(panel: Panel) -> None:
 
 
 def test_fit_on_all_rows_repeats_the_judged_one(panel: Panel) -> None:
-    final = Fitted.production(MODEL, LOG, fitted(panel).forecasts)
+    each = fitted(panel)
+    final = Fitted.production(MODEL, LOG, each.forecasts, each.changes)
     text = "".join(checked(render_training("final-lstm", Status(), final, USED, panel)).text)
     assert REPEATED in text
     assert REFUSED not in text
@@ -105,8 +106,9 @@ def test_page_says_how_importance_was_measured(panel: Panel, folds: int) -> None
     validation = panel.origins["split"] == "validation"
     kept = panel.origins[~validation | (panel.origins["fold"] < folds)]
     few = Panel(panel.frame, panel.static, panel.spec, panel.series, kept)
-    table = fitted(panel).forecasts
-    page = render_training("t", Status(), Fitted.evaluated(MODEL, LOG, few, 1, table), USED, few)
+    each = fitted(panel)
+    explained = Fitted.evaluated(MODEL, LOG, few, 1, each.forecasts, each.changes)
+    page = render_training("t", Status(), explained, USED, few)
     text = "".join(checked(page).text)
     notes = {title: title in text for title in (OWN, SHUFFLED, UNSCORED, REPEATED)}
     assert notes == {OWN: False, SHUFFLED: folds > 0, UNSCORED: folds == 0, REPEATED: False}

@@ -18,6 +18,7 @@ from kubecast.models.neural.settings import LstmSettings
 from kubecast.scoring.metrics import scorable
 from kubecast.tuning.ensemble import EnsembleObjective
 from kubecast.tuning.objective import ModelObjective, training_folds
+from tests.support.detections import recorded_detections
 from tests.support.panels import hourly
 
 pytestmark = pytest.mark.slow
@@ -122,6 +123,19 @@ def test_nothing_after_the_training_part_changes_a_trial_of_the_ensemble(
         for each in (panel, make_panel(rows))
     ]
     assert errors[1] == pytest.approx(errors[0], rel=1e-9)
+
+
+def test_changes_of_level_are_looked_for_once_for_all_trials_and_members(
+    panel: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = recorded_detections(monkeypatch)
+    model = ModelObjective.from_panel(panel, "catboost", TREES, 2)
+    ensemble = EnsembleObjective(panel, {"catboost": TREES}, 2)
+    looks_at_first = len(looks)
+    for seed in (1, 2):
+        model.error(TREES, seed, lambda *_: None)
+        ensemble.error(EnsembleSettings(), seed, lambda *_: None)
+    assert len(looks) == looks_at_first > 0
 
 
 @pytest.mark.long
