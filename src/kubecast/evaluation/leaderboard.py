@@ -160,6 +160,10 @@ class Evaluation(Document):
         members = (row for row in self.leaderboard if row.split == split and row.mase is not None)
         return next((row for row in members if row.model not in (ENSEMBLE, *self.yardsticks)), None)
 
+    def board(self, split: Split) -> list[LeaderboardRow]:
+        """The rows of every model over a split, best first."""
+        return [row for row in self.leaderboard if row.split == split]
+
     def row(self, model: str, split: Split) -> LeaderboardRow:
         """The row of a model over a split."""
         return next(row for row in self.leaderboard if row.model == model and row.split == split)
