@@ -40,21 +40,18 @@ class Explorer:
     """The explorer of a page.
 
     Attributes:
-        content: For the script.
+        packed: For the script.
+        count: The number of series in it.
         note: One sentence where it does not have all series; empty where it has.
         columns: ``key``, ``label`` and perhaps ``percent`` of each column of its list.
         orders: Key and label of each order of its list.
     """
 
-    content: dict[str, Any]
+    packed: str
+    count: int
     note: str
     columns: list[dict[str, Any]]
     orders: list[tuple[str, str]]
-
-    @property
-    def count(self) -> int:
-        """The number of series in it."""
-        return len(self.content["series"])
 
 
 @dataclass(frozen=True)
@@ -103,10 +100,10 @@ def explorer(
     kept = [name for name in of_path if name in known]
     while True:
         content = _content([of_path[name] for name in kept], known, forecasts, spec, naive, changes)
-        size = len(pack(content))
-        if size <= LARGEST or len(kept) < 2:
+        packed = pack(content)
+        if len(packed) <= LARGEST or len(kept) < 2:
             break
-        fewer = min(len(kept) - 1, int(0.95 * len(kept) * LARGEST / size))
+        fewer = min(len(kept) - 1, int(0.95 * len(kept) * LARGEST / len(packed)))
         kept = worst_and_largest([known[name] for name in kept], max(1, fewer))
     note = (
         ""
@@ -122,9 +119,8 @@ def explorer(
         "bias": any(fact.bias is not None for fact in facts),
         "change": changes is not None,
     }
-    return Explorer(
-        content, note, content["columns"], [each for each in ORDERS.items() if used.get(each[0], True)]
-    )
+    orders = [each for each in ORDERS.items() if used.get(each[0], True)]
+    return Explorer(packed, len(kept), note, content["columns"], orders)
 
 
 def _content(

@@ -1,4 +1,4 @@
-"""Pages: templates, the formats of figures, and the one payload that a page's script reads."""
+"""Pages: templates, the formats of figures, and the payloads that a page's script reads."""
 
 import base64
 import gzip
@@ -20,19 +20,19 @@ DIGITS = 5  # significant ones of a number in the payload
 SCRIPTS = ("plot.js", "charts.js", "explorer.js", "page.js")
 
 
-class HasContent(Protocol):
+class Packed(Protocol):
     """A part of a page that the script fills."""
 
     @property
-    def content(self) -> dict[str, Any]:
-        """For the script."""
+    def packed(self) -> str:
+        """For the script, from ``pack``."""
         ...
 
 
 def render(
     template: str,
     charts: Mapping[str, Any] | None = None,
-    explorer: HasContent | None = None,
+    explorer: Packed | None = None,
     **context: Any,
 ) -> str:
     """Render one self-contained page: nothing fetched, the same bytes for the same input.
@@ -45,14 +45,13 @@ def render(
         context: Of the template.
     """
     scripts = [] if charts is None else [_script(each) for each in SCRIPTS]
-    payload = "" if charts is None else pack({"charts": charts, "explorer": explorer and explorer.content})
     return (
         _environment()
         .get_template(template)
         .render(
             scripts=scripts,
             digests=Markup(" ".join(_digest(each) for each in scripts) or "'none'"),  # noqa: S704  of our own files
-            payload=payload,
+            packed_charts="" if charts is None else pack(charts),
             drawn=charts,
             explorer=explorer,
             **context,

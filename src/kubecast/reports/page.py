@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import groupby
 from typing import Any
 
@@ -19,6 +20,7 @@ from kubecast.evaluation.skill import Skill
 from kubecast.evaluation.verdict import verdict
 from kubecast.evaluation.words import percent, plain
 from kubecast.models.base import FitLog
+from kubecast.reports.charts import Chart
 from kubecast.reports.explorer import Explorer, Forecasts, explorer
 from kubecast.reports.html import count, figure, render, share
 from kubecast.reports.report_charts import report_charts
@@ -28,45 +30,80 @@ LONGEST = 100  # rows of a table that grows with the data
 NEAR = 0.05  # of the nominal coverage: intervals that are as far off are right enough
 
 
-def render_report(evaluation: Evaluation, forecast: pd.DataFrame | None = None, version: str = "") -> str:
-    """Render one self-contained page: nothing fetched, the same bytes for the same input.
+class Report:
+    """The page of a training run; its drawings are made once, however often it is rendered."""
 
-    Args:
-        evaluation: The figures, and the newest actuals.
-        forecast: Beyond the data, as it is published; None: the page shows none.
-        version: ``NAME@VERSION``; empty where it is not known yet.
-    """
-    skill = evaluation.skill.get("test", Skill())
-    naive = skill.naive
-    model = version.partition("@")[0] or evaluation.made_with.get("model", "")
-    return render(
-        "report.html",
-        report_charts(evaluation, naive),
-        _explorer(evaluation, forecast, naive),
-        verdict=verdict(evaluation.decision),
-        worse=_worse_series(evaluation.series, skill),
-        split_sentence=evaluation.spec.splits.describe(evaluation.spec.horizon),
-        tiles=_tiles(evaluation, skill),
-        evaluation=evaluation,
-        version=version,
-        name=model or "Forecasting report",
-        model=model or "NAME",
-        period=_period(evaluation),
-        skill=skill,
-        boards={split: evaluation.board(split) for split in SPLITS},
-        weights={member.model: member.weight for member in evaluation.ensemble.members},
-        metrics={name: metric for name, metric in METRICS.items() if name != RANKING},
-        summary=evaluation.ensemble,
-        spec=evaluation.spec,
-        data=evaluation.data,
-        findings=_findings(evaluation.data.findings),
-        folds=_folds(evaluation),
-        coverage=_coverage(evaluation),
-        versions=_versions(evaluation),
-        fits=[_fit(name, log) for name, log in evaluation.fits.items()],
-        residuals=evaluation.residuals,
-        longest=LONGEST,
-    )
+    def __init__(self, evaluation: Evaluation, forecast: pd.DataFrame | None = None) -> None:
+        """Take what the page shows; nothing is made yet.
+
+        Args:
+            evaluation: The figures, and the newest actuals.
+            forecast: Beyond the data, as it is published; None: the page shows none.
+        """
+        self._evaluation = evaluation
+        self._forecast = forecast
+        self._skill = evaluation.skill.get("test", Skill())
+
+    @property
+    def name(self) -> str:
+        """The model's name, where the run knows it."""
+        return self._evaluation.made_with.get("model", "") or "Forecasting report"
+
+    @cached_property
+    def _charts(self) -> dict[str, Chart]:
+        return report_charts(self._evaluation, self._skill.naive)
+
+    @cached_property
+    def _explorer(self) -> Explorer:
+        return _explorer(self._evaluation, self._forecast, self._skill.naive)
+
+    def render(self, version: str = "") -> str:
+        """Render one self-contained page: nothing fetched, the same bytes for the same input.
+
+        Args:
+            version: ``NAME@VERSION``; empty where it is not known yet.
+        """
+        model = version.partition("@")[0] or self._evaluation.made_with.get("model", "")
+        return render(
+            "report.html",
+            self._charts,
+            self._explorer,
+            version=version,
+            name=model or self.name,
+            model=model or "NAME",
+            **_context(self._evaluation, self._skill),
+        )
+
+
+def render_report(evaluation: Evaluation, forecast: pd.DataFrame | None = None, version: str = "") -> str:
+    """Render the page of a run or of a version at once; see ``Report``."""
+    return Report(evaluation, forecast).render(version)
+
+
+def _context(evaluation: Evaluation, skill: Skill) -> dict[str, Any]:
+    """What the template shows beside the drawings."""
+    return {
+        "verdict": verdict(evaluation.decision),
+        "worse": _worse_series(evaluation.series, skill),
+        "split_sentence": evaluation.spec.splits.describe(evaluation.spec.horizon),
+        "tiles": _tiles(evaluation, skill),
+        "evaluation": evaluation,
+        "period": _period(evaluation),
+        "skill": skill,
+        "boards": {split: evaluation.board(split) for split in SPLITS},
+        "weights": {member.model: member.weight for member in evaluation.ensemble.members},
+        "metrics": {name: metric for name, metric in METRICS.items() if name != RANKING},
+        "summary": evaluation.ensemble,
+        "spec": evaluation.spec,
+        "data": evaluation.data,
+        "findings": _findings(evaluation.data.findings),
+        "folds": _folds(evaluation),
+        "coverage": _coverage(evaluation),
+        "versions": _versions(evaluation),
+        "fits": [_fit(name, log) for name, log in evaluation.fits.items()],
+        "residuals": evaluation.residuals,
+        "longest": LONGEST,
+    }
 
 
 def _tiles(evaluation: Evaluation, skill: Skill) -> list[dict[str, str]]:

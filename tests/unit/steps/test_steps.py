@@ -21,7 +21,9 @@ from kubecast.models import make_trainer
 from kubecast.models.artifact import FORECASTS, PRODUCTION, evaluated_model, read_card, read_status
 from kubecast.models.catboost.settings import CatBoostSettings
 from kubecast.registry import Registry
+from kubecast.reports.report_charts import report_charts
 from kubecast.reports.training import REFUSED, REPEATED
+from kubecast.steps.artifacts import read_recipe
 from kubecast.steps.prepare import describe, prepare_data
 from kubecast.steps.render import render_version
 from kubecast.steps.stack import stack_ensemble
@@ -281,7 +283,7 @@ def test_page_of_a_version_that_cannot_be_made_costs_the_page_alone(
     def fail(*_: Any) -> None:
         raise RuntimeError("no <font>")
 
-    monkeypatch.setattr("kubecast.steps.register.render_report", fail)
+    monkeypatch.setattr("kubecast.reports.page.report_charts", fail)
     folder = tmp_path / "run"
     shutil.copytree(done, folder)
     label = publish(folder, tmp_path / "registry")
@@ -291,6 +293,20 @@ def test_page_of_a_version_that_cannot_be_made_costs_the_page_alone(
     for page in ((folder / "report.html").read_text(), registry.read_file(version, "report.html").decode()):
         assert "There is no page: RuntimeError: no &lt;font&gt;" in page
     assert Bundle.load(registry.fetch(version, "production", tmp_path / "fetched"))
+
+
+def test_page_of_a_version_is_drawn_once(done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn, real = [], report_charts
+
+    def counted(evaluation: Evaluation, naive: str | None) -> Any:
+        drawn.append(evaluation)
+        return real(evaluation, naive)
+
+    monkeypatch.setattr("kubecast.reports.page.report_charts", counted)
+    folder = tmp_path / "run"
+    shutil.copytree(done, folder)
+    publish(folder, tmp_path / "registry")
+    assert len(drawn) == 1
 
 
 def test_no_published_file_is_a_pickle(done: Path) -> None:
@@ -410,6 +426,20 @@ def test_page_that_cannot_be_made_costs_the_page_alone(
     assert "no page on train-catboost: RuntimeError: no <font>" in caplog.messages
     assert (tmp_path / "model" / "model.json").exists()
     assert (tmp_path / "model" / FORECASTS).exists()
+
+
+def test_page_on_the_ensemble_that_cannot_be_made_costs_the_page_alone(
+    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no <font>")
+
+    monkeypatch.setattr("kubecast.steps.stack.render_stacking", fail)
+    page, members = tmp_path / "page.html", {"catboost": done / "evaluated"}
+    stack_ensemble(done / "panel", members, "", tmp_path / "ensemble", page)
+    assert "RuntimeError: no &lt;font&gt;" in page.read_text()
+    again, before = (read_recipe(folder / "ensemble") for folder in (tmp_path, done))
+    assert again == before
 
 
 def test_page_on_a_final_fit_is_about_the_repetition(done: Path, tmp_path: Path) -> None:

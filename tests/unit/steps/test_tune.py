@@ -257,6 +257,20 @@ def test_any_worker_has_the_files_settings_tried_first(
     assert [trial.user_attrs.get("origin") for trial in trials] == ["base", None, None, None]
 
 
+@pytest.mark.slow
+def test_page_that_cannot_be_made_costs_the_page_alone(
+    panel_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no <font>")
+
+    monkeypatch.setattr(tune, "render_tuning", fail)
+    settings, outcome = tuned(search_request(panel_dir), tmp_path)
+    assert json.loads(settings)["depth"]
+    assert outcome.trials["complete"]
+    assert "RuntimeError: no &lt;font&gt;" in (tmp_path / "report.html").read_text()
+
+
 def test_page_says_which_driver_the_dashboard_needs() -> None:
     outcome = Outcome(kind="catboost", study="kubecast-catboost-1", reason="no trial succeeded")
     page = render_tuning(search(), outcome, BASE, TuningSettings(storage="database", workers=2), None)
