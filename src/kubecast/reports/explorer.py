@@ -14,14 +14,13 @@ import pandas as pd
 from kubecast.config.training import Columns
 from kubecast.data.clock import as_kubecast, wall_clock
 from kubecast.data.panel import PanelSpec
-from kubecast.evaluation.paths import SeriesPath
+from kubecast.evaluation.paths import SeriesPath, fine_decimals
 from kubecast.evaluation.series_facts import SeriesFacts, worst_and_largest
 from kubecast.evaluation.words import plain
 from kubecast.reports.html import pack
 from kubecast.scoring.metrics import intervals, quantile_column
 
 LARGEST = 1_450_000  # bytes of the packed payload, beside which the page's own are a quarter of its limit
-FINE = 3  # decimal digits of a value, within the range of its series
 NARROW = 50  # nominal coverage in percent that the inner interval is nearest to
 
 ORDERS = {
@@ -196,7 +195,8 @@ def _course(path: SeriesPath, forecasts: Forecasts, clocks: _Clocks, frequency: 
     times = known if rows is None else pd.DatetimeIndex([*known, *rows["ds"]])
     judged = {"mid": path.forecast, "low": path.low, "high": path.high}
     ahead = {} if rows is None else _ahead(rows, forecasts.levels)
-    unit = _unit([*path.y, *(value for each in (judged, ahead) for part in each.values() for value in part)])
+    drawn = [*path.y, *(value for each in (judged, ahead) for part in each.values() for value in part)]
+    unit = 10.0 ** -fine_decimals(drawn)
     start, steps = clocks.place(times)
     course: dict[str, Any] = {
         "start": start,
@@ -227,15 +227,6 @@ def _ahead(rows: pd.DataFrame, levels: Sequence[float]) -> dict[str, list[float]
         ahead[f"low{suffix}"] = rows[quantile_column(low)].tolist()
         ahead[f"high{suffix}"] = rows[quantile_column(high)].tolist()
     return ahead
-
-
-def _unit(values: Sequence[float | None]) -> float:
-    """A power of ten, such that the range of the values is some thousands of it."""
-    known = [value for value in values if value is not None and np.isfinite(value)]
-    spread = max(known) - min(known) if known else 0.0
-    if spread <= 0:
-        spread = abs(known[0]) if known and known[0] else 1.0
-    return float(10.0 ** (np.floor(np.log10(spread)) - FINE))
 
 
 def _is_quantile(name: str) -> bool:

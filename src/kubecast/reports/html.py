@@ -9,10 +9,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Protocol
 
-import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from kubecast.documents import significant
 from kubecast.evaluation.words import percent, plain
 
 LARGEST = 2_000_000  # bytes of a page
@@ -66,7 +66,7 @@ def pack(content: Any) -> str:
     >>> gzip.decompress(base64.b64decode(pack({"a": [0.1234567, float("nan")]}))).decode()
     '{"a":[0.12346,null]}'
     """
-    text = json.dumps(_short(content), separators=(",", ":"), allow_nan=False)
+    text = json.dumps(significant(content, DIGITS), separators=(",", ":"), allow_nan=False)
     return base64.b64encode(gzip.compress(text.encode(), compresslevel=9, mtime=0)).decode()
 
 
@@ -129,13 +129,3 @@ def _script(name: str) -> Markup:
 def _digest(script: str) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return f"'sha256-{digest}'"
-
-
-def _short(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _short(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_short(each) for each in value]
-    if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None
-    return value
