@@ -48,6 +48,14 @@ COLOURS = """() => [
   getComputedStyle(document.querySelector("[data-fan] svg g[aria-label=line]")).stroke,
 ]"""
 
+FOREIGN = """() => {
+  document.body.insertAdjacentHTML("beforeend", "<b data-foreign style='color: rgb(1, 2, 3)'>x</b>");
+  const [style, script] = ["style", "script"].map((tag) => document.createElement(tag));
+  style.textContent = "[data-foreign] { color: rgb(1, 2, 3) }";
+  script.textContent = "window.foreign = true";
+  document.body.append(style, script);
+}"""
+
 pages = pytest.mark.parametrize("name", [*OF_A_RUN, *DRAWN])
 ways = pytest.mark.parametrize("how", get_args(How))
 
@@ -214,6 +222,27 @@ def test_any_series_is_found_and_its_chart_drawn(
             assert chart_of(page).locator("g[aria-label=area] path").count() == 3
         page.frame.get_by_label("Find a series or a flag").fill("no such series")
         assert status.inner_text() == "none"
+        assert page.noticed == []
+
+
+@ways
+def test_styles_and_scripts_of_others_are_refused(browser: Browser, folder: Path, how: How) -> None:
+    with opened(browser, folder / "many-series.html", how) as page:
+        page.frame.evaluate(FOREIGN)
+        colour = "getComputedStyle(document.querySelector('[data-foreign]')).color"
+        assert page.frame.evaluate(colour) != "rgb(1, 2, 3)"
+        assert not page.frame.evaluate("window.foreign")
+        assert len(page.noticed) == 3
+        assert all("Content Security Policy" in text for text in page.noticed)
+
+
+@ways
+def test_figures_of_a_point_are_shown_beside_it(browser: Browser, folder: Path, how: How) -> None:
+    with opened(browser, folder / "many-series.html", how) as page:
+        chart_of(page).hover()
+        tip = chart_of(page).locator("g[aria-label=tip] text")
+        tip.wait_for()
+        assert "actual" in tip.text_content()
         assert page.noticed == []
 
 

@@ -4,7 +4,7 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from kubecast.evaluation.words import percent, plain
 LARGEST = 2_000_000  # bytes of a page
 DIGITS = 5  # significant ones of a number in the payload
 SCRIPTS = ("plot.js", "charts.js", "explorer.js", "page.js")
+PLOT_STYLE = "jSYQUrW7J0b3jPqhZP9C2Xh1PyJKHKXd4s0fpGGKrww="  # SHA-256 of what Plot puts into each chart
 
 
 class Packed(Protocol):
@@ -44,13 +45,15 @@ def render(
         explorer: From ``kubecast.reports.explorer``; None: there is none.
         context: Of the template.
     """
-    scripts = [] if charts is None else [_script(each) for each in SCRIPTS]
+    scripts = [] if charts is None else [_own(each) for each in SCRIPTS]
     return (
         _environment()
         .get_template(template)
         .render(
             scripts=scripts,
-            digests=Markup(" ".join(_digest(each) for each in scripts) or "'none'"),  # noqa: S704  of our own files
+            style=_own("style.css"),
+            allowed_styles=_allowed([_own("style.css")], PLOT_STYLE),
+            allowed_scripts=_allowed(scripts),
             packed_charts="" if charts is None else pack(charts),
             drawn=charts,
             explorer=explorer,
@@ -122,10 +125,12 @@ def _environment() -> Environment:
 
 
 @cache
-def _script(name: str) -> Markup:
+def _own(name: str) -> Markup:
     return Markup((files("kubecast.reports") / "templates" / name).read_text("utf-8"))  # noqa: S704  our own
 
 
-def _digest(script: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return f"'sha256-{digest}'"
+def _allowed(texts: Sequence[str], *digests: str) -> Markup:
+    """A source list of the content policy: these texts and digests alone."""
+    own = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts]
+    sources = " ".join(f"'sha256-{digest}'" for digest in [*own, *digests])
+    return Markup(sources or "'none'")  # noqa: S704  of our own files

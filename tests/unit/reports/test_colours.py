@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 
 
 def palettes() -> dict[str, dict[str, str]]:
-    light, dark = re.findall(r":root \{(.*?)\}", (TEMPLATES / "style.html").read_text("utf-8"), re.DOTALL)
+    light, dark = re.findall(r":root \{(.*?)\}", (TEMPLATES / "style.css").read_text("utf-8"), re.DOTALL)
     return {
         name: dict(re.findall(r"--(\w+): (#\w+);", text)) for name, text in (("light", light), ("dark", dark))
     }
