@@ -1,7 +1,7 @@
 """How large a report is and how soon it shows its first chart, by number of series: `make page-times`.
 
-In the dashboard's frame, on pages with random walks of 24 steps ahead and five times as many before. Seconds are
-the median of several tries.
+In the dashboard's frame, on pages with random walks of 24 steps ahead and five times as many before.
+Seconds are the median of several tries.
 """
 
 import statistics

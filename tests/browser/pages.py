@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from playwright.sync_api import Browser, Locator
+from playwright.sync_api import Browser, FrameLocator, Locator, Page
 
 from tests.browser.chromium import PANEL, PHONE, WIDE, WIDTHS, How, Opened, chromium, opened
+from tests.browser.notebooks import NOTEBOOKS, notebook_output
 from tests.browser.rendered import DRAWN, HOSTILE, OF_A_RUN, OF_HOSTILE_DATA, draw, run
 
 AXE = Path(__file__).with_name("node_modules") / "axe-core" / "axe.min.js"
@@ -132,6 +133,35 @@ def test_hostile_names_show_as_text(browser: Browser, folder: Path, name: str, h
         shown = " ".join(page.frame.locator("body").inner_text().split())
         assert [each for each in HOSTILE if " ".join(each.split()) not in shown] == []
         assert page.noticed == []
+
+
+@pytest.mark.parametrize("kind", NOTEBOOKS)
+def test_hostile_names_are_text_in_a_notebook(
+    browser: Browser, folder: Path, tmp_path: Path, kind: str
+) -> None:
+    own = (folder / "hostile.html").read_text()
+    notebook = tmp_path / "notebook.html"
+    output = notebook_output(own)
+    assert len(output.encode()) < 1.2 * len(own.encode())
+    notebook.write_text(NOTEBOOKS[kind](output))
+    with opened(browser, notebook, drawn=False) as page:
+        outer: Page | FrameLocator = page.tab
+        if kind == "framed":
+            outer = page.tab.frame_locator("iframe[title=output]")
+        frame = outer.frame_locator("iframe[title=Report]")
+        frame.locator("html[data-drawn]").wait_for(state="attached")
+        assert outer.locator("iframe[title=Report]").evaluate("frame => frame.srcdoc") == own
+        verdict = outer.locator("body > p").first.inner_text()
+        assert [each for each in HOSTILE if " ".join(each.split()) not in " ".join(verdict.split())] == []
+        frame.get_by_label("Order").select_option("name")
+        names = frame.get_by_role("region", name="Series").locator("tbody button").all_text_contents()
+        assert sorted(names) == sorted(HOSTILE)
+        for at in range(len(names)):
+            button = frame.get_by_role("region", name="Series").locator("tbody button").nth(at)
+            button.click()
+            assert frame.locator("[data-fan] h3").text_content() == names[at]
+        assert page.noticed == []
+        assert page.requests == [notebook.as_uri()]
 
 
 @pages
