@@ -4,9 +4,9 @@ Not of the suite that `make test` runs: it needs Debian's Chromium and axe-core,
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from playwright.sync_api import Browser, FrameLocator, Locator, Page
@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, FrameLocator, Locator, Page
 from tests.browser.chromium import PANEL, PHONE, WIDE, WIDTHS, How, Opened, chromium, opened
 from tests.browser.notebooks import NOTEBOOKS, notebook_output
 from tests.browser.rendered import DRAWN, HOSTILE, OF_A_RUN, OF_HOSTILE_DATA, draw, run
+from tests.support.pages import read_payload
 
 AXE = Path(__file__).with_name("node_modules") / "axe-core" / "axe.min.js"
 PAPER = 718  # pixels between the margins of an upright A4 sheet, which is the narrower one
@@ -299,6 +300,42 @@ def test_series_are_put_in_order(browser: Browser, folder: Path, how: How) -> No
         ]
 
 
+# Of a series in the payload; the largest first.
+BY: dict[str, Callable[[dict[str, Any]], float]] = {
+    "what to look at": lambda series: 1e12 * bool(series["flags"]) + series["mase"],
+    "largest error": lambda series: series["mase"],
+    "lost most to naive": lambda series: series["mase"] - series["naive"],
+    "largest bias": lambda series: abs(series["bias"]),
+    "largest series": lambda series: series["size"],
+}
+
+
+@pytest.mark.parametrize("label", BY)
+def test_order_is_that_of_its_figure(browser: Browser, folder: Path, label: str) -> None:
+    path = folder / "many-series.html"
+    known = read_payload(path.read_text())["explorer"]["series"]
+    expected = sorted(known, key=lambda series: (-BY[label](series), int(series["id"][1:])))
+    with opened(browser, path) as page:
+        page.frame.get_by_label("Order").select_option(label)
+        assert series_of(page).all_inner_texts() == [series["id"] for series in expected[:50]]
+
+
+@ways
+def test_dotted_line_parts_the_data_from_what_is_beyond(browser: Browser, folder: Path, how: How) -> None:
+    with opened(browser, folder / "many-series.html", how) as page:
+        rule = chart_of(page).locator("g[aria-label=rule] line")
+        assert rule.count() == 1
+        assert rule.locator("..").get_attribute("stroke-dasharray") == "1 3"
+        at = float(rule.get_attribute("x1") or "nan")
+        lines = (
+            chart_of(page)
+            .locator("g[aria-label=line] path")
+            .evaluate_all("paths => paths.map(each => each.getBBox()).map(box => [box.x, box.x + box.width])")
+        )
+        assert lines[0][1] == pytest.approx(at, abs=1)  # the actuals end there
+        assert lines[2][0] > at  # and the forecast beyond them begins
+
+
 @ways
 def test_keys_go_through_the_series(browser: Browser, folder: Path, how: How) -> None:
     with opened(browser, folder / "many-series.html", how, width=PANEL) as page:
@@ -327,8 +364,9 @@ def test_buttons_lead_to_the_parts_of_the_page(browser: Browser, folder: Path, h
         assert page.frame.locator("a[href]").count() == 0
 
 
-def test_dark_page_is_dark_and_its_charts_follow(browser: Browser, folder: Path) -> None:
-    with opened(browser, folder / "report.html") as page:
+@ways
+def test_dark_page_is_dark_and_its_charts_follow(browser: Browser, folder: Path, how: How) -> None:
+    with opened(browser, folder / "report.html", how) as page:
         colours = {}
         for scheme in ("light", "dark"):
             page.tab.emulate_media(color_scheme=scheme)

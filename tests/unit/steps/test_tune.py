@@ -1,6 +1,7 @@
 """tune_optuna and its kin, as the components call them."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -69,7 +70,8 @@ def test_search_leaves_settings_trials_and_a_page(panel_dir: Path, tmp_path: Pat
     assert len(table) == 4
     assert table["error"].min() == pytest.approx(outcome.best)
     page = (tmp_path / "report.html").read_text()
-    assert all(f'<h2 tabindex="-1">{title}' in page for title in TITLES)
+    assert tuple(re.findall(r'<h2 tabindex="-1">(.*?)</h2>', page)) == TITLES
+    assert page.index('class="verdict') < page.index('class="tiles"') < page.index('<h2 tabindex="-1">')
     assert set(read_payload(page)["charts"]) >= CHARTS
     assert f"{outcome.base:.3g} \N{RIGHTWARDS ARROW} {outcome.again:.3g}, " in page
     assert outcome.reason[1:] in page
