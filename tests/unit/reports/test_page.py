@@ -78,7 +78,7 @@ def test_only_the_pages_own_styles_and_those_of_its_charts_apply(page: str) -> N
     [own] = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
     script = (files("kubecast.reports") / "templates" / "plot.js").read_text("utf-8")
     [charts] = re.findall(r'"style"\)\.text\(`(:where\(\S+ \{\s+--plot-background.*?)`', script, re.DOTALL)
-    [name] = re.findall(r'="(plot-\w+)"', script)
+    [name] = re.findall(r'"(plot-[0-9a-f]{6})"', script)
     digests = [sha256(text) for text in (own, re.sub(r"\$\{\w+\}", name, charts))]
     assert f"style-src {' '.join(digests)};" in page
     assert "unsafe" not in page.partition("<title>")[0]
