@@ -69,7 +69,7 @@ test-database: setup ## Tune with workers that are killed, and read data, on a r
 
 test-browser: setup ## Open every report in Chromium as its readers do, with axe-core; as root
 	tests/browser/prepare.sh
-	$(BIN)/python -m pytest tests/browser/pages.py $(ARGS)
+	$(BIN)/python -m pytest tests/browser/pages.py tests/browser/explorer.py $(ARGS)
 
 page-times: setup ## Measure the report's size and its time to the first chart, by number of series; as root
 	tests/browser/prepare.sh

@@ -1,10 +1,22 @@
 """JSON documents: how they are written, read again, and refused in one line."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    WrapSerializer,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from kubecast.errors import IntegrityError
 
@@ -50,6 +62,59 @@ class Document(BaseModel):
             IntegrityError: It is no such document.
         """
         return parse_document(cls, data, source, cls.document_name)
+
+
+class _SchemaOfColumns:
+    """The JSON schema of a table by its columns."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """An array for each property of a row."""
+        rows = handler(cast("CoreSchema", {**schema, "serialization": None}))
+        if handler.mode == "validation":
+            return rows
+        row = handler.resolve_ref_schema(rows["items"])
+        columns = {name: {"type": "array", "items": each} for name, each in row.get("properties", {}).items()}
+        return {
+            "type": "object",
+            "properties": columns,
+            "additionalProperties": {"type": "array"} if row.get("additionalProperties", True) else False,
+        }
+
+
+def _columns(rows: Sequence[Any], handler: SerializerFunctionWrapHandler) -> dict[str, list[Any]]:
+    dumped = handler(rows)
+    names = dict.fromkeys(name for row in dumped for name in row)
+    return {name: [row.get(name) for row in dumped] for name in names}
+
+
+def _rows(table: Any) -> Any:
+    """The rows of a table by columns; anything else as it is, rows among it."""
+    if not isinstance(table, dict) or not all(isinstance(column, list) for column in table.values()):
+        return table
+    return [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
+
+
+Table = Annotated[
+    list[M], BeforeValidator(_rows), WrapSerializer(_columns, when_used="json"), _SchemaOfColumns()
+]
+"""A list of documents, which in JSON is an object with a list for each key: a third as long for many rows."""
+
+
+def significant(value: Any, digits: int) -> Any:
+    """JSON whose numbers have so many significant digits, and None in place of what is not finite.
+
+    >>> significant({"a": [0.1234567, float("nan"), 7]}, 3)
+    {'a': [0.123, None, 7]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): significant(each, digits) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [significant(each, digits) for each in value]
+    if isinstance(value, float):
+        return float(f"{value:.{digits}g}") if math.isfinite(value) else None
+    return value
 
 
 def read_document(model: type[M], path: Path, name: str) -> M:

@@ -29,6 +29,7 @@ _DASHBOARD = """<!DOCTYPE html><html lang="en"><title>dashboard</title><body sty
 _FILL = """html => new Promise(loaded => {
   const frame = document.querySelector("iframe");
   frame.onload = loaded;
+  window.filled = performance.timeOrigin + performance.now();
   frame.srcdoc = html;
 })"""
 
@@ -71,6 +72,7 @@ def opened(
     height: int = 800,
     *,
     drawn: bool = True,
+    watched: str = "",
 ) -> Iterator[Opened]:
     """Open a page in a sandboxed frame as the dashboard does, or as a file.
 
@@ -81,9 +83,11 @@ def opened(
         width: Of the tab, in pixels.
         height: Of the tab, in pixels.
         drawn: Whether to wait until its charts are drawn.
+        watched: A script that runs in it before its own.
     """
     with browser.new_context(viewport={"width": width, "height": height}) as context:
         tab = context.new_page()
+        tab.add_init_script(watched)
         page = Opened(tab, tab.main_frame)
         context.on("request", lambda request: page.requests.append(request.url))
         context.on("weberror", lambda error: page.noticed.append(str(error.error)))

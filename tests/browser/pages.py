@@ -4,15 +4,15 @@ Not of the suite that `make test` runs: it needs Debian's Chromium and axe-core,
 """
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
 import pytest
-from playwright.sync_api import Browser, Locator
+from playwright.sync_api import Browser, FrameLocator, Page
 
-from tests.browser.chromium import PANEL, PHONE, WIDE, WIDTHS, How, Opened, chromium, opened
-from tests.browser.rendered import DRAWN, HOSTILE, OF_A_RUN, OF_HOSTILE_DATA, draw, run
+from tests.browser.chromium import PANEL, PHONE, WIDE, WIDTHS, How, Opened, opened
+from tests.browser.notebooks import NOTEBOOKS, notebook_output
+from tests.browser.rendered import DRAWN, HOSTILE, OF_A_RUN, OF_HOSTILE_DATA
 
 AXE = Path(__file__).with_name("node_modules") / "axe-core" / "axe.min.js"
 PAPER = 718  # pixels between the margins of an upright A4 sheet, which is the narrower one
@@ -48,24 +48,16 @@ COLOURS = """() => [
   getComputedStyle(document.querySelector("[data-fan] svg g[aria-label=line]")).stroke,
 ]"""
 
+FOREIGN = """() => {
+  document.body.insertAdjacentHTML("beforeend", "<b data-foreign style='color: rgb(1, 2, 3)'>x</b>");
+  const [style, script] = ["style", "script"].map((tag) => document.createElement(tag));
+  style.textContent = "[data-foreign] { color: rgb(1, 2, 3) }";
+  script.textContent = "window.foreign = true";
+  document.body.append(style, script);
+}"""
+
 pages = pytest.mark.parametrize("name", [*OF_A_RUN, *DRAWN])
 ways = pytest.mark.parametrize("how", get_args(How))
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every page as a file; those of a run as the command wrote them."""
-    folder = tmp_path_factory.mktemp("pages")
-    draw(folder)
-    for page in run(tmp_path_factory.mktemp("run")).glob("*.html"):
-        page.rename(folder / page.name)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 def violations(page: Opened) -> list[str]:
@@ -116,6 +108,17 @@ def test_page_is_silent_and_fetches_nothing(browser: Browser, folder: Path, name
         assert page.requests == ([path.as_uri()] if how == "file" else [])
 
 
+@ways
+def test_styles_and_scripts_of_others_are_refused(browser: Browser, folder: Path, how: How) -> None:
+    with opened(browser, folder / "many-series.html", how) as page:
+        page.frame.evaluate(FOREIGN)
+        colour = "getComputedStyle(document.querySelector('[data-foreign]')).color"
+        assert page.frame.evaluate(colour) != "rgb(1, 2, 3)"
+        assert not page.frame.evaluate("window.foreign")
+        assert len(page.noticed) == 3
+        assert all("Content Security Policy" in text for text in page.noticed)
+
+
 @pytest.mark.parametrize("name", OF_HOSTILE_DATA)
 @ways
 def test_hostile_names_show_as_text(browser: Browser, folder: Path, name: str, how: How) -> None:
@@ -124,6 +127,35 @@ def test_hostile_names_show_as_text(browser: Browser, folder: Path, name: str, h
         shown = " ".join(page.frame.locator("body").inner_text().split())
         assert [each for each in HOSTILE if " ".join(each.split()) not in shown] == []
         assert page.noticed == []
+
+
+@pytest.mark.parametrize("kind", NOTEBOOKS)
+def test_hostile_names_are_text_in_a_notebook(
+    browser: Browser, folder: Path, tmp_path: Path, kind: str
+) -> None:
+    own = (folder / "hostile.html").read_text()
+    notebook = tmp_path / "notebook.html"
+    output = notebook_output(own)
+    assert len(output.encode()) < 1.2 * len(own.encode())
+    notebook.write_text(NOTEBOOKS[kind](output))
+    with opened(browser, notebook, drawn=False) as page:
+        outer: Page | FrameLocator = page.tab
+        if kind == "framed":
+            outer = page.tab.frame_locator("iframe[title=output]")
+        frame = outer.frame_locator("iframe[title=Report]")
+        frame.locator("html[data-drawn]").wait_for(state="attached")
+        assert outer.locator("iframe[title=Report]").evaluate("frame => frame.srcdoc") == own
+        verdict = outer.locator("body > p").first.inner_text()
+        assert [each for each in HOSTILE if " ".join(each.split()) not in " ".join(verdict.split())] == []
+        frame.get_by_label("Order").select_option("name")
+        names = frame.get_by_role("region", name="Series").locator("tbody button").all_text_contents()
+        assert sorted(names) == sorted(HOSTILE)
+        for at in range(len(names)):
+            button = frame.get_by_role("region", name="Series").locator("tbody button").nth(at)
+            button.click()
+            assert frame.locator("[data-fan] h3").text_content() == names[at]
+        assert page.noticed == []
+        assert page.requests == [notebook.as_uri()]
 
 
 @pages
@@ -182,82 +214,6 @@ def test_click_on_a_head_sorts_by_it_and_again_turns_the_order_round(
         assert models == sorted(models)
 
 
-def series_of(page: Opened) -> Locator:
-    """The names in the list of series."""
-    return page.frame.get_by_role("region", name="Series").locator("tbody button")
-
-
-def chart_of(page: Opened) -> Locator:
-    """The fan chart of the chosen series."""
-    return page.frame.get_by_role("img", name="Line chart of the actuals and forecasts")
-
-
-@ways
-@pytest.mark.parametrize("width", WIDTHS)
-def test_any_series_is_found_and_its_chart_drawn(
-    browser: Browser, folder: Path, how: How, width: int
-) -> None:
-    with opened(browser, folder / "many-series.html", how, width=width) as page:
-        status = page.frame.locator(".turn [role=status]")
-        assert status.inner_text() == "1 to 50 of 1000"
-        page.frame.get_by_role("button", name="Next").click()
-        assert status.inner_text() == "51 to 100 of 1000"
-        page.frame.get_by_label("Find a series or a flag").fill("s77")
-        assert status.inner_text() == "1 to 11 of 11"
-        for at in (0, 10):
-            name = series_of(page).nth(at).inner_text()
-            series_of(page).nth(at).click()
-            assert page.frame.locator("[data-fan] h3").inner_text() == name
-            assert chart_of(page).get_attribute("aria-label").endswith(f"series {name}")
-            # Two bands and three lines: actuals, the evaluated forecast, the one beyond the data.
-            assert chart_of(page).locator("g[aria-label=line] path").count() == 3
-            assert chart_of(page).locator("g[aria-label=area] path").count() == 3
-        page.frame.get_by_label("Find a series or a flag").fill("no such series")
-        assert status.inner_text() == "none"
-        assert page.noticed == []
-
-
-@ways
-def test_series_are_put_in_order(browser: Browser, folder: Path, how: How) -> None:
-    with opened(browser, folder / "many-series.html", how) as page:
-        order = page.frame.get_by_label("Order")
-        order.select_option("largest error")
-        rows = page.frame.get_by_role("region", name="Series").locator("tbody tr")
-        errors = [float(text) for text in rows.locator("td:nth-child(2)").all_inner_texts()]
-        assert errors == sorted(errors, reverse=True)
-        order.select_option("largest series")
-        assert all(int(name[1:]) > 980 for name in series_of(page).all_inner_texts()[:3])
-        order.select_option("name")
-        assert series_of(page).all_inner_texts()[:3] == ["s1", "s2", "s3"]
-        labels = order.locator("option").all_inner_texts()
-        assert labels == [
-            "what to look at",
-            "largest error",
-            "lost most to naive",
-            "largest bias",
-            "largest series",
-            "name",
-        ]
-
-
-@ways
-def test_keys_go_through_the_series(browser: Browser, folder: Path, how: How) -> None:
-    with opened(browser, folder / "many-series.html", how, width=PANEL) as page:
-        page.frame.get_by_label("Order").select_option("name")
-        series_of(page).first.focus()
-        for key, name in (
-            ("ArrowDown", "s2"),
-            ("ArrowDown", "s3"),
-            ("ArrowUp", "s2"),
-            ("End", "s50"),
-            ("Home", "s1"),
-        ):
-            page.tab.keyboard.press(key)
-            assert page.frame.evaluate("document.activeElement.textContent") == name
-            assert page.frame.locator("[data-fan] h3").inner_text() == name
-        assert page.frame.locator("[data-list] button[tabindex='0']").count() == 1
-
-
 @ways
 def test_buttons_lead_to_the_parts_of_the_page(browser: Browser, folder: Path, how: How) -> None:
     with opened(browser, folder / "many-series.html", how) as page:
@@ -268,21 +224,14 @@ def test_buttons_lead_to_the_parts_of_the_page(browser: Browser, folder: Path, h
         assert page.frame.locator("a[href]").count() == 0
 
 
-def test_dark_page_is_dark_and_its_charts_follow(browser: Browser, folder: Path) -> None:
-    with opened(browser, folder / "report.html") as page:
+@ways
+def test_dark_page_is_dark_and_its_charts_follow(browser: Browser, folder: Path, how: How) -> None:
+    with opened(browser, folder / "report.html", how) as page:
         colours = {}
         for scheme in ("light", "dark"):
             page.tab.emulate_media(color_scheme=scheme)
             colours[scheme] = page.frame.evaluate(COLOURS)
         assert all(one != other for one, other in zip(*colours.values(), strict=True)), colours
-
-
-def test_page_prints_the_chosen_chart(browser: Browser, folder: Path) -> None:
-    with opened(browser, folder / "many-series.html") as page:
-        page.tab.emulate_media(media="print")
-        assert not page.frame.locator("[data-list]").is_visible()
-        assert chart_of(page).is_visible()
-        assert page.tab.pdf(format="A4").startswith(b"%PDF")
 
 
 @pages

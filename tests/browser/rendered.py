@@ -42,6 +42,9 @@ HOSTILE = (
     "first line\nsecond\r\n\tthird",
     "\u202eمبيعات gnp.exe",  # noqa: RUF001 - from right to left, whatever follows
     "long" * 500,
+    '"</script><script>alert(1)</script>',
+    "&quot;&amp;lt;b&gt;&#39; \\u003c",
+    "🛒 👩‍🔬 店",
 )
 
 

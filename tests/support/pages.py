@@ -83,9 +83,14 @@ class PageChecker(HTMLParser):
 
 
 def read_payload(page: str) -> Any:
-    """What the page's script draws from."""
-    [text] = re.findall(r"<script [^>]*data-payload>(.*?)</script>", page, re.DOTALL)
-    return json.loads(gzip.decompress(base64.b64decode(text)))
+    """What the page's script draws from: ``charts`` and, where there is one, ``explorer``."""
+    packed = re.findall(r'<script [^>]*data-payload="(\w+)">(.*?)</script>', page, re.DOTALL)
+    return {name: unpack(text) for name, text in packed}
+
+
+def unpack(packed: str) -> Any:
+    """The inverse of ``kubecast.reports.html.pack``."""
+    return json.loads(gzip.decompress(base64.b64decode(packed)))
 
 
 def render(

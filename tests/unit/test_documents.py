@@ -1,11 +1,12 @@
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
-from kubecast.documents import Document, read_document
+from kubecast.documents import Document, Table, read_document
 from kubecast.errors import IntegrityError
 
 
@@ -30,6 +31,40 @@ def test_document_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert (tmp_path / "page.json").read_bytes() == b'{\n "number": 3,\n "share": 0.5\n}'
     assert Page.read(tmp_path / "page.json") == page
     assert read_document(Plain, tmp_path / "page.json", "a number") == Plain(number=3)
+
+
+class Book(Document):
+    document_name: ClassVar[str] = "a book"
+
+    pages: Table[Page] = Field(default=[])
+
+
+def test_table_is_written_by_columns_and_read_by_columns_or_rows() -> None:
+    book = Book(pages=[Page(number=1), Page(number=2, share=0.1)])
+    text = book.model_dump_json()
+    assert json.loads(text) == {"pages": {"number": [1, 2], "share": [0.5, 0.1]}}
+    rows = b'{"pages": [{"number": 1}, {"number": 2, "share": 0.1}]}'
+    assert Book.parse(text.encode(), "book") == Book.parse(rows, "book") == book
+    assert Book.parse(Book().model_dump_json().encode(), "book") == Book()
+    assert book.model_dump()["pages"][0] == {"number": 1, "share": 0.5}
+
+
+@pytest.mark.parametrize(
+    "pages",
+    ['{"number": [1, 2], "share": [0.5]}', '{"number": 1}', '{"word": [1]}', '{"number": ["x"]}', "3"],
+)
+def test_table_that_is_none_is_refused_in_one_line(pages: str) -> None:
+    with pytest.raises(IntegrityError, match=r"^book: not a book \(pages"):
+        Book.parse(f'{{"pages": {pages}}}'.encode(), "book")
+
+
+def test_schema_of_a_table_is_that_of_its_columns() -> None:
+    schema = Book.model_json_schema(mode="serialization")["properties"]["pages"]
+    assert schema["properties"]["number"] == {
+        "type": "array",
+        "items": {"title": "Number", "type": "integer"},
+    }
+    assert (schema["type"], schema["additionalProperties"]) == ("object", False)
 
 
 def test_key_of_an_earlier_version_is_read_under_its_new_name_and_no_longer_written() -> None:

@@ -59,7 +59,7 @@ class LocalRun(NamedTuple):
         """Write the files of the version that it makes, and return the metadata to publish it with."""
         run = Run.load(self.folder / "panel", self.folder / "ensemble")
         evaluation = self.folder / LEADERBOARD
-        return write_version(files, run, evaluation, self.members, self.inputs_digest)[1]
+        return write_version(files, run, evaluation, self.members, self.inputs_digest).metadata
 
     def publish(self, registry: str, name: str) -> str:
         """Compare with the champion of a registry, publish there, and promote if the gate says so.

@@ -1,5 +1,6 @@
 """The leaderboard: the scores of every model and of the ensemble, and whether that may be promoted."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -10,7 +11,7 @@ from pydantic import Field, model_validator
 from kubecast.config.training import PromotionSettings
 from kubecast.data.findings import DataReport
 from kubecast.data.panel import Panel, PanelSpec, Split
-from kubecast.documents import Document
+from kubecast.documents import Document, Table, significant
 from kubecast.ensemble.naive import naive_yardsticks
 from kubecast.ensemble.recipe import StackRecipe
 from kubecast.ensemble.stacking import SEASONAL_NAIVE
@@ -58,6 +59,7 @@ from kubecast.scoring.significance import Paired, paired_difference
 
 SPLITS: tuple[Split, Split] = ("test", "validation")
 LEADERBOARD = "leaderboard.json"
+DIGITS = 6  # significant ones of a figure in it
 
 
 class Evaluation(Document):
@@ -98,7 +100,7 @@ class Evaluation(Document):
     document_name: ClassVar[str] = "a leaderboard of this version"
     former_names: ClassVar[Mapping[str, str]] = {"by_block": "by_fold", "shown": "examples"}
 
-    schema_version: Literal[2, 3, 4] = 4
+    schema_version: Literal[2, 3, 4, 5] = 5
     spec: PanelSpec
     data: DataReport = DataReport()
     season_length: int
@@ -109,10 +111,10 @@ class Evaluation(Document):
     missing: dict[str, str] = Field(default={})
     scoring: list[str]
     leaderboard: list[LeaderboardRow]
-    by_lead_time: list[LeadTimeRow]
-    by_series: list[SeriesRow]
-    by_fold: list[FoldRow]
-    by_phase: list[PhaseRow] = Field(default=[])
+    by_lead_time: Table[LeadTimeRow]
+    by_series: Table[SeriesRow]
+    by_fold: Table[FoldRow]
+    by_phase: Table[PhaseRow] = Field(default=[])
     residuals: Residuals | None = None
     examples: list[ExampleSeries] = Field(default=[])
     ensemble: EnsembleSummary
@@ -120,10 +122,10 @@ class Evaluation(Document):
     earlier: list[EarlierVersion] = Field(default=[])
     paired: Paired
     decision: Decision
-    by_origin: list[OriginRow] = Field(default=[])
-    by_segment: list[SegmentRow] = Field(default=[])
+    by_origin: Table[OriginRow] = Field(default=[])
+    by_segment: Table[SegmentRow] = Field(default=[])
     calibration: dict[str, float] = Field(default={})
-    series: list[SeriesFacts] = Field(default=[])
+    series: Table[SeriesFacts] = Field(default=[])
     paths: list[SeriesPath] = Field(default=[])
     period: Period | None = None
     made_with: dict[str, str] = Field(default={})
@@ -155,10 +157,20 @@ class Evaluation(Document):
             raise InputError(f"{path.parent} has no {path.name}; allowed: the output folder of a run")
         return super().read(path)
 
+    def write(self, path: Path) -> None:
+        """Write the document without indentation and with short numbers: it has rows for every series."""
+        document = self.model_dump(mode="json")
+        short = significant(document, DIGITS) | {"paths": document["paths"]}  # rounded by their own ranges
+        path.write_text(json.dumps(short, ensure_ascii=False, separators=(",", ":")), "utf-8")
+
     def strongest_member(self, split: Split) -> LeaderboardRow | None:
         """The member with the smallest MASE on a split; on the test split it is known only afterwards."""
         members = (row for row in self.leaderboard if row.split == split and row.mase is not None)
         return next((row for row in members if row.model not in (ENSEMBLE, *self.yardsticks)), None)
+
+    def board(self, split: Split) -> list[LeaderboardRow]:
+        """The rows of every model over a split, best first."""
+        return [row for row in self.leaderboard if row.split == split]
 
     def row(self, model: str, split: Split) -> LeaderboardRow:
         """The row of a model over a split."""

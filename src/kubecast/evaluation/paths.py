@@ -1,6 +1,7 @@
 """The course of single series: their actuals, and the last evaluated forecast beside them."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import pandas as pd
@@ -13,7 +14,7 @@ from kubecast.scoring.metrics import ENSEMBLE, intervals, quantile_column
 
 HISTORY = 5  # horizons of actuals
 MOST_PATHS = 1_000  # series
-DIGITS = 6  # significant ones of a value that is drawn
+FINE = 3  # decimal digits of a value that is drawn, within the range of its series
 
 
 class SeriesPath(Document):
@@ -71,15 +72,18 @@ def series_paths(
         rows = last.get(name)
         first = end if rows is None else begin + int(ds[begin:end].searchsorted(rows["ds"].iloc[0]))
         start = max(begin, min(end - HISTORY * panel.spec.horizon, first - panel.spec.horizon))
-        values = dict(zip(("forecast", "low", "high"), _values(rows, columns), strict=False))
+        actuals = y[start:end].tolist()
+        drawn = [] if rows is None else [rows[column].tolist() for column in columns]
+        decimals = fine_decimals([*actuals, *(value for each in drawn for value in each)])
+        values = [[round(value, decimals) for value in each] for each in drawn]
         paths.append(
             SeriesPath(
                 unique_id=name,
                 begins=ds[start].to_pydatetime(),
-                y=[None if value != value else _short(value) for value in y[start:end]],
+                y=[None if value != value else round(value, decimals) for value in actuals],
                 at=int(first - start),
                 level=level if rows is not None else "",
-                **values,
+                **dict(zip(("forecast", "low", "high"), values, strict=False)),
             )
         )
     return paths
@@ -93,11 +97,14 @@ def _last_forecasts(table: pd.DataFrame, chosen: Sequence[str]) -> dict[str, pd.
     return {str(name): group for name, group in rows.groupby("unique_id", observed=True)}
 
 
-def _values(rows: pd.DataFrame | None, columns: Sequence[str]) -> list[list[float]]:
-    if rows is None:
-        return []
-    return [[_short(value) for value in rows[column]] for column in columns]
+def fine_decimals(values: Iterable[float | None]) -> int:
+    """The decimals at which the range of the values is some thousands of steps; below 0 where it is large.
 
-
-def _short(value: float) -> float:
-    return float(f"{value:.{DIGITS}g}")
+    >>> fine_decimals([100_000.0, 100_012.5, None]), fine_decimals([0.0, 5e6])
+    (2, -3)
+    """
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    spread = max(known) - min(known) if known else 0.0
+    if spread <= 0:
+        spread = abs(known[0]) if known and known[0] else 1.0
+    return FINE - math.floor(math.log10(spread))

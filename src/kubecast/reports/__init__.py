@@ -1,6 +1,6 @@
 """Self-contained HTML pages for the dashboard and for a laptop."""
 
 from kubecast.reports.embedded import render_embedded
-from kubecast.reports.page import render_report
+from kubecast.reports.page import Report, render_report
 
-__all__ = ["render_embedded", "render_report"]
+__all__ = ["Report", "render_embedded", "render_report"]

@@ -11,10 +11,9 @@ from kubecast.evaluation.importance import Importance
 from kubecast.evaluation.residuals import Residuals
 from kubecast.evaluation.words import plain
 from kubecast.resources import Usage, most_of
-from kubecast.scoring.metrics import ENSEMBLE
 
 CURVE_POINTS = 300
-OTHERS = ("third", "fourth", "quiet", "ink")
+STYLES = ("own", "naive", "third", "fourth")  # of the lines of one chart, in their order
 
 Chart = dict[str, Any]
 Values = Sequence[float | None]
@@ -27,7 +26,7 @@ def lines(
     *,
     x_label: str,
     y_label: str,
-    styles: Sequence[str] = ("own", "naive", *OTHERS),
+    styles: Sequence[str] = STYLES,
     x_type: str = "linear",
     percent: bool = False,
     zero: bool = True,
@@ -245,9 +244,3 @@ def usage_charts(usage: Usage) -> dict[str, Chart]:
         for title, values in measured.items()
         if most_of([value for value in values]) is not None
     }
-
-
-def model_styles(models: Sequence[str], naive: str | None) -> list[str]:
-    """A style for each model, of which the ensemble and the strongest naive have their own."""
-    others = iter(OTHERS * len(models))
-    return ["own" if model == ENSEMBLE else "naive" if model == naive else next(others) for model in models]

@@ -24,4 +24,5 @@ def render_embedded(evaluation: Evaluation, page: str) -> str:
     """
     words, escaped = verdict(evaluation.decision), escape(page)
     text = _VERDICT.format(title=words.title, reason=words.reason.removesuffix("."))
-    return text + (_FRAME.format(page=escaped) if len(escaped.encode()) <= MOST_BYTES else _TOO_LARGE)
+    text += _FRAME.format(page=escaped) if len(escaped.encode()) <= MOST_BYTES else _TOO_LARGE
+    return str(text)  # as Markup it would not be escaped by a notebook that frames it

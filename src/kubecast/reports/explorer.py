@@ -14,14 +14,13 @@ import pandas as pd
 from kubecast.config.training import Columns
 from kubecast.data.clock import as_kubecast, wall_clock
 from kubecast.data.panel import PanelSpec
-from kubecast.evaluation.paths import SeriesPath
+from kubecast.evaluation.paths import SeriesPath, fine_decimals
 from kubecast.evaluation.series_facts import SeriesFacts, worst_and_largest
 from kubecast.evaluation.words import plain
 from kubecast.reports.html import pack
 from kubecast.scoring.metrics import intervals, quantile_column
 
 LARGEST = 1_450_000  # bytes of the packed payload, beside which the page's own are a quarter of its limit
-FINE = 3  # decimal digits of a value, within the range of its series
 NARROW = 50  # nominal coverage in percent that the inner interval is nearest to
 
 ORDERS = {
@@ -40,21 +39,18 @@ class Explorer:
     """The explorer of a page.
 
     Attributes:
-        content: For the script.
+        packed: For the script.
+        count: The number of series in it.
         note: One sentence where it does not have all series; empty where it has.
         columns: ``key``, ``label`` and perhaps ``percent`` of each column of its list.
         orders: Key and label of each order of its list.
     """
 
-    content: dict[str, Any]
+    packed: str
+    count: int
     note: str
     columns: list[dict[str, Any]]
     orders: list[tuple[str, str]]
-
-    @property
-    def count(self) -> int:
-        """The number of series in it."""
-        return len(self.content["series"])
 
 
 @dataclass(frozen=True)
@@ -103,10 +99,10 @@ def explorer(
     kept = [name for name in of_path if name in known]
     while True:
         content = _content([of_path[name] for name in kept], known, forecasts, spec, naive, changes)
-        size = len(pack(content))
-        if size <= LARGEST or len(kept) < 2:
+        packed = pack(content)
+        if len(packed) <= LARGEST or len(kept) < 2:
             break
-        fewer = min(len(kept) - 1, int(0.95 * len(kept) * LARGEST / size))
+        fewer = min(len(kept) - 1, int(0.95 * len(kept) * LARGEST / len(packed)))
         kept = worst_and_largest([known[name] for name in kept], max(1, fewer))
     note = (
         ""
@@ -122,9 +118,8 @@ def explorer(
         "bias": any(fact.bias is not None for fact in facts),
         "change": changes is not None,
     }
-    return Explorer(
-        content, note, content["columns"], [each for each in ORDERS.items() if used.get(each[0], True)]
-    )
+    orders = [each for each in ORDERS.items() if used.get(each[0], True)]
+    return Explorer(packed, len(kept), note, content["columns"], orders)
 
 
 def _content(
@@ -200,7 +195,8 @@ def _course(path: SeriesPath, forecasts: Forecasts, clocks: _Clocks, frequency: 
     times = known if rows is None else pd.DatetimeIndex([*known, *rows["ds"]])
     judged = {"mid": path.forecast, "low": path.low, "high": path.high}
     ahead = {} if rows is None else _ahead(rows, forecasts.levels)
-    unit = _unit([*path.y, *(value for each in (judged, ahead) for part in each.values() for value in part)])
+    drawn = [*path.y, *(value for each in (judged, ahead) for part in each.values() for value in part)]
+    unit = 10.0 ** -fine_decimals(drawn)
     start, steps = clocks.place(times)
     course: dict[str, Any] = {
         "start": start,
@@ -231,15 +227,6 @@ def _ahead(rows: pd.DataFrame, levels: Sequence[float]) -> dict[str, list[float]
         ahead[f"low{suffix}"] = rows[quantile_column(low)].tolist()
         ahead[f"high{suffix}"] = rows[quantile_column(high)].tolist()
     return ahead
-
-
-def _unit(values: Sequence[float | None]) -> float:
-    """A power of ten, such that the range of the values is some thousands of it."""
-    known = [value for value in values if value is not None and np.isfinite(value)]
-    spread = max(known) - min(known) if known else 0.0
-    if spread <= 0:
-        spread = abs(known[0]) if known and known[0] else 1.0
-    return float(10.0 ** (np.floor(np.log10(spread)) - FINE))
 
 
 def _is_quantile(name: str) -> bool:

@@ -1,38 +1,39 @@
-"""Pages: templates, the formats of figures, and the one payload that a page's script reads."""
+"""Pages: templates, the formats of figures, and the payloads that a page's script reads."""
 
 import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, Protocol
 
-import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from kubecast.documents import significant
 from kubecast.evaluation.words import percent, plain
 
 LARGEST = 2_000_000  # bytes of a page
 DIGITS = 5  # significant ones of a number in the payload
 SCRIPTS = ("plot.js", "charts.js", "explorer.js", "page.js")
+PLOT_STYLE = "jSYQUrW7J0b3jPqhZP9C2Xh1PyJKHKXd4s0fpGGKrww="  # SHA-256 of what Plot puts into each chart
 
 
-class HasContent(Protocol):
+class Packed(Protocol):
     """A part of a page that the script fills."""
 
     @property
-    def content(self) -> dict[str, Any]:
-        """For the script."""
+    def packed(self) -> str:
+        """For the script, from ``pack``."""
         ...
 
 
 def render(
     template: str,
     charts: Mapping[str, Any] | None = None,
-    explorer: HasContent | None = None,
+    explorer: Packed | None = None,
     **context: Any,
 ) -> str:
     """Render one self-contained page: nothing fetched, the same bytes for the same input.
@@ -44,15 +45,16 @@ def render(
         explorer: From ``kubecast.reports.explorer``; None: there is none.
         context: Of the template.
     """
-    scripts = [] if charts is None else [_script(each) for each in SCRIPTS]
-    payload = "" if charts is None else pack({"charts": charts, "explorer": explorer and explorer.content})
+    scripts = [] if charts is None else [_own(each) for each in SCRIPTS]
     return (
         _environment()
         .get_template(template)
         .render(
             scripts=scripts,
-            digests=Markup(" ".join(_digest(each) for each in scripts) or "'none'"),  # noqa: S704  of our own files
-            payload=payload,
+            style=_own("style.css"),
+            allowed_styles=_allowed([_own("style.css")], PLOT_STYLE),
+            allowed_scripts=_allowed(scripts),
+            packed_charts="" if charts is None else pack(charts),
             drawn=charts,
             explorer=explorer,
             **context,
@@ -67,7 +69,7 @@ def pack(content: Any) -> str:
     >>> gzip.decompress(base64.b64decode(pack({"a": [0.1234567, float("nan")]}))).decode()
     '{"a":[0.12346,null]}'
     """
-    text = json.dumps(_short(content), separators=(",", ":"), allow_nan=False)
+    text = json.dumps(significant(content, DIGITS), separators=(",", ":"), allow_nan=False)
     return base64.b64encode(gzip.compress(text.encode(), compresslevel=9, mtime=0)).decode()
 
 
@@ -123,20 +125,12 @@ def _environment() -> Environment:
 
 
 @cache
-def _script(name: str) -> Markup:
+def _own(name: str) -> Markup:
     return Markup((files("kubecast.reports") / "templates" / name).read_text("utf-8"))  # noqa: S704  our own
 
 
-def _digest(script: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return f"'sha256-{digest}'"
-
-
-def _short(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _short(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_short(each) for each in value]
-    if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None
-    return value
+def _allowed(texts: Sequence[str], *digests: str) -> Markup:
+    """A source list of the content policy: these texts and digests alone."""
+    own = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts]
+    sources = " ".join(f"'sha256-{digest}'" for digest in [*own, *digests])
+    return Markup(sources or "'none'")  # noqa: S704  of our own files

@@ -1,7 +1,8 @@
 """The page of a training run: the verdict, the forecasts, and why they can be trusted or not."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import cached_property
 from itertools import groupby
 from typing import Any
 
@@ -12,63 +13,97 @@ from kubecast.data.clock import wall_clock
 from kubecast.data.findings import Finding
 from kubecast.evaluation.changes import Period
 from kubecast.evaluation.examples import ExampleSeries
-from kubecast.evaluation.leaderboard import Evaluation
+from kubecast.evaluation.leaderboard import SPLITS, Evaluation
 from kubecast.evaluation.paths import SeriesPath
-from kubecast.evaluation.rows import LeaderboardRow, LeadTimeRow, PhaseRow
 from kubecast.evaluation.series_facts import WORSE, SeriesFacts
 from kubecast.evaluation.skill import Skill
 from kubecast.evaluation.verdict import verdict
 from kubecast.evaluation.words import percent, plain
 from kubecast.models.base import FitLog
-from kubecast.reports import charts
 from kubecast.reports.charts import Chart
 from kubecast.reports.explorer import Explorer, Forecasts, explorer
 from kubecast.reports.html import count, figure, render, share
+from kubecast.reports.report_charts import report_charts
 from kubecast.scoring.metrics import ENSEMBLE, METRICS, RANKING
 
 LONGEST = 100  # rows of a table that grows with the data
 NEAR = 0.05  # of the nominal coverage: intervals that are as far off are right enough
 
 
-def render_report(evaluation: Evaluation, forecast: pd.DataFrame | None = None, version: str = "") -> str:
-    """Render one self-contained page: nothing fetched, the same bytes for the same input.
+class Report:
+    """The page of a training run; its drawings are made once, however often it is rendered."""
 
-    Args:
-        evaluation: The figures, and the newest actuals.
-        forecast: Beyond the data, as it is published; None: the page shows none.
-        version: ``NAME@VERSION``; empty where it is not known yet.
-    """
-    skill = evaluation.skill.get("test", Skill())
-    naive = skill.naive
-    model = version.partition("@")[0] or evaluation.made_with.get("model", "")
-    return render(
-        "report.html",
-        _charts(evaluation, naive),
-        _explorer(evaluation, forecast, naive),
-        verdict=verdict(evaluation.decision),
-        worse=_worse_series(evaluation.series, skill),
-        split_sentence=evaluation.spec.splits.describe(evaluation.spec.horizon),
-        tiles=_tiles(evaluation, skill),
-        evaluation=evaluation,
-        version=version,
-        name=model or "Forecasting report",
-        model=model or "NAME",
-        period=_period(evaluation),
-        skill=skill,
-        boards={split: _board(evaluation, split) for split in ("test", "validation")},
-        weights={member.model: member.weight for member in evaluation.ensemble.members},
-        metrics={name: metric for name, metric in METRICS.items() if name != RANKING},
-        summary=evaluation.ensemble,
-        spec=evaluation.spec,
-        data=evaluation.data,
-        findings=_findings(evaluation.data.findings),
-        folds=_folds(evaluation),
-        coverage=_coverage(evaluation),
-        versions=_versions(evaluation),
-        fits=[_fit(name, log) for name, log in evaluation.fits.items()],
-        residuals=evaluation.residuals,
-        longest=LONGEST,
-    )
+    def __init__(self, evaluation: Evaluation, forecast: pd.DataFrame | None = None) -> None:
+        """Take what the page shows; nothing is made yet.
+
+        Args:
+            evaluation: The figures, and the newest actuals.
+            forecast: Beyond the data, as it is published; None: the page shows none.
+        """
+        self._evaluation = evaluation
+        self._forecast = forecast
+        self._skill = evaluation.skill.get("test", Skill())
+
+    @property
+    def name(self) -> str:
+        """The model's name, where the run knows it."""
+        return self._evaluation.made_with.get("model", "") or "Forecasting report"
+
+    @cached_property
+    def _charts(self) -> dict[str, Chart]:
+        return report_charts(self._evaluation, self._skill.naive)
+
+    @cached_property
+    def _explorer(self) -> Explorer:
+        return _explorer(self._evaluation, self._forecast, self._skill.naive)
+
+    def render(self, version: str = "") -> str:
+        """Render one self-contained page: nothing fetched, the same bytes for the same input.
+
+        Args:
+            version: ``NAME@VERSION``; empty where it is not known yet.
+        """
+        model = version.partition("@")[0] or self._evaluation.made_with.get("model", "")
+        return render(
+            "report.html",
+            self._charts,
+            self._explorer,
+            version=version,
+            name=model or self.name,
+            model=model or "NAME",
+            **_context(self._evaluation, self._skill),
+        )
+
+
+def render_report(evaluation: Evaluation, forecast: pd.DataFrame | None = None, version: str = "") -> str:
+    """Render the page of a run or of a version at once; see ``Report``."""
+    return Report(evaluation, forecast).render(version)
+
+
+def _context(evaluation: Evaluation, skill: Skill) -> dict[str, Any]:
+    """What the template shows beside the drawings."""
+    return {
+        "verdict": verdict(evaluation.decision),
+        "worse": _worse_series(evaluation.series, skill),
+        "split_sentence": evaluation.spec.splits.describe(evaluation.spec.horizon),
+        "tiles": _tiles(evaluation, skill),
+        "evaluation": evaluation,
+        "period": _period(evaluation),
+        "skill": skill,
+        "boards": {split: evaluation.board(split) for split in SPLITS},
+        "weights": {member.model: member.weight for member in evaluation.ensemble.members},
+        "metrics": {name: metric for name, metric in METRICS.items() if name != RANKING},
+        "summary": evaluation.ensemble,
+        "spec": evaluation.spec,
+        "data": evaluation.data,
+        "findings": _findings(evaluation.data.findings),
+        "folds": _folds(evaluation),
+        "coverage": _coverage(evaluation),
+        "versions": _versions(evaluation),
+        "fits": [_fit(name, log) for name, log in evaluation.fits.items()],
+        "residuals": evaluation.residuals,
+        "longest": LONGEST,
+    }
 
 
 def _tiles(evaluation: Evaluation, skill: Skill) -> list[dict[str, str]]:
@@ -98,7 +133,7 @@ def _interval(skill: Skill) -> str:
 
 def _beside(evaluation: Evaluation, skill: Skill) -> str:
     """The naive, and the member that was best in the end."""
-    mase = {row.model: row.mase for row in _board(evaluation, "test")}
+    mase = {row.model: row.mase for row in evaluation.board("test")}
     texts = [f"{skill.label} {figure(mase.get(skill.naive))}"] if skill.naive else []
     best = evaluation.strongest_member("test")
     if best is not None and best.model != skill.naive:
@@ -155,177 +190,6 @@ def _path(example: ExampleSeries) -> SeriesPath:
     )
 
 
-def _board(evaluation: Evaluation, split: str) -> list[LeaderboardRow]:
-    return [row for row in evaluation.leaderboard if row.split == split]
-
-
-def _charts(evaluation: Evaluation, naive: str | None) -> dict[str, Chart]:
-    drawn = {
-        "whiskers": _whiskers(evaluation),
-        "lead": _lead_times(evaluation, naive),
-        "origins": _origins(evaluation, naive),
-        "segments": _segments(evaluation, naive),
-        "calibration": _calibration(evaluation),
-        "members": charts.member_chart(evaluation.ensemble),
-        "champion": _champion(evaluation),
-        "versions": _version_chart(evaluation),
-        **_coverage_charts(evaluation),
-        **(charts.residual_charts(evaluation.residuals) if evaluation.residuals else {}),
-        **{
-            f"fit-{name}": charts.curve_chart(log.curves, log.best, f"Loss of {name} by step")
-            for name, log in evaluation.fits.items()
-            if any(log.curves.values())
-        },
-    }
-    return {name: chart for name, chart in drawn.items() if chart is not None}
-
-
-def _whiskers(evaluation: Evaluation) -> Chart | None:
-    """The difference of each model to the ensemble, with its 95 % interval."""
-    rows = [row for row in _board(evaluation, "test") if row.model != ENSEMBLE and row.difference is not None]
-    if not rows:
-        return None
-    ends = [row.difference_interval for row in rows]
-    group = {
-        "name": "MASE less the ensemble's",
-        "style": "own",
-        "values": [row.difference for row in rows],
-        "low": [each.low if each else row.difference for row, each in zip(rows, ends, strict=True)],
-        "high": [each.high if each else row.difference for row, each in zip(rows, ends, strict=True)],
-    }
-    return charts.bars(
-        "MASE of each model less the ensemble's on the same targets, with 95 % intervals",
-        [plain(row.model) for row in rows],
-        [group],
-        x_label="MASE less the ensemble's",
-        rules=[0.0],
-    )
-
-
-def _lead_times(evaluation: Evaluation, naive: str | None) -> Chart | None:
-    rows = [row for row in evaluation.by_lead_time if row.split == "test"]
-    models = [model for model in (ENSEMBLE, naive) if model]
-    return _mase_lines(
-        "MASE by lead time",
-        {model: {row.lead_time: row.mase for row in rows if row.model == model} for model in models},
-        "steps ahead",
-    )
-
-
-def _origins(evaluation: Evaluation, naive: str | None) -> Chart | None:
-    zone = evaluation.spec.timezone
-    models = [model for model in (ENSEMBLE, naive) if model]
-    rows = {
-        model: {row.cutoff: row.mase for row in evaluation.by_origin if row.model == model}
-        for model in models
-    }
-    if len(rows[ENSEMBLE]) < 2:
-        return None
-    seconds = (
-        wall_clock(pd.DatetimeIndex([*rows[ENSEMBLE]]), zone).to_numpy("datetime64[s]").astype(int).tolist()
-    )
-    timed = {
-        model: dict(zip(seconds, values.values(), strict=True)) for model, values in rows.items() if values
-    }
-    return _mase_lines("MASE by test origin", timed, "origin", "utc")
-
-
-def _mase_lines(
-    label: str, values: Mapping[str, Mapping[Any, float | None]], x_label: str, x_type: str = "linear"
-) -> Chart | None:
-    x = list(values[ENSEMBLE])
-    if not x:
-        return None
-    named = {plain(model): [line.get(at) for at in x] for model, line in values.items()}
-    return charts.lines(
-        f"{label}: {' and '.join(named)}", x, named, x_label=x_label, y_label="MASE", x_type=x_type
-    )
-
-
-def _segments(evaluation: Evaluation, naive: str | None) -> Chart | None:
-    rows = evaluation.by_segment
-    if not rows:
-        return None
-    models = [(ENSEMBLE, "own"), *([(naive, "naive")] if naive else [])]
-    groups = [
-        {"name": plain(model), "style": style, "values": [row.mase.get(model) for row in rows]}
-        for model, style in models
-    ]
-    names = [f"{row.segment} ({row.series:,})" for row in rows]
-    return charts.bars(f"MASE by segment: {rows[0].by}", names, groups, x_label="MASE")
-
-
-def _calibration(evaluation: Evaluation) -> Chart | None:
-    levels = [float(level) for level in evaluation.calibration]
-    if not levels:
-        return None
-    values = {"observed": list(evaluation.calibration.values()), "right": levels}
-    return charts.lines(
-        "Share of actuals at or below each quantile; on the dashed line where it is right",
-        levels,
-        values,
-        x_label="quantile",
-        y_label="actuals at or below",
-        percent=True,
-    )
-
-
-def _champion(evaluation: Evaluation) -> Chart | None:
-    if (comparison := evaluation.decision.comparison) is None:
-        return None
-    values = [comparison.mase, comparison.champion_mase]
-    group = {"name": "MASE", "style": "own", "values": values}
-    return charts.bars(
-        "MASE of this version and of the champion on the same targets",
-        ["this version", "champion"],
-        [group],
-        x_label="MASE, same targets",
-    )
-
-
-def _version_chart(evaluation: Evaluation) -> Chart | None:
-    if not evaluation.earlier:
-        return None
-    names = [f"{each.created:%Y-%m-%d %H:%M}" for each in evaluation.earlier]
-    skill = [*(each.skill for each in evaluation.earlier), evaluation.row(ENSEMBLE, "test").skill]
-    return charts.lines(
-        "Skill of earlier versions and of this one, each on the newest rows of its own time",
-        charts.distinct([*names, "this version"]),
-        {"skill": skill},
-        x_label="published",
-        y_label="skill",
-        x_type="point",
-        percent=True,
-    )
-
-
-def _coverage_charts(evaluation: Evaluation) -> dict[str, Chart]:
-    level = next(iter(evaluation.row(ENSEMBLE, "test").coverage), None)
-    if level is None:
-        return {}
-    lead = [row for row in evaluation.by_lead_time if (row.split, row.model) == ("test", ENSEMBLE)]
-    phase = [row for row in evaluation.by_phase if row.split == "test"]
-    drawn = {
-        "coverage-lead": _coverage_line("lead time", level, {row.lead_time: row for row in lead}),
-        "coverage-phase": _coverage_line("season phase", level, {row.phase: row for row in phase}),
-    }
-    return {name: chart for name, chart in drawn.items() if chart}
-
-
-def _coverage_line(what: str, level: str, rows: Mapping[int, LeadTimeRow | PhaseRow]) -> Chart | None:
-    if len(rows) < 2:
-        return None
-    return charts.lines(
-        f"Share of actuals that the {level} % interval holds, by {what}; nominal is dotted",
-        list(rows),
-        {f"{level} % interval": [row.coverage.get(level) for row in rows.values()]},
-        x_label=f"{what}, steps",
-        y_label="actuals inside",
-        percent=True,
-        rules=[float(level) / 100],
-    )
-
-
 def _period(evaluation: Evaluation) -> dict[str, str]:
     """The times of the data and of the test split, on the data's clock."""
     if evaluation.period is None:
@@ -365,7 +229,7 @@ def _versions(evaluation: Evaluation) -> list[tuple[Any, ...]]:
 
 def _folds(evaluation: Evaluation) -> dict[str, Any]:
     """MASE by fold of both splits, oldest first: whether a model is as good in each."""
-    models = [row.model for row in _board(evaluation, "test")]
+    models = [row.model for row in evaluation.board("test")]
     mase: dict[tuple[str, int], dict[str, float | None]] = {}
     for row in evaluation.by_fold:
         mase.setdefault((row.split, row.fold), {})[row.model] = row.mase

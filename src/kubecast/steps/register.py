@@ -36,7 +36,7 @@ from kubecast.models.artifact import (
     read_status,
 )
 from kubecast.registry import CHAMPION, Registry, Version
-from kubecast.reports import render_report
+from kubecast.reports import Report
 from kubecast.reports.unexplained import page_or_reason
 from kubecast.steps.artifacts import PRODUCTION_FORECAST, open_registry, read_recipe, read_settings
 from kubecast.steps.run_settings import RunSettings
@@ -64,6 +64,22 @@ class Run(NamedTuple):
         """Read the results of the steps before."""
         recipe, settings = read_recipe(ensemble_dir), read_settings(ensemble_dir)
         return cls(Panel.load(panel_dir), RunSettings.read(panel_dir).training, recipe, settings)
+
+
+class Draft(NamedTuple):
+    """What the files of a version were written from, before it is published.
+
+    Attributes:
+        evaluation: Its figures.
+        forecast: Beyond the data; without rows where there is none.
+        report: Its page, to which the version's name is added later.
+        metadata: To publish it with.
+    """
+
+    evaluation: Evaluation
+    forecast: pd.DataFrame
+    report: Report
+    metadata: dict[str, Any]
 
 
 @step
@@ -100,18 +116,18 @@ def register_model(
     store, name = open_registry(run.training, registry, model_name)
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder)
-        table, described = write_version(files, run, evaluation, members, inputs_digest)
-        table.to_parquet(forecast, index=False)
-        version = store.publish(name, files, described, run.training.model_registry.max_versions)
-    result, label = Evaluation.read(evaluation), f"{version.name}@{version.id}"
-    promote(store, version, result.decision)
-    report.write_text(_page(result, table, label), "utf-8")
+        draft = write_version(files, run, evaluation, members, inputs_digest)
+        draft.forecast.to_parquet(forecast, index=False)
+        version = store.publish(name, files, draft.metadata, run.training.model_registry.max_versions)
+    label = f"{version.name}@{version.id}"
+    promote(store, version, draft.evaluation.decision)
+    report.write_text(_page(draft.report, label), "utf-8")
     return label
 
 
 def write_version(
     files: Path, run: Run, evaluation: Path, members: Mapping[str, Path], inputs_digest: str
-) -> tuple[pd.DataFrame, dict[str, Any]]:
+) -> Draft:
     """Write the files of a version: both ensembles, the leaderboard, the report, the production forecast.
 
     Args:
@@ -120,9 +136,6 @@ def write_version(
         evaluation: From ``evaluate_models``.
         members: As for ``register_model``; those that failed are left out.
         inputs_digest: Likewise.
-
-    Returns:
-        The production forecast, and the metadata to publish the version with.
     """
     failed = {
         name: status
@@ -132,16 +145,17 @@ def write_version(
     usable = {name: path for name, path in members.items() if name not in failed}
     result = Evaluation.read(evaluation)
     table = assemble(files, run, usable)
-    (files / "report.html").write_text(_page(result, table), "utf-8")
+    report = Report(result, table)
+    (files / "report.html").write_text(_page(report), "utf-8")
     shutil.copyfile(evaluation, files / LEADERBOARD)
-    return table, metadata(run, result, usable, failed) | {"inputs_digest": inputs_digest}
+    described = metadata(run, result, usable, failed) | {"inputs_digest": inputs_digest}
+    return Draft(result, table, report, described)
 
 
-def _page(evaluation: Evaluation, forecast: pd.DataFrame, label: str = "") -> str:
+def _page(report: Report, label: str = "") -> str:
     """The page of a version; an error costs the page, not the version."""
-    title = label or evaluation.made_with.get("model", "Forecasting report")
     stands = "The version and its figures are not affected."
-    return page_or_reason(title, lambda: render_report(evaluation, forecast, label), stands)
+    return page_or_reason(label or report.name, lambda: report.render(label), stands)
 
 
 def assemble(bundle: Path, run: Run, members: Mapping[str, Path]) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from kubecast.ensemble.summary import EnsembleSummary, summarise
 from kubecast.logs import step
 from kubecast.models.artifact import FORECASTS, PRODUCTION, read_card, read_status
 from kubecast.reports.stacking import render_stacking
+from kubecast.reports.unexplained import page_or_reason
 from kubecast.steps.artifacts import MEMBER_SETTINGS
 from kubecast.steps.run_settings import RunSettings
 
@@ -94,7 +95,9 @@ def stack_ensemble(
         _LOG.warning("the ensemble goes on without %s: %s", name, reason, extra={"model": name})
     summary = summarise(recipe)
     if report is not None:
-        report.write_text(render_stacking(summary, missing), "utf-8")
+        stands = "The ensemble and its forecasts are not affected."
+        page = page_or_reason("the ensemble", lambda: render_stacking(summary, missing), stands)
+        report.write_text(page, "utf-8")
     return summary
 
 

@@ -23,6 +23,7 @@ from kubecast.errors import ModelError
 from kubecast.logs import bind, step
 from kubecast.models.base import ignore
 from kubecast.reports.tuning import render_tuning
+from kubecast.reports.unexplained import page_or_reason
 from kubecast.settings.loading import SECTIONS
 from kubecast.steps.checkpoint import checkpoints
 from kubecast.steps.outputs import log_progress
@@ -144,7 +145,11 @@ def _write(
         path.parent.mkdir(parents=True, exist_ok=True)
     table = study.table() if study else pd.DataFrame(columns=["trial", "state", "error"])
     table.to_csv(trials, index=False)
-    page = render_tuning(search, outcome, settings, request.tuning, study)
+    page = page_or_reason(
+        f"the search for {request.kind}",
+        lambda: render_tuning(search, outcome, settings, request.tuning, study),
+        "The settings that the search chose are not affected.",
+    )
     report.write_text(page, encoding="utf-8")
     _LOG.info("%s: %s", request.kind, outcome.reason)
     return settings.model_dump_json(), outcome

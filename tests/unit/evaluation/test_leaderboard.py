@@ -1,5 +1,6 @@
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -204,6 +205,32 @@ def test_json_is_finite_and_comes_back_the_same(evaluation: Evaluation) -> None:
     text = evaluation.model_dump_json()
     json.loads(text, parse_constant=lambda name: pytest.fail(name))
     assert Evaluation.model_validate_json(text) == evaluation
+
+
+def test_file_is_short_and_read_to_six_digits(evaluation: Evaluation, tmp_path: Path) -> None:
+    path = tmp_path / "leaderboard.json"
+    evaluation.write(path)
+    assert len(path.read_text().splitlines()) == 1
+    again = Evaluation.read(path)
+    assert again.paths == evaluation.paths
+    for one, other in ((evaluation.by_series, again.by_series), (evaluation.series, again.series)):
+        assert [row.unique_id for row in other] == [row.unique_id for row in one]
+        assert [row.mase for row in other] == pytest.approx([row.mase for row in one], rel=1e-5)
+    coverage = evaluation.row(ENSEMBLE, "test").coverage
+    assert again.row(ENSEMBLE, "test").coverage == pytest.approx(coverage, rel=1e-5)
+    longest = max(re.findall(r"\d+\.(\d+)", json.dumps(json.loads(path.read_text())["by_series"])), key=len)
+    assert len(longest) <= 10  # six digits, after zeros
+
+
+def test_tables_with_a_row_for_each_group_stand_by_columns(evaluation: Evaluation) -> None:
+    document = json.loads(evaluation.model_dump_json())
+    for name in ("by_lead_time", "by_series", "by_fold", "by_phase", "by_origin"):
+        table = pd.DataFrame(document[name])
+        assert len(table) == len(getattr(evaluation, name))
+        assert table["mase"].tolist() == [row.mase for row in getattr(evaluation, name)]
+    document["by_series"]["mase"].pop()
+    with pytest.raises(IntegrityError, match="not a leaderboard of this version \\(by_series: "):
+        Evaluation.parse(json.dumps(document).encode(), "leaderboard.json")
 
 
 @pytest.mark.slow

@@ -44,11 +44,23 @@ def test_paths_are_the_actuals_and_the_last_evaluated_forecast() -> None:
         own = table[(table["unique_id"] == path.unique_id) & (table["split"] == "test")]
         last = own[own["cutoff"] == own["cutoff"].max()]
         assert times[path.at : path.at + 5].tolist() == last["ds"].tolist()
-        assert path.y[path.at : path.at + 5] == pytest.approx(last["y"].tolist(), rel=1e-5)
+        assert path.y[path.at : path.at + 5] == pytest.approx(last["y"].tolist(), abs=1e-2)
         assert len(path.forecast) == len(path.low) == len(path.high) == 5
         assert all(np.array(path.low) < np.array(path.high))
         assert path.level == "80"
         assert len(path.y) == 25
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e7])
+def test_paths_are_as_fine_as_the_range_of_their_series(shift: float) -> None:
+    table = forecasts(NOISE, series=1, origins=10)
+    columns = ["y", *NOISE]
+    table[columns] += shift
+    [path] = evaluated(table).paths
+    own = table[table["ds"] > table["ds"].max() - pd.Timedelta(hours=25)].drop_duplicates("ds")
+    actuals = own.sort_values("ds")["y"].to_numpy()
+    assert path.y == pytest.approx(actuals, abs=np.ptp(actuals) / 1000, rel=0)
+    assert max(len(repr(value)) for value in path.y) <= len("10000000.000")
 
 
 def test_segments_are_those_of_the_ids() -> None:

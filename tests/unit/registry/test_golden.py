@@ -71,6 +71,13 @@ def test_leaderboard_with_the_names_of_before_is_rendered() -> None:
 
 
 @pytest.mark.slow
+def test_leaderboard_by_rows_is_rendered() -> None:
+    evaluation = Evaluation.read(FORMER / "leaderboard-4.json")
+    assert (evaluation.schema_version, len(evaluation.by_series), len(evaluation.series)) == (4, 20, 2)
+    assert len(read_payload(render_report(evaluation))["explorer"]["series"]) == 2
+
+
+@pytest.mark.slow
 def test_it_is_a_model_in_a_notebook() -> None:
     model = load(golden.REGISTRY)
     assert {*model.leaderboard["model"]} >= {*golden.SETTINGS, "ensemble"}

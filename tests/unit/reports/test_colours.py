@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from kubecast.reports.charts import STYLES
+
 TEMPLATES = files("kubecast.reports") / "templates"
 # Machado, Oliveira and Fernandes (2009), severity 1; of linear RGB.
 SIGHT = {
@@ -27,13 +29,14 @@ XYZ = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.072175], [0.0193339, 0.119192, 0.9503041]]
 )
 WHITE = XYZ @ np.ones(3)
-TOGETHER = [("own", "naive"), ("own", "ink"), ("own", "quiet"), ("ink", "naive")]  # in one chart
+# In one chart: any lines, and those of the fan chart.
+TOGETHER = [*combinations(STYLES, 2), ("own", "ink"), ("own", "quiet"), ("ink", "naive"), ("ink", "quiet")]
 
 Floats = NDArray[np.float64]
 
 
 def palettes() -> dict[str, dict[str, str]]:
-    light, dark = re.findall(r":root \{(.*?)\}", (TEMPLATES / "style.html").read_text("utf-8"), re.DOTALL)
+    light, dark = re.findall(r":root \{(.*?)\}", (TEMPLATES / "style.css").read_text("utf-8"), re.DOTALL)
     return {
         name: dict(re.findall(r"--(\w+): (#\w+);", text)) for name, text in (("light", light), ("dark", dark))
     }

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from markupsafe import escape
 
 from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
 from kubecast.reports import render_embedded
@@ -18,6 +19,10 @@ def test_the_page_stands_in_a_frame_of_its_own(evaluation: Evaluation) -> None:
     html = render_embedded(evaluation, '<p title="x">&amp;</p>')
     assert 'sandbox="allow-scripts"' in html
     assert 'srcdoc="&lt;p title=&#34;x&#34;&gt;&amp;amp;&lt;/p&gt;"' in html
+
+
+def test_a_notebook_that_frames_it_can_escape_it(evaluation: Evaluation) -> None:
+    assert str(escape(render_embedded(evaluation, ""))).startswith("&lt;p&gt;")
 
 
 def test_a_page_that_would_fill_the_notebook_is_left_out(evaluation: Evaluation) -> None:

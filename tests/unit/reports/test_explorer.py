@@ -11,7 +11,7 @@ from kubecast.data.panel import PanelSpec, steps_after
 from kubecast.evaluation.paths import SeriesPath
 from kubecast.evaluation.series_facts import SeriesFacts
 from kubecast.reports.explorer import LARGEST, Explorer, Forecasts, explorer
-from kubecast.reports.html import pack
+from tests.support.pages import unpack
 
 BEGINS = datetime(2026, 3, 29)
 
@@ -30,7 +30,7 @@ def made(
     if table is not None and spec.timezone:
         table["ds"] = table["ds"].dt.tz_localize("UTC").dt.tz_convert(spec.timezone)
     facts = [SeriesFacts(unique_id="a", size=1.0, mase=0.5, naive_mase=1.0)]
-    content = explorer([path], facts, Forecasts.read(table, spec), spec, "naive_24").content
+    content = unpack(explorer([path], facts, Forecasts.read(table, spec), spec, "naive_24").packed)
     [series] = content["series"]
     steps = content["steps"][series["steps"]]
     seconds = np.cumsum([series["start"], *steps])
@@ -95,7 +95,7 @@ def many(count: int, horizon: int) -> Explorer:
 @pytest.mark.long
 def test_as_many_series_as_fit_are_there_and_the_page_says_so() -> None:
     most = many(400, 400)
-    assert len(pack(most.content)) <= LARGEST
+    assert len(most.packed) <= LARGEST
     assert 50 < most.count < 400
     assert f"The {most.count} worst and largest of 800 series" in most.note
     few = many(10, 2)
@@ -103,4 +103,4 @@ def test_as_many_series_as_fit_are_there_and_the_page_says_so() -> None:
 
 
 def test_steps_that_series_share_are_kept_once() -> None:
-    assert len(many(50, 3).content["steps"]) == 1
+    assert len(unpack(many(50, 3).packed)["steps"]) == 1

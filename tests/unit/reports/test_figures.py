@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from kubecast.evaluation.history import EarlierVersion
@@ -84,7 +85,8 @@ def shown(report: tuple[str, Evaluation]) -> tuple[dict[str, Rows], dict[str, An
 
 
 def row_index(board: dict[str, Any], key: str, split: str, model: str) -> list[dict[str, Any]]:
-    return [row for row in board[key] if (row["split"], row["model"]) == (split, model)]
+    rows = pd.DataFrame(board[key]).to_dict("records")  # of rows or of columns
+    return [row for row in rows if (row["split"], row["model"]) == (split, model)]
 
 
 LEADERBOARD: list[tuple[str, Callable[[Any], str]]] = [

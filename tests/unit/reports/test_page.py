@@ -2,6 +2,7 @@ import base64
 import hashlib
 import re
 from datetime import UTC, datetime
+from importlib.resources import files
 
 import numpy as np
 import pandas as pd
@@ -46,7 +47,7 @@ def checked(page: str) -> PageChecker:
 
 
 def test_names_from_the_data_show_as_text(page: str, checked: PageChecker) -> None:
-    assert checked.tags.count("script") == len(SCRIPTS) + 1  # the page's own, and its payload
+    assert checked.tags.count("script") == len(SCRIPTS) + 2  # the page's own, and its payloads
     assert "<b>value</b>" not in page
     assert "<i>fit</i>" not in page
     text = "".join(checked.text)
@@ -61,13 +62,26 @@ def test_page_fetches_nothing(page: str) -> None:
     assert "default-src 'none'" in page
 
 
+def sha256(text: str) -> str:
+    """As a content policy names a text that it allows."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
 def test_only_the_pages_own_scripts_may_run(page: str) -> None:
     scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     assert len(scripts) == len(SCRIPTS)
-    digests = [base64.b64encode(hashlib.sha256(each.encode()).digest()).decode() for each in scripts]
-    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
-    assert f"script-src {allowed}; base-uri 'none'; form-action 'none'\">" in page
+    assert f"script-src {' '.join(map(sha256, scripts))}; base-uri 'none'; form-action 'none'\">" in page
     assert not re.search(r"<[^>]+ on\w+=", re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL))
+
+
+def test_only_the_pages_own_styles_and_those_of_its_charts_apply(page: str) -> None:
+    [own] = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
+    script = (files("kubecast.reports") / "templates" / "plot.js").read_text("utf-8")
+    [charts] = re.findall(r'"style"\)\.text\(`(:where\(\S+ \{\s+--plot-background.*?)`', script, re.DOTALL)
+    [name] = re.findall(r'"(plot-[0-9a-f]{6})"', script)
+    digests = [sha256(text) for text in (own, re.sub(r"\$\{\w+\}", name, charts))]
+    assert f"style-src {' '.join(digests)};" in page
+    assert "unsafe" not in page.partition("<title>")[0]
 
 
 def test_no_element_leads_out_of_the_dashboards_frame(checked: PageChecker) -> None:

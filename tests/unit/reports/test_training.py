@@ -44,7 +44,7 @@ def test_page_shows_every_part_and_names_as_text(panel: Panel) -> None:
     page = render_training("train-lstm", Status(), fitted(panel), USED, panel)
     checker = checked(page)
     text = "".join(checker.text)
-    assert checker.tags.count("script") == len(SCRIPTS) + 1  # the page's own, and its payload
+    assert checker.tags.count("script") == len(SCRIPTS) + 2  # the page's own, and its payloads
     assert HOSTILE in [series["id"] for series in read_payload(page)["explorer"]["series"]]
     assert "Over-fitting: after step 1 the validation loss rose by 16 %" in text
     for title in ("Loss", "Learning rate", "What the forecasts rest on", "GPU memory", "Skill"):

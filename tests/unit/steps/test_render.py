@@ -15,8 +15,10 @@ VERSION = "demand@20261123T181500123456Z-0f3c9a1b"
 
 
 @pytest.fixture(scope="module")
-def evaluation() -> Evaluation:
-    return render(forecasts(NOISE, series=1, origins=2))[1]
+def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+    path = tmp_path_factory.mktemp("evaluation") / LEADERBOARD
+    render(forecasts(NOISE, series=1, origins=2))[1].write(path)
+    return Evaluation.read(path)
 
 
 @pytest.mark.slow

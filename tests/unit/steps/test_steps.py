@@ -22,7 +22,9 @@ from kubecast.models.artifact import FORECASTS, PRODUCTION, evaluated_model, rea
 from kubecast.models.catboost.settings import CatBoostSettings
 from kubecast.registry import Registry
 from kubecast.reports import training
+from kubecast.reports.report_charts import report_charts
 from kubecast.reports.training import REFUSED, REPEATED
+from kubecast.steps.artifacts import read_recipe
 from kubecast.steps.prepare import describe, prepare_data
 from kubecast.steps.render import render_version
 from kubecast.steps.stack import stack_ensemble
@@ -188,11 +190,11 @@ def test_skill_is_that_of_the_forecasts_that_are_handed_out(done: Path, split: S
     evaluation = Evaluation.read(done / "leaderboard.json")
     assert sorted(naive.index) == ["seasonal_naive_1", "seasonal_naive_24"] == sorted(evaluation.naives)
     assert evaluation.skill[split].naive == naive.idxmin()
-    assert evaluation.skill[split].value == pytest.approx(1 - scores["ensemble"] / naive.min())
+    assert evaluation.skill[split].value == pytest.approx(1 - scores["ensemble"] / naive.min(), rel=1e-5)
     for model in models:
         row = evaluation.row(model, split)
-        assert row.skill == pytest.approx(1 - scores[model] / naive.min())
-        assert row.difference == pytest.approx(scores[model] - scores["ensemble"])
+        assert row.skill == pytest.approx(1 - scores[model] / naive.min(), rel=1e-5)
+        assert row.difference == pytest.approx(scores[model] - scores["ensemble"], rel=1e-5)
     if split == "test":
         store = Registry.open(str(done / "registry"))
         published = store.resolve((done / "published").read_text()).metadata
@@ -283,7 +285,7 @@ def test_page_of_a_version_that_cannot_be_made_costs_the_page_alone(
     def fail(*_: Any) -> None:
         raise RuntimeError("no <font>")
 
-    monkeypatch.setattr("kubecast.steps.register.render_report", fail)
+    monkeypatch.setattr("kubecast.reports.page.report_charts", fail)
     folder = tmp_path / "run"
     shutil.copytree(done, folder)
     label = publish(folder, tmp_path / "registry")
@@ -293,6 +295,20 @@ def test_page_of_a_version_that_cannot_be_made_costs_the_page_alone(
     for page in ((folder / "report.html").read_text(), registry.read_file(version, "report.html").decode()):
         assert "There is no page: RuntimeError: no &lt;font&gt;" in page
     assert Bundle.load(registry.fetch(version, "production", tmp_path / "fetched"))
+
+
+def test_page_of_a_version_is_drawn_once(done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn, real = [], report_charts
+
+    def counted(evaluation: Evaluation, naive: str | None) -> Any:
+        drawn.append(evaluation)
+        return real(evaluation, naive)
+
+    monkeypatch.setattr("kubecast.reports.page.report_charts", counted)
+    folder = tmp_path / "run"
+    shutil.copytree(done, folder)
+    publish(folder, tmp_path / "registry")
+    assert len(drawn) == 1
 
 
 def test_no_published_file_is_a_pickle(done: Path) -> None:
@@ -389,7 +405,8 @@ def test_page_on_a_fit_tells_its_end_and_what_it_rests_on(done: Path, tmp_path: 
     assert "CatBoost&#39;s own figure" in text
     assert re.search(r"with child processes; [1-9]\d* sample", text)  # the last is taken at the fit's end
     board = json.loads((done / "leaderboard.json").read_text())
-    rows = [row for row in board["by_series"] if (row["model"], row["split"]) == ("catboost", "test")]
+    table = pd.DataFrame(board["by_series"])
+    rows = table[(table["model"] == "catboost") & (table["split"] == "test")].to_dict("records")
     shown = {each["id"]: each["mase"] for each in read_payload(text)["explorer"]["series"]}
     assert shown == pytest.approx({row["unique_id"]: row["mase"] for row in rows}, rel=1e-4)
 
@@ -412,6 +429,20 @@ def test_page_that_cannot_be_made_costs_the_page_alone(
     assert "no page on train-catboost: RuntimeError: no <font>" in caplog.messages
     assert (tmp_path / "model" / "model.json").exists()
     assert (tmp_path / "model" / FORECASTS).exists()
+
+
+def test_page_on_the_ensemble_that_cannot_be_made_costs_the_page_alone(
+    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no <font>")
+
+    monkeypatch.setattr("kubecast.steps.stack.render_stacking", fail)
+    page, members = tmp_path / "page.html", {"catboost": done / "evaluated"}
+    stack_ensemble(done / "panel", members, "", tmp_path / "ensemble", page)
+    assert "RuntimeError: no &lt;font&gt;" in page.read_text()
+    again, before = (read_recipe(folder / "ensemble") for folder in (tmp_path, done))
+    assert again == before
 
 
 def test_page_on_a_final_fit_is_about_the_repetition(done: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """tune_optuna and its kin, as the components call them."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -69,7 +70,8 @@ def test_search_leaves_settings_trials_and_a_page(panel_dir: Path, tmp_path: Pat
     assert len(table) == 4
     assert table["error"].min() == pytest.approx(outcome.best)
     page = (tmp_path / "report.html").read_text()
-    assert all(f'<h2 tabindex="-1">{title}' in page for title in TITLES)
+    assert tuple(re.findall(r'<h2 tabindex="-1">(.*?)</h2>', page)) == TITLES
+    assert page.index('class="verdict') < page.index('class="tiles"') < page.index('<h2 tabindex="-1">')
     assert set(read_payload(page)["charts"]) >= CHARTS
     assert f"{outcome.base:.3g} \N{RIGHTWARDS ARROW} {outcome.again:.3g}, " in page
     assert outcome.reason[1:] in page
@@ -255,6 +257,20 @@ def test_any_worker_has_the_files_settings_tried_first(
     with database() as storage:
         trials = optuna.load_study(study_name=name, storage=storage).trials
     assert [trial.user_attrs.get("origin") for trial in trials] == ["base", None, None, None]
+
+
+@pytest.mark.slow
+def test_page_that_cannot_be_made_costs_the_page_alone(
+    panel_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no <font>")
+
+    monkeypatch.setattr(tune, "render_tuning", fail)
+    settings, outcome = tuned(search_request(panel_dir), tmp_path)
+    assert json.loads(settings)["depth"]
+    assert outcome.trials["complete"]
+    assert "RuntimeError: no &lt;font&gt;" in (tmp_path / "report.html").read_text()
 
 
 def test_page_says_which_driver_the_dashboard_needs() -> None:

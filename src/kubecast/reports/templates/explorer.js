@@ -86,7 +86,8 @@ function orderings(explorer) {
     change: (series) => (series.change === null ? -Infinity : Math.abs(series.change)),
     size: number("size"),
   };
-  const name = (one, other) => one.id.localeCompare(other.id, "en", { numeric: true });
+  const { compare } = new Intl.Collator("en", { numeric: true });
+  const name = (one, other) => compare(one.id, other.id);
   return (order, rows) => {
     const value = by[order];
     return [...rows].sort((one, other) => (value ? value(other) - value(one) || name(one, other) : name(one, other)));
