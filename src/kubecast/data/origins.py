@@ -28,8 +28,8 @@ def plan_split(
 ) -> Splits:
     """Plan the split of a panel by the length of its median series, or else of its long ones.
 
-    Many short series beside a quarter of long ones are no reason to take those's folds and season away:
-    the shorter ones are then fitted up to the test split, if they are long enough to be fitted at all.
+    Many short series beside a quarter of long ones are no reason to take the validation split or the season
+    from these: the shorter ones are then fitted up to the test split, if they are long enough to be fitted.
 
     Args:
         frame: Its rows on the grid, ``unique_id`` categorical.
@@ -43,7 +43,7 @@ def plan_split(
         notes.add("few_rows", f"{few}: errors and choices between models are uncertain")
     rows = frame.groupby("unique_id", observed=True)["observed"].agg(["size", "sum"])
     plan = _plan_of(rows, 0.5, horizon, seasons, settings)
-    if not plan.is_full or plan.season_lengths[0] != seasons[0]:
+    if not plan.is_validated or plan.season_lengths[0] != seasons[0]:
         longer = _plan_of(rows, _TOGETHER, horizon, seasons, settings)
         if longer.is_full and longer.season_lengths[0] == seasons[0]:
             count = int((rows["size"] >= longer.length).sum())
