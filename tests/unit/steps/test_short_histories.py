@@ -62,7 +62,7 @@ def test_test_targets_enter_no_model_weight_or_width(rung: str, tmp_path: Path) 
 
 @pytest.mark.slow
 def test_no_later_target_enters_the_forecast_of_a_short_series_beside_long_ones(tmp_path: Path) -> None:
-    rows = generate_series(6, [400, 400, 60, 58, 52, 20])
+    rows = generate_series(6, [400, 400, 52, 50, 49, 20])
 
     def forecasts(rows: pd.DataFrame, folder: Path) -> pd.DataFrame:
         panel = prepare(rows, folder)
@@ -73,6 +73,7 @@ def test_no_later_target_enters_the_forecast_of_a_short_series_beside_long_ones(
         return pd.read_parquet(folder / "ensemble" / FORECASTS)
 
     table = forecasts(rows, tmp_path / "as_is")
+    assert Panel.load(tmp_path / "as_is" / "panel").spec.splits.length == 400
     end = Panel.load(tmp_path / "as_is" / "panel").series["validation_end"].max()
     altered = rows.assign(y=rows["y"].where(rows["ds"] <= end, rows["y"] * 2 + 50))
     after = forecasts(altered, tmp_path / "altered")
