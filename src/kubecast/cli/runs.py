@@ -122,7 +122,7 @@ def _print_outcome(result: "Result", leaderboard: dict[str, Any], output: Path) 
         if finding["what"] == "split":
             print(f"split      {finding['detail']}")
     for name, reason in leaderboard["missing"].items():
-        print(f"failed     {name}: {reason}")
+        print(f"left out   {name}: {reason}")
     print(f"compared   {leaderboard['decision']['compared']}")
     if words := verdict_of(leaderboard):
         print(f"verdict    {words.title}")

@@ -93,7 +93,8 @@ def _of_data(models: list[str], facts: dict[str, Any]) -> Iterator[str]:
     train, validation, test = (f"{facts[f'{split}_steps']:,}" for split in ("train", "validation", "test"))
     if facts["split"] != "full":
         yield f"short      the history is short: the split is {facts['split']}"
-    yield f"splits     {train} training, {validation} validation and {test} test steps, in the median series"
+    steps = f"{train} training, {validation} validation and {test} test steps"
+    yield f"splits     {steps}, in a series of {facts['median_length']:,}"
     for split, number in origins.items():
         if number:
             first, last = facts[f"{split}_origins_from"], facts[f"{split}_origins_to"]

@@ -26,7 +26,10 @@ _TOGETHER = (
 def plan_split(
     frame: pd.DataFrame, horizon: int, seasons: list[int], settings: TrainingSettings, notes: Notes
 ) -> Splits:
-    """Plan the split of a panel by the length of its median series.
+    """Plan the split of a panel by the length of its median series, or else of its long ones.
+
+    Many short series beside a quarter of long ones are no reason to take the validation split or the season
+    from these: the shorter ones are then fitted up to the test split, if they are long enough to be fitted.
 
     Args:
         frame: Its rows on the grid, ``unique_id`` categorical.
@@ -38,9 +41,15 @@ def plan_split(
     if len(frame) < settings.data.min_samples:
         few = f"the panel has {len(frame)} rows, training.data.min_samples is {settings.data.min_samples}"
         notes.add("few_rows", f"{few}: errors and choices between models are uncertain")
-    rows = frame.groupby("unique_id", observed=True)["observed"]
-    length, unobserved = int(rows.size().median()), int((rows.size() - rows.sum()).median())
-    plan = plan_splits(length, horizon, seasons, settings.data, settings.validation, unobserved)
+    rows = frame.groupby("unique_id", observed=True)["observed"].agg(["size", "sum"])
+    plan = _plan_of(rows, 0.5, horizon, seasons, settings)
+    if not plan.is_validated or plan.season_lengths[0] != seasons[0]:
+        longer = _plan_of(rows, _TOGETHER, horizon, seasons, settings)
+        if longer.is_full and longer.season_lengths[0] == seasons[0]:
+            count = int((rows["size"] >= longer.length).sum())
+            some = f"{count} of {len(rows)} series have at least {longer.length} rows"
+            notes.add("split", f"{some}, and the split that they allow; the median series has {plan.length}")
+            plan = longer
     if sentence := plan.describe(horizon):
         notes.add("split", sentence)
     if lost := [str(season) for season in seasons if season not in plan.season_lengths]:
@@ -49,6 +58,16 @@ def plan_split(
         )
         notes.add("season", f"{detail} series: MASE has m = {plan.season_lengths[0]}")
     return plan
+
+
+def _plan_of(
+    rows: pd.DataFrame, share: float, horizon: int, seasons: list[int], settings: TrainingSettings
+) -> Splits:
+    """The plan by the length that this share of the series does not exceed; gaps are those of the longer."""
+    length = int(rows["size"].quantile(share, interpolation="midpoint" if share == 0.5 else "higher"))
+    longer = rows[rows["size"] >= length]
+    unobserved = int((longer["size"] - longer["sum"]).median())
+    return plan_splits(length, horizon, seasons, settings.data, settings.validation, unobserved)
 
 
 def alignment_of(frame: pd.DataFrame, frequency: str, horizon: int, settings: TrainingSettings) -> Alignment:

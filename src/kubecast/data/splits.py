@@ -34,7 +34,8 @@ class Splits(BaseModel):
 
     Attributes:
         rung: The first of the ladder that the panel is long enough for.
-        length: Steps that it was made for: the panel's median; 0 in a panel of before there was a ladder.
+        length: Steps that it was made for: of the median series, or of the long ones beside many short ones;
+            0 in a panel of before there was a ladder.
         train: Steps before the validation split.
         validation: Steps of the validation split.
         test: Steps of the test split.
@@ -107,10 +108,9 @@ def plan_splits(
     """
     shorter = [tuple(m for m in seasons if m <= limit) for limit in sorted(seasons, reverse=True)]
     for lengths in dict.fromkeys((*shorter, (1,))):
-        plan = _full(length, horizon, lengths, data, validation)
-        if plan is not None and plan.train - unobserved >= plan.minimum:
-            return plan
-        plan = _shortened(length, horizon, lengths, validation, unobserved)
+        plan = _full(length, horizon, lengths, data, validation, unobserved) or _shortened(
+            length, horizon, lengths, validation, unobserved
+        )
         if plan is not None:
             return plan
     return Splits(
@@ -123,21 +123,26 @@ def plan_splits(
 
 
 def _full(
-    length: int, horizon: int, seasons: Sequence[int], data: DataSettings, validation: ValidationSettings
+    length: int,
+    horizon: int,
+    seasons: Sequence[int],
+    data: DataSettings,
+    validation: ValidationSettings,
+    unobserved: int = 0,
 ) -> Splits | None:
     stride = validation.origin_stride or 1
     test = max(horizon, round(data.test_ratio * length))
     held_out = max(horizon + 2 * stride * (validation.cv_folds - 1), round(data.val_ratio * length))
-    minimum = horizon + seasons[0] + 1
+    least = horizon + seasons[0] + 1
     train = length - test - held_out
-    if train < max(minimum, _cycles(seasons[0])):
+    if train - unobserved < least or train < _cycles(seasons[0]):
         return None
     return Splits(
         length=length,
         train=train,
         validation=held_out,
         test=test,
-        minimum=minimum,
+        minimum=min(horizon + ENOUGH, least),
         folds=validation.cv_folds,
         season_lengths=list(seasons),
     )

@@ -27,7 +27,6 @@ from kubecast.ensemble.cross_fitting import (
 )
 from kubecast.ensemble.recipe import Method, StackRecipe, Weights
 from kubecast.ensemble.settings import EnsembleSettings
-from kubecast.ensemble.short_history import ShortHistory
 from kubecast.ensemble.weights import Floats, ScaledForecasts, combine_columns, shrink, solve
 from kubecast.errors import ModelError
 from kubecast.scoring.conformal import ConformalQuantiles, conformal_scores, needed_scores
@@ -39,7 +38,7 @@ SEASONAL_NAIVE = "seasonal_naive"
 UNVALIDATED = "the history is too short for a validation split: all members weigh the same"
 UNCALIBRATED = (
     "the intervals are not calibrated: too few series have validation errors, so they are as wide as the"
-    " seasonal naive's errors on the training rows"
+    " seasonal naive's own"
 )
 
 
@@ -50,7 +49,7 @@ def stack(
     members: Mapping[str, str],
     missing: Mapping[str, str],
     season_length: int,
-    short: ShortHistory | None = None,
+    substitute: ConformalQuantiles | None = None,
 ) -> tuple[StackRecipe, pd.DataFrame]:
     """Weigh the members, choose between the stack and its best member, and fit the quantiles.
 
@@ -64,7 +63,8 @@ def stack(
         members: Kind by member.
         missing: Reason by configured member that failed.
         season_length: MASE's m.
-        short: What stands in for validation errors that are missing or too few; None: the split is full.
+        substitute: Quantiles of a short history, whose validation errors are missing or too few; None: they
+            are enough.
 
     Returns:
         The recipe, and ``forecasts`` with ``ensemble`` and the quantile columns.
@@ -76,13 +76,13 @@ def stack(
     forecasts = forecasts.reset_index(drop=True)
     is_validation = forecasts["split"] == "validation"
     validation = forecasts[is_validation]
-    if short is None or scorable(validation, series).any():
+    if substitute is None or scorable(validation, series).any():
         choice = _choose(validation, series, list(members), settings)
     else:
         choice = _equal(validation, list(members))
     table = forecasts.assign(**{ENSEMBLE: combine_columns(forecasts, choice.weights)})
     table.loc[is_validation, ENSEMBLE] = choice.combined
-    widths = _widths(table, series, settings.quantiles, short)
+    widths = _widths(table, series, settings.quantiles, substitute)
     scale = series.set_index("unique_id")["scale"].astype(np.float64)
     scales = {str(name): float(value) if value > 0 else None for name, value in scale.items()}
     recipe = StackRecipe(
@@ -135,11 +135,11 @@ class _Widths:
 
 
 def _widths(
-    table: pd.DataFrame, series: pd.DataFrame, levels: list[float], short: ShortHistory | None
+    table: pd.DataFrame, series: pd.DataFrame, levels: list[float], substitute: ConformalQuantiles | None
 ) -> _Widths:
     scores = conformal_scores(table, series, ENSEMBLE)
     of_validation = scores[table.loc[scores.index, "split"] == "validation"]
-    if short is None:
+    if substitute is None:
         horizon = int(lead_times(table).max())
         evaluated = ConformalQuantiles.fit(of_validation, levels, horizon)
         return _Widths(scores, evaluated, ConformalQuantiles.fit(scores, levels, horizon))
@@ -147,7 +147,9 @@ def _widths(
     series_scored = table.loc[of_validation.index, "unique_id"].nunique()
     calibrated = series_scored >= needed_scores(levels)
     # A short history's test split is small: widths that had seen it would say nothing of the next one.
-    quantiles = ConformalQuantiles.fit(of_validation if calibrated else short.scores, levels, short.horizon)
+    quantiles = substitute
+    if calibrated:
+        quantiles = ConformalQuantiles.fit(of_validation, levels, len(substitute.offsets))
     return _Widths(of_validation, quantiles, quantiles, calibrated)
 
 

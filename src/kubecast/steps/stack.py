@@ -14,7 +14,7 @@ from kubecast.data.panel import KEYS, Cutoffs, Panel, read_parquet
 from kubecast.data.splits import relative_scale
 from kubecast.ensemble.naive import naive_candidates, naive_yardsticks, with_naive
 from kubecast.ensemble.settings import EnsembleSettings
-from kubecast.ensemble.short_history import ShortHistory
+from kubecast.ensemble.short_history import substitute_quantiles
 from kubecast.ensemble.stacking import stack
 from kubecast.ensemble.summary import EnsembleSummary, summarise
 from kubecast.logs import step
@@ -78,7 +78,7 @@ def stack_ensemble(
         kinds,
         missing,
         panel.spec.season_lengths[0],
-        ShortHistory.of(panel),
+        substitute_quantiles(panel, ensemble_settings.quantiles),
     )
     training = panel.history(panel.train_end)
     relative = relative_scale(training, panel.spec.season_lengths[0])

@@ -7,6 +7,7 @@ import pytest
 from kubecast.config.training import TrainingSettings
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.data.preparation import build_panel
+from kubecast.data.sample import generate_series
 from kubecast.errors import DataError
 from tests.support.panels import WITH_COVARIATES, hourly, small_settings
 from tests.unit.data.preparing import data, findings
@@ -144,6 +145,26 @@ def test_a_series_too_short_for_a_validation_split_is_fitted_up_to_the_test_spli
     of_validation = panel.origins[panel.origins["split"] == "validation"]
     assert set(of_validation["unique_id"]) == {"s0", "s1", "s2"}
     assert "s3" in set(panel.split("test").frame["unique_id"])
+
+
+def test_long_series_keep_split_and_season_beside_many_short_ones(make_panel: Make) -> None:
+    alone = make_panel(generate_series(2, 400))
+    panel = make_panel(generate_series(6, [400, 400, 52, 50, 49, 20]))
+    assert panel.spec.splits == alone.spec.splits
+    pd.testing.assert_frame_equal(panel.series.iloc[:2], alone.series)
+    pd.testing.assert_frame_equal(
+        panel.origins[panel.origins["unique_id"].isin(["s0", "s1"])].reset_index(drop=True), alone.origins
+    )
+    (finding,) = (each for each in panel.report.findings if each.what == "split")
+    assert finding.detail == (
+        "2 of 6 series have at least 400 rows, and the split that they allow; the median series has 51"
+    )
+
+
+def test_a_series_beside_longer_ones_is_fitted_from_horizon_and_four_rows(make_panel: Make) -> None:
+    panel = make_panel(generate_series(5, [400, 400, 400, 50, 49]))
+    assert panel.spec.splits.test == 40
+    assert panel.series["route"].tolist() == [*["model"] * 4, "fallback"]
 
 
 def test_panel_without_a_series_to_fit_is_refused(make_panel: Make) -> None:

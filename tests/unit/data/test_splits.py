@@ -50,7 +50,7 @@ def test_smallest_length_of_each_rung_is_the_first_that_reaches_it(
 def test_a_split_that_the_settings_ask_for_is_the_one_it_always_was() -> None:
     splits = plan_splits(57, 12, [12], DATA, ValidationSettings())
     assert (splits.rung, splits.train, splits.validation, splits.test) == ("full", 25, 20, 12)
-    assert (splits.minimum, splits.folds, splits.season_lengths) == (25, 5, [12])
+    assert (splits.minimum, splits.folds, splits.season_lengths) == (16, 5, [12])
     assert splits.describe(12) == ""
 
 

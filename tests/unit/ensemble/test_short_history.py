@@ -5,15 +5,18 @@ import pandas as pd
 import pytest
 
 from kubecast.data.panel import Panel
-from kubecast.ensemble.short_history import ShortHistory, training_scores
+from kubecast.data.sample import generate_series
+from kubecast.ensemble.short_history import naive_quantiles, substitute_quantiles, training_scores
 from kubecast.ensemble.stacking import UNCALIBRATED, UNVALIDATED, stack
 from kubecast.ensemble.summary import summarise
+from kubecast.scoring.conformal import ConformalQuantiles
 from kubecast.scoring.metrics import ENSEMBLE
 from tests.support.forecasts import forecasts, scales
 from tests.unit.ensemble.stacks import GREEDY, KINDS
 
+LEVELS = GREEDY.quantiles
 SCORES = pd.DataFrame({"lead_time": np.tile(np.arange(1, 6), 20), "score": np.linspace(-7, 7, 100)})
-SHORT = ShortHistory(horizon=5, scores=SCORES)
+SHORT = ConformalQuantiles.fit(SCORES, LEVELS, horizon=5)
 
 
 def monthly(rows: int, season: int = 12) -> pd.DataFrame:
@@ -22,8 +25,45 @@ def monthly(rows: int, season: int = 12) -> pd.DataFrame:
     return pd.DataFrame({"unique_id": "a", "ds": ds, "y": y})
 
 
-def test_a_full_split_needs_no_substitute(panel: Panel) -> None:
-    assert ShortHistory.of(panel) is None
+@pytest.mark.parametrize(("series", "rows", "lacking"), [(1, 400, False), (1, 40, True), (9, 40, False)])
+def test_few_series_of_a_full_split_need_a_substitute_where_they_are_short(
+    make_panel: Callable[..., Panel], series: int, rows: int, lacking: bool
+) -> None:
+    panel = make_panel(generate_series(series, rows), season_lengths=[1])
+    assert panel.spec.splits.is_full
+    assert (substitute_quantiles(panel, LEVELS) is not None) == lacking
+
+
+def test_widths_of_a_single_series_are_the_naive_forecasts_own(make_panel: Callable[..., Panel]) -> None:
+    steps = np.random.default_rng(3).choice([-2.0, 2.0], 23)
+    ds = pd.date_range("2000-01-01", periods=24, freq="YS")
+    rows = pd.DataFrame({"unique_id": "a", "ds": ds, "y": 50 + np.cumsum(np.append(0.0, steps))})
+    panel = make_panel(rows, frequency="YS", season_lengths=[1])
+    quantiles = substitute_quantiles(panel, LEVELS)
+    assert quantiles is not None
+    assert panel.series["scale"].item() == 2.0  # so that a change is one unit
+    assert quantiles.counts == [17] * 6
+    student = 1.333379  # the upper decile of t with 17 degrees of freedom
+    offsets = np.asarray(quantiles.offsets)
+    np.testing.assert_allclose(offsets[:, -1], student * np.sqrt(np.arange(1, 7)), 1e-5)
+    np.testing.assert_allclose(offsets[:, 1], 0.0, atol=1e-12)
+
+
+def test_widths_of_a_season_grow_by_the_cycle(make_panel: Callable[..., Panel]) -> None:
+    panel = make_panel(monthly(39), horizon=12, frequency="MS", season_lengths=[12])
+    quantiles = naive_quantiles(panel, LEVELS)
+    assert quantiles.counts == [15] * 12
+    assert len({row[0] for row in quantiles.offsets}) == 1
+
+
+def test_widths_of_a_single_series_see_no_row_of_the_test_split(make_panel: Callable[..., Panel]) -> None:
+    rows = monthly(30)
+    settings = {"horizon": 6, "frequency": "MS", "season_lengths": [1]}
+    panel = make_panel(rows, **settings)
+    late = rows["ds"] > panel.series["validation_end"].item()
+    assert late.sum() == 6
+    changed = make_panel(rows.assign(y=rows["y"].where(~late, 1e6)), **settings)
+    assert naive_quantiles(panel, LEVELS) == naive_quantiles(changed, LEVELS)
 
 
 def test_training_scores_are_the_seasonal_naives_with_both_signs(make_panel: Callable[..., Panel]) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from kubecast.data.panel import Panel
+from kubecast.data.sample import generate_series
 from kubecast.evaluation.leaderboard import Evaluation
 from kubecast.models.artifact import FORECASTS
 from kubecast.registry import Registry
@@ -57,6 +58,28 @@ def test_test_targets_enter_no_model_weight_or_width(rung: str, tmp_path: Path) 
     changed, after = stacked(altered, tmp_path / "altered")
     assert changed == recipe
     pd.testing.assert_frame_equal(table.drop(columns="y"), after.drop(columns="y"), check_exact=True)
+
+
+@pytest.mark.slow
+def test_no_later_target_enters_the_forecast_of_a_short_series_beside_long_ones(tmp_path: Path) -> None:
+    rows = generate_series(6, [400, 400, 52, 50, 49, 20])
+
+    def forecasts(rows: pd.DataFrame, folder: Path) -> pd.DataFrame:
+        panel = prepare(rows, folder)
+        train_model("arima", panel, folder / "arima")
+        train_model("catboost", panel, folder / "catboost")
+        members = {kind: folder / kind for kind in ("arima", "catboost")}
+        stack_ensemble(panel, members, "", folder / "ensemble")
+        return pd.read_parquet(folder / "ensemble" / FORECASTS)
+
+    table = forecasts(rows, tmp_path / "as_is")
+    assert Panel.load(tmp_path / "as_is" / "panel").spec.splits.length == 400
+    end = Panel.load(tmp_path / "as_is" / "panel").series["validation_end"].max()
+    altered = rows.assign(y=rows["y"].where(rows["ds"] <= end, rows["y"] * 2 + 50))
+    after = forecasts(altered, tmp_path / "altered")
+    first = table["cutoff"] <= end  # later origins know more
+    assert set(table.loc[first, "unique_id"]) == {"s0", "s1", "s2", "s3", "s4"}
+    pd.testing.assert_frame_equal(table[first].drop(columns="y"), after[first].drop(columns="y"))
 
 
 def published(rows: pd.DataFrame, folder: Path, registry: Path, champion: str = "") -> str:

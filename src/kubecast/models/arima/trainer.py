@@ -21,6 +21,7 @@ from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import ConfigError, ModelError
 from kubecast.models.arima.filter import Floats
 from kubecast.models.arima.forecaster import ArimaForecaster
+from kubecast.models.arima.naive import best_naive, fewest_rows
 from kubecast.models.arima.parallel import fit_all
 from kubecast.models.arima.recipe import Recipe, SeriesModel, read_recipe
 from kubecast.models.arima.regressors import fourier
@@ -75,7 +76,7 @@ class ArimaTrainer:
             covariates=panel.spec.future,
             season_lengths=seasons,
             fourier_terms=self._fourier_terms,
-            fallback_season=_best_naive(panel, until),
+            fallback_season=best_naive(panel, until),
         )
         log = FitLog(
             stopped="time_limit" if late else "converged" if plan.fixed_fit is None else "replayed",
@@ -112,11 +113,13 @@ class ArimaTrainer:
         short = set(panel.series.loc[panel.series["route"] == "fallback", "unique_id"])
         observed = panel.frame["observed"].to_numpy(dtype=bool)
         seasons = [m for m in panel.spec.season_lengths if m > 1]
+        fewest = fewest_rows(panel, until) if recipes is None else 0
         tasks, reasons = [], {}
         for key, first in zip(panel.ids, panel.indptr[:-1], strict=True):
             stop = int(ends.get(key, first - 1)) + 1
             rows = slice(max(int(first), stop - self.settings.max_rows), stop)
-            reason = _unfit(panel.filled[rows], key in short, recipes is not None and key not in recipes)
+            known = recipes is None or key in recipes
+            reason = _unfit(panel.filled[rows], key in short, known, fewest)
             if reason:
                 reasons[key] = reason
                 continue
@@ -143,14 +146,16 @@ def _check(settings: ArimaSettings, seasons: list[int]) -> None:
         )
 
 
-def _unfit(y: Floats, short: bool, unknown: bool) -> str:
+def _unfit(y: Floats, short: bool, known: bool, fewest: int) -> str:
     """Why a series is not fitted; empty where it is."""
     if len(y) == 0:
         return "no rows up to the cut-off"
     if short or len(y) < FEWEST_ROWS:
         return f"too short: {len(y)} training rows"
-    if unknown:
+    if not known:
         return "no orders to replay"
+    if len(y) < fewest:
+        return f"too short: {len(y)} training rows, two cycles of a season that others show take {fewest}"
     return "constant: every training value is the same" if np.ptp(y) == 0 else ""
 
 
@@ -180,25 +185,6 @@ def _warn_of_dropped(models: Mapping[str, list[SeriesModel]], covariates: list[s
                 dropped[0],
                 extra={"model": name, "series": dropped[0]},
             )
-
-
-def _best_naive(panel: Panel, until: Cutoffs) -> int:
-    """The season length whose naive forecast is best for the median series on rows up to the cut-offs."""
-    seasons, horizon = panel.spec.season_lengths, panel.spec.horizon
-    lags = [
-        season * -(-horizon // season) for season in seasons
-    ]  # the horizon's last steps repeat a whole season
-    ends = panel.row_index(until)
-    rows = []
-    for first, end in zip(panel.indptr[panel.series_codes[ends]], ends, strict=True):
-        y = panel.filled[first : end + 1]
-        if len(y) > 2 * max(lags):
-            rows.append([np.mean(np.abs(y[lag:] - y[:-lag])) for lag in lags])
-    if not rows:
-        return seasons[0]
-    errors = np.array(rows)
-    relative = errors / np.maximum(errors[:, :1], np.finfo(float).tiny)
-    return seasons[int(np.argmin(np.median(relative, axis=0)))]
 
 
 _trainer: type[Trainer] = ArimaTrainer

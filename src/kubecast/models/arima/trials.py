@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kubecast.models.arima.estimation import estimate
+from kubecast.models.arima.naive import naive_error
 from kubecast.models.arima.profile import Smoothed
 from kubecast.models.arima.recipe import Recipe, SeriesModel, forecast_series
 from kubecast.models.arima.task import MIN_ROWS, Search, Task
@@ -60,15 +61,10 @@ def best_trials(task: Task, search: Search) -> list[Trial]:
 def _plain_season(task: Task, search: Search) -> tuple[Smoothed, ...]:
     """The profile of a history too short for a backtest: of a season whose naive errs clearly less."""
     leads, y = np.arange(1, search.horizon + 1), task.y
-
-    def error(season: int) -> float:
-        """Mean absolute error of the seasonal naive over the horizon; of season 1, of the naive."""
-        lags = season * -(-leads // season) if season > 1 else leads
-        return float(np.mean([np.abs(y[lag:] - y[:-lag]).mean() for lag in lags if lag < len(y)]))
-
     shown = [m for m in search.profiles if 2 * m <= len(y) <= m + MIN_ROWS + search.horizon]
-    best = min(shown, key=error, default=1)
-    return ((best, UNCOMPARED),) if best > 1 and CLEARLY * error(best) < error(1) else ()
+    best = min(shown, key=lambda season: naive_error(y, season, leads), default=1)
+    is_clear = best > 1 and CLEARLY * naive_error(y, best, leads) < naive_error(y, 1, leads)
+    return ((best, UNCOMPARED),) if is_clear else ()
 
 
 def _clear_difference(trial: Trial, tried: list[Trial]) -> int | None:

@@ -55,7 +55,7 @@ def window_origins(panel: Panel, until: Cutoffs, spec: WindowSpec, hold_out: boo
     if not sum(map(len, train)):
         raise ModelError(
             f"no series has a window: the longest has {longest} rows up to its cut-off; allowed: at least"
-            f" {least} for sequence_length {spec.sequence_length} and horizon {spec.horizon}"
+            f" {least} for windows of {spec.sequence_length} steps and horizon {spec.horizon}"
         )
     return WindowOrigins(np.concatenate(train), np.concatenate(validation), short)
 

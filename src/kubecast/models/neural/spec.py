@@ -129,16 +129,19 @@ def sequence_length(settings: NeuralSettings, spec: PanelSpec) -> int:
     """Steps of a window; `auto` is brought up to a multiple of ``patch_length``.
 
     Of a short history it is brought down to one that leaves the median series a window to be fitted to, and
-    one to be stopped by; the production fit has the same.
+    one to be stopped by; the production fit has the same. It is no shorter than the horizon, and below one
+    patch it is read as a single, shorter one.
     """
     patch, steps = settings.patch_length, settings.sequence_length
     if steps == "auto":
         steps = -(-max(*spec.season_lengths, 2 * spec.horizon) // patch) * patch
     room = spec.splits.train - 2 * spec.horizon - difference_lag(settings, spec)
-    if spec.splits.is_full or room < patch or room >= steps:
+    longest = max(room, spec.horizon)
+    if spec.splits.is_full or longest >= steps:
         return steps
-    _LOG.warning("windows of %d steps are too long for %d training rows", steps, spec.splits.train)
-    return room // patch * patch
+    shortened = longest // patch * patch or longest
+    _LOG.warning("windows of %d steps for %d training rows, not of %d", shortened, spec.splits.train, steps)
+    return shortened
 
 
 def fit_spec(panel: Panel, until: Cutoffs, settings: NeuralSettings) -> WindowSpec:

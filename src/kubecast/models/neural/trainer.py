@@ -51,9 +51,10 @@ class NeuralTrainer(ABC, Generic[S]):
         """
         settings = self.settings
         inputs = Inputs(*(keras.Input(shape) for shape in spec.shapes))
-        count = spec.sequence_length // settings.patch_length
+        patch = min(settings.patch_length, spec.sequence_length)  # of a short history
+        count = spec.sequence_length // patch
         steps = layers.Concatenate()([layers.Reshape((spec.sequence_length, 1))(inputs.target), inputs.extra])
-        patches = layers.Reshape((count, settings.patch_length * steps.shape[2]))(steps)
+        patches = layers.Reshape((count, patch * steps.shape[2]))(steps)
         tokens = layers.Concatenate()([patches, layers.RepeatVector(count)(inputs.context)])
         with computing_in(precision):
             features = self.body(tokens)

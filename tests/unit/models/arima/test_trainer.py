@@ -89,6 +89,26 @@ def test_a_history_too_short_to_compare_profiles_has_its_season_where_that_is_cl
     assert {model.recipe.seasons for (model,) in models.values()} == {seasons}
 
 
+@pytest.mark.parametrize(("height", "fitted"), [(40.0, False), (0.0, True)])
+def test_a_series_without_two_cycles_of_a_season_that_others_show_is_left_to_the_seasonal_naive(
+    make_panel: MakePanel, height: float, fitted: bool
+) -> None:
+    rows = monthly(120, height)
+    short = rows["unique_id"].eq("s1") & rows["ds"].lt("2027-10-01")
+    panel = make_panel(rows[~short], horizon=6, frequency="MS", season_lengths=[12])
+    assert panel.series["route"].tolist() == ["model", "model"]
+    trainer = ArimaTrainer(ArimaSettings(**FAST), "arima")
+    forecaster, log = trainer.fit(panel, panel.train_end, FitPlan())
+    assert ("s1" in forecaster.models) == fitted
+    if not fitted:
+        assert log.fallbacks["s1"] == (
+            "too short: 20 training rows, two cycles of a season that others show take 24"
+        )
+        forecasts = forecaster.forecast(panel, panel.ends).set_index("unique_id")["arima"].loc["s1"]
+        y = rows.loc[rows["unique_id"] == "s1", "y"].to_numpy()
+        np.testing.assert_allclose(forecasts, y[-12:-6])
+
+
 def test_few_rows_have_few_orders(make_panel: MakePanel) -> None:
     panel = make_panel(monthly(14, 0.0), horizon=3, frequency="MS", season_lengths=[1])
     for model, *_ in train(panel, max_order=[5, 1, 5]).models.values():

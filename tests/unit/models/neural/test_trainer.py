@@ -9,13 +9,14 @@ import pandas as pd
 import pytest
 
 from kubecast.data.panel import Cutoffs, Panel
+from kubecast.data.preparation import build_panel
 from kubecast.errors import ModelError
 from kubecast.models.base import FitPlan
 from kubecast.models.neural.backend import keras
 from kubecast.models.neural.lstm import LstmTrainer
 from kubecast.models.neural.transformer import TransformerTrainer
 from kubecast.models.seasonal_naive import SeasonalNaive
-from tests.support.panels import hourly
+from tests.support.panels import hourly, small_settings
 from tests.unit.models.neural.support import PRECISIONS, SETTINGS, TINY, fit, spec_of, values
 
 pytestmark = pytest.mark.slow
@@ -58,6 +59,19 @@ def test_untrained_network_is_its_residual(panel: Panel) -> None:
     assert (log.stopped, log.best) == ("time_limit", 0)
     expected = SeasonalNaive(24, "lstm").forecast(panel, panel.split("test"))["lstm"]
     np.testing.assert_allclose(values(forecaster, panel), expected, rtol=1e-6)
+
+
+def test_short_history_is_read_in_one_patch_that_is_shorter_than_the_settings() -> None:
+    rows = hourly().groupby("unique_id").head(60)
+    short = build_panel(rows, small_settings())
+    assert short.spec.splits.train == 48
+    evaluated, log = fit(short, sequence_length=96, patch_length=48)
+    assert evaluated.spec.sequence_length == 36
+    production, _ = fit(
+        short, FitPlan(seed=5, fixed_fit=log.fixed_fit), short.ends, sequence_length=96, patch_length=48
+    )
+    assert production.spec.sequence_length == 36
+    assert np.isfinite(values(evaluated, short)).all()
 
 
 def test_short_series_is_named_and_still_forecast(panel: Panel) -> None:
