@@ -320,9 +320,14 @@ def relative_scale(frame: pd.DataFrame, season: int) -> float | None:
 
 def _own_scales(frame: pd.DataFrame, season: int, fewest: int) -> pd.DataFrame:
     """Each series' own scales, NaN where it has none, and its mean absolute target, ``level``."""
+    codes, names = pd.factorize(frame["unique_id"], sort=True)
+    order = np.argsort(codes, kind="stable")  # a group of a frame costs more than the scale of its rows
+    y = frame["y"].to_numpy(dtype=np.float64)[order]
+    observed = frame["observed"].to_numpy(dtype=bool)[order]
+    ends = np.cumsum(np.bincount(codes, minlength=len(names)))
     rows = []
-    for unique_id, group in frame.groupby("unique_id", sort=True, observed=True):
-        y, observed = group["y"].to_numpy(dtype=np.float64), group["observed"].to_numpy(dtype=bool)
-        level = float(np.mean(np.abs(y[observed]))) if observed.any() else float("nan")
-        rows.append((unique_id, *scales(y, observed, season, fewest), level))
+    for unique_id, begin, end in zip(names, [0, *ends], ends, strict=False):
+        own, seen = y[begin:end], observed[begin:end]
+        level = float(np.mean(np.abs(own[seen]))) if seen.any() else float("nan")
+        rows.append((unique_id, *scales(own, seen, season, fewest), level))
     return pd.DataFrame(rows, columns=["unique_id", "scale", "rmsse_scale", "level"])

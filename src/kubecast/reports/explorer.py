@@ -193,9 +193,9 @@ def _course(path: SeriesPath, forecasts: Forecasts, clocks: _Clocks, frequency: 
     rows = forecasts.by_series.get(path.unique_id)
     known = path.times(frequency)
     times = known if rows is None else pd.DatetimeIndex([*known, *rows["ds"]])
-    judged = {"mid": path.forecast, "low": path.low, "high": path.high}
+    evaluated = {"mid": path.forecast, "low": path.low, "high": path.high}
     ahead = {} if rows is None else _ahead(rows, forecasts.levels)
-    drawn = [*path.y, *(value for each in (judged, ahead) for part in each.values() for value in part)]
+    drawn = [*path.y, *(value for each in (evaluated, ahead) for part in each.values() for value in part)]
     unit = 10.0 ** -fine_decimals(drawn)
     start, steps = clocks.place(times)
     course: dict[str, Any] = {
@@ -205,7 +205,7 @@ def _course(path: SeriesPath, forecasts: Forecasts, clocks: _Clocks, frequency: 
         "y": _scaled(path.y, unit),
         "at": path.at,
     }
-    for name, parts in (("judged", judged), ("ahead", ahead)):
+    for name, parts in (("evaluated", evaluated), ("ahead", ahead)):
         if filled := {key: _scaled(values, unit) for key, values in parts.items() if len(values)}:
             course[name] = filled
     return course

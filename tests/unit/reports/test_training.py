@@ -60,7 +60,7 @@ def test_same_input_gives_the_same_page(panel: Panel) -> None:
     assert once == again
 
 
-def test_judged_model_that_is_kept_says_why(panel: Panel) -> None:
+def test_evaluated_model_that_is_kept_says_why(panel: Panel) -> None:
     status, each = Status(state="evaluated", reason="final fit refused: loss is NaN"), fitted(panel)
     page = render_training(
         "final-lstm",
@@ -75,7 +75,7 @@ def test_judged_model_that_is_kept_says_why(panel: Panel) -> None:
     assert REPEATED not in text
 
 
-def test_fit_on_all_rows_repeats_the_judged_one(panel: Panel) -> None:
+def test_fit_on_all_rows_repeats_the_evaluated_one(panel: Panel) -> None:
     each = fitted(panel)
     final = Fitted.production(MODEL, LOG, each.forecasts, each.changes)
     text = "".join(checked(render_training("final-lstm", Status(), final, USED, panel)).text)

@@ -25,12 +25,12 @@ function path(explorer, series) {
     }));
   return {
     actual: part({ mid: series.y }, 0),
-    judged: part(series.judged || {}, series.at),
+    evaluated: part(series.evaluated || {}, series.at),
     ahead: part(series.ahead || {}, ends),
   };
 }
 
-function fan({ actual, judged, ahead }, width, height, unit) {
+function fan({ actual, evaluated, ahead }, width, height, unit) {
   const band = (rows, low, high, colour, opacity) =>
     rows.length && rows[0][low] !== undefined
       ? [Plot.areaY(rows, { x: "time", y1: low, y2: high, fill: colour, fillOpacity: opacity })]
@@ -45,7 +45,7 @@ function fan({ actual, judged, ahead }, width, height, unit) {
       marker: rows.length < 2 ? "circle" : undefined,
     });
   const rows = [...actual, ...ahead];
-  const at = new Map(judged.map((row) => [row.seconds, row]));
+  const at = new Map(evaluated.map((row) => [row.seconds, row]));
   const title = (row) => {
     const text = [moment(row.seconds)];
     const other = at.get(row.seconds);
@@ -65,11 +65,11 @@ function fan({ actual, judged, ahead }, width, height, unit) {
     y: { label: unit, nice: true, grid: true, ticks: 6 },
     marks: [
       ...(end && ahead.length ? [Plot.ruleX([end.time], { stroke: "var(--quiet)", strokeDasharray: "1 3" })] : []),
-      ...band(judged, "low", "high", "var(--quiet)", 0.2),
+      ...band(evaluated, "low", "high", "var(--quiet)", 0.2),
       ...band(ahead, "low", "high", "var(--own)", 0.18),
       ...band(ahead, "low2", "high2", "var(--own)", 0.25),
       line(actual, "ink", 1.3),
-      line(judged, "quiet", 2),
+      line(evaluated, "quiet", 2),
       line(ahead, "own", 2.2),
       Plot.tip(rows, Plot.pointerX({ x: "time", y: "mid", title })),
     ],
@@ -193,7 +193,7 @@ function show(place, explorer, series) {
   const interval = explorer.level ? `, ${explorer.level} %` : "";
   const keys = legend([
     { name: "actual", style: "ink" },
-    ...(course.judged.length ? [{ name: `last evaluated forecast${interval}`, style: "quiet" }] : []),
+    ...(course.evaluated.length ? [{ name: `last evaluated forecast${interval}`, style: "quiet" }] : []),
     ...(course.ahead.length ? [{ name: `forecast beyond the data${interval}`, style: "own" }] : []),
   ]);
   const folded = tabulated(["time", "actual", "forecast", "low end", "high end"], () => courses(course));
@@ -204,8 +204,8 @@ function show(place, explorer, series) {
   });
 }
 
-function courses({ actual, judged, ahead }) {
-  const at = new Map(judged.map((row) => [row.seconds, row]));
+function courses({ actual, evaluated, ahead }) {
+  const at = new Map(evaluated.map((row) => [row.seconds, row]));
   return [
     ...ahead.map((row) => [moment(row.seconds), "-", figure(row.mid), figure(row.low), figure(row.high)]),
     ...actual.map((row) => {
