@@ -5,6 +5,7 @@ import pytest
 from kubecast.config.training import ModelRegistrySettings
 from kubecast.config.validation import validate
 from kubecast.errors import ConfigError
+from kubecast.masking import masked
 from kubecast.storage.store import open_store
 
 
@@ -14,3 +15,8 @@ def test_no_message_of_an_error_holds_a_secret_of_a_url() -> None:
     settings = {"path": ["file:///models?token=secret"]}
     with pytest.raises(ConfigError, match=r"path: .*, found \['file:///models\?\*\*\*$"):
         validate(ModelRegistrySettings, settings, "training.yaml")
+
+
+def test_what_follows_a_url_in_quotes_is_kept() -> None:
+    text = 'Post "https://host:443/mutate?token=secret": connection refused'
+    assert masked(text) == 'Post "https://host:443/mutate?***": connection refused'

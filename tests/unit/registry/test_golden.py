@@ -65,7 +65,7 @@ def test_leaderboard_with_the_names_of_before_is_rendered() -> None:
     assert "chosen on the validation split" in decided.reason
     page = render_report(evaluation)
     assert "Error by fold" in page
-    assert [len(series["judged"]["mid"]) > 0 for series in read_payload(page)["explorer"]["series"]] == [
+    assert [len(series["evaluated"]["mid"]) > 0 for series in read_payload(page)["explorer"]["series"]] == [
         True
     ] * 2
 

@@ -8,6 +8,7 @@ import pytest
 from kmock import KubernetesEmulator
 
 from kubecast.errors import TuningError
+from kubecast.masking import masked
 from kubecast.tuning.katib import Running
 from kubecast.tuning.katib.blocking import Blockage
 from kubecast.tuning.katib.client import PAUSE, Client
@@ -148,7 +149,7 @@ async def test_object_that_the_api_server_refuses_ends_the_wait_within_a_minute(
     with pytest.raises(TuningError) as raised:
         await searched(search)
     text = str(raised.value)
-    assert f"trials of {NAME} cannot begin: {reason} of {kind} {name}: {message[:200]}" in text
+    assert masked(f"trials of {NAME} cannot begin: {reason} of {kind} {name}: {message[:200]}") in text
     assert cure in text
     assert "\n" not in text
     assert (clock.time - begun).total_seconds() <= 60
