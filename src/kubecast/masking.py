@@ -2,8 +2,8 @@
 
 import re
 
-# Of a URL: user and password, and the query, where signatures are, up to a space or the quote that ends it. Bounded,
-# so that no line takes long.
+# Of a URL: user and password, and the query, where signatures are, up to a space or the quote that ends it.
+# Bounded, so that no line takes long.
 _SECRETS = {
     re.compile(r"://([^\s/?#:]{0,500}:\S{0,500}|[^\s/?#]{0,1000})@"): "://***@",
     re.compile(r'(://[^\s?]{0,2000})\?[^\s"]+'): r"\1?***",
