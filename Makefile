@@ -48,10 +48,10 @@ configs: setup ## Write configs/*.yaml and configs/search/*.yaml again, from the
 	$(BIN)/kubecast init configs --overwrite
 
 test: setup ## Run the tests, all but the long ones
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not long" $(COVERAGE) $(ARGS)
 
-coverage: setup ## Run the same tests, with their coverage and its floor
-	$(MAKE) test ARGS="--cov --cov-report=term $(ARGS)"
+coverage: COVERAGE = --cov --cov-report=term
+coverage: test ## Run the same tests, with their coverage and its floor
 
 test-long: setup ## Run searches, fits that are killed, several runs in a row, servers that fail: minutes
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m long $(ARGS)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kubecast.config.schedules import ConnectionSettings, Mode
+from kubecast.config.schedules import ConnectionSettings, Mode, check_address
 from kubecast.data.sources.postgresql import check_url, is_postgresql
 from kubecast.errors import ClusterError, ClusterForbidden, ConfigError, DataError
 from kubecast.pipelines.running.defaults import (
@@ -53,6 +53,9 @@ def check_run(settings: AllSettings, compiled: Compiled, parameters: Mapping[str
     Raises:
         ConfigError: In one line, with the cure.
     """
+    connection = settings.cluster.connection
+    for key, address in (("host", connection.host), ("dashboard", connection.dashboard)):
+        check_address(address or "", f"cluster.connection.{key}")
     _check_locations(settings, compiled, parameters, where)
     _check_images(settings.cluster, compiled)
 

@@ -212,6 +212,10 @@ def test_offline_tells_the_same_without_a_cluster_and_what_was_not_checked(
     assert document["not_checked"][0] == "Kubeflow Pipelines"
     with pytest.raises(ConfigError, match=r"--param data: demand\.csv is a path"):
         invoke("submit", *SET, "--param", "data=demand.csv", "--offline")
+    with pytest.raises(ConfigError, match=r"cluster\.connection\.host: holds a user"):
+        invoke("submit", *SET, *DATA, "--host", "http://me:word@kfp", "--offline")
+    with pytest.raises(ConfigError, match="--wait: nothing runs"):
+        invoke(*words, "--wait")
     assert not api.requests
 
 

@@ -20,3 +20,15 @@ def test_no_message_of_an_error_holds_a_secret_of_a_url() -> None:
 def test_what_follows_a_url_in_quotes_is_kept() -> None:
     text = 'Post "https://host:443/mutate?token=secret": connection refused'
     assert masked(text) == 'Post "https://host:443/mutate?***": connection refused'
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"postgresql://me:{'x' * 3000}@db/data is wrong", "postgresql://***@db/data is wrong"),
+        (f"s3://bucket/key?token={'x' * 9000} is wrong", "s3://bucket/key?*** is wrong"),
+        ("http://me@host and a@b", "http://***@host and a@b"),
+    ],
+)
+def test_long_secrets_are_masked(text: str, shown: str) -> None:
+    assert masked(text) == shown

@@ -97,6 +97,8 @@ def _options(
 def main() -> None:
     """Run the command; an error is one line on standard error."""
     options: dict[str, bool] = {}  # filled by the callback, before the command runs
+    for stream in (sys.stdout, sys.stderr):
+        console.write_any_text(stream)
     try:
         logging.basicConfig(handlers=[logs.configure()])  # other libraries' warnings too
         sys.exit(app(prog_name="kubecast", standalone_mode=False, obj=options))

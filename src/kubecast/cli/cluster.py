@@ -24,7 +24,7 @@ from kubecast.cli.options import (
     examples,
     settings_folder,
 )
-from kubecast.errors import ClusterError
+from kubecast.errors import ClusterError, ConfigError
 
 if TYPE_CHECKING:
     from kubecast.pipelines.running.client import Client
@@ -86,6 +86,8 @@ def submit(
     )
     from kubecast.pipelines.running.submitting import submit as start
 
+    if wait and (dry_run or offline):
+        raise ConfigError("--wait: nothing runs that could end; allowed: without --dry-run and --offline")
     folder = settings_folder(config, preset)
     settings = connected_settings(folder, overrides, host, namespace, token_file, service_account, context)
     experiment = experiment_of(settings)

@@ -1,19 +1,36 @@
 """Output of a command: tables in a terminal, tab-separated lines in a pipe, or JSON."""
 
+import codecs
+import io
 import json
 import sys
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
 from kubecast.evaluation import words
 
 INTERRUPTED = 130  # exit status after Ctrl-C, as a shell's
+_SUBSTITUTES = "kubecast.substitutes"  # name of the handler of characters that an encoding lacks
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.", rich_help_panel="Output")]
 
 _quiet = False  # of the command that runs; see set_quiet
+
+
+def write_any_text(stream: TextIO) -> None:
+    """Let a stream write what its encoding lacks: a minus sign as a hyphen, another character as ``?``."""
+    codecs.register_error(_SUBSTITUTES, _substituted)
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors=_SUBSTITUTES)
+
+
+def _substituted(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join("-" if each == "\N{MINUS SIGN}" else "?" for each in lacking), error.end
 
 
 def set_quiet(quiet: bool) -> None:

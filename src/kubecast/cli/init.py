@@ -1,5 +1,6 @@
 """``kubecast init``: the settings files of a project."""
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,7 +46,7 @@ def init(
     from_data: Annotated[
         str,
         typer.Option(
-            help="Data, as for run, whose columns, frequency and seasons become settings; or -, the input.",
+            help="Data, as for run, whose columns and frequency become settings; or -, the input.",
             rich_help_panel="Data",
         ),
     ] = "",
@@ -65,7 +66,7 @@ def init(
     Change what you need, and leave out the rest or keep it: what is left out has the default of kubecast.
     With data and without --horizon, the horizon is one season.
     """
-    from kubecast.settings.writing import write_settings
+    from kubecast.settings.writing import check_absent, write_settings
     from kubecast.steps.validate import settings_of_data
 
     settings = settings_with_scalars(
@@ -77,6 +78,8 @@ def init(
         cluster=overlay_file(overlay) if overlay else None,
         data=data_options(unique_id, time, target, query),
     )
+    if not overwrite:
+        check_absent(folder)  # before the data are read
     found, given = dict[str, Any](), settings.training.horizon
     if from_data:
         with data_file(from_data) as location:
@@ -91,7 +94,8 @@ def init(
         note(line)
     if found and given is None:
         note("           one season, as there is no --horizon; change it to what is acted on")
-    note(f"next       kubecast validate --config {folder} --data {from_data or 'FILE'}")
+    data = from_data if from_data not in ("", "-") else "FILE"
+    note(f"next       {shlex.join(['kubecast', 'validate', '--config', str(folder), '--data', data])}")
 
 
 def _found(facts: dict[str, Any]) -> Iterator[str]:

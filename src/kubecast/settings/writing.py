@@ -32,6 +32,8 @@ def write_settings(folder: Path, overwrite: bool = False, settings: AllSettings 
         ConfigError: A file is there already, or cannot be written.
     """
     settings = settings or AllSettings()
+    if not overwrite:
+        check_absent(folder)
     texts = {
         folder / f"{name}.yaml": settings_text(name, getattr(settings, name))
         for name in SECTIONS
@@ -39,8 +41,6 @@ def write_settings(folder: Path, overwrite: bool = False, settings: AllSettings 
     }
     spaces = {kind: space_text(kind, settings.search) for kind in SearchSettings.model_fields}
     texts |= {folder / "search" / f"{kind}.yaml": text for kind, text in spaces.items() if text}
-    if present := [path for path in texts if path.exists() and not overwrite]:
-        raise ConfigError(f"{present[0]}: is there already; allowed: another folder, or --overwrite")
     try:
         for path, text in texts.items():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,6 +48,19 @@ def write_settings(folder: Path, overwrite: bool = False, settings: AllSettings 
     except OSError as error:
         raise ConfigError(f"{error.filename}: cannot be written ({error.strerror})") from error
     return list(texts)
+
+
+def check_absent(folder: Path) -> None:
+    """Refuse a folder that has settings files.
+
+    Raises:
+        ConfigError: One is there already.
+    """
+    names = [name for name in SECTIONS if name != "search"]
+    paths = [folder / f"{name}.yaml" for name in names]
+    paths += [folder / "search" / f"{kind}.yaml" for kind in SearchSettings.model_fields]
+    if present := [path for path in paths if path.exists()]:
+        raise ConfigError(f"{present[0]}: is there already; allowed: another folder, or --overwrite")
 
 
 def settings_text(name: str, settings: BaseModel | None = None) -> str:

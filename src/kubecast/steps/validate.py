@@ -34,8 +34,8 @@ def check_data(location: str, training: TrainingSettings) -> dict[str, Any]:
 def settings_of_data(location: str, training: TrainingSettings) -> tuple[TrainingSettings, dict[str, Any]]:
     """The settings with what the data says, and that with the facts of ``check_data``.
 
-    Columns, frequency and season lengths are those that a run would find. A horizon that is not set becomes
-    the shortest season.
+    Columns and frequency are those that a run would find. Season lengths go on following from the frequency,
+    since a longer history shows more of them. A horizon that is not set becomes the shortest season.
 
     Args:
         location: Of the data.
@@ -48,17 +48,15 @@ def settings_of_data(location: str, training: TrainingSettings) -> tuple[Trainin
     file = read_data(location, training.data)
     training = training.model_copy(update={"horizon": training.horizon or _one_season(file, training)})
     panel = _panel(file, training)
-    columns, seasons = panel.spec.columns, panel.spec.season_lengths
+    columns = panel.spec.columns
     data = training.data.model_copy(update={"columns": Columns.model_validate(columns)})
-    known = {"frequency": panel.spec.frequency, "data": data}
-    if seasons != [NO_SEASON]:  # it may come to have one as it grows
-        known["season_lengths"] = seasons
     names, covariates = all_names(file.rows), training.data.covariates
     read = {*columns.values(), *covariates.future, *covariates.past, *covariates.static}
     found = {
         "columns": {role: name for role, name in columns.items() if name in names},
         "not_read": [name for name in names if name not in read],
     }
+    known = {"frequency": panel.spec.frequency, "data": data}
     return training.model_copy(update=known), found | _facts(panel)
 
 

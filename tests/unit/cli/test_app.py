@@ -1,5 +1,6 @@
 """The command's own work: options, tables, one-line errors. What it starts is tested in tests/e2e."""
 
+import io
 import json
 import re
 import shlex
@@ -12,7 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from kubecast.cli import app
+from kubecast.cli import app, console
 from kubecast.errors import ConfigError, KubecastError, NotFound
 from kubecast.evaluation.leaderboard import Evaluation
 from kubecast.registry import Registry
@@ -320,3 +321,11 @@ def test_report_of_what_is_no_run_names_the_file(tmp_path: Path, content: str | 
     assert str(error).startswith(str(tmp_path))
     assert message in str(error)
     assert not (tmp_path / "report.html").exists()
+
+
+def test_minus_sign_is_a_hyphen_where_the_encoding_has_none() -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    console.write_any_text(stream)
+    print(console.percent(-0.159), "☃", file=stream, flush=True)
+    stream.seek(0)
+    assert stream.read() == "-15.9 % ?\n"

@@ -23,7 +23,7 @@ def data(tmp_path: Path) -> str:
     return str(path)
 
 
-def test_columns_frequency_and_season_become_settings(data: str, tmp_path: Path) -> None:
+def test_columns_and_frequency_become_settings(data: str, tmp_path: Path) -> None:
     folder = tmp_path / "shops"
     result = invoke("init", str(folder), "--from-data", data, *OPTIONS)
     assert result.stderr.splitlines() == [
@@ -36,7 +36,7 @@ def test_columns_frequency_and_season_become_settings(data: str, tmp_path: Path)
     ]
     training = load_settings(folder).training
     assert training.data.columns == Columns(**NAMES)
-    assert (training.frequency, training.season_lengths, training.horizon) == ("h", [24], 24)
+    assert (training.frequency, training.season_lengths, training.horizon) == ("h", None, 24)
     assert invoke("validate", "--config", str(folder), "--data", data).stdout.startswith("ready: ")
 
 
