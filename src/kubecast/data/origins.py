@@ -24,7 +24,12 @@ _TOGETHER = (
 
 
 def plan_split(
-    frame: pd.DataFrame, horizon: int, seasons: list[int], settings: TrainingSettings, notes: Notes
+    frame: pd.DataFrame,
+    late: NDArray[np.int64],
+    horizon: int,
+    seasons: list[int],
+    settings: TrainingSettings,
+    notes: Notes,
 ) -> Splits:
     """Plan the split of a panel by the length of its median series, or else of its long ones.
 
@@ -33,6 +38,7 @@ def plan_split(
 
     Args:
         frame: Its rows on the grid, ``unique_id`` categorical.
+        late: From ``steps_late``.
         horizon: Steps to forecast.
         seasons: Season lengths.
         settings: Hold the shares and the folds.
@@ -42,12 +48,20 @@ def plan_split(
         few = f"the panel has {len(frame)} rows, training.data.min_samples is {settings.data.min_samples}"
         notes.add("few_rows", f"{few}: errors and choices between models are uncertain")
     rows = frame.groupby("unique_id", observed=True)["observed"].agg(["size", "sum"])
-    plan = _plan_of(rows, 0.5, horizon, seasons, settings)
+    size, gaps = rows["size"], rows["size"] - rows["sum"]
+
+    def planned(length: float, gaps: "pd.Series[Any]") -> Splits:
+        unobserved = int(gaps.median())
+        return plan_splits(int(length), horizon, seasons, settings.data, settings.validation, unobserved)
+
+    plan = planned(size.median(), gaps)
     if not plan.is_validated or plan.season_lengths[0] != seasons[0]:
-        longer = _plan_of(rows, _TOGETHER, horizon, seasons, settings)
+        with_origins = size.where(late < horizon, 0)  # one that ended a horizon before has none on the clock
+        length = with_origins.quantile(_TOGETHER, interpolation="higher")
+        is_long = with_origins >= length
+        longer = planned(length, gaps[is_long])
         if longer.is_full and longer.season_lengths[0] == seasons[0]:
-            count = int((rows["size"] >= longer.length).sum())
-            some = f"{count} of {len(rows)} series have at least {longer.length} rows"
+            some = f"{is_long.sum()} of {len(rows)} series have at least {longer.length} rows"
             notes.add("split", f"{some}, and the split that they allow; the median series has {plan.length}")
             plan = longer
     if sentence := plan.describe(horizon):
@@ -58,16 +72,6 @@ def plan_split(
         )
         notes.add("season", f"{detail} series: MASE has m = {plan.season_lengths[0]}")
     return plan
-
-
-def _plan_of(
-    rows: pd.DataFrame, share: float, horizon: int, seasons: list[int], settings: TrainingSettings
-) -> Splits:
-    """The plan by the length that this share of the series does not exceed; gaps are those of the longer."""
-    length = int(rows["size"].quantile(share, interpolation="midpoint" if share == 0.5 else "higher"))
-    longer = rows[rows["size"] >= length]
-    unobserved = int((longer["size"] - longer["sum"]).median())
-    return plan_splits(length, horizon, seasons, settings.data, settings.validation, unobserved)
 
 
 def alignment_of(frame: pd.DataFrame, frequency: str, horizon: int, settings: TrainingSettings) -> Alignment:
@@ -84,6 +88,12 @@ def alignment_of(frame: pd.DataFrame, frequency: str, horizon: int, settings: Tr
         raise DataError("series end on different grids; allowed: training.data.align: series_end, or auto")
     together = late is not None and (align == "calendar" or (abs(late) <= horizon).mean() >= _TOGETHER)
     return "calendar" if together else "series_end"
+
+
+def steps_late(frame: pd.DataFrame, frequency: str, align: Alignment) -> NDArray[np.int64]:
+    """The steps that each series ends before its clock does: 0 for all where each has a clock of its own."""
+    late = _steps_late(frame, frequency) if align == "calendar" else None
+    return np.zeros(len(series_bounds(frame)[0]), dtype=np.int64) if late is None else late
 
 
 def _steps_late(frame: pd.DataFrame, frequency: str) -> NDArray[np.int64] | None:
@@ -146,8 +156,7 @@ def split_series(
         DataError: No series varies, or none can be fitted and evaluated.
     """
     splits, (starts, stops) = spec.splits, series_bounds(frame)
-    late = _steps_late(frame, spec.frequency) if spec.align == "calendar" else None
-    cuts = _Cuts(starts, stops, np.zeros(len(starts), dtype=np.int64) if late is None else late)
+    cuts = _Cuts(starts, stops, steps_late(frame, spec.frequency, spec.align))
     train, test = cuts.rows(splits.validation + splits.test), cuts.rows(splits.test)
     names = pd.Series(frame["unique_id"].cat.categories.astype(object))
     train, fitted = _fitted_rows(frame, names, starts, train, test, splits, notes)

@@ -14,7 +14,13 @@ from kubecast.data.clock import check_clock, on_training_clock
 from kubecast.data.columns import listed, local_moment, read_future, read_rows
 from kubecast.data.findings import DataReport, Notes
 from kubecast.data.grid import complete_grid, find_frequency, season_lengths
-from kubecast.data.origins import alignment_of, origins_with_covariates, plan_split, split_series
+from kubecast.data.origins import (
+    alignment_of,
+    origins_with_covariates,
+    plan_split,
+    split_series,
+    steps_late,
+)
 from kubecast.data.panel import Panel, PanelSpec
 from kubecast.data.periods import is_coarse
 from kubecast.data.quality import note_constant_future, note_quality
@@ -57,7 +63,9 @@ def build_panel(
     frame = _fill_covariates(frame, settings, notes)
     _note_future_dates(frame, notes)
     note_stale(frame, frequency, horizon, notes)
-    splits = plan_split(frame, horizon, seasons, settings, notes)
+    align = alignment_of(frame, frequency, horizon, settings)
+    late = steps_late(frame, frequency, align)
+    splits = plan_split(frame, late, horizon, seasons, settings, notes)
     spec = PanelSpec(
         frequency=frequency,
         horizon=horizon,
@@ -66,7 +74,7 @@ def build_panel(
         past=settings.data.covariates.past,
         static=settings.data.covariates.static,
         categories=[name for name in static.columns[1:] if not pd.api.types.is_numeric_dtype(static[name])],
-        align=alignment_of(frame, frequency, horizon, settings),
+        align=align,
         folds=settings.validation.cv_folds,
         digest=digest,
         timezone=clock.zone,

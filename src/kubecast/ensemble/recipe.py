@@ -25,16 +25,19 @@ class StackRecipe(Document):
         weights: By member; a member with weight 0 is not needed to forecast.
         members: Kind by member.
         missing: Reason by configured member that failed.
-        quantiles: As published, from the errors of the validation and the test split.
-        evaluated_quantiles: As evaluated on the test split, from the errors of the validation split only.
+        quantiles: As published, from the errors of the validation and the test split; of a short history as
+            evaluated.
+        evaluated_quantiles: As evaluated on the test split, from the errors of the validation split only, or
+            from the seasonal naive where they are not calibrated.
         scales: By series; None for one that never varied, whose quantiles equal its point forecast.
         level_ratios: Of series whose level shifted inside their training rows, their scale over that of the
             same rows at the former level.
         season_length: MASE's m, for the scales of series that were not there.
         relative_scale: Median scale by mean absolute target, for those of them that have too few rows for a
             scale of their own.
-        calibrated: Whether the quantiles come from errors of the ensemble, and not, as where there is no
-            validation split, from those of the seasonal naive on the training rows.
+        calibrated: Whether the quantiles come from errors of the ensemble, and not, as where there are too
+            few, from the seasonal naive's own: its forecast variance before the test split where series are
+            few, else its errors on the training rows.
         best_member: The one with the smallest MASE on the validation split; None, as the losses, where there
             is no validation split.
         loss: Cross-fitted MASE of the stack on the validation split, with the shrinkage chosen there.

@@ -37,8 +37,8 @@ LARGEST_MARGIN = 0.1  # of a member's loss: two or three folds would excuse near
 SEASONAL_NAIVE = "seasonal_naive"
 UNVALIDATED = "the history is too short for a validation split: all members weigh the same"
 UNCALIBRATED = (
-    "the intervals are not calibrated: too few series have validation errors, so they are as wide as the"
-    " seasonal naive's own"
+    "the intervals are not calibrated: so short a history has too few validation errors of different series"
+    " or times, so they are as wide as the seasonal naive's own"
 )
 
 

@@ -1,6 +1,7 @@
 """Seasonal naive: the value one season before. The yardstick, and what a series falls back to."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,14 +46,25 @@ class SeasonalNaive:
         return cls(**json.loads((directory / "seasonal_naive.json").read_text()))
 
 
-def seasonal_naive(panel: Panel, origins: Cutoffs, season_length: int) -> NDArray[np.float64]:
+def seasonal_naive(
+    panel: Panel, origins: Cutoffs, season_length: int, shorter: Sequence[int] = ()
+) -> NDArray[np.float64]:
     """Forecast the values one season before, from the causally filled target.
+
+    Args:
+        panel: Holds the histories.
+        origins: What is forecast from.
+        season_length: In steps.
+        shorter: Season lengths, of which a history shorter than ``season_length`` repeats the longest that it
+            has a cycle of; else its last value.
 
     Returns:
         Shape (origins, horizon).
     """
     ends = panel.row_index(origins)
-    season = np.where(panel.history_lengths(ends) >= season_length, season_length, 1)[:, None]
+    season = np.ones((len(ends), 1), dtype=np.int64)
+    for length in sorted({season_length, *(m for m in shorter if m < season_length)}):
+        season[panel.history_lengths(ends) >= length] = length
     step = np.arange(panel.spec.horizon)[None, :]
     return np.asarray(panel.filled[ends[:, None] - season + 1 + step % season])
 

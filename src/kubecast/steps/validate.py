@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from kubecast.config.training import Columns, TrainingSettings
 from kubecast.data.files import DataFile, read_data
 from kubecast.data.panel import Panel
@@ -84,7 +86,8 @@ def _facts(panel: Panel) -> dict[str, Any]:
         "season_lengths": spec.season_lengths,
         "align": spec.align,
         "split": splits.rung,
-        "median_length": splits.length,
+        "median_length": int(np.median(np.diff(panel.indptr))),
+        "split_length": splits.length,
         "train_steps": splits.train,
         "validation_steps": splits.validation,
         "test_steps": splits.test,

@@ -161,6 +161,47 @@ def test_long_series_keep_split_and_season_beside_many_short_ones(make_panel: Ma
     )
 
 
+def months(lengths: list[int], later: dict[int, int]) -> pd.DataFrame:
+    """Monthly series that end together, but for some that end so many months later or, below 0, earlier."""
+    tables = []
+    for number, rows in enumerate(lengths):
+        ds = pd.date_range(end="2020-12-01", periods=rows, freq="MS") + pd.DateOffset(
+            months=later.get(number, 0)
+        )
+        y = 100 + 10 * np.sin(2 * np.pi * ds.month / 12) + np.random.default_rng(number).normal(size=rows)
+        tables.append(pd.DataFrame({"unique_id": f"s{number}", "ds": ds, "y": y}))
+    return pd.concat(tables, ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "later", "rung", "length"),
+    [
+        ([40, 40, 40, 132], {3: -60}, "no_validation", 40),
+        ([40, 40, 40, 132], {3: -11}, "full", 132),
+        ([40, 40, 40, 132], {3: -12}, "no_validation", 40),
+    ],
+)
+def test_long_series_that_ended_before_the_test_split_do_not_decide_how_it_is_split(
+    lengths: list[int], later: dict[int, int], rung: str, length: int
+) -> None:
+    settings = TrainingSettings(horizon=12, frequency="MS", season_lengths=[12])
+    panel = build_panel(months(lengths, later), settings)
+    assert panel.spec.align == "calendar"
+    assert (panel.spec.splits.rung, panel.spec.splits.length) == (rung, length)
+    assert len(panel.split("test"))
+
+
+def test_gaps_of_the_longer_series_do_not_shorten_the_split_of_the_median_one() -> None:
+    rows = months([78, 79, 81, 82], {})
+    rows.loc[
+        rows["unique_id"].isin(["s2", "s3"]) & rows.groupby("unique_id").cumcount().isin(range(2, 26)), "y"
+    ] = np.nan
+    settings = TrainingSettings(horizon=12, frequency="MS", season_lengths=[12], data={"max_missing": 0.5})
+    panel = build_panel(rows, settings)
+    assert panel.spec.splits.is_full
+    assert len(panel.split("validation")) == 36
+
+
 def test_a_series_beside_longer_ones_is_fitted_from_horizon_and_four_rows(make_panel: Make) -> None:
     panel = make_panel(generate_series(5, [400, 400, 400, 50, 49]))
     assert panel.spec.splits.test == 40

@@ -54,6 +54,12 @@ def test_a_split_that_the_settings_ask_for_is_the_one_it_always_was() -> None:
     assert splits.describe(12) == ""
 
 
+@pytest.mark.parametrize(("season", "minimum"), [(1, 14), (2, 15), (3, 16), (12, 16)])
+def test_a_full_split_needs_fewer_rows_of_a_series_with_hardly_a_season(season: int, minimum: int) -> None:
+    assert plan_splits(120, 12, [season], DATA, ValidationSettings()).minimum == minimum
+    assert plan_splits(30, 12, [season], DATA, ValidationSettings()).minimum == 16
+
+
 LADDER = [  # rows of monthly series, horizon 12, no season
     (44, 1, "fewer_origins", (16, 16, 12)),
     (43, 1, "one_fold", (16, 15, 12)),

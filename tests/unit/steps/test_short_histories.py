@@ -15,7 +15,8 @@ from kubecast.registry import Registry
 from kubecast.steps.champion import forecast_champion
 from kubecast.steps.stack import stack_ensemble
 from kubecast.steps.train import train_model
-from tests.support.panels import hourly
+from kubecast.steps.validate import check_data
+from tests.support.panels import hourly, small_settings
 from tests.support.runs import prepare, register, train
 
 STRIDE = {"cv_folds": 3, "max_origins": 8, "origin_stride": 3}
@@ -113,3 +114,9 @@ def test_a_version_without_a_test_split_is_champion_until_one_is_evaluated(tmp_p
     assert decision.compared.startswith(f"none, as the champion {champion} is not evaluated: no origin")
     assert decision.checks
     assert decision.not_comparable == ""
+
+
+def test_the_rows_that_a_split_is_made_for_are_not_always_those_of_the_median_series(tmp_path: Path) -> None:
+    generate_series(6, [400, 400, 52, 50, 49, 20]).to_csv(tmp_path / "data.csv", index=False)
+    facts = check_data(str(tmp_path / "data.csv"), small_settings())
+    assert (facts["median_length"], facts["split_length"]) == (51, 400)

@@ -33,7 +33,7 @@ class ArimaForecaster:
         name: Column of the forecasts.
         models: By series.
         covariates: Known-future covariates, in the order of the regressors.
-        season_lengths: Of the Fourier terms.
+        season_lengths: Of the Fourier terms, and of the fallback of a history shorter than its season.
         fourier_terms: Pairs for each season; 0 for none.
         fallback_season: Season length of the seasonal naive.
     """
@@ -48,7 +48,7 @@ class ArimaForecaster:
     def forecast(self, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
         """See ``Forecaster.forecast``."""
         ends = panel.row_index(origins)
-        values = seasonal_naive(panel, origins, self.fallback_season)
+        values = seasonal_naive(panel, origins, self.fallback_season, self.season_lengths)
         x_future = self._future(panel, origins)
         codes = panel.series_codes[ends]
         order = np.argsort(codes, kind="stable")

@@ -119,7 +119,7 @@ class ArimaTrainer:
             stop = int(ends.get(key, first - 1)) + 1
             rows = slice(max(int(first), stop - self.settings.max_rows), stop)
             known = recipes is None or key in recipes
-            reason = _unfit(panel.filled[rows], key in short, known, fewest)
+            reason = _unfit(panel.filled[rows], stop - int(first), key in short, known, fewest)
             if reason:
                 reasons[key] = reason
                 continue
@@ -146,16 +146,24 @@ def _check(settings: ArimaSettings, seasons: list[int]) -> None:
         )
 
 
-def _unfit(y: Floats, short: bool, known: bool, fewest: int) -> str:
-    """Why a series is not fitted; empty where it is."""
+def _unfit(y: Floats, history: int, short: bool, known: bool, fewest: int) -> str:
+    """Why a series is not fitted; empty where it is.
+
+    Args:
+        y: The rows to fit to.
+        history: The number of all rows up to the cut-off, of which ``y`` may be the newest alone.
+        short: Whether it is left to the fallback already.
+        known: Whether its orders are there, where orders are replayed.
+        fewest: Rows of a history that shows the season.
+    """
     if len(y) == 0:
         return "no rows up to the cut-off"
     if short or len(y) < FEWEST_ROWS:
         return f"too short: {len(y)} training rows"
     if not known:
         return "no orders to replay"
-    if len(y) < fewest:
-        return f"too short: {len(y)} training rows, two cycles of a season that others show take {fewest}"
+    if history < fewest:
+        return f"too short: {history} training rows, two cycles of a season that others show take {fewest}"
     return "constant: every training value is the same" if np.ptp(y) == 0 else ""
 
 

@@ -129,8 +129,8 @@ def sequence_length(settings: NeuralSettings, spec: PanelSpec) -> int:
     """Steps of a window; `auto` is brought up to a multiple of ``patch_length``.
 
     Of a short history it is brought down to one that leaves the median series a window to be fitted to, and
-    one to be stopped by; the production fit has the same. It is no shorter than the horizon, and below one
-    patch it is read as a single, shorter one.
+    one to be stopped by; the production fit has the same. It is no shorter than the horizon, and one that
+    ``patch_length`` does not divide is read as a single patch.
     """
     patch, steps = settings.patch_length, settings.sequence_length
     if steps == "auto":
@@ -139,7 +139,8 @@ def sequence_length(settings: NeuralSettings, spec: PanelSpec) -> int:
     longest = max(room, spec.horizon)
     if spec.splits.is_full or longest >= steps:
         return steps
-    shortened = longest // patch * patch or longest
+    whole = longest // patch * patch
+    shortened = whole if whole >= spec.horizon else longest
     _LOG.warning("windows of %d steps for %d training rows, not of %d", shortened, spec.splits.train, steps)
     return shortened
 

@@ -51,7 +51,8 @@ class NeuralTrainer(ABC, Generic[S]):
         """
         settings = self.settings
         inputs = Inputs(*(keras.Input(shape) for shape in spec.shapes))
-        patch = min(settings.patch_length, spec.sequence_length)  # of a short history
+        is_divided = spec.sequence_length % settings.patch_length == 0  # not always of a short history
+        patch = settings.patch_length if is_divided else spec.sequence_length
         count = spec.sequence_length // patch
         steps = layers.Concatenate()([layers.Reshape((spec.sequence_length, 1))(inputs.target), inputs.extra])
         patches = layers.Reshape((count, patch * steps.shape[2]))(steps)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from kubecast.data.panel import Cutoffs, Panel
+from kubecast.data.sample import generate_series
 from kubecast.errors import ConfigError, ModelError
 from kubecast.models.arima.settings import ArimaSettings
 from kubecast.models.arima.trainer import ArimaTrainer
@@ -107,6 +108,30 @@ def test_a_series_without_two_cycles_of_a_season_that_others_show_is_left_to_the
         forecasts = forecaster.forecast(panel, panel.ends).set_index("unique_id")["arima"].loc["s1"]
         y = rows.loc[rows["unique_id"] == "s1", "y"].to_numpy()
         np.testing.assert_allclose(forecasts, y[-12:-6])
+
+
+@pytest.mark.slow
+def test_rows_that_are_not_fitted_to_still_show_the_season(make_panel: MakePanel) -> None:
+    panel = make_panel(generate_series(4, [600, 600, 600, 90]))
+    trainer = ArimaTrainer(ArimaSettings(**FAST, max_rows=40), "arima")
+    forecaster, log = trainer.fit(panel, panel.train_end, FitPlan())
+    assert list(forecaster.models) == ["s0", "s1", "s2"]
+    assert log.fallbacks["s3"].startswith("too short")
+
+
+@pytest.mark.slow
+def test_a_series_shorter_than_the_season_of_the_fallback_repeats_a_shorter_one(
+    make_panel: MakePanel,
+) -> None:
+    rows = generate_series(3, [1200, 1200, 160])
+    rows["y"] *= np.where(rows["ds"].dt.dayofweek >= 5, 0.5, 1.0)
+    panel = make_panel(rows, horizon=24, season_lengths=[24, 168])
+    trainer = ArimaTrainer(ArimaSettings(**FAST), "arima")
+    forecaster, log = trainer.fit(panel, panel.train_end, FitPlan())
+    assert forecaster.fallback_season == 168
+    assert "s2" in log.fallbacks
+    forecasts = forecaster.forecast(panel, panel.ends).set_index("unique_id")["arima"].loc["s2"]
+    np.testing.assert_allclose(forecasts, rows["y"].to_numpy()[-24:])
 
 
 def test_few_rows_have_few_orders(make_panel: MakePanel) -> None:

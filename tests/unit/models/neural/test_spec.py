@@ -26,22 +26,25 @@ def test_automatic_window_holds_the_longest_season_and_two_horizons(
 
 
 @pytest.mark.parametrize(
-    ("rung", "train", "patch_length", "expected"),
+    ("rung", "train", "horizon", "patch_length", "expected"),
     [
-        ("full", 27, 1, 120),
-        ("no_validation", 27, 1, 15),
-        ("no_validation", 27, 4, 12),
-        ("no_validation", 27, 24, 15),  # less than a patch: one token
-        ("no_validation", 12, 1, 6),  # no window fits, as its error then says
-        ("one_fold", 200, 1, 120),
+        ("full", 27, 6, 1, 120),
+        ("no_validation", 27, 6, 1, 15),
+        ("no_validation", 27, 6, 4, 12),
+        ("no_validation", 27, 6, 24, 15),  # less than a patch: one token
+        ("no_validation", 12, 6, 1, 6),  # no window fits, as its error then says
+        ("no_validation", 27, 12, 8, 12),  # one patch of 8 is below the horizon, two are too long: one token
+        ("no_validation", 39, 12, 8, 15),
+        ("no_validation", 40, 12, 8, 16),
+        ("one_fold", 200, 6, 1, 120),
     ],
 )
 def test_window_of_a_short_history_leaves_rows_to_be_fitted_to(
-    panel: Panel, rung: str, train: int, patch_length: int, expected: int
+    panel: Panel, rung: str, train: int, horizon: int, patch_length: int, expected: int
 ) -> None:
     settings = LstmSettings(sequence_length=120, patch_length=patch_length)
     splits = panel.spec.splits.model_copy(update={"rung": rung, "train": train})
-    spec = panel.spec.model_copy(update={"horizon": 6, "splits": splits})
+    spec = panel.spec.model_copy(update={"horizon": horizon, "splits": splits})
     assert sequence_length(settings, spec) == expected
 
 

@@ -61,6 +61,13 @@ def test_untrained_network_is_its_residual(panel: Panel) -> None:
     np.testing.assert_allclose(values(forecaster, panel), expected, rtol=1e-6)
 
 
+def test_a_window_that_patches_do_not_divide_is_read_as_one(panel: Panel) -> None:
+    spec = spec_of(panel).model_copy(update={"sequence_length": 15})
+    network = LstmTrainer(SETTINGS.model_copy(update={"patch_length": 8}), "lstm").build(spec)
+    (tokens,) = (layer.n for layer in network.layers if layer.name.startswith("repeat_vector"))
+    assert tokens == 1
+
+
 def test_short_history_is_read_in_one_patch_that_is_shorter_than_the_settings() -> None:
     rows = hourly().groupby("unique_id").head(60)
     short = build_panel(rows, small_settings())
