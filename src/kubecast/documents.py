@@ -113,8 +113,16 @@ def significant(value: Any, digits: int) -> Any:
     if isinstance(value, list | tuple):
         return [significant(each, digits) for each in value]
     if isinstance(value, float):
-        return float(f"{value:.{digits}g}") if math.isfinite(value) else None
+        short = float(f"{value:.{digits}g}")
+        # The largest floats are rounded up beyond what a float holds.
+        return short if math.isfinite(short) else value if math.isfinite(value) else None
     return value
+
+
+def nested(values: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The object at a key of JSON that another version may have written; empty where there is none."""
+    value = values.get(key)
+    return value if isinstance(value, dict) else {}
 
 
 def read_document(model: type[M], path: Path, name: str) -> M:

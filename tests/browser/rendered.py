@@ -105,8 +105,8 @@ def _hostile_panel() -> Panel:
 def _hostile_training() -> str:
     panel = _hostile_panel()
     inputs = [Importance(feature=name, value=1 / at, spread=0.1) for at, name in enumerate(HOSTILE, 1)]
-    told = fitted(panel, importance=inputs, about_importance=SHUFFLED)
-    return render_training("train-hostile", Status(), told, USED, panel)
+    fit = fitted(panel, importance=inputs, about_importance=SHUFFLED)
+    return render_training("train-hostile", Status(), fit, USED, panel)
 
 
 def _failed_fit() -> str:
@@ -116,8 +116,8 @@ def _failed_fit() -> str:
 
 def _final_fit() -> str:
     panel = build_panel(hourly(), small_settings())
-    told = fitted(panel, importance=[], about_importance=REPEATED)
-    return render_training("final-lstm", Status(state="evaluated", reason="loss is NaN"), told, USED, panel)
+    fit = fitted(panel, importance=[], about_importance=REPEATED)
+    return render_training("final-lstm", Status(state="evaluated", reason="loss is NaN"), fit, USED, panel)
 
 
 OF_HOSTILE_DATA: dict[str, Callable[[], str]] = {

@@ -1,4 +1,5 @@
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -6,7 +7,7 @@ from typing import ClassVar
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
-from kubecast.documents import Document, Table, read_document
+from kubecast.documents import Document, Table, nested, read_document, significant
 from kubecast.errors import IntegrityError
 
 
@@ -110,3 +111,13 @@ def test_document_can_neither_change_nor_hold_what_is_no_number() -> None:
         Page(number=1).number = 2  # type: ignore[misc]
     with pytest.raises(ValidationError, match="finite"):
         Page(number=1, share=float("nan"))
+
+
+def test_the_largest_floats_stay_finite_in_few_digits() -> None:
+    largest = sys.float_info.max
+    assert significant([largest, -largest, float("inf")], 5) == [largest, -largest, None]
+
+
+def test_only_an_object_is_nested() -> None:
+    assert nested({"a": {"b": 1}, "c": 2}, "a") == {"b": 1}
+    assert nested({"a": {"b": 1}, "c": 2}, "c") == {}

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from kubecast.cli.console import percent
+from kubecast.documents import nested
 from kubecast.errors import IntegrityError
 
 if TYPE_CHECKING:
@@ -61,20 +62,15 @@ def summary(version: "Version") -> dict[str, Any]:
 def _figures(metadata: dict[str, Any]) -> dict[str, Any]:
     from kubecast.evaluation.verdict import outcome_of
 
-    test, decision = _mapping(metadata, "test"), _mapping(metadata, "decision")
+    test, decision = nested(metadata, "test"), nested(metadata, "decision")
     unreadable = "refused" if decision.get("promote") is False else ""  # of a newer kubecast
     return {
         "test_mase": test.get("mase"),
         "skill": test.get("skill"),
         "champion": decision.get("champion"),
-        "against_champion": _mapping(decision, "comparison").get("gain"),
+        "against_champion": nested(decision, "comparison").get("gain"),
         "decision": outcome_of(metadata) or unreadable,
     }
-
-
-def _mapping(values: dict[str, Any], key: str) -> dict[str, Any]:
-    value = values.get(key)
-    return value if isinstance(value, dict) else {}
 
 
 def page(version: "Version") -> list[str]:
@@ -89,8 +85,8 @@ def _pairs(version: "Version") -> Iterator[tuple[str, str]]:
     from kubecast.evaluation.verdict import verdict
 
     decided = decision_of(metadata)
-    figures, decision = _figures(metadata), _mapping(metadata, "decision")
-    test, packages = _mapping(metadata, "test"), _mapping(metadata, "packages")
+    figures, decision = _figures(metadata), nested(metadata, "decision")
+    test, packages = nested(metadata, "test"), nested(metadata, "packages")
     yield "created", f"{version.created:%Y-%m-%d %H:%M} UTC"
     yield "aliases", ", ".join(version.aliases) or "none"
     yield "skill", _skill(decided, figures)
@@ -109,7 +105,7 @@ def _pairs(version: "Version") -> Iterator[tuple[str, str]]:
     elif figures["decision"]:
         yield "decision", f"{figures['decision']}: {'; '.join(map(str, decision.get('reasons', [])))}"
     yield "forecasts", _horizon(metadata)
-    yield "models", _models(_mapping(metadata, "final_fit"))
+    yield "models", _models(nested(metadata, "final_fit"))
     yield "data", f"sha256 {str(metadata.get('data_digest', ''))[:12]}" if metadata.get("data_digest") else ""
     yield "made by", ", ".join(_made_by(packages, str(metadata.get("image") or "")))
     size = sum(size for size, _ in version.files.values())
@@ -158,7 +154,7 @@ def changed_settings(version: "Version") -> str:
 
     from kubecast.settings.loading import SECTIONS
 
-    settings: dict[str, Any] = _mapping(version.metadata, "settings")
+    settings: dict[str, Any] = nested(version.metadata, "settings")
     defaults = {name: model().model_dump(mode="json") for name, model in SECTIONS.items()}
     return yaml.safe_dump(_difference(settings, defaults), sort_keys=False, default_flow_style=None)
 

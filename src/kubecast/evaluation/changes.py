@@ -1,5 +1,6 @@
 """What changed since the champion: settings and data."""
 
+import json
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -59,11 +60,8 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Cha
     [Change(name='data.stale', before='mark', after='forecast')]
     """
     old, new = dict(_flat("", before)), dict(_flat("", after))
-    return [
-        Change(name=key, before=old.get(key, "-"), after=new.get(key, "-"))
-        for key in sorted({*old} | {*new})
-        if old.get(key, "-") != new.get(key, "-")
-    ]
+    pairs = ((key, old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in sorted({*old} | {*new}))
+    return [_change(*pair) for pair in pairs if pair[1] != pair[2]]
 
 
 def setting_changes(
@@ -90,21 +88,40 @@ def data_changes(before: Extent | None, after: Extent) -> list[Change]:
     if before is None:
         return []
     return [
-        Change(name=name, before=_text(old), after=_text(new))
+        _change(name, old, new)
         for name, old in before
         if (new := getattr(after, name)) != old and old is not None
     ]
 
 
-def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
+_ABSENT = object()
+
+
+def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping) and (value or not prefix):
         for key, inner in value.items():
             yield from _flat(f"{prefix}.{key}" if prefix else str(key), inner)
     else:
-        yield prefix, _text(value)
+        yield prefix, value
+
+
+def _change(name: str, old: Any, new: Any) -> Change:
+    """The change of a value in few digits; in all of them where few are the same."""
+    before, after = _text(old), _text(new)
+    if before == after:
+        before, after = _exact(old), _exact(new)
+    if before == after:  # in what is masked
+        after += " (changed)"
+    return Change(name=name, before=before, after=after)
+
+
+def _exact(value: Any) -> str:
+    return "-" if value is _ABSENT else masked(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def _text(value: Any) -> str:
+    if value is _ABSENT:
+        return "-"
     if isinstance(value, list):
         return ", ".join(map(_text, value)) or "none"
     if isinstance(value, float):

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self
 
 import pandas as pd
 from pydantic import Field, model_validator
@@ -59,6 +59,7 @@ from kubecast.scoring.significance import Paired, paired_difference
 
 SPLITS: tuple[Split, Split] = ("test", "validation")
 LEADERBOARD = "leaderboard.json"
+SCHEMA_VERSION: Final = 5
 DIGITS = 6  # significant ones of a figure in it
 
 
@@ -100,7 +101,7 @@ class Evaluation(Document):
     document_name: ClassVar[str] = "a leaderboard of this version"
     former_names: ClassVar[Mapping[str, str]] = {"by_block": "by_fold", "shown": "examples"}
 
-    schema_version: Literal[2, 3, 4, 5] = 5
+    schema_version: Literal[2, 3, 4, 5] = SCHEMA_VERSION
     spec: PanelSpec
     data: DataReport = DataReport()
     season_length: int
@@ -158,8 +159,11 @@ class Evaluation(Document):
         return super().read(path)
 
     def write(self, path: Path) -> None:
-        """Write the document without indentation and with short numbers: it has rows for every series."""
-        document = self.model_dump(mode="json")
+        """Write the document without indentation and with short numbers: it has rows for every series.
+
+        What was read of an older schema is written in the form, and with the version, of this one.
+        """
+        document = self.model_dump(mode="json") | {"schema_version": SCHEMA_VERSION}
         short = significant(document, DIGITS) | {"paths": document["paths"]}  # rounded by their own ranges
         path.write_text(json.dumps(short, ensure_ascii=False, separators=(",", ":")), "utf-8")
 

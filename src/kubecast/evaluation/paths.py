@@ -1,6 +1,7 @@
 """The course of single series: their actuals, and the last evaluated forecast beside them."""
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -15,6 +16,8 @@ from kubecast.scoring.metrics import ENSEMBLE, intervals, quantile_column
 HISTORY = 5  # horizons of actuals
 MOST_PATHS = 1_000  # series
 FINE = 3  # decimal digits of a value that is drawn, within the range of its series
+DIGITS = 6  # significant ones of a value that is kept, where they are finer
+_MOST_DECIMALS = 323  # 10 to the power of minus 324 is 0
 
 
 class SeriesPath(Document):
@@ -75,12 +78,12 @@ def series_paths(
         actuals = y[start:end].tolist()
         drawn = [] if rows is None else [rows[column].tolist() for column in columns]
         decimals = fine_decimals([*actuals, *(value for each in drawn for value in each)])
-        values = [[round(value, decimals) for value in each] for each in drawn]
+        values = [[_rounded(value, decimals) for value in each] for each in drawn]
         paths.append(
             SeriesPath(
                 unique_id=name,
                 begins=ds[start].to_pydatetime(),
-                y=[None if value != value else round(value, decimals) for value in actuals],
+                y=[None if value != value else _rounded(value, decimals) for value in actuals],
                 at=int(first - start),
                 level=level if rows is not None else "",
                 **dict(zip(("forecast", "low", "high"), values, strict=False)),
@@ -97,6 +100,13 @@ def _last_forecasts(table: pd.DataFrame, chosen: Sequence[str]) -> dict[str, pd.
     return {str(name): group for name, group in rows.groupby("unique_id", observed=True)}
 
 
+def _rounded(value: float, decimals: int) -> float:
+    """The value to so many decimals, and to six significant digits at least: an outlier hides no other."""
+    if not value or not math.isfinite(value):
+        return value
+    return round(value, max(decimals, DIGITS - 1 - math.floor(math.log10(abs(value)))))
+
+
 def fine_decimals(values: Iterable[float | None]) -> int:
     """The decimals at which the range of the values is some thousands of steps; below 0 where it is large.
 
@@ -107,4 +117,7 @@ def fine_decimals(values: Iterable[float | None]) -> int:
     spread = max(known) - min(known) if known else 0.0
     if spread <= 0:
         spread = abs(known[0]) if known and known[0] else 1.0
-    return FINE - math.floor(math.log10(spread))
+    order = math.floor(
+        math.log10(min(spread, sys.float_info.max))
+    )  # a range may be beyond what a float holds
+    return min(FINE - order, _MOST_DECIMALS)

@@ -5,15 +5,18 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from kubecast.documents import Document
+from kubecast.documents import Document, nested, significant
 from kubecast.errors import IntegrityError, NotFound
 from kubecast.evaluation.changes import Change, differences, setting_changes
 from kubecast.evaluation.comparison import Comparison
-from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
+from kubecast.evaluation.leaderboard import DIGITS, LEADERBOARD, Evaluation
 from kubecast.evaluation.promotion import decision_of
 from kubecast.registry import Registry, Version
 
-_DIGITS = 12  # of a digest, for a person
+_DIGEST_DIGITS = 12  # of a digest, for a person
+_ROUNDING = 10.0 ** (
+    1 - DIGITS
+)  # relative difference of a figure of before schema 5 and the same in six digits
 
 Figures = Mapping[str, float | None]
 
@@ -54,17 +57,25 @@ def published_evaluation(store: Registry, version: Version) -> Evaluation | None
     """The leaderboard of a version; None where it has none that this kubecast can read.
 
     Raises:
+        IntegrityError: The file is missing or altered.
         StoreError: The store failed.
     """
-    with suppress(NotFound, IntegrityError):  # published by hand, or by a newer kubecast
-        return Evaluation.parse(store.read_file(version, LEADERBOARD), f"{version.id}/{LEADERBOARD}")
+    try:
+        content = store.read_file(version, LEADERBOARD)
+    except NotFound:  # published by hand
+        return None
+    with suppress(IntegrityError):  # of a newer kubecast
+        return Evaluation.parse(content, f"{version.id}/{LEADERBOARD}")
     return None
 
 
 def diff_versions(store: Registry, before: Version, after: Version) -> VersionDiff:
     """Compare two versions by what was published with them; nothing is forecast again.
 
+    What is known of one alone, as its leaderboard cannot be read, is no difference.
+
     Raises:
+        IntegrityError: A leaderboard is missing or altered.
         StoreError: The store failed.
     """
     old, new = published_evaluation(store, before), published_evaluation(store, after)
@@ -72,10 +83,12 @@ def diff_versions(store: Registry, before: Version, after: Version) -> VersionDi
     return VersionDiff(
         before=_label(before),
         after=_label(after),
-        settings=setting_changes(_part(before, "settings"), _part(after, "settings"), ignored=()),
-        data=differences(_data(before, old), _data(after, new)),
+        settings=setting_changes(
+            nested(before.metadata, "settings"), nested(after.metadata, "settings"), ignored=()
+        ),
+        data=_data_differences(_data(before, old), _data(after, new)),
         code=differences(_code(before), _code(after)),
-        models=differences(_models(before, old), _models(after, new)),
+        models=differences(_models(before, old if new else None), _models(after, new if old else None)),
         figures=figures,
         rows=rows,
     )
@@ -85,34 +98,37 @@ def _label(version: Version) -> str:
     return f"{version.name}@{version.id}"
 
 
-def _part(version: Version, key: str) -> dict[str, Any]:
-    value = version.metadata.get(key)
-    return value if isinstance(value, dict) else {}
-
-
 def _data(version: Version, evaluation: Evaluation | None) -> dict[str, Any]:
-    known = {key: version.metadata.get(key) for key in ("frequency", "horizon", "season_lengths")}
-    known["digest"] = str(version.metadata.get("data_digest") or "")[:_DIGITS] or None
-    if evaluation:
-        known |= {"rows": evaluation.data.rows, "series": evaluation.data.series}
-        known |= dict(evaluation.period or ())
-    return {key: value for key, value in known.items() if value is not None}
+    """What is known of the data; a time of the test split is None where there is no such split."""
+    described = {key: version.metadata.get(key) for key in ("frequency", "horizon", "season_lengths")}
+    described["digest"] = str(version.metadata.get("data_digest") or "")[:_DIGEST_DIGITS] or None
+    known = {key: value for key, value in described.items() if value is not None}
+    if evaluation is None:
+        return known
+    extent = {"rows": evaluation.data.rows, "series": evaluation.data.series}
+    return known | extent | dict(evaluation.period or ())
+
+
+def _data_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
+    """The differences in what is known of both."""
+    common = {*old} & {*new}
+    return differences({key: old[key] for key in common}, {key: new[key] for key in common})
 
 
 def _code(version: Version) -> dict[str, Any]:
     image = version.metadata.get("image")
-    return {**_part(version, "packages"), **({"image": image} if image else {})}
+    return {**nested(version.metadata, "packages"), **({"image": image} if image else {})}
 
 
 def _models(version: Version, evaluation: Evaluation | None) -> dict[str, Any]:
     described: dict[str, dict[str, Any]] = {}
-    for name, fit in _part(version, "final_fit").items():
+    for name, fit in nested(version.metadata, "final_fit").items():
         known = fit if isinstance(fit, dict) else {}
         described[name] = {"final_fit": known.get("reason") or known.get("state")}
     if evaluation is None:
         return described
     for member in evaluation.ensemble.members:
-        described.setdefault(member.model, {})["weight"] = member.weight
+        described.setdefault(member.model, {})["weight"] = significant(member.weight, DIGITS)
     return {**described, "ensemble": {"method": evaluation.ensemble.method}}
 
 
@@ -120,29 +136,53 @@ def _figures(
     before: Version, after: Version, old: Evaluation | None, new: Evaluation | None
 ) -> tuple[list[FigurePair], str]:
     """The figures of both on the same rows, and which rows these are, or why there are none."""
-    if old and new and _have_same_rows(old, new):
-        return _pairs(old.summary(), new.summary()), f"the test split of both, {_test_rows(old)}"
+    if _label(before) == _label(after):
+        figures = old.summary() if old else {}
+        return _pairs(figures, figures), "those of one version"
+    if old and new and not _obstacle(before, after, old, new):
+        return _pairs(*_summaries(old, new)), f"the test split of both, {_test_rows(old)}"
     if comparison := _comparison(before, after):
-        return _pairs(*_compared(comparison)), _compared_rows(comparison, after)
+        return _pairs(*_compared(comparison)), _compared_rows(comparison)
     if comparison := _comparison(after, before):
-        return _pairs(*reversed(_compared(comparison))), _compared_rows(comparison, before)
+        return _pairs(*reversed(_compared(comparison))), _compared_rows(comparison)
+    return [], f"not comparable: {_obstacle(before, after, old, new)}"
+
+
+def _obstacle(before: Version, after: Version, old: Evaluation | None, new: Evaluation | None) -> str:
+    """Why the test splits cannot be compared; empty where they are of the same rows."""
+    if old and new and old.period and new.period and _test_rows(old) == _test_rows(new):
+        reason = _difference_of_naives(old, new)
+        return reason and f"test splits of the same times, {_test_rows(old)}, but {reason}"
     scored = [
         f"{_label(version)} was scored on {_test_rows(board)}"
         for version, board in ((before, old), (after, new))
     ]
-    return [], f"not comparable: {', '.join(scored)}"
+    return ", ".join(scored)
 
 
-def _have_same_rows(old: Evaluation, new: Evaluation) -> bool:
-    """Whether the test splits are the same: naive forecasts, which no setting changes, are equally good."""
-    if not old.period or not new.period or _test_rows(old) != _test_rows(new):
-        return False
-    names = {*old.naives} & {*new.naives}
-    naives = [(old.row(name, "test"), new.row(name, "test")) for name in names]
-    return any(one.mase for one, _ in naives) and all(
-        one.scored == other.scored and math.isclose(one.mase or 0.0, other.mase or 0.0)
-        for one, other in naives
+def _difference_of_naives(old: Evaluation, new: Evaluation) -> str:
+    """How naive forecasts, which no setting changes, differ on both test splits; empty where they do not."""
+    names = sorted({*old.naives} & {*new.naives})
+    naives = {name: (old.row(name, "test"), new.row(name, "test")) for name in names}
+    for name, (one, other) in naives.items():
+        if one.scored != other.scored:
+            return f"{name} has {one.scored:,} and {other.scored:,} targets"
+        if not math.isclose(one.mase or 0.0, other.mase or 0.0, rel_tol=_ROUNDING):
+            return f"{name} has MASE {one.mase} and {other.mase}"
+    if any(one.mase for one, _ in naives.values()):
+        return ""
+    return "no naive forecast has a MASE above 0 in both"
+
+
+def _summaries(old: Evaluation, new: Evaluation) -> tuple[Figures, Figures]:
+    """The figures of both; skill where it refers to the same naive forecast alone."""
+    naives = {board.skill["test"].naive if "test" in board.skill else None for board in (old, new)}
+    ignored = {"skill"} if len(naives) > 1 else set()
+    before, after = (
+        {name: value for name, value in board.summary().items() if name not in ignored}
+        for board in (old, new)
     )
+    return before, after
 
 
 def _test_rows(evaluation: Evaluation | None) -> str:
@@ -170,9 +210,11 @@ def _compared(comparison: Comparison) -> tuple[Figures, Figures]:
     )
 
 
-def _compared_rows(comparison: Comparison, challenger: Version) -> str:
+def _compared_rows(comparison: Comparison) -> str:
     count = f"{comparison.origins:,} origins of {comparison.series:,} series"
-    return f"{count} that neither had seen beyond, when {challenger.id} was published"
+    if comparison.first_origin is not None:
+        count += f", {comparison.first_origin} to {comparison.last_origin}"
+    return f"{count}, which neither was fitted on"
 
 
 def _pairs(old: Figures, new: Figures) -> list[FigurePair]:

@@ -9,7 +9,6 @@ import logging
 import tempfile
 import uuid
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,9 +20,9 @@ from kubecast.data.files import read_data, settings_for
 from kubecast.data.panel import Panel
 from kubecast.data.timestamps import parse_time
 from kubecast.ensemble.bundle import Bundle
-from kubecast.errors import IntegrityError, NotFound, StoreError
+from kubecast.errors import NotFound, StoreError
 from kubecast.evaluation.batch_review import BatchReview, EarlierBatch, review_batch, score_earlier
-from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
+from kubecast.evaluation.published import published_evaluation
 from kubecast.logs import step
 from kubecast.registry import Registry, Store, Version
 from kubecast.reports.score import Kept, render_score
@@ -126,10 +125,7 @@ def _facts(batch: Batch) -> dict[str, str]:
 def _review(
     bundle: Bundle, panel: Panel, table: pd.DataFrame, registry: Registry, version: Version
 ) -> BatchReview:
-    evaluation = None
-    with suppress(NotFound, IntegrityError):  # of a version of before, or of a newer kubecast
-        content = registry.read_file(version, LEADERBOARD)
-        evaluation = Evaluation.parse(content, f"{version.id}/{LEADERBOARD}")
+    evaluation = published_evaluation(registry, version)
     return review_batch(panel, table, [*bundle.contract.fitted_through], evaluation)
 
 

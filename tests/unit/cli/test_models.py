@@ -203,7 +203,7 @@ def test_diff_is_a_table_of_what_changed(root: Path, versions: list[Version], tm
         ["figures.coverage_80", "0.81", "0.79"],
         ["training.data.min_samples", "100", "200"],
     ]
-    assert "12 origins of 3 series that neither had seen beyond" in result.stderr
+    assert "12 origins of 3 series, which neither was fitted on" in result.stderr
     document = printed(root, "diff", *words)
     assert document["settings"] == [{"name": "training.data.min_samples", "before": "100", "after": "200"}]
     assert document["figures"][0] == {"name": "mase", "before": 0.4, "after": 0.3}

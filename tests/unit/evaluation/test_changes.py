@@ -1,8 +1,11 @@
 """What changed since the champion."""
 
 from datetime import datetime
+from typing import Any
 
-from kubecast.evaluation.changes import Change, Extent, data_changes, setting_changes
+import pytest
+
+from kubecast.evaluation.changes import Change, Extent, data_changes, differences, setting_changes
 
 
 def test_changed_settings_are_named_and_a_model_that_came_or_went() -> None:
@@ -31,3 +34,30 @@ def test_data_that_grew_is_told_as_far_as_it_is_known() -> None:
     new = Extent(rows=12, series=2, data_to=datetime(2026, 1, 1))
     assert data_changes(old, new) == [Change(name="rows", before="10", after="12")]
     assert data_changes(None, new) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "before", "after"),
+    [
+        (0.00123449, 0.00123351, "0.00123449", "0.00123351"),
+        ([0.1, 0.123456], [0.1, 0.123457], "[0.1, 0.123456]", "[0.1, 0.123457]"),
+        (0.1, 0.25, "0.1", "0.25"),
+        ("3", 3, '"3"', "3"),
+        (None, [], "null", "[]"),
+        (
+            "https://me:one@host/x?sig=a",
+            "https://me:two@host/x?sig=b",
+            '"https://***@host/x?***"',
+            '"https://***@host/x?***" (changed)',
+        ),
+    ],
+)
+def test_values_that_differ_are_told_apart(old: Any, new: Any, before: str, after: str) -> None:
+    assert differences({"a": {"b": old}}, {"a": {"b": new}}) == [
+        Change(name="a.b", before=before, after=after)
+    ]
+    assert differences({"a": {"b": old}}, {"a": {"b": old}}) == []
+
+
+def test_absent_setting_is_not_one_that_is_a_dash() -> None:
+    assert differences({}, {"a": "-"}) == [Change(name="a", before="-", after='"-"')]

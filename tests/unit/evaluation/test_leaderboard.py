@@ -10,10 +10,11 @@ from kubecast.data.panel import Split
 from kubecast.ensemble.stacking import stack
 from kubecast.errors import IntegrityError
 from kubecast.evaluation.figures import POINTS_ONLY
-from kubecast.evaluation.leaderboard import Evaluation, evaluate
+from kubecast.evaluation.leaderboard import SCHEMA_VERSION, Evaluation, evaluate
 from kubecast.evaluation.verdict import verdict
 from kubecast.reports import render_report
 from kubecast.scoring.metrics import ENSEMBLE, METRICS
+from tests.golden.write import FOLDER
 from tests.support.forecasts import KINDS, NOISE, SETTINGS, forecasts, panel_of
 
 
@@ -220,6 +221,13 @@ def test_file_is_short_and_read_to_six_digits(evaluation: Evaluation, tmp_path: 
     assert again.row(ENSEMBLE, "test").coverage == pytest.approx(coverage, rel=1e-5)
     longest = max(re.findall(r"\d+\.(\d+)", json.dumps(json.loads(path.read_text())["by_series"])), key=len)
     assert len(longest) <= 10  # six digits, after zeros
+
+
+def test_document_of_before_is_written_as_one_of_this_schema(tmp_path: Path) -> None:
+    Evaluation.read(FOLDER / "former" / "leaderboard-4.json").write(tmp_path / "leaderboard.json")
+    document = json.loads((tmp_path / "leaderboard.json").read_text())
+    assert document["schema_version"] == SCHEMA_VERSION
+    assert set(document["by_series"]) >= {"unique_id", "mase"}
 
 
 def test_tables_with_a_row_for_each_group_stand_by_columns(evaluation: Evaluation) -> None:
