@@ -94,7 +94,7 @@ def _of_data(models: list[str], facts: dict[str, Any]) -> Iterator[str]:
     if facts["split"] != "full":
         yield f"short      the history is short: the split is {facts['split']}"
     steps = f"{train} training, {validation} validation and {test} test steps"
-    yield f"splits     {steps}, in a series of {facts['median_length']:,}"
+    yield f"splits     {steps}, in a series of {facts['split_length']:,}"
     for split, number in origins.items():
         if number:
             first, last = facts[f"{split}_origins_from"], facts[f"{split}_origins_to"]
