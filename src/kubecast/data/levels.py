@@ -77,11 +77,16 @@ class LevelChanges:
 
     @classmethod
     def find(cls, panel: Panel, origins: Cutoffs) -> "LevelChanges":
-        """Find them in the rows up to each origin."""
-        shifts, pulses = level_shifts(panel, origins), _changes(panel, origins, find_pulses)
-        _log(shifts, "the level has shifted; forecasts follow it")
-        _log(pulses, "a pulse has ended; forecasts do not repeat it")
-        return cls(origins, shifts, pulses)
+        """Find them in the rows up to each origin, and log them."""
+        changes = cls.detect(panel, origins)
+        _log(changes.shifts, "the level has shifted; forecasts follow it")
+        _log(changes.pulses, "a pulse has ended; forecasts do not repeat it")
+        return changes
+
+    @classmethod
+    def detect(cls, panel: Panel, origins: Cutoffs) -> "LevelChanges":
+        """Find them without a word in the log, as in rows that are not the data's own."""
+        return cls(origins, level_shifts(panel, origins), _changes(panel, origins, find_pulses))
 
     def only(self, origins: Cutoffs) -> "LevelChanges":
         """Those that are seen from some of the origins."""
@@ -126,8 +131,8 @@ class ScaleLevels:
         rows = levelled.history(levelled.train_end)
         scales = series_scales(rows, panel.spec.season_lengths[0]).set_index("unique_id")["scale"]
         ratios = (series["scale"] / scales.where(scales > 0)).dropna()
-        changes = shifts.set_index("unique_id")
-        changes = changes["change"].where(changes["is_ratio"], 1.0)
+        shifts = shifts.set_index("unique_id")
+        changes = shifts["change"].where(shifts["is_ratio"], 1.0)
         return cls(
             {str(name): float(ratio) for name, ratio in ratios.items()},
             {str(name): float(changes[name]) for name in ratios.index},
