@@ -7,7 +7,7 @@ shift. Where no level has changed, nothing is touched.
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -77,11 +77,16 @@ class LevelChanges:
 
     @classmethod
     def find(cls, panel: Panel, origins: Cutoffs) -> "LevelChanges":
-        """Find them in the rows up to each origin."""
-        shifts, pulses = level_shifts(panel, origins), _changes(panel, origins, find_pulses)
-        _log(shifts, "the level has shifted; forecasts follow it")
-        _log(pulses, "a pulse has ended; forecasts do not repeat it")
-        return cls(origins, shifts, pulses)
+        """Find them in the rows up to each origin, and log them."""
+        changes = cls.detect(panel, origins)
+        _log(changes.shifts, "the level has shifted; forecasts follow it")
+        _log(changes.pulses, "a pulse has ended; forecasts do not repeat it")
+        return changes
+
+    @classmethod
+    def detect(cls, panel: Panel, origins: Cutoffs) -> "LevelChanges":
+        """Find them without a word in the log, as in rows that are not the data's own."""
+        return cls(origins, level_shifts(panel, origins), _changes(panel, origins, find_pulses))
 
     def only(self, origins: Cutoffs) -> "LevelChanges":
         """Those that are seen from some of the origins."""
@@ -93,11 +98,62 @@ class LevelChanges:
         return LevelChanges(origins, shifts, pulses)
 
 
+@dataclass(frozen=True)
+class ScaleLevels:
+    """How the scales of training stand to the levels of series that shifted inside their training rows.
+
+    Attributes:
+        ratios: By series, its scale over that of the same rows at the former level.
+        changes: By series, the new level over the former one; 1 where it moved by a difference. Without
+            one, as in older versions, a series' ratio is that of the levels.
+    """
+
+    ratios: Mapping[str, float] = field(default_factory=dict)
+    changes: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def find(cls, panel: Panel, seen: Cutoffs | None = None) -> "ScaleLevels":
+        """Find them by the shifts that are seen at ``seen``; None: at the end of the validation split.
+
+        The scale is of rows at both levels, and of the jump between them. The validation split may be needed
+        to see that it lasts; the test split is not looked at.
+        """
+        if seen is None:
+            ends = panel.series.assign(
+                cutoff=panel.series["validation_end"].fillna(panel.series["train_end"])
+            )
+            seen = Cutoffs.from_frame(ends)
+        shifts, series = level_shifts(panel, seen), panel.series.set_index("unique_id")
+        shifts = shifts[shifts["ds"] <= shifts["unique_id"].map(series["train_end"])]
+        if shifts.empty:
+            return cls()
+        levelled = _levelled(_only(panel, shifts["unique_id"]), shifts)
+        rows = levelled.history(levelled.train_end)
+        scales = series_scales(rows, panel.spec.season_lengths[0]).set_index("unique_id")["scale"]
+        ratios = (series["scale"] / scales.where(scales > 0)).dropna()
+        shifts = shifts.set_index("unique_id")
+        changes = shifts["change"].where(shifts["is_ratio"], 1.0)
+        return cls(
+            {str(name): float(ratio) for name, ratio in ratios.items()},
+            {str(name): float(changes[name]) for name in ratios.index},
+        )
+
+    def factors(self, shifts: pd.DataFrame) -> "pd.Series[float]":
+        """What brings the scale of training to the present level; 1 in rows without a shift.
+
+        A difference leaves a scale as it is. But where the shift was a ratio at the fit, and values below 0
+        have made it a difference since, the rows after it vary by that ratio.
+        """
+        ratios = shifts["unique_id"].map(dict(self.ratios)).astype(np.float64).fillna(1.0)
+        at_fit = shifts["unique_id"].map(dict(self.changes)).astype(np.float64).fillna(ratios)
+        return shifts["change"].where(shifts["is_ratio"] == True, at_fit) / ratios  # noqa: E712
+
+
 def forecast_at_present_level(
     panel: Panel,
     changes: LevelChanges,
     forecast: Callable[[Panel, Cutoffs], pd.DataFrame],
-    scaled_at: Mapping[str, float] | None = None,
+    levels: ScaleLevels | None = None,
 ) -> pd.DataFrame:
     """Forecast at the usual level of each series that has changed, and bring that to the present one.
 
@@ -106,8 +162,8 @@ def forecast_at_present_level(
         changes: What was found in it; its origins are those to forecast from.
         forecast: Returns ``unique_id``, ``cutoff``, ``ds`` and values on the target's scale: ``horizon`` rows
             for each origin, in their order.
-        scaled_at: From ``level_ratios``, where ``forecast`` returns ``yhat`` and quantiles around it, whose
-            widths are in units of the scales of training.
+        levels: Of the scales of training, where ``forecast`` returns ``yhat`` and quantiles around it, whose
+            widths are in their units.
 
     Returns:
         As ``forecast``; exactly what it returns where no level has changed.
@@ -123,7 +179,7 @@ def forecast_at_present_level(
         own = both.loc[positions].drop_duplicates(["unique_id", "ds", "until"])
         levelled = _levelled(_only(panel, own["unique_id"]), own)
         table = forecast(levelled, Cutoffs(keys.iloc[positions].reset_index(drop=True)))
-        parts.append(_restored(table, changes.shifts.reindex(positions), scaled_at or {}))
+        parts.append(_restored(table, changes.shifts.reindex(positions), levels))
         at.append(positions)
     order = np.argsort(np.repeat(np.concatenate(at), panel.spec.horizon), kind="stable")
     return pd.concat(parts, ignore_index=True).iloc[order].reset_index(drop=True)
@@ -144,44 +200,23 @@ def _rounds(changes: pd.DataFrame) -> list[NDArray[np.int64]]:
     return [group.index.to_numpy() for _, group in number.groupby(number)]
 
 
-def level_ratios(panel: Panel) -> dict[str, float]:
-    """The scale over that of the same rows at one level, of series that shifted inside their training rows.
-
-    Their scale is of rows at both levels, and of the jump between them. The validation split may be needed to
-    see that it lasts; the test split is not looked at.
-    """
-    ends = panel.series.set_index("unique_id")["train_end"]
-    seen = panel.series.assign(cutoff=panel.series["validation_end"].fillna(panel.series["train_end"]))
-    shifts = level_shifts(panel, Cutoffs.from_frame(seen))
-    shifts = shifts[shifts["ds"] <= shifts["unique_id"].map(ends)]
-    if shifts.empty:
-        return {}
-    levelled = _levelled(_only(panel, shifts["unique_id"]), shifts)
-    rows = levelled.history(levelled.train_end)
-    at_one_level = series_scales(rows, panel.spec.season_lengths[0])[["unique_id", "scale"]]
-    both = panel.series[["unique_id", "scale"]].merge(
-        at_one_level, on="unique_id", suffixes=("", "_levelled")
-    )
-    ratios = both["scale"] / both["scale_levelled"].where(both["scale_levelled"] > 0)
-    known = zip(both["unique_id"], ratios, strict=True)
-    return {str(name): float(ratio) for name, ratio in known if np.isfinite(ratio)}
-
-
-def with_level_ratio(
-    table: pd.DataFrame, changes: LevelChanges, scaled_at: Mapping[str, float]
-) -> pd.DataFrame:
+def with_level_ratio(table: pd.DataFrame, changes: LevelChanges, levels: ScaleLevels) -> pd.DataFrame:
     """Add ``level_ratio`` to the rows of origins: what brings a series' scale to its present level.
 
     Args:
         table: ``unique_id``, ``cutoff`` and others.
         changes: Seen from its origins.
-        scaled_at: From ``level_ratios``.
+        levels: Of the scales.
     """
     shifts = changes.shifts
-    known = shifts["unique_id"].map(dict(scaled_at)).fillna(1.0)
-    present = shifts["change"].where(shifts["is_ratio"], 1.0)  # a difference leaves the scale as it is
-    ratios = shifts[["unique_id", "cutoff"]].assign(level_ratio=present / known)
+    ratios = shifts[["unique_id", "cutoff"]].assign(level_ratio=levels.factors(shifts))
     return table.merge(ratios, on=["unique_id", "cutoff"], how="left").fillna({"level_ratio": 1.0})
+
+
+def at_former_level(panel: Panel, seen: Cutoffs) -> Panel:
+    """Bring the rows after the shift that is seen at each series' cut-off to the level before it."""
+    shifts = level_shifts(panel, seen)
+    return panel if shifts.empty else _levelled(panel, shifts)
 
 
 def _levelled(panel: Panel, changes: pd.DataFrame) -> Panel:
@@ -202,7 +237,7 @@ def _only(panel: Panel, names: "pd.Series[Any]") -> Panel:
     return panel.with_each(lambda table: table[table["unique_id"].isin(names)].reset_index(drop=True))
 
 
-def _restored(table: pd.DataFrame, shifts: pd.DataFrame, scaled_at: Mapping[str, float]) -> pd.DataFrame:
+def _restored(table: pd.DataFrame, shifts: pd.DataFrame, levels: ScaleLevels | None) -> pd.DataFrame:
     """Bring forecasts at the former level to the present one; NaN where an origin has no shift."""
     horizon = len(table) // len(shifts)
     change = np.repeat(shifts["change"].to_numpy(dtype=np.float64), horizon)[:, None]
@@ -210,8 +245,8 @@ def _restored(table: pd.DataFrame, shifts: pd.DataFrame, scaled_at: Mapping[str,
     columns = [name for name in table.columns if name not in KEYS]
     values = table[columns].to_numpy(dtype=np.float64)
     restored = np.where(is_ratio, values * change, values + np.nan_to_num(change))
-    if scaled_at:
-        centre = restored[:, [columns.index("yhat")]]
-        known = table["unique_id"].map(scaled_at).fillna(1.0).to_numpy()[:, None]
-        restored = centre + (restored - centre) / np.where(np.isnan(change), 1.0, known)
+    if levels is not None:
+        centre = [columns.index("yhat")]
+        factors = np.repeat(levels.factors(shifts).to_numpy(), horizon)[:, None]
+        restored = restored[:, centre] + (values - values[:, centre]) * factors
     return table.assign(**dict(zip(columns, restored.T, strict=True)))

@@ -119,7 +119,7 @@ class Ensemble:
         """
         # The quantiles too are laid at the former level, so that they widen with the series.
         changes = LevelChanges.find(panel, origins)
-        return forecast_at_present_level(panel, changes, self._predict, self.recipe.level_ratios)
+        return forecast_at_present_level(panel, changes, self._predict, self.recipe.levels)
 
     def _predict(self, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
         table, scales = self._member_forecasts(panel, origins), own_scales(self.recipe, panel, origins)

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from kubecast.data.levels import ScaleLevels
 from kubecast.documents import Document
 from kubecast.models import known_kinds
 from kubecast.names import check_name
@@ -32,6 +33,8 @@ class StackRecipe(Document):
         scales: By series; None for one that never varied, whose quantiles equal its point forecast.
         level_ratios: Of series whose level shifted inside their training rows, their scale over that of the
             same rows at the former level.
+        level_changes: Of the same, the new level over the former one; 1 where it moved by a difference. None
+            in versions whose ``level_ratios`` are of levels.
         season_length: MASE's m, for the scales of series that were not there.
         relative_scale: Median scale by mean absolute target, for those of them that have too few rows for a
             scale of their own.
@@ -66,6 +69,7 @@ class StackRecipe(Document):
     evaluated_quantiles: ConformalQuantiles
     scales: dict[str, float | None]
     level_ratios: dict[str, float] = Field(default={})
+    level_changes: dict[str, float] = Field(default={})
     season_length: int
     relative_scale: float | None = None
     calibrated: bool = True
@@ -92,6 +96,11 @@ class StackRecipe(Document):
     def active(self) -> list[str]:
         """Members that are needed to forecast."""
         return [name for name, weight in self.weights.items() if weight != 0]
+
+    @property
+    def levels(self) -> ScaleLevels:
+        """Those of the scales."""
+        return ScaleLevels(self.level_ratios, self.level_changes)
 
     def as_evaluated(self) -> "StackRecipe":
         """The recipe with the quantiles that the test split evaluated, from the validation split only."""

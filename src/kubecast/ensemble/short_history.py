@@ -1,21 +1,39 @@
 """Widths of a history too short to calibrate them: from the seasonal naive's errors before the test split."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from kubecast.data.levels import ScaleLevels, at_former_level
+from kubecast.data.origins import before_test
 from kubecast.data.panel import KEYS, Cutoffs, Panel
 from kubecast.errors import ModelError
 from kubecast.models.seasonal_naive import SeasonalNaive
 from kubecast.scoring.conformal import ConformalQuantiles, conformal_scores, needed_scores
+from kubecast.scoring.metrics import scorable
 
 ORIGINS = 20_000  # of all series, about
 NAIVE = "seasonal_naive"
 HORIZONS = 8  # of rows, below which a full split's validation is little more than one error of each series
+WINSOR = 3.0  # robust deviations, beyond which a change counts as one of that size
 
 
-def substitute_quantiles(panel: Panel, levels: Sequence[float]) -> ConformalQuantiles | None:
+class Substitute(NamedTuple):
+    """Quantiles in the place of those of validation errors.
+
+    Attributes:
+        validation: Of rows before the validation split: for its own forecasts.
+        published: Of rows before the test split: for its forecasts, and later ones.
+    """
+
+    validation: ConformalQuantiles
+    published: ConformalQuantiles
+
+
+def substitute_quantiles(panel: Panel, levels: Sequence[float]) -> Substitute | None:
     """The substitute for quantiles of validation errors; None where those of the panel are enough.
 
     From few series the seasonal naive's own forecast variance, else the pooled scores of its errors: nothing
@@ -25,39 +43,86 @@ def substitute_quantiles(panel: Panel, levels: Sequence[float]) -> ConformalQuan
         panel: Any but a full split may lack them, and a full one of few series below ``HORIZONS`` horizons.
         levels: Ascending.
     """
-    splits, few = panel.spec.splits, len(panel.series) < needed_scores(levels)
-    is_short = 0 < splits.length < HORIZONS * panel.spec.horizon
-    if splits.is_full and not (few and is_short):
+    splits = panel.spec.splits
+    if splits.is_full and not 0 < splits.length < HORIZONS * panel.spec.horizon:
+        return None
+    few = _count_scored(panel) < needed_scores(levels)
+    if splits.is_full and not few:
         return None
     if few:
-        return naive_quantiles(panel, levels)
-    return ConformalQuantiles.fit(training_scores(panel), levels, panel.spec.horizon)
+        published = naive_quantiles(panel, levels)
+        is_validated = splits.is_validated
+        return Substitute(
+            naive_quantiles(panel, levels, "train_end") if is_validated else published, published
+        )
+    quantiles = ConformalQuantiles.fit(training_scores(panel), levels, panel.spec.horizon)
+    return Substitute(quantiles, quantiles)
 
 
-def naive_quantiles(panel: Panel, levels: Sequence[float]) -> ConformalQuantiles:
+def _count_scored(panel: Panel) -> int:
+    """Series with errors to learn from: of the validation split, or where there is none of training rows."""
+    if not panel.spec.splits.is_validated:
+        return int(_training_origins(panel).frame["unique_id"].nunique())
+    targets = panel.targets(panel.split("validation"))
+    counts = scorable(targets, panel.series) & before_test(panel, targets)
+    return int(targets.loc[counts, "unique_id"].nunique())
+
+
+def naive_quantiles(
+    panel: Panel, levels: Sequence[float], until: str = "validation_end"
+) -> ConformalQuantiles:
     """Quantiles by the seasonal naive's forecast variance: that of one season's change for each season ahead.
 
-    From the rows before the test split, in units of each series' scale; by Student's t, as they are few.
+    In units of each series' scale; by Student's t, as the changes are few. A level shift is taken out.
+
+    Args:
+        panel: Any.
+        levels: Ascending.
+        until: The column of ``panel.series`` with the last row that is looked at. By ``train_end`` only of
+            series with a validation split, as the others are fitted beyond its begin.
 
     Raises:
-        ModelError: No two of them are a season apart.
+        ModelError: No two rows are a season apart.
 
     Source: Hyndman & Athanasopoulos (2021), "Forecasting: principles and practice", 5.5.
     """
     from scipy import special
 
     season, horizon = panel.spec.season_lengths[0], panel.spec.horizon
-    until = Cutoffs.from_frame(panel.series.dropna(subset="validation_end"), "validation_end")
-    rows = panel.history(until)
-    scale = rows["unique_id"].map(panel.series.set_index("unique_id")["scale"]).astype(np.float64)
-    values = (rows["y"] / scale).where(rows["observed"])
-    changes = values.groupby(rows["unique_id"], observed=True).diff(season).dropna().to_numpy()
+    series = panel.series.dropna(subset="validation_end")
+    if until == "train_end":
+        series = series[series["train_end"] < series["validation_end"]]
+    changes = _seasonal_changes(panel, Cutoffs.from_frame(series, until))
     if not len(changes):
         raise ModelError(f"no change over {season} steps to make quantiles from; allowed: longer series")
     seasons_ahead = -(-np.arange(1, horizon + 1) // season)
-    deviations = np.sqrt(np.mean(changes**2) * seasons_ahead)
+    deviations = np.sqrt(_robust_mean_square(changes) * seasons_ahead)
     offsets = deviations[:, None] * special.stdtrit(len(changes), levels)
     return ConformalQuantiles(levels=list(levels), offsets=offsets.tolist(), counts=[len(changes)] * horizon)
+
+
+def _seasonal_changes(panel: Panel, until: Cutoffs) -> NDArray[np.float64]:
+    """Changes over one season, at one level, in units of each series' scale at that level."""
+    rows = at_former_level(panel, until).history(until)
+    scales = panel.series.set_index("unique_id")["scale"].astype(np.float64)
+    ratios = pd.Series(dict(ScaleLevels.find(panel, until).ratios), dtype=np.float64)
+    scales = scales / ratios.reindex(scales.index).fillna(1.0)
+    values = (rows["y"] / rows["unique_id"].map(scales).astype(np.float64)).where(rows["observed"])
+    changes = values.groupby(rows["unique_id"], observed=True).diff(panel.spec.season_lengths[0])
+    return np.asarray(changes.dropna(), dtype=np.float64)
+
+
+def _robust_mean_square(changes: NDArray[np.float64]) -> float:
+    """The mean square of changes about 0, of which those beyond ``WINSOR`` deviations count as that.
+
+    One bad reading is two changes, and would set all widths. The deviation is the median size of the changes
+    over a normal's; where most are 0 it says nothing, and all count as they are.
+
+    Source: Huber (1964), "Robust estimation of a location parameter", for the bound on what one value adds.
+    """
+    sizes = np.abs(changes)
+    deviation = float(np.median(sizes)) / 0.6745
+    return float(np.mean(np.minimum(sizes, WINSOR * deviation if deviation > 0 else np.inf) ** 2))
 
 
 def training_scores(panel: Panel) -> pd.DataFrame:

@@ -27,6 +27,7 @@ from kubecast.ensemble.cross_fitting import (
 )
 from kubecast.ensemble.recipe import Method, StackRecipe, Weights
 from kubecast.ensemble.settings import EnsembleSettings
+from kubecast.ensemble.short_history import Substitute
 from kubecast.ensemble.weights import Floats, ScaledForecasts, combine_columns, shrink, solve
 from kubecast.errors import ModelError
 from kubecast.scoring.conformal import ConformalQuantiles, conformal_scores, needed_scores
@@ -49,12 +50,13 @@ def stack(
     members: Mapping[str, str],
     missing: Mapping[str, str],
     season_length: int,
-    substitute: ConformalQuantiles | None = None,
+    substitute: Substitute | None = None,
 ) -> tuple[StackRecipe, pd.DataFrame]:
     """Weigh the members, choose between the stack and its best member, and fit the quantiles.
 
     The quantiles of a validation fold come from the other folds' errors, those of the test split from all of
-    the validation split's. The published ones, in the recipe, use the errors of both splits.
+    the validation split's. The published ones, in the recipe, use the errors of both splits. Where these are
+    too few they are those of ``substitute``.
 
     Args:
         forecasts: A column for each member; splits ``validation`` and ``test``.
@@ -125,17 +127,22 @@ class _Widths:
         scores: From ``conformal_scores``.
         evaluated: As the test split evaluates them.
         published: As the recipe has them.
-        calibrated: Whether they come from the ensemble's errors.
+        substitute: For the validation split, where they do not come from the ensemble's errors.
     """
 
     scores: pd.DataFrame
     evaluated: ConformalQuantiles
     published: ConformalQuantiles
-    calibrated: bool = True
+    substitute: ConformalQuantiles | None = None
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether they come from the ensemble's errors."""
+        return self.substitute is None
 
 
 def _widths(
-    table: pd.DataFrame, series: pd.DataFrame, levels: list[float], substitute: ConformalQuantiles | None
+    table: pd.DataFrame, series: pd.DataFrame, levels: list[float], substitute: Substitute | None
 ) -> _Widths:
     scores = conformal_scores(table, series, ENSEMBLE)
     of_validation = scores[table.loc[scores.index, "split"] == "validation"]
@@ -145,12 +152,11 @@ def _widths(
         return _Widths(scores, evaluated, ConformalQuantiles.fit(scores, levels, horizon))
     # The few origins of one series overlap: together they are about one error at each lead time.
     series_scored = table.loc[of_validation.index, "unique_id"].nunique()
-    calibrated = series_scored >= needed_scores(levels)
     # A short history's test split is small: widths that had seen it would say nothing of the next one.
-    quantiles = substitute
-    if calibrated:
-        quantiles = ConformalQuantiles.fit(of_validation, levels, len(substitute.offsets))
-    return _Widths(of_validation, quantiles, quantiles, calibrated)
+    if series_scored < needed_scores(levels):
+        return _Widths(of_validation, substitute.published, substitute.published, substitute.validation)
+    quantiles = ConformalQuantiles.fit(of_validation, levels, len(substitute.published.offsets))
+    return _Widths(of_validation, quantiles, quantiles)
 
 
 @dataclass(frozen=True)
@@ -312,12 +318,16 @@ def _losses_without(
 
 
 def _with_quantiles(table: pd.DataFrame, widths: _Widths, scales: Mapping[str, float | None]) -> pd.DataFrame:
-    """Add quantile columns; those of a validation fold come from the errors of the others, if any."""
+    """Add quantile columns; those of a validation fold come from the others' errors, or earlier rows."""
     scores, evaluated = widths.scores, widths.evaluated
     forecasts = evaluated.apply(table, scales, ENSEMBLE)
     columns = evaluated.columns
     validation = table[table["split"] == "validation"]
-    for fold in make_folds(validation).values() if widths.calibrated else []:
+    if widths.substitute is not None:
+        laid = widths.substitute.apply(validation, scales, ENSEMBLE)
+        forecasts.loc[validation.index, columns] = laid[columns]
+        return forecasts
+    for fold in make_folds(validation).values():
         others = scores[scores.index.isin(validation.index[fold.others])]
         if len(others):
             rows = validation[fold.held]

@@ -71,11 +71,14 @@ def permutation_importance(panel: Panel, forecaster: Forecaster, seed: int) -> l
     """
     rises: dict[str, list[float]] = {}
     for origins in _windows(panel):
-        plain = _error(panel, panel, forecaster, origins)
+        changes = LevelChanges.find(panel, origins)
+        plain = _error(panel, panel, forecaster, changes)
         if plain is None:
             continue
         for feature, shuffled in shuffled_inputs(panel, origins, seed):
-            error = _error(shuffled, panel, forecaster, origins)
+            same_target = shuffled.frame["y"].equals(panel.frame["y"])
+            own = changes if same_target else LevelChanges.detect(shuffled, origins)
+            error = _error(shuffled, panel, forecaster, own)
             if error is not None:
                 rises.setdefault(feature, []).append(error - plain)
     importances = [
@@ -100,11 +103,11 @@ def _windows(panel: Panel) -> Iterator[Cutoffs]:
         yield Cutoffs(last.reset_index())
 
 
-def _error(seen: Panel, panel: Panel, forecaster: Forecaster, origins: Cutoffs) -> float | None:
+def _error(seen: Panel, panel: Panel, forecaster: Forecaster, changes: LevelChanges) -> float | None:
     """The mean over the series; None where no target counts."""
-    targets = panel.targets(origins)
+    targets = panel.targets(changes.origins)
     targets = targets[before_test(panel, targets)]
-    forecasts = forecast_at_present_level(seen, LevelChanges.find(seen, origins), forecaster.forecast)
+    forecasts = forecast_at_present_level(seen, changes, forecaster.forecast)
     table = targets.merge(forecasts, on=["unique_id", "cutoff", "ds"])
     scale = table["unique_id"].map(panel.series.set_index("unique_id")["scale"]).astype(np.float64)
     scaled = ((table[forecaster.name] - table["y"]).abs() / scale.where(scale > 0)).where(table["observed"])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kubecast.data.levels import LevelChanges, level_ratios, with_level_ratio
+from kubecast.data.levels import LevelChanges, ScaleLevels, with_level_ratio
 from kubecast.data.origins import before_test
 from kubecast.data.panel import KEYS, Panel
 from kubecast.errors import ModelError
@@ -174,7 +174,7 @@ def _explorer(fitted: Fitted, score: FitScore, panel: Panel) -> Explorer | None:
     name, evaluated = fitted.name, fitted.forecasts[fitted.forecasts["split"].isin(["validation", "test"])]
     truth = panel.frame[["unique_id", "ds", "y", "observed"]]
     table = evaluated[[*KEYS, "split", name]].merge(truth, on=["unique_id", "ds"], how="left")
-    table = with_level_ratio(table, fitted.changes, level_ratios(panel))
+    table = with_level_ratio(table, fitted.changes, ScaleLevels.find(panel))
     validation, test = (table[table["split"] == split] for split in ("validation", "test"))
     validation = validation[before_test(panel, validation)]
     facts = _facts(score, panel, name)

@@ -193,7 +193,7 @@ def production_forecast(panel: Panel, recipe: StackRecipe, members: Mapping[str,
         forecasts = read_parquet(path / FORECASTS)
         forecasts = forecasts[forecasts["split"] == PRODUCTION].drop(columns=["split", "fold"])
         table = table.merge(forecasts, on=KEYS)
-    table = with_level_ratio(table, changes, recipe.level_ratios)
+    table = with_level_ratio(table, changes, recipe.levels)
     return combine(recipe, table, own_scales(recipe, panel, panel.ends)).drop(columns="cutoff")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from kubecast.config.validation import parse_settings
-from kubecast.data.levels import LevelChanges, level_ratios, with_level_ratio
+from kubecast.data.levels import LevelChanges, ScaleLevels, with_level_ratio
 from kubecast.data.origins import split_targets
 from kubecast.data.panel import KEYS, Cutoffs, Panel, read_parquet
 from kubecast.data.splits import relative_scale
@@ -57,8 +57,8 @@ def stack_ensemble(
     assert isinstance(ensemble_settings, EnsembleSettings)  # noqa: S101  its section
     states = {name: read_status(model) for name, model in members.items()}
     missing = {name: status.reason for name, status in states.items() if status.state == "failed"}
-    scaled_at = level_ratios(panel)
-    table = _targets_with_naive(panel, scaled_at)
+    levels = ScaleLevels.find(panel)
+    table = _targets_with_naive(panel, levels)
     kinds, fitted_with = {}, {}
     (ensemble_dir / "logs").mkdir(parents=True)
     for name, model in members.items():
@@ -82,7 +82,8 @@ def stack_ensemble(
     )
     training = panel.history(panel.train_end)
     relative = relative_scale(training, panel.spec.season_lengths[0])
-    recipe = recipe.model_copy(update={"relative_scale": relative, "level_ratios": scaled_at})
+    shifted = {"level_ratios": levels.ratios, "level_changes": levels.changes}
+    recipe = recipe.model_copy(update={"relative_scale": relative, **shifted})
     recipe.write(ensemble_dir / "recipe.json")
     (ensemble_dir / MEMBER_SETTINGS).write_text(json.dumps(fitted_with, allow_nan=False), "utf-8")
     (ensemble_dir / "settings.json").write_text(ensemble_settings.model_dump_json())
@@ -101,14 +102,14 @@ def stack_ensemble(
     return summary
 
 
-def _targets_with_naive(panel: Panel, scaled_at: Mapping[str, float]) -> pd.DataFrame:
+def _targets_with_naive(panel: Panel, levels: ScaleLevels) -> pd.DataFrame:
     """Join the targets after every origin with split, fold and every seasonal naive forecast.
 
     Yardsticks are columns that nothing is stacked of; evaluation reads them from the stack's table.
     """
     naives = [*naive_candidates(panel.spec), *naive_yardsticks(panel)]
     changes = LevelChanges.find(panel, Cutoffs.from_frame(panel.origins))
-    table = with_level_ratio(split_targets(panel), changes, scaled_at)
+    table = with_level_ratio(split_targets(panel), changes, levels)
     return with_naive(table, panel, changes, naives)
 
 

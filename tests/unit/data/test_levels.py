@@ -10,8 +10,8 @@ import pytest
 
 from kubecast.data.levels import (
     LevelChanges,
+    ScaleLevels,
     forecast_at_present_level,
-    level_ratios,
     level_shifts,
     with_level_ratio,
 )
@@ -141,7 +141,7 @@ def test_changes_are_told(make_panel: Make, caplog: pytest.LogCaptureFixture) ->
 def test_level_ratio_stands_beside_the_rows_of_its_origins(make_panel: Make) -> None:
     panel = make_panel(changed(2.0))
     origins = origins_of(panel, {"s0": [350], "s1": [250, ROW + 60]})
-    table = with_level_ratio(panel.grid(origins), LevelChanges.find(panel, origins), {})
+    table = with_level_ratio(panel.grid(origins), LevelChanges.find(panel, origins), ScaleLevels())
     pd.testing.assert_frame_equal(table[KEYS], panel.grid(origins))
     late = (table["unique_id"] == "s1") & (table["cutoff"] > panel.frame["ds"].iloc[ROW])
     np.testing.assert_allclose(table["level_ratio"], np.where(late, 2.0, 1.0), rtol=0.03)
@@ -155,10 +155,10 @@ def test_widths_are_in_units_of_the_scale_at_one_level(
 ) -> None:
     rows, plain = changed(factor, added=added, start=220), hourly(rows=480)
     panel, usual = (make_panel(each.assign(y=each["y"] - below)) for each in (rows, plain))
-    assert list(level_ratios(panel)) == ["s1"]
-    assert level_ratios(usual) == {}
+    assert list(ScaleLevels.find(panel).ratios) == ["s1"]
+    assert ScaleLevels.find(usual) == ScaleLevels()
     origins = origins_of(panel, {"s1": [340, 400], "s2": [400]})
-    table = with_level_ratio(panel.grid(origins), LevelChanges.find(panel, origins), level_ratios(panel))
+    table = with_level_ratio(panel.grid(origins), LevelChanges.find(panel, origins), ScaleLevels.find(panel))
     table = table.merge(panel.series, on="unique_id").merge(usual.series, on="unique_id")
     scale = table["scale_x"] * table["level_ratio"]
     expected = table["scale_y"] * np.where(table["unique_id"] == "s1", factor, 1.0)
@@ -172,13 +172,13 @@ def test_jump_at_the_end_of_the_training_rows_is_seen_with_the_validation_split_
     plain = make_panel(hourly(rows=480))
     train_end = int(plain.row_index(plain.train_end)[1] - plain.indptr[1])
     panel = make_panel(changed(2.5, start=train_end - 20))
-    assert list(level_ratios(panel)) == ["s1"]
-    assert level_ratios(make_panel(changed(2.5, start=train_end + 1))) == {}
+    assert list(ScaleLevels.find(panel).ratios) == ["s1"]
+    assert ScaleLevels.find(make_panel(changed(2.5, start=train_end + 1))) == ScaleLevels()
     late = panel.frame["ds"] > panel.frame["unique_id"].map(
         panel.series.set_index("unique_id")["validation_end"]
     )
     altered = replace(panel, frame=panel.frame.assign(y=panel.frame["y"].where(~late, -9.0)))
-    assert level_ratios(altered) == level_ratios(panel)
+    assert ScaleLevels.find(altered) == ScaleLevels.find(panel)
 
 
 @pytest.mark.parametrize(("factor", "added", "below"), [(2.5, 0, 0), (1, 300, 250)])
@@ -192,9 +192,37 @@ def test_quantiles_are_as_wide_as_at_the_usual_level_and_by_the_ratio_wider(
     def forecast(panel: Panel, origins: Cutoffs) -> pd.DataFrame:
         return panel.grid(origins).assign(yhat=5.0, **{"q0.9": 5.0 + 3.0})
 
-    table = forecast_at_present_level(panel, LevelChanges.find(panel, origins), forecast, {"s1": 3.0})
+    levels = ScaleLevels({"s1": 3.0}, {"s1": factor})
+    table = forecast_at_present_level(panel, LevelChanges.find(panel, origins), forecast, levels)
     widths = (table["q0.9"] - table["yhat"]).groupby(table["cutoff"]).mean()
     np.testing.assert_allclose(widths, [3.0, factor], rtol=0.06)  # where no shift is seen, as they are
+
+
+@pytest.mark.parametrize("saved_before", [False, True])
+def test_widths_stand_where_a_ratio_at_the_fit_is_seen_as_a_difference_since(
+    make_panel: Make, saved_before: bool
+) -> None:
+    rows = hourly(series=1, rows=600)
+    late = np.arange(600) >= 200
+    panel = make_panel(rows.assign(y=rows["y"].where(~late, rows["y"] * 10)))
+    levels = ScaleLevels.find(panel)
+    assert levels.changes["s0"] == pytest.approx(10, rel=0.05)
+    if saved_before:  # the ratio of the levels, which the scale was taken to be at
+        levels = ScaleLevels(levels.changes)
+    negative = panel.frame["y"].where(np.arange(600) != 595, -0.01)
+    seen = replace(panel, frame=panel.frame.assign(y=negative))
+    changes = LevelChanges.find(seen, seen.ends)
+    assert changes.shifts["is_ratio"].tolist() == [False]
+
+    def forecast(panel: Panel, origins: Cutoffs) -> pd.DataFrame:
+        return panel.grid(origins).assign(yhat=5.0, **{"q0.9": 5.0 + panel.series["scale"].item()})
+
+    table = forecast_at_present_level(seen, changes, forecast, levels)
+    ratio = with_level_ratio(seen.grid(seen.ends), changes, levels)["level_ratio"]
+    usual = make_panel(rows).series["scale"].item() * 10
+    expected = panel.series["scale"].item() if saved_before else usual
+    np.testing.assert_allclose(table["q0.9"] - table["yhat"], expected, rtol=0.06)
+    np.testing.assert_allclose(panel.series["scale"].item() * ratio, expected, rtol=0.06)
 
 
 def test_changes_are_looked_for_once_for_all_models(

@@ -1,12 +1,21 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import special
 
-from kubecast.data.panel import Panel
+from kubecast.data.levels import ScaleLevels
+from kubecast.data.origins import split_targets
+from kubecast.data.panel import Cutoffs, Panel
 from kubecast.data.sample import generate_series
-from kubecast.ensemble.short_history import naive_quantiles, substitute_quantiles, training_scores
+from kubecast.ensemble.short_history import (
+    Substitute,
+    naive_quantiles,
+    substitute_quantiles,
+    training_scores,
+)
 from kubecast.ensemble.stacking import UNCALIBRATED, UNVALIDATED, stack
 from kubecast.ensemble.summary import summarise
 from kubecast.scoring.conformal import ConformalQuantiles
@@ -16,7 +25,8 @@ from tests.unit.ensemble.stacks import GREEDY, KINDS
 
 LEVELS = GREEDY.quantiles
 SCORES = pd.DataFrame({"lead_time": np.tile(np.arange(1, 6), 20), "score": np.linspace(-7, 7, 100)})
-SHORT = ConformalQuantiles.fit(SCORES, LEVELS, horizon=5)
+FITTED = ConformalQuantiles.fit(SCORES, LEVELS, horizon=5)
+SHORT = Substitute(FITTED, FITTED)
 
 
 def monthly(rows: int, season: int = 12) -> pd.DataFrame:
@@ -39,8 +49,10 @@ def test_widths_of_a_single_series_are_the_naive_forecasts_own(make_panel: Calla
     ds = pd.date_range("2000-01-01", periods=24, freq="YS")
     rows = pd.DataFrame({"unique_id": "a", "ds": ds, "y": 50 + np.cumsum(np.append(0.0, steps))})
     panel = make_panel(rows, frequency="YS", season_lengths=[1])
-    quantiles = substitute_quantiles(panel, LEVELS)
-    assert quantiles is not None
+    substitute = substitute_quantiles(panel, LEVELS)
+    assert substitute is not None
+    assert substitute.validation.counts == [panel.row_index(panel.train_end)[0]] * 6
+    quantiles = substitute.published
     assert panel.series["scale"].item() == 2.0  # so that a change is one unit
     assert quantiles.counts == [17] * 6
     student = 1.333379  # the upper decile of t with 17 degrees of freedom
@@ -64,6 +76,93 @@ def test_widths_of_a_single_series_see_no_row_of_the_test_split(make_panel: Call
     assert late.sum() == 6
     changed = make_panel(rows.assign(y=rows["y"].where(~late, 1e6)), **settings)
     assert naive_quantiles(panel, LEVELS) == naive_quantiles(changed, LEVELS)
+
+
+def noisy(rows: int, season: int, frequency: str, name: str = "a") -> pd.DataFrame:
+    values = 100 + 10 * np.sin(2 * np.pi * np.arange(rows) / season)
+    y = values + np.random.default_rng(7).normal(size=rows)
+    ds = pd.date_range("2012-01-01", periods=rows, freq=frequency)
+    return pd.DataFrame({"unique_id": name, "ds": ds, "y": y})
+
+
+def test_series_without_validation_errors_are_not_counted(make_panel: Callable[..., Panel]) -> None:
+    settings = {"horizon": 12, "frequency": "MS", "season_lengths": [12]}
+    ends = {**{f"long{number}": 90 for number in range(4)}, **{f"short{number}": 20 for number in range(9)}}
+    rows = pd.concat(noisy(90, 12, "MS", name).tail(length) for name, length in ends.items())
+    both = make_panel(rows, **settings)
+    alone = make_panel(rows[rows["unique_id"].str.startswith("long")], **settings)
+    assert both.spec.splits.is_full
+    assert alone.spec.splits == both.spec.splits
+    substitutes = [substitute_quantiles(panel, LEVELS) for panel in (both, alone)]
+    assert None not in substitutes
+    assert substitutes[0].validation == substitutes[1].validation  # type: ignore[union-attr]
+
+
+def test_one_bad_reading_does_not_set_the_widths(make_panel: Callable[..., Panel]) -> None:
+    settings = {"horizon": 6, "frequency": "MS", "season_lengths": [12]}
+    rows = noisy(72, 12, "MS")
+    bad = rows.assign(y=rows["y"].where(np.arange(72) != 30, rows["y"] + 200))
+    panel = make_panel(rows, **settings)
+    altered = make_panel(bad, **settings)
+    altered = replace(altered, series=panel.series)  # in the same units
+    usual, wide = (np.asarray(naive_quantiles(each, LEVELS).offsets) for each in (panel, altered))
+    assert 1.0 < (wide[:, -1] / usual[:, -1]).max() < 1.3
+
+
+def test_widths_of_normal_changes_are_those_of_their_mean_square(make_panel: Callable[..., Panel]) -> None:
+    ds, random = pd.date_range("1970-01-01", periods=40, freq="YS"), np.random.default_rng(5)
+    rows = pd.concat(
+        pd.DataFrame({"unique_id": name, "ds": ds, "y": 50 + random.normal(size=40).cumsum()})
+        for name in "abcd"
+    )
+    panel = make_panel(rows, frequency="YS", season_lengths=[1])
+    before = panel.history(Cutoffs.from_frame(panel.series, "validation_end")).merge(panel.series)
+    changes = (before["y"] / before["scale"]).groupby(before["unique_id"], observed=True).diff().dropna()
+    expected = special.stdtrit(len(changes), 0.9) * np.sqrt(np.mean(changes**2))
+    assert 0.97 < naive_quantiles(panel, [0.1, 0.9]).offsets[0][1] / expected < 1 + 1e-9
+
+
+def test_widths_of_changes_that_are_mostly_nothing_are_not_nothing(make_panel: Callable[..., Panel]) -> None:
+    y = np.where(np.arange(40) % 9 == 4, 5.0, 1.0)
+    ds = pd.date_range("1970-01-01", periods=40, freq="YS")
+    panel = make_panel(pd.DataFrame({"unique_id": "a", "ds": ds, "y": y}), frequency="YS", season_lengths=[1])
+    assert naive_quantiles(panel, LEVELS).offsets[0][-1] > 1
+
+
+@pytest.mark.parametrize(("factor", "added"), [(3.0, 0.0), (1.0, 300.0)])
+def test_level_shift_does_not_widen_the_widths(
+    make_panel: Callable[..., Panel], factor: float, added: float
+) -> None:
+    settings = {"horizon": 14, "frequency": "D", "season_lengths": [7]}
+    rows = noisy(110, 7, "D")
+    y = rows["y"] - (150 if added else 0)
+    plain = make_panel(rows.assign(y=y), **settings)
+    panel = make_panel(rows.assign(y=y.where(np.arange(110) < 55, y * factor + added)), **settings)
+    levels = ScaleLevels.find(panel)
+    assert list(levels.ratios) == ["a"]
+    usual, widths = (np.asarray(naive_quantiles(each, LEVELS).offsets)[:, -1] for each in (plain, panel))
+    usual = usual * plain.series["scale"].item()
+    widths = widths * panel.series["scale"].item() / levels.ratios["a"]
+    np.testing.assert_allclose(widths, usual, rtol=0.1)
+
+
+@pytest.mark.slow
+def test_last_validation_targets_do_not_change_widths_of_the_validation_split(
+    make_panel: Callable[..., Panel],
+) -> None:
+    settings = {"horizon": 12, "frequency": "MS", "season_lengths": [12]}
+    rows, results = noisy(72, 12, "MS"), []
+    end = make_panel(rows, **settings).series["validation_end"].item()
+    for y in (rows["y"], rows["y"].where(rows["ds"] != end, rows["y"] + 5)):
+        panel = make_panel(rows.assign(y=y), **settings)
+        table = split_targets(panel).assign(**{name: 100.0 + at for at, name in enumerate(KINDS)})
+        substitute = substitute_quantiles(panel, LEVELS)
+        _, result = stack(table, panel.series, GREEDY, KINDS, {}, 12, substitute)
+        offsets = result["q0.9"] - result[ENSEMBLE]
+        results.append(offsets.groupby([result["split"], result["cutoff"]]).max())
+    plain, altered = results
+    pd.testing.assert_series_equal(altered["validation"], plain["validation"])
+    assert (altered["test"] != plain["test"]).all()
 
 
 def test_training_scores_are_the_seasonal_naives_with_both_signs(make_panel: Callable[..., Panel]) -> None:

@@ -1,5 +1,6 @@
 """What forecasts rest on."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from kubecast.models import make_trainer
 from kubecast.models.base import FitPlan
 from kubecast.models.catboost.settings import CatBoostSettings
 from kubecast.models.seasonal_naive import SeasonalNaive
+from tests.support.detections import recorded_detections
 from tests.support.panels import WITH_COVARIATES, hourly
 
 
@@ -65,6 +67,31 @@ def test_same_seed_gives_the_same(panel: Panel) -> None:
     model = SeasonalNaive(panel.spec.season_lengths[0], "naive")
     once, again, other = (permutation_importance(panel, model, seed) for seed in (1, 1, 2))
     assert once == again != other
+
+
+def test_changes_of_level_are_looked_for_once_where_the_target_is_not_shuffled(
+    panel: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importance, "WINDOWS", 1)
+    monkeypatch.setattr(importance, "SEASONS", 1)
+    looks = recorded_detections(monkeypatch)
+    importances = permutation_importance(panel, SeasonalNaive(24, "naive"), 1)
+    targets = [each for each in importances if each.feature.startswith("target")]
+    assert len(importances) > len(targets) == 2
+    assert len(looks) == 2 * len(panel.series) * (1 + len(targets))
+
+
+def test_changes_of_a_shuffled_target_are_not_logged(
+    panel: Panel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(importance, "WINDOWS", 1)
+    monkeypatch.setattr(importance, "SEASONS", 1)
+    late = panel.frame.groupby("unique_id", observed=True).cumcount() >= 180
+    y = panel.frame["y"].where(~late, panel.frame["y"] * 3)
+    shifted = replace(panel, frame=panel.frame.assign(y=y))
+    with caplog.at_level(logging.INFO):
+        permutation_importance(shifted, SeasonalNaive(24, "naive"), 1)
+    assert caplog.text.count("the level has shifted") == 1
 
 
 def test_gaps_stay_where_they_are(panel: Panel) -> None:
