@@ -22,13 +22,6 @@ from tests.support.servers.webhook import Webhook
 S3_BUCKET = "registry"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure no coverage of slow tests: it would double their time, and others run the same lines."""
-    for item in items:
-        if item.get_closest_marker("slow"):
-            item.add_marker(pytest.mark.no_cover)
-
-
 def pytest_collection_finish() -> None:
     """Leave what the imports made out of garbage collection: it is far more than the tests make."""
     gc.collect()

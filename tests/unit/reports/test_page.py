@@ -22,7 +22,7 @@ from tests.support.forecasts import START, forecasts
 from tests.support.pages import HOSTILE, PageChecker, read_payload, render
 from tests.unit.evaluation.test_leaderboard import NOISE
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from tests.support.pages import read_payload
 from tests.support.panels import hourly
 from tests.support.runs import run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
 
 Make = Callable[..., Batch]
 
