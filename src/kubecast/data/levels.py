@@ -112,18 +112,21 @@ class ScaleLevels:
     changes: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def find(cls, panel: Panel, seen: Cutoffs | None = None) -> "ScaleLevels":
-        """Find them by the shifts that are seen at ``seen``; None: at the end of the validation split.
+    def find(cls, panel: Panel) -> "ScaleLevels":
+        """Find them by the shifts that are seen at the end of the validation split.
 
-        The scale is of rows at both levels, and of the jump between them. The validation split may be needed
-        to see that it lasts; the test split is not looked at.
+        It may be needed to see that a shift lasts; the test split is not looked at.
         """
-        if seen is None:
-            ends = panel.series.assign(
-                cutoff=panel.series["validation_end"].fillna(panel.series["train_end"])
-            )
-            seen = Cutoffs.from_frame(ends)
-        shifts, series = level_shifts(panel, seen), panel.series.set_index("unique_id")
+        ends = panel.series["validation_end"].fillna(panel.series["train_end"])
+        return cls.of(panel, level_shifts(panel, Cutoffs.from_frame(panel.series.assign(cutoff=ends))))
+
+    @classmethod
+    def of(cls, panel: Panel, shifts: pd.DataFrame) -> "ScaleLevels":
+        """Those by shifts from ``level_shifts``, one of each series.
+
+        The scale is of rows at both levels, and of the jump between them.
+        """
+        series = panel.series.set_index("unique_id")
         shifts = shifts[shifts["ds"] <= shifts["unique_id"].map(series["train_end"])]
         if shifts.empty:
             return cls()
@@ -213,9 +216,8 @@ def with_level_ratio(table: pd.DataFrame, changes: LevelChanges, levels: ScaleLe
     return table.merge(ratios, on=["unique_id", "cutoff"], how="left").fillna({"level_ratio": 1.0})
 
 
-def at_former_level(panel: Panel, seen: Cutoffs) -> Panel:
-    """Bring the rows after the shift that is seen at each series' cut-off to the level before it."""
-    shifts = level_shifts(panel, seen)
+def at_former_level(panel: Panel, shifts: pd.DataFrame) -> Panel:
+    """Bring the rows after the shift of each series, from ``level_shifts``, to the level before it."""
     return panel if shifts.empty else _levelled(panel, shifts)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kubecast.data.levels import ScaleLevels, at_former_level
+from kubecast.data.levels import ScaleLevels, at_former_level, level_shifts
 from kubecast.data.origins import before_test
 from kubecast.data.panel import KEYS, Cutoffs, Panel
 from kubecast.errors import ModelError
@@ -103,9 +103,10 @@ def naive_quantiles(
 
 def _seasonal_changes(panel: Panel, until: Cutoffs) -> NDArray[np.float64]:
     """Changes over one season, at one level, in units of each series' scale at that level."""
-    rows = at_former_level(panel, until).history(until)
+    shifts = level_shifts(panel, until)
+    rows = at_former_level(panel, shifts).history(until)
     scales = panel.series.set_index("unique_id")["scale"].astype(np.float64)
-    ratios = pd.Series(dict(ScaleLevels.find(panel, until).ratios), dtype=np.float64)
+    ratios = pd.Series(dict(ScaleLevels.of(panel, shifts).ratios), dtype=np.float64)
     scales = scales / ratios.reindex(scales.index).fillna(1.0)
     values = (rows["y"] / rows["unique_id"].map(scales).astype(np.float64)).where(rows["observed"])
     changes = values.groupby(rows["unique_id"], observed=True).diff(panel.spec.season_lengths[0])
