@@ -64,6 +64,12 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Cha
     return [_change(*pair) for pair in pairs if pair[1] != pair[2]]
 
 
+def common_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+    """The differences of two mappings in the keys that both have."""
+    common = {*before} & {*after}
+    return differences({key: before[key] for key in common}, {key: after[key] for key in common})
+
+
 def setting_changes(
     before: Mapping[str, Any], after: Mapping[str, Any], ignored: Collection[str] = OF_A_RUN
 ) -> list[Change]:
@@ -78,8 +84,7 @@ def setting_changes(
         Change(name=kind, before="used" if kind in before else "-", after="used" if kind in after else "-")
         for kind in sorted({*before} ^ {*after})
     ]
-    common = {*before} & {*after}
-    changes = differences({kind: before[kind] for kind in common}, {kind: after[kind] for kind in common})
+    changes = common_differences(before, after)
     return kinds + [change for change in changes if not {*change.name.split(".")} & {*ignored}]
 
 

@@ -117,7 +117,6 @@ def fine_decimals(values: Iterable[float | None]) -> int:
     spread = max(known) - min(known) if known else 0.0
     if spread <= 0:
         spread = abs(known[0]) if known and known[0] else 1.0
-    order = math.floor(
-        math.log10(min(spread, sys.float_info.max))
-    )  # a range may be beyond what a float holds
+    # A range may be beyond what a float holds.
+    order = math.floor(math.log10(min(spread, sys.float_info.max)))
     return min(FINE - order, _MOST_DECIMALS)

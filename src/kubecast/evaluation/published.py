@@ -7,16 +7,15 @@ from typing import Any
 
 from kubecast.documents import Document, nested, significant
 from kubecast.errors import IntegrityError, NotFound
-from kubecast.evaluation.changes import Change, differences, setting_changes
+from kubecast.evaluation.changes import Change, common_differences, differences, setting_changes
 from kubecast.evaluation.comparison import Comparison
 from kubecast.evaluation.leaderboard import DIGITS, LEADERBOARD, Evaluation
 from kubecast.evaluation.promotion import decision_of
 from kubecast.registry import Registry, Version
 
 _DIGEST_DIGITS = 12  # of a digest, for a person
-_ROUNDING = 10.0 ** (
-    1 - DIGITS
-)  # relative difference of a figure of before schema 5 and the same in six digits
+# The relative difference of a figure of before schema 5 and the same in six digits.
+_ROUNDING = 10.0 ** (1 - DIGITS)
 
 Figures = Mapping[str, float | None]
 
@@ -86,7 +85,7 @@ def diff_versions(store: Registry, before: Version, after: Version) -> VersionDi
         settings=setting_changes(
             nested(before.metadata, "settings"), nested(after.metadata, "settings"), ignored=()
         ),
-        data=_data_differences(_data(before, old), _data(after, new)),
+        data=common_differences(_data(before, old), _data(after, new)),
         code=differences(_code(before), _code(after)),
         models=differences(_models(before, old if new else None), _models(after, new if old else None)),
         figures=figures,
@@ -107,12 +106,6 @@ def _data(version: Version, evaluation: Evaluation | None) -> dict[str, Any]:
         return known
     extent = {"rows": evaluation.data.rows, "series": evaluation.data.series}
     return known | extent | dict(evaluation.period or ())
-
-
-def _data_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
-    """The differences in what is known of both."""
-    common = {*old} & {*new}
-    return differences({key: old[key] for key in common}, {key: new[key] for key in common})
 
 
 def _code(version: Version) -> dict[str, Any]:

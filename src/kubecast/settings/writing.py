@@ -18,6 +18,7 @@ from kubecast.settings.search import SearchSettings, read_space
 WIDTH = 110
 TASK_WIDTH = 120  # so that a task is one line
 _COMMENT = 36  # column of a comment beside a value
+_NAMES = [name for name in SECTIONS if name != "search"]  # of the files in the folder itself
 
 
 def write_settings(folder: Path, overwrite: bool = False, settings: AllSettings | None = None) -> list[Path]:
@@ -34,11 +35,7 @@ def write_settings(folder: Path, overwrite: bool = False, settings: AllSettings 
     settings = settings or AllSettings()
     if not overwrite:
         check_absent(folder)
-    texts = {
-        folder / f"{name}.yaml": settings_text(name, getattr(settings, name))
-        for name in SECTIONS
-        if name != "search"
-    }
+    texts = {folder / f"{name}.yaml": settings_text(name, getattr(settings, name)) for name in _NAMES}
     spaces = {kind: space_text(kind, settings.search) for kind in SearchSettings.model_fields}
     texts |= {folder / "search" / f"{kind}.yaml": text for kind, text in spaces.items() if text}
     try:
@@ -56,8 +53,7 @@ def check_absent(folder: Path) -> None:
     Raises:
         ConfigError: One is there already.
     """
-    names = [name for name in SECTIONS if name != "search"]
-    paths = [folder / f"{name}.yaml" for name in names]
+    paths = [folder / f"{name}.yaml" for name in _NAMES]
     paths += [folder / "search" / f"{kind}.yaml" for kind in SearchSettings.model_fields]
     if present := [path for path in paths if path.exists()]:
         raise ConfigError(f"{present[0]}: is there already; allowed: another folder, or --overwrite")

@@ -33,9 +33,8 @@ def fewest_rows(panel: Panel, until: Cutoffs) -> int:
 def best_naive(panel: Panel, until: Cutoffs) -> int:
     """The season length whose naive forecast is best for the median series on rows up to the cut-offs."""
     seasons, horizon = panel.spec.season_lengths, panel.spec.horizon
-    lags = [
-        season * -(-horizon // season) for season in seasons
-    ]  # the horizon's last steps repeat a whole season
+    # The horizon's last steps repeat a whole season.
+    lags = [season * -(-horizon // season) for season in seasons]
     rows = [
         [np.mean(np.abs(y[lag:] - y[:-lag])) for lag in lags]
         for y in _histories(panel, until)
