@@ -39,7 +39,7 @@ def test_series_change_after_the_rows_that_models_are_fitted_to(frequency: str, 
     assert kind == "pulse" or changed[-1] == len(factor) - 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_forecasts_meet_the_bars_on_a_few_series() -> None:
     generated = generate("D", ["shift"] * 20 + ["pulse", "unit", "nothing"] * 7, seed=12)
     scores = score(generated, fit_before(generated, ["catboost"], ["catboost.iterations=60"]))

@@ -18,7 +18,7 @@ def test_half_of_the_series_shift_inside_the_rows_that_models_are_fitted_to(freq
     np.testing.assert_allclose(ratios[2:], 1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_intervals_are_as_wide_as_without_the_shift() -> None:
     compared = compare(shifted_inside("D", 12, seed=5), ["catboost"], ["catboost.iterations=60"])
     inside = compared[compared["kind"] == "inside"]

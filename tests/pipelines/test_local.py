@@ -334,8 +334,7 @@ def test_run_that_fails_leaves_an_earlier_runs_results_as_they_are(tmp_path: Pat
     assert (tmp_path / "report.html").read_text() == "old"
 
 
-@pytest.mark.slow
-@pytest.mark.no_cover
+@pytest.mark.long
 def test_training_pipeline_publishes_and_puts_its_results_on_top(tmp_path: Path) -> None:
     hourly(series=1).to_csv(tmp_path / "data.csv", index=False)
     reported: list[TaskEvent] = []

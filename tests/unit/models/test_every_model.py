@@ -19,7 +19,7 @@ from tests.support.panels import WITH_COVARIATES, hourly, small_settings
 pytestmark = pytest.mark.no_cover
 
 KINDS = list(SETTINGS)
-SLOW = ("lstm", "transformer")
+MARKS = {"lstm": pytest.mark.slow, "transformer": pytest.mark.long}  # loop and windows of both are the same
 CUT = pd.Timestamp("2024-01-14T23:00")
 
 
@@ -34,7 +34,7 @@ def fit(kind: str, panel: Panel, plan: FitPlan | None = None, at: Cutoffs | None
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(kind, marks=pytest.mark.slow) if kind in SLOW else kind for kind in KINDS],
+    params=[pytest.param(kind, marks=MARKS.get(kind, ())) for kind in KINDS],
 )
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)

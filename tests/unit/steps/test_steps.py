@@ -530,6 +530,7 @@ def test_each_step_looks_once_for_changes_of_level(
     assert len(looks) == len(set(looks)) == 3 * 3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("late", "most"), [(110, 2.5), (180, 1.2)])  # after the training rows; inside them
 @pytest.mark.parametrize("factor", [0.4, 4.0])
 def test_a_version_and_its_run_lay_the_same_intervals_where_a_level_has_shifted(

@@ -64,7 +64,9 @@ class NeuralForecaster:
     def outputs(self) -> Any:
         """The network as one graph for any number of windows; op by op, an LSTM takes ten times as long."""
         signature = [tf.TensorSpec([None, *shape], tf.float32) for shape in self.spec.shapes]
-        return tf.function(lambda inputs: self.network(inputs, training=False), input_signature=[signature])
+        return tf.function(
+            lambda inputs: self.network(inputs, training=False), input_signature=[signature], autograph=False
+        )
 
     def save(self, directory: Path) -> None:
         """Write ``network.keras`` and ``network.json``."""

@@ -90,7 +90,9 @@ class Training:
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         self.optimizer = optimizer
         self.optimizer.build(self.network.trainable_variables)
-        self.step = tf.function(self._step, jit_compile=uses_xla(self.network, self.settings))
+        self.step = tf.function(
+            self._step, autograph=False, jit_compile=uses_xla(self.network, self.settings)
+        )
         _copy_weights(self.forecaster.network, self.network)
 
     @property

@@ -22,6 +22,7 @@ from tests.unit.models.neural.support import PRECISIONS, SETTINGS, TINY, fit, sp
 pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("trainer", [LstmTrainer, TransformerTrainer], ids=["lstm", "transformer"])
 def test_mixed_precision_learns_and_leaves_a_float32_network(

@@ -19,6 +19,7 @@ from tests.unit.models.neural.support import TINY, KilledError, fit, kill_after,
 pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "changes",
     [
@@ -44,6 +45,7 @@ def test_resumed_fit_ends_as_one_that_was_not_killed(
     np.testing.assert_array_equal(values(resumed, panel), values(whole, panel))
 
 
+@pytest.mark.long
 def test_checkpoint_of_another_fit_or_a_damaged_one_is_not_resumed(panel: Panel, tmp_path: Path) -> None:
     plan = FitPlan(seed=5, checkpoint=tmp_path / "checkpoint")
     _, expected = fit(panel, plan)
@@ -57,6 +59,7 @@ def test_checkpoint_of_another_fit_or_a_damaged_one_is_not_resumed(panel: Panel,
     assert [file.name for file in tmp_path.iterdir()] == ["checkpoint"]
 
 
+@pytest.mark.long
 def test_replay_resumes_too(panel: Panel, tmp_path: Path) -> None:
     replay = {"updates_per_epoch": 3, "learning_rates": [1e-3, 5e-4], "penalty": 0.01}
     whole, log = fit(panel, FitPlan(seed=5, fixed_fit=replay), panel.ends, linear_skip=True)
@@ -115,6 +118,7 @@ def test_every_loss_falls(panel: Panel, loss: str) -> None:
     assert log.curves["validation"][log.best or 0] == min(log.curves["validation"])
 
 
+@pytest.mark.long
 def test_scale_of_the_loss_survives_a_resume(panel: Panel, tmp_path: Path) -> None:
     changes = {"precision": "mixed_float16", "linear_skip": True}
     whole, expected = fit(panel, **changes)
