@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUTPUT ?= output
 SEEDS ?= 1
+TESTS := not long
 FOLDER = $(if $(BENCH_DATA),--folder $(BENCH_DATA))
 
 # Each has an extra in pyproject.toml, but for base, and its requirements in images/<name>/.
@@ -48,10 +49,11 @@ configs: setup ## Write configs/*.yaml and configs/search/*.yaml again, from the
 	$(BIN)/kubecast init configs --overwrite
 
 test: setup ## Run the tests, all but the long ones
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not long" $(COVERAGE) $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "$(TESTS)" $(COVERAGE) $(ARGS)
 
+coverage: TESTS = not long and not no_cover
 coverage: COVERAGE = --cov --cov-report=term
-coverage: test ## Run the same tests, with their coverage and its floor
+coverage: test ## Run those whose coverage is measured, and hold its floor
 
 test-long: setup ## Run searches, fits that are killed, several runs in a row, servers that fail: minutes
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m long $(ARGS)

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from kubecast.data.panel import KEYS, Panel
 from kubecast.documents import Document
@@ -16,6 +17,7 @@ from kubecast.scoring.resampling import MANY_SERIES
 from kubecast.scoring.significance import Paired, finite, paired_difference
 
 SEGMENTS = 10
+MOST_CHANGED = 5  # series that gained most, and as many that lost most
 DIGITS = 4  # of relative changes: a model that is loaded again differs in the seventh
 
 _CHAMPION = "champion"
@@ -42,6 +44,20 @@ class Champion:
     failed_tests: Mapping[str, str] = field(default_factory=dict)
 
 
+class SeriesComparison(Document):
+    """A series of both on the same targets.
+
+    Attributes:
+        unique_id: Of the series.
+        mase: Of the version.
+        champion_mase: Of the champion.
+    """
+
+    unique_id: str
+    mase: float
+    champion_mase: float
+
+
 class Comparison(Document):
     """The version and the champion on the same targets, which neither has seen.
 
@@ -49,6 +65,8 @@ class Comparison(Document):
         origins: Number of origins, over all series.
         first_origin: The earliest; None in a document of before it was kept, as the latest.
         last_origin: The latest.
+        gained: The series whose MASE fell most, the first by most; as the next, 5 at most.
+        lost: The series whose MASE rose most.
         series: Number of series that could be scored.
         mase: Of the version.
         champion_mase: Of the champion.
@@ -75,6 +93,8 @@ class Comparison(Document):
     paired: Paired
     first_origin: datetime | None = None
     last_origin: datetime | None = None
+    gained: list[SeriesComparison] = Field(default=[])
+    lost: list[SeriesComparison] = Field(default=[])
 
 
 def compare(
@@ -95,6 +115,7 @@ def compare(
     mase = series_metrics(common, series, [ENSEMBLE, _CHAMPION])["mase"].droplevel("split")
     own, other = float(mase[ENSEMBLE].mean()), float(mase[_CHAMPION].mean())
     segment, loss = _worst_segment(mase, series)
+    gained, lost = _most_changed(mase)
     interval, bounds = _common_interval(common, levels)
     return Comparison(
         origins=len(common[["unique_id", "cutoff"]].drop_duplicates()),
@@ -110,6 +131,8 @@ def compare(
         worst_segment=segment,
         worst_loss=loss,
         paired=paired_difference(grid, ENSEMBLE, _CHAMPION),
+        gained=gained,
+        lost=lost,
     )
 
 
@@ -151,6 +174,24 @@ def _worst_segment(mase: pd.DataFrame, series: pd.DataFrame) -> tuple[str, float
     base = means[_CHAMPION].clip(lower=float(mase[_CHAMPION].mean()))
     name = (worse / base.where(base > 0, np.finfo(float).tiny)).idxmax()
     return str(name), _ratio(float(worse[name]), float(base[name]))
+
+
+def _most_changed(mase: pd.DataFrame) -> tuple[list[SeriesComparison], list[SeriesComparison]]:
+    """The series that gained most and those that lost most, by the difference of both MASEs."""
+    changes = (mase[ENSEMBLE] - mase[_CHAMPION]).round(DIGITS).sort_values(kind="stable")
+
+    def compared(names: pd.Index) -> list[SeriesComparison]:
+        return [
+            SeriesComparison(
+                unique_id=str(name),
+                mase=mase.loc[name, ENSEMBLE],
+                champion_mase=mase.loc[name, _CHAMPION],
+            )
+            for name in names
+        ]
+
+    gained, lost = changes[changes < 0], changes[changes > 0]
+    return compared(gained.index[:MOST_CHANGED]), compared(lost.index[::-1][:MOST_CHANGED])
 
 
 def _common_interval(

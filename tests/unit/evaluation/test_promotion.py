@@ -305,6 +305,21 @@ def test_origin_without_an_observed_target_moves_no_other_to_another_place_from_
     assert comparison.paired == expected
 
 
+def test_series_that_gained_or_lost_most_are_named_with_both_errors() -> None:
+    shift = {f"s{number}": float(number) for number in range(3, 10)}
+    comparison = judge(0.0, 6.0, shift=shift, series=9).comparison
+    assert comparison is not None
+    assert [each.unique_id for each in comparison.lost] == ["s9", "s8", "s7", "s6", "s5"]
+    assert [each.unique_id for each in comparison.gained] == ["s1", "s2", "s3", "s4"]
+    assert [round(each.mase, 6) for each in comparison.gained] == [0, 0, 3, 4]
+
+
+def test_series_that_did_not_change_are_not_among_them() -> None:
+    comparison = judge(same=True).comparison
+    assert comparison is not None
+    assert (comparison.gained, comparison.lost) == ([], [])
+
+
 def test_targets_that_were_not_observed_compare_nothing() -> None:
     assert judge(hidden=True).not_comparable == "no target after what the champion has seen was observed"
 

@@ -120,6 +120,7 @@ def test_champion_stands_beside_the_version_with_every_check() -> None:
     assert re.search(r"MASE [0-9.]+ against [0-9.]+ of the champion the-version, from 90 origins", text)
     assert read_payload(page)["charts"]["champion"]["names"] == ["this version", "champion"]
     assert "One-sided p-value" in text
+    assert "series that gained or lost most" in text
     for name in ("gain over the champion", "loss in the worst segment", "distance of the coverage from 80 %"):
         assert name in text
 

@@ -12,7 +12,8 @@ from kubecast.models.arima.recipe import SeriesModel
 from kubecast.models.arima.series import fit_series
 from kubecast.models.arima.task import Search, Task
 
-SMALL = 20_000  # rows that one process searches faster than new ones start
+# What one process searches faster than new ones start: a series takes some .1 s, however short it is.
+SMALL, FEW = 20_000, 100  # rows, series
 
 
 def fit_all(
@@ -63,7 +64,7 @@ def _is_small(tasks: list[Task], search: Search, deadline: float | None) -> bool
     """Whether this process fits them: new ones take seconds to start, but can be ended at a deadline."""
     if search.engine == "pmdarima" or search.period > 1:
         return _is_past(deadline) or (len(tasks) == 1 and deadline is None)
-    return sum(len(task.y) for task in tasks) <= SMALL
+    return len(tasks) <= FEW and sum(len(task.y) for task in tasks) <= SMALL
 
 
 def _fit_in_worker(task: Task, search: Search, deadline: float | None) -> tuple[str, list[SeriesModel] | str]:

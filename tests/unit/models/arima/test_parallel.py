@@ -46,8 +46,9 @@ def test_a_series_that_is_still_searched_at_the_deadline_gets_the_fallback(
     np.testing.assert_array_equal(forecasts, seasonal_naive(panel, panel.ends, 24).ravel())
 
 
+@pytest.mark.parametrize("bound", ["SMALL", "FEW"])
 def test_a_worker_that_dies_without_a_deadline_is_not_hidden(
-    panel: Panel, monkeypatch: pytest.MonkeyPatch
+    panel: Panel, monkeypatch: pytest.MonkeyPatch, bound: str
 ) -> None:
     class Dying:
         def __init__(self, **settings: Any) -> None:
@@ -56,7 +57,7 @@ def test_a_worker_that_dies_without_a_deadline_is_not_hidden(
         def __call__(self, tasks: Any) -> Any:
             raise BrokenProcessPool("killed")
 
-    monkeypatch.setattr(parallel, "SMALL", 0)
+    monkeypatch.setattr(parallel, bound, 0)
     monkeypatch.setattr(joblib, "Parallel", Dying)
     with pytest.raises(BrokenProcessPool, match="killed"):
         train(panel)
