@@ -5,15 +5,15 @@ Weights of a fold are fitted to the other folds, less the origins whose targets 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from kubecast.ensemble.recipe import Weights
-from kubecast.ensemble.weights import Floats, ScaledForecasts, combine_columns, shrink, solve
-from kubecast.scoring.metrics import scorable
+from kubecast.ensemble.weights import Floats, ScaledForecasts, combine_columns, row_weights, solve
+from kubecast.scoring.metrics import origin_codes, scorable
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def make_folds(validation: pd.DataFrame) -> dict[int, Fold]:
 
     Each series goes by its own clock; one that has no origin in the fold, by that of all series.
     """
-    spans = validation.groupby(["unique_id", "cutoff"], sort=False)["ds"]
+    spans = validation["ds"].groupby(origin_codes(validation))
     first, last = spans.transform("min"), spans.transform("max")
     by_fold = {}
     for number in sorted(validation["fold"].unique().tolist()):
@@ -55,45 +55,93 @@ def scored_folds(
     return {number: Fold(fold.held[rows], fold.others[rows]) for number, fold in folds.items()}
 
 
-def cross_fit(
-    validation: pd.DataFrame,
-    series: pd.DataFrame,
-    members: list[str],
-    method: str,
-    rounds: int,
-    shrinkage: float = 0.0,
-) -> tuple["pd.Series[Any]", dict[int, Weights]]:
-    """Combine each fold with weights that saw none of its targets.
+class Fitted(NamedTuple):
+    """Weights fitted to some rows.
 
-    Returns:
-        The combined forecasts, on the index of ``validation``, and the weights by fold. A fold with nothing
-        left to fit to has equal weights and is not among the second.
+    Attributes:
+        stacked: By the ensemble's method.
+        half: Equal ones of the better half of the members.
     """
-    folds = make_folds(validation)
-    scored = scored_folds(folds, validation, series)
-    data = ScaledForecasts.from_table(validation, series, members)
-    weights = cross_weights(data, scored, method, rounds, shrinkage)
+
+    stacked: Weights
+    half: Weights
+
+    @classmethod
+    def of(cls, data: ScaledForecasts, method: str, rounds: int) -> "Fitted":
+        """Fit both."""
+        return cls(solve(data, method, rounds), solve(data, "better_half"))
+
+    def shrunk(self, shrinkage: float) -> Weights:
+        """The stacked weights, moved towards those of the half.
+
+        Args:
+            shrinkage: From 0, the weights as they are, to 1, those of the half.
+        """
+        if not shrinkage:
+            return self.stacked
+        return {
+            name: (1 - shrinkage) * weight + shrinkage * self.half[name]
+            for name, weight in self.stacked.items()
+        }
+
+
+@dataclass(frozen=True)
+class FoldFit:
+    """Weights that saw none of a fold's targets.
+
+    Attributes:
+        fitted: Of all members.
+        best: The best member alone.
+        without: By member, those of a stack without it; empty where there is one member.
+        held_out: Whether there were rows to fit to; else the weights are equal.
+    """
+
+    fitted: Fitted
+    best: Weights
+    without: Mapping[str, Fitted]
+    held_out: bool
+
+    @classmethod
+    def of(cls, others: ScaledForecasts, method: str, rounds: int) -> "FoldFit":
+        """Fit to the rows apart from the fold."""
+        left_out = others.members if len(others.members) > 1 else []
+        without = {name: Fitted.of(others.without(name), method, rounds) for name in left_out}
+        fitted = Fitted.of(others, method, rounds)
+        return cls(fitted, solve(others, "best"), without, bool(len(others.y)))
+
+
+def fit_folds(
+    data: ScaledForecasts, folds: Mapping[int, Fold], method: str, rounds: int
+) -> dict[int, FoldFit]:
+    """By fold, the weights that are fitted to the rows apart from it.
+
+    Args:
+        data: The scored rows.
+        folds: Over them, from ``scored_folds``.
+        method: As of ``fit_weights``.
+        rounds: Of greedy selection.
+    """
+    return {number: FoldFit.of(data.take(fold.others), method, rounds) for number, fold in folds.items()}
+
+
+def combine_folds(
+    validation: pd.DataFrame, folds: Mapping[int, Fold], weights: Mapping[int, Weights]
+) -> "pd.Series[Any]":
+    """Combine each fold with its weights; on the index of ``validation``, of which ``folds`` are."""
     combined = pd.Series(np.nan, index=validation.index, dtype=np.float64)
     for number, fold in folds.items():
         combined[fold.held] = combine_columns(validation[fold.held], weights[number])
-    return combined, {number: weights[number] for number, fold in scored.items() if fold.others.any()}
-
-
-def cross_weights(
-    data: ScaledForecasts, folds: Mapping[int, Fold], method: str, rounds: int = 0, shrinkage: float = 0.0
-) -> dict[int, Weights]:
-    """By fold, the weights that are fitted to the rows apart from it."""
-    others = {number: data.take(fold.others) for number, fold in folds.items()}
-    return {number: shrink(rows, solve(rows, method, rounds), shrinkage) for number, rows in others.items()}
+    return combined
 
 
 def cross_loss(data: ScaledForecasts, folds: Mapping[int, Fold], weights: Mapping[int, Weights]) -> float:
     """MASE over the rows of these folds, each combined with its weights."""
-    combined, held = np.zeros(len(data.y)), np.zeros(len(data.y), dtype=bool)
+    errors, held = np.zeros(len(data.y)), np.zeros(len(data.y), dtype=bool)
     for number, fold in folds.items():
-        combined[fold.held] = data.forecasts[fold.held] @ np.array(list(weights[number].values()))
+        combined = data.forecasts[fold.held] @ np.array(list(weights[number].values()))
+        errors[fold.held] = np.abs(data.y[fold.held] - combined)
         held |= fold.held
-    return data.take(held).loss(combined[held])
+    return float(row_weights(data.series[held]) @ errors[held])
 
 
 def fold_losses(data: ScaledForecasts, folds: Mapping[int, Fold], weights: Mapping[int, Weights]) -> Floats:

@@ -17,10 +17,12 @@ import numpy as np
 import pandas as pd
 
 from kubecast.ensemble.cross_fitting import (
+    Fitted,
     Fold,
-    cross_fit,
+    FoldFit,
+    combine_folds,
     cross_loss,
-    cross_weights,
+    fit_folds,
     fold_losses,
     make_folds,
     scored_folds,
@@ -28,7 +30,7 @@ from kubecast.ensemble.cross_fitting import (
 from kubecast.ensemble.recipe import Method, StackRecipe, Weights
 from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.short_history import Substitute
-from kubecast.ensemble.weights import Floats, ScaledForecasts, combine_columns, shrink, solve
+from kubecast.ensemble.weights import Floats, ScaledForecasts, combine_columns
 from kubecast.errors import ModelError
 from kubecast.scoring.conformal import ConformalQuantiles, conformal_scores, needed_scores
 from kubecast.scoring.metrics import ENSEMBLE, lead_times, scorable
@@ -78,8 +80,9 @@ def stack(
     forecasts = forecasts.reset_index(drop=True)
     is_validation = forecasts["split"] == "validation"
     validation = forecasts[is_validation]
+    folds = make_folds(validation)
     if substitute is None or scorable(validation, series).any():
-        choice = _choose(validation, series, list(members), settings)
+        choice = _choose(validation, folds, series, list(members), settings)
     else:
         choice = _equal(validation, list(members))
     table = forecasts.assign(**{ENSEMBLE: combine_columns(forecasts, choice.weights)})
@@ -106,7 +109,7 @@ def stack(
         fold_weights=choice.fold_weights,
         notes=[*choice.notes, *([] if widths.calibrated else [UNCALIBRATED])],
     )
-    return recipe, _with_quantiles(table, widths, scales)
+    return recipe, _with_quantiles(table, folds, widths, scales)
 
 
 def _require_members(members: Mapping[str, str], missing: Mapping[str, str], least: int) -> None:
@@ -184,7 +187,11 @@ def _equal(validation: pd.DataFrame, names: list[str]) -> _Choice:
 
 
 def _choose(
-    validation: pd.DataFrame, series: pd.DataFrame, names: list[str], settings: EnsembleSettings
+    validation: pd.DataFrame,
+    folds: Mapping[int, Fold],
+    series: pd.DataFrame,
+    names: list[str],
+    settings: EnsembleSettings,
 ) -> _Choice:
     data = ScaledForecasts.from_table(validation, series, names)
     if not len(data.y):
@@ -193,19 +200,23 @@ def _choose(
         )
     member_losses = {name: data.loss(data.forecasts[:, column]) for column, name in enumerate(names)}
     best_member = min(member_losses, key=member_losses.__getitem__)
-    folds, held_out = _folds_to_score(validation, series)
+    scored = scored_folds(folds, validation, series)
+    # A fold that nothing was held out for says nothing of weights, nor of a choice.
+    held_out = {number: fold for number, fold in scored.items() if fold.others.any() and fold.held.any()}
     method: Method = settings.method if held_out else "equal"
-    rounds = settings.greedy_rounds
-    shrinkage = _choose_shrinkage(data, folds, method, rounds)
-    combined, fold_weights = cross_fit(validation, series, names, method, rounds, shrinkage)
-    notes = _notes_on_folds(validation, fold_weights)
-    stack_weights = fold_weights if held_out else cross_weights(data, folds, method)
-    loss = cross_loss(data, folds, stack_weights)
+    fits = fit_folds(data, scored, method, settings.greedy_rounds)
+    scored = held_out or scored
+    shrinkage = _choose_shrinkage(data, scored, fits, method)
+    fold_weights = {number: fit.fitted.shrunk(shrinkage) for number, fit in fits.items()}
+    combined = combine_folds(validation, folds, fold_weights)
+    loss = cross_loss(data, scored, fold_weights)
     single, margin = member_losses[best_member], np.inf
     if held_out:
-        single, margin = _single_member_loss(data, folds, stack_weights)
-    losses_without = _losses_without(data, folds, method, rounds, shrinkage)
-    weights = shrink(data, solve(data, method, rounds), shrinkage)
+        single, margin = _single_member_loss(data, scored, fits, fold_weights)
+    losses_without = _losses_without(data, scored, fits, shrinkage)
+    weights = Fitted.of(data, method, settings.greedy_rounds).shrunk(shrinkage)
+    fold_weights = {number: each for number, each in fold_weights.items() if fits[number].held_out}
+    notes = _notes_on_folds(validation, fold_weights)
     if loss - margin >= single:
         notes.append(_why_single_member(best_member, loss, single, margin))
         method, shrinkage, combined = "best_member", 0.0, validation[best_member]
@@ -225,23 +236,18 @@ def _choose(
     )
 
 
-def _folds_to_score(validation: pd.DataFrame, series: pd.DataFrame) -> tuple[dict[int, Fold], bool]:
-    """The folds that something was held out for, or all where there is none; and whether there is one."""
-    folds = scored_folds(make_folds(validation), validation, series)
-    # A fold that nothing was held out for says nothing of weights, nor of a choice.
-    held_out = {number: fold for number, fold in folds.items() if fold.others.any() and fold.held.any()}
-    return held_out or folds, bool(held_out)
-
-
 def _single_member_loss(
-    data: ScaledForecasts, folds: Mapping[int, Fold], stack_weights: Mapping[int, Weights]
+    data: ScaledForecasts,
+    folds: Mapping[int, Fold],
+    fits: Mapping[int, FoldFit],
+    stack_weights: Mapping[int, Weights],
 ) -> tuple[float, float]:
     """The loss of the member that is best on the other folds, and how far above it a stack may be.
 
     The smallest loss of several on the same rows flatters: the choice is cross-fitted as the weights are. And
     folds are few: a member that is ahead by chance is not expected to stay ahead of its stack.
     """
-    single = cross_weights(data, folds, "best")
+    single = {number: fits[number].best for number in folds}
     loss = cross_loss(data, folds, single)
     differences = fold_losses(data, folds, stack_weights) - fold_losses(data, folds, single)
     return loss, min(_largest_by_chance(differences), LARGEST_MARGIN * loss)
@@ -260,7 +266,9 @@ def _why_single_member(best_member: str, loss: float, single: float, margin: flo
     )
 
 
-def _choose_shrinkage(data: ScaledForecasts, folds: Mapping[int, Fold], method: str, rounds: int) -> float:
+def _choose_shrinkage(
+    data: ScaledForecasts, folds: Mapping[int, Fold], fits: Mapping[int, FoldFit], method: str
+) -> float:
     """The largest shrinkage that is not worse than the best on held-out folds by more than a standard error.
 
     Equal weights owe nothing to the folds that were seen, so that the next ones are as likely to like them.
@@ -269,11 +277,9 @@ def _choose_shrinkage(data: ScaledForecasts, folds: Mapping[int, Fold], method: 
     """
     if method not in ("greedy", "nnls"):
         return 0.0
-    others = {number: data.take(fold.others) for number, fold in folds.items()}
-    fitted = {number: solve(rows, method, rounds) for number, rows in others.items()}
     losses = {}
     for shrinkage in SHRINKAGES:
-        shrunk = {number: shrink(others[number], weights, shrinkage) for number, weights in fitted.items()}
+        shrunk = {number: fits[number].fitted.shrunk(shrinkage) for number in folds}
         losses[shrinkage] = fold_losses(data, folds, shrunk)
     best = min(losses.values(), key=np.mean)
     return max(
@@ -307,17 +313,22 @@ def _notes_on_folds(validation: pd.DataFrame, fold_weights: Mapping[int, Weights
 
 
 def _losses_without(
-    data: ScaledForecasts, folds: Mapping[int, Fold], method: str, rounds: int, shrinkage: float
+    data: ScaledForecasts, folds: Mapping[int, Fold], fits: Mapping[int, FoldFit], shrinkage: float
 ) -> dict[str, float]:
     """Cross-fitted loss of a stack without each member."""
-    losses = {}
-    for name in data.members if len(data.members) > 1 else []:
-        rest = data.without(name)
-        losses[name] = cross_loss(rest, folds, cross_weights(rest, folds, method, rounds, shrinkage))
-    return losses
+    return {
+        name: cross_loss(
+            data.without(name),
+            folds,
+            {number: fits[number].without[name].shrunk(shrinkage) for number in folds},
+        )
+        for name in (data.members if len(data.members) > 1 else [])
+    }
 
 
-def _with_quantiles(table: pd.DataFrame, widths: _Widths, scales: Mapping[str, float | None]) -> pd.DataFrame:
+def _with_quantiles(
+    table: pd.DataFrame, folds: Mapping[int, Fold], widths: _Widths, scales: Mapping[str, float | None]
+) -> pd.DataFrame:
     """Add quantile columns; those of a validation fold come from the others' errors, or earlier rows."""
     scores, evaluated = widths.scores, widths.evaluated
     forecasts = evaluated.apply(table, scales, ENSEMBLE)
@@ -327,7 +338,7 @@ def _with_quantiles(table: pd.DataFrame, widths: _Widths, scales: Mapping[str, f
         laid = widths.substitute.apply(validation, scales, ENSEMBLE)
         forecasts.loc[validation.index, columns] = laid[columns]
         return forecasts
-    for fold in make_folds(validation).values():
+    for fold in folds.values():
         others = scores[scores.index.isin(validation.index[fold.others])]
         if len(others):
             rows = validation[fold.held]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -42,11 +43,10 @@ class ScaledForecasts:
         values = rows[members].to_numpy(dtype=np.float64) / scale[:, None]
         return cls(members, codes, rows["y"].to_numpy(dtype=np.float64) / scale, values)
 
-    @property
+    @cached_property
     def row_weights(self) -> Floats:
-        """Each row's weight, such that every series weighs the same and all sum to 1; shape (rows,)."""
-        _, at, sizes = np.unique(self.series, return_inverse=True, return_counts=True)
-        return np.asarray(1 / sizes[at] / max(len(sizes), 1))
+        """Each row's weight; shape (rows,)."""
+        return row_weights(self.series)
 
     def take(self, rows: NDArray[Any]) -> "ScaledForecasts":
         """Some of the rows, by a mask or by number."""
@@ -109,18 +109,14 @@ def solve(data: ScaledForecasts, method: str, rounds: int = 0) -> Weights:
     return dict(zip(data.members, values.tolist(), strict=True))
 
 
-def shrink(data: ScaledForecasts, weights: Weights, shrinkage: float) -> Weights:
-    """Move weights towards equal ones of the better half of the members.
+def row_weights(series: NDArray[np.int64]) -> Floats:
+    """Each row's weight, such that every series weighs the same and all sum to 1.
 
     Args:
-        data: Rows that the members are ranked on.
-        weights: By member.
-        shrinkage: From 0, the weights as they are, to 1, the equal ones.
+        series: Each row's series as a number, shape (rows,).
     """
-    if not shrinkage:
-        return weights
-    half = solve(data, "better_half")
-    return {name: (1 - shrinkage) * weight + shrinkage * half[name] for name, weight in weights.items()}
+    sizes = np.bincount(series)
+    return np.asarray(1 / sizes[series] / max(int(np.count_nonzero(sizes)), 1))
 
 
 def combine_columns(table: pd.DataFrame, weights: Mapping[str, float]) -> Floats:
@@ -136,11 +132,11 @@ def _thinned(data: ScaledForecasts) -> ScaledForecasts:
 
 
 def _greedy(data: ScaledForecasts, rounds: int) -> Floats:
-    errors, row_weights = (data.y[:, None] - data.forecasts).T.copy(), data.row_weights
-    total, counts = np.zeros(len(row_weights)), np.zeros(len(errors))
+    errors, weights = (data.y[:, None] - data.forecasts).T.copy(), data.row_weights
+    total, counts = np.zeros(len(weights)), np.zeros(len(errors))
     best, smallest = counts, np.inf
     for size in range(1, rounds + 1):
-        losses = [float(row_weights @ np.abs(total + error)) / size for error in errors]
+        losses = [float(weights @ np.abs(total + error)) / size for error in errors]
         chosen = int(np.argmin(losses))
         total = total + errors[chosen]
         counts[chosen] += 1

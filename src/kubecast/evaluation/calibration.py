@@ -19,7 +19,10 @@ def calibration(test: pd.DataFrame, series: pd.DataFrame, levels: Sequence[float
     rows = test[scorable(test, series)]
     shares = {
         f"{level:g}": finite(
-            (rows["y"] <= rows[quantile_column(level)]).groupby(rows["unique_id"]).mean().mean()
+            (rows["y"] <= rows[quantile_column(level)])
+            .groupby(rows["unique_id"], observed=True)
+            .mean()
+            .mean()
         )
         for level in levels
     }

@@ -207,4 +207,4 @@ def _common_interval(
 
 def _covered(rows: pd.DataFrame, low: str, high: str) -> float | None:
     inside = rows["y"].between(rows[low], rows[high])
-    return finite(inside.groupby(rows["unique_id"]).mean().mean())
+    return finite(inside.groupby(rows["unique_id"], observed=True).mean().mean())

@@ -87,15 +87,15 @@ def _autocorrelation(errors: "pd.Series[float]", rows: pd.DataFrame) -> tuple[li
     """
     order = rows.sort_values(["unique_id", "fold", "cutoff"]).index
     errors, rows = errors.loc[order], rows.loc[order]
-    of_series = errors.groupby(rows["unique_id"])
+    of_series = errors.groupby(rows["unique_id"], observed=True)
     centred, count = errors - of_series.transform("mean"), of_series.transform("count")
     expected = -1 / (count - 1).where(count > 1)
     groups = [rows["unique_id"], rows["fold"]]
-    longest = int(centred.groupby(groups).size().max()) if len(centred) else 0
+    longest = int(centred.groupby(groups, observed=True).size().max()) if len(centred) else 0
     autocorrelation: list[float] = []
     bands: list[float] = []
     for lag in range(1, min(LAGS, longest // 2) + 1):
-        earlier = centred.groupby(groups).shift(lag)
+        earlier = centred.groupby(groups, observed=True).shift(lag)
         kept = centred.notna() & earlier.notna()
         now, before = centred[kept].to_numpy(), earlier[kept].to_numpy()
         power = float(np.sqrt(np.sum(now**2) * np.sum(before**2)))

@@ -109,12 +109,12 @@ def _bias_and_coverage(
 ) -> dict[str, tuple[float | None, float | None]]:
     rows = table[scorable(table, series)]
     scale = rows["unique_id"].map(series.set_index("unique_id")["scale"]).astype(np.float64)
-    bias = ((rows[ENSEMBLE] - rows["y"]) / scale).groupby(rows["unique_id"]).mean()
+    bias = ((rows[ENSEMBLE] - rows["y"]) / scale).groupby(rows["unique_id"], observed=True).mean()
     bounds = next(iter(intervals(levels).values()), None)
     if bounds is None:
         return {str(name): (float(value), None) for name, value in bias.items()}
     low, high = (rows[quantile_column(level)] for level in bounds)
-    held = rows["y"].between(low, high).groupby(rows["unique_id"]).mean()
+    held = rows["y"].between(low, high).groupby(rows["unique_id"], observed=True).mean()
     pairs = zip(bias.index, bias, held, strict=True)
     return {str(name): (float(value), float(share)) for name, value, share in pairs}
 

@@ -126,7 +126,9 @@ def common_origins(table: pd.DataFrame, panel: Panel) -> "pd.Series[Any]":
     """
     if panel.spec.align == "calendar":
         return table["cutoff"]
-    return -table.groupby(["split", "unique_id"])["cutoff"].rank(method="dense", ascending=False)
+    return -table.groupby(["split", "unique_id"], observed=True)["cutoff"].rank(
+        method="dense", ascending=False
+    )
 
 
 def _group_codes(names: "pd.Index[Any]", panel: Panel) -> NDArray[np.int64]:

@@ -8,101 +8,121 @@ and, for R², ``train_mean``. A target that was not observed, or of a series wit
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from kubecast.data.panel import Panel
 
 CHUNK_ROWS = 500_000  # of forecasts that are scored at once
 ENSEMBLE = "ensemble"  # the one column with quantiles beside it
 
+Floats = NDArray[np.float64]
 MetricTables = dict[str, pd.DataFrame]
 """By metric, a frame indexed by (split, unique_id[, by]) a column for each model; NaN where undefined."""
 
 
 @dataclass(frozen=True)
+class Groups:
+    """Rows in groups: a series' rows in a split or, within that, at a lead time.
+
+    Attributes:
+        numbers: The group of each row, as a position in ``keys``; shape (rows,).
+        keys: Of each group, in ascending order; indexed by the columns' names.
+    """
+
+    numbers: NDArray[np.int64]
+    keys: "pd.Index[Any]"
+
+    @classmethod
+    def of(cls, table: pd.DataFrame, columns: list[str]) -> Self:
+        """Number the groups of rows that are alike in some columns; pandas is slow to group by text."""
+        codes, values = zip(*(pd.factorize(table[name], sort=True) for name in columns), strict=True)
+        shape = tuple(max(len(each), 1) for each in values)
+        numbers, present = pd.factorize(np.asarray(np.ravel_multi_index(codes, shape)), sort=True)
+        places = np.unravel_index(present, shape)
+        keys = [np.asarray(each)[at] for each, at in zip(values, places, strict=True)]
+        index = pd.MultiIndex.from_arrays(keys, names=columns)
+        return cls(numbers, index if len(columns) > 1 else index.get_level_values(0))
+
+    @cached_property
+    def sizes(self) -> NDArray[np.int64]:
+        """Rows of each group; shape (groups,)."""
+        return np.bincount(self.numbers, minlength=len(self.keys))
+
+    def sums(self, values: NDArray[Any]) -> Floats:
+        """The sum of one value for each row; shape (groups,)."""
+        return np.asarray(np.bincount(self.numbers, values, len(self.keys)), dtype=np.float64)
+
+
+@dataclass(frozen=True)
 class ScoredRows:
-    """Rows that are scored, in groups: a series' rows in a split or, within that, at a lead time.
+    """Rows that are scored, in groups of one series each.
 
     Attributes:
         rows: ``y``, the models, the quantiles and the series' scales.
-        keys: Columns of ``rows`` whose values make a group.
+        groups: Of the rows.
         models: Columns of ``rows``.
         levels: Quantile levels beside the column ``ensemble``.
     """
 
     rows: pd.DataFrame
-    keys: list[str]
+    groups: Groups
     models: list[str]
     levels: Sequence[float] = ()
 
     @cached_property
+    def y(self) -> Floats:
+        """The targets; shape (rows,)."""
+        return self.values("y")
+
+    @cached_property
+    def errors(self) -> dict[str, Floats]:
+        """By model, target less forecast; shape (rows,)."""
+        return {model: self.y - self.values(model) for model in self.models}
+
+    @cached_property
     def mae(self) -> pd.DataFrame:
         """Mean absolute error; shape (groups, models)."""
-        return self.loss("mae")
+        return self.by_model(lambda model: np.abs(self.errors[model]))
 
     @cached_property
     def mse(self) -> pd.DataFrame:
         """Mean squared error; shape (groups, models)."""
-        return self.loss("mse")
+        return self.by_model(lambda model: self.errors[model] ** 2)
 
-    def loss(self, name: str) -> pd.DataFrame:
-        """A point loss of ``utilsforecast.losses``; shape (groups, models)."""
-        from utilsforecast import losses  # not on top: checking settings needs none
-
-        return self._by_group(getattr(losses, name)(self._points, models=self.models, id_col="group"))
+    def values(self, column: str) -> Floats:
+        """A column of ``rows``; shape (rows,)."""
+        return self.rows[column].to_numpy(dtype=np.float64)
 
     def first(self, column: str) -> "pd.Series[Any]":
-        """A column's first value in each group; shape (groups,)."""
-        values: pd.Series[Any] = self._groups[column].first()
-        return values.set_axis(self._index)
+        """A column's value in the last row of each group, where all are the same; shape (groups,)."""
+        values = np.empty(len(self.groups.keys))
+        values[self.groups.numbers] = self.values(column)
+        return pd.Series(values, self.groups.keys)
 
-    def mean(self, values: "pd.Series[Any]") -> "pd.Series[Any]":
-        """The mean of values on the index of ``rows``; shape (groups,)."""
-        return values.groupby(self._group).mean().set_axis(self._index)
+    def mean(self, values: NDArray[Any]) -> "pd.Series[Any]":
+        """The mean of one value for each row; shape (groups,)."""
+        return pd.Series(self.groups.sums(values) / self.groups.sizes, self.groups.keys)
+
+    def by_model(self, loss: Callable[[str], Floats]) -> pd.DataFrame:
+        """The mean of a loss of each row, made of a model's name; shape (groups, models)."""
+        return pd.DataFrame({model: self.mean(loss(model)) for model in self.models}, self.groups.keys)
 
     def pinball(self) -> pd.DataFrame:
         """Mean pinball loss over the levels; shape (groups, 1)."""
-        total = pd.Series(0.0, self.rows.index)
+        total = np.zeros(len(self.rows))
         for level in self.levels:
-            above = self.rows["y"] - self.rows[quantile_column(level)]
+            above = self.y - self.values(quantile_column(level))
             total += np.maximum(level * above, (level - 1) * above)
         return self.mean(total / max(len(self.levels), 1)).to_frame(ENSEMBLE)
 
     def coverage(self, low: float, high: float) -> pd.DataFrame:
         """Share of targets between the quantiles of two levels; shape (groups, 1)."""
-        from utilsforecast import losses
-
-        bounds = {"lo": self.rows[quantile_column(low)], "hi": self.rows[quantile_column(high)]}
-        table = self.rows[["y"]].assign(
-            group=self._group, **{f"{ENSEMBLE}-{end}-0": values for end, values in bounds.items()}
-        )
-        return self._by_group(losses.coverage(table, models=[ENSEMBLE], level=0, id_col="group"))
-
-    @cached_property
-    def _group(self) -> "pd.Series[int]":
-        """Number of each row's group, by which rows are grouped faster than by their keys' text."""
-        numbers: pd.Series[int] = self.rows.groupby(self.keys, sort=True).ngroup()
-        return numbers
-
-    @cached_property
-    def _groups(self) -> Any:
-        return self.rows.groupby(self._group, sort=True)
-
-    @cached_property
-    def _index(self) -> "pd.Index[Any]":
-        """The keys of each group."""
-        index: pd.Index[Any] = self._groups[self.keys].first().set_index(self.keys).index
-        return index
-
-    @cached_property
-    def _points(self) -> pd.DataFrame:
-        return self.rows[["y", *self.models]].assign(group=self._group)
-
-    def _by_group(self, table: pd.DataFrame) -> pd.DataFrame:
-        return table.set_index("group").sort_index().set_axis(self._index, axis=0)
+        bounds = self.values(quantile_column(low)), self.values(quantile_column(high))
+        return self.mean((self.y >= bounds[0]) & (self.y <= bounds[1])).to_frame(ENSEMBLE)
 
 
 @dataclass(frozen=True)
@@ -141,23 +161,42 @@ def _r2(scored: ScoredRows) -> pd.DataFrame:
     """R² against the mean of the series' training split."""
     if "train_mean" not in scored.rows:
         return scored.mse * np.nan
-    variance = scored.mean((scored.rows["y"] - scored.rows["train_mean"]) ** 2)
+    variance = scored.mean((scored.y - scored.values("train_mean")) ** 2)
     return 1 - scored.mse.div(variance.where(variance > 0), axis=0)
 
 
 def _wql(scored: ScoredRows) -> pd.DataFrame:
     """Mean over the levels of twice the pinball loss, over the mean absolute target."""
-    size = scored.mean(scored.rows["y"].abs()).to_numpy()
-    return (2 * scored.pinball()).div(np.where(size > 0, size, np.nan), axis=0)
+    return (2 * scored.pinball()).div(_size(scored), axis=0)
+
+
+def _wape(scored: ScoredRows) -> pd.DataFrame:
+    return scored.mae.div(_size(scored), axis=0)
+
+
+def _size(scored: ScoredRows) -> "pd.Series[Any]":
+    """The mean absolute target; NaN where every target is 0."""
+    size = scored.mean(np.abs(scored.y))
+    return size.where(size > 0)
+
+
+def _smape(scored: ScoredRows) -> pd.DataFrame:
+    """That of M4 as a share, 0 to 2; a forecast of 0 for a target of 0 is right."""
+
+    def loss(model: str) -> Floats:
+        error = np.abs(scored.errors[model])
+        size = np.abs(scored.y) + np.abs(scored.values(model))
+        return np.asarray(2 * np.divide(error, size, out=np.zeros_like(error), where=size > 0))
+
+    return scored.by_model(loss)
 
 
 RANKING = "mase"
 METRICS: dict[str, Metric] = {
     RANKING: Metric("MASE", _mase),
     "rmsse": Metric("RMSSE", _rmsse),
-    "wape": Metric("WAPE", lambda scored: scored.loss("nd"), format="percent", undefined="every target is 0"),
-    # That of M4 as a share, 0 to 2: utilsforecast's is half of it.
-    "smape": Metric("sMAPE", lambda scored: 2 * scored.loss("smape"), format="percent"),
+    "wape": Metric("WAPE", _wape, format="percent", undefined="every target is 0"),
+    "smape": Metric("sMAPE", _smape, format="percent"),
     "wql": Metric("WQL", _wql, of_quantiles=True, undefined="every target is 0"),
     "mae": Metric("MAE", lambda scored: scored.mae),
     "rmse": Metric("RMSE", lambda scored: scored.mse**0.5),
@@ -173,7 +212,7 @@ METRICS: dict[str, Metric] = {
 }
 """Every metric by its key in ``leaderboard.json``, in the order of pages; ``RANKING`` puts models in order.
 
-Source: Hyndman & Athanasopoulos (2021), "Forecasting: principles and practice", chapter 5; utilsforecast.
+Source: Hyndman & Athanasopoulos (2021), "Forecasting: principles and practice", chapter 5.
 """
 
 
@@ -202,7 +241,13 @@ def series_with_means(panel: Panel) -> pd.DataFrame:
 
 def lead_times(table: pd.DataFrame) -> "pd.Series[int]":
     """Steps between each row and its origin, from 1; an origin's rows are complete and in order of time."""
-    return table.groupby(["unique_id", "cutoff"], sort=False).cumcount() + 1
+    return table["cutoff"].groupby(origin_codes(table)).cumcount() + 1
+
+
+def origin_codes(table: pd.DataFrame) -> NDArray[np.int64]:
+    """A number for each row's origin, by which rows are grouped faster than by two keys; shape (rows,)."""
+    names, times = pd.factorize(table["unique_id"])[0], pd.factorize(table["cutoff"])[0]
+    return np.asarray(names * (times.max(initial=0) + 1) + times, dtype=np.int64)
 
 
 def scorable(table: pd.DataFrame, series: pd.DataFrame) -> "pd.Series[bool]":
@@ -213,14 +258,9 @@ def scorable(table: pd.DataFrame, series: pd.DataFrame) -> "pd.Series[bool]":
 
 def count_points(table: pd.DataFrame, series: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """The number of points ``scored`` and ``skipped`` in each group of ``keys``."""
-    scored = scorable(table, series)
-    groups = [table[key] for key in keys]
-    return pd.DataFrame(
-        {
-            "scored": scored.groupby(groups).sum().astype(int),
-            "skipped": (~scored).groupby(groups).sum().astype(int),
-        }
-    )
+    scored, groups = scorable(table, series).to_numpy(), Groups.of(table, keys)
+    counts = {"scored": groups.sums(scored), "skipped": groups.sums(~scored)}
+    return pd.DataFrame(counts, groups.keys).astype(int)
 
 
 def series_metrics(
@@ -261,8 +301,10 @@ def _chunk_metrics(
     levels: Sequence[float],
 ) -> MetricTables:
     rows = table[scorable(table, series)]
-    rows = rows.merge(series[["unique_id", *_extra_columns(series)]], on="unique_id", how="left")
-    scored = ScoredRows(rows, keys, list(models), levels)
+    codes, names = pd.factorize(rows["unique_id"])
+    extra = series.set_index("unique_id")[_extra_columns(series)].reindex(names)
+    rows = rows.assign(**{str(column): values.to_numpy()[codes] for column, values in extra.items()})
+    scored = ScoredRows(rows, Groups.of(rows, keys), list(models), levels)
     tables = {
         name: metric.compute(scored) for name, metric in METRICS.items() if levels or not metric.of_quantiles
     }

@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from kubecast.ensemble.recipe import StackRecipe
+from kubecast.ensemble.cross_fitting import combine_folds, fit_folds, make_folds, scored_folds
+from kubecast.ensemble.recipe import StackRecipe, Weights
 from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.stacking import stack
+from kubecast.ensemble.weights import ScaledForecasts
 from tests.support.forecasts import forecasts, scales
 
 GREEDY = EnsembleSettings(quantiles=[0.1, 0.5, 0.9])
@@ -17,6 +19,17 @@ def stacked(
 ) -> tuple[StackRecipe, pd.DataFrame]:
     """The recipe of a table and its forecasts."""
     return stack(table, scales(table), settings, kinds or KINDS, {}, season_length=24)
+
+
+def cross_fit(
+    validation: pd.DataFrame, series: pd.DataFrame, method: str, shrinkage: float = 0.0
+) -> tuple["pd.Series[float]", dict[int, Weights]]:
+    """The folds of members a and b, each combined with the weights of the others, and these weights."""
+    folds = make_folds(validation)
+    data = ScaledForecasts.from_table(validation, series, ["a", "b"])
+    fits = fit_folds(data, scored_folds(folds, validation, series), method, rounds=50)
+    weights = {number: fit.fitted.shrunk(shrinkage) for number, fit in fits.items()}
+    return combine_folds(validation, folds, weights), weights
 
 
 def mixture(noise: float = 0.0, series: int = 3) -> pd.DataFrame:

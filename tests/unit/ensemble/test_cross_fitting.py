@@ -1,8 +1,9 @@
 import pandas as pd
 import pytest
 
-from kubecast.ensemble.cross_fitting import cross_fit, make_folds
+from kubecast.ensemble.cross_fitting import make_folds
 from tests.support.forecasts import forecasts, scales
+from tests.unit.ensemble.stacks import cross_fit
 
 
 @pytest.mark.parametrize("method", ["greedy", "nnls"])
@@ -12,8 +13,8 @@ def test_altering_a_blocks_targets_does_not_change_its_combination(method: str) 
     # A target that lies inside the fold's range is the same number in every row that shows it.
     inside = table["ds"].between(table.loc[held, "ds"].min(), table.loc[held, "ds"].max())
     altered = table.assign(y=table["y"].where(~inside, table["y"] * -7 + 3))
-    before, weights = cross_fit(table, scales(table), ["a", "b"], method, 20)
-    after, changed = cross_fit(altered, scales(table), ["a", "b"], method, 20)
+    before, weights = cross_fit(table, scales(table), method)
+    after, changed = cross_fit(altered, scales(table), method)
     pd.testing.assert_series_equal(before[held], after[held], check_exact=True)
     assert weights[1] == changed[1]
     assert weights[0] != changed[0]

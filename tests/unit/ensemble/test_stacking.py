@@ -2,14 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.ensemble.cross_fitting import cross_fit
 from kubecast.ensemble.recipe import StackRecipe
 from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.stacking import stack
 from kubecast.errors import InvalidName, ModelError
 from kubecast.scoring.metrics import ENSEMBLE
 from tests.support.forecasts import forecasts, scales
-from tests.unit.ensemble.stacks import GREEDY, KINDS, mixture, stacked
+from tests.unit.ensemble.stacks import GREEDY, KINDS, cross_fit, mixture, stacked
 
 
 @pytest.mark.slow
@@ -59,9 +58,7 @@ def test_shrinkage_that_costs_less_than_a_standard_error_is_taken() -> None:
     recipe, _ = stacked(table, kinds={"a": "catboost", "b": "lstm"})
     losses = {}
     for shrinkage in (0.0, 0.25, 0.5, 0.75, 1.0):
-        combined, _ = cross_fit(
-            table[table["split"] == "validation"], scales(table), ["a", "b"], "greedy", 50, shrinkage
-        )
+        combined, _ = cross_fit(table[table["split"] == "validation"], scales(table), "greedy", shrinkage)
         held = table.loc[combined.index]
         losses[shrinkage] = float((held["y"] - combined).abs().mean())
     assert min(losses, key=losses.__getitem__) < recipe.shrinkage

@@ -3,6 +3,7 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 import pytest
+from utilsforecast import losses
 
 from kubecast.config.training import ScoringMetric
 from kubecast.data.panel import Panel
@@ -161,3 +162,26 @@ def test_metrics_do_not_depend_on_how_many_rows_are_scored_at_once(monkeypatch: 
 
 def test_settings_allow_the_names_of_the_metrics_but_the_ranking_one() -> None:
     assert [*get_args(ScoringMetric)] == [name for name in METRICS if name != RANKING]
+
+
+def test_point_metrics_and_coverage_are_those_of_utilsforecast() -> None:
+    random = np.random.default_rng(3)
+    rows = pd.concat([table(cutoff=HOURS[at % 3], ds=HOURS[0]) for at in range(50)], ignore_index=True)
+    rows = rows.assign(y=random.integers(-3, 3, len(rows)), fold=random.integers(0, 3, len(rows)))
+    rows["ensemble"], rows["model"] = rows["y"] * 0.5, random.normal(size=len(rows)).round(1)
+    rows["q0.1"], rows["q0.9"] = rows["model"] - 1, rows["model"] + 1
+    rows.loc[::7, "ensemble"] = 0.0
+    models = ["model", "ensemble"]
+    result = series_metrics(rows.astype({"y": float}), series(), models, by="fold", levels=[0.1, 0.9])
+    grouped = rows.assign(group=rows["unique_id"] + rows["fold"].astype(str)).drop(columns="cutoff")
+    for name, loss, factor in (
+        ("mae", losses.mae, 1),
+        ("mse", losses.mse, 1),
+        ("wape", losses.nd, 1),
+        ("smape", losses.smape, 2),
+    ):
+        expected = factor * loss(grouped, models=models, id_col="group").set_index("group")
+        np.testing.assert_allclose(result[name], expected.sort_index(), rtol=1e-12)
+    bounds = grouped.rename(columns={"q0.1": "ensemble-lo-80", "q0.9": "ensemble-hi-80"})
+    inside = losses.coverage(bounds, models=["ensemble"], level=80, id_col="group").set_index("group")
+    np.testing.assert_allclose(result["coverage_80"], inside.sort_index(), rtol=1e-12)
