@@ -93,13 +93,13 @@ class FoldFit:
         fitted: Of all members.
         best: The best member alone.
         without: By member, those of a stack without it; empty where there is one member.
-        held_out: Whether there were rows to fit to; else the weights are equal.
+        has_rows: Whether there were rows to fit to; else the weights are equal.
     """
 
     fitted: Fitted
     best: Weights
     without: Mapping[str, Fitted]
-    held_out: bool
+    has_rows: bool
 
     @classmethod
     def of(cls, others: ScaledForecasts, method: str, rounds: int) -> "FoldFit":

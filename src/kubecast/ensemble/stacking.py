@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from kubecast.ensemble.cross_fitting import (
     Fitted,
@@ -186,6 +187,7 @@ def _equal(validation: pd.DataFrame, names: list[str]) -> _Choice:
     return _Choice("equal", 0.0, weights, combined, None, None, None, {}, {}, {}, [UNVALIDATED])
 
 
+@threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator]  # threads would spin over small products
 def _choose(
     validation: pd.DataFrame,
     folds: Mapping[int, Fold],
@@ -205,18 +207,18 @@ def _choose(
     held_out = {number: fold for number, fold in scored.items() if fold.others.any() and fold.held.any()}
     method: Method = settings.method if held_out else "equal"
     fits = fit_folds(data, scored, method, settings.greedy_rounds)
-    scored = held_out or scored
-    shrinkage = _choose_shrinkage(data, scored, fits, method)
+    telling = held_out or scored
+    shrinkage = _choose_shrinkage(data, telling, fits, method)
     fold_weights = {number: fit.fitted.shrunk(shrinkage) for number, fit in fits.items()}
     combined = combine_folds(validation, folds, fold_weights)
-    loss = cross_loss(data, scored, fold_weights)
+    loss = cross_loss(data, telling, fold_weights)
     single, margin = member_losses[best_member], np.inf
     if held_out:
-        single, margin = _single_member_loss(data, scored, fits, fold_weights)
-    losses_without = _losses_without(data, scored, fits, shrinkage)
+        single, margin = _single_member_loss(data, telling, fits, fold_weights)
+    losses_without = _losses_without(data, telling, fits, shrinkage)
     weights = Fitted.of(data, method, settings.greedy_rounds).shrunk(shrinkage)
-    fold_weights = {number: each for number, each in fold_weights.items() if fits[number].held_out}
-    notes = _notes_on_folds(validation, fold_weights)
+    fitted_weights = {number: each for number, each in fold_weights.items() if fits[number].has_rows}
+    notes = _notes_on_folds(validation, fitted_weights)
     if loss - margin >= single:
         notes.append(_why_single_member(best_member, loss, single, margin))
         method, shrinkage, combined = "best_member", 0.0, validation[best_member]
@@ -231,7 +233,7 @@ def _choose(
         single,
         member_losses,
         losses_without,
-        fold_weights,
+        fitted_weights,
         notes,
     )
 

@@ -65,8 +65,8 @@ class Comparison(Document):
         origins: Number of origins, over all series.
         first_origin: The earliest; None in a document of before it was kept, as the latest.
         last_origin: The latest.
-        gained: The series whose MASE fell most, the first by most; as the next, 5 at most.
-        lost: The series whose MASE rose most.
+        gained: At most 5 series whose MASE fell most, the one that fell most first.
+        lost: At most 5 series whose MASE rose most, the one that rose most first.
         series: Number of series that could be scored.
         mase: Of the version.
         champion_mase: Of the champion.
@@ -178,7 +178,8 @@ def _worst_segment(mase: pd.DataFrame, series: pd.DataFrame) -> tuple[str, float
 
 def _most_changed(mase: pd.DataFrame) -> tuple[list[SeriesComparison], list[SeriesComparison]]:
     """The series that gained most and those that lost most, by the difference of both MASEs."""
-    changes = (mase[ENSEMBLE] - mase[_CHAMPION]).round(DIGITS).sort_values(kind="stable")
+    changes = mase[ENSEMBLE] - mase[_CHAMPION]
+    changes = changes[changes.abs() > 10.0**-DIGITS * mase[_CHAMPION]]
 
     def compared(names: pd.Index) -> list[SeriesComparison]:
         return [
@@ -190,8 +191,9 @@ def _most_changed(mase: pd.DataFrame) -> tuple[list[SeriesComparison], list[Seri
             for name in names
         ]
 
-    gained, lost = changes[changes < 0], changes[changes > 0]
-    return compared(gained.index[:MOST_CHANGED]), compared(lost.index[::-1][:MOST_CHANGED])
+    gained = changes[changes < 0].sort_values(kind="stable")
+    lost = changes[changes > 0].sort_values(ascending=False, kind="stable")
+    return compared(gained.index[:MOST_CHANGED]), compared(lost.index[:MOST_CHANGED])
 
 
 def _common_interval(

@@ -231,7 +231,7 @@ def evaluate(
         made_with: Versions of packages, and the seed.
         changed: Settings and data that differ from the champion's.
     """
-    table = table[table["split"].isin(SPLITS)].assign(lead_time=lead_times(table))
+    table = table.assign(lead_time=lead_times(table))
     table = table.astype(dict.fromkeys(_SERIES, "category"))  # looked up and grouped by their codes
     series = series_with_means(panel)
     yardsticks = [each.name for each in naive_yardsticks(panel) if each.name in table]

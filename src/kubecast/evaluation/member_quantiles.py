@@ -24,7 +24,7 @@ def member_wql(
     Returns:
         By model; empty where either split has no scored target, or every target is 0.
     """
-    rows = table[scorable(table, series)]
+    rows = table.loc[scorable(table, series), ["unique_id", "split", "lead_time", "y", *models]]
     scale = rows["unique_id"].map(series.set_index("unique_id")["scale"]).to_numpy(dtype=np.float64)
     is_test = (rows["split"] == "test").to_numpy()
     lead = rows["lead_time"].to_numpy()

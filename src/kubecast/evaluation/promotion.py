@@ -141,7 +141,7 @@ def decide(
         checks.append(_test_check(comparison.paired, settings, champion.failed_tests.get(tested)))
     text = (
         f"MASE {comparison.mase:.4g} against {comparison.champion_mase:.4g} of the champion"
-        f" {champion.version}, from {comparison.origins} origins after all rows that either has seen"
+        f" {champion.version}, from {comparison.origins} origins, on targets that neither has seen"
     )
     return _decision(skill, checks, text, champion=champion.version, comparison=comparison, tested=tested)
 

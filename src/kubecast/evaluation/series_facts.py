@@ -74,7 +74,7 @@ def series_facts(
     """
     by_model = {str(model): column.to_dict() for model, column in errors.items()}
     naive = by_model.get(naives[0], {}) if naives else {}
-    sizes = panel.frame["y"].abs().groupby(panel.frame["unique_id"]).mean()
+    sizes = panel.frame["y"].abs().groupby(panel.series_codes).mean().set_axis(panel.ids)
     measured = _bias_and_coverage(table, series, levels)
     noted = _noted(panel.report.findings)
     level = next((float(nominal) / 100 for nominal in intervals(levels)), None)

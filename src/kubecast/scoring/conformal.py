@@ -83,9 +83,10 @@ class ConformalQuantiles(BaseModel):
                 f" allowed: 1 to {len(self.offsets)}"
             )
         scale = _at_level(points, points["unique_id"].map(dict(scales)).astype(np.float64).fillna(0.0))
-        widths = np.asarray(self.offsets)[lead - 1] * scale.to_numpy()[:, None]
-        values = points[column].to_numpy(dtype=np.float64)[:, None] + widths
-        return points.assign(**dict(zip(self.columns, values.T, strict=True)))
+        units, centre = scale.to_numpy(), points[column].to_numpy(dtype=np.float64)
+        offsets = np.asarray(self.offsets).T  # a level at a time: all together would be as large as the table
+        columns = zip(self.columns, offsets, strict=True)
+        return points.assign(**{name: centre + each[lead - 1] * units for name, each in columns})
 
 
 def needed_scores(levels: Sequence[float]) -> int:

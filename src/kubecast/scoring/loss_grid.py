@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kubecast.data.panel import Panel
+from kubecast.data.panel import KEYS, Panel
 from kubecast.scoring.metrics import scorable
 
 FEWEST_GROUPS = 5  # of series, below which their spread is not that of many groups
@@ -55,7 +55,8 @@ class LossGrid:
             models: Columns of point forecasts; the loss is the absolute error over the series' scale.
             intervals: By column of the result, the columns of an interval's bounds: the loss is 1 inside.
         """
-        rows = table[scorable(table, series)]
+        columns = {*KEYS, "y", *models, *(bound for each in (intervals or {}).values() for bound in each)}
+        rows = table.loc[scorable(table, series), sorted(columns)]
         names, series_ids = pd.factorize(rows["unique_id"], sort=True)
         at, times = pd.factorize(common_origins(table, panel)[rows.index], sort=True)
         scales = series.set_index("unique_id")["scale"].astype(np.float64).reindex(series_ids).to_numpy()

@@ -26,7 +26,7 @@ MetricTables = dict[str, pd.DataFrame]
 
 @dataclass(frozen=True)
 class Groups:
-    """Rows in groups: a series' rows in a split or, within that, at a lead time.
+    """Rows in groups: those of a split, of a series in a split or, within that, of a lead time.
 
     Attributes:
         numbers: The group of each row, as a position in ``keys``; shape (rows,).
@@ -38,7 +38,10 @@ class Groups:
 
     @classmethod
     def of(cls, table: pd.DataFrame, columns: list[str]) -> Self:
-        """Number the groups of rows that are alike in some columns; pandas is slow to group by text."""
+        """Number the groups of rows that are alike in some columns, all of whose cells have a value.
+
+        pandas is slow to group by text.
+        """
         codes, values = zip(*(pd.factorize(table[name], sort=True) for name in columns), strict=True)
         shape = tuple(max(len(each), 1) for each in values)
         numbers, present = pd.factorize(np.asarray(np.ravel_multi_index(codes, shape)), sort=True)
@@ -97,8 +100,8 @@ class ScoredRows:
         """A column of ``rows``; shape (rows,)."""
         return self.rows[column].to_numpy(dtype=np.float64)
 
-    def first(self, column: str) -> "pd.Series[Any]":
-        """A column's value in the last row of each group, where all are the same; shape (groups,)."""
+    def shared(self, column: str) -> "pd.Series[Any]":
+        """A column's value in each group, whose rows have the same; shape (groups,)."""
         values = np.empty(len(self.groups.keys))
         values[self.groups.numbers] = self.values(column)
         return pd.Series(values, self.groups.keys)
@@ -150,11 +153,11 @@ class Metric:
 
 def _mase(scored: ScoredRows) -> pd.DataFrame:
     """MAE over the stored scale, that of the training split, the same at every origin."""
-    return scored.mae.div(scored.first("scale"), axis=0)
+    return scored.mae.div(scored.shared("scale"), axis=0)
 
 
 def _rmsse(scored: ScoredRows) -> pd.DataFrame:
-    return (scored.mse**0.5).div(scored.first("rmsse_scale"), axis=0)
+    return (scored.mse**0.5).div(scored.shared("rmsse_scale"), axis=0)
 
 
 def _r2(scored: ScoredRows) -> pd.DataFrame:
@@ -186,7 +189,8 @@ def _smape(scored: ScoredRows) -> pd.DataFrame:
     def loss(model: str) -> Floats:
         error = np.abs(scored.errors[model])
         size = np.abs(scored.y) + np.abs(scored.values(model))
-        return np.asarray(2 * np.divide(error, size, out=np.zeros_like(error), where=size > 0))
+        with np.errstate(invalid="ignore"):  # of a forecast that is not finite
+            return np.asarray(2 * np.divide(error, size, out=np.zeros_like(error), where=size != 0))
 
     return scored.by_model(loss)
 

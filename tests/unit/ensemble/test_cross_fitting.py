@@ -2,8 +2,9 @@ import pandas as pd
 import pytest
 
 from kubecast.ensemble.cross_fitting import make_folds
+from kubecast.scoring.metrics import ENSEMBLE
 from tests.support.forecasts import forecasts, scales
-from tests.unit.ensemble.stacks import cross_fit
+from tests.unit.ensemble.stacks import GREEDY, cross_fit, stacked
 
 
 @pytest.mark.parametrize("method", ["greedy", "nnls"])
@@ -18,6 +19,22 @@ def test_altering_a_blocks_targets_does_not_change_its_combination(method: str) 
     pd.testing.assert_series_equal(before[held], after[held], check_exact=True)
     assert weights[1] == changed[1]
     assert weights[0] != changed[0]
+
+
+def test_altering_a_blocks_targets_does_not_change_its_stack() -> None:
+    table = forecasts({"a": 1.0, "b": 1.2}, series=1, origins=8)
+    held = (table["fold"] == 1) & (table["split"] == "validation")
+    inside = table["ds"].between(table.loc[held, "ds"].min(), table.loc[held, "ds"].max())
+    altered = table.assign(y=table["y"].where(~inside, table["y"] + 0.2))
+    settings = GREEDY.model_copy(update={"method": "ols"})  # fitted weights are not shrunk
+    kinds = {"a": "catboost", "b": "lstm"}
+    (before, combined), (after, changed) = (stacked(each, settings, kinds) for each in (table, altered))
+    assert {before.method, after.method} == {"ols"}
+    pd.testing.assert_series_equal(
+        combined.loc[held, ENSEMBLE], changed.loc[held, ENSEMBLE], check_exact=True
+    )
+    assert before.fold_weights[1] == after.fold_weights[1]
+    assert before.fold_weights[0] != after.fold_weights[0]
 
 
 def test_origins_whose_targets_overlap_a_block_are_not_fitted_to() -> None:

@@ -85,6 +85,11 @@ def test_saved_and_loaded_forecasts_are_identical(
     assert not [path for path in tmp_path.rglob("*") if path.suffix in {".pkl", ".pickle", ".joblib", ".h5"}]
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=pytest.mark.slow if kind in MARKS else ()) for kind in KINDS],
+    indirect=True,
+)
 @pytest.mark.parametrize("change", ["altered", "deleted"])
 def test_nothing_after_the_cutoff_changes_fit_or_forecast(
     kind: str, fitted: Forecaster, covariate_panel: Panel, change: str

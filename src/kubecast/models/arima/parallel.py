@@ -28,13 +28,14 @@ def fit_all(
         report: Called after each series with their number so far, and its share in all.
 
     Returns:
-        By series, its models, or the reason why it has none; without those that the deadline came before.
+        By series, in the order of tasks, its models, or the reason why it has none; without those that the
+        deadline came before.
     """
     fitted = {}
     for key, outcome in _outcomes(tasks, search, deadline):
         fitted[key] = outcome
         report(len(fitted), len(fitted) / len(tasks))
-    return fitted
+    return {task.unique_id: fitted[task.unique_id] for task in tasks if task.unique_id in fitted}
 
 
 def _outcomes(
