@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from kubecast.data.panel import KEYS
 from kubecast.ensemble.cross_fitting import (
     Fitted,
     Fold,
@@ -335,7 +336,10 @@ def _with_quantiles(
     scores, evaluated = widths.scores, widths.evaluated
     forecasts = evaluated.apply(table, scales, ENSEMBLE)
     columns = evaluated.columns
-    validation = table[table["split"] == "validation"]
+    needed = table.columns.intersection(
+        [*KEYS, ENSEMBLE, "level_ratio"]
+    )  # members and naives are most of a table
+    validation = table.loc[table["split"] == "validation", needed]
     if widths.substitute is not None:
         laid = widths.substitute.apply(validation, scales, ENSEMBLE)
         forecasts.loc[validation.index, columns] = laid[columns]
