@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.tseries.offsets import Tick
 
 from kubecast.config.training import TrainingSettings
-from kubecast.data.calendars import known_frequency
+from kubecast.data.calendars import known_frequency, offset_of
 from kubecast.data.clock import check_clock, on_training_clock
 from kubecast.data.columns import listed, local_moment, read_future, read_rows
 from kubecast.data.findings import DataReport, Notes
@@ -125,6 +126,8 @@ def history_panel(
     if future is not None and spec.future:
         ahead, future_zone = read_future(future, settings, daily, frame["unique_id"].cat.categories)
         check_clock(future_zone, spec, "the file of future covariates")
+        if settings.data.resample is None:
+            _refuse_other_steps(frame, ahead, spec.frequency)
         frame = _with_future(frame, ahead)
     as_of = None if as_of is None else _on_rows_clock(as_of, rows, settings, spec.frequency)
     frame = complete_grid(_up_to(frame, settings, as_of), spec.frequency, settings, notes)
@@ -147,6 +150,26 @@ def history_panel(
             _LOG.warning("%s: %s", what, finding.detail, extra={"series": finding.series})
     report = DataReport(rows=len(frame), series=len(series), findings=notes.findings)
     return replace(panel, report=report)
+
+
+def _refuse_other_steps(frame: pd.DataFrame, future: pd.DataFrame, frequency: str) -> None:
+    """Refuse known-future covariates between the steps of the data, as of a clock half an hour off."""
+    offset = offset_of(frequency)
+    if not isinstance(offset, Tick):
+        return
+    ends = frame.groupby("unique_id", observed=True)["ds"].agg(["min", "max"])
+    ends.index = ends.index.astype(object)
+    known = future[future["unique_id"].isin(ends.index)]
+    since = known["ds"].to_numpy()[:, None] - ends.loc[known["unique_id"]].to_numpy()
+    # From both ends: where the data is off its own grid, that is said of the data.
+    off = known[(since.astype(np.int64) % offset.nanos != 0).all(axis=1)]
+    if len(off):
+        row = off.iloc[0]
+        raise DataError(
+            f"the file of future covariates, series {row['unique_id']}: {row['ds']} is between the steps"
+            f" of the data ({len(off)} such rows); allowed: times of the same steps of {frequency},"
+            " on the same clock"
+        )
 
 
 def _with_future(frame: pd.DataFrame, future: pd.DataFrame) -> pd.DataFrame:

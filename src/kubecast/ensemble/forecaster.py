@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -117,28 +118,39 @@ class Ensemble:
         Returns:
             ``unique_id``, ``cutoff``, ``ds``, ``yhat``, ``q0.1`` …, in the order of ``origins``.
         """
+        self._warn_of_unseen(origins.frame["unique_id"])
         # The quantiles too are laid at the former level, so that they widen with the series.
         changes = LevelChanges.find(panel, origins)
         return forecast_at_present_level(panel, changes, self._predict, self.recipe.levels)
 
     def _predict(self, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
         table, scales = self._member_forecasts(panel, origins), own_scales(self.recipe, panel, origins)
-        unseen = ~table["unique_id"].isin(list(self.recipe.scales))
-        local = [name for name in self.recipe.active if self.recipe.members[name] in PER_SERIES]
-        if not (local and unseen.any()):
+        unseen, local = self._is_unseen(table["unique_id"]), self._local
+        if not unseen.any() or len(local) in (0, len(self.recipe.active)):
             return combine(self.recipe, table, scales)
-        new = table.loc[unseen, "unique_id"].unique()[:5]
-        names, about = ", ".join(new), {"series": new[0]}
+        parts = [table[~unseen], table[unseen].drop(columns=local)]
+        return pd.concat(combine(self.recipe, part, scales) for part in parts if len(part)).sort_index()
+
+    @property
+    def _local(self) -> list[str]:
+        """The active members that are fitted series by series."""
+        return [name for name in self.recipe.active if self.recipe.members[name] in PER_SERIES]
+
+    def _is_unseen(self, names: "pd.Series[Any]") -> "pd.Series[bool]":
+        return ~names.isin(list(self.recipe.scales))
+
+    def _warn_of_unseen(self, names: "pd.Series[Any]") -> None:
+        unseen, local = self._is_unseen(names), self._local
+        new = names[unseen].unique()[:5]
+        if not len(new):
+            return
+        about = {"series": new[0]}
         if unseen.all():
             trained = next(iter(self.recipe.scales), "none")
             _LOG.warning("no series is known: the model was trained on others, e.g. %s", trained, extra=about)
-        if len(local) == len(self.recipe.active):
-            message = "%s: new to the model: the seasonal naive forecast of %s is used"
-            _LOG.warning(message, names, local[0], extra=about)
-            return combine(self.recipe, table, scales)
-        _LOG.warning("%s: new to the model", names, extra=about)
-        parts = [table[~unseen], table[unseen].drop(columns=local)]
-        return pd.concat(combine(self.recipe, part, scales) for part in parts if len(part)).sort_index()
+        only_local = len(local) == len(self.recipe.active)
+        fallback = f": the seasonal naive forecast of {local[0]} is used" if only_local else ""
+        _LOG.warning("%s: new to the model%s", ", ".join(new), fallback, extra=about)
 
     def _member_forecasts(self, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
         table = panel.grid(origins)

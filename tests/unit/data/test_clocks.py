@@ -151,3 +151,13 @@ def test_days_that_are_written_at_midnight_of_another_zone_stay_what_they_say() 
     for zone in ("UTC", BERLIN):
         table = daily_of(expected.assign(ds=expected["ds"].dt.tz_localize(zone)))
         pd.testing.assert_frame_equal(table, expected)
+
+
+def test_future_covariates_between_the_steps_of_the_data_are_refused_by_their_file() -> None:
+    settings = small_settings(**SETTINGS)
+    past, ahead = rows(BERLIN).iloc[:-AHEAD], rows(BERLIN).iloc[-AHEAD:].drop(columns="y")
+    spec = build_panel(past, settings).spec
+    half_an_hour_off = ahead.assign(ds=rows(KOLKATA)["ds"].iloc[-AHEAD:])
+    message = r"the file of future covariates, series a: .* is between the steps of the data \(.* such rows\)"
+    with pytest.raises(DataError, match=message):
+        history_panel(past, settings, spec, future=half_an_hour_off)

@@ -132,6 +132,15 @@ def test_fallback_for_an_unseen_series_is_named(
     assert "s2: new to the model: the seasonal naive forecast of day is used" in caplog.text
 
 
+def test_series_none_of_which_is_known_are_named_whatever_the_members(
+    ensemble: Ensemble, panel: Panel, caplog: pytest.LogCaptureFixture
+) -> None:
+    kinds = {"members": {"day": "catboost", "hour": "lstm"}, "scales": {"1": 1.0}}
+    Ensemble(ensemble.members, ensemble.recipe.model_copy(update=kinds)).predict(panel, panel.ends)
+    assert "no series is known: the model was trained on others, e.g. 1" in caplog.text
+    assert caplog.text.count("new to the model") == 1
+
+
 def test_scales_of_unseen_series_see_nothing_after_the_first_origin(ensemble: Ensemble, panel: Panel) -> None:
     origins = panel.split("test")
     late = panel.frame["ds"] > origins.frame["cutoff"].min()
