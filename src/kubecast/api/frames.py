@@ -43,12 +43,14 @@ def rows_of(data: Data, name: str, settings: DataSettings) -> pd.DataFrame:
 
 
 def to_pandas(df: Frame, name: str) -> pd.DataFrame:
-    """The rows of a caller's frame.
+    """The rows of a caller's frame, whose columns' names lose the blanks around them.
 
     Raises:
         DataError: It is no DataFrame.
     """
-    return df if isinstance(df, pd.DataFrame) else _eager(df, name).to_pandas()
+    rows = df if isinstance(df, pd.DataFrame) else _eager(df, name).to_pandas()
+    plain = {each: each.strip() for each in rows.columns if isinstance(each, str) and each != each.strip()}
+    return rows.rename(columns=plain) if plain else rows
 
 
 def like(table: pd.DataFrame, data: Data) -> Frame:

@@ -43,9 +43,10 @@ def read_rows(data: str, bundle: "Bundle", options: Mapping[str, str]) -> "pd.Da
         names = {
             role: options[key] for role in type(trained).model_fields if (key := f"columns.{role}") in options
         }
-        changes = {"columns": trained.model_copy(update=names), "query": options.get("query", settings.query)}
+        columns = type(trained).model_validate(trained.model_dump() | names)
+        changes = {"columns": columns, "query": options.get("query", settings.query)}
         rows = read_data(location, settings.model_copy(update=changes)).rows
-    return rename_columns(rows, {name: getattr(trained, role) for role, name in names.items()})
+    return rename_columns(rows, {getattr(columns, role): getattr(trained, role) for role in names})
 
 
 def writer(output: Path) -> Callable[["pd.DataFrame"], None]:

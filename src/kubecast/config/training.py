@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from kubecast.config.base import PositiveInt, Rate, Settings, Share
 from kubecast.config.validation import validate
@@ -12,23 +12,26 @@ from kubecast.names import check_name
 ScoringMetric = Literal["rmsse", "wape", "smape", "wql", "mae", "rmse", "mse", "r2"]
 """Keys of ``kubecast.scoring.metrics.METRICS`` but the ranking metric's, which every table has."""
 
+ColumnName = Annotated[str, StringConstraints(strip_whitespace=True)]
+"""Without blanks around it, as every source gives its names."""
+
 RESERVED = frozenset({"", "unique_id", "ds", "y", "observed", "cutoff"})
 
 
 class Columns(Settings):
     """The names of the columns of the data."""
 
-    unique_id: str = Field(default="unique_id", description="a file without it holds one series")
-    ds: str = Field(default="ds", description="the timestamps")
-    y: str = Field(default="y", description="the target")
+    unique_id: ColumnName = Field(default="unique_id", description="a file without it holds one series")
+    ds: ColumnName = Field(default="ds", description="the timestamps")
+    y: ColumnName = Field(default="y", description="the target")
 
 
 class Covariates(Settings):
     """Columns beside the target, by when their values are known."""
 
-    future: list[str] = Field(default=[], description="known over the horizon too, e.g. holidays")
-    past: list[str] = Field(default=[], description="known up to the origin only")
-    static: list[str] = Field(default=[], description="one value for each series, number or text")
+    future: list[ColumnName] = Field(default=[], description="known over the horizon too, e.g. holidays")
+    past: list[ColumnName] = Field(default=[], description="known up to the origin only")
+    static: list[ColumnName] = Field(default=[], description="one value for each series, number or text")
 
     @model_validator(mode="after")
     def _disjoint(self) -> Self:

@@ -19,6 +19,11 @@ def test_a_frame_of_pandas_is_taken_and_given_as_it_is() -> None:
     assert len(empty(rows)) == 0
 
 
+def test_blanks_around_the_names_of_columns_do_not_count() -> None:
+    rows = hourly(series=1, rows=30)
+    pd.testing.assert_frame_equal(to_pandas(rows.rename(columns={"y": " y", "ds": "ds "}), "df"), rows)
+
+
 def test_a_table_of_arrow_comes_back_as_one() -> None:
     check(pa.Table, pa.Table.from_pandas(hourly(series=2, rows=60)))
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import duckdb
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -284,3 +285,33 @@ def test_file_url_names_no_host_and_its_path_is_whole(tmp_path: Path) -> None:
         read_data("file://etc/hostname")
     location = write(tmp_path, CSV, "a#1?.csv")
     assert read_data(f"file://{location}").digest == digest_of(location)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "folder", "duckdb"])
+def test_blanks_around_the_names_of_columns_do_not_count(tmp_path: Path, kind: str) -> None:
+    rows = pd.DataFrame({"unique_id": ["a"], " day": ["2026-01-01"], "units sold ": [1.0], "note": ["x"]})
+    columns = {"ds": "day ", "y": " units sold"}
+    location, settings = tmp_path / f"data.{kind}", DataSettings.model_validate({"columns": columns})
+    if kind == "csv":
+        rows.to_csv(location, index=False)
+    elif kind == "parquet":
+        rows.to_parquet(location)
+    elif kind == "folder":
+        (location / "unique_id=a").mkdir(parents=True)
+        rows.drop(columns="unique_id").to_parquet(location / "unique_id=a" / "part-0.parquet")
+    else:
+        with duckdb.connect(str(location)) as connection:
+            connection.register("rows", rows)
+            connection.execute("CREATE TABLE sales AS SELECT * FROM rows")
+        settings = settings.model_copy(update={"query": "SELECT * FROM sales"})
+    read = read_data(str(location), settings).rows
+    assert set(read.columns) == {"unique_id", "day", "units sold"}
+    assert set(read.attrs["names"]) == {"unique_id", "day", "units sold", "note"}
+
+
+def test_names_of_columns_that_differ_by_blanks_alone_are_refused(tmp_path: Path) -> None:
+    pd.DataFrame({"unique_id": ["a"], "ds": ["2026-01-01"], "y": [1], "y ": [2]}).to_parquet(
+        tmp_path / "a.pq"
+    )
+    with pytest.raises(DataError, match="column 'y' appears more than once"):
+        read_data(str(tmp_path / "a.pq"), DataSettings())

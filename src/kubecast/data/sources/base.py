@@ -2,6 +2,7 @@
 
 import importlib
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -32,6 +33,12 @@ class Part(NamedTuple):
     labels: NDArray[np.int64]
     unit: str = "row"
     file: str = ""
+
+
+def part_of(table: pa.Table, names: Sequence[str], labels: NDArray[np.int64], unit: str = "row") -> Part:
+    """A part whose columns have their names without the blanks around them."""
+    plain = [name.strip() for name in table.column_names]
+    return Part(table.rename_columns(plain), [name.strip() for name in names], labels, unit)
 
 
 class Source(Protocol):
@@ -85,7 +92,7 @@ class Projection:
         return cls(needed, columns.unique_id, columns.ds, names=names)
 
     def choose(self, names: Sequence[str], where: str, nested: Collection[str] = ()) -> list[str]:
-        """The columns to read of those that there are.
+        """The columns to read of those that there are, as written; blanks around a name do not count.
 
         Without the column that names the series, every column that is not nested is read: one of them may be
         it, and messages say so.
@@ -93,14 +100,16 @@ class Projection:
         Raises:
             DataError: One of them appears twice.
         """
+        plain = {name: name.strip() for name in names}
         if self.needed is None:
             chosen = list(names)
-        elif self.unique_id in names or self.unique_id in self.elsewhere:
-            chosen = [name for name in names if name in self.needed]
+        elif self.unique_id in plain.values() or self.unique_id in self.elsewhere:
+            chosen = [name for name in names if plain[name] in self.needed]
         else:
-            chosen = [name for name in names if name not in nested or name in self.needed]
-        for name in chosen:
-            if chosen.count(name) > 1:
+            chosen = [name for name in names if name not in nested or plain[name] in self.needed]
+        counts = Counter(plain[name] for name in chosen)
+        for name, count in counts.items():
+            if count > 1:
                 raise DataError(f"{where}: column {name!r} appears more than once; allowed: each name once")
         return chosen
 
@@ -170,7 +179,7 @@ def table_parts(batches: Iterator[pa.RecordBatch], names: list[str]) -> Iterator
     """Parts of record batches, whose rows count on from 1."""
     begin = 1
     for batch in batches:
-        yield Part(pa.table(batch), names, np.arange(begin, begin + batch.num_rows))
+        yield part_of(pa.table(batch), names, np.arange(begin, begin + batch.num_rows))
         begin += batch.num_rows
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 from numpy.typing import NDArray
 
-from kubecast.data.sources.base import Part, Projection
+from kubecast.data.sources.base import Part, Projection, part_of
 from kubecast.errors import DataError
 
 _BLOCK_BYTES = 8 << 20
@@ -51,7 +51,7 @@ def read_csv(data: bytearray, location: str, projection: Projection) -> Part:
     if quoted and data.count(b'"') % 2:
         _refuse_ragged(data, header, location)
     lines = _line_numbers(data, table.num_rows, location)
-    return Part(table.rename_columns(list(columns.values())), header, lines, "line")
+    return part_of(table.rename_columns(list(columns.values())), header, lines, "line")
 
 
 def _csv_header(data: bytearray, location: str) -> list[str]:
@@ -60,7 +60,7 @@ def _csv_header(data: bytearray, location: str) -> list[str]:
     _refuse_not_utf8(data[: start.find(b"\n", blank) + 1], location)
     try:
         rows = csv.reader(io.StringIO(start.decode("utf-8-sig", "ignore")), skipinitialspace=True)
-        header = [name.strip() for name in next(row for row in rows if row)]
+        header = next(row for row in rows if row)
     except (csv.Error, StopIteration) as error:
         raise DataError(f"{location}: line 1: no header; allowed: the names of the columns") from error
     if len(header) == 1:

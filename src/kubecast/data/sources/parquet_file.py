@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from kubecast.data.sources.base import Part, Projection
+from kubecast.data.sources.base import Part, Projection, part_of
 from kubecast.errors import DataError
 
 MAGIC = b"PAR1"
@@ -25,4 +25,4 @@ def read_parquet(data: bytearray, where: str, projection: Projection) -> Part:
             f"{where}: not a whole Parquet file ({' '.join(str(error).split())[:120]})"
         ) from error
     # The pandas metadata would turn columns into an index, among them often the time.
-    return Part(table.replace_schema_metadata(None), names, np.arange(1, table.num_rows + 1))
+    return part_of(table.replace_schema_metadata(None), names, np.arange(1, table.num_rows + 1))
