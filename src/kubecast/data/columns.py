@@ -18,6 +18,8 @@ from kubecast.errors import DataError
 
 ONE_SERIES = "series"  # its name where the file has no column for one
 
+_EXACT = 2**53  # up to which every whole number is a float of its own
+
 _USUAL_NAMES = {
     "unique_id": ("item_id", "id", "series", "store", "item", "sku"),
     "ds": ("date", "timestamp", "time", "datetime", "day", "month", "week"),
@@ -210,6 +212,7 @@ def _check_columns(rows: pd.DataFrame) -> None:
 def _ids(column: "pd.Series[Any]", labels: Labels, known: Iterable[str] = ()) -> pd.Categorical:
     """The series of each row, under the name that is known for it, else under its plain one."""
     codes, names = pd.factorize(column)
+    _refuse_inexact(codes, names, labels)
     texts = pd.Index([_text(name) for name in names], dtype=object)
     blank = np.append(texts.str.strip() == "", True)  # the last stands for a missing value, whose code is -1
     missing = blank[codes]
@@ -218,6 +221,17 @@ def _ids(column: "pd.Series[Any]", labels: Labels, known: Iterable[str] = ()) ->
     spelt = match_names(texts, known)
     order, ascending = pd.factorize(texts.map(spelt), sort=True)
     return pd.Categorical.from_codes(cast(Any, order[codes]), categories=pd.Index(ascending, dtype=object))
+
+
+def _refuse_inexact(codes: NDArray[np.int64], names: "pd.Index[Any]", labels: Labels) -> None:
+    """Refuse floats that may stand for several whole numbers: two series would be one."""
+    inexact = np.array([isinstance(name, float) and abs(name) >= _EXACT for name in names] + [False])
+    if inexact.any():
+        name = names[int(np.argmax(inexact))]
+        raise DataError(
+            f"{labels.at(inexact[codes])}: unique_id {name:.17g} is a float, whose last digits are lost;"
+            " allowed: whole numbers or text"
+        )
 
 
 def match_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:

@@ -88,6 +88,17 @@ def test_whole_numbers_name_the_same_series_whatever_the_type_of_their_column(id
     assert list(known["unique_id"]) == ["1.0", "10.0", "2"]
 
 
+def test_floats_too_large_to_name_one_series_are_refused_and_their_remedies_work() -> None:
+    large = [9007199254740993, 9007199254740995, 1]
+    with pytest.raises(
+        DataError, match=r"^row 0, 1: unique_id 9007199254740992 is a float, .*: whole numbers"
+    ):
+        read(row_index([1, 2, 3], unique_id=[float(each) for each in large]))
+    for ids in (large, [str(each) for each in large], [Decimal(each) for each in large]):
+        frame, _ = read(row_index([1, 2, 3], unique_id=ids))
+        assert set(frame["unique_id"]) == {str(each) for each in large}
+
+
 @pytest.mark.parametrize("name", ["007", "1.10", "1.0.0", "1e3", "-", "1.", ".0", "9007199254740993"])
 def test_what_is_no_whole_number_with_zeros_after_it_keeps_its_name(name: str) -> None:
     assert list(read(row_index([1, 2], unique_id=[name, "x"]))[0]["unique_id"].cat.categories) == [name, "x"]
