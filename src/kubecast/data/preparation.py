@@ -14,7 +14,7 @@ from kubecast.data.calendars import known_frequency, offset_of
 from kubecast.data.clock import check_clock, on_training_clock
 from kubecast.data.columns import listed, local_moment, read_future, read_rows
 from kubecast.data.findings import DataReport, Notes
-from kubecast.data.grid import complete_grid, find_frequency, season_lengths
+from kubecast.data.grid import complete_grid, find_frequency, season_lengths, series_bounds
 from kubecast.data.origins import (
     alignment_of,
     origins_with_covariates,
@@ -145,7 +145,7 @@ def history_panel(
     panel = Panel(frame, _plain(static), spec, _plain(series), origins, _of_series(ahead, frame))
     note_constant_future(panel, notes)
     for finding in notes.findings:
-        if finding.what in ("left_out", "stale", "constant_future"):
+        if finding.what in ("left_out", "stale", "constant_future", "static"):
             what = finding.what.replace("_", " ")
             _LOG.warning("%s: %s", what, finding.detail, extra={"series": finding.series})
     report = DataReport(rows=len(frame), series=len(series), findings=notes.findings)
@@ -157,12 +157,14 @@ def _refuse_other_steps(frame: pd.DataFrame, future: pd.DataFrame, frequency: st
     offset = offset_of(frequency)
     if not isinstance(offset, Tick):
         return
-    ends = frame.groupby("unique_id", observed=True)["ds"].agg(["min", "max"])
-    ends.index = ends.index.astype(object)
-    known = future[future["unique_id"].isin(ends.index)]
-    since = known["ds"].to_numpy()[:, None] - ends.loc[known["unique_id"]].to_numpy()
-    # From both ends: where the data is off its own grid, that is said of the data.
-    off = known[(since.astype(np.int64) % offset.nanos != 0).all(axis=1)]
+    starts, stops = series_bounds(frame)
+    ds = frame["ds"].to_numpy()
+    # A series that is off its own grid is not the future's fault: complete_grid names it.
+    own = ((ds[stops - 1] - ds[starts]).astype(np.int64) % offset.nanos) == 0
+    first = pd.Series(ds[starts][own], index=frame["unique_id"].array[starts][own].astype(object))
+    known = future[future["unique_id"].isin(first.index)]
+    since = known["ds"].to_numpy() - first.loc[known["unique_id"]].to_numpy()
+    off = known[since.astype(np.int64) % offset.nanos != 0]
     if len(off):
         row = off.iloc[0]
         raise DataError(

@@ -161,3 +161,12 @@ def test_future_covariates_between_the_steps_of_the_data_are_refused_by_their_fi
     message = r"the file of future covariates, series a: .* is between the steps of the data \(.* such rows\)"
     with pytest.raises(DataError, match=message):
         history_panel(past, settings, spec, future=half_an_hour_off)
+
+
+def test_data_that_is_off_its_own_grid_is_not_blamed_on_the_future_covariates() -> None:
+    settings = small_settings(**SETTINGS)
+    past, ahead = rows(BERLIN).iloc[:-AHEAD], rows(BERLIN).iloc[-AHEAD:].drop(columns="y")
+    spec = build_panel(past, settings).spec
+    late = past.assign(ds=past["ds"].where(past.index != past.index[-1], past["ds"] + pd.Timedelta("20min")))
+    with pytest.raises(DataError, match=r"^series a: .* is off the grid of h"):
+        history_panel(late, settings, spec, future=ahead)
