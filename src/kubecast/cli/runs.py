@@ -5,7 +5,7 @@ import json
 import sys
 import tempfile
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from kubecast.cli.progress import View
     from kubecast.ensemble.bundle import Bundle
     from kubecast.pipelines.running.local import Result
+    from kubecast.registry import Registry, Version
+
+_DECISIVE = {"split": "split", "closed_days": "closed", "stale": "ended", "left_out": "left out"}
+_SHOWN = 3
 
 app = typer.Typer()
 
@@ -118,9 +122,7 @@ def _print_outcome(result: "Result", leaderboard: dict[str, Any], output: Path) 
         print_leaderboard(leaderboard)
     else:
         print("Test split: not evaluated")
-    for finding in leaderboard["data"]["findings"]:
-        if finding["what"] == "split":
-            print(f"split      {finding['detail']}")
+    print("".join(f"{line}\n" for line in finding_lines(leaderboard["data"]["findings"])), end="")
     for name, reason in leaderboard["missing"].items():
         print(f"left out   {name}: {reason}")
     print(f"compared   {leaderboard['decision']['compared']}")
@@ -131,6 +133,19 @@ def _print_outcome(result: "Result", leaderboard: dict[str, Any], output: Path) 
         print(f"tuning     {page}")
     print(f"report     {output / 'report.html'}")
     print(f"published  {result.version}  in {result.registry}")
+
+
+def finding_lines(findings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The findings about the data that decide what is forecast, a line each; of a kind at most three."""
+    for what, word in _DECISIVE.items():
+        details = [
+            f"{each['series']}: {each['detail']}".removeprefix(": ")
+            for each in findings
+            if each["what"] == what
+        ]
+        yield from (f"{word:<10} {detail}" for detail in details[:_SHOWN])
+        if len(details) > _SHOWN:
+            yield f"{word:<10} {len(details) - _SHOWN:,} more series: leaderboard.json names them"
 
 
 @contextlib.contextmanager
@@ -325,9 +340,19 @@ def _bundle(registry: str, model: str, part: str) -> "Iterator[Bundle]":
     from kubecast.registry import Registry
 
     store = Registry.open(registry)
-    version = store.resolve(model)
+    version = resolve(store, model)
     with tempfile.TemporaryDirectory() as folder:
         yield Bundle.load(store.fetch(version, part, Path(folder)))
+
+
+def resolve(store: "Registry", model: str) -> "Version":
+    """The version that a reference names; that it is no champion is said where that was not asked for."""
+    from kubecast.registry import CHAMPION
+
+    version = store.resolve(model)
+    if "@" not in model and CHAMPION not in version.aliases:
+        note(f"version    {version.id}: the newest of {model}, which has no champion")
+    return version
 
 
 def print_leaderboard(evaluation: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from kubecast.data.calendars import WEEKDAYS
 from kubecast.data.columns import listed
 from kubecast.data.findings import Notes
 from kubecast.data.levels import level_shifts
@@ -19,6 +20,10 @@ UNIT_TOLERANCE = 0.1  # of a power of a base: a level is known to a few percent
 FLAT_SEASONS = 2  # and more without a change is longer than a closed day
 FLAT_ROWS = 10  # at least, where seasons are short
 FLAT_CHANCE = 1e-3  # of one series to have so long a run, were its repeats independent
+CLOSED_SHARE = 0.1  # of a weekday's steps: an open Sunday before Christmas leaves it a closed day
+CLOSED_WEEKS = 4  # of a series, at least
+CLOSED_SERIES = 0.9  # share of the series, from which on a weekday is closed for the panel
+OPEN_SHARE = 0.5  # of the other days' steps have a target, or the series is sparse and not closed
 SAME = 0.99  # correlation of changes of rank: noise of a tenth of them gives 0.995, the last value's far less
 LEAST_CHANGES = 30  # behind that correlation
 LEAK_ROWS = 100_000  # that are looked at, of whole series
@@ -30,9 +35,10 @@ def note_quality(panel: Panel, notes: Notes) -> None:
     Args:
         panel: With every row and the known-future covariates after them.
         notes: Receives one finding of a kind, with the number of series: ``level_shift``, ``unit_change``,
-            ``flat``, ``duplicate``; ``leak`` and ``constant_future`` for each covariate.
+            ``flat``, ``duplicate``, ``closed_days``; ``leak`` and ``constant_future`` for each covariate.
     """
     _note_shifts(panel, notes)
+    _note_closed_days(panel, notes)
     _note_flat(panel, notes)
     _note_duplicates(panel, notes)
     _note_leaks(panel, notes)
@@ -61,6 +67,44 @@ def _unit_like(ratios: Floats) -> NDArray[np.bool_]:
     nearest = np.rint(powers)
     off = np.abs(powers - nearest) * np.log(UNIT_BASES)
     return np.asarray(((nearest != 0) & (off < np.log1p(UNIT_TOLERANCE))).any(axis=1))
+
+
+def _note_closed_days(panel: Panel, notes: Notes) -> None:
+    """Name the weekdays of a daily grid on which there is hardly a target: forecasts would stand on them."""
+    if panel.spec.frequency != "D":
+        return
+    closed = _closed_days(panel)
+    shared, some = closed.mean(axis=0) > CLOSED_SERIES, closed.any(axis=1)
+    if shared.any():
+        names = listed(np.array(WEEKDAYS)[shared])
+        grid = "-".join(["C", *np.array(WEEKDAYS)[~shared]])
+        few = ", with training.data.resample for the few rows on closed days" * bool(_has_rows(panel, shared))
+        detail = f"hardly a target on {names}; allowed: training.frequency: {grid}{few}"
+        notes.add("closed_days", detail, count=int(closed[:, shared].any(axis=1).sum()))
+    elif some.any():
+        own = listed(np.array(WEEKDAYS)[closed[np.argmax(some)]])
+        detail = (
+            f"{listed(panel.ids[some])}: hardly a target on one weekday or more, e.g. {own}, on which other"
+            " series have theirs; allowed: training.data.empty: zero, where a day without a row is one of 0"
+        )
+        notes.add("closed_days", detail, count=int(some.sum()))
+
+
+def _closed_days(panel: Panel) -> NDArray[np.bool_]:
+    """By series and weekday from Monday, whether it is closed; shape (series, 7)."""
+    cells = panel.series_codes * 7 + panel.frame["ds"].dt.weekday.to_numpy()
+    steps, targets = (
+        np.bincount(cells, weights, 7 * len(panel.ids)).reshape(-1, 7)
+        for weights in (None, panel.frame["observed"].to_numpy(dtype=np.float64))
+    )
+    closed = (steps >= CLOSED_WEEKS) & (targets <= CLOSED_SHARE * steps)
+    opened = np.where(closed, 0.0, targets).sum(axis=1) > OPEN_SHARE * np.where(closed, 0, steps).sum(axis=1)
+    return np.asarray(closed & opened[:, None])
+
+
+def _has_rows(panel: Panel, weekdays: NDArray[np.bool_]) -> bool:
+    """Whether a target stands on one of the weekdays."""
+    return bool((weekdays[panel.frame["ds"].dt.weekday] & panel.frame["observed"]).any())
 
 
 def _note_flat(panel: Panel, notes: Notes) -> None:

@@ -124,3 +124,61 @@ def test_covariate_that_is_often_constant_may_be(make_panel: Make) -> None:
 
 def test_sound_series_have_no_finding(make_panel: Make) -> None:
     assert make_panel(hourly(covariates=True), data=WITH_COVARIATES).report.findings == []
+
+
+def daily(closed: dict[str, int | None], weeks: int = 30) -> pd.DataFrame:
+    """Days of series that each have no row on one weekday from Monday = 0, or on none."""
+    ds = pd.date_range("2024-01-01", periods=7 * weeks)
+    tables = []
+    for number, (name, day) in enumerate(closed.items()):
+        noise = np.random.default_rng(number).normal(size=len(ds))
+        table = pd.DataFrame({"unique_id": name, "ds": ds, "y": 100 + 10.0 * ds.dayofweek + noise})
+        tables.append(table[ds.dayofweek != day])
+    return pd.concat(tables, ignore_index=True)
+
+
+def daily_panel(rows: pd.DataFrame, frequency: str | None = "D", **data: object) -> Panel:
+    settings = small_settings(
+        horizon=7, frequency=frequency, season_lengths=None, data={"min_samples": 1, **data}
+    )
+    return build_panel(rows, settings)
+
+
+def closed_days(panel: Panel) -> list[str]:
+    return [finding.detail for finding in panel.report.findings if finding.what == "closed_days"]
+
+
+SIX_DAYS = "C-MON-TUE-WED-THU-FRI-SAT"
+
+
+@pytest.mark.parametrize("sundays", [0, 1])
+def test_weekday_with_hardly_a_target_is_named_and_its_remedy_works(sundays: int) -> None:
+    rows = daily({"a": 6, "b": 6})
+    if sundays:  # open once, before Christmas
+        rows = pd.concat([rows, pd.DataFrame({"unique_id": "a", "ds": [pd.Timestamp(2024, 3, 3)], "y": 9.0})])
+    frequency = "D" if not sundays else None  # one row is enough for a step of a day
+    (detail,) = closed_days(daily_panel(rows, frequency))
+    few = ", with training.data.resample for the few rows on closed days" if sundays else ""
+    assert detail == f"hardly a target on SUN; allowed: training.frequency: {SIX_DAYS}{few}"
+    panel = daily_panel(rows, SIX_DAYS, resample="sum" if sundays else None)
+    assert not closed_days(panel)
+    assert set(panel.frame["ds"].dt.dayofweek) == set(range(6))
+
+
+def test_series_closed_on_weekdays_of_their_own_are_named_and_the_remedy_works() -> None:
+    rows = daily({"a": 0, "b": 6, "c": None})
+    (detail,) = closed_days(daily_panel(rows))
+    assert detail.startswith("a, b: hardly a target on one weekday or more, e.g. MON, on which other series")
+    panel = daily_panel(rows, empty="zero")
+    assert not closed_days(panel)
+    assert panel.frame["observed"].all()
+
+
+@pytest.mark.parametrize("frequency", ["D", None])
+def test_days_that_are_open_or_missing_at_random_are_not_closed(frequency: str | None) -> None:
+    rows = daily({"a": None, "b": None})
+    assert not closed_days(daily_panel(rows, frequency))
+    kept = np.random.default_rng(1).random(len(rows)) < 0.1
+    kept[[0, len(rows) // 2 - 1, len(rows) // 2, -1]] = True
+    sparse = daily_panel(rows[kept], "D", max_missing=0.95, max_gap=200)
+    assert not closed_days(sparse)
