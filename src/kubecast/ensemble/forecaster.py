@@ -128,7 +128,7 @@ class Ensemble:
         unseen, local = self._is_unseen(table["unique_id"]), self._local
         if not unseen.any() or len(local) in (0, len(self.recipe.active)):
             return combine(self.recipe, table, scales)
-        parts = [table[~unseen], table[unseen].drop(columns=local)]
+        parts = [table[~unseen], table[unseen].drop(columns=local, errors="ignore")]
         return pd.concat(combine(self.recipe, part, scales) for part in parts if len(part)).sort_index()
 
     @property

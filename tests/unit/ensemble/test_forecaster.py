@@ -123,6 +123,15 @@ def test_unseen_series_is_forecast_by_members_that_are_not_fitted_series_by_seri
     assert "without hour" in caplog.text
 
 
+def test_unseen_series_is_forecast_without_a_local_member_that_is_gone(
+    ensemble: Ensemble, panel: Panel
+) -> None:
+    day = ensemble.members["day"]
+    recipe = ensemble.recipe.model_copy(update={"members": {"day": "catboost", "hour": "arima"}})
+    prediction = Ensemble({"day": day}, recipe).predict(panel, panel.ends)
+    np.testing.assert_allclose(prediction["yhat"], day.forecast(panel, panel.ends)["day"])
+
+
 def test_fallback_for_an_unseen_series_is_named(
     ensemble: Ensemble, panel: Panel, caplog: pytest.LogCaptureFixture
 ) -> None:
