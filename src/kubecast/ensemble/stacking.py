@@ -84,7 +84,8 @@ def stack(
     validation = forecasts[is_validation]
     folds = make_folds(validation)
     if substitute is None or scorable(validation, series).any():
-        choice = _choose(validation, folds, series, list(members), settings)
+        with threadpool_limits(1):  # threads would spin over small products
+            choice = _choose(validation, folds, series, list(members), settings)
     else:
         choice = _equal(validation, list(members))
     table = forecasts.assign(**{ENSEMBLE: combine_columns(forecasts, choice.weights)})
@@ -188,7 +189,6 @@ def _equal(validation: pd.DataFrame, names: list[str]) -> _Choice:
     return _Choice("equal", 0.0, weights, combined, None, None, None, {}, {}, {}, [UNVALIDATED])
 
 
-@threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator]  # threads would spin over small products
 def _choose(
     validation: pd.DataFrame,
     folds: Mapping[int, Fold],
