@@ -19,7 +19,7 @@ from typing import Any, Literal, TextIO
 import psutil
 
 from kubecast.data.clock import as_given
-from kubecast.data.panel import read_parquet
+from kubecast.data.parquet import read_parquet
 from kubecast.data.preparation import required_horizon
 from kubecast.data.sources import check_location
 from kubecast.errors import KubecastError, NotFound

@@ -55,6 +55,7 @@ def read_data(
     request = _request(location, settings, expected_digest)
     source = open_source(request)
     rows = _rows(source, request)
+    pa.default_memory_pool().release_unused()  # it would keep as much as the rows take
     rows.attrs["source"] = location
     return DataFile(rows, source.digest())
 

@@ -13,13 +13,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pyarrow import default_memory_pool
-from pyarrow.fs import LocalFileSystem
 from pydantic import BaseModel, ConfigDict
 from utilsforecast.processing import offset_times, time_ranges
 
 from kubecast.data.calendars import offset_of
 from kubecast.data.findings import DataReport
+from kubecast.data.parquet import read_parquet
 from kubecast.data.splits import Splits
 from kubecast.documents import Document
 from kubecast.errors import DataError, IntegrityError
@@ -358,17 +357,6 @@ def _read_table(directory: Path, name: str) -> pd.DataFrame:
     if lacking:
         raise ValueError(f"{name}.parquet lacks {', '.join(sorted(lacking))}")
     return frame
-
-
-def read_parquet(path: Path, **options: Any) -> pd.DataFrame:
-    """Read a Parquet file as pandas does, but let Arrow open it, and keep no memory afterwards.
-
-    Arrow's threads may keep a file that Python opened until the process ends, which then aborts
-    (https://github.com/apache/arrow/issues/50482).
-    """
-    table = pd.read_parquet(path, filesystem=LocalFileSystem(), **options)
-    default_memory_pool().release_unused()  # it would keep as much as the table takes
-    return table
 
 
 def steps_after(cutoffs: "pd.Series[Any]", steps: int, frequency: str) -> NDArray[Any]:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from pydantic import Field, JsonValue
 
 from kubecast.config.training import TrainingSettings
-from kubecast.data.panel import read_parquet
+from kubecast.data.parquet import read_parquet
 from kubecast.documents import Document, read_document
 from kubecast.ensemble.recipe import StackRecipe
 from kubecast.ensemble.settings import EnsembleSettings

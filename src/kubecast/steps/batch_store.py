@@ -5,7 +5,6 @@
 <destination>/<model>/latest.json                the manifest of the batch with the newest forecasts
 """
 
-import io
 from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal
@@ -13,6 +12,7 @@ from typing import Annotated, ClassVar, Literal
 import pandas as pd
 from pydantic import Field
 
+from kubecast.data.parquet import read_parquet
 from kubecast.documents import Document
 from kubecast.errors import Conflict, NotFound, StoreError
 from kubecast.registry import Store
@@ -133,4 +133,4 @@ def read_table(store: Store, model: str, name: str) -> tuple[Batch, pd.DataFrame
     batch, _ = _read_manifest(store, f"{model}/{name}/manifest.json")
     path = f"{model}/{batch.path}"
     content = b"".join(verified(store.stream(path), batch.file, f"{store.url}/{path}"))
-    return batch, pd.read_parquet(io.BytesIO(content))
+    return batch, read_parquet(content)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from kubecast.data.panel import Panel, read_parquet
+from kubecast.data.panel import Panel
+from kubecast.data.parquet import read_parquet
 from kubecast.ensemble.summary import summarise
 from kubecast.evaluation.changes import Change, Extent, data_changes, setting_changes
 from kubecast.evaluation.leaderboard import evaluate

@@ -15,7 +15,8 @@ import pandas as pd
 from kubecast.config.training import TrainingSettings
 from kubecast.data.clock import as_given
 from kubecast.data.levels import LevelChanges, with_level_ratio
-from kubecast.data.panel import KEYS, Panel, read_parquet
+from kubecast.data.panel import KEYS, Panel
+from kubecast.data.parquet import read_parquet
 from kubecast.data.stale import treat_stale
 from kubecast.ensemble.bundle import Contract, write_bundle
 from kubecast.ensemble.forecaster import combine, own_scales

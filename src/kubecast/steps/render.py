@@ -1,13 +1,10 @@
 """The report of a run or of a version, rendered again from the files that it was rendered from."""
 
-import io
 import json
 from contextlib import suppress
 from pathlib import Path
 
-import pandas as pd
-
-from kubecast.data.panel import read_parquet
+from kubecast.data.parquet import read_parquet
 from kubecast.errors import InvalidName
 from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
 from kubecast.registry import Registry, Version
@@ -42,5 +39,5 @@ def render_version(store: Registry, version: Version) -> str:
     evaluation = Evaluation.parse(store.read_file(version, LEADERBOARD), f"{label}/{LEADERBOARD}")
     forecast = None
     if PRODUCTION_FORECAST in version.files:
-        forecast = pd.read_parquet(io.BytesIO(store.read_file(version, PRODUCTION_FORECAST)))
+        forecast = read_parquet(store.read_file(version, PRODUCTION_FORECAST))
     return render_report(evaluation, forecast, label)

@@ -10,7 +10,8 @@ import pandas as pd
 from kubecast.config.validation import parse_settings
 from kubecast.data.levels import LevelChanges, ScaleLevels, with_level_ratio
 from kubecast.data.origins import split_targets
-from kubecast.data.panel import KEYS, Cutoffs, Panel, read_parquet
+from kubecast.data.panel import KEYS, Cutoffs, Panel
+from kubecast.data.parquet import read_parquet
 from kubecast.data.splits import relative_scale
 from kubecast.ensemble.naive import naive_candidates, naive_yardsticks, with_naive
 from kubecast.ensemble.settings import EnsembleSettings

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.data.panel import Cutoffs, Panel, read_parquet, steps_after
+from kubecast.data.panel import Cutoffs, Panel, steps_after
 from kubecast.data.preparation import build_panel
 from kubecast.errors import DataError
 from tests.support.panels import WITH_COVARIATES, hourly, small_settings
@@ -29,20 +29,6 @@ def some_origins(panel: Panel, seed: int, count: int = 20) -> Cutoffs:
 @pytest.fixture(scope="module", params=range(3))
 def gappy(request: pytest.FixtureRequest) -> Panel:
     return build_panel(with_gaps(request.param), small_settings())
-
-
-def test_python_opens_no_parquet_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Arrow's threads would let go of it as the process ends, and abort."""
-    table = pd.DataFrame({"y": [1.0, 2.0]})
-    table.to_parquet(tmp_path / "a.parquet")
-
-    def refused(*_: object, **__: object) -> None:
-        raise AssertionError("opened")
-
-    monkeypatch.setattr("pandas.io.parquet.get_handle", refused)
-    with pytest.raises(AssertionError, match="opened"):
-        pd.read_parquet(tmp_path / "a.parquet")
-    pd.testing.assert_frame_equal(read_parquet(tmp_path / "a.parquet"), table)
 
 
 def test_history_is_every_row_up_to_the_cutoff_and_nothing_after(gappy: Panel) -> None:
