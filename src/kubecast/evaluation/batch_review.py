@@ -13,7 +13,7 @@ from kubecast.data.stale import stale_series
 from kubecast.documents import Document
 from kubecast.evaluation.leaderboard import Evaluation
 from kubecast.evaluation.paths import SeriesPath, series_paths
-from kubecast.evaluation.series_facts import SeriesFacts, worst_and_largest
+from kubecast.evaluation.series_facts import SeriesFacts, series_sizes, worst_and_largest
 from kubecast.evaluation.skill import Skill
 from kubecast.evaluation.words import percent
 from kubecast.scoring.metrics import intervals, quantile_column
@@ -209,9 +209,8 @@ def _from_zero(
     changes: Mapping[str, float | None],
 ) -> list[str]:
     """Series without a change for their zeros before, whose forecasts are above their mean by a quarter."""
-    sizes = panel.frame["y"].abs().groupby(panel.frame["unique_id"]).mean().fillna(0.0)
     known = {name for rows in before for name in rows}
-    usual = {str(name): float(size) for name, size in sizes.items()}
+    usual = series_sizes(panel)
     return [
         name
         for name, values in forecast.items()
@@ -241,14 +240,13 @@ def _facts(
     """The version's facts of each series, with the batch's own flags."""
     known = {fact.unique_id: fact for fact in evaluation.series} if evaluation else {}
     marked = {mark: set(names) for mark, names in marks.items()}
-    sizes = panel.frame["y"].abs().groupby(panel.frame["unique_id"]).mean()
     facts = []
-    for name, size in zip(map(str, sizes.index), sizes, strict=True):
+    for name, size in series_sizes(panel).items():
         change = changes.get(name)
         flags = [f"{percent(change, 0)} change"] if change is not None and _is_large(change) else []
         flags += [mark.replace("_", " ") for mark, names in marked.items() if name in names]
         fact = known.get(name) or SeriesFacts(unique_id=name, size=0.0)
-        facts.append(fact.model_copy(update={"size": float(np.nan_to_num(size)), "flags": flags}))
+        facts.append(fact.model_copy(update={"size": size, "flags": flags}))
     return facts
 
 

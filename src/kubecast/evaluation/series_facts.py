@@ -74,16 +74,15 @@ def series_facts(
     """
     by_model = {str(model): column.to_dict() for model, column in errors.items()}
     naive = by_model.get(naives[0], {}) if naives else {}
-    sizes = panel.frame["y"].abs().groupby(panel.series_codes).mean().set_axis(panel.ids)
     measured = _bias_and_coverage(table, series, levels)
     noted = _noted(panel.report.findings)
     level = next((float(nominal) / 100 for nominal in intervals(levels)), None)
     facts = []
-    for name in map(str, panel.ids):
+    for name, size in series_sizes(panel).items():
         bias, coverage = measured.get(name, (None, None))
         own = SeriesFacts(
             unique_id=name,
-            size=float(np.nan_to_num(sizes[name])),
+            size=size,
             mase=_known(by_model.get(ENSEMBLE, {}), name),
             naive_mase=_known(naive, name),
             bias=bias,
@@ -92,6 +91,12 @@ def series_facts(
         flags = [*_flags(own, level), *noted.get(name, [])]
         facts.append(own.model_copy(update={"flags": flags}))
     return facts
+
+
+def series_sizes(panel: Panel) -> dict[str, float]:
+    """By series, in their order, the mean absolute target; 0 where none was observed."""
+    means = panel.frame["y"].abs().groupby(panel.series_codes).mean().fillna(0.0)
+    return dict(zip(map(str, panel.ids), means.tolist(), strict=True))
 
 
 def worst_and_largest(facts: Sequence[SeriesFacts], most: int = MOST_PATHS) -> list[str]:
