@@ -27,6 +27,7 @@ from kubecast.ensemble.naive import naive_candidates
 from kubecast.ensemble.recipe import StackRecipe
 from kubecast.errors import DataError, InputError
 from kubecast.names import check_name
+from kubecast.scoring.metrics import lead_times
 
 
 class Contract(Document):
@@ -140,8 +141,7 @@ class Bundle:
         """Forecast beyond the end of each series of a panel; see ``forecast``."""
         steps = self._steps(horizon)
         table = self.ensemble.predict(panel, panel.ends)
-        step = table.groupby(["unique_id", "cutoff"], sort=False).cumcount()
-        table = table[step < steps].drop(columns="cutoff").reset_index(drop=True)
+        table = table[lead_times(table) <= steps].drop(columns="cutoff").reset_index(drop=True)
         return as_given(treat_stale(table, panel, self.contract.training.data.stale), panel.spec)
 
     def _steps(self, horizon: int | None) -> int:
