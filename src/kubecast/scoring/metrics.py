@@ -249,7 +249,10 @@ def lead_times(table: pd.DataFrame) -> "pd.Series[int]":
 
 
 def origin_codes(table: pd.DataFrame) -> NDArray[np.int64]:
-    """A number for each row's origin, by which rows are grouped faster than by two keys; shape (rows,)."""
+    """A number for each row's origin, by which rows are grouped faster than by two keys; shape (rows,).
+
+    The numbers have gaps and are in no order; those of ``Groups`` are not so, and take twice as long.
+    """
     names, times = pd.factorize(table["unique_id"])[0], pd.factorize(table["cutoff"])[0]
     return np.asarray(names * (times.max(initial=0) + 1) + times, dtype=np.int64)
 
