@@ -236,10 +236,14 @@ def _levelled(panel: Panel, changes: pd.DataFrame) -> Panel:
 
 def _only(panel: Panel, names: "pd.Series[Any]") -> Panel:
     """The panel of these series alone."""
-    kept = pd.Series(panel.ids).isin(names).to_numpy()
-    rows = np.flatnonzero(kept[panel.series_codes])  # names of all rows are slow to look up
-    few = replace(panel, frame=panel.frame.iloc[rows])
-    return few.with_each(lambda table: table[table["unique_id"].isin(names)].reset_index(drop=True))
+    known = pd.Series(panel.ids).isin(names).to_numpy()
+
+    def choose(table: pd.DataFrame) -> pd.DataFrame:
+        # Names of all rows are slow to look up.
+        kept = known[panel.series_codes] if table is panel.frame else table["unique_id"].isin(names)
+        return table[kept].reset_index(drop=True)
+
+    return panel.with_each(choose)
 
 
 def _restored(table: pd.DataFrame, shifts: pd.DataFrame, levels: ScaleLevels | None) -> pd.DataFrame:
