@@ -10,7 +10,7 @@ widths either, and where there is no validation split all weigh the same.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -197,45 +197,59 @@ def _choose(
     settings: EnsembleSettings,
 ) -> _Choice:
     data = ScaledForecasts.from_table(validation, series, names)
-    if not len(data.y):
-        raise ModelError(
-            "no target of the validation split is scored; allowed: observed targets and series that vary"
-        )
+    _require_scored(data)
     member_losses = {name: data.loss(data.forecasts[:, column]) for column, name in enumerate(names)}
     best_member = min(member_losses, key=member_losses.__getitem__)
     scored = scored_folds(folds, validation, series)
-    # A fold that nothing was held out for says nothing of weights, nor of a choice.
-    held_out = {number: fold for number, fold in scored.items() if fold.others.any() and fold.held.any()}
+    held_out = _held_out(scored)
     method: Method = settings.method if held_out else "equal"
     fits = fit_folds(data, scored, method, settings.greedy_rounds)
     telling = held_out or scored
     shrinkage = _choose_shrinkage(data, telling, fits, method)
     fold_weights = {number: fit.fitted.shrunk(shrinkage) for number, fit in fits.items()}
-    combined = combine_folds(validation, folds, fold_weights)
-    loss = cross_loss(data, telling, fold_weights)
-    single, margin = member_losses[best_member], np.inf
+    fitted_weights = {number: each for number, each in fold_weights.items() if fits[number].has_rows}
+    loss, single, margin = cross_loss(data, telling, fold_weights), member_losses[best_member], np.inf
     if held_out:
         single, margin = _single_member_loss(data, telling, fits, fold_weights)
-    losses_without = _losses_without(data, telling, fits, shrinkage)
-    weights = Fitted.of(data, method, settings.greedy_rounds).shrunk(shrinkage)
-    fitted_weights = {number: each for number, each in fold_weights.items() if fits[number].has_rows}
-    notes = _notes_on_folds(validation, fitted_weights)
+    choice = _Choice(
+        method=method,
+        shrinkage=shrinkage,
+        weights=Fitted.of(data, method, settings.greedy_rounds).shrunk(shrinkage),
+        combined=combine_folds(validation, folds, fold_weights),
+        best_member=best_member,
+        loss=loss,
+        single_member_loss=single,
+        member_losses=member_losses,
+        losses_without=_losses_without(data, telling, fits, shrinkage),
+        fold_weights=fitted_weights,
+        notes=_notes_on_folds(validation, fitted_weights),
+    )
     if loss - margin >= single:
-        notes.append(_why_single_member(best_member, loss, single, margin))
-        method, shrinkage, combined = "best_member", 0.0, validation[best_member]
-        weights = {name: float(name == best_member) for name in names}
-    return _Choice(
-        method,
-        shrinkage,
-        weights,
-        combined,
-        best_member,
-        loss,
-        single,
-        member_losses,
-        losses_without,
-        fitted_weights,
-        notes,
+        return _alone(choice, validation[best_member], _why_single_member(best_member, loss, single, margin))
+    return choice
+
+
+def _require_scored(data: ScaledForecasts) -> None:
+    if not len(data.y):
+        raise ModelError(
+            "no target of the validation split is scored; allowed: observed targets and series that vary"
+        )
+
+
+def _held_out(folds: Mapping[int, Fold]) -> dict[int, Fold]:
+    """The folds with rows, and with rows of others to fit to; no other says anything of weights."""
+    return {number: fold for number, fold in folds.items() if fold.others.any() and fold.held.any()}
+
+
+def _alone(stacked: _Choice, forecasts: "pd.Series[Any]", why: str) -> _Choice:
+    """The choice of one member, whose forecasts these are, in place of the stack."""
+    return replace(
+        stacked,
+        method="best_member",
+        shrinkage=0.0,
+        weights={name: float(name == forecasts.name) for name in stacked.weights},
+        combined=forecasts,
+        notes=[*stacked.notes, why],
     )
 
 
@@ -318,14 +332,15 @@ def _notes_on_folds(validation: pd.DataFrame, fold_weights: Mapping[int, Weights
 def _losses_without(
     data: ScaledForecasts, folds: Mapping[int, Fold], fits: Mapping[int, FoldFit], shrinkage: float
 ) -> dict[str, float]:
-    """Cross-fitted loss of a stack without each member."""
+    """Cross-fitted loss of a stack without each member; empty where there is one member."""
+    left_out = next(iter(fits.values())).without
     return {
         name: cross_loss(
             data.without(name),
             folds,
             {number: fits[number].without[name].shrunk(shrinkage) for number in folds},
         )
-        for name in (data.members if len(data.members) > 1 else [])
+        for name in left_out
     }
 
 
@@ -336,9 +351,8 @@ def _with_quantiles(
     scores, evaluated = widths.scores, widths.evaluated
     forecasts = evaluated.apply(table, scales, ENSEMBLE)
     columns = evaluated.columns
-    needed = table.columns.intersection(
-        [*KEYS, ENSEMBLE, "level_ratio"]
-    )  # members and naives are most of a table
+    # Members and naives are most of a table.
+    needed = table.columns.intersection([*KEYS, ENSEMBLE, "level_ratio"])
     validation = table.loc[table["split"] == "validation", needed]
     if widths.substitute is not None:
         laid = widths.substitute.apply(validation, scales, ENSEMBLE)
