@@ -15,6 +15,8 @@ from kubecast.ensemble.recipe import Weights
 from kubecast.ensemble.weights import Floats, ScaledForecasts, combine_columns, row_weights, solve
 from kubecast.scoring.metrics import origin_codes, scorable
 
+SHRUNK = ("greedy", "nnls")  # methods whose weights may be moved towards equal ones
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -60,7 +62,7 @@ class Fitted(NamedTuple):
 
     Attributes:
         stacked: By the ensemble's method.
-        half: Equal ones of the better half of the members.
+        half: Equal ones of the better half of the members; the stacked ones of a method that is not shrunk.
     """
 
     stacked: Weights
@@ -69,7 +71,8 @@ class Fitted(NamedTuple):
     @classmethod
     def of(cls, data: ScaledForecasts, method: str, rounds: int) -> "Fitted":
         """Fit both."""
-        return cls(solve(data, method, rounds), solve(data, "better_half"))
+        stacked = solve(data, method, rounds)
+        return cls(stacked, solve(data, "better_half") if method in SHRUNK else stacked)
 
     def shrunk(self, shrinkage: float) -> Weights:
         """The stacked weights, moved towards those of the half.

@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from kubecast.data.panel import KEYS
 from kubecast.ensemble.cross_fitting import (
+    SHRUNK,
     Fitted,
     Fold,
     FoldFit,
@@ -292,7 +293,7 @@ def _choose_shrinkage(
 
     Source: the one-standard-error rule of Breiman et al. (1984), "Classification and regression trees".
     """
-    if method not in ("greedy", "nnls"):
+    if method not in SHRUNK:
         return 0.0
     losses = {}
     for shrinkage in SHRINKAGES:
