@@ -91,8 +91,9 @@ class Model:
             horizon: Steps; default and largest: those that the model was fitted for.
 
         Returns:
-            Series and time under the names and on the clock of ``df``, ``yhat``, then the quantiles as
-            ``q0.1`` and so on.
+            Series and time under the training data's names, ``yhat``, then the quantiles as ``q0.1`` and so
+            on. Times are on ``training.data.timezone``, even UTC, or on the place that the model was trained
+            on; else on the clock of ``df``.
         """
         future = None if future_df is None else self._read(future_df, "future_df")
         return self._given(self._production.forecast(self._rows(df, "forecast"), horizon, future), df)

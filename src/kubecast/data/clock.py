@@ -1,4 +1,8 @@
-"""The clock of the training data: new data must be on it, and forecasts are written on that of the data."""
+"""Whose clock times are read on, and forecasts come out on.
+
+It is that of ``training.data.timezone``, even UTC, or of the place that the model was trained on; else the
+data's own.
+"""
 
 import pandas as pd
 
@@ -11,7 +15,7 @@ _NO_PLACES = {"UTC", "UCT", "GMT", "GMT0", "Greenwich", "Universal", "Zulu"}
 
 
 def on_training_clock(settings: TrainingSettings, spec: PanelSpec) -> TrainingSettings:
-    """Read times without a zone, and days, on the clock of the training data, where it is one of a place."""
+    """Read times on the clock of the training data, if it is one of a place and no setting names another."""
     zone = spec.timezone if _is_place(spec.timezone) else spec.day_zone
     if settings.data.timezone is not None or zone is None:
         return settings
@@ -48,15 +52,15 @@ def check_clock(zone: str | None, spec: PanelSpec, what: str) -> None:
 
 
 def as_given(table: pd.DataFrame, spec: PanelSpec) -> pd.DataFrame:
-    """Write a table of forecasts on the clock and under the column names of the data.
+    """Write a table of forecasts on the clock of its panel, and under the column names of the training data.
 
     Args:
         table: ``unique_id``, ``ds``, perhaps ``y`` and ``cutoff``; times as in a panel.
-        spec: Of the panel that was made of the data.
+        spec: Of that panel.
 
     Returns:
-        The table with the data's names, but where it has such a column already. Times are of the data's zone
-        (a column with a zone), and without one where the data has none or its steps are days or longer.
+        The table with those names, but where it has such a column already. Times are of the panel's zone (a
+        column with a zone), and without one where it has none, as where its steps are days or longer.
     """
     zone, names = spec.timezone, {own: name for own, name in spec.columns.items() if name not in table}
     times = [name for name in ("cutoff", "ds") if zone and name in table.columns]

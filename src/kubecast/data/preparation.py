@@ -112,7 +112,8 @@ def history_panel(
         known: Series that the model was trained on, which keep their names.
 
     Returns:
-        A panel with no origins, no cut-offs and no scales; its zone is that of the rows.
+        A panel with no origins, no cut-offs and no scales. Its zone is ``training.data.timezone``, even UTC,
+        or the place that the model was trained on; else that of the rows.
 
     Raises:
         DataError: The rows break the data contract, lack a column that the model was trained with, or are on

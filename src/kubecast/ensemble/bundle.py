@@ -114,8 +114,10 @@ class Bundle:
             as_of: Targets after it are not seen.
 
         Returns:
-            Series and time, on the clock of the rows and under the training data's names, ``yhat``, then the
-            quantiles as ``q0.1`` and so on; with ``training.data.stale: mark`` whether the series has ended.
+            Series and time under the training data's names, ``yhat``, then the quantiles as ``q0.1`` and so
+            on; with ``training.data.stale: mark`` whether the series has ended. Times are on
+            ``training.data.timezone``, even UTC, or on the place that the ensemble was trained on; else on
+            the clock of the rows.
 
         Raises:
             InputError: The rows, the horizon or the covariates do not fit the ensemble.
@@ -162,8 +164,8 @@ class Bundle:
             start: The first origin; default the earliest allowed.
 
         Returns:
-            Series, ``cutoff``, time and target, on the clock of the rows and under the training data's names,
-            ``observed``, ``scale``, ``yhat`` and the quantiles.
+            Series, ``cutoff``, time and target under the training data's names, ``observed``, ``scale``,
+            ``yhat`` and the quantiles; times on the same clock as those of ``forecast``.
 
         Raises:
             DataError: ``start``, or all the data, lies before what the ensemble was fitted to.

@@ -22,7 +22,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def rows(zone: str) -> pd.DataFrame:
+def rows(zone: str | None) -> pd.DataFrame:
     """Promotions at 9 to 11 on the local clock of even days; the newest rows are the future."""
     ds = pd.date_range("2024-05-01", periods=24 * 20, freq="h", tz=zone)
     promo = (np.isin(ds.hour, [9, 10, 11]) & (ds.day % 2 == 0)).astype(float)
@@ -119,6 +119,27 @@ def test_a_clock_of_no_place_is_not_put_on_times_without_a_zone(place: str) -> N
         DataError, match=f"times without a zone, .* trained on times of {place}".replace("+", ".")
     ):
         history_panel(written(table, "naive"), settings, spec)
+
+
+@pytest.mark.parametrize(
+    ("setting", "trained", "scored", "zone"),
+    [
+        ("UTC", BERLIN, KOLKATA, "UTC"),
+        (BERLIN, "UTC", KOLKATA, BERLIN),
+        (BERLIN, None, None, BERLIN),
+        (None, BERLIN, KOLKATA, BERLIN),
+        (None, BERLIN, None, BERLIN),
+        (None, "UTC", KOLKATA, KOLKATA),
+        (None, "+02:00", "UTC", "UTC"),
+        (None, None, None, None),
+    ],
+)
+def test_forecasts_are_on_the_setting_or_the_place_of_training_else_on_the_clock_of_the_data(
+    setting: str | None, trained: str | None, scored: str | None, zone: str | None
+) -> None:
+    settings = small_settings(**SETTINGS | {"data": SETTINGS["data"] | {"timezone": setting}})
+    spec = build_panel(rows(trained), settings).spec
+    assert history_panel(rows(scored), settings, spec).spec.timezone == zone
 
 
 def daily_of(rows: pd.DataFrame) -> pd.DataFrame:
