@@ -16,6 +16,7 @@ from kubecast.data.panel import Cutoffs, Panel
 from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.stacking import stack
 from kubecast.evaluation.comparison import Champion
+from kubecast.evaluation.forecasts import Forecasts
 from kubecast.evaluation.history import EarlierVersion
 from kubecast.evaluation.importance import Importance
 from kubecast.evaluation.leaderboard import Evaluation, evaluate
@@ -119,7 +120,12 @@ def render(
     table = table.replace({"unique_id": rename or {}})
     recipe, stacked = stack(table, panel.series, settings, KINDS, missing or {}, 24)
     evaluation = evaluate(
-        stacked, panel, recipe, champion=champion, fits=LOGS if logs is None else logs, earlier=earlier
+        Forecasts.of_table(stacked),
+        panel,
+        recipe,
+        champion=champion,
+        fits=LOGS if logs is None else logs,
+        earlier=earlier,
     )
     return render_report(evaluation, forecast), evaluation
 

@@ -1,11 +1,17 @@
 """Parquet files as data frames."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet
 from pyarrow import BufferReader, default_memory_pool
 from pyarrow.fs import LocalFileSystem
+
+BLOCK_ROWS = 1 << 18  # of a row group of a file that is read in blocks: what a reader holds
 
 
 def read_parquet(source: Path | bytes, **options: Any) -> pd.DataFrame:
@@ -24,3 +30,45 @@ def read_parquet(source: Path | bytes, **options: Any) -> pd.DataFrame:
         table = pd.read_parquet(source, filesystem=LocalFileSystem(), **options)
     default_memory_pool().release_unused()  # it would keep as much as the table takes
     return table
+
+
+def write_series(table: pd.DataFrame, path: Path) -> None:
+    """Write a table whose rows are in order of series, for ``series_blocks``."""
+    table.to_parquet(path, index=False, row_group_size=BLOCK_ROWS)
+
+
+def column_names(path: Path) -> list[str]:
+    """The columns of a Parquet file."""
+    return [str(name) for name in pyarrow.parquet.read_schema(path).names]
+
+
+def series_blocks(path: Path, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
+    """The rows of whole series at a time, about as many as a row group has.
+
+    Args:
+        path: A file whose rows are in order of series.
+        columns: ``unique_id`` and others; default: all.
+
+    Yields:
+        At least one table, which is empty where the file is; each with an index from 0.
+    """
+    with LocalFileSystem().open_input_file(str(path)) as source:
+        file = pyarrow.parquet.ParquetFile(source)
+        rest = file.schema_arrow.empty_table().select(columns or file.schema_arrow.names)
+        if not file.metadata.num_rows:
+            yield _as_frame(rest)
+            return
+        for group in range(file.num_row_groups):
+            rows = pa.concat_tables([rest, file.read_row_group(group, columns=columns)])
+            whole = len(rows)
+            if group + 1 < file.num_row_groups:  # which may go on with the last series
+                whole = pc.index(rows["unique_id"], rows["unique_id"][-1]).as_py()
+            if whole:
+                yield _as_frame(rows.slice(0, whole))
+            rest = rows.slice(whole)
+
+
+def _as_frame(table: pa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pandas()
+    default_memory_pool().release_unused()
+    return frame

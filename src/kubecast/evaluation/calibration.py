@@ -4,26 +4,30 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from kubecast.scoring.metrics import quantile_column, scorable
+from kubecast.scoring.metrics import Groups, RowLosses, ScoredRows, quantile_column
 from kubecast.scoring.significance import finite
 
 
-def calibration(test: pd.DataFrame, series: pd.DataFrame, levels: Sequence[float]) -> dict[str, float]:
+def shares_below(losses: RowLosses, groups: Groups, levels: Sequence[float]) -> pd.DataFrame:
+    """The share of each group's targets at or below each quantile; shape (groups, levels).
+
+    Args:
+        losses: Of rows with quantile columns.
+        groups: Of the rows.
+        levels: Of the quantiles.
+    """
+    scored = ScoredRows(losses, groups, [])
+    return pd.DataFrame(
+        {f"{level:g}": scored.mean(losses.y <= losses.values(quantile_column(level))) for level in levels},
+        groups.keys,
+    )
+
+
+def calibration(shares: pd.DataFrame) -> dict[str, float]:
     """The observed share by quantile level, each series weighing the same; where it is right, the level.
 
     Args:
-        test: Forecasts of one split, with quantile columns.
-        series: Scales.
-        levels: Of the quantiles.
+        shares: From ``shares_below``, a row for each series.
     """
-    rows = test[scorable(test, series)]
-    shares = {
-        f"{level:g}": finite(
-            (rows["y"] <= rows[quantile_column(level)])
-            .groupby(rows["unique_id"], observed=True)
-            .mean()
-            .mean()
-        )
-        for level in levels
-    }
-    return {level: share for level, share in shares.items() if share is not None}
+    means = {str(level): finite(share) for level, share in shares.mean().items()}
+    return {level: share for level, share in means.items() if share is not None}

@@ -1,7 +1,7 @@
 """What changed since the champion: settings and data."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -29,11 +29,11 @@ class Period(Document):
     test_to: datetime | None = None
 
 
-def period_of(frame: pd.DataFrame, test: pd.DataFrame) -> Period:
-    """The times of a panel's rows, and of the targets of its test split."""
+def period_of(frame: pd.DataFrame, targets: Sequence[pd.Timestamp]) -> Period:
+    """The times of a panel's rows, and the first and last of some targets of its test split."""
     times = {"data_from": frame["ds"].min(), "data_to": frame["ds"].max()}
-    if len(test):
-        times |= {"test_from": test["ds"].min(), "test_to": test["ds"].max()}
+    if targets:
+        times |= {"test_from": min(targets), "test_to": max(targets)}
     return Period(**{name: moment.to_pydatetime() for name, moment in times.items()})
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from pydantic import Field
 from kubecast.data.panel import KEYS, Panel
 from kubecast.documents import Document
 from kubecast.errors import DataError
-from kubecast.scoring.loss_grid import LossGrid
+from kubecast.scoring.loss_grid import LossGrid, LossSums
 from kubecast.scoring.metrics import ENSEMBLE, intervals, quantile_column, scorable, series_metrics
 from kubecast.scoring.resampling import MANY_SERIES
 from kubecast.scoring.significance import Paired, finite, paired_difference
@@ -21,6 +22,7 @@ MOST_CHANGED = 5  # series that gained most, and as many that lost most
 DIGITS = 4  # of relative changes: a model that is loaded again differs in the seventh
 
 _CHAMPION = "champion"
+_BOTH = [ENSEMBLE, _CHAMPION]
 
 
 @dataclass(frozen=True)
@@ -97,37 +99,96 @@ class Comparison(Document):
     lost: list[SeriesComparison] = Field(default=[])
 
 
+class CommonTargets(NamedTuple):
+    """The targets of a block of series that a version and the champion have both forecast.
+
+    Attributes:
+        losses: Of both, by series and origin.
+        mase: Of both by series, those that could be scored.
+        inside: Share of targets inside each one's interval, by series; no columns where they have none alike.
+        cutoffs: Of the origins with a scored target; shape (origins,).
+    """
+
+    losses: LossSums
+    mase: pd.DataFrame
+    inside: pd.DataFrame
+    cutoffs: "pd.Series[Any]"
+
+    @classmethod
+    def of(
+        cls,
+        test: pd.DataFrame,
+        series: pd.DataFrame,
+        panel: Panel,
+        levels: Sequence[float],
+        champion: "Champion",
+    ) -> "CommonTargets":
+        """Score both.
+
+        Args:
+            test: A block of the version's forecasts of the test split.
+            series: Scales.
+            panel: Says what counts as one origin.
+            levels: Of the version's quantiles.
+            champion: With forecasts.
+        """
+        theirs = champion.forecasts.drop(columns="fitted_through").rename(columns=_champion_column)
+        common = test.merge(theirs, on=KEYS, validate="one_to_one")
+        losses = LossSums.of(common, series, panel, _BOTH)
+        scored = common[scorable(common, series)]
+        mase = series_metrics(scored, series, _BOTH)["mase"].droplevel("split")
+        inside = {}
+        if bounds := _interval(levels, champion)[1]:
+            theirs_bounds = map(_champion_column, bounds)
+            for name, (low, high) in zip(_BOTH, (bounds, theirs_bounds), strict=True):
+                inside[name] = scored["y"].between(scored[low], scored[high])
+        shares = pd.DataFrame(inside).groupby(scored["unique_id"].astype(object)).mean()
+        origins = scored[["unique_id", "cutoff"]].drop_duplicates()
+        return cls(losses, mase, shares, origins["cutoff"])
+
+
 def compare(
-    test: pd.DataFrame, series: pd.DataFrame, panel: Panel, levels: Sequence[float], champion: Champion
+    blocks: Sequence[CommonTargets],
+    series: pd.DataFrame,
+    panel: Panel,
+    levels: Sequence[float],
+    champion: Champion,
 ) -> Comparison | None:
-    """Score both on the targets that both have forecast; None where none of them was observed.
+    """Put a version and the champion side by side; None where no target of both was observed.
+
+    Args:
+        blocks: Of different series, in their order.
+        series: Scales.
+        panel: Says what groups series have.
+        levels: Of the version's quantiles.
+        champion: With forecasts.
 
     Raises:
-        DataError: The champion has seen one of them.
+        DataError: The champion has seen one of the targets.
     """
     _refuse_seen(champion)
-    theirs = champion.forecasts.drop(columns="fitted_through").rename(columns=_champion_column)
-    common = test.merge(theirs, on=KEYS, validate="one_to_one")
-    grid = LossGrid.from_table(common, series, panel, [ENSEMBLE, _CHAMPION])
-    common = common[scorable(common, series)]
-    if common.empty:
+    grid = LossGrid.joined([block.losses for block in blocks], panel)
+    cutoffs = pd.concat([block.cutoffs for block in blocks])
+    if cutoffs.empty:
         return None
-    mase = series_metrics(common, series, [ENSEMBLE, _CHAMPION])["mase"].droplevel("split")
+    mase = pd.concat([block.mase for block in blocks])
+    covered = {
+        str(name): finite(share) for name, share in pd.concat([each.inside for each in blocks]).mean().items()
+    }
     own, other = float(mase[ENSEMBLE].mean()), float(mase[_CHAMPION].mean())
     segment, loss = _worst_segment(mase, series)
     gained, lost = _most_changed(mase)
-    interval, bounds = _common_interval(common, levels)
     return Comparison(
-        origins=len(common[["unique_id", "cutoff"]].drop_duplicates()),
-        first_origin=common["cutoff"].min().to_pydatetime(),
-        last_origin=common["cutoff"].max().to_pydatetime(),
+        origins=len(cutoffs),
+        first_origin=cutoffs.min().to_pydatetime(),
+        last_origin=cutoffs.max().to_pydatetime(),
         series=len(mase),
         mase=own,
         champion_mase=other,
         gain=_ratio(other - own, other),
-        interval=interval,
-        coverage=_covered(common, *bounds) if bounds else None,
-        champion_coverage=_covered(common, *map(_champion_column, bounds)) if bounds else None,
+        interval=_interval(levels, champion)[0],
+        coverage=covered.get(ENSEMBLE),
+        champion_coverage=covered.get(_CHAMPION),
         worst_segment=segment,
         worst_loss=loss,
         paired=paired_difference(grid, ENSEMBLE, _CHAMPION),
@@ -196,17 +257,10 @@ def _most_changed(mase: pd.DataFrame) -> tuple[list[SeriesComparison], list[Seri
     return compared(gained.index[:MOST_CHANGED]), compared(lost.index[:MOST_CHANGED])
 
 
-def _common_interval(
-    common: pd.DataFrame, levels: Sequence[float]
-) -> tuple[str | None, tuple[str, str] | None]:
+def _interval(levels: Sequence[float], champion: Champion) -> tuple[str | None, list[str]]:
     """The widest interval of the version that the champion has too: its nominal coverage and its columns."""
     for nominal, (low, high) in intervals(levels).items():
-        bounds = quantile_column(low), quantile_column(high)
-        if {_champion_column(name) for name in bounds} <= set(common.columns):
+        bounds = [quantile_column(low), quantile_column(high)]
+        if set(bounds) <= set(champion.forecasts.columns):
             return nominal, bounds
-    return None, None
-
-
-def _covered(rows: pd.DataFrame, low: str, high: str) -> float | None:
-    inside = rows["y"].between(rows[low], rows[high])
-    return finite(inside.groupby(rows["unique_id"], observed=True).mean().mean())
+    return None, []

@@ -1,7 +1,7 @@
 """The figures of the leaderboard's tables, as fields of their rows."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -9,23 +9,66 @@ from kubecast.scoring.metrics import (
     ENSEMBLE,
     METRICS,
     RANKING,
+    Groups,
     MetricTables,
+    RowLosses,
+    ScoredRows,
     count_points,
-    overall,
-    series_metrics,
 )
+from kubecast.scoring.over_series import OverSeries
 from kubecast.scoring.significance import finite
 
 POINTS_ONLY = "a member forecasts points; its quantiles are scored on the test split of a full history alone"
 
 
-def breakdown(
-    table: pd.DataFrame, series: pd.DataFrame, models: Sequence[str], by: str, levels: Sequence[float]
-) -> list[dict[str, Any]]:
-    """Every metric of each group of a column, over its series; see ``figures_of_groups``."""
-    keys = ["split", by]
-    metrics = overall(series_metrics(table, series, models, by, levels), keys)
-    return figures_of_groups(metrics, count_points(table, series, keys), models, keys)
+class Breakdown(NamedTuple):
+    """Every metric of each group of targets, over the series in it.
+
+    Attributes:
+        metrics: Over the series.
+        points: The number of targets ``scored`` and ``skipped``, indexed by group.
+    """
+
+    metrics: OverSeries
+    points: pd.DataFrame
+
+    @classmethod
+    def of(
+        cls,
+        table: pd.DataFrame,
+        scored: "pd.Series[bool]",
+        losses: RowLosses,
+        by: str,
+        models: Sequence[str],
+        levels: Sequence[float] = (),
+    ) -> "Breakdown":
+        """Break a block of series down by split and another column.
+
+        Args:
+            table: Forecasts.
+            scored: From ``scorable``.
+            losses: Of the rows that are.
+            by: The column.
+            models: Columns of point forecasts.
+            levels: Quantile levels beside the column ``ensemble``.
+        """
+        groups = Groups.of(losses.rows, ["split", "unique_id", by])
+        metrics = ScoredRows(losses, groups, models, levels).metrics()
+        keys = ["split", by]
+        return cls(OverSeries.of(metrics, keys), count_points(table, scored, keys))
+
+    @classmethod
+    def joined(cls, blocks: "Sequence[Breakdown]") -> "Breakdown":
+        """Put blocks of different series together."""
+        points = pd.concat([block.points for block in blocks])
+        return cls(
+            OverSeries.joined([block.metrics for block in blocks]),
+            points.groupby(level=blocks[0].metrics.keys).sum(),
+        )
+
+    def rows(self, models: Sequence[str]) -> list[dict[str, Any]]:
+        """The figures of some of the models; see ``figures_of_groups``."""
+        return figures_of_groups(self.metrics.tables(), self.points, models, self.metrics.keys)
 
 
 def figures_of_groups(

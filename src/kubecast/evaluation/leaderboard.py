@@ -5,33 +5,31 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
 
-import pandas as pd
 from pydantic import Field, model_validator
 
 from kubecast.config.training import PromotionSettings
 from kubecast.data.findings import DataReport
 from kubecast.data.panel import Panel, PanelSpec, Split
 from kubecast.documents import Document, Table, significant
-from kubecast.ensemble.naive import naive_yardsticks
 from kubecast.ensemble.recipe import StackRecipe
-from kubecast.ensemble.stacking import SEASONAL_NAIVE
 from kubecast.ensemble.summary import EnsembleSummary, summarise
 from kubecast.errors import InputError
 from kubecast.evaluation.calibration import calibration
 from kubecast.evaluation.changes import Change, Period, period_of
+from kubecast.evaluation.closer_look import closer_look
 from kubecast.evaluation.comparison import Champion
 from kubecast.evaluation.examples import ExampleSeries
 from kubecast.evaluation.figures import (
-    breakdown,
+    Breakdown,
     figures_of_groups,
     spread_over_series,
     undefined_reasons,
 )
+from kubecast.evaluation.forecasts import Forecasts
 from kubecast.evaluation.history import EarlierVersion
-from kubecast.evaluation.member_quantiles import member_wql
-from kubecast.evaluation.paths import SeriesPath, series_paths
+from kubecast.evaluation.paths import SeriesPath
 from kubecast.evaluation.promotion import Decision, decide
-from kubecast.evaluation.residuals import Residuals, residuals, season_phase
+from kubecast.evaluation.residuals import Residuals, residuals
 from kubecast.evaluation.rows import (
     FoldRow,
     LeaderboardRow,
@@ -40,24 +38,15 @@ from kubecast.evaluation.rows import (
     PhaseRow,
     SeriesRow,
 )
+from kubecast.evaluation.scores import SERIES, SPLITS, BlockScores, Scores, Subject, of_test
 from kubecast.evaluation.segments import SegmentRow, by_segment
 from kubecast.evaluation.series_facts import SeriesFacts, series_facts, worst_and_largest
 from kubecast.evaluation.skill import Skill, SplitLosses
 from kubecast.models.base import FitLog
-from kubecast.scoring.metrics import (
-    ENSEMBLE,
-    METRICS,
-    RANKING,
-    MetricTables,
-    count_points,
-    lead_times,
-    overall,
-    series_metrics,
-    series_with_means,
-)
+from kubecast.scoring.metrics import ENSEMBLE, METRICS, RANKING
+from kubecast.scoring.over_series import OverSeries
 from kubecast.scoring.significance import Paired, paired_difference
 
-SPLITS: tuple[Split, Split] = ("test", "validation")
 LEADERBOARD = "leaderboard.json"
 SCHEMA_VERSION: Final = 5
 DIGITS = 6  # significant ones of a figure in it
@@ -201,7 +190,7 @@ def _ranked(rows: Sequence[SeriesRow], model: str) -> list[SeriesRow]:
 
 
 def evaluate(
-    table: pd.DataFrame,
+    forecasts: Forecasts,
     panel: Panel,
     recipe: StackRecipe,
     scoring: Sequence[str] = ("mse", "mae", "r2"),
@@ -216,10 +205,11 @@ def evaluate(
     """Score every member and the ensemble, and decide.
 
     The best member is chosen on the validation split. The naive forecast that skill refers to is the
-    strongest of each split, which is chosen afterwards, and again in each resample.
+    strongest of each split, which is chosen afterwards, and again in each resample. The forecasts are read
+    twice, a block of series at a time: what is chosen from all of them is looked at in the second reading.
 
     Args:
-        table: From ``kubecast.ensemble.stacking.stack``.
+        forecasts: From ``kubecast.ensemble.stacking.stack``.
         panel: Gives scales, training means and season lengths.
         recipe: Names the members and the quantile levels.
         scoring: Metrics that short tables show beside MASE and skill; all are in the result.
@@ -230,108 +220,91 @@ def evaluate(
         challenger: Digest of the settings but the seed.
         made_with: Versions of packages, and the seed.
         changed: Settings and data that differ from the champion's.
+
+    Raises:
+        DataError: The champion was to be scored on rows that it has seen.
     """
-    table = table.assign(lead_time=lead_times(table))
-    table = table.astype(dict.fromkeys(_SERIES, "category"))  # looked up and grouped by their codes
-    series = series_with_means(panel)
-    yardsticks = [each.name for each in naive_yardsticks(panel) if each.name in table]
-    naives = [name for name, kind in recipe.members.items() if kind == SEASONAL_NAIVE] + yardsticks
-    models = [*recipe.members, *yardsticks, ENSEMBLE]
-    levels = recipe.quantiles.levels
-    metrics = series_metrics(table, series, models, levels=levels)
-    means = overall(metrics, ["split"])
+    subject = Subject.of(panel, recipe, forecasts, champion)
+    scores = Scores(subject, [BlockScores.of(block, subject) for block in forecasts.blocks()])
+    models, levels = subject.models, subject.levels
     losses = {
-        split: SplitLosses.from_table(rows, series, panel, models, naives, levels)
+        split: SplitLosses.of(grid, subject.naives)
         for split in SPLITS
-        if len(rows := table[table["split"] == split]) or split == "test"
+        if (grid := scores.grid(split)).n_origins or split == "test"
     }
     skill = {split: each.skill() for split, each in losses.items()}
-    points = [model for model in models if model != ENSEMBLE] if panel.spec.splits.is_full else []
-    wql = member_wql(table, series, points, levels, panel.spec.horizon)
-    leaderboard = _leaderboard(table, series, metrics, means, models, losses, wql)
-    against = recipe.best_member or skill["test"].naive or next(iter(recipe.members))
-    paired = paired_difference(losses["test"].grid, ENSEMBLE, against, losses["test"].resamples)
+    strongest = skill["test"].naive
+    facts = series_facts(panel, scores.by_series(strongest), levels)
+    closer = closer_look(forecasts, scores, worst_and_largest(facts))
+    leaderboard = _leaderboard(scores, losses, closer.wql)
+    against = recipe.best_member or strongest or next(iter(recipe.members))
     row = next(row for row in leaderboard if row.model == ENSEMBLE and row.split == "test")
-    phase = season_phase(table["ds"], panel.spec.frequency, panel.spec.season_lengths[0])
-    phases = breakdown(table.assign(phase=phase), series, [ENSEMBLE], "phase", levels)
-    counts = count_points(table, series, _SERIES)
-    by_series = [SeriesRow(**row) for row in figures_of_groups(metrics, counts, models, _SERIES)]
-    test = table[table["split"] == "test"]
-    strongest = [each for each in [skill["test"].naive] if each]
-    errors = _test_errors(metrics["mase"])
-    facts = series_facts(test, series, panel, levels, errors, strongest)
+    by_series = figures_of_groups(scores.metrics, scores.points, models, SERIES)
     return Evaluation(
         spec=panel.spec,
         data=panel.report,
         season_length=panel.spec.season_lengths[0],
-        naives=naives,
-        yardsticks=yardsticks,
+        naives=subject.naives,
+        yardsticks=subject.yardsticks,
         skill=skill,
         best_member=recipe.best_member,
         missing=recipe.missing,
         scoring=list(scoring),
         leaderboard=leaderboard,
-        by_lead_time=[LeadTimeRow(**row) for row in breakdown(table, series, models, "lead_time", levels)],
-        by_series=by_series,
-        by_fold=[FoldRow(**row) for row in breakdown(table, series, models, "fold", levels)],
-        by_phase=[PhaseRow(**row) for row in phases],
-        residuals=residuals(test, series, ENSEMBLE),
+        by_lead_time=[LeadTimeRow(**row) for row in scores.breakdown("by_lead_time").rows(models)],
+        by_series=[SeriesRow(**row) for row in by_series],
+        by_fold=[FoldRow(**row) for row in scores.breakdown("by_fold").rows(models)],
+        by_phase=[PhaseRow(**row) for row in scores.breakdown("by_phase").rows([ENSEMBLE])],
+        residuals=residuals([block.errors for block in scores.blocks]),
         ensemble=summarise(recipe),
         fits={name: log.model_copy(update={"fixed_fit": {}}) for name, log in sorted((fits or {}).items())},
         earlier=list(earlier),
-        paired=paired,
+        paired=paired_difference(losses["test"].grid, ENSEMBLE, against, losses["test"].resamples),
         decision=decide(
-            test,
-            series,
             panel,
             skill["test"],
             row.coverage,
             levels,
+            scores.infinite,
             promotion or PromotionSettings(),
             champion,
+            scores.comparison(),
             challenger,
         ),
-        by_origin=_by_origin(test, series, [ENSEMBLE, *strongest]),
-        by_segment=by_segment(errors, panel, {fact.unique_id: fact.size for fact in facts}),
-        calibration=calibration(test, series, levels),
+        by_origin=_by_origin(scores.breakdown("by_origin"), strongest),
+        by_segment=by_segment(
+            of_test(scores.metrics["mase"]), panel, {fact.unique_id: fact.size for fact in facts}
+        ),
+        calibration=calibration(scores.below),
         series=facts,
-        paths=series_paths(table, panel, levels, worst_and_largest(facts)),
-        period=period_of(panel.frame, test),
+        paths=closer.paths,
+        period=period_of(panel.frame, [time for block in scores.blocks for time in block.targets]),
         made_with=dict(made_with or {}),
         changed=list(changed),
     )
 
 
-_SERIES = ["split", "unique_id"]
 _MOST_ORIGINS = 500
 
 
-def _by_origin(test: pd.DataFrame, series: pd.DataFrame, models: Sequence[str]) -> list[OriginRow]:
-    if test.empty or test["cutoff"].nunique() > _MOST_ORIGINS:
+def _by_origin(breakdown: Breakdown, naive: str | None) -> list[OriginRow]:
+    if len(breakdown.points) > _MOST_ORIGINS:
         return []
-    return [OriginRow(**row) for row in breakdown(test, series, models, "cutoff", ())]
-
-
-def _test_errors(mase: pd.DataFrame) -> pd.DataFrame:
-    """MASE of each series on the test split, indexed by series."""
-    return mase[mase.index.get_level_values("split") == "test"].droplevel("split")
+    return [OriginRow(**row) for row in breakdown.rows([ENSEMBLE, *([naive] if naive else [])])]
 
 
 def _leaderboard(
-    table: pd.DataFrame,
-    series: pd.DataFrame,
-    metrics: MetricTables,
-    means: MetricTables,
-    models: Sequence[str],
-    losses: Mapping[Split, SplitLosses],
-    wql: Mapping[str, float],
+    scores: Scores, losses: Mapping[Split, SplitLosses], wql: Mapping[str, float]
 ) -> list[LeaderboardRow]:
+    models = scores.subject.models
+    means = OverSeries.of(scores.metrics, ["split"]).tables()
+    points = scores.points.groupby(level="split").sum()
     board = []
-    for row in figures_of_groups(means, count_points(table, series, ["split"]), models, ["split"]):
+    for row in figures_of_groups(means, points, models, ["split"]):
         split, model = row["split"], row["model"]
         if split == "test" and model in wql:
             row["wql"] = wql[model]
-        spread = spread_over_series(metrics["mase"], split, model)
+        spread = spread_over_series(scores.metrics["mase"], split, model)
         figures = losses[split].figures(model)
         board.append(LeaderboardRow(**row, **spread, **figures, undefined=undefined_reasons(row)))
     for split in set(SPLITS) - {row.split for row in board}:

@@ -1,47 +1,85 @@
 """WQL of models that forecast points only: with conformal quantiles of their own, as the ensemble has."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from kubecast.scoring.conformal import ConformalQuantiles
-from kubecast.scoring.metrics import scorable
+from kubecast.scoring.metrics import RowLosses
+
+Floats = NDArray[np.float64]
 
 
-def member_wql(
-    table: pd.DataFrame, series: pd.DataFrame, models: Sequence[str], levels: Sequence[float], horizon: int
-) -> dict[str, float]:
-    """WQL on the test split, with quantiles from each model's errors on the validation split.
+class MemberErrors(NamedTuple):
+    """The validation errors of a block of series, over each one's scale.
+
+    Attributes:
+        leads: Lead time of each target; shape (targets,).
+        errors: By model, target less forecast; shape (targets,).
+    """
+
+    leads: NDArray[np.int16]
+    errors: dict[str, Floats]
+
+    @classmethod
+    def of(cls, losses: RowLosses, models: Sequence[str]) -> "MemberErrors":
+        """Take the errors of some models on the validation split.
+
+        Args:
+            losses: Of rows with their ``split`` and ``lead_time``.
+            models: Columns of point forecasts.
+        """
+        rows = losses.rows[losses.rows["split"] == "validation"]
+        y, scale = (rows[name].to_numpy(dtype=np.float64) for name in ("y", "scale"))
+        errors = {name: (y - rows[name].to_numpy(dtype=np.float64)) / scale for name in models}
+        return cls(rows["lead_time"].to_numpy(dtype=np.int16), errors)
+
+
+def member_offsets(
+    blocks: Sequence[MemberErrors], levels: Sequence[float], horizon: int
+) -> dict[str, Floats]:
+    """By model, what is added to its forecasts to reach each quantile, in units of the series' scale.
 
     Args:
-        table: Forecasts of both splits with their ``lead_time``.
-        series: Scales.
-        models: Columns of point forecasts.
-        levels: Quantile levels.
+        blocks: Of different series.
+        levels: Of the quantiles.
         horizon: Lead times.
 
     Returns:
-        By model; empty where either split has no scored target, or every target is 0.
+        Shape (lead times, levels); empty where no target counts.
     """
-    rows = table.loc[scorable(table, series), ["unique_id", "split", "lead_time", "y", *models]]
-    scale = rows["unique_id"].map(series.set_index("unique_id")["scale"]).to_numpy(dtype=np.float64)
-    is_test = (rows["split"] == "test").to_numpy()
-    lead = rows["lead_time"].to_numpy()
-    names, _ = pd.factorize(rows["unique_id"][is_test])
-    y = rows["y"].to_numpy(dtype=np.float64)
-    size = np.bincount(names, np.abs(y[is_test]))
-    if is_test.all() or not size.any():
+    leads = np.concatenate([block.leads for block in blocks])
+    if not len(leads):
         return {}
+
+    def offsets(model: str) -> Floats:
+        scores = np.concatenate([block.errors[model] for block in blocks])
+        table = pd.DataFrame({"lead_time": leads, "score": scores})
+        return np.array(ConformalQuantiles.fit(table, levels, horizon).offsets)
+
+    return {model: offsets(model) for model in blocks[0].errors}
+
+
+def wql_of_members(losses: RowLosses, offsets: Mapping[str, Floats], levels: Sequence[float]) -> pd.DataFrame:
+    """WQL of each series of a block on the test split; shape (series, models), without those of zeros alone.
+
+    Args:
+        losses: Of rows with their ``split`` and ``lead_time``.
+        offsets: From ``member_offsets``.
+        levels: Of the quantiles.
+    """
+    rows = losses.rows[losses.rows["split"] == "test"]
+    y, scale = (rows[name].to_numpy(dtype=np.float64) for name in ("y", "scale"))
+    leads, (codes, _) = rows["lead_time"].to_numpy(), pd.factorize(rows["unique_id"])
+    size = np.bincount(codes, np.abs(y))
     result = {}
-    for model in models:
-        errors = y - rows[model].to_numpy(dtype=np.float64)
-        scores = pd.DataFrame({"lead_time": lead, "score": errors / scale})[~is_test]
-        offsets = np.array(ConformalQuantiles.fit(scores, levels, horizon).offsets)
-        total = np.zeros(int(is_test.sum()))
-        for level, offset in zip(levels, offsets.T, strict=True):
-            above = errors[is_test] - offset[lead[is_test] - 1] * scale[is_test]
+    for model, each in offsets.items():
+        errors, total = y - rows[model].to_numpy(dtype=np.float64), np.zeros(len(rows))
+        for level, offset in zip(levels, each.T, strict=True):
+            above = errors - offset[leads - 1] * scale
             total += np.maximum(level * above, (level - 1) * above)
-        pinball = np.bincount(names, total) / len(levels)
-        result[model] = float(np.mean((2 * pinball)[size > 0] / size[size > 0]))
-    return result
+        result[model] = (2 * np.bincount(codes, total) / len(levels))[size > 0] / size[size > 0]
+    return pd.DataFrame(result)

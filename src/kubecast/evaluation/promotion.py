@@ -4,16 +4,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import pandas as pd
 from pydantic import ValidationError
 
 from kubecast.config.training import PromotionSettings
 from kubecast.data.panel import Panel
 from kubecast.documents import Document
-from kubecast.evaluation.comparison import Champion, Comparison, compare
+from kubecast.evaluation.comparison import Champion, Comparison
 from kubecast.evaluation.skill import Skill
-from kubecast.scoring.metrics import ENSEMBLE, intervals, quantile_column
+from kubecast.scoring.metrics import intervals
 from kubecast.scoring.significance import Paired
 
 COVERAGE_FLOOR = 0.625  # of the nominal coverage: 50 % where 80 % is nominal
@@ -94,42 +92,38 @@ def decision_of(metadata: Mapping[str, Any]) -> Decision | None:
 
 
 def decide(
-    test: pd.DataFrame,
-    series: pd.DataFrame,
     panel: Panel,
     skill: Skill,
     coverage: Mapping[str, float],
     levels: Sequence[float],
+    infinite: int,
     settings: PromotionSettings,
     champion: Champion | None = None,
+    comparison: Comparison | None = None,
     challenger: str = "",
 ) -> Decision:
     """Decide on a version by its own figures and, where there is a champion, by a comparison with it.
 
     Args:
-        test: The test split's forecasts.
-        series: Scales.
-        panel: Says what counts as one origin.
+        panel: Says whether there is a test split, and what data it is.
         skill: Of the ensemble on the test split.
         coverage: The same, by nominal coverage in percent.
         levels: Quantile levels.
+        infinite: Forecasts and quantiles of the test split that are not finite.
         settings: The limits.
         champion: None: there is none.
+        comparison: With the champion; None: there is none, or no target that both can be scored on.
         challenger: Digest of the version's settings but the seed: what failed a paired test is not tested
             again on the same rows, where another seed might pass by luck.
-
-    Raises:
-        DataError: The champion was to be scored on rows that it has seen.
     """
     if not panel.spec.splits.is_evaluated:
         return _not_evaluated(champion)
-    checks = _own_checks(test, skill, coverage, levels)
+    checks = _own_checks(skill, coverage, levels, infinite)
     if champion is None:
         return _decision(skill, checks, "none, as there is no champion from other data or settings")
     if champion.replaceable:
         text = f"none, as the champion {champion.version} is not evaluated: {champion.not_comparable}"
         return _decision(skill, checks, text, champion=champion.version)
-    comparison = None if champion.not_comparable else compare(test, series, panel, levels, champion)
     if comparison is None:
         reason = champion.not_comparable or "no target after what the champion has seen was observed"
         text = f"not comparable with the champion {champion.version}: {reason}"
@@ -198,10 +192,8 @@ def _decision(
 
 
 def _own_checks(
-    test: pd.DataFrame, skill: Skill, coverage: Mapping[str, float], levels: Sequence[float]
+    skill: Skill, coverage: Mapping[str, float], levels: Sequence[float], infinite: int
 ) -> list[Check]:
-    columns = [ENSEMBLE, *(quantile_column(level) for level in levels)]
-    infinite = int((~np.isfinite(test[columns].to_numpy(dtype=np.float64))).sum())
     checks = [
         Check(
             name=f"skill over {skill.label} on the test split",

@@ -1,5 +1,8 @@
 """Residuals of a forecast: their spread, whether they are normal, whether one follows another."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -41,22 +44,43 @@ class Residuals(Document):
     bands: list[float]
 
 
-def residuals(table: pd.DataFrame, series: pd.DataFrame, model: str) -> Residuals | None:
-    """Describe the errors of one model.
+class ScaledErrors(NamedTuple):
+    """The errors of one model over a block of series, in units of each one's scale.
+
+    Attributes:
+        values: Of the targets that count; shape (targets,).
+        first: Of each origin's first step: ``unique_id``, ``fold``, ``cutoff``, ``error`` (NaN where the
+            target does not count).
+    """
+
+    values: NDArray[np.float64]
+    first: pd.DataFrame
+
+
+def scaled_errors(table: pd.DataFrame, series: pd.DataFrame, model: str) -> ScaledErrors:
+    """Take the errors of one model.
 
     Args:
         table: Forecasts of one split beside their targets; an origin's rows complete and in order of time.
         series: Gives the scales.
         model: Column of the point forecasts.
+    """
+    scale = table["unique_id"].map(series.set_index("unique_id")["scale"]).astype(np.float64)
+    errors = ((table["y"] - table[model]) / scale).where(scorable(table, series))
+    first = table.loc[lead_times(table) == 1, ["unique_id", "fold", "cutoff"]]
+    first = first.assign(unique_id=first["unique_id"].astype(object), error=errors[first.index])
+    return ScaledErrors(errors.dropna().to_numpy(), first)
 
-    Returns:
-        None where no target counts.
+
+def residuals(blocks: Sequence[ScaledErrors]) -> Residuals | None:
+    """Describe the errors of one model; None where no target counts.
+
+    Args:
+        blocks: Of different series.
     """
     from scipy import special
 
-    scale = table["unique_id"].map(series.set_index("unique_id")["scale"]).astype(np.float64)
-    errors = ((table["y"] - table[model]) / scale).where(scorable(table, series))
-    values = errors.dropna().to_numpy()
+    values = np.concatenate([block.values for block in blocks])
     if not len(values):
         return None
     mean, deviation = float(values.mean()), float(values.std())
@@ -64,8 +88,7 @@ def residuals(table: pd.DataFrame, series: pd.DataFrame, model: str) -> Residual
     edges = np.linspace(low, high, BINS + 1) if high > low else np.array([low - 0.5, low + 0.5])
     counts, _ = np.histogram(values.clip(edges[0], edges[-1]), edges)
     levels = np.arange(1, POINTS + 1) / (POINTS + 1)
-    first = errors[lead_times(table) == 1]
-    autocorrelation, bands = _autocorrelation(first, table.loc[first.index])
+    autocorrelation, bands = _autocorrelation(pd.concat([block.first for block in blocks]))
     return Residuals(
         count=len(values),
         mean=mean,
@@ -79,14 +102,14 @@ def residuals(table: pd.DataFrame, series: pd.DataFrame, model: str) -> Residual
     )
 
 
-def _autocorrelation(errors: "pd.Series[float]", rows: pd.DataFrame) -> tuple[list[float], list[float]]:
+def _autocorrelation(first: pd.DataFrame) -> tuple[list[float], list[float]]:
     """Autocorrelation by lag, and the bands of independent errors.
 
     Errors are centred by their own series' mean, of ``n`` errors, which correlates even independent ones by
     ``-1 / (n - 1)`` at every lag.
     """
-    order = rows.sort_values(["unique_id", "fold", "cutoff"]).index
-    errors, rows = errors.loc[order], rows.loc[order]
+    rows = first.sort_values(["unique_id", "fold", "cutoff"], ignore_index=True)
+    errors = rows["error"]
     of_series = errors.groupby(rows["unique_id"], observed=True)
     centred, count = errors - of_series.transform("mean"), of_series.transform("count")
     expected = -1 / (count - 1).where(count > 1)
@@ -106,9 +129,11 @@ def _autocorrelation(errors: "pd.Series[float]", rows: pd.DataFrame) -> tuple[li
     return autocorrelation, bands
 
 
-def season_phase(ds: "pd.Series[pd.Timestamp]", frequency: str, season_length: int) -> NDArray[np.int64]:
-    """Where in a season each time lies, in steps from the first time; alike for every series."""
+def season_phase(
+    ds: "pd.Series[pd.Timestamp]", frequency: str, season_length: int, first: pd.Timestamp
+) -> NDArray[np.int64]:
+    """Where in a season each time lies, in steps from the first one of all; alike for every series."""
     if ds.empty:
         return np.array([], dtype=np.int64)
-    grid = pd.date_range(ds.min(), ds.max(), freq=offset_of(frequency))
+    grid = pd.date_range(first, ds.max(), freq=offset_of(frequency))
     return np.asarray(np.searchsorted(grid.to_numpy(), ds.to_numpy()) % season_length, dtype=np.int64)

@@ -1,9 +1,7 @@
 """What is to be known of each series beside its error: its size, its bias, and what to look at."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-import numpy as np
 import pandas as pd
 from pydantic import Field
 
@@ -11,7 +9,8 @@ from kubecast.data.findings import Finding
 from kubecast.data.panel import Panel
 from kubecast.documents import Document
 from kubecast.evaluation.paths import MOST_PATHS
-from kubecast.scoring.metrics import ENSEMBLE, intervals, quantile_column, scorable
+from kubecast.scoring.metrics import intervals
+from kubecast.scoring.significance import finite
 
 WORSE = 1.05  # times the strongest naive's error
 LEVEL = 1.0  # scales that forecasts are off on average: as much as a naive forecast misses by
@@ -54,40 +53,22 @@ class SeriesFacts(Document):
         return self.mase is not None and self.naive_mase is not None and self.mase > WORSE * self.naive_mase
 
 
-def series_facts(
-    table: pd.DataFrame,
-    series: pd.DataFrame,
-    panel: Panel,
-    levels: Sequence[float],
-    errors: pd.DataFrame,
-    naives: Sequence[str],
-) -> list[SeriesFacts]:
+def series_facts(panel: Panel, scored: pd.DataFrame, levels: Sequence[float]) -> list[SeriesFacts]:
     """The facts of every series of a panel, in order of its series.
 
     Args:
-        table: Forecasts of the test split.
-        series: Scales.
         panel: Gives sizes and findings.
-        levels: Of the quantile columns.
-        errors: MASE on the test split, indexed by series, a column for each model.
-        naives: The strongest naive forecast, if there is one.
+        scored: ``mase``, ``naive_mase``, ``bias`` and ``coverage`` on the test split, indexed by series; NaN
+            where one is undefined.
+        levels: Of the quantiles.
     """
-    by_model = {str(model): column.to_dict() for model, column in errors.items()}
-    naive = by_model.get(naives[0], {}) if naives else {}
-    measured = _bias_and_coverage(table, series, levels)
+    known = scored.reindex(panel.ids)
+    figures = [{str(name): finite(each) for name, each in row.items()} for row in known.to_dict("records")]
     noted = _noted(panel.report.findings)
     level = next((float(nominal) / 100 for nominal in intervals(levels)), None)
     facts = []
-    for name, size in series_sizes(panel).items():
-        bias, coverage = measured.get(name, (None, None))
-        own = SeriesFacts(
-            unique_id=name,
-            size=size,
-            mase=_known(by_model.get(ENSEMBLE, {}), name),
-            naive_mase=_known(naive, name),
-            bias=bias,
-            coverage=coverage,
-        )
+    for (name, size), own_figures in zip(series_sizes(panel).items(), figures, strict=True):
+        own = SeriesFacts(unique_id=name, size=size, **own_figures)
         flags = [*_flags(own, level), *noted.get(name, [])]
         facts.append(own.model_copy(update={"flags": flags}))
     return facts
@@ -107,26 +88,6 @@ def worst_and_largest(facts: Sequence[SeriesFacts], most: int = MOST_PATHS) -> l
     largest = sorted(facts, key=lambda fact: (-fact.size, fact.unique_id))
     chosen = dict.fromkeys(fact.unique_id for fact in [*worst[: most // 2], *largest])
     return sorted([*chosen][:most])
-
-
-def _bias_and_coverage(
-    table: pd.DataFrame, series: pd.DataFrame, levels: Sequence[float]
-) -> dict[str, tuple[float | None, float | None]]:
-    rows = table[scorable(table, series)]
-    scale = rows["unique_id"].map(series.set_index("unique_id")["scale"]).astype(np.float64)
-    bias = ((rows[ENSEMBLE] - rows["y"]) / scale).groupby(rows["unique_id"], observed=True).mean()
-    bounds = next(iter(intervals(levels).values()), None)
-    if bounds is None:
-        return {str(name): (float(value), None) for name, value in bias.items()}
-    low, high = (rows[quantile_column(level)] for level in bounds)
-    held = rows["y"].between(low, high).groupby(rows["unique_id"], observed=True).mean()
-    pairs = zip(bias.index, bias, held, strict=True)
-    return {str(name): (float(value), float(share)) for name, value, share in pairs}
-
-
-def _known(values: Mapping[Any, float], name: str) -> float | None:
-    value = values.get(name)
-    return None if value is None or value != value else float(value)
 
 
 def _flags(fact: SeriesFacts, level: float | None) -> list[str]:

@@ -15,7 +15,7 @@ from kubecast.data.panel import Panel
 from kubecast.documents import Document
 from kubecast.ensemble.naive import naive_label
 from kubecast.evaluation.words import percent
-from kubecast.scoring.loss_grid import Floats, LossGrid, Means
+from kubecast.scoring.loss_grid import Floats, LossGrid, LossSums, Means
 from kubecast.scoring.metrics import ENSEMBLE, intervals, quantile_column
 from kubecast.scoring.resampling import Interval, Resamples, Statistic
 from kubecast.scoring.significance import DISJOINT_ORIGINS, finite
@@ -65,6 +65,25 @@ class Skill(Document):
         return one if self.dates == 1 else f" on {self.dates} separate horizons"
 
 
+def loss_sums(
+    table: pd.DataFrame, series: pd.DataFrame, panel: Panel, models: Sequence[str], levels: Sequence[float]
+) -> LossSums:
+    """Add the rows of a split up, for a block of series.
+
+    Args:
+        table: Forecasts of the split.
+        series: Scales.
+        panel: Says what counts as one origin.
+        models: Columns of point forecasts.
+        levels: Of the ensemble's quantile columns.
+    """
+    bounds = {
+        f"{_COVERAGE}{nominal}": (quantile_column(low), quantile_column(high))
+        for nominal, (low, high) in intervals(levels).items()
+    }
+    return LossSums.of(table, series, panel, models, bounds)
+
+
 @dataclass(frozen=True)
 class SplitLosses:
     """The losses of one split, their resamples, and the naive forecasts among the models.
@@ -80,30 +99,8 @@ class SplitLosses:
     naives: Sequence[str]
 
     @classmethod
-    def from_table(
-        cls,
-        table: pd.DataFrame,
-        series: pd.DataFrame,
-        panel: Panel,
-        models: Sequence[str],
-        naives: Sequence[str],
-        levels: Sequence[float],
-    ) -> "SplitLosses":
-        """Add the rows of a split up, and resample them.
-
-        Args:
-            table: Forecasts of the split.
-            series: Scales.
-            panel: Says what counts as one origin, and what groups series have.
-            models: Columns of point forecasts.
-            naives: Those of naive forecasts.
-            levels: Of the ensemble's quantile columns.
-        """
-        bounds = {
-            f"{_COVERAGE}{nominal}": (quantile_column(low), quantile_column(high))
-            for nominal, (low, high) in intervals(levels).items()
-        }
-        grid = LossGrid.from_table(table, series, panel, models, bounds)
+    def of(cls, grid: LossGrid, naives: Sequence[str]) -> "SplitLosses":
+        """Resample a grid of ``loss_sums``."""
         return cls(grid, Resamples.draw(grid), naives)
 
     @property

@@ -13,8 +13,9 @@ from kubecast.data.clock import wall_clock
 from kubecast.data.findings import Finding
 from kubecast.evaluation.changes import Period
 from kubecast.evaluation.examples import ExampleSeries
-from kubecast.evaluation.leaderboard import SPLITS, Evaluation
+from kubecast.evaluation.leaderboard import Evaluation
 from kubecast.evaluation.paths import SeriesPath
+from kubecast.evaluation.scores import SPLITS
 from kubecast.evaluation.series_facts import WORSE, SeriesFacts
 from kubecast.evaluation.skill import Skill
 from kubecast.evaluation.verdict import verdict

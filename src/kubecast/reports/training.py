@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from kubecast.data.levels import LevelChanges, ScaleLevels, with_level_ratio
@@ -15,7 +14,7 @@ from kubecast.evaluation.convergence import convergence
 from kubecast.evaluation.fit_score import FitScore, fit_score
 from kubecast.evaluation.importance import HasFeatureImportance, Importance, importance_of
 from kubecast.evaluation.paths import series_paths
-from kubecast.evaluation.series_facts import SeriesFacts, worst_and_largest
+from kubecast.evaluation.series_facts import SeriesFacts, series_sizes, worst_and_largest
 from kubecast.evaluation.words import plain
 from kubecast.models.artifact import Status
 from kubecast.models.base import FitLog, Forecaster
@@ -193,12 +192,12 @@ def _explorer(fitted: Fitted, score: FitScore, panel: Panel) -> Explorer | None:
 
 
 def _facts(score: FitScore, panel: Panel, name: str) -> list[SeriesFacts]:
-    sizes = panel.frame["y"].abs().groupby(panel.frame["unique_id"]).mean().to_dict()
+    sizes = series_sizes(panel)
     naive = score.by_series[score.naive].to_dict() if score.naive else {}
     return [
         SeriesFacts(
             unique_id=str(unique_id),
-            size=float(np.nan_to_num(sizes[unique_id])),
+            size=sizes[str(unique_id)],
             mase=float(mase),
             naive_mase=finite(naive.get(unique_id)),
         )

@@ -39,39 +39,35 @@ class LossGrid:
 
     @classmethod
     def from_table(
-        cls,
-        table: pd.DataFrame,
-        series: pd.DataFrame,
-        panel: Panel,
-        models: Sequence[str],
-        intervals: Mapping[str, tuple[str, str]] | None = None,
+        cls, table: pd.DataFrame, series: pd.DataFrame, panel: Panel, models: Sequence[str]
     ) -> Self:
-        """Add the rows of one split up.
+        """Add the rows of one split up; the arguments are those of ``LossSums.of``."""
+        return cls.joined([LossSums.of(table, series, panel, models)], panel)
+
+    @classmethod
+    def joined(cls, blocks: Sequence["LossSums"], panel: Panel) -> Self:
+        """Put blocks of different series together.
 
         Args:
-            table: Forecasts of the split, also those that are not scored.
-            series: Scales.
-            panel: Says what counts as one origin, and what groups series have.
-            models: Columns of point forecasts; the loss is the absolute error over the series' scale.
-            intervals: By column of the result, the columns of an interval's bounds: the loss is 1 inside.
+            blocks: In order of series.
+            panel: Says what groups series have.
         """
-        columns = {*KEYS, "y", *models, *(bound for each in (intervals or {}).values() for bound in each)}
-        rows = table.loc[scorable(table, series), sorted(columns)]
-        names, series_ids = pd.factorize(rows["unique_id"], sort=True)
-        at, times = pd.factorize(common_origins(table, panel)[rows.index], sort=True)
-        scales = series.set_index("unique_id")["scale"].astype(np.float64).reindex(series_ids).to_numpy()
-        shape = len(series_ids), len(times)
-        cells, scale = names * shape[1] + at, scales[names]
+        names = pd.Index(np.concatenate([block.names for block in blocks]))
+        times = np.unique(np.concatenate([block.times for block in blocks]))
 
-        def add_up(losses: "pd.Series[Any] | Floats") -> Floats:
-            cell_sums = np.bincount(cells, np.asarray(losses, dtype=np.float64), shape[0] * shape[1])
-            return np.asarray(cell_sums.reshape(shape), dtype=np.float64)
+        def rows(block: LossSums, values: Floats) -> Floats:
+            cells = np.zeros((len(block.names), len(times)))
+            cells[:, np.searchsorted(times, block.times)] = values
+            return cells
 
-        sums = {name: add_up((rows["y"] - rows[name]).abs() / scale) for name in models}
-        for name, (low, high) in (intervals or {}).items():
-            sums[name] = add_up(rows["y"].between(rows[low], rows[high]))
-        groups, same_dates = _group_codes(series_ids, panel), panel.spec.align == "calendar"
-        return cls(sums, add_up(np.ones(len(rows))), groups, _overlap(rows, names), same_dates)
+        sums = {
+            name: np.concatenate([rows(block, block.sums[name]) for block in blocks])
+            for name in blocks[0].sums
+        }
+        counts = np.concatenate([rows(block, block.counts) for block in blocks])
+        longest = max(blocks, key=lambda block: block.longest)  # the first of equal ones
+        groups, same_dates = _group_codes(names, panel), panel.spec.align == "calendar"
+        return cls(sums, counts, groups, longest.overlap, same_dates)
 
     @property
     def n_series(self) -> int:
@@ -113,6 +109,70 @@ class LossGrid:
             self.sums[model] - self.sums[against], self.counts, out=np.zeros_like(self.counts), where=has_rows
         )
         return np.asarray(cells.sum(axis=0) / has_rows.sum(axis=0))
+
+
+@dataclass(frozen=True)
+class LossSums:
+    """Sums of the rows' losses by series and origin, of a block of series.
+
+    Attributes:
+        sums: By column, shape (series, origins), origins in order of time.
+        counts: Rows that are scored, shape (series, origins).
+        names: Of the series, ascending.
+        times: Of the origins, see ``common_origins``.
+        longest: Rows of its longest series.
+        overlap: Of the origins of that, see ``LossGrid``.
+    """
+
+    sums: dict[str, Floats]
+    counts: Floats
+    names: NDArray[np.object_]
+    times: NDArray[Any]
+    longest: int
+    overlap: int
+
+    @classmethod
+    def of(
+        cls,
+        table: pd.DataFrame,
+        series: pd.DataFrame,
+        panel: Panel,
+        models: Sequence[str],
+        intervals: Mapping[str, tuple[str, str]] | None = None,
+    ) -> Self:
+        """Add the rows of one split up.
+
+        Args:
+            table: Forecasts of the split, also those that are not scored.
+            series: Scales.
+            panel: Says what counts as one origin.
+            models: Columns of point forecasts; the loss is the absolute error over the series' scale.
+            intervals: By column of the result, the columns of an interval's bounds: the loss is 1 inside.
+        """
+        columns = {*KEYS, "y", *models, *(bound for each in (intervals or {}).values() for bound in each)}
+        rows = table.loc[scorable(table, series), sorted(columns)]
+        codes, names = pd.factorize(rows["unique_id"], sort=True)
+        at, times = pd.factorize(common_origins(table, panel)[rows.index], sort=True)
+        scales = series.set_index("unique_id")["scale"].astype(np.float64).reindex(names).to_numpy()
+        shape = len(names), len(times)
+        cells, scale = codes * shape[1] + at, scales[codes]
+
+        def add_up(losses: "pd.Series[Any] | Floats") -> Floats:
+            cell_sums = np.bincount(cells, np.asarray(losses, dtype=np.float64), shape[0] * shape[1])
+            return np.asarray(cell_sums.reshape(shape), dtype=np.float64)
+
+        sums = {name: add_up((rows["y"] - rows[name]).abs() / scale) for name in models}
+        for name, (low, high) in (intervals or {}).items():
+            sums[name] = add_up(rows["y"].between(rows[low], rows[high]))
+        longest = int(np.bincount(codes).max(initial=0))
+        return cls(
+            sums,
+            add_up(np.ones(len(rows))),
+            np.asarray(names, dtype=object),
+            np.asarray(times),
+            longest,
+            _overlap(rows, codes),
+        )
 
 
 def common_origins(table: pd.DataFrame, panel: Panel) -> "pd.Series[Any]":

@@ -60,72 +60,127 @@ class Groups:
         return np.asarray(np.bincount(self.numbers, values, len(self.keys)), dtype=np.float64)
 
 
-@dataclass(frozen=True)
-class ScoredRows:
-    """Rows that are scored, in groups of one series each.
+def _symmetric(y: Floats, forecast: Floats) -> Floats:
+    """The symmetric relative error, 0 to 2; a forecast of 0 for a target of 0 is right."""
+    error, size = np.abs(y - forecast), np.abs(y) + np.abs(forecast)
+    with np.errstate(invalid="ignore"):  # of a forecast that is not finite
+        return np.asarray(2 * np.divide(error, size, out=np.zeros_like(error), where=size != 0))
+
+
+_ROW_LOSSES: dict[str, Callable[[Floats, Floats], Floats]] = {
+    "absolute": lambda y, forecast: np.abs(y - forecast),
+    "squared": lambda y, forecast: (y - forecast) ** 2,
+    "symmetric": _symmetric,
+}
+
+
+class RowLosses:
+    """Rows that are scored, and what each of them loses, which is computed once for all ways to group them.
 
     Attributes:
         rows: ``y``, the models, the quantiles and the series' scales.
-        groups: Of the rows.
-        models: Columns of ``rows``.
-        levels: Quantile levels beside the column ``ensemble``.
+        y: The targets; shape (rows,).
     """
 
-    rows: pd.DataFrame
-    groups: Groups
-    models: list[str]
-    levels: Sequence[float] = ()
+    def __init__(self, rows: pd.DataFrame) -> None:
+        self.rows = rows
+        self.y = self.values("y")
+        self._known: dict[tuple[object, ...], Floats] = {}
 
-    @cached_property
-    def y(self) -> Floats:
-        """The targets; shape (rows,)."""
-        return self.values("y")
-
-    @cached_property
-    def errors(self) -> dict[str, Floats]:
-        """By model, target less forecast; shape (rows,)."""
-        return {model: self.y - self.values(model) for model in self.models}
-
-    @cached_property
-    def mae(self) -> pd.DataFrame:
-        """Mean absolute error; shape (groups, models)."""
-        return self.by_model(lambda model: np.abs(self.errors[model]))
-
-    @cached_property
-    def mse(self) -> pd.DataFrame:
-        """Mean squared error; shape (groups, models)."""
-        return self.by_model(lambda model: self.errors[model] ** 2)
+    @classmethod
+    def of(cls, rows: pd.DataFrame, series: pd.DataFrame) -> Self:
+        """Add the columns of their series to rows, all of which are ``scorable``."""
+        codes, names = pd.factorize(rows["unique_id"])
+        extra = series.set_index("unique_id")[_extra_columns(series)].reindex(names)
+        return cls(rows.assign(**{str(column): each.to_numpy()[codes] for column, each in extra.items()}))
 
     def values(self, column: str) -> Floats:
         """A column of ``rows``; shape (rows,)."""
         return self.rows[column].to_numpy(dtype=np.float64)
 
+    def loss(self, kind: str, model: str) -> Floats:
+        """The absolute, squared or symmetric error of each row; shape (rows,)."""
+        key = kind, model
+        if key not in self._known:
+            self._known[key] = _ROW_LOSSES[kind](self.y, self.values(model))
+        return self._known[key]
+
+    def pinball(self, levels: Sequence[float]) -> Floats:
+        """The mean pinball loss over the levels; shape (rows,)."""
+        key = "pinball", *levels
+        if key not in self._known:
+            total = np.zeros(len(self.rows))
+            for level in levels:
+                above = self.y - self.values(quantile_column(level))
+                total += np.maximum(level * above, (level - 1) * above)
+            self._known[key] = total / max(len(levels), 1)
+        return self._known[key]
+
+    def inside(self, low: float, high: float) -> NDArray[np.bool_]:
+        """Whether each target lies between the quantiles of two levels; shape (rows,)."""
+        bounds = self.values(quantile_column(low)), self.values(quantile_column(high))
+        return np.asarray((self.y >= bounds[0]) & (self.y <= bounds[1]))
+
+
+@dataclass(frozen=True)
+class ScoredRows:
+    """Rows that are scored, in groups of one series each.
+
+    Attributes:
+        losses: Of each row.
+        groups: Of the rows.
+        models: Columns of the rows.
+        levels: Quantile levels beside the column ``ensemble``.
+    """
+
+    losses: RowLosses
+    groups: Groups
+    models: Sequence[str]
+    levels: Sequence[float] = ()
+
+    @cached_property
+    def mae(self) -> pd.DataFrame:
+        """Mean absolute error; shape (groups, models)."""
+        return self.by_model("absolute")
+
+    @cached_property
+    def mse(self) -> pd.DataFrame:
+        """Mean squared error; shape (groups, models)."""
+        return self.by_model("squared")
+
+    def by_model(self, kind: str) -> pd.DataFrame:
+        """The mean of a loss of ``RowLosses``; shape (groups, models)."""
+        means = {model: self.mean(self.losses.loss(kind, model)) for model in self.models}
+        return pd.DataFrame(means, self.groups.keys)
+
     def shared(self, column: str) -> "pd.Series[Any]":
         """A column's value in each group, whose rows have the same; shape (groups,)."""
         values = np.empty(len(self.groups.keys))
-        values[self.groups.numbers] = self.values(column)
+        values[self.groups.numbers] = self.losses.values(column)
         return pd.Series(values, self.groups.keys)
 
     def mean(self, values: NDArray[Any]) -> "pd.Series[Any]":
         """The mean of one value for each row; shape (groups,)."""
         return pd.Series(self.groups.sums(values) / self.groups.sizes, self.groups.keys)
 
-    def by_model(self, loss: Callable[[str], Floats]) -> pd.DataFrame:
-        """The mean of a loss of each row, made of a model's name; shape (groups, models)."""
-        return pd.DataFrame({model: self.mean(loss(model)) for model in self.models}, self.groups.keys)
-
     def pinball(self) -> pd.DataFrame:
         """Mean pinball loss over the levels; shape (groups, 1)."""
-        total = np.zeros(len(self.rows))
-        for level in self.levels:
-            above = self.y - self.values(quantile_column(level))
-            total += np.maximum(level * above, (level - 1) * above)
-        return self.mean(total / max(len(self.levels), 1)).to_frame(ENSEMBLE)
+        return self.mean(self.losses.pinball(self.levels)).to_frame(ENSEMBLE)
 
     def coverage(self, low: float, high: float) -> pd.DataFrame:
         """Share of targets between the quantiles of two levels; shape (groups, 1)."""
-        bounds = self.values(quantile_column(low)), self.values(quantile_column(high))
-        return self.mean((self.y >= bounds[0]) & (self.y <= bounds[1])).to_frame(ENSEMBLE)
+        return self.mean(self.losses.inside(low, high)).to_frame(ENSEMBLE)
+
+    def metrics(self) -> "MetricTables":
+        """Every metric that these columns have; NaN where it is undefined."""
+        tables = {
+            name: metric.compute(self)
+            for name, metric in METRICS.items()
+            if self.levels or not metric.of_quantiles
+        }
+        for nominal, (low, high) in intervals(self.levels).items():
+            tables[f"coverage_{nominal}"] = self.coverage(low, high)
+        return {name: frame.replace([np.inf, -np.inf], np.nan) for name, frame in tables.items()}
 
 
 @dataclass(frozen=True)
@@ -162,9 +217,9 @@ def _rmsse(scored: ScoredRows) -> pd.DataFrame:
 
 def _r2(scored: ScoredRows) -> pd.DataFrame:
     """R² against the mean of the series' training split."""
-    if "train_mean" not in scored.rows:
+    if "train_mean" not in scored.losses.rows:
         return scored.mse * np.nan
-    variance = scored.mean((scored.y - scored.values("train_mean")) ** 2)
+    variance = scored.mean((scored.losses.y - scored.losses.values("train_mean")) ** 2)
     return 1 - scored.mse.div(variance.where(variance > 0), axis=0)
 
 
@@ -179,20 +234,8 @@ def _wape(scored: ScoredRows) -> pd.DataFrame:
 
 def _size(scored: ScoredRows) -> "pd.Series[Any]":
     """The mean absolute target; NaN where every target is 0."""
-    size = scored.mean(np.abs(scored.y))
+    size = scored.mean(np.abs(scored.losses.y))
     return size.where(size > 0)
-
-
-def _smape(scored: ScoredRows) -> pd.DataFrame:
-    """That of M4 as a share, 0 to 2; a forecast of 0 for a target of 0 is right."""
-
-    def loss(model: str) -> Floats:
-        error = np.abs(scored.errors[model])
-        size = np.abs(scored.y) + np.abs(scored.values(model))
-        with np.errstate(invalid="ignore"):  # of a forecast that is not finite
-            return np.asarray(2 * np.divide(error, size, out=np.zeros_like(error), where=size != 0))
-
-    return scored.by_model(loss)
 
 
 RANKING = "mase"
@@ -200,7 +243,7 @@ METRICS: dict[str, Metric] = {
     RANKING: Metric("MASE", _mase),
     "rmsse": Metric("RMSSE", _rmsse),
     "wape": Metric("WAPE", _wape, format="percent", undefined="every target is 0"),
-    "smape": Metric("sMAPE", _smape, format="percent"),
+    "smape": Metric("sMAPE", lambda scored: scored.by_model("symmetric"), format="percent"),  # that of M4
     "wql": Metric("WQL", _wql, of_quantiles=True, undefined="every target is 0"),
     "mae": Metric("MAE", lambda scored: scored.mae),
     "rmse": Metric("RMSE", lambda scored: scored.mse**0.5),
@@ -263,11 +306,17 @@ def scorable(table: pd.DataFrame, series: pd.DataFrame) -> "pd.Series[bool]":
     return table["observed"].astype(bool) & table["y"].notna() & (scale > 0) & np.isfinite(scale)
 
 
-def count_points(table: pd.DataFrame, series: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """The number of points ``scored`` and ``skipped`` in each group of ``keys``."""
-    scored, groups = scorable(table, series).to_numpy(), Groups.of(table, keys)
-    counts = {"scored": groups.sums(scored), "skipped": groups.sums(~scored)}
-    return pd.DataFrame(counts, groups.keys).astype(int)
+def count_points(table: pd.DataFrame, scored: "pd.Series[bool]", keys: list[str]) -> pd.DataFrame:
+    """The number of points ``scored`` and ``skipped`` in each group of ``keys``.
+
+    Args:
+        table: Forecasts.
+        scored: From ``scorable``.
+        keys: Columns of ``table``.
+    """
+    counts, groups = scored.to_numpy(), Groups.of(table, keys)
+    points = {"scored": groups.sums(counts), "skipped": groups.sums(~counts)}
+    return pd.DataFrame(points, groups.keys).astype(int)
 
 
 def series_metrics(
@@ -288,7 +337,10 @@ def series_metrics(
             of each interval as ``coverage_80`` and so on, are given too.
     """
     keys = ["split", "unique_id", *([by] if by else [])]
-    chunks = [_chunk_metrics(chunk, series, models, keys, levels) for chunk in _chunks(table)]
+    chunks = []
+    for chunk in _chunks(table):
+        losses = RowLosses.of(chunk[scorable(chunk, series)], series)
+        chunks.append(ScoredRows(losses, Groups.of(losses.rows, keys), models, levels).metrics())
     return {name: pd.concat([chunk[name] for chunk in chunks]).sort_index() for name in chunks[0]}
 
 
@@ -298,36 +350,6 @@ def _chunks(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
     count = max(1, min(len(names), round(len(table) / CHUNK_ROWS)))
     for some in np.array_split(np.arange(len(names)), count):
         yield table[np.isin(codes, some)] if count > 1 else table
-
-
-def _chunk_metrics(
-    table: pd.DataFrame,
-    series: pd.DataFrame,
-    models: Sequence[str],
-    keys: list[str],
-    levels: Sequence[float],
-) -> MetricTables:
-    rows = table[scorable(table, series)]
-    codes, names = pd.factorize(rows["unique_id"])
-    extra = series.set_index("unique_id")[_extra_columns(series)].reindex(names)
-    rows = rows.assign(**{str(column): values.to_numpy()[codes] for column, values in extra.items()})
-    scored = ScoredRows(rows, Groups.of(rows, keys), list(models), levels)
-    tables = {
-        name: metric.compute(scored) for name, metric in METRICS.items() if levels or not metric.of_quantiles
-    }
-    for nominal, (low, high) in intervals(levels).items():
-        tables[f"coverage_{nominal}"] = scored.coverage(low, high)
-    return {name: frame.replace([np.inf, -np.inf], np.nan) for name, frame in tables.items()}
-
-
-def overall(metrics: MetricTables, keys: Sequence[str]) -> MetricTables:
-    """Each metric over the series in each group of ``keys``: their mean, or the metric's ``over_series``."""
-    tables = {}
-    for name, frame in metrics.items():
-        grouped = frame.groupby(level=list(keys))
-        median = name in METRICS and METRICS[name].over_series == "median"
-        tables[name] = grouped.median() if median else grouped.mean()
-    return tables
 
 
 def _extra_columns(series: pd.DataFrame) -> list[str]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from kubecast.data.panel import Panel
-from kubecast.data.parquet import read_parquet
 from kubecast.ensemble.summary import summarise
 from kubecast.evaluation.changes import Change, Extent, data_changes, setting_changes
+from kubecast.evaluation.forecasts import Forecasts
 from kubecast.evaluation.leaderboard import evaluate
 from kubecast.logs import step
 from kubecast.models.artifact import FORECASTS
@@ -27,7 +27,7 @@ from kubecast.steps.run_settings import RunSettings
 
 
 @step
-@pd.option_context("mode.copy_on_write", True)  # the table of a large panel is gigabytes
+@pd.option_context("mode.copy_on_write", True)  # a block of series is copied less
 def evaluate_models(
     panel_dir: Path,
     ensemble_dir: Path,
@@ -47,12 +47,10 @@ def evaluate_models(
     """
     panel = Panel.load(panel_dir)
     recipe = read_recipe(ensemble_dir)
-    table = read_parquet(ensemble_dir / FORECASTS)
-    table = table.drop(columns="scale", errors="ignore")  # the panel has it, by series
     run = RunSettings.read(panel_dir)
     previous = read_champion(champion) if champion else None
     result = evaluate(
-        table,
+        Forecasts.of_file(ensemble_dir / FORECASTS),
         panel,
         recipe,
         run.training.validation.scoring,

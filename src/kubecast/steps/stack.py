@@ -11,7 +11,7 @@ from kubecast.config.validation import parse_settings
 from kubecast.data.levels import LevelChanges, ScaleLevels, with_level_ratio
 from kubecast.data.origins import split_targets
 from kubecast.data.panel import KEYS, Cutoffs, Panel
-from kubecast.data.parquet import read_parquet
+from kubecast.data.parquet import read_parquet, write_series
 from kubecast.data.splits import relative_scale
 from kubecast.ensemble.naive import naive_candidates, naive_yardsticks, with_naive
 from kubecast.ensemble.settings import EnsembleSettings
@@ -90,7 +90,7 @@ def stack_ensemble(
     (ensemble_dir / "settings.json").write_text(ensemble_settings.model_dump_json())
     scale = stacked["unique_id"].map(panel.series.set_index("unique_id")["scale"])
     kept = stacked.drop(columns="level_ratio").assign(scale=scale)
-    kept.to_parquet(ensemble_dir / FORECASTS, index=False)
+    write_series(kept, ensemble_dir / FORECASTS)
     for note in recipe.notes:
         _LOG.warning("ensemble: %s", note)
     for name, reason in missing.items():

@@ -3,7 +3,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kubecast.data.parquet import read_parquet
+from kubecast.data import parquet
+from kubecast.data.parquet import column_names, read_parquet, series_blocks, write_series
 
 
 @pytest.fixture
@@ -26,3 +27,25 @@ def test_python_opens_no_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_bytes_of_a_file_are_read_as_the_file(file: Path) -> None:
     pd.testing.assert_frame_equal(read_parquet(file.read_bytes()), pd.read_parquet(file))
+
+
+@pytest.mark.parametrize(("size", "count"), [(1, 4), (2, 3), (3, 3), (7, 2), (100, 1)])
+def test_blocks_hold_whole_series_however_row_groups_cut_them(
+    tmp_path: Path, size: int, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "BLOCK_ROWS", size)
+    table = pd.DataFrame({"unique_id": list("aaabccccdd"), "y": range(10), "other": 0.5})
+    write_series(table, tmp_path / "a.parquet")
+    assert column_names(tmp_path / "a.parquet") == ["unique_id", "y", "other"]
+    blocks = list(series_blocks(tmp_path / "a.parquet", ["unique_id", "y"]))
+    pd.testing.assert_frame_equal(pd.concat(blocks, ignore_index=True), table[["unique_id", "y"]])
+    names = [name for block in blocks for name in block["unique_id"].unique()]
+    assert names == list("abcd")
+    assert len(blocks) == count
+
+
+def test_empty_file_is_one_empty_block(tmp_path: Path) -> None:
+    table = pd.DataFrame({"unique_id": pd.Series([], dtype=object), "y": pd.Series([], dtype=float)})
+    write_series(table, tmp_path / "a.parquet")
+    [block] = series_blocks(tmp_path / "a.parquet")
+    assert (list(block.columns), len(block)) == (["unique_id", "y"], 0)

@@ -6,16 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kubecast.data import parquet
 from kubecast.data.panel import Split
 from kubecast.ensemble.stacking import stack
 from kubecast.errors import IntegrityError
+from kubecast.evaluation.comparison import Champion
 from kubecast.evaluation.figures import POINTS_ONLY
+from kubecast.evaluation.forecasts import Forecasts
 from kubecast.evaluation.leaderboard import SCHEMA_VERSION, Evaluation, evaluate
 from kubecast.evaluation.verdict import verdict
 from kubecast.reports import render_report
 from kubecast.scoring.metrics import ENSEMBLE, METRICS
 from tests.golden.write import FOLDER
-from tests.support.forecasts import KINDS, NOISE, SETTINGS, forecasts, panel_of
+from tests.support.forecasts import KINDS, NOISE, SETTINGS, START, forecasts, panel_of
 
 
 def evaluated(
@@ -23,7 +26,7 @@ def evaluated(
 ) -> Evaluation:
     panel = panel_of(table, align)
     recipe, stacked = stack(table, panel.series, SETTINGS, kinds or KINDS, {}, 24)
-    return evaluate(stacked, panel, recipe)
+    return evaluate(Forecasts.of_table(stacked), panel, recipe)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +98,7 @@ def test_board_where_another_naive_is_as_good_says_that_skill_is_not_shown() -> 
     test = stacked["split"] == "test"
     stacked[ENSEMBLE] = stacked["same"]
     stacked["naive_5"] = stacked["naive_5"].where(~test, stacked["another"])
-    evaluation = evaluate(stacked, panel, recipe)
+    evaluation = evaluate(Forecasts.of_table(stacked), panel, recipe)
     row, skill = evaluation.row(ENSEMBLE, "test"), evaluation.skill["test"]
     former = evaluation.row("naive_9", "test").mase
     assert row.mase is not None
@@ -119,7 +122,7 @@ def test_yardsticks_are_on_the_board_and_count_for_skill(table: pd.DataFrame) ->
     panel = panel_of(table)
     recipe, stacked = stack(table, panel.series, SETTINGS, KINDS, {}, 24)
     exact = stacked.assign(seasonal_naive_1=stacked["y"] + 1e-9)
-    evaluation = evaluate(exact, panel, recipe)
+    evaluation = evaluate(Forecasts.of_table(exact), panel, recipe)
     assert evaluation.yardsticks == ["seasonal_naive_1"]
     assert evaluation.naives == ["naive_5", "naive_9", "seasonal_naive_1"]
     assert evaluation.skill["test"].naive == "seasonal_naive_1"
@@ -280,7 +283,7 @@ def test_constant_series_without_a_scale_is_listed_and_not_scored(table: pd.Data
     panel = panel_of(table)
     panel.series.loc[panel.series["unique_id"] == "s2", "scale"] = np.nan
     recipe, stacked = stack(table, panel.series, SETTINGS, KINDS, {}, 24)
-    evaluation = evaluate(stacked, panel, recipe)
+    evaluation = evaluate(Forecasts.of_table(stacked), panel, recipe)
     row = next(row for row in evaluation.by_series if row.unique_id == "s2" and row.split == "test")
     assert (row.mase, row.scored, row.skipped) == (None, 0, 150)
     assert evaluation.row("good", "test").skipped == 150
@@ -309,3 +312,27 @@ def test_series_aligned_at_their_ends_share_origins_by_place(table: pd.DataFrame
     evaluation, expected = evaluated(shifted, "series_end").paired, evaluated(table).paired
     assert evaluation.standard_error == pytest.approx(expected.standard_error)
     assert (evaluation.origins, evaluation.disjoint_origins) == (expected.origins, expected.disjoint_origins)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("align", ["calendar", "series_end"])
+@pytest.mark.parametrize("size", [1, 400])
+def test_figures_do_not_depend_on_the_blocks_that_are_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, align: str, size: int
+) -> None:
+    table = forecasts(NOISE, series=5, origins=6)
+    table = table[(table["unique_id"] != "s2") | (table["split"] == "validation")]  # never in a test
+    table.loc[table["unique_id"] == "s3", "observed"] = False
+    panel = panel_of(table, align)
+    recipe, stacked = stack(table, panel.series, SETTINGS, KINDS, {}, 24)
+    theirs = stacked.loc[stacked["split"] == "test", ["unique_id", "cutoff", "ds", "bad", "q0.1", "q0.9"]]
+    champion = Champion("v1", "", theirs.rename(columns={"bad": "yhat"}).assign(fitted_through=START))
+    monkeypatch.setattr(parquet, "BLOCK_ROWS", size)
+    parquet.write_series(stacked, tmp_path / "forecasts.parquet")
+    blocks = Forecasts.of_file(tmp_path / "forecasts.parquet")
+    assert len(list(blocks.blocks())) == (5 if size == 1 else 3)
+    for name, each in {"one": Forecasts.of_table(stacked), "several": blocks}.items():
+        evaluate(each, panel, recipe, champion=champion).write(tmp_path / f"{name}.json")
+    one, several = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "several"))
+    assert one["decision"]["comparison"]["series"] == 3
+    assert several == one

@@ -1,14 +1,14 @@
 import json
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from kubecast.config.training import PromotionSettings, TrainingSettings
 from kubecast.config.validation import validate
+from kubecast.data.panel import Panel
 from kubecast.errors import ConfigError, DataError
-from kubecast.evaluation.comparison import Champion, compare
+from kubecast.evaluation.comparison import Champion, CommonTargets, Comparison, compare
 from kubecast.evaluation.promotion import Check, Decision, decide
 from kubecast.evaluation.skill import Skill
 from kubecast.evaluation.verdict import outcome_of, verdict, verdict_of
@@ -64,20 +64,35 @@ def judge(
         table[name] = table[ENSEMBLE] + sign * own_width * number
         theirs[name] = other + sign * champion_width * number
     test = table.drop(columns="other").assign(observed=not hidden)
-    decision = decide(
-        test,
-        scales(table),
-        panel_of(table),
-        SKILL,
-        {"80": 0.8},
-        LEVELS,
-        PromotionSettings.model_validate(settings),
-        Champion(ID, "", theirs),
+    decision = against(
+        Champion(ID, "", theirs), test, {"80": 0.8}, LEVELS, PromotionSettings.model_validate(settings)
     )
     assert decision.promote == (
         all(check.passed for check in decision.checks) and not decision.not_comparable
     )
     return decision
+
+
+def against(
+    champion: Champion,
+    test: pd.DataFrame,
+    coverage: dict[str, float],
+    levels: list[float],
+    settings: PromotionSettings,
+    challenger: str = "",
+    skill: Skill = SKILL,
+) -> Decision:
+    """The decision on forecasts of the test split, beside a champion's."""
+    panel = panel_of(test)
+    comparison = compared(champion, test, panel, levels)
+    return decide(panel, skill, coverage, levels, 0, settings, champion, comparison, challenger)
+
+
+def compared(champion: Champion, test: pd.DataFrame, panel: Panel, levels: list[float]) -> Comparison | None:
+    """A version beside the champion, from two blocks of series."""
+    first = test["unique_id"] == test["unique_id"].iloc[0]
+    blocks = [CommonTargets.of(test[rows], scales(test), panel, levels, champion) for rows in (first, ~first)]
+    return compare(blocks, scales(test), panel, levels, champion)
 
 
 def failed(decision: Decision) -> list[str]:
@@ -91,10 +106,9 @@ def check(decision: Decision, beginning: str) -> Check:
 # --- the first version ----------------------------------------------------------------------------------
 
 
-def first(skill: Skill = SKILL, covered: float = 0.8, value: float = 1.0) -> Decision:
-    test = pd.DataFrame({ENSEMBLE: [1.0], "q0.1": [value], "q0.9": [2.0]})
+def first(skill: Skill = SKILL, covered: float = 0.8, infinite: int = 0) -> Decision:
     panel = panel_of(forecasts({"good": 1.0}))
-    return decide(test, pd.DataFrame(), panel, skill, {"80": covered}, LEVELS, PromotionSettings())
+    return decide(panel, skill, {"80": covered}, LEVELS, infinite, PromotionSettings())
 
 
 def test_first_version_is_promoted_when_every_check_passes() -> None:
@@ -114,7 +128,7 @@ def test_first_version_is_promoted_when_every_check_passes() -> None:
         ),
         ({"skill": Skill()}, "skill over a naive forecast on the test split is -; allowed: above 0"),
         ({"covered": 0.49}, "coverage of the 80 % interval is 0.49; allowed: at least 0.5"),
-        ({"value": np.nan}, "values that are not finite is 1; allowed: 0"),
+        ({"infinite": 1}, "values that are not finite is 1; allowed: 0"),
     ],
 )
 def test_first_version_is_refused_with_the_reason(changes: dict[str, Any], reason: str) -> None:
@@ -123,9 +137,8 @@ def test_first_version_is_refused_with_the_reason(changes: dict[str, Any], reaso
 
 
 def test_quantiles_without_an_interval_have_no_coverage_check() -> None:
-    test = pd.DataFrame({ENSEMBLE: [1.0], "q0.5": [1.0]})
     panel = panel_of(forecasts({"good": 1.0}))
-    decision = decide(test, pd.DataFrame(), panel, SKILL, {}, [0.5], PromotionSettings())
+    decision = decide(panel, SKILL, {}, [0.5], 0, PromotionSettings())
     assert decision.promote
     assert len(decision.checks) == 2
 
@@ -228,9 +241,7 @@ def test_segment_that_the_champion_has_nearly_right_is_not_all_that_counts() -> 
     table.loc[exact, ENSEMBLE] = table.loc[exact, "y"] + 0.01
     theirs = table.rename(columns={"other": "yhat"})[["unique_id", "cutoff", "ds", "yhat"]]
     champion = Champion(ID, "", theirs.assign(fitted_through=START))
-    decision = decide(
-        table, scales(table), panel_of(table), SKILL, {}, [], PromotionSettings(tolerance=0.5), champion
-    )
+    decision = against(champion, table, {}, [], PromotionSettings(tolerance=0.5))
     assert decision.promote
     assert check(decision, "loss").value is not None
 
@@ -247,10 +258,7 @@ def test_champion_without_the_interval_has_no_coverage_compared() -> None:
     table = forecasts({ENSEMBLE: 1.0}, splits=["test"])
     theirs = table[["unique_id", "cutoff", "ds"]].assign(fitted_through=START, yhat=table[ENSEMBLE])
     test = table.assign(**{"q0.1": table[ENSEMBLE] - 1, "q0.9": table[ENSEMBLE] + 1})
-    decision = decide(
-        test, scales(table), panel_of(table), SKILL, {"80": 0.8}, LEVELS, PromotionSettings(),
-        Champion(ID, "", theirs),
-    )  # fmt: skip
+    decision = against(Champion(ID, "", theirs), test, {"80": 0.8}, LEVELS, PromotionSettings())
     assert decision.comparison is not None
     assert decision.comparison.interval is None
     assert decision.promote
@@ -268,9 +276,7 @@ def test_version_that_fails_its_own_checks_is_not_promoted_however_good_the_comp
     table = forecasts({ENSEMBLE: 0.5, "other": 1.0}, folds=1, origins=12, splits=["test"])
     theirs = table[["unique_id", "cutoff", "ds"]].assign(fitted_through=START, yhat=table["other"])
     champion = Champion(ID, "", theirs)
-    decision = decide(
-        table, scales(table), panel_of(table), Skill(value=-0.1), {}, [], PromotionSettings(), champion
-    )
+    decision = against(champion, table, {}, [], PromotionSettings(), skill=Skill(value=-0.1))
     assert failed(decision) == ["skill over a naive forecast on the test split"]
 
 
@@ -281,10 +287,9 @@ def test_rows_that_the_champion_has_seen_are_not_scored() -> None:
 
 
 def test_champion_that_is_not_comparable_stays() -> None:
-    test = pd.DataFrame({ENSEMBLE: [1.0], "q0.1": [0.0], "q0.9": [2.0]})
     champion = Champion(ID, "its horizon: 24, this version's: 48", pd.DataFrame())
     panel = panel_of(forecasts({"good": 1.0}))
-    decision = decide(test, pd.DataFrame(), panel, SKILL, {"80": 0.8}, LEVELS, PromotionSettings(), champion)
+    decision = decide(panel, SKILL, {"80": 0.8}, LEVELS, 0, PromotionSettings(), champion)
     assert not decision.promote
     assert decision.not_comparable == "its horizon: 24, this version's: 48"
     assert decision.reasons == [f"not comparable with the champion {ID}: its horizon: 24, this version's: 48"]
@@ -298,7 +303,7 @@ def test_origin_without_an_observed_target_moves_no_other_to_another_place_from_
     table.loc[last, "observed"] = False
     theirs = table.rename(columns={"other": "yhat"})[["unique_id", "cutoff", "ds", "yhat"]]
     champion = Champion(ID, "", theirs.assign(fitted_through=START))
-    comparison = compare(table, scales(table), panel, [], champion)
+    comparison = compared(champion, table, panel, [])
     grid = LossGrid.from_table(table, scales(table), panel, [ENSEMBLE, "other"])
     assert comparison is not None
     expected = paired_difference(grid, ENSEMBLE, "other").model_copy(update={"against": "champion"})
@@ -361,7 +366,7 @@ def retried(failed_tests: dict[str, str], challenger: str, own: float = 1.0) -> 
     theirs = table[["unique_id", "cutoff", "ds"]].assign(fitted_through=START, yhat=table["other"])
     champion = Champion(ID, "", theirs, failed_tests=failed_tests)
     settings = PromotionSettings(mode="compete", segment_cap=9.0)
-    return decide(table, scales(table), panel_of(table), SKILL, {}, [], settings, champion, challenger)
+    return against(champion, table, {}, [], settings, challenger)
 
 
 def test_challenger_that_failed_is_not_tested_again_on_the_same_rows() -> None:

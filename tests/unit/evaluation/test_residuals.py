@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from kubecast.evaluation.residuals import LAGS, residuals, season_phase
+from kubecast.evaluation.residuals import LAGS, residuals, scaled_errors, season_phase
 from tests.support.forecasts import forecasts, scales
 
 
 def test_normal_errors_lie_on_the_diagonal() -> None:
     table = forecasts({"good": 2.0}, series=5, origins=60, splits=("test",))
-    result = residuals(table, scales(table), "good")
+    result = residuals([scaled_errors(table, scales(table), "good")])
     assert result is not None
     assert result.count == sum(result.counts) == len(table)
     assert result.mean == pytest.approx(0, abs=0.2)
@@ -27,7 +27,9 @@ def one_step(errors: NDArray[np.float64]) -> tuple[list[float], list[float]]:
     table = pd.DataFrame({"unique_id": name, "cutoff": cutoff, "ds": cutoff + pd.Timedelta(hours=1)})
     table = table.assign(split="test", fold=0, observed=True, y=100.0, good=100.0 - errors.ravel())
     names = pd.unique(name)
-    result = residuals(table, pd.DataFrame({"unique_id": names, "scale": 1.0, "rmsse_scale": 1.0}), "good")
+    result = residuals(
+        [scaled_errors(table, pd.DataFrame({"unique_id": names, "scale": 1.0, "rmsse_scale": 1.0}), "good")]
+    )
     assert result is not None
     return result.autocorrelation, result.bands
 
@@ -56,7 +58,7 @@ def test_errors_that_follow_one_another_a_little_leave_the_band_of_many_series()
 def test_forecast_that_is_too_low_has_errors_above_zero() -> None:
     table = forecasts({"good": 1.0}, splits=("test",))
     table["good"] -= 3 * table["unique_id"].str[1:].astype(float)
-    result = residuals(table, scales(table), "good")
+    result = residuals([scaled_errors(table, scales(table), "good")])
     assert result is not None
     assert result.mean == pytest.approx(3, abs=0.3)
 
@@ -69,7 +71,7 @@ def test_errors_that_follow_from_one_another_are_correlated() -> None:
         for row in rows.sort_values("cutoff").index:
             error = 0.9 * error + random.normal()
             table.loc[row, "good"] = table.loc[row, "y"] - error
-    result = residuals(table, scales(table).assign(scale=1.0), "good")
+    result = residuals([scaled_errors(table, scales(table).assign(scale=1.0), "good")])
     assert result is not None
     assert len(result.autocorrelation) == LAGS
     assert result.autocorrelation[0] > 0.7 > result.autocorrelation[5]
@@ -77,17 +79,17 @@ def test_errors_that_follow_from_one_another_are_correlated() -> None:
 
 def test_blocks_do_not_follow_one_another() -> None:
     table = forecasts({"good": 1.0}, series=1, folds=6, origins=1, splits=("test",))
-    result = residuals(table, scales(table), "good")
+    result = residuals([scaled_errors(table, scales(table), "good")])
     assert result is not None
     assert (result.autocorrelation, result.bands) == ([], [])
 
 
 def test_what_does_not_count_is_left_out() -> None:
     table = forecasts({"good": 1.0}, splits=("test",))
-    assert residuals(table.assign(observed=False), scales(table), "good") is None
+    assert residuals([scaled_errors(table.assign(observed=False), scales(table), "good")]) is None
     table.loc[0, "observed"] = False
     table.loc[0, "good"] = 1e9
-    result = residuals(table, scales(table), "good")
+    result = residuals([scaled_errors(table, scales(table), "good")])
     assert result is not None
     assert result.count == len(table) - 1
     assert result.deviation < 2
@@ -95,13 +97,18 @@ def test_what_does_not_count_is_left_out() -> None:
 
 def test_perfect_forecast_has_one_bin() -> None:
     table = forecasts({"good": 0.0}, splits=("test",))
-    result = residuals(table, scales(table), "good")
+    result = residuals([scaled_errors(table, scales(table), "good")])
     assert result is not None
     assert (result.deviation, result.counts, result.autocorrelation) == (0.0, [len(table)], [])
 
 
 def test_phase_is_alike_for_every_series() -> None:
     times = ["2024-01-01 03:00", "2024-01-01 04:00", "2024-01-02 03:00", "2024-01-02 05:00"]
-    assert season_phase(pd.Series(pd.to_datetime(times)), "h", 24).tolist() == [0, 1, 0, 2]
+    assert season_phase(pd.Series(pd.to_datetime(times)), "h", 24, pd.Timestamp(times[0])).tolist() == [
+        0,
+        1,
+        0,
+        2,
+    ]
     months = pd.Series(pd.to_datetime(["2024-02-01", "2024-03-01", "2025-01-01", "2025-02-01"]))
-    assert season_phase(months, "MS", 12).tolist() == [0, 1, 11, 0]
+    assert season_phase(months, "MS", 12, months[0]).tolist() == [0, 1, 11, 0]

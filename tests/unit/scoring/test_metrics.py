@@ -14,11 +14,12 @@ from kubecast.scoring.metrics import (
     count_points,
     intervals,
     lead_times,
-    overall,
     quantile_column,
+    scorable,
     series_metrics,
     series_with_means,
 )
+from kubecast.scoring.over_series import OverSeries
 
 HOURS = pd.date_range("2025-01-01", periods=3, freq="h")
 
@@ -68,7 +69,7 @@ def test_point_metrics_of_one_series() -> None:
 
 def test_overall_weighs_series_the_same_whatever_their_rows() -> None:
     rows = pd.concat([table(), table(cutoff=HOURS[1]).query("unique_id == 'a'")], ignore_index=True)
-    result = overall(series_metrics(rows, series(), ["model"]), ["split"])
+    result = OverSeries.of(series_metrics(rows, series(), ["model"]), ["split"]).tables()
     assert result["mase"].loc["test", "model"] == pytest.approx((0.5 + 1.0) / 2)
 
 
@@ -76,7 +77,7 @@ def test_r2_overall_is_the_median_of_the_series() -> None:
     rows = pd.concat([table(), table(unique_id=["c", "c", "d", "d"], model=[1e6, -1e6, 2.0, 4.0])])
     scales = pd.concat([series(), series().assign(unique_id=["c", "d"])])
     result = series_metrics(rows.query("unique_id != 'd'"), scales, ["model"])
-    assert overall(result, ["split"])["r2"].loc["test", "model"] == pytest.approx(
+    assert OverSeries.of(result, ["split"]).tables()["r2"].loc["test", "model"] == pytest.approx(
         result["r2"]["model"].median()
     )
 
@@ -84,7 +85,7 @@ def test_r2_overall_is_the_median_of_the_series() -> None:
 def test_unobserved_target_is_skipped_and_counted() -> None:
     rows = table(observed=[True, False, True, True], y=[10.0, np.nan, 2.0, 4.0])
     assert figures(rows, series())["mae"] == pytest.approx(1.0)
-    counts = count_points(rows, series(), ["split"])
+    counts = count_points(rows, scorable(rows, series()), ["split"])
     assert counts.loc["test"].to_dict() == {"scored": 3, "skipped": 1}
 
 
@@ -97,7 +98,7 @@ def test_filled_value_of_an_unobserved_target_is_not_scored() -> None:
 def test_series_without_a_scale_is_left_out_and_counted(scale: float) -> None:
     result = series_metrics(table(), series(scale_b=scale), ["model"])
     assert list(result["mase"].index.get_level_values("unique_id")) == ["a"]
-    counts = count_points(table(), series(scale_b=scale), ["split", "unique_id"])
+    counts = count_points(table(), scorable(table(), series(scale_b=scale)), ["split", "unique_id"])
     assert counts.loc[("test", "b")].to_dict() == {"scored": 0, "skipped": 2}
 
 
@@ -133,7 +134,9 @@ def test_intervals_pair_symmetric_levels_widest_first() -> None:
 
 def test_by_lead_time() -> None:
     rows = table().assign(lead_time=lead_times)
-    result = overall(series_metrics(rows, series(), ["model"], by="lead_time"), ["split", "lead_time"])
+    result = OverSeries.of(
+        series_metrics(rows, series(), ["model"], by="lead_time"), ["split", "lead_time"]
+    ).tables()
     assert result["mae"]["model"].tolist() == [0.5, 1.5]
 
 

@@ -1,0 +1,243 @@
+"""The scores of the forecasts: what each block of series adds to them, and what all blocks make."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+import pandas as pd
+
+from kubecast.data.panel import Panel, Split
+from kubecast.ensemble.naive import naive_yardsticks
+from kubecast.ensemble.recipe import StackRecipe
+from kubecast.ensemble.stacking import SEASONAL_NAIVE
+from kubecast.evaluation.calibration import shares_below
+from kubecast.evaluation.comparison import Champion, CommonTargets, Comparison, compare
+from kubecast.evaluation.figures import Breakdown
+from kubecast.evaluation.forecasts import Forecasts
+from kubecast.evaluation.member_quantiles import MemberErrors
+from kubecast.evaluation.residuals import ScaledErrors, scaled_errors, season_phase
+from kubecast.evaluation.skill import loss_sums
+from kubecast.scoring.loss_grid import LossGrid, LossSums
+from kubecast.scoring.metrics import (
+    ENSEMBLE,
+    Groups,
+    MetricTables,
+    RowLosses,
+    ScoredRows,
+    count_points,
+    intervals,
+    lead_times,
+    quantile_column,
+    scorable,
+    series_with_means,
+)
+
+SPLITS: tuple[Split, Split] = ("test", "validation")
+SERIES = ["split", "unique_id"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is scored, and beside what.
+
+    Attributes:
+        panel: Says what counts as one origin.
+        series: Scales and training means.
+        members: That the ensemble is made of.
+        yardsticks: Naive forecasts beside them.
+        naives: Every naive forecast, member or yardstick.
+        levels: Of the quantile columns.
+        first_target: Time of the first target that is forecast, from which phases of the season count.
+        champion: To compare with; None: there is none that is comparable.
+    """
+
+    panel: Panel
+    series: pd.DataFrame
+    members: list[str]
+    yardsticks: list[str]
+    naives: list[str]
+    levels: list[float]
+    first_target: pd.Timestamp
+    champion: Champion | None = None
+
+    @classmethod
+    def of(
+        cls, panel: Panel, recipe: StackRecipe, forecasts: Forecasts, champion: Champion | None
+    ) -> "Subject":
+        """Name the models among the columns of the forecasts."""
+        yardsticks = [each.name for each in naive_yardsticks(panel) if each.name in forecasts.columns]
+        naives = [name for name, kind in recipe.members.items() if kind == SEASONAL_NAIVE] + yardsticks
+        compared = champion is not None and not champion.not_comparable and panel.spec.splits.is_evaluated
+        return cls(
+            panel,
+            series_with_means(panel),
+            [*recipe.members],
+            yardsticks,
+            naives,
+            recipe.quantiles.levels,
+            min(block["ds"].min() for block in forecasts.blocks(["unique_id", "ds"])),
+            champion if compared else None,
+        )
+
+    @property
+    def models(self) -> list[str]:
+        """Columns of point forecasts."""
+        return [*self.members, *self.yardsticks, ENSEMBLE]
+
+    @property
+    def points(self) -> list[str]:
+        """Models whose quantiles are made of their own errors: none where the history is short."""
+        return [*self.members, *self.yardsticks] if self.panel.spec.splits.is_full else []
+
+    def prepared(self, block: pd.DataFrame) -> pd.DataFrame:
+        """A block of forecasts with ``lead_time``, whose series and splits are looked up by codes."""
+        return block.assign(lead_time=lead_times(block)).astype(dict.fromkeys(SERIES, "category"))
+
+
+@dataclass(frozen=True)
+class BlockScores:
+    """The scores of a block of series.
+
+    Attributes:
+        metrics: By split and series.
+        points: Targets ``scored`` and ``skipped``, by split and series.
+        bias: Mean of forecast less target by split and series, in scales of the series.
+        below: Share of targets at or below each quantile, by split and series.
+        by_lead_time: Of every model, as ``by_fold``.
+        by_fold: See there.
+        by_phase: Of the ensemble, by phase of the season.
+        by_origin: Of the ensemble and the naives on the test split, by origin.
+        losses: By split, sums by series and origin.
+        errors: The ensemble's, on the test split.
+        member_errors: On the validation split.
+        infinite: Forecasts and quantiles of the test split that are not finite.
+        targets: First and last time of the test split's targets; empty where it has none.
+        common: Targets that the champion has forecast too; None: there is no comparable champion.
+    """
+
+    metrics: MetricTables
+    points: pd.DataFrame
+    bias: "pd.Series[float]"
+    below: pd.DataFrame
+    by_lead_time: Breakdown
+    by_fold: Breakdown
+    by_phase: Breakdown
+    by_origin: Breakdown
+    losses: dict[Split, LossSums]
+    errors: ScaledErrors
+    member_errors: MemberErrors
+    infinite: int
+    targets: list[pd.Timestamp]
+    common: CommonTargets | None
+
+    @classmethod
+    def of(cls, block: pd.DataFrame, subject: Subject) -> Self:
+        """Score the forecasts of some whole series."""
+        panel, series, levels, models = subject.panel, subject.series, subject.levels, subject.models
+        season, frequency = panel.spec.season_lengths[0], panel.spec.frequency
+        table = subject.prepared(block)
+        table = table.assign(phase=season_phase(table["ds"], frequency, season, subject.first_target))
+        scored = scorable(table, series)
+        losses = RowLosses.of(table[scored], series)
+        groups = Groups.of(losses.rows, SERIES)
+        rows = ScoredRows(losses, groups, models, levels)
+        is_test = table["split"] == "test"
+        test, scored_test = table[is_test], scored[is_test]
+        losses_of_test = RowLosses(losses.rows[losses.rows["split"] == "test"])
+        columns = [ENSEMBLE, *map(quantile_column, levels)]
+        off = (losses.values(ENSEMBLE) - losses.y) / losses.values("scale")
+        return cls(
+            metrics=rows.metrics(),
+            points=count_points(table, scored, SERIES),
+            bias=rows.mean(off),
+            below=shares_below(losses, groups, levels),
+            by_lead_time=Breakdown.of(table, scored, losses, "lead_time", models, levels),
+            by_fold=Breakdown.of(table, scored, losses, "fold", models, levels),
+            by_phase=Breakdown.of(table, scored, losses, "phase", [ENSEMBLE], levels),
+            by_origin=Breakdown.of(test, scored_test, losses_of_test, "cutoff", [ENSEMBLE, *subject.naives]),
+            losses={
+                split: loss_sums(table[table["split"] == split], series, panel, models, levels)
+                for split in SPLITS
+            },
+            errors=scaled_errors(test, series, ENSEMBLE),
+            member_errors=MemberErrors.of(losses, subject.points),
+            infinite=int((~np.isfinite(test[columns].to_numpy(dtype=np.float64))).sum()),
+            targets=[test["ds"].min(), test["ds"].max()] if len(test) else [],
+            common=CommonTargets.of(test, series, panel, levels, subject.champion)
+            if subject.champion
+            else None,
+        )
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of all series.
+
+    Attributes:
+        subject: What was scored.
+        blocks: In order of series.
+    """
+
+    subject: Subject
+    blocks: Sequence[BlockScores]
+
+    @cached_property
+    def metrics(self) -> MetricTables:
+        """By split and series."""
+        names = self.blocks[0].metrics
+        return {name: pd.concat([each.metrics[name] for each in self.blocks]).sort_index() for name in names}
+
+    @cached_property
+    def points(self) -> pd.DataFrame:
+        """Targets ``scored`` and ``skipped``, by split and series."""
+        return pd.concat([block.points for block in self.blocks]).sort_index()
+
+    @cached_property
+    def below(self) -> pd.DataFrame:
+        """Share of targets at or below each quantile, by series of the test split."""
+        return of_test(pd.concat([block.below for block in self.blocks]).sort_index())
+
+    def breakdown(self, name: str) -> Breakdown:
+        """One of ``by_lead_time``, ``by_fold``, ``by_phase`` and ``by_origin``."""
+        return Breakdown.joined([getattr(block, name) for block in self.blocks])
+
+    def grid(self, split: Split) -> LossGrid:
+        """Losses by series and origin."""
+        return LossGrid.joined([block.losses[split] for block in self.blocks], self.subject.panel)
+
+    def by_series(self, naive: str | None) -> pd.DataFrame:
+        """``mase``, ``naive_mase``, ``bias`` and ``coverage`` of the widest interval, of the test split.
+
+        Args:
+            naive: The strongest naive forecast; None: there is none.
+        """
+        mase = of_test(self.metrics["mase"])
+        widest = next(iter(intervals(self.subject.levels)), None)
+        return pd.DataFrame(
+            {
+                "mase": mase[ENSEMBLE],
+                "naive_mase": mase[naive] if naive else np.nan,
+                "bias": of_test(pd.concat([block.bias for block in self.blocks]).to_frame("bias"))["bias"],
+                "coverage": of_test(self.metrics[f"coverage_{widest}"])[ENSEMBLE] if widest else np.nan,
+            }
+        )
+
+    @property
+    def infinite(self) -> int:
+        """Forecasts and quantiles of the test split that are not finite."""
+        return sum(block.infinite for block in self.blocks)
+
+    def comparison(self) -> Comparison | None:
+        """The version and the champion on the same targets; None where there are none."""
+        common = [block.common for block in self.blocks if block.common is not None]
+        subject = self.subject
+        if subject.champion is None:
+            return None
+        return compare(common, subject.series, subject.panel, subject.levels, subject.champion)
+
+
+def of_test(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the test split, indexed by series."""
+    return table[table.index.get_level_values("split") == "test"].droplevel("split")
