@@ -37,7 +37,7 @@ class Document(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _read_former_names(cls, data: Any) -> Any:
-        if cls.former_names and isinstance(data, dict):
+        if isinstance(data, dict) and not cls.former_names.keys().isdisjoint(data):
             return {cls.former_names.get(key, key): value for key, value in data.items()}
         return data
 
@@ -108,15 +108,20 @@ def significant(value: Any, digits: int) -> Any:
     >>> significant({"a": [0.1234567, float("nan"), 7]}, 3)
     {'a': [0.123, None, 7]}
     """
-    if isinstance(value, Mapping):
-        return {str(key): significant(each, digits) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [significant(each, digits) for each in value]
-    if isinstance(value, float):
-        short = float(f"{value:.{digits}g}")
-        # The largest floats are rounded up beyond what a float holds.
-        return short if math.isfinite(short) else value if math.isfinite(value) else None
-    return value
+    text = f"%.{digits}g"
+
+    def shorten(value: Any) -> Any:
+        if isinstance(value, float):
+            short = float(text % value)
+            # The largest floats are rounded up beyond what a float holds.
+            return short if math.isfinite(short) else value if math.isfinite(value) else None
+        if isinstance(value, list | tuple):
+            return [shorten(each) for each in value]
+        if isinstance(value, dict):
+            return {str(key): shorten(each) for key, each in value.items()}
+        return value
+
+    return shorten(value)
 
 
 def nested(values: Mapping[str, Any], key: str) -> dict[str, Any]:

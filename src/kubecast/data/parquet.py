@@ -50,10 +50,13 @@ def series_blocks(path: Path, columns: Sequence[str] | None = None) -> Iterator[
         columns: ``unique_id`` and others; default: all.
 
     Yields:
-        At least one table, which is empty where the file is; each with an index from 0.
+        At least one table, which is empty where the file is; each with an index from 0, and texts, of which
+        one for each row would be slow, as categories.
     """
+    schema = pyarrow.parquet.read_schema(path)
+    texts = [field.name for field in schema if pa.types.is_string(field.type)]
     with LocalFileSystem().open_input_file(str(path)) as source:
-        file = pyarrow.parquet.ParquetFile(source)
+        file = pyarrow.parquet.ParquetFile(source, read_dictionary=texts)
         rest = file.schema_arrow.empty_table().select(columns or file.schema_arrow.names)
         if not file.metadata.num_rows:
             yield _as_frame(rest)
@@ -62,7 +65,8 @@ def series_blocks(path: Path, columns: Sequence[str] | None = None) -> Iterator[
             rows = pa.concat_tables([rest, file.read_row_group(group, columns=columns)])
             whole = len(rows)
             if group + 1 < file.num_row_groups:  # which may go on with the last series
-                whole = pc.index(rows["unique_id"], rows["unique_id"][-1]).as_py()
+                names = rows["unique_id"].cast(pa.string())
+                whole = pc.index(names, names[-1]).as_py()
             if whole:
                 yield _as_frame(rows.slice(0, whole))
             rest = rows.slice(whole)

@@ -17,9 +17,8 @@ def shares_below(losses: RowLosses, groups: Groups, levels: Sequence[float]) -> 
         levels: Of the quantiles.
     """
     scored = ScoredRows(losses, groups, [])
-    return pd.DataFrame(
-        {f"{level:g}": scored.mean(losses.y <= losses.values(quantile_column(level))) for level in levels},
-        groups.keys,
+    return scored.table(
+        {f"{level:g}": scored.mean(losses.y <= losses.values(quantile_column(level))) for level in levels}
     )
 
 

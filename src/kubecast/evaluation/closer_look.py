@@ -41,8 +41,7 @@ def closer_look(forecasts: Forecasts, scores: Scores, chosen: Sequence[str]) -> 
     columns = ["unique_id", "cutoff", "ds", "split", "y", "observed", *offsets, *drawn]
     paths, wql = [], []
     for block in forecasts.blocks(columns):
-        table = subject.prepared(block)
-        test = table[table["split"] == "test"]
+        test = subject.prepared(block[block["split"] == "test"])
         paths.append(test[test["unique_id"].isin(chosen)].astype({"unique_id": object, "split": object}))
         losses = RowLosses.of(test[scorable(test, subject.series)], subject.series)
         wql.append(wql_of_members(losses, offsets, levels))

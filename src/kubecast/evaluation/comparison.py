@@ -134,7 +134,7 @@ class CommonTargets(NamedTuple):
         """
         theirs = champion.forecasts.drop(columns="fitted_through").rename(columns=_champion_column)
         common = test.merge(theirs, on=KEYS, validate="one_to_one")
-        losses = LossSums.of(common, series, panel, _BOTH)
+        losses = LossSums.from_table(common, series, panel, _BOTH)
         scored = common[scorable(common, series)]
         mase = series_metrics(scored, series, _BOTH)["mase"].droplevel("split")
         inside = {}

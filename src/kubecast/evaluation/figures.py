@@ -1,5 +1,6 @@
 """The figures of the leaderboard's tables, as fields of their rows."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from kubecast.scoring.metrics import (
 from kubecast.scoring.over_series import OverSeries
 from kubecast.scoring.significance import finite
 
+_COVERAGE = "coverage_"
 POINTS_ONLY = "a member forecasts points; its quantiles are scored on the test split of a full history alone"
 
 
@@ -52,10 +54,10 @@ class Breakdown(NamedTuple):
             models: Columns of point forecasts.
             levels: Quantile levels beside the column ``ensemble``.
         """
-        groups = Groups.of(losses.rows, ["split", "unique_id", by])
-        metrics = ScoredRows(losses, groups, models, levels).metrics()
-        keys = ["split", by]
-        return cls(OverSeries.of(metrics, keys), count_points(table, scored, keys))
+        groups, keys = Groups.of(table, ["split", "unique_id", by]), ["split", by]
+        metrics = ScoredRows(losses, groups.only(scored.to_numpy()), models, levels).metrics()
+        points = count_points(groups, scored).groupby(level=keys).sum()
+        return cls(OverSeries.of(metrics, keys), points)
 
     @classmethod
     def joined(cls, blocks: "Sequence[Breakdown]") -> "Breakdown":
@@ -75,17 +77,36 @@ def figures_of_groups(
     metrics: MetricTables, counts: pd.DataFrame, models: Sequence[str], keys: list[str]
 ) -> list[dict[str, Any]]:
     """One dictionary for each group and model; a group with nothing scored has counts only."""
-    values = {name: frame.reindex(counts.index).to_dict("index") for name, frame in metrics.items()}
+    tables = {name: frame.reindex(counts.index) for name, frame in metrics.items()}
+    by_model = {model: _records(tables, model) for model in models}
     table = []
-    for group, scored, skipped in counts.itertuples():
+    for at, (group, scored, skipped) in enumerate(counts.itertuples()):
         named = dict(zip(keys, group if isinstance(group, tuple) else (group,), strict=True))
-        for model in models:
-            figures = {name: finite(rows[group].get(model)) for name, rows in values.items()}
-            coverage = {name: figures.pop(name) for name in list(figures) if name.startswith("coverage_")}
-            inside = {name.removeprefix("coverage_"): v for name, v in coverage.items() if v is not None}
-            count = {"scored": int(scored), "skipped": int(skipped)}
-            table.append({"model": model, **named, **figures, "coverage": inside, **count})
+        points = {"scored": int(scored), "skipped": int(skipped)}
+        table += [{"model": model, **named, **rows[at], **points} for model, rows in by_model.items()]
     return table
+
+
+def _records(tables: MetricTables, model: str) -> list[dict[str, Any]]:
+    """By group, one model's metrics, and its coverage by nominal coverage in percent."""
+    values = {name: _finite(frame[model]) for name, frame in tables.items() if model in frame}
+    nominal = [name for name in values if name.startswith(_COVERAGE)]
+    points = [name for name in tables if not name.startswith(_COVERAGE)]
+    groups = len(next(iter(tables.values())))
+    absent: list[Any] = [None] * groups
+    figures = zip(*(values.get(name, absent) for name in points), strict=True)
+    inside = zip(*(values[name] for name in nominal), strict=True) if nominal else [()] * groups
+    names = [name.removeprefix(_COVERAGE) for name in nominal]
+    return [
+        dict(zip(points, each, strict=True))
+        | {"coverage": {name: share for name, share in zip(names, shares, strict=True) if share is not None}}
+        for each, shares in zip(figures, inside, strict=True)
+    ]
+
+
+def _finite(column: "pd.Series[float]") -> list[float | None]:
+    """The values, None in place of those that are not finite."""
+    return [value if math.isfinite(value) else None for value in column.tolist()]
 
 
 def spread_over_series(mase: pd.DataFrame, split: str, model: str) -> dict[str, float | None]:

@@ -288,9 +288,10 @@ _MOST_ORIGINS = 500
 
 
 def _by_origin(breakdown: Breakdown, naive: str | None) -> list[OriginRow]:
-    if len(breakdown.points) > _MOST_ORIGINS:
+    if breakdown.points.index.get_level_values("split").tolist().count("test") > _MOST_ORIGINS:
         return []
-    return [OriginRow(**row) for row in breakdown.rows([ENSEMBLE, *([naive] if naive else [])])]
+    rows = breakdown.rows([ENSEMBLE, *([naive] if naive else [])])
+    return [OriginRow(**row) for row in rows if row["split"] == "test"]
 
 
 def _leaderboard(

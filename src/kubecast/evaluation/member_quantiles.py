@@ -32,10 +32,10 @@ class MemberErrors(NamedTuple):
             losses: Of rows with their ``split`` and ``lead_time``.
             models: Columns of point forecasts.
         """
-        rows = losses.rows[losses.rows["split"] == "validation"]
-        y, scale = (rows[name].to_numpy(dtype=np.float64) for name in ("y", "scale"))
-        errors = {name: (y - rows[name].to_numpy(dtype=np.float64)) / scale for name in models}
-        return cls(rows["lead_time"].to_numpy(dtype=np.int16), errors)
+        chosen = (losses.rows["split"] == "validation").to_numpy()
+        y, scale = losses.y[chosen], losses.values("scale")[chosen]
+        errors = {name: (y - losses.values(name)[chosen]) / scale for name in models}
+        return cls(losses.rows["lead_time"].to_numpy(dtype=np.int16)[chosen], errors)
 
 
 def member_offsets(
@@ -64,20 +64,19 @@ def member_offsets(
 
 
 def wql_of_members(losses: RowLosses, offsets: Mapping[str, Floats], levels: Sequence[float]) -> pd.DataFrame:
-    """WQL of each series of a block on the test split; shape (series, models), without those of zeros alone.
+    """WQL of each series of a block; shape (series, models), without those of zeros alone.
 
     Args:
-        losses: Of rows with their ``split`` and ``lead_time``.
+        losses: Of rows of the test split, with their ``lead_time``.
         offsets: From ``member_offsets``.
         levels: Of the quantiles.
     """
-    rows = losses.rows[losses.rows["split"] == "test"]
-    y, scale = (rows[name].to_numpy(dtype=np.float64) for name in ("y", "scale"))
+    rows, y, scale = losses.rows, losses.y, losses.values("scale")
     leads, (codes, _) = rows["lead_time"].to_numpy(), pd.factorize(rows["unique_id"])
     size = np.bincount(codes, np.abs(y))
     result = {}
     for model, each in offsets.items():
-        errors, total = y - rows[model].to_numpy(dtype=np.float64), np.zeros(len(rows))
+        errors, total = y - losses.values(model), np.zeros(len(rows))
         for level, offset in zip(levels, each.T, strict=True):
             above = errors - offset[leads - 1] * scale
             total += np.maximum(level * above, (level - 1) * above)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kubecast.data.calendars import offset_of
 from kubecast.documents import Document
-from kubecast.scoring.metrics import lead_times, scorable
+from kubecast.scoring.metrics import scorable
 
 BINS = 40
 TAIL = 0.005  # of the errors, on each side, that the histogram puts into its outermost bins
@@ -61,13 +61,13 @@ def scaled_errors(table: pd.DataFrame, series: pd.DataFrame, model: str) -> Scal
     """Take the errors of one model.
 
     Args:
-        table: Forecasts of one split beside their targets; an origin's rows complete and in order of time.
+        table: Forecasts of one split beside their targets, with ``lead_time``.
         series: Gives the scales.
         model: Column of the point forecasts.
     """
     scale = table["unique_id"].map(series.set_index("unique_id")["scale"]).astype(np.float64)
     errors = ((table["y"] - table[model]) / scale).where(scorable(table, series))
-    first = table.loc[lead_times(table) == 1, ["unique_id", "fold", "cutoff"]]
+    first = table.loc[table["lead_time"] == 1, ["unique_id", "fold", "cutoff"]]
     first = first.assign(unique_id=first["unique_id"].astype(object), error=errors[first.index])
     return ScaledErrors(errors.dropna().to_numpy(), first)
 

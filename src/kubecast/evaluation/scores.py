@@ -18,8 +18,8 @@ from kubecast.evaluation.figures import Breakdown
 from kubecast.evaluation.forecasts import Forecasts
 from kubecast.evaluation.member_quantiles import MemberErrors
 from kubecast.evaluation.residuals import ScaledErrors, scaled_errors, season_phase
-from kubecast.evaluation.skill import loss_sums
-from kubecast.scoring.loss_grid import LossGrid, LossSums
+from kubecast.evaluation.skill import interval_bounds
+from kubecast.scoring.loss_grid import LossGrid, LossSums, common_origins
 from kubecast.scoring.metrics import (
     ENSEMBLE,
     Groups,
@@ -36,6 +36,7 @@ from kubecast.scoring.metrics import (
 
 SPLITS: tuple[Split, Split] = ("test", "validation")
 SERIES = ["split", "unique_id"]
+_TEST_COLUMNS = ["unique_id", "cutoff", "ds", "y", "observed", "split", "fold", "lead_time"]
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Subject:
 
     def prepared(self, block: pd.DataFrame) -> pd.DataFrame:
         """A block of forecasts with ``lead_time``, whose series and splits are looked up by codes."""
-        return block.assign(lead_time=lead_times(block)).astype(dict.fromkeys(SERIES, "category"))
+        return block.astype(dict.fromkeys(SERIES, "category")).assign(lead_time=lead_times)
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class BlockScores:
         by_lead_time: Of every model, as ``by_fold``.
         by_fold: See there.
         by_phase: Of the ensemble, by phase of the season.
-        by_origin: Of the ensemble and the naives on the test split, by origin.
+        by_origin: Of the ensemble and the naives, by origin.
         losses: By split, sums by series and origin.
         errors: The ensemble's, on the test split.
         member_errors: On the validation split.
@@ -119,7 +120,7 @@ class BlockScores:
 
     metrics: MetricTables
     points: pd.DataFrame
-    bias: "pd.Series[float]"
+    bias: pd.DataFrame
     below: pd.DataFrame
     by_lead_time: Breakdown
     by_fold: Breakdown
@@ -138,27 +139,28 @@ class BlockScores:
         panel, series, levels, models = subject.panel, subject.series, subject.levels, subject.models
         season, frequency = panel.spec.season_lengths[0], panel.spec.frequency
         table = subject.prepared(block)
-        table = table.assign(phase=season_phase(table["ds"], frequency, season, subject.first_target))
+        phase = season_phase(table["ds"], frequency, season, subject.first_target)
+        table = table.assign(phase=phase, origin=common_origins(table, panel))
         scored = scorable(table, series)
         losses = RowLosses.of(table[scored], series)
         groups = Groups.of(losses.rows, SERIES)
         rows = ScoredRows(losses, groups, models, levels)
-        is_test = table["split"] == "test"
-        test, scored_test = table[is_test], scored[is_test]
-        losses_of_test = RowLosses(losses.rows[losses.rows["split"] == "test"])
         columns = [ENSEMBLE, *map(quantile_column, levels)]
+        test = table.loc[table["split"] == "test", [*_TEST_COLUMNS, *columns]]
         off = (losses.values(ENSEMBLE) - losses.y) / losses.values("scale")
         return cls(
             metrics=rows.metrics(),
-            points=count_points(table, scored, SERIES),
-            bias=rows.mean(off),
+            points=count_points(Groups.of(table, SERIES), scored),
+            bias=rows.table({"bias": rows.mean(off)}),
             below=shares_below(losses, groups, levels),
             by_lead_time=Breakdown.of(table, scored, losses, "lead_time", models, levels),
             by_fold=Breakdown.of(table, scored, losses, "fold", models, levels),
             by_phase=Breakdown.of(table, scored, losses, "phase", [ENSEMBLE], levels),
-            by_origin=Breakdown.of(test, scored_test, losses_of_test, "cutoff", [ENSEMBLE, *subject.naives]),
+            by_origin=Breakdown.of(table, scored, losses, "cutoff", [ENSEMBLE, *subject.naives]),
             losses={
-                split: loss_sums(table[table["split"] == split], series, panel, models, levels)
+                split: LossSums.of(
+                    losses, (losses.rows["split"] == split).to_numpy(), models, interval_bounds(levels)
+                )
                 for split in SPLITS
             },
             errors=scaled_errors(test, series, ENSEMBLE),
@@ -219,7 +221,7 @@ class Scores:
             {
                 "mase": mase[ENSEMBLE],
                 "naive_mase": mase[naive] if naive else np.nan,
-                "bias": of_test(pd.concat([block.bias for block in self.blocks]).to_frame("bias"))["bias"],
+                "bias": of_test(pd.concat([block.bias for block in self.blocks]))["bias"],
                 "coverage": of_test(self.metrics[f"coverage_{widest}"])[ENSEMBLE] if widest else np.nan,
             }
         )

@@ -9,13 +9,11 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from kubecast.data.panel import Panel
 from kubecast.documents import Document
 from kubecast.ensemble.naive import naive_label
 from kubecast.evaluation.words import percent
-from kubecast.scoring.loss_grid import Floats, LossGrid, LossSums, Means
+from kubecast.scoring.loss_grid import Floats, LossGrid, Means
 from kubecast.scoring.metrics import ENSEMBLE, intervals, quantile_column
 from kubecast.scoring.resampling import Interval, Resamples, Statistic
 from kubecast.scoring.significance import DISJOINT_ORIGINS, finite
@@ -65,23 +63,12 @@ class Skill(Document):
         return one if self.dates == 1 else f" on {self.dates} separate horizons"
 
 
-def loss_sums(
-    table: pd.DataFrame, series: pd.DataFrame, panel: Panel, models: Sequence[str], levels: Sequence[float]
-) -> LossSums:
-    """Add the rows of a split up, for a block of series.
-
-    Args:
-        table: Forecasts of the split.
-        series: Scales.
-        panel: Says what counts as one origin.
-        models: Columns of point forecasts.
-        levels: Of the ensemble's quantile columns.
-    """
-    bounds = {
+def interval_bounds(levels: Sequence[float]) -> dict[str, tuple[str, str]]:
+    """The columns of each interval's bounds, by the column of its coverage in a grid of losses."""
+    return {
         f"{_COVERAGE}{nominal}": (quantile_column(low), quantile_column(high))
         for nominal, (low, high) in intervals(levels).items()
     }
-    return LossSums.of(table, series, panel, models, bounds)
 
 
 @dataclass(frozen=True)
@@ -100,7 +87,7 @@ class SplitLosses:
 
     @classmethod
     def of(cls, grid: LossGrid, naives: Sequence[str]) -> "SplitLosses":
-        """Resample a grid of ``loss_sums``."""
+        """Resample a grid, which has the columns of ``interval_bounds``."""
         return cls(grid, Resamples.draw(grid), naives)
 
     @property

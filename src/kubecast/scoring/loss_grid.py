@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kubecast.data.panel import KEYS, Panel
-from kubecast.scoring.metrics import scorable
+from kubecast.data.panel import Panel
+from kubecast.scoring.metrics import Groups, RowLosses, scorable
 
 FEWEST_GROUPS = 5  # of series, below which their spread is not that of many groups
 
@@ -41,8 +41,8 @@ class LossGrid:
     def from_table(
         cls, table: pd.DataFrame, series: pd.DataFrame, panel: Panel, models: Sequence[str]
     ) -> Self:
-        """Add the rows of one split up; the arguments are those of ``LossSums.of``."""
-        return cls.joined([LossSums.of(table, series, panel, models)], panel)
+        """Add the rows of one split up; see ``LossSums.from_table``."""
+        return cls.joined([LossSums.from_table(table, series, panel, models)], panel)
 
     @classmethod
     def joined(cls, blocks: Sequence["LossSums"], panel: Panel) -> Self:
@@ -132,13 +132,8 @@ class LossSums:
     overlap: int
 
     @classmethod
-    def of(
-        cls,
-        table: pd.DataFrame,
-        series: pd.DataFrame,
-        panel: Panel,
-        models: Sequence[str],
-        intervals: Mapping[str, tuple[str, str]] | None = None,
+    def from_table(
+        cls, table: pd.DataFrame, series: pd.DataFrame, panel: Panel, models: Sequence[str]
     ) -> Self:
         """Add the rows of one split up.
 
@@ -147,31 +142,50 @@ class LossSums:
             series: Scales.
             panel: Says what counts as one origin.
             models: Columns of point forecasts; the loss is the absolute error over the series' scale.
+        """
+        table = table.assign(origin=common_origins(table, panel))
+        losses = RowLosses.of(table[scorable(table, series)], series)
+        return cls.of(losses, np.ones(len(losses.rows), dtype=bool), models)
+
+    @classmethod
+    def of(
+        cls,
+        losses: RowLosses,
+        chosen: NDArray[np.bool_],
+        models: Sequence[str],
+        intervals: Mapping[str, tuple[str, str]] | None = None,
+    ) -> Self:
+        """Add some of the rows that are scored up.
+
+        Args:
+            losses: Of rows with their ``origin``, from ``common_origins``.
+            chosen: Those of one split; shape (rows,).
+            models: Columns of point forecasts.
             intervals: By column of the result, the columns of an interval's bounds: the loss is 1 inside.
         """
-        columns = {*KEYS, "y", *models, *(bound for each in (intervals or {}).values() for bound in each)}
-        rows = table.loc[scorable(table, series), sorted(columns)]
-        codes, names = pd.factorize(rows["unique_id"], sort=True)
-        at, times = pd.factorize(common_origins(table, panel)[rows.index], sort=True)
-        scales = series.set_index("unique_id")["scale"].astype(np.float64).reindex(names).to_numpy()
-        shape = len(names), len(times)
-        cells, scale = codes * shape[1] + at, scales[codes]
+        rows = losses.rows.loc[chosen, ["unique_id", "origin", "cutoff", "ds"]]
+        groups = Groups.of(rows, ["unique_id", "origin"])
+        names, times = (groups.keys.get_level_values(level) for level in ("unique_id", "origin"))
+        codes, names = pd.factorize(names)
+        at, times = pd.factorize(times, sort=True)
+        scale = losses.values("scale")[chosen]
 
-        def add_up(losses: "pd.Series[Any] | Floats") -> Floats:
-            cell_sums = np.bincount(cells, np.asarray(losses, dtype=np.float64), shape[0] * shape[1])
-            return np.asarray(cell_sums.reshape(shape), dtype=np.float64)
+        def add_up(values: Floats) -> Floats:
+            cells = np.zeros((len(names), len(times)))
+            cells[codes, at] = groups.sums(values)
+            return cells
 
-        sums = {name: add_up((rows["y"] - rows[name]).abs() / scale) for name in models}
-        for name, (low, high) in (intervals or {}).items():
-            sums[name] = add_up(rows["y"].between(rows[low], rows[high]))
-        longest = int(np.bincount(codes).max(initial=0))
+        sums = {name: add_up(losses.loss("absolute", name)[chosen] / scale) for name in models}
+        for name, bounds in (intervals or {}).items():
+            sums[name] = add_up(losses.inside(*bounds)[chosen])
+        of_rows = codes[groups.numbers]
         return cls(
             sums,
             add_up(np.ones(len(rows))),
             np.asarray(names, dtype=object),
             np.asarray(times),
-            longest,
-            _overlap(rows, codes),
+            int(np.bincount(of_rows).max(initial=0)),
+            _overlap(rows, of_rows),
         )
 
 

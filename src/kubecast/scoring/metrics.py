@@ -5,7 +5,8 @@ A *forecasts* table has ``unique_id``, ``cutoff``, ``ds``, ``split``, ``fold``, 
 and, for R², ``train_mean``. A target that was not observed, or of a series without a scale, is skipped.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, Self
@@ -16,12 +17,22 @@ from numpy.typing import NDArray
 
 from kubecast.data.panel import Panel
 
+MOST_CELLS = 20  # of a table of all groups that there could be, for each row
 CHUNK_ROWS = 500_000  # of forecasts that are scored at once
 ENSEMBLE = "ensemble"  # the one column with quantiles beside it
 
 Floats = NDArray[np.float64]
 MetricTables = dict[str, pd.DataFrame]
 """By metric, a frame indexed by (split, unique_id[, by]) a column for each model; NaN where undefined."""
+
+
+def _sorted_codes(column: "pd.Series[Any]") -> tuple[NDArray[np.int64], "pd.Index[Any]"]:
+    """Each value as a position among the column's values in ascending order; some may be absent."""
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        codes, values = pd.factorize(column, sort=True)
+        return codes, pd.Index(values)
+    order = np.argsort(column.cat.categories.to_numpy())
+    return np.argsort(order)[column.cat.codes.to_numpy()], column.cat.categories[order]
 
 
 @dataclass(frozen=True)
@@ -40,24 +51,41 @@ class Groups:
     def of(cls, table: pd.DataFrame, columns: list[str]) -> Self:
         """Number the groups of rows that are alike in some columns, all of whose cells have a value.
 
-        pandas is slow to group by text.
+        pandas is slow to group by text, and slower than counting where the groups are few.
         """
-        codes, values = zip(*(pd.factorize(table[name], sort=True) for name in columns), strict=True)
+        codes, values = zip(*(_sorted_codes(table[name]) for name in columns), strict=True)
         shape = tuple(max(len(each), 1) for each in values)
-        numbers, present = pd.factorize(np.asarray(np.ravel_multi_index(codes, shape)), sort=True)
+        cells, size = np.asarray(np.ravel_multi_index(codes, shape)), math.prod(shape)
+        if size <= MOST_CELLS * max(len(cells), 1):
+            is_present = np.bincount(cells, minlength=size) > 0
+            numbers, present = (np.cumsum(is_present) - 1)[cells], np.flatnonzero(is_present)
+        else:
+            numbers, present = pd.factorize(cells, sort=True)
         places = np.unravel_index(present, shape)
         keys = [np.asarray(each)[at] for each, at in zip(values, places, strict=True)]
         index = pd.MultiIndex.from_arrays(keys, names=columns)
         return cls(numbers, index if len(columns) > 1 else index.get_level_values(0))
+
+    def only(self, rows: NDArray[np.bool_]) -> Self:
+        """The groups of some of the rows; one may have none of them."""
+        return type(self)(self.numbers[rows], self.keys)
 
     @cached_property
     def sizes(self) -> NDArray[np.int64]:
         """Rows of each group; shape (groups,)."""
         return np.bincount(self.numbers, minlength=len(self.keys))
 
+    @cached_property
+    def _runs(self) -> NDArray[np.intp]:
+        """The first row of each run of rows of one group."""
+        return np.flatnonzero(np.diff(self.numbers, prepend=-1))
+
     def sums(self, values: NDArray[Any]) -> Floats:
         """The sum of one value for each row; shape (groups,)."""
-        return np.asarray(np.bincount(self.numbers, values, len(self.keys)), dtype=np.float64)
+        numbers, runs = self.numbers, self._runs
+        if 2 * len(runs) < len(numbers):  # rows of one origin stand together: they are added up faster
+            numbers, values = numbers[runs], np.add.reduceat(values, runs, dtype=np.float64)
+        return np.asarray(np.bincount(numbers, values, len(self.keys)), dtype=np.float64)
 
 
 def _symmetric(y: Floats, forecast: Floats) -> Floats:
@@ -116,10 +144,13 @@ class RowLosses:
             self._known[key] = total / max(len(levels), 1)
         return self._known[key]
 
-    def inside(self, low: float, high: float) -> NDArray[np.bool_]:
-        """Whether each target lies between the quantiles of two levels; shape (rows,)."""
-        bounds = self.values(quantile_column(low)), self.values(quantile_column(high))
-        return np.asarray((self.y >= bounds[0]) & (self.y <= bounds[1]))
+    def inside(self, low: str, high: str) -> Floats:
+        """1 where the target lies between two columns, else 0; shape (rows,)."""
+        key = "inside", low, high
+        if key not in self._known:
+            is_inside = (self.y >= self.values(low)) & (self.y <= self.values(high))
+            self._known[key] = is_inside.astype(np.float64)
+        return self._known[key]
 
 
 @dataclass(frozen=True)
@@ -150,26 +181,30 @@ class ScoredRows:
 
     def by_model(self, kind: str) -> pd.DataFrame:
         """The mean of a loss of ``RowLosses``; shape (groups, models)."""
-        means = {model: self.mean(self.losses.loss(kind, model)) for model in self.models}
-        return pd.DataFrame(means, self.groups.keys)
+        return self.table({model: self.mean(self.losses.loss(kind, model)) for model in self.models})
 
-    def shared(self, column: str) -> "pd.Series[Any]":
+    def shared(self, column: str) -> Floats:
         """A column's value in each group, whose rows have the same; shape (groups,)."""
-        values = np.empty(len(self.groups.keys))
+        values = np.full(len(self.groups.keys), np.nan)
         values[self.groups.numbers] = self.losses.values(column)
-        return pd.Series(values, self.groups.keys)
+        return values
 
-    def mean(self, values: NDArray[Any]) -> "pd.Series[Any]":
-        """The mean of one value for each row; shape (groups,)."""
-        return pd.Series(self.groups.sums(values) / self.groups.sizes, self.groups.keys)
+    def mean(self, values: NDArray[Any]) -> Floats:
+        """The mean of one value for each row; NaN of a group without rows; shape (groups,)."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(self.groups.sums(values) / self.groups.sizes)
+
+    def table(self, columns: Mapping[str, Floats]) -> pd.DataFrame:
+        """Values by group under names; shape (groups, names)."""
+        return pd.DataFrame(dict(columns), self.groups.keys)
 
     def pinball(self) -> pd.DataFrame:
         """Mean pinball loss over the levels; shape (groups, 1)."""
-        return self.mean(self.losses.pinball(self.levels)).to_frame(ENSEMBLE)
+        return self.table({ENSEMBLE: self.mean(self.losses.pinball(self.levels))})
 
     def coverage(self, low: float, high: float) -> pd.DataFrame:
         """Share of targets between the quantiles of two levels; shape (groups, 1)."""
-        return self.mean(self.losses.inside(low, high)).to_frame(ENSEMBLE)
+        return self.table({ENSEMBLE: self.mean(self.losses.inside(*map(quantile_column, (low, high))))})
 
     def metrics(self) -> "MetricTables":
         """Every metric that these columns have; NaN where it is undefined."""
@@ -220,7 +255,7 @@ def _r2(scored: ScoredRows) -> pd.DataFrame:
     if "train_mean" not in scored.losses.rows:
         return scored.mse * np.nan
     variance = scored.mean((scored.losses.y - scored.losses.values("train_mean")) ** 2)
-    return 1 - scored.mse.div(variance.where(variance > 0), axis=0)
+    return 1 - scored.mse.div(_above_zero(variance), axis=0)
 
 
 def _wql(scored: ScoredRows) -> pd.DataFrame:
@@ -232,10 +267,13 @@ def _wape(scored: ScoredRows) -> pd.DataFrame:
     return scored.mae.div(_size(scored), axis=0)
 
 
-def _size(scored: ScoredRows) -> "pd.Series[Any]":
+def _size(scored: ScoredRows) -> Floats:
     """The mean absolute target; NaN where every target is 0."""
-    size = scored.mean(np.abs(scored.losses.y))
-    return size.where(size > 0)
+    return _above_zero(scored.mean(np.abs(scored.losses.y)))
+
+
+def _above_zero(values: Floats) -> Floats:
+    return np.where(values > 0, values, np.nan)
 
 
 RANKING = "mase"
@@ -280,10 +318,14 @@ def intervals(levels: Sequence[float]) -> dict[str, tuple[float, float]]:
 
 def series_with_means(panel: Panel) -> pd.DataFrame:
     """The panel's series table with ``train_mean``, the mean of each series' observed training rows."""
-    rows = panel.frame.merge(panel.series[["unique_id", "train_end"]], on="unique_id")
-    rows = rows[rows["observed"] & (rows["ds"] <= rows["train_end"])]
-    means = rows.groupby("unique_id")["y"].mean()
-    return panel.series.assign(train_mean=panel.series["unique_id"].map(means).astype(np.float64))
+    codes, count = panel.series_codes, len(panel.ids)
+    ends = panel.series.set_index("unique_id")["train_end"].reindex(panel.ids).to_numpy()
+    seen = panel.frame["observed"].to_numpy(dtype=bool) & (panel.frame["ds"].to_numpy() <= ends[codes])
+    y = panel.frame["y"].to_numpy(dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # of a series that has no training row
+        means = np.bincount(codes[seen], y[seen], count) / np.bincount(codes[seen], minlength=count)
+    by_name = pd.Series(means, panel.ids)
+    return panel.series.assign(train_mean=panel.series["unique_id"].map(by_name).astype(np.float64))
 
 
 def lead_times(table: pd.DataFrame) -> "pd.Series[int]":
@@ -306,15 +348,14 @@ def scorable(table: pd.DataFrame, series: pd.DataFrame) -> "pd.Series[bool]":
     return table["observed"].astype(bool) & table["y"].notna() & (scale > 0) & np.isfinite(scale)
 
 
-def count_points(table: pd.DataFrame, scored: "pd.Series[bool]", keys: list[str]) -> pd.DataFrame:
-    """The number of points ``scored`` and ``skipped`` in each group of ``keys``.
+def count_points(groups: Groups, scored: "pd.Series[bool]") -> pd.DataFrame:
+    """The number of points ``scored`` and ``skipped`` in each group.
 
     Args:
-        table: Forecasts.
+        groups: Of a table of forecasts.
         scored: From ``scorable``.
-        keys: Columns of ``table``.
     """
-    counts, groups = scored.to_numpy(), Groups.of(table, keys)
+    counts = scored.to_numpy()
     points = {"scored": groups.sums(counts), "skipped": groups.sums(~counts)}
     return pd.DataFrame(points, groups.keys).astype(int)
 

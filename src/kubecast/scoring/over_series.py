@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
 import pandas as pd
 
-from kubecast.scoring.metrics import METRICS, MetricTables
+from kubecast.scoring.metrics import METRICS, Groups, MetricTables
 
 
 @dataclass(frozen=True)
@@ -30,16 +31,23 @@ class OverSeries:
         """Add the series of one block up.
 
         Args:
-            metrics: From ``series_metrics``, or ``ScoredRows.metrics``.
+            metrics: From ``series_metrics``, or ``ScoredRows.metrics``; all with one index.
             keys: Those levels of their index that make a group.
         """
         keys, sums, counts, values = list(keys), {}, {}, {}
+        index = next(iter(metrics.values())).index  # that all of them have
+        groups = Groups.of(index.to_frame(index=False), keys)
         for name, frame in metrics.items():
             if name in METRICS and METRICS[name].over_series == "median":
-                values[name] = frame.reset_index()[[*keys, *frame.columns]].set_index(keys)
+                values[name] = frame.set_axis(groups.keys[groups.numbers])
             else:
-                grouped = frame.groupby(level=keys, observed=True)
-                sums[name], counts[name] = grouped.sum(), grouped.count()
+                cells = frame.to_numpy(dtype=np.float64)
+                added = [groups.sums(each) for each in np.nan_to_num(cells).T]
+                known = [groups.sums(each) for each in ~np.isnan(cells).T]
+                sums[name], counts[name] = (
+                    pd.DataFrame(dict(zip(frame.columns, each, strict=True)), groups.keys)
+                    for each in (added, known)
+                )
         return cls(keys, sums, counts, values)
 
     @classmethod

@@ -5,13 +5,18 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from kubecast.evaluation.residuals import LAGS, residuals, scaled_errors, season_phase
+from kubecast.evaluation.residuals import LAGS, Residuals, residuals, scaled_errors, season_phase
+from kubecast.scoring.metrics import lead_times
 from tests.support.forecasts import forecasts, scales
+
+
+def described(table: pd.DataFrame, series: pd.DataFrame) -> Residuals | None:
+    return residuals([scaled_errors(table.assign(lead_time=lead_times), series, "good")])
 
 
 def test_normal_errors_lie_on_the_diagonal() -> None:
     table = forecasts({"good": 2.0}, series=5, origins=60, splits=("test",))
-    result = residuals([scaled_errors(table, scales(table), "good")])
+    result = described(table, scales(table))
     assert result is not None
     assert result.count == sum(result.counts) == len(table)
     assert result.mean == pytest.approx(0, abs=0.2)
@@ -28,7 +33,13 @@ def one_step(errors: NDArray[np.float64]) -> tuple[list[float], list[float]]:
     table = table.assign(split="test", fold=0, observed=True, y=100.0, good=100.0 - errors.ravel())
     names = pd.unique(name)
     result = residuals(
-        [scaled_errors(table, pd.DataFrame({"unique_id": names, "scale": 1.0, "rmsse_scale": 1.0}), "good")]
+        [
+            scaled_errors(
+                table.assign(lead_time=lead_times),
+                pd.DataFrame({"unique_id": names, "scale": 1.0, "rmsse_scale": 1.0}),
+                "good",
+            )
+        ]
     )
     assert result is not None
     return result.autocorrelation, result.bands
@@ -58,7 +69,7 @@ def test_errors_that_follow_one_another_a_little_leave_the_band_of_many_series()
 def test_forecast_that_is_too_low_has_errors_above_zero() -> None:
     table = forecasts({"good": 1.0}, splits=("test",))
     table["good"] -= 3 * table["unique_id"].str[1:].astype(float)
-    result = residuals([scaled_errors(table, scales(table), "good")])
+    result = described(table, scales(table))
     assert result is not None
     assert result.mean == pytest.approx(3, abs=0.3)
 
@@ -71,7 +82,7 @@ def test_errors_that_follow_from_one_another_are_correlated() -> None:
         for row in rows.sort_values("cutoff").index:
             error = 0.9 * error + random.normal()
             table.loc[row, "good"] = table.loc[row, "y"] - error
-    result = residuals([scaled_errors(table, scales(table).assign(scale=1.0), "good")])
+    result = described(table, scales(table).assign(scale=1.0))
     assert result is not None
     assert len(result.autocorrelation) == LAGS
     assert result.autocorrelation[0] > 0.7 > result.autocorrelation[5]
@@ -79,17 +90,17 @@ def test_errors_that_follow_from_one_another_are_correlated() -> None:
 
 def test_blocks_do_not_follow_one_another() -> None:
     table = forecasts({"good": 1.0}, series=1, folds=6, origins=1, splits=("test",))
-    result = residuals([scaled_errors(table, scales(table), "good")])
+    result = described(table, scales(table))
     assert result is not None
     assert (result.autocorrelation, result.bands) == ([], [])
 
 
 def test_what_does_not_count_is_left_out() -> None:
     table = forecasts({"good": 1.0}, splits=("test",))
-    assert residuals([scaled_errors(table.assign(observed=False), scales(table), "good")]) is None
+    assert described(table.assign(observed=False), scales(table)) is None
     table.loc[0, "observed"] = False
     table.loc[0, "good"] = 1e9
-    result = residuals([scaled_errors(table, scales(table), "good")])
+    result = described(table, scales(table))
     assert result is not None
     assert result.count == len(table) - 1
     assert result.deviation < 2
@@ -97,7 +108,7 @@ def test_what_does_not_count_is_left_out() -> None:
 
 def test_perfect_forecast_has_one_bin() -> None:
     table = forecasts({"good": 0.0}, splits=("test",))
-    result = residuals([scaled_errors(table, scales(table), "good")])
+    result = described(table, scales(table))
     assert result is not None
     assert (result.deviation, result.counts, result.autocorrelation) == (0.0, [len(table)], [])
 

@@ -11,6 +11,7 @@ from kubecast.scoring import metrics
 from kubecast.scoring.metrics import (
     METRICS,
     RANKING,
+    Groups,
     count_points,
     intervals,
     lead_times,
@@ -85,7 +86,7 @@ def test_r2_overall_is_the_median_of_the_series() -> None:
 def test_unobserved_target_is_skipped_and_counted() -> None:
     rows = table(observed=[True, False, True, True], y=[10.0, np.nan, 2.0, 4.0])
     assert figures(rows, series())["mae"] == pytest.approx(1.0)
-    counts = count_points(rows, scorable(rows, series()), ["split"])
+    counts = count_points(Groups.of(rows, ["split"]), scorable(rows, series()))
     assert counts.loc["test"].to_dict() == {"scored": 3, "skipped": 1}
 
 
@@ -98,7 +99,8 @@ def test_filled_value_of_an_unobserved_target_is_not_scored() -> None:
 def test_series_without_a_scale_is_left_out_and_counted(scale: float) -> None:
     result = series_metrics(table(), series(scale_b=scale), ["model"])
     assert list(result["mase"].index.get_level_values("unique_id")) == ["a"]
-    counts = count_points(table(), scorable(table(), series(scale_b=scale)), ["split", "unique_id"])
+    groups = Groups.of(table(), ["split", "unique_id"])
+    counts = count_points(groups, scorable(table(), series(scale_b=scale)))
     assert counts.loc[("test", "b")].to_dict() == {"scored": 0, "skipped": 2}
 
 
