@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from kubecast.data import levels
+from kubecast.data.visible import Visible
 
 
 def recorded_detections(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
@@ -13,9 +14,11 @@ def recorded_detections(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]
     for name in ("find_shifts", "find_pulses"):
         find = getattr(levels, name)
 
-        def record(y: Any, ends: Any, seasons: Any, name: str = name, find: Any = find) -> Any:
-            looks.append((name, y.tobytes(), ends.tobytes()))
-            return find(y, ends, seasons)
+        def record(seen: Visible, seasons: Any, name: str = name, find: Any = find) -> Any:
+            for number, y in enumerate(seen.y):
+                ends = seen.ends[seen.series == number]
+                looks.append((name, y[: ends.max() + 1].tobytes(), ends.tobytes()))
+            return find(seen, seasons)
 
         monkeypatch.setattr(levels, name, record)
     return looks

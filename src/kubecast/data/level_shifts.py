@@ -7,14 +7,13 @@ values below 0. A change counts once it has lasted two seasons, and only if the 
 as large before.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from kubecast.data.visible import Floats, Integers, Visible, medians
 
 BLOCK_ROWS = 6  # at least in one block, so that its median says something: whole seasons
 LONGEST_PERIOD = 12  # blocks of a longer season that is matched too: the days of a week, months of a year
@@ -26,20 +25,35 @@ LASTING = 0.75  # of the rows since, and of each of the newest two blocks, are n
 PROFILE_PERIODS = 4  # before a change, whose medians are the level at each phase
 
 
-class Change(NamedTuple):
-    """A change of a series' level.
+class Changes(NamedTuple):
+    """Changes of level, at most one for each origin; arrays of shape (changes,).
 
     Attributes:
+        at: Positions of the origins that see them.
         row: The first at the new level, counted from the series' first.
-        stop: The first at the usual level again; None: it lasts.
+        stop: The first at the usual level again; -1: it lasts.
         change: The new level over the usual one, or less the usual one.
         is_ratio: Which of the two.
     """
 
-    row: int
-    stop: int | None
-    change: float
-    is_ratio: bool
+    at: Integers
+    row: Integers
+    stop: Integers
+    change: Floats
+    is_ratio: NDArray[np.bool_]
+
+    @classmethod
+    def none(cls) -> "Changes":
+        """No change at all."""
+        rows = np.zeros(0, dtype=np.int64)
+        return cls(rows, rows, rows, np.zeros(0), np.zeros(0, dtype=bool))
+
+    @classmethod
+    def joined(cls, parts: list["Changes"]) -> "Changes":
+        """Those of several, in the order of their origins."""
+        columns = [np.concatenate(each) for each in zip(cls.none(), *parts, strict=True)]
+        order = np.argsort(columns[0])
+        return cls(*(column[order] for column in columns))
 
 
 @dataclass(frozen=True)
@@ -77,37 +91,25 @@ class Periods:
         return self.block * (LEAST_EARLIER + 2 * self.lag + 1)
 
 
-def find_shifts(y: Floats, ends: NDArray[np.int64], season_lengths: list[int]) -> list[Change | None]:
-    """The lasting shift of one series that stands out most, as it is seen from each of several rows.
+def find_shifts(seen: Visible, season_lengths: list[int]) -> Changes:
+    """The lasting shift that stands out most from each of several origins.
 
-    Blocks of a season are counted back from the row. The mean of two neighbours is compared with that of two
-    a longer season before; the largest such contrast is a shift if it is well above all before it.
+    Blocks of a season are counted back from the origin. The mean of two neighbours is compared with that of
+    two a longer season before; the largest such contrast is a shift if it is well above all before it.
 
     Args:
-        y: Without gaps; shape (rows,).
-        ends: The last visible row of each; shape (origins,).
+        seen: What the origins see.
         season_lengths: In rows.
-
-    Returns:
-        One for each of ``ends``; None where there is none.
     """
     periods = Periods.of_seasons(season_lengths)
-    shifts: list[Change | None] = [None] * len(ends)
-    if periods is None or len(y) < periods.least_rows:
-        return shifts
-    negative = np.flatnonzero(y < 0)
-    is_ratio = ends < (negative[0] if len(negative) else len(y))
-    for number, block, least in _candidates(y, ends, is_ratio, periods):
-        visible = y[: ends[number] + 1]
-        shifts[number] = _confirmed(visible, block, least, bool(is_ratio[number]), periods)
-    return shifts
+    if periods is None or seen.y.shape[1] < periods.least_rows:
+        return Changes.none()
+    return _confirmed(seen, *_candidates(seen, periods), periods)
 
 
-def _candidates(
-    y: Floats, ends: NDArray[np.int64], is_ratio: NDArray[np.bool_], periods: Periods
-) -> Iterator[tuple[int, int, float]]:
+def _candidates(seen: Visible, periods: Periods) -> tuple[Integers, Integers, Floats]:
     """The origins with a contrast well above those before it, its newer block, and what it had to exceed."""
-    contrasts = _contrasts(y, ends, is_ratio, periods)
+    contrasts = _contrasts(seen, periods)
     with np.errstate(invalid="ignore"):
         sizes = np.where(np.isinf(contrasts), np.inf, np.abs(contrasts))
     earlier = np.fmax.accumulate(sizes[:, ::-1], axis=1)[:, ::-1][:, periods.lag :]
@@ -118,24 +120,25 @@ def _candidates(
         excess = sizes / least
     excess = np.where((count >= LEAST_EARLIER) & np.isfinite(sizes) & (sizes > 0), excess, 0.0)
     best = excess.argmax(axis=1)
-    for number in np.flatnonzero(excess[np.arange(len(ends)), best] > 1):
-        yield int(number), int(best[number]), float(least[number, best[number]])
+    at = np.flatnonzero(excess[np.arange(len(best)), best] > 1)
+    return at, best[at], least[at, best[at]]
 
 
-def _contrasts(y: Floats, ends: NDArray[np.int64], is_ratio: NDArray[np.bool_], periods: Periods) -> Floats:
+def _contrasts(seen: Visible, periods: Periods) -> Floats:
     """Of each two neighbouring blocks, newest first, the level less that of two a lag before.
 
     Returns:
         Shape (origins, contrasts); NaN before the series begins, infinite where a level is 0 and has no
         logarithm.
     """
-    totals = np.concatenate([[0.0], np.cumsum(y)])
-    edges = ends[:, None] + 1 - periods.block * np.arange(len(y) // periods.block + 1)
+    count, length = seen.y.shape
+    totals = np.concatenate([np.zeros((count, 1)), np.cumsum(seen.y, axis=1)], axis=1)
+    edges = seen.ends[:, None] + 1 - periods.block * np.arange(length // periods.block + 1)
     inside = edges[:, 1:] >= 0
-    edges = np.maximum(edges, 0)
-    means = (totals[edges[:, :-1]] - totals[edges[:, 1:]]) / periods.block
+    at_edges = totals[seen.series[:, None], np.maximum(edges, 0)]
+    means = (at_edges[:, :-1] - at_edges[:, 1:]) / periods.block
     with np.errstate(divide="ignore", invalid="ignore"):
-        levels = np.where(is_ratio[:, None], np.log(np.maximum(means, 0.0)), means)
+        levels = np.where(seen.is_ratio[:, None], np.log(np.maximum(means, 0.0)), means)
         levels = np.where(inside, levels, np.nan)
         pairs = (levels[:, :-1] + levels[:, 1:]) / 2
         contrasts = pairs[:, : -periods.lag] - pairs[:, periods.lag :]
@@ -143,54 +146,81 @@ def _contrasts(y: Floats, ends: NDArray[np.int64], is_ratio: NDArray[np.bool_], 
     return np.where(known & ~np.isfinite(contrasts), np.inf, contrasts)
 
 
-def _confirmed(y: Floats, newer: int, least: float, is_ratio: bool, periods: Periods) -> Change | None:
-    """The exact row of a change that a contrast points to, if it has lasted until now.
+def _confirmed(seen: Visible, at: Integers, newer: Integers, least: Floats, periods: Periods) -> Changes:
+    """The exact rows of the changes that contrasts point to, of those that have lasted until now.
 
     Args:
-        y: Of all visible rows.
+        seen: What the origins see.
+        at: Positions of those with a contrast; shape (candidates,).
         newer: The newer block of the contrast: the change is after the older ones and before this one.
         least: What the change has to exceed, on the scale on which levels are compared.
-        is_ratio: Whether that is by their ratio.
         periods: Of the blocks.
     """
-    block, cycle = periods.block, periods.cycle
-    first = len(y) - (newer + periods.lag + 1) * block
-    last = len(y) - (newer + 1) * block
-    deviations = _deviations(y, first, block, cycle, is_ratio)
-    after = deviations[2 * block :]
-    most = PROFILE_PERIODS * cycle
-    row = _change_point(after[: last - first], float(np.nanmedian(after[last - first :][:most])))
-    change = float(np.nanmedian(after[row:][:most]))
-    nearer = np.sign(change) * after[row:] > abs(change) / 2
-    lasts = len(nearer) >= 2 * block and nearer.mean() >= LASTING
-    lasts = lasts and nearer[-2 * block :].reshape(2, block).mean(axis=1).min() >= LASTING
-    if not lasts or abs(change) < max(least, least_change(y, is_ratio)):
-        return None
-    return Change(first + row, None, float(np.exp(change)) if is_ratio else change, is_ratio)
+    if not len(at):
+        return Changes.none()
+    span = periods.lag * periods.block  # rows, in one of which the level changes
+    first = seen.ends[at] + 1 - (newer + 1) * periods.block - span
+    after = _deviations(seen, at, first, periods)
+    step = np.arange(after.shape[1])
+    most = PROFILE_PERIODS * periods.cycle
+    row = _change_points(after[:, :span], medians(after[:, span : span + most]))[:, None]
+    change = medians(np.where((step >= row) & (step < row + most), after, np.nan)[:, : span + most])
+    nearer = (step >= row) & (np.sign(change)[:, None] * after > np.abs(change)[:, None] / 2)
+    kept = _lasts(nearer, row[:, 0], seen.ends[at] + 1 - first, periods.block)
+    kept &= np.abs(change) >= np.maximum(least, least_change(seen, at))
+    at, row, change, is_ratio = at[kept], (first + row[:, 0])[kept], change[kept], seen.is_ratio[at[kept]]
+    with np.errstate(over="ignore"):  # of differences
+        return Changes(at, row, np.full(len(at), -1), np.where(is_ratio, np.exp(change), change), is_ratio)
 
 
-def least_change(y: Floats, is_ratio: bool) -> float:
-    """The smallest change that counts, on the scale on which levels are compared."""
-    return LEAST_CHANGE if is_ratio else LEAST_CHANGE * float(np.mean(np.abs(y)))
+def least_change(seen: Visible, at: Integers) -> Floats:
+    """The smallest change that counts from some origins, on the scale on which levels are compared."""
+    return LEAST_CHANGE * np.where(seen.is_ratio[at], 1.0, seen.mean_size[at])
 
 
-def _deviations(y: Floats, first: int, block: int, cycle: int, is_ratio: bool) -> Floats:
-    """How far each row is from the median of its phase, less what is usual in the two blocks before a row.
+def _deviations(seen: Visible, at: Integers, first: Integers, periods: Periods) -> Floats:
+    """How far rows are from the median of their phase, less what is usual in the two blocks before a row.
 
     Returns:
-        Of the two blocks before ``first`` and all rows after them; shape (rows,).
+        Of each row's ``first`` and those after it, NaN after an origin; shape (candidates, rows).
     """
-    periods = min(PROFILE_PERIODS, first // cycle)
-    profile = np.median(y[first - periods * cycle : first].reshape(periods, cycle), axis=0)
-    begin = first - 2 * block
-    usual = profile[(np.arange(begin, len(y)) - first) % cycle]
+    cycle, before = periods.cycle, 2 * periods.block
+    back = np.arange(PROFILE_PERIODS) + 1
+    rows = first[:, None, None] + np.arange(cycle)[:, None] - cycle * back
+    inside = back <= (first // cycle)[:, None, None]
+    profile = medians(np.where(inside, seen.rows(at, np.maximum(rows, 0)), np.nan))
+    step = np.arange(-before, int((seen.ends[at] + 1 - first).max()))
+    y, usual = seen.rows(at, first[:, None] + step), profile[:, step % cycle]
     with np.errstate(divide="ignore", invalid="ignore"):
-        deviations = np.log(y[begin:] / usual) if is_ratio else y[begin:] - usual
+        deviations = np.where(seen.is_ratio[at][:, None], np.log(y / usual), y - usual)
     deviations[~np.isfinite(deviations)] = np.nan  # a value of 0 has no logarithm
-    return np.asarray(deviations - np.nanmedian(deviations[: 2 * block]))
+    return np.asarray(deviations[:, before:] - medians(deviations[:, :before])[:, None])
 
 
-def _change_point(deviations: Floats, change: float) -> int:
-    """The split of rows into some near 0 and some near ``change`` that errs least; shape (rows,)."""
-    gain = np.nan_to_num(np.abs(deviations) - np.abs(deviations - change))
-    return int(np.argmin(np.concatenate([[0.0], np.cumsum(gain)])))
+def _change_points(deviations: Floats, change: Floats) -> Integers:
+    """The splits of rows into some near 0 and some near ``change`` that err least.
+
+    Args:
+        deviations: Shape (candidates, rows).
+        change: Shape (candidates,).
+    """
+    gain = np.nan_to_num(np.abs(deviations) - np.abs(deviations - change[:, None]))
+    errors = np.concatenate([np.zeros((len(gain), 1)), np.cumsum(gain, axis=1)], axis=1)
+    return np.asarray(errors.argmin(axis=1))
+
+
+def _lasts(nearer: NDArray[np.bool_], row: Integers, stop: Integers, block: int) -> NDArray[np.bool_]:
+    """Whether a change has lasted since.
+
+    Args:
+        nearer: Whether a row is at the new level; False before ``row`` and from ``stop`` on; shape
+            (candidates, rows).
+        row: The first row of the change; shape (candidates,).
+        stop: The first one that is not seen; shape (candidates,).
+        block: Rows of a block.
+    """
+    length = stop - row
+    newest = np.maximum(stop[:, None] - 2 * block + np.arange(2 * block), 0)
+    of_blocks = np.take_along_axis(nearer, newest, axis=1).reshape(-1, 2, block).mean(axis=2)
+    enough = nearer.sum(axis=1) / np.maximum(length, 1) >= LASTING
+    return np.asarray((length >= 2 * block) & enough & (of_blocks.min(axis=1) >= LASTING))

@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kubecast.data.level_shifts import Change, Floats, find_shifts
+from kubecast.data.level_shifts import Changes, find_shifts
 from kubecast.data.panel import KEYS, Cutoffs, Panel
 from kubecast.data.pulses import find_pulses
 from kubecast.data.splits import series_scales
+from kubecast.data.visible import Visible, in_batches
 
-Find = Callable[[Floats, NDArray[np.int64], list[int]], list[Change | None]]
+Find = Callable[[Visible, list[int]], Changes]
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,27 +36,19 @@ def level_shifts(panel: Panel, cutoffs: Cutoffs) -> pd.DataFrame:
 
 
 def _changes(panel: Panel, cutoffs: Cutoffs, find: Find) -> pd.DataFrame:
-    ends = panel.row_index(cutoffs)
-    codes = panel.series_codes[ends]
-    order = np.argsort(codes, kind="stable")
-    rows: list[tuple[int, int, int, float, bool]] = []
-    for own in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1) if len(order) else []:
-        first, end = panel.indptr[codes[own[0]]], panel.indptr[codes[own[0]] + 1]
-        changes = find(panel.filled[first:end], ends[own] - first, panel.spec.season_lengths)
-        rows += [
-            (at, first + each.row, first + each.stop - 1 if each.stop else -1, each.change, each.is_ratio)
-            for at, each in zip(own, changes, strict=True)
-            if each
-        ]
-    table = pd.DataFrame(sorted(rows), columns=["at", "first", "last", "change", "is_ratio"])
-    at, begin, last = (table[name].to_numpy(dtype=np.int64) for name in ("at", "first", "last"))
-    times = panel.frame["ds"].to_numpy()
-    keys = cutoffs.frame[["unique_id", "cutoff"]].reset_index(drop=True).iloc[at]
+    ends, found = panel.row_index(cutoffs), []
+    for origins, seen in in_batches(panel.filled, panel.indptr, ends):
+        part = find(seen, panel.spec.season_lengths)
+        found.append(part._replace(at=origins[part.at]))
+    changes = Changes.joined(found)
+    first, times = panel.indptr[panel.series_codes[ends[changes.at]]], panel.frame["ds"].to_numpy()
+    until = times[first + np.maximum(changes.stop, 1) - 1]
+    keys = cutoffs.frame[["unique_id", "cutoff"]].reset_index(drop=True).iloc[changes.at]
     return keys.assign(
-        ds=times[begin],
-        until=np.where(last < 0, np.datetime64("NaT", "ns"), times[last]),
-        change=table["change"].to_numpy(dtype=np.float64),
-        is_ratio=table["is_ratio"].to_numpy(dtype=bool),
+        ds=times[first + changes.row],
+        until=np.where(changes.stop < 0, np.datetime64("NaT", "ns"), until),
+        change=changes.change,
+        is_ratio=changes.is_ratio,
     )
 
 

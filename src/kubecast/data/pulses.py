@@ -4,20 +4,17 @@ A sale, a strike, an outage leaves a mark in the history, which a seasonal model
 counts once it has ended, and only if the series had shown nothing nearly as large before.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
-from numpy.typing import NDArray
 
 from kubecast.data.level_shifts import (
     PROFILE_PERIODS,
     USUAL,
     USUAL_OF_FEW,
-    Change,
-    Floats,
+    Changes,
     Periods,
     least_change,
 )
+from kubecast.data.visible import Floats, Integers, Visible, medians
 
 WIDTHS = (1 / 6, 1 / 3, 2 / 3)  # of a block, in which rows are averaged to find a pulse of about that length
 USUAL_CYCLES = 3  # of the longest season, whose median is usual; as many more show how much varies
@@ -25,60 +22,58 @@ ENDED = 1 / 4  # of a block since a pulse, at least: noise is no end
 LARGEST = 1e6  # deviation of a value without a logarithm
 
 
-def find_pulses(y: Floats, ends: NDArray[np.int64], season_lengths: list[int]) -> list[Change | None]:
-    """The largest recent pulse of one series, as it is seen from each of several rows.
+def find_pulses(seen: Visible, season_lengths: list[int]) -> Changes:
+    """The largest recent pulse from each of several origins: in the newest four of the longest season.
 
     Args:
-        y: Without gaps; shape (rows,).
-        ends: The last visible row of each; shape (origins,).
+        seen: What the origins see.
         season_lengths: In rows.
-
-    Returns:
-        One for each of ``ends``; None where there is none in the newest four of the longest season.
     """
     periods = Periods.of_seasons(season_lengths)
-    pulses: list[Change | None] = [None] * len(ends)
-    if periods is None or len(y) < 2 * USUAL_CYCLES * periods.cycle:
-        return pulses
-    negative = np.flatnonzero(y < 0)
-    first_negative = negative[0] if len(negative) else len(y)
-    for is_ratio in (True, False):
-        own = np.flatnonzero((ends < first_negative) == is_ratio)
-        if len(own):
-            for number, pulse in zip(own, _pulses(y, ends[own], is_ratio, periods), strict=True):
-                pulses[number] = pulse
-    return pulses
+    if periods is None or seen.y.shape[1] < 2 * USUAL_CYCLES * periods.cycle:
+        return Changes.none()
+    by_ratio, by_difference = np.flatnonzero(seen.is_ratio), np.flatnonzero(~seen.is_ratio)
+    return Changes.joined([_pulses(seen, at, periods) for at in (by_ratio, by_difference) if len(at)])
 
 
-def _pulses(y: Floats, ends: NDArray[np.int64], is_ratio: bool, periods: Periods) -> Iterator[Change | None]:
-    """The pulse from each of ``ends``, all of which see ratios or all differences."""
-    deviations = _deviations(y, is_ratio, periods.cycle)
+def _pulses(seen: Visible, at: Integers, periods: Periods) -> Changes:
+    """The pulses from some origins, all of which see ratios or all differences."""
+    is_ratio = bool(seen.is_ratio[at[0]])
+    deviations = _deviations(seen.y, is_ratio, periods.cycle)
     excess, means = _excess(deviations, periods)
-    for end in ends:
-        first = max(0, end + 1 - PROFILE_PERIODS * periods.cycle)
-        at = first + int(excess[first : end + 1].argmax())
-        if excess[at] <= 1:
-            yield None
-            continue
-        row, stop, change = _stretch(deviations[: end + 1], at, float(means[at]), periods.block)
-        stands_out = abs(change) >= max(abs(means[at]) / excess[at], least_change(y[: end + 1], is_ratio))
-        ended = end + 1 - stop >= max(2, ENDED * periods.block)
-        if stands_out and ended and row <= at and 0 < stop - row < periods.block:
-            yield Change(row, stop, float(np.exp(change)) if is_ratio else change, is_ratio)
-        else:
-            yield None
+    at, top = _tops(seen, at, excess, PROFILE_PERIODS * periods.cycle)
+    series, ends = seen.series[at], seen.ends[at]
+    mean, least = means[series, top], np.abs(means[series, top]) / excess[series, top]
+    row, stop, change = _stretches(deviations[series], ends, top, mean, periods.block)
+    stands_out = np.abs(change) >= np.maximum(least, least_change(seen, at))
+    ended = ends + 1 - stop >= max(2, ENDED * periods.block)
+    kept = stands_out & ended & (row <= top) & (stop > row) & (stop - row < periods.block)
+    change = np.exp(change[kept]) if is_ratio else change[kept]
+    return Changes(at[kept], row[kept], stop[kept], change, np.full(len(change), is_ratio))
+
+
+def _tops(seen: Visible, at: Integers, excess: Floats, most: int) -> tuple[Integers, Integers]:
+    """The origins with a row that stands out among the newest ``most``, and the one that does most."""
+    has_any = np.flatnonzero((excess > 1).any(axis=1))
+    at = at[np.isin(seen.series[at], has_any)]
+    rows = np.maximum(seen.ends[at][:, None] + np.arange(1 - most, 1), 0)
+    near = excess[seen.series[at][:, None], rows]
+    best = near.argmax(axis=1)[:, None]
+    stands_out = np.take_along_axis(near, best, axis=1)[:, 0] > 1
+    return at[stands_out], np.take_along_axis(rows, best, axis=1)[stands_out, 0]
 
 
 def _deviations(y: Floats, is_ratio: bool, cycle: int) -> Floats:
     """How far each row is from the median of its phase in the cycles before it; 0 in the first of them."""
     with np.errstate(divide="ignore", invalid="ignore"):  # a value of 0 has no logarithm
         levels = np.log(y) if is_ratio else y
-        usual = np.median(
-            [levels[lag * cycle : len(y) - (USUAL_CYCLES - lag) * cycle] for lag in range(3)], axis=0
+        one, two, three = (
+            levels[:, lag * cycle : y.shape[1] - (USUAL_CYCLES - lag) * cycle] for lag in range(3)
         )
-        deviations = levels[USUAL_CYCLES * cycle :] - usual
+        usual = np.maximum(np.minimum(one, two), np.minimum(np.maximum(one, two), three))  # their median
+        deviations = levels[:, USUAL_CYCLES * cycle :] - usual
     deviations[~np.isfinite(deviations)] = LARGEST  # so that nothing stands out after it
-    return np.concatenate([np.zeros(USUAL_CYCLES * cycle), deviations])
+    return np.concatenate([np.zeros((len(y), USUAL_CYCLES * cycle)), deviations], axis=1)
 
 
 def _excess(deviations: Floats, periods: Periods) -> tuple[Floats, Floats]:
@@ -88,48 +83,57 @@ def _excess(deviations: Floats, periods: Periods) -> tuple[Floats, Floats]:
         The excess, of several widths the largest: from 1 on it stands out; and the mean of that width.
     """
     block, cycle = periods.block, periods.cycle
-    totals = np.concatenate([[0.0], np.cumsum(deviations[USUAL_CYCLES * cycle :])])
-    excess, means = np.zeros(len(deviations)), np.zeros(len(deviations))
+    sums = np.cumsum(deviations[:, USUAL_CYCLES * cycle :], axis=1)
+    totals = np.concatenate([np.zeros((len(sums), 1)), sums], axis=1)
+    excess, means = np.zeros(deviations.shape), np.zeros(deviations.shape)
     for width in {max(1, round(share * block)) for share in WIDTHS}:
-        own = (totals[width:] - totals[:-width]) / width
+        own = (totals[:, width:] - totals[:, :-width]) / width
         gap = block + width  # a pulse is not compared with its own beginning
-        earlier = np.maximum.accumulate(np.abs(own))[:-gap]
-        own = own[gap:]
-        count = np.arange(1, len(earlier) + 1) / width
+        earlier = np.maximum.accumulate(np.abs(own), axis=1)[:, :-gap]
+        own = own[:, gap:]
+        rows = np.arange(1, earlier.shape[1] + 1)
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.abs(own) / (earlier * (USUAL + USUAL_OF_FEW / count))
+            ratio = np.abs(own) / (earlier * (USUAL + USUAL_OF_FEW / (rows / width)))
         known = np.isfinite(ratio) & (np.abs(own) * width < LARGEST / 2)
-        long_enough = np.arange(1, len(earlier) + 1) >= USUAL_CYCLES * cycle
-        ratio = np.where(long_enough & known, ratio, 0.0)
-        last = len(deviations) - len(own)
-        larger = ratio > excess[last:]
-        excess[last:][larger], means[last:][larger] = ratio[larger], own[larger]
+        ratio = np.where((rows >= USUAL_CYCLES * cycle) & known, ratio, 0.0)
+        last = deviations.shape[1] - own.shape[1]
+        larger = ratio > excess[:, last:]
+        excess[:, last:][larger], means[:, last:][larger] = ratio[larger], own[larger]
     return excess, means
 
 
-def _stretch(deviations: Floats, at: int, change: float, block: int) -> tuple[int, int, float]:
-    """The stretch of rows around one that are nearer to a changed level than to the usual one.
+def _stretches(
+    deviations: Floats, ends: Integers, tops: Integers, change: Floats, block: int
+) -> tuple[Integers, Integers, Floats]:
+    """The stretches of rows around one that are nearer to a changed level than to the usual one.
 
     Args:
-        deviations: Of all visible rows.
-        at: A row in it, or just after.
+        deviations: Shape (candidates, rows).
+        ends: The last visible rows; shape (candidates,), as the following.
+        tops: A row in each, or just after.
         change: The mean deviation up to there.
         block: Rows of a block.
 
     Returns:
-        Its first row, the first after it, and its median deviation.
+        The first row of each, the first after it, and its median deviation.
     """
-    first = max(at + 1 - 2 * block, 0)
-    near = deviations[first : at + 1 + 2 * block]
-    start = stop = 0
+    first = tops + 1 - 2 * block
+    step = np.arange(4 * block)
+    rows = first[:, None] + step
+    visible = rows <= ends[:, None]
+    near = np.take_along_axis(deviations, np.minimum(rows, ends[:, None]), axis=1)
+    start = stop = np.zeros_like(first)
     for _ in range(3):  # the rows from their level, then the level from these rows
-        start, stop = _largest_sum(np.abs(near) - np.abs(near - change))
-        change = float(np.median(near[start:stop])) if stop > start else 0.0
+        gain = np.abs(near) - np.abs(near - change[:, None])
+        start, stop = _largest_sums(np.where(visible, gain, 0.0))
+        inside = (step >= start[:, None]) & (step < stop[:, None])
+        change = np.where(stop > start, medians(np.where(inside, near, np.nan)), 0.0)
     return first + start, first + stop, change
 
 
-def _largest_sum(values: Floats) -> tuple[int, int]:
-    """The stretch of values with the largest sum: its first, and the first after it."""
-    totals = np.concatenate([[0.0], np.cumsum(values)])
-    stop = int(np.argmax(totals - np.minimum.accumulate(totals)))
-    return int(np.argmin(totals[: stop + 1])), stop
+def _largest_sums(values: Floats) -> tuple[Integers, Integers]:
+    """The stretch of each row's values with the largest sum: its first, and the first after it."""
+    totals = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1)], axis=1)
+    stop = (totals - np.minimum.accumulate(totals, axis=1)).argmax(axis=1)
+    before = np.arange(totals.shape[1]) <= stop[:, None]
+    return np.where(before, totals, np.inf).argmin(axis=1), stop

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kubecast.data.level_shifts import Change, find_shifts
+from kubecast.data.level_shifts import find_shifts
+from tests.support.changes import Change, changes_in
 
 Floats = NDArray[np.float64]
 SEASONS = [[24], [24, 168], [7], [12], [4]]
@@ -23,8 +24,12 @@ def seasonal(season: int, seasons: int = 60, seed: int = 0) -> Floats:
     )
 
 
+def shifts(y: Floats, ends: NDArray[np.int64], season_lengths: list[int]) -> list[Change | None]:
+    return changes_in(find_shifts, y, ends, season_lengths)
+
+
 def shift(y: Floats, end: int, season_lengths: list[int]) -> Change | None:
-    return find_shifts(y, np.array([end]), season_lengths)[0]
+    return shifts(y, np.array([end]), season_lengths)[0]
 
 
 @pytest.mark.parametrize("season_lengths", SEASONS)
@@ -45,7 +50,7 @@ def test_shift_is_found_however_old_it_is_and_never_before_it_has_lasted(season_
     y, row = seasonal(season_lengths[0]), ROW * season_lengths[0]
     y[row:] *= 1.8
     ends = np.arange(row - 5 * season, len(y))
-    found = np.array([bool(each) for each in find_shifts(y, ends, season_lengths)])
+    found = np.array([bool(each) for each in shifts(y, ends, season_lengths)])
     assert found.tolist() == (ends >= row + 2 * season - 1).tolist()
 
 
@@ -67,14 +72,14 @@ def test_change_that_lasts_less_than_a_season_is_no_shift(
     season = season_lengths[0]
     y, row = seasonal(season), ROW * season
     y[row : row + int(share * season)] *= factor
-    assert not any(find_shifts(y, np.arange(row, row + 4 * season), season_lengths))
+    assert not any(shifts(y, np.arange(row, row + 4 * season), season_lengths))
 
 
 def test_level_that_returned_has_not_shifted() -> None:
     y = seasonal(24)
     y[900:1100] *= 2
     assert shift(y, 1099, [24]) is not None
-    assert not any(find_shifts(y, np.arange(1148, len(y)), [24]))
+    assert not any(shifts(y, np.arange(1148, len(y)), [24]))
 
 
 def test_change_as_large_as_earlier_ones_is_usual() -> None:
@@ -89,7 +94,7 @@ def test_change_as_large_as_earlier_ones_is_usual() -> None:
 def test_series_that_wander_have_no_shift(season_lengths: list[int]) -> None:
     for seed in range(20):
         y = seasonal(season_lengths[0], seed=seed)
-        assert not any(find_shifts(y, np.arange(season_lengths[0] * 12, len(y), 3), season_lengths))
+        assert not any(shifts(y, np.arange(season_lengths[0] * 12, len(y), 3), season_lengths))
 
 
 def test_series_without_a_season_or_with_few_of_them_have_no_shift() -> None:
@@ -101,21 +106,21 @@ def test_series_without_a_season_or_with_few_of_them_have_no_shift() -> None:
 
 @pytest.mark.filterwarnings("error")
 def test_zeros_and_constants_have_no_shift() -> None:
-    assert not any(find_shifts(np.zeros(1000), np.arange(1000), [24]))
-    assert not any(find_shifts(np.full(1000, 1 / 3), np.arange(1000), [24]))
+    assert not any(shifts(np.zeros(1000), np.arange(1000), [24]))
+    assert not any(shifts(np.full(1000, 1 / 3), np.arange(1000), [24]))
     closed = seasonal(24)
     closed[600:700] = 0
     closed[960:] *= 2
-    assert not any(find_shifts(closed, np.arange(len(closed)), [24]))
+    assert not any(shifts(closed, np.arange(len(closed)), [24]))
 
 
 def test_rows_after_an_origin_are_not_seen() -> None:
     y = seasonal(24)
     y[960:] *= 1.7
     ends = np.arange(900, 1200, 7)
-    found = find_shifts(y, ends, [24, 168])
+    found = shifts(y, ends, [24, 168])
     assert any(found)
     assert not all(found)
     for end, each in zip(ends, found, strict=True):
         later = np.where(np.arange(len(y)) > end, -5 * y, y)
-        assert find_shifts(later, np.array([end]), [24, 168]) == [each]
+        assert shifts(later, np.array([end]), [24, 168]) == [each]
