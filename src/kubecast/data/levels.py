@@ -171,14 +171,18 @@ def forecast_at_present_level(
     steady = keys.drop(both.index)
     parts = [forecast(panel, Cutoffs(steady.reset_index(drop=True)))] if len(steady) else []
     at = [steady.index.to_numpy()]
-    for positions in _rounds(both):
-        own = both.loc[positions].drop_duplicates(["unique_id", "ds", "until"])
-        levelled = _levelled(_only(panel, own["unique_id"]), own)
-        table = forecast(levelled, Cutoffs(keys.iloc[positions].reset_index(drop=True)))
+    few = _only(panel, both["unique_id"])  # a round looks for its rows among those of series that changed
+    for _, own in both.groupby(_rounds(both)):
+        positions = np.unique(own.index)
+        levelled = _levelled(few, own.drop_duplicates(["unique_id", "ds", "until"]))
+        origins = Cutoffs(keys.iloc[positions].reset_index(drop=True))
+        table = forecast(_only(levelled, own["unique_id"]), origins)
         parts.append(_restored(table, changes.shifts.reindex(positions), levels))
         at.append(positions)
-    order = np.argsort(np.repeat(np.concatenate(at), panel.spec.horizon), kind="stable")
-    return pd.concat(parts, ignore_index=True).iloc[order].reset_index(drop=True)
+    table = pd.concat(parts, ignore_index=True)
+    parts.clear()  # they are as large as the table
+    rows = np.argsort(np.concatenate(at))[:, None] * panel.spec.horizon + np.arange(panel.spec.horizon)
+    return table.iloc[rows.ravel()].reset_index(drop=True)
 
 
 def _log(changes: pd.DataFrame, message: str) -> None:
@@ -187,13 +191,14 @@ def _log(changes: pd.DataFrame, message: str) -> None:
         _LOG.info("%d series, %s first: %s", len(names), names[0], message, extra={"series": names[0]})
 
 
-def _rounds(changes: pd.DataFrame) -> list[NDArray[np.int64]]:
-    """Positions of origins that can be forecast from in one call: the rows of a series are at one level."""
-    what = changes[["ds", "until", "change"]].astype(str).agg(" ".join, axis=1)
-    what = what.groupby(level=0).agg(" ".join)
-    names = changes["unique_id"].groupby(level=0).first()
-    number = what.groupby(names).transform(lambda own: pd.factorize(own)[0])
-    return [group.index.to_numpy() for _, group in number.groupby(number)]
+def _rounds(changes: pd.DataFrame) -> NDArray[np.int64]:
+    """The number of a call for each change: in one, the rows of a series are at one level."""
+    what = changes.groupby(["unique_id", "ds", "until", "change"], dropna=False, sort=False).ngroup()
+    of_origin = what.groupby(level=0).agg(["first", "last"])  # a shift, a pulse, or both
+    of_origin["unique_id"] = changes["unique_id"].groupby(level=0).first()
+    number = of_origin.drop_duplicates().groupby("unique_id").cumcount().to_numpy()
+    level = of_origin.groupby(["first", "last"], sort=False).ngroup()
+    return np.asarray(number[level.loc[changes.index]])
 
 
 def with_level_ratio(table: pd.DataFrame, changes: LevelChanges, levels: ScaleLevels) -> pd.DataFrame:

@@ -89,6 +89,17 @@ def test_forecasts_follow_a_shift_after_two_seasons(make_panel: Make, factor: fl
     assert max(seen) < 450  # s2 is around 300, and s1, of 200, is seen as it was
 
 
+def test_a_call_for_each_level_sees_no_series_that_has_not_changed(make_panel: Make) -> None:
+    panel, model = make_panel(changed(2.0)), Profile.of(hourly(rows=480))
+    origins = origins_of(panel, {"s0": [250, 350], "s1": [250, ROW + 60, ROW + 90, ROW + 120]})
+    levels = LevelChanges.find(panel, origins).shifts["change"].nunique()
+    present(panel, origins, model)
+    steady, *others = model.calls
+    assert (steady[0], len(steady[1])) == (panel, 3)
+    assert [list(seen.ids) for seen, _ in others] == [["s1"]] * levels
+    assert levels > 1
+
+
 def test_shift_is_not_followed_before_two_seasons(make_panel: Make) -> None:
     panel, model = make_panel(changed(2.0)), Profile.of(hourly(rows=480))
     early = origins_of(panel, {"s1": [ROW + 46]})
