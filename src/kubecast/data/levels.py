@@ -18,7 +18,7 @@ from kubecast.data.level_shifts import Changes, find_shifts
 from kubecast.data.panel import KEYS, Cutoffs, Panel
 from kubecast.data.pulses import find_pulses
 from kubecast.data.splits import series_scales
-from kubecast.data.visible import Visible, in_batches
+from kubecast.data.visible import Floats, Visible, in_batches
 
 Find = Callable[[Visible, list[int]], Changes]
 
@@ -185,6 +185,31 @@ def forecast_at_present_level(
     return table.iloc[rows.ravel()].reset_index(drop=True)
 
 
+def values_at_present_level(panel: Panel, changes: LevelChanges, rows: NDArray[np.int64]) -> Floats:
+    """The filled targets of some rows, as they would be at the present level of each origin.
+
+    This is what ``forecast_at_present_level`` makes of forecasts that repeat rows, without a call for each
+    level.
+
+    Args:
+        panel: Gives the history.
+        changes: What was found in it.
+        rows: Positions in ``panel.frame``, up to each origin; shape (origins, steps).
+
+    Returns:
+        Shape (origins, steps).
+    """
+    values, source = panel.filled[rows], panel.filled_from[rows]
+    for table in (changes.shifts, changes.pulses):
+        at, change, is_ratio = table.index, *(table[[name]].to_numpy() for name in ("change", "is_ratio"))
+        first, stop = (each[:, None] for each in _bounds(panel, table))
+        usual = np.where(is_ratio, values[at] / change, values[at] - change)
+        values[at] = np.where((source[at] >= first) & (source[at] < stop), usual, values[at])
+    at, change = changes.shifts.index, changes.shifts[["change"]].to_numpy()
+    values[at] = np.where(changes.shifts[["is_ratio"]], values[at] * change, values[at] + change)
+    return values
+
+
 def _log(changes: pd.DataFrame, message: str) -> None:
     names = changes["unique_id"].unique()
     if len(names):
@@ -222,14 +247,20 @@ def at_former_level(panel: Panel, shifts: pd.DataFrame) -> Panel:
 def _levelled(panel: Panel, changes: pd.DataFrame) -> Panel:
     """Bring the rows of each change to the level before it."""
     y = panel.frame["y"].to_numpy(dtype=np.float64).copy()
+    bounds = _bounds(panel, changes)
+    for row, end, change, is_ratio in zip(*bounds, changes["change"], changes["is_ratio"], strict=True):
+        y[row:end] = y[row:end] / change if is_ratio else y[row:end] - change
+    return replace(panel, frame=panel.frame.assign(y=y))
+
+
+def _bounds(panel: Panel, changes: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The first row of each change, and the first after it."""
     first = panel.row_index(Cutoffs(changes[["unique_id", "ds"]].rename(columns={"ds": "cutoff"})))
     ends = changes[["unique_id", "until"]].rename(columns={"until": "cutoff"})
     stop = panel.indptr[panel.series_codes[first] + 1]
     over = ends["cutoff"].notna().to_numpy()
     stop[over] = panel.row_index(Cutoffs(ends[over])) + 1
-    for row, end, change, is_ratio in zip(first, stop, changes["change"], changes["is_ratio"], strict=True):
-        y[row:end] = y[row:end] / change if is_ratio else y[row:end] - change
-    return replace(panel, frame=panel.frame.assign(y=y))
+    return first, stop
 
 
 def _only(panel: Panel, names: "pd.Series[Any]") -> Panel:

@@ -145,17 +145,17 @@ class Panel:
 
     @cached_property
     def filled(self) -> NDArray[np.float64]:
-        """The target with gaps filled causally: the value one season before, else the one just before.
+        """The target with gaps filled causally, so that a slice of it up to an origin leaks nothing."""
+        return np.asarray(self.frame["y"].to_numpy(dtype=np.float64)[self.filled_from])
 
-        Every filled value depends on earlier rows alone, so a slice of it up to an origin leaks nothing.
-        """
-        y = self.frame["y"].to_numpy(dtype=np.float64).copy()
-        season = self.spec.season_lengths[0]
+    @cached_property
+    def filled_from(self) -> NDArray[np.int64]:
+        """The row that each of ``filled`` is from: a gap's is one season before, else the one just before."""
+        season, source = self.spec.season_lengths[0], np.arange(len(self.frame))
         first = self.indptr[self.series_codes]
-        for row in np.flatnonzero(np.isnan(y)):
-            back = season if row - season >= first[row] else 1
-            y[row] = y[row - back]
-        return y
+        for row in np.flatnonzero(self.frame["y"].isna()):
+            source[row] = source[row - (season if row - season >= first[row] else 1)]
+        return source
 
     @property
     def ends(self) -> Cutoffs:

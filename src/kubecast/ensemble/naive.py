@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from kubecast.data.calendars import steps_a_year
-from kubecast.data.levels import LevelChanges, forecast_at_present_level
-from kubecast.data.panel import KEYS, Cutoffs, Panel, PanelSpec
-from kubecast.models.seasonal_naive import SeasonalNaive
+from kubecast.data.levels import LevelChanges, values_at_present_level
+from kubecast.data.panel import KEYS, Panel, PanelSpec
+from kubecast.models.seasonal_naive import SeasonalNaive, season_before
 
 WEEKS = 52  # of a year: the same weekday says more of last year than the same date
 NEAR = 0.01  # of a year: a season of 365 days is last year's period
@@ -64,14 +64,11 @@ def with_naive(
     """Put naive forecasts from the origins of ``changes`` beside the columns of a table of their horizons."""
     if not naives:
         return table
-
-    def forecast(panel: Panel, origins: Cutoffs) -> pd.DataFrame:
-        forecasts = naives[0].forecast(panel, origins)
-        for naive in naives[1:]:
-            forecasts[naive.name] = naive.forecast(panel, origins)[naive.name]
-        return forecasts
-
-    return table.merge(forecast_at_present_level(panel, changes, forecast), on=KEYS)
+    forecasts = panel.grid(changes.origins)
+    for naive in naives:
+        rows = season_before(panel, changes.origins, naive.season_length)
+        forecasts[naive.name] = values_at_present_level(panel, changes, rows).ravel()
+    return table.merge(forecasts, on=KEYS)
 
 
 def _naive(period: int) -> SeasonalNaive:

@@ -55,6 +55,23 @@ def seasonal_naive(
         panel: Holds the histories.
         origins: What is forecast from.
         season_length: In steps.
+        shorter: See ``season_before``.
+
+    Returns:
+        Shape (origins, horizon).
+    """
+    return np.asarray(panel.filled[season_before(panel, origins, season_length, shorter)])
+
+
+def season_before(
+    panel: Panel, origins: Cutoffs, season_length: int, shorter: Sequence[int] = ()
+) -> NDArray[np.int64]:
+    """The rows of the panel that are one season before each step.
+
+    Args:
+        panel: Holds the histories.
+        origins: What is forecast from.
+        season_length: In steps.
         shorter: Season lengths, of which a history shorter than ``season_length`` repeats the longest that it
             has a cycle of; else its last value.
 
@@ -65,8 +82,7 @@ def seasonal_naive(
     season = np.ones((len(ends), 1), dtype=np.int64)
     for length in sorted({season_length, *(m for m in shorter if m < season_length)}):
         season[panel.history_lengths(ends) >= length] = length
-    step = np.arange(panel.spec.horizon)[None, :]
-    return np.asarray(panel.filled[ends[:, None] - season + 1 + step % season])
+    return np.asarray(ends[:, None] - season + 1 + np.arange(panel.spec.horizon) % season)
 
 
 def forecast_frame(panel: Panel, origins: Cutoffs, values: NDArray[np.float64], name: str) -> pd.DataFrame:

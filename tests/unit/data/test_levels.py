@@ -13,10 +13,11 @@ from kubecast.data.levels import (
     ScaleLevels,
     forecast_at_present_level,
     level_shifts,
+    values_at_present_level,
     with_level_ratio,
 )
 from kubecast.data.panel import KEYS, Cutoffs, Panel
-from kubecast.models.seasonal_naive import SeasonalNaive
+from kubecast.models.seasonal_naive import SeasonalNaive, season_before
 from tests.support.detections import recorded_detections
 from tests.support.panels import hourly
 
@@ -124,6 +125,21 @@ def test_pulse_is_not_forecast_again(make_panel: Make) -> None:
     assert plain["s1"] > 1.15
     forecasts = present(panel, origins, model)
     np.testing.assert_allclose(ratio(panel, forecasts, "naive"), 1, atol=0.06)
+
+
+@pytest.mark.parametrize("below", [0, 250])
+def test_rows_come_to_the_present_level_as_forecasts_that_repeat_them(make_panel: Make, below: int) -> None:
+    rows = changed(2.0, ROW + 12)
+    rows = rows.assign(y=rows["y"] - below)
+    late = (rows["unique_id"] == "s2") & (rows.groupby("unique_id").cumcount() >= ROW)
+    rows["y"] = rows["y"].where(~late, rows["y"] + 400).where(np.arange(len(rows)) % 11 != 5)
+    panel = make_panel(rows)
+    origins = origins_of(panel, {"s0": [350], "s1": [250, ROW + 19], "s2": [250, ROW + 60, ROW + 100]})
+    changes = LevelChanges.find(panel, origins)
+    assert (len(changes.shifts), len(changes.pulses)) == (2, 1)
+    expected = present(panel, origins, SeasonalNaive(48, "naive"))["naive"]
+    values = values_at_present_level(panel, changes, season_before(panel, origins, 48))
+    np.testing.assert_array_equal(values.ravel(), expected)
 
 
 def test_targets_after_an_origin_change_nothing(make_panel: Make) -> None:
