@@ -1,13 +1,16 @@
 """Tables of forecasts whose right answers are known."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from kubecast.data.panel import Panel, PanelSpec
+from kubecast.ensemble.recipe import StackRecipe
 from kubecast.ensemble.settings import EnsembleSettings
+from kubecast.ensemble.stacking import stack
 
 START = pd.Timestamp("2025-01-01")
 KINDS = {"good": "catboost", "bad": "lstm", "naive_5": "seasonal_naive", "naive_9": "seasonal_naive"}
@@ -81,6 +84,12 @@ def scales(table: pd.DataFrame) -> pd.DataFrame:
     number = [float(name[1:]) for name in names]
     mean = [100 * value for value in number]
     return pd.DataFrame({"unique_id": names, "scale": number, "rmsse_scale": number, "train_mean": mean})
+
+
+def stack_whole(*arguments: Any, **options: Any) -> tuple[StackRecipe, pd.DataFrame]:
+    """The recipe and the whole table of ``stack``."""
+    recipe, stacked = stack(*arguments, **options)
+    return recipe, stacked.whole()
 
 
 def panel_of(table: pd.DataFrame, align: str = "calendar") -> Panel:

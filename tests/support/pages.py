@@ -14,7 +14,6 @@ from kubecast.data.findings import DataReport, Finding
 from kubecast.data.levels import LevelChanges
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.ensemble.settings import EnsembleSettings
-from kubecast.ensemble.stacking import stack
 from kubecast.evaluation.comparison import Champion
 from kubecast.evaluation.forecasts import Forecasts
 from kubecast.evaluation.history import EarlierVersion
@@ -25,7 +24,7 @@ from kubecast.models.seasonal_naive import SeasonalNaive
 from kubecast.reports import render_report
 from kubecast.reports.training import SHUFFLED, Fitted
 from kubecast.resources import Usage
-from tests.support.forecasts import KINDS, SETTINGS, panel_of
+from tests.support.forecasts import KINDS, SETTINGS, panel_of, stack_whole
 
 HOSTILE = '<script>alert("1")</script> $x$ \\1'
 LOGS = {
@@ -118,7 +117,7 @@ def render(
         report=report,
     )
     table = table.replace({"unique_id": rename or {}})
-    recipe, stacked = stack(table, panel.series, settings, KINDS, missing or {}, 24)
+    recipe, stacked = stack_whole(table, panel.series, settings, KINDS, missing or {}, 24)
     evaluation = evaluate(
         Forecasts.of_table(stacked),
         panel,

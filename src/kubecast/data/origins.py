@@ -12,7 +12,7 @@ from kubecast.config.training import TrainingSettings
 from kubecast.data.calendars import offset_of
 from kubecast.data.findings import Notes
 from kubecast.data.grid import series_bounds
-from kubecast.data.panel import Cutoffs, Panel, PanelSpec
+from kubecast.data.panel import KEYS, Cutoffs, Panel, PanelSpec
 from kubecast.data.splits import Splits, origin_steps, plan_splits, series_scales
 from kubecast.errors import DataError
 
@@ -247,6 +247,26 @@ def split_targets(panel: Panel) -> pd.DataFrame:
     """
     table = panel.targets(Cutoffs.from_frame(panel.origins)).merge(panel.origins, on=["unique_id", "cutoff"])
     return table[(table["split"] != "validation") | before_test(panel, table)].reset_index(drop=True)
+
+
+def join_forecasts(
+    table: pd.DataFrame, forecasts: pd.DataFrame, how: Literal["inner", "left"] = "inner"
+) -> pd.DataFrame:
+    """Put forecasts beside a table of the same horizons, in the order of the table.
+
+    Args:
+        table: ``KEYS`` and others; indexed from 0.
+        forecasts: ``KEYS`` and columns of forecasts; each row once.
+        how: Whether rows without a forecast are left out, or have NaN.
+    """
+    if len(table) == len(forecasts) and all(
+        np.array_equal(table[key].to_numpy(), forecasts[key].to_numpy()) for key in KEYS
+    ):  # as a rule: nothing has to be looked up
+        return table.assign(
+            **{str(name): forecasts[name].to_numpy() for name in forecasts.columns.drop(KEYS)}
+        )
+    plain = forecasts.astype({"unique_id": object})
+    return table.merge(plain, on=KEYS, how=how, validate="one_to_one")
 
 
 def before_test(panel: Panel, table: pd.DataFrame) -> "pd.Series[bool]":

@@ -1,6 +1,7 @@
 """Parquet files as data frames."""
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,18 @@ def read_parquet(source: Path | bytes, **options: Any) -> pd.DataFrame:
     return table
 
 
-def write_series(table: pd.DataFrame, path: Path) -> None:
-    """Write a table whose rows are in order of series, for ``series_blocks``."""
-    table.to_parquet(path, index=False, row_group_size=BLOCK_ROWS)
+def write_series(blocks: Iterable[pd.DataFrame], path: Path) -> None:
+    """Write tables of the same columns one after the other, for ``series_blocks``.
+
+    Args:
+        blocks: At least one; their rows are in order of series.
+        path: The file.
+    """
+    tables = (pa.Table.from_pandas(block, preserve_index=False) for block in blocks)
+    first = next(tables)
+    with pyarrow.parquet.ParquetWriter(path, first.schema) as writer:
+        for table in itertools.chain([first], tables):
+            writer.write_table(table.cast(first.schema), row_group_size=BLOCK_ROWS)
 
 
 def column_names(path: Path) -> list[str]:

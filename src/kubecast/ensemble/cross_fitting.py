@@ -5,14 +5,14 @@ Weights of a fold are fitted to the other folds, less the origins whose targets 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from kubecast.ensemble.recipe import Weights
-from kubecast.ensemble.weights import Floats, ScaledForecasts, combine_columns, row_weights, solve
+from kubecast.ensemble.weights import Floats, ScaledForecasts, row_weights, solve
 from kubecast.scoring.metrics import origin_codes, scorable
 
 SHRUNK = ("greedy", "nnls")  # methods whose weights may be moved towards equal ones
@@ -125,16 +125,6 @@ def fit_folds(
         rounds: Of greedy selection.
     """
     return {number: FoldFit.of(data.take(fold.others), method, rounds) for number, fold in folds.items()}
-
-
-def combine_folds(
-    validation: pd.DataFrame, folds: Mapping[int, Fold], weights: Mapping[int, Weights]
-) -> "pd.Series[Any]":
-    """Combine each fold with its weights; on the index of ``validation``, of which ``folds`` are."""
-    combined = pd.Series(np.nan, index=validation.index, dtype=np.float64)
-    for number, fold in folds.items():
-        combined[fold.held] = combine_columns(validation[fold.held], weights[number])
-    return combined
 
 
 def cross_loss(data: ScaledForecasts, folds: Mapping[int, Fold], weights: Mapping[int, Weights]) -> float:

@@ -11,7 +11,8 @@ import pandas as pd
 
 from kubecast.data.calendars import steps_a_year
 from kubecast.data.levels import LevelChanges, values_at_present_level
-from kubecast.data.panel import KEYS, Panel, PanelSpec
+from kubecast.data.origins import join_forecasts
+from kubecast.data.panel import Panel, PanelSpec
 from kubecast.models.seasonal_naive import SeasonalNaive, season_before
 
 WEEKS = 52  # of a year: the same weekday says more of last year than the same date
@@ -68,7 +69,7 @@ def with_naive(
     for naive in naives:
         rows = season_before(panel, changes.origins, naive.season_length)
         forecasts[naive.name] = values_at_present_level(panel, changes, rows).ravel()
-    return table.merge(forecasts, on=KEYS)
+    return join_forecasts(table, forecasts)
 
 
 def _naive(period: int) -> SeasonalNaive:

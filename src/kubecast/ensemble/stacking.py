@@ -11,7 +11,6 @@ widths either, and where there is no validation split all weigh the same.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +22,6 @@ from kubecast.ensemble.cross_fitting import (
     Fitted,
     Fold,
     FoldFit,
-    combine_folds,
     cross_loss,
     fit_folds,
     fold_losses,
@@ -31,14 +29,16 @@ from kubecast.ensemble.cross_fitting import (
     scored_folds,
 )
 from kubecast.ensemble.recipe import Method, StackRecipe, Weights
+from kubecast.ensemble.sample import sample_series
 from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.short_history import Substitute
+from kubecast.ensemble.stacked import Stacked, Widths
 from kubecast.ensemble.weights import Floats, ScaledForecasts, combine_columns
 from kubecast.errors import ModelError
-from kubecast.scoring.conformal import ConformalQuantiles, conformal_scores, needed_scores
-from kubecast.scoring.metrics import ENSEMBLE, lead_times, scorable
+from kubecast.scoring.metrics import ENSEMBLE, scorable
 
 SHRINKAGES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of fitted weights towards equal ones of the better half
+MOST_ROWS = 2_000_000  # of the validation split that weights are fitted to
 LARGEST_MARGIN = 0.1  # of a member's loss: two or three folds would excuse nearly any stack
 SEASONAL_NAIVE = "seasonal_naive"
 UNVALIDATED = "the history is too short for a validation split: all members weigh the same"
@@ -56,7 +56,7 @@ def stack(
     missing: Mapping[str, str],
     season_length: int,
     substitute: Substitute | None = None,
-) -> tuple[StackRecipe, pd.DataFrame]:
+) -> tuple[StackRecipe, Stacked]:
     """Weigh the members, choose between the stack and its best member, and fit the quantiles.
 
     The quantiles of a validation fold come from the other folds' errors, those of the test split from all of
@@ -74,24 +74,21 @@ def stack(
             are enough.
 
     Returns:
-        The recipe, and ``forecasts`` with ``ensemble`` and the quantile columns.
+        The recipe, and the forecasts with ``ensemble``, to which quantile columns are added as they are read.
 
     Raises:
         ModelError: Fewer trained members than ``min_models``, or no target of the validation split is scored.
     """
     _require_members(members, missing, settings.min_models)
     forecasts = forecasts.reset_index(drop=True)
-    is_validation = forecasts["split"] == "validation"
-    validation = forecasts[is_validation]
+    validation = forecasts.loc[forecasts["split"] == "validation", [*KEYS, "fold", "y", "observed"]]
     folds = make_folds(validation)
-    if substitute is None or scorable(validation, series).any():
-        with threadpool_limits(1):  # threads would spin over small products
-            choice = _choose(validation, folds, series, list(members), settings)
-    else:
-        choice = _equal(validation, list(members))
+    choice = _weigh(forecasts, validation, folds, series, settings, list(members), substitute)
     table = forecasts.assign(**{ENSEMBLE: combine_columns(forecasts, choice.weights)})
-    table.loc[is_validation, ENSEMBLE] = choice.combined
-    widths = _widths(table, series, settings.quantiles, substitute)
+    for number, weights in choice.held_weights.items():
+        rows = validation.index[folds[number].held]
+        table.loc[rows, ENSEMBLE] = combine_columns(forecasts.loc[rows], weights)
+    widths = Widths.fit(table, series, settings.quantiles, substitute)
     scale = series.set_index("unique_id")["scale"].astype(np.float64)
     scales = {str(name): float(value) if value > 0 else None for name, value in scale.items()}
     recipe = StackRecipe(
@@ -113,7 +110,45 @@ def stack(
         fold_weights=choice.fold_weights,
         notes=[*choice.notes, *([] if widths.calibrated else [UNCALIBRATED])],
     )
-    return recipe, _with_quantiles(table, folds, widths, scales)
+    return recipe, Stacked(table, {number: fold.others for number, fold in folds.items()}, widths, scales)
+
+
+def _weigh(
+    forecasts: pd.DataFrame,
+    validation: pd.DataFrame,
+    folds: Mapping[int, Fold],
+    series: pd.DataFrame,
+    settings: EnsembleSettings,
+    names: list[str],
+    substitute: Substitute | None,
+) -> "_Choice":
+    """The choice on the validation split, or on a sample of the series where that is large.
+
+    Args:
+        forecasts: Of both splits.
+        validation: The validation split without the members, on the index of ``forecasts``.
+        folds: Of the validation split.
+        series: Scales.
+        settings: Of the ensemble.
+        names: Of the members.
+        substitute: None where no choice without a scored target is allowed.
+    """
+    scored = scorable(validation, series)
+    if substitute is not None and not scored.any():
+        return _equal(folds, names)
+    of_scored = validation.loc[scored, "unique_id"]
+    chosen = of_scored[sample_series(of_scored, MOST_ROWS)]
+    is_sample = len(chosen) < len(of_scored)
+    sampled = validation["unique_id"].isin(chosen.unique()).to_numpy() | (not is_sample)
+    rows = forecasts.loc[validation.index[sampled], [*KEYS, "fold", "y", "observed", *names]]
+    some = {number: Fold(fold.held[sampled], fold.others[sampled]) for number, fold in folds.items()}
+    with threadpool_limits(1):  # threads would spin over small products
+        choice = _choose(rows, some, series, names, settings)
+    if not is_sample:
+        return choice
+    counts = [each.nunique() for each in (chosen, of_scored)]
+    note = "the weights are fitted to {:,} of {:,} series, chosen by the hash of their names".format(*counts)
+    return replace(choice, notes=[*choice.notes, note])
 
 
 def _require_members(members: Mapping[str, str], missing: Mapping[str, str], least: int) -> None:
@@ -127,53 +162,17 @@ def _require_members(members: Mapping[str, str], missing: Mapping[str, str], lea
 
 
 @dataclass(frozen=True)
-class _Widths:
-    """The quantiles of errors, and the ensemble's scores, which those of a validation fold come from.
+class _Choice:
+    """The stack or its best member, and the errors that decide; see ``StackRecipe``.
 
     Attributes:
-        scores: From ``conformal_scores``.
-        evaluated: As the test split evaluates them.
-        published: As the recipe has them.
-        substitute: For the validation split, where they do not come from the ensemble's errors.
+        held_weights: Those that each fold is combined with.
     """
-
-    scores: pd.DataFrame
-    evaluated: ConformalQuantiles
-    published: ConformalQuantiles
-    substitute: ConformalQuantiles | None = None
-
-    @property
-    def calibrated(self) -> bool:
-        """Whether they come from the ensemble's errors."""
-        return self.substitute is None
-
-
-def _widths(
-    table: pd.DataFrame, series: pd.DataFrame, levels: list[float], substitute: Substitute | None
-) -> _Widths:
-    scores = conformal_scores(table, series, ENSEMBLE)
-    of_validation = scores[table.loc[scores.index, "split"] == "validation"]
-    if substitute is None:
-        horizon = int(lead_times(table).max())
-        evaluated = ConformalQuantiles.fit(of_validation, levels, horizon)
-        return _Widths(scores, evaluated, ConformalQuantiles.fit(scores, levels, horizon))
-    # The few origins of one series overlap: together they are about one error at each lead time.
-    series_scored = table.loc[of_validation.index, "unique_id"].nunique()
-    # A short history's test split is small: widths that had seen it would say nothing of the next one.
-    if series_scored < needed_scores(levels):
-        return _Widths(of_validation, substitute.published, substitute.published, substitute.validation)
-    quantiles = ConformalQuantiles.fit(of_validation, levels, len(substitute.published.offsets))
-    return _Widths(of_validation, quantiles, quantiles)
-
-
-@dataclass(frozen=True)
-class _Choice:
-    """The stack or its best member, and the errors that decide; see ``StackRecipe``."""
 
     method: Method
     shrinkage: float
     weights: Weights
-    combined: "pd.Series[Any]"
+    held_weights: dict[int, Weights]
     best_member: str | None
     loss: float | None
     single_member_loss: float | None
@@ -183,11 +182,11 @@ class _Choice:
     notes: list[str]
 
 
-def _equal(validation: pd.DataFrame, names: list[str]) -> _Choice:
+def _equal(folds: Mapping[int, Fold], names: list[str]) -> _Choice:
     """The choice where no validation target is scored: none."""
     weights = dict.fromkeys(names, 1 / len(names))
-    combined = pd.Series(combine_columns(validation, weights), validation.index)
-    return _Choice("equal", 0.0, weights, combined, None, None, None, {}, {}, {}, [UNVALIDATED])
+    held = {number: weights for number in folds}
+    return _Choice("equal", 0.0, weights, held, None, None, None, {}, {}, {}, [UNVALIDATED])
 
 
 def _choose(
@@ -216,17 +215,17 @@ def _choose(
         method=method,
         shrinkage=shrinkage,
         weights=Fitted.of(data, method, settings.greedy_rounds).shrunk(shrinkage),
-        combined=combine_folds(validation, folds, fold_weights),
+        held_weights=fold_weights,
         best_member=best_member,
         loss=loss,
         single_member_loss=single,
         member_losses=member_losses,
         losses_without=_losses_without(data, telling, fits, shrinkage),
         fold_weights=fitted_weights,
-        notes=_notes_on_folds(validation, fitted_weights),
+        notes=_notes_on_folds(folds, fitted_weights),
     )
     if loss - margin >= single:
-        return _alone(choice, validation[best_member], _why_single_member(best_member, loss, single, margin))
+        return _alone(choice, best_member, _why_single_member(best_member, loss, single, margin))
     return choice
 
 
@@ -242,14 +241,14 @@ def _held_out(folds: Mapping[int, Fold]) -> dict[int, Fold]:
     return {number: fold for number, fold in folds.items() if fold.others.any() and fold.held.any()}
 
 
-def _alone(stacked: _Choice, forecasts: "pd.Series[Any]", why: str) -> _Choice:
-    """The choice of one member, whose forecasts these are, in place of the stack."""
+def _alone(stacked: _Choice, member: str, why: str) -> _Choice:
+    """The choice of one member in place of the stack."""
     return replace(
         stacked,
         method="best_member",
         shrinkage=0.0,
-        weights={name: float(name == forecasts.name) for name in stacked.weights},
-        combined=forecasts,
+        weights={name: float(name == member) for name in stacked.weights},
+        held_weights={number: {member: 1.0} for number in stacked.held_weights},
         notes=[*stacked.notes, why],
     )
 
@@ -320,8 +319,7 @@ def _largest_by_chance(differences: Floats) -> float:
     return float(special.stdtrit(freedom, 0.95)) * _standard_error(differences)
 
 
-def _notes_on_folds(validation: pd.DataFrame, fold_weights: Mapping[int, Weights]) -> list[str]:
-    folds = sorted(set(validation["fold"]))
+def _notes_on_folds(folds: Mapping[int, Fold], fold_weights: Mapping[int, Weights]) -> list[str]:
     lacking = [str(number) for number in folds if number not in fold_weights]
     if not lacking:
         return []
@@ -343,26 +341,3 @@ def _losses_without(
         )
         for name in left_out
     }
-
-
-def _with_quantiles(
-    table: pd.DataFrame, folds: Mapping[int, Fold], widths: _Widths, scales: Mapping[str, float | None]
-) -> pd.DataFrame:
-    """Add quantile columns; those of a validation fold come from the others' errors, or earlier rows."""
-    scores, evaluated = widths.scores, widths.evaluated
-    forecasts = evaluated.apply(table, scales, ENSEMBLE)
-    columns = evaluated.columns
-    # Members and naives are most of a table.
-    needed = table.columns.intersection([*KEYS, ENSEMBLE, "level_ratio"])
-    validation = table.loc[table["split"] == "validation", needed]
-    if widths.substitute is not None:
-        laid = widths.substitute.apply(validation, scales, ENSEMBLE)
-        forecasts.loc[validation.index, columns] = laid[columns]
-        return forecasts
-    for fold in folds.values():
-        others = scores[scores.index.isin(validation.index[fold.others])]
-        if len(others):
-            rows = validation[fold.held]
-            quantiles = ConformalQuantiles.fit(others, evaluated.levels, len(evaluated.offsets))
-            forecasts.loc[rows.index, columns] = quantiles.apply(rows, scales, ENSEMBLE)[columns]
-    return forecasts

@@ -9,7 +9,7 @@ import pandas as pd
 
 from kubecast.config.validation import parse_settings
 from kubecast.data.levels import LevelChanges, ScaleLevels, with_level_ratio
-from kubecast.data.origins import split_targets
+from kubecast.data.origins import join_forecasts, split_targets
 from kubecast.data.panel import KEYS, Cutoffs, Panel
 from kubecast.data.parquet import read_parquet, write_series
 from kubecast.data.splits import relative_scale
@@ -66,8 +66,7 @@ def stack_ensemble(
         if name in missing:
             continue
         card = read_card(model)
-        forecasts = _evaluated_forecasts(model / FORECASTS)[[*KEYS, card.name]]
-        table = table.merge(forecasts, on=KEYS, how="left", validate="one_to_one")
+        table = join_forecasts(table, _evaluated_forecasts(model / FORECASTS, card.name), "left")
         kinds[card.name] = card.kind
         fitted_with[card.name] = card.settings
         (ensemble_dir / "logs" / f"{card.name}.json").write_text(card.log.model_dump_json())
@@ -88,9 +87,12 @@ def stack_ensemble(
     recipe.write(ensemble_dir / "recipe.json")
     (ensemble_dir / MEMBER_SETTINGS).write_text(json.dumps(fitted_with, allow_nan=False), "utf-8")
     (ensemble_dir / "settings.json").write_text(ensemble_settings.model_dump_json())
-    scale = stacked["unique_id"].map(panel.series.set_index("unique_id")["scale"])
-    kept = stacked.drop(columns="level_ratio").assign(scale=scale)
-    write_series(kept, ensemble_dir / FORECASTS)
+    scales = panel.series.set_index("unique_id")["scale"]
+    blocks = (
+        block.drop(columns="level_ratio").assign(scale=block["unique_id"].map(scales))
+        for block in stacked.blocks()
+    )
+    write_series(blocks, ensemble_dir / FORECASTS)
     for note in recipe.notes:
         _LOG.warning("ensemble: %s", note)
     for name, reason in missing.items():
@@ -114,6 +116,8 @@ def _targets_with_naive(panel: Panel, levels: ScaleLevels) -> pd.DataFrame:
     return with_naive(table, panel, changes, naives)
 
 
-def _evaluated_forecasts(file: Path) -> pd.DataFrame:
-    table = read_parquet(file)
-    return table[table["split"] != PRODUCTION]
+def _evaluated_forecasts(file: Path, name: str) -> pd.DataFrame:
+    """The forecasts of the evaluated origins; a text for each row would be slow."""
+    columns = [*KEYS, "split", name]
+    table = read_parquet(file, columns=columns, read_dictionary=["unique_id", "split"])
+    return table.loc[table["split"] != PRODUCTION, [*KEYS, name]]

@@ -35,7 +35,7 @@ def test_blocks_hold_whole_series_however_row_groups_cut_them(
 ) -> None:
     monkeypatch.setattr(parquet, "BLOCK_ROWS", size)
     table = pd.DataFrame({"unique_id": list("aaabccccdd"), "y": range(10), "other": 0.5})
-    write_series(table, tmp_path / "a.parquet")
+    write_series([table], tmp_path / "a.parquet")
     assert column_names(tmp_path / "a.parquet") == ["unique_id", "y", "other"]
     blocks = list(series_blocks(tmp_path / "a.parquet", ["unique_id", "y"]))
     plain = pd.concat([block.astype({"unique_id": object}) for block in blocks], ignore_index=True)
@@ -47,6 +47,6 @@ def test_blocks_hold_whole_series_however_row_groups_cut_them(
 
 def test_empty_file_is_one_empty_block(tmp_path: Path) -> None:
     table = pd.DataFrame({"unique_id": pd.Series([], dtype=object), "y": pd.Series([], dtype=float)})
-    write_series(table, tmp_path / "a.parquet")
+    write_series([table], tmp_path / "a.parquet")
     [block] = series_blocks(tmp_path / "a.parquet")
     assert (list(block.columns), len(block)) == (["unique_id", "y"], 0)

@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from kubecast.ensemble.cross_fitting import combine_folds, fit_folds, make_folds, scored_folds
+from kubecast.ensemble.cross_fitting import fit_folds, make_folds, scored_folds
 from kubecast.ensemble.recipe import StackRecipe, Weights
 from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.stacking import stack
-from kubecast.ensemble.weights import ScaledForecasts
-from tests.support.forecasts import forecasts, scales
+from kubecast.ensemble.weights import ScaledForecasts, combine_columns
+from tests.support.forecasts import forecasts, scales, stack_whole
 
 GREEDY = EnsembleSettings(quantiles=[0.1, 0.5, 0.9])
 KINDS = {"a": "catboost", "b": "lstm", "c": "seasonal_naive"}
@@ -18,7 +18,7 @@ def stacked(
     table: pd.DataFrame, settings: EnsembleSettings = GREEDY, kinds: dict[str, str] | None = None
 ) -> tuple[StackRecipe, pd.DataFrame]:
     """The recipe of a table and its forecasts."""
-    return stack(table, scales(table), settings, kinds or KINDS, {}, season_length=24)
+    return stack_whole(table, scales(table), settings, kinds or KINDS, {}, season_length=24)
 
 
 def cross_fit(
@@ -29,7 +29,10 @@ def cross_fit(
     data = ScaledForecasts.from_table(validation, series, ["a", "b"])
     fits = fit_folds(data, scored_folds(folds, validation, series), method, rounds=50)
     weights = {number: fit.fitted.shrunk(shrinkage) for number, fit in fits.items()}
-    return combine_folds(validation, folds, weights), weights
+    combined = pd.Series(np.nan, validation.index)
+    for number, fold in folds.items():
+        combined[fold.held] = combine_columns(validation[fold.held], weights[number])
+    return combined, weights
 
 
 def mixture(noise: float = 0.0, series: int = 3) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from kubecast.ensemble.stacking import UNCALIBRATED, UNVALIDATED, stack
 from kubecast.ensemble.summary import summarise
 from kubecast.scoring.conformal import ConformalQuantiles
 from kubecast.scoring.metrics import ENSEMBLE
-from tests.support.forecasts import forecasts, scales
+from tests.support.forecasts import forecasts, scales, stack_whole
 from tests.unit.ensemble.stacks import GREEDY, KINDS
 
 LEVELS = GREEDY.quantiles
@@ -157,7 +157,7 @@ def test_last_validation_targets_do_not_change_widths_of_the_validation_split(
         panel = make_panel(rows.assign(y=y), **settings)
         table = split_targets(panel).assign(**{name: 100.0 + at for at, name in enumerate(KINDS)})
         substitute = substitute_quantiles(panel, LEVELS)
-        _, result = stack(table, panel.series, GREEDY, KINDS, {}, 12, substitute)
+        _, result = stack_whole(table, panel.series, GREEDY, KINDS, {}, 12, substitute)
         offsets = result["q0.9"] - result[ENSEMBLE]
         results.append(offsets.groupby([result["split"], result["cutoff"]]).max())
     plain, altered = results
@@ -188,7 +188,7 @@ def test_training_scores_see_no_row_after_the_training_split(make_panel: Callabl
 
 def test_without_a_validation_split_weights_are_equal_and_widths_those_of_training_rows() -> None:
     table = forecasts({"a": 1.0, "b": 2.0, "c": 3.0}, splits=["test"])
-    recipe, result = stack(table, scales(table), GREEDY, KINDS, {}, 24, SHORT)
+    recipe, result = stack_whole(table, scales(table), GREEDY, KINDS, {}, 24, SHORT)
     assert (recipe.method, recipe.best_member, recipe.loss) == ("equal", None, None)
     assert list(recipe.weights.values()) == pytest.approx([1 / 3] * 3)
     assert recipe.notes == [UNVALIDATED, UNCALIBRATED]
@@ -203,7 +203,7 @@ def test_without_a_validation_split_weights_are_equal_and_widths_those_of_traini
 
 def test_without_any_split_there_is_a_recipe_and_no_forecast() -> None:
     table = forecasts({"a": 1.0, "b": 2.0, "c": 3.0}, splits=["test"])
-    recipe, result = stack(table.iloc[:0], scales(table), GREEDY, KINDS, {}, 24, SHORT)
+    recipe, result = stack_whole(table.iloc[:0], scales(table), GREEDY, KINDS, {}, 24, SHORT)
     assert len(recipe.quantiles.offsets) == 5
     assert result.empty
     assert ENSEMBLE in result
@@ -214,7 +214,7 @@ def test_widths_are_calibrated_from_as_many_series_as_the_outermost_level_needs(
     series: int, calibrated: bool
 ) -> None:
     table = forecasts({"a": 1.0, "b": 1.0, "c": 1.0}, series=series, folds=1)
-    recipe, result = stack(table, scales(table), GREEDY, KINDS, {}, 24, SHORT)
+    recipe, result = stack_whole(table, scales(table), GREEDY, KINDS, {}, 24, SHORT)
     assert recipe.calibrated == calibrated
     assert (UNCALIBRATED in recipe.notes) != calibrated
     assert recipe.loss is not None

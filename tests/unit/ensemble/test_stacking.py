@@ -7,7 +7,7 @@ from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.stacking import stack
 from kubecast.errors import InvalidName, ModelError
 from kubecast.scoring.metrics import ENSEMBLE
-from tests.support.forecasts import forecasts, scales
+from tests.support.forecasts import forecasts, scales, stack_whole
 from tests.unit.ensemble.stacks import GREEDY, KINDS, cross_fit, mixture, stacked
 
 
@@ -131,7 +131,7 @@ def test_constant_series_is_forecast_without_a_scale() -> None:
     table = forecasts({"a": 1.0, "b": 1.0, "c": 1.0})
     series = scales(table)
     series.loc[series["unique_id"] == "s2", "scale"] = np.nan
-    recipe, result = stack(table, series, GREEDY, KINDS, {"arima": "too short"}, 24)
+    recipe, result = stack_whole(table, series, GREEDY, KINDS, {"arima": "too short"}, 24)
     assert recipe.scales == {"s1": 1.0, "s2": None, "s3": 3.0}
     assert recipe.missing == {"arima": "too short"}
     assert np.isfinite(result[[ENSEMBLE, "q0.1", "q0.9"]]).all(axis=None)

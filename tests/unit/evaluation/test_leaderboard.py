@@ -8,7 +8,6 @@ import pytest
 
 from kubecast.data import parquet
 from kubecast.data.panel import Split
-from kubecast.ensemble.stacking import stack
 from kubecast.errors import IntegrityError
 from kubecast.evaluation.comparison import Champion
 from kubecast.evaluation.figures import POINTS_ONLY
@@ -18,14 +17,14 @@ from kubecast.evaluation.verdict import verdict
 from kubecast.reports import render_report
 from kubecast.scoring.metrics import ENSEMBLE, METRICS
 from tests.golden.write import FOLDER
-from tests.support.forecasts import KINDS, NOISE, SETTINGS, START, forecasts, panel_of
+from tests.support.forecasts import KINDS, NOISE, SETTINGS, START, forecasts, panel_of, stack_whole
 
 
 def evaluated(
     table: pd.DataFrame, align: str = "calendar", kinds: dict[str, str] | None = None
 ) -> Evaluation:
     panel = panel_of(table, align)
-    recipe, stacked = stack(table, panel.series, SETTINGS, kinds or KINDS, {}, 24)
+    recipe, stacked = stack_whole(table, panel.series, SETTINGS, kinds or KINDS, {}, 24)
     return evaluate(Forecasts.of_table(stacked), panel, recipe)
 
 
@@ -94,7 +93,7 @@ def test_board_where_another_naive_is_as_good_says_that_skill_is_not_shown() -> 
     """A fifth less error than the naive that is best on the validation split; than another, none."""
     table = forecasts({**NOISE, "naive_9": 1.25, "another": 1.0, "same": 1.0}, series=20, stride=5)
     panel = panel_of(table)
-    recipe, stacked = stack(table, panel.series, SETTINGS, KINDS, {}, 24)
+    recipe, stacked = stack_whole(table, panel.series, SETTINGS, KINDS, {}, 24)
     test = stacked["split"] == "test"
     stacked[ENSEMBLE] = stacked["same"]
     stacked["naive_5"] = stacked["naive_5"].where(~test, stacked["another"])
@@ -120,7 +119,7 @@ def test_board_where_another_naive_is_as_good_says_that_skill_is_not_shown() -> 
 @pytest.mark.slow
 def test_yardsticks_are_on_the_board_and_count_for_skill(table: pd.DataFrame) -> None:
     panel = panel_of(table)
-    recipe, stacked = stack(table, panel.series, SETTINGS, KINDS, {}, 24)
+    recipe, stacked = stack_whole(table, panel.series, SETTINGS, KINDS, {}, 24)
     exact = stacked.assign(seasonal_naive_1=stacked["y"] + 1e-9)
     evaluation = evaluate(Forecasts.of_table(exact), panel, recipe)
     assert evaluation.yardsticks == ["seasonal_naive_1"]
@@ -282,7 +281,7 @@ def test_unobserved_test_part_is_none_with_the_reason(table: pd.DataFrame) -> No
 def test_constant_series_without_a_scale_is_listed_and_not_scored(table: pd.DataFrame) -> None:
     panel = panel_of(table)
     panel.series.loc[panel.series["unique_id"] == "s2", "scale"] = np.nan
-    recipe, stacked = stack(table, panel.series, SETTINGS, KINDS, {}, 24)
+    recipe, stacked = stack_whole(table, panel.series, SETTINGS, KINDS, {}, 24)
     evaluation = evaluate(Forecasts.of_table(stacked), panel, recipe)
     row = next(row for row in evaluation.by_series if row.unique_id == "s2" and row.split == "test")
     assert (row.mase, row.scored, row.skipped) == (None, 0, 150)
@@ -324,11 +323,11 @@ def test_figures_do_not_depend_on_the_blocks_that_are_read_at_once(
     table = table[(table["unique_id"] != "s2") | (table["split"] == "validation")]  # never in a test
     table.loc[table["unique_id"] == "s3", "observed"] = False
     panel = panel_of(table, align)
-    recipe, stacked = stack(table, panel.series, SETTINGS, KINDS, {}, 24)
+    recipe, stacked = stack_whole(table, panel.series, SETTINGS, KINDS, {}, 24)
     theirs = stacked.loc[stacked["split"] == "test", ["unique_id", "cutoff", "ds", "bad", "q0.1", "q0.9"]]
     champion = Champion("v1", "", theirs.rename(columns={"bad": "yhat"}).assign(fitted_through=START))
     monkeypatch.setattr(parquet, "BLOCK_ROWS", size)
-    parquet.write_series(stacked, tmp_path / "forecasts.parquet")
+    parquet.write_series([stacked], tmp_path / "forecasts.parquet")
     blocks = Forecasts.of_file(tmp_path / "forecasts.parquet")
     assert len(list(blocks.blocks())) == (5 if size == 1 else 3)
     for name, each in {"one": Forecasts.of_table(stacked), "several": blocks}.items():
