@@ -1,6 +1,6 @@
 """Tables of forecasts whose right answers are known."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from kubecast.data.panel import Panel, PanelSpec
 from kubecast.ensemble.recipe import StackRecipe
 from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.stacking import stack
+from kubecast.evaluation.forecasts import Forecasts
 
 START = pd.Timestamp("2025-01-01")
 KINDS = {"good": "catboost", "bad": "lstm", "naive_5": "seasonal_naive", "naive_9": "seasonal_naive"}
@@ -90,6 +91,15 @@ def stack_whole(*arguments: Any, **options: Any) -> tuple[StackRecipe, pd.DataFr
     """The recipe and the whole table of ``stack``."""
     recipe, stacked = stack(*arguments, **options)
     return recipe, stacked.whole()
+
+
+def in_one_block(table: pd.DataFrame) -> Forecasts:
+    """Forecasts that are read at once."""
+
+    def blocks(columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
+        yield table if columns is None else table[[*columns]]
+
+    return Forecasts([*table.columns], blocks)
 
 
 def panel_of(table: pd.DataFrame, align: str = "calendar") -> Panel:

@@ -15,7 +15,6 @@ from kubecast.data.levels import LevelChanges
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.evaluation.comparison import Champion
-from kubecast.evaluation.forecasts import Forecasts
 from kubecast.evaluation.history import EarlierVersion
 from kubecast.evaluation.importance import Importance
 from kubecast.evaluation.leaderboard import Evaluation, evaluate
@@ -24,7 +23,7 @@ from kubecast.models.seasonal_naive import SeasonalNaive
 from kubecast.reports import render_report
 from kubecast.reports.training import SHUFFLED, Fitted
 from kubecast.resources import Usage
-from tests.support.forecasts import KINDS, SETTINGS, panel_of, stack_whole
+from tests.support.forecasts import KINDS, SETTINGS, in_one_block, panel_of, stack_whole
 
 HOSTILE = '<script>alert("1")</script> $x$ \\1'
 LOGS = {
@@ -119,7 +118,7 @@ def render(
     table = table.replace({"unique_id": rename or {}})
     recipe, stacked = stack_whole(table, panel.series, settings, KINDS, missing or {}, 24)
     evaluation = evaluate(
-        Forecasts.of_table(stacked),
+        in_one_block(stacked),
         panel,
         recipe,
         champion=champion,

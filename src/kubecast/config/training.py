@@ -12,7 +12,7 @@ from kubecast.names import check_name
 ScoringMetric = Literal["rmsse", "wape", "smape", "wql", "mae", "rmse", "mse", "r2"]
 """Keys of ``kubecast.scoring.metrics.METRICS`` but the ranking metric's, which every table has."""
 
-ColumnName = Annotated[str, StringConstraints(strip_whitespace=True)]
+ColumnName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 """Without blanks around it, as every source gives its names."""
 
 RESERVED = frozenset({"", "unique_id", "ds", "y", "observed", "cutoff"})

@@ -18,8 +18,6 @@ from kubecast.errors import DataError
 
 ONE_SERIES = "series"  # its name where the file has no column for one
 
-_EXACT = 2**53  # up to which every whole number is a float of its own
-
 _USUAL_NAMES = {
     "unique_id": ("item_id", "id", "series", "store", "item", "sku"),
     "ds": ("date", "timestamp", "time", "datetime", "day", "month", "week"),
@@ -212,7 +210,7 @@ def _check_columns(rows: pd.DataFrame) -> None:
 def _ids(column: "pd.Series[Any]", labels: Labels, known: Iterable[str] = ()) -> pd.Categorical:
     """The series of each row, under the name that is known for it, else under its plain one."""
     codes, names = pd.factorize(column)
-    _refuse_inexact(codes, names, labels)
+    _refuse_inexact(column, codes, names, labels)
     texts = pd.Index([_text(name) for name in names], dtype=object)
     blank = np.append(texts.str.strip() == "", True)  # the last stands for a missing value, whose code is -1
     missing = blank[codes]
@@ -223,9 +221,14 @@ def _ids(column: "pd.Series[Any]", labels: Labels, known: Iterable[str] = ()) ->
     return pd.Categorical.from_codes(cast(Any, order[codes]), categories=pd.Index(ascending, dtype=object))
 
 
-def _refuse_inexact(codes: NDArray[np.int64], names: "pd.Index[Any]", labels: Labels) -> None:
+def _refuse_inexact(
+    column: "pd.Series[Any]", codes: NDArray[np.int64], names: "pd.Index[Any]", labels: Labels
+) -> None:
     """Refuse floats that may stand for several whole numbers: two series would be one."""
-    inexact = np.array([isinstance(name, float) and abs(name) >= _EXACT for name in names] + [False])
+    dtype = getattr(column.dtype, "numpy_dtype", column.dtype)
+    exact = 2 ** (np.finfo(dtype if pd.api.types.is_float_dtype(dtype) else float).nmant + 1)
+    floats = (isinstance(name, float | np.floating) and abs(name) >= exact for name in names)
+    inexact = np.array([*floats, False])  # the last stands for a missing value, whose code is -1
     if inexact.any():
         name = names[int(np.argmax(inexact))]
         raise DataError(

@@ -37,7 +37,7 @@ def write_series(blocks: Iterable[pd.DataFrame], path: Path) -> None:
     """Write tables of the same columns one after the other, for ``series_blocks``.
 
     Args:
-        blocks: At least one; their rows are in order of series.
+        blocks: At least one; their rows are in ascending order of series.
         path: The file.
     """
     tables = (pa.Table.from_pandas(block, preserve_index=False) for block in blocks)
@@ -56,7 +56,7 @@ def series_blocks(path: Path, columns: Sequence[str] | None = None) -> Iterator[
     """The rows of whole series at a time, about as many as a row group has.
 
     Args:
-        path: A file whose rows are in order of series.
+        path: A file whose rows are in ascending order of series.
         columns: ``unique_id`` and others; default: all.
 
     Yields:

@@ -22,7 +22,6 @@ FLAT_ROWS = 10  # at least, where seasons are short
 FLAT_CHANCE = 1e-3  # of one series to have so long a run, were its repeats independent
 CLOSED_SHARE = 0.1  # of a weekday's steps: an open Sunday before Christmas leaves it a closed day
 CLOSED_WEEKS = 4  # of a series, at least
-CLOSED_SERIES = 0.9  # share of the series, from which on a weekday is closed for the panel
 OPEN_SHARE = 0.5  # of the other days' steps have a target, or the series is sparse and not closed
 SAME = 0.99  # correlation of changes of rank: noise of a tenth of them gives 0.995, the last value's far less
 LEAST_CHANGES = 30  # behind that correlation
@@ -73,13 +72,15 @@ def _note_closed_days(panel: Panel, notes: Notes) -> None:
     """Name the weekdays of a daily grid on which there is hardly a target: forecasts would stand on them."""
     if panel.spec.frequency != "D":
         return
-    closed = _closed_days(panel)
-    shared, some = closed.mean(axis=0) > CLOSED_SERIES, closed.any(axis=1)
+    closed, is_open = _closed_days(panel)
+    shared, some = closed.any(axis=0) & ~is_open.any(axis=0), closed.any(axis=1)
     if shared.any():
-        names = listed(np.array(WEEKDAYS)[shared])
-        grid = "-".join(["C", *np.array(WEEKDAYS)[~shared]])
-        few = ", with training.data.resample for the few rows on closed days" * bool(_has_rows(panel, shared))
-        detail = f"hardly a target on {names}; allowed: training.frequency: {grid}{few}"
+        opened = np.array(WEEKDAYS)[~shared]
+        grid = f"W-{opened[0]}" if len(opened) == 1 else "-".join(["C", *opened])
+        detail = (
+            f"hardly a target on {listed(np.array(WEEKDAYS)[shared])}; allowed: training.frequency: {grid},"
+            " with training.data.resample where rows stand on closed days"
+        )
         notes.add("closed_days", detail, count=int(closed[:, shared].any(axis=1).sum()))
     elif some.any():
         own = listed(np.array(WEEKDAYS)[closed[np.argmax(some)]])
@@ -90,21 +91,20 @@ def _note_closed_days(panel: Panel, notes: Notes) -> None:
         notes.add("closed_days", detail, count=int(some.sum()))
 
 
-def _closed_days(panel: Panel) -> NDArray[np.bool_]:
-    """By series and weekday from Monday, whether it is closed; shape (series, 7)."""
+def _closed_days(panel: Panel) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """By series and weekday from Monday, whether it is closed, and whether it is open; shape (series, 7).
+
+    A weekday of a sparse or short series is neither.
+    """
     cells = panel.series_codes * 7 + panel.frame["ds"].dt.weekday.to_numpy()
     steps, targets = (
         np.bincount(cells, weights, 7 * len(panel.ids)).reshape(-1, 7)
         for weights in (None, panel.frame["observed"].to_numpy(dtype=np.float64))
     )
-    closed = (steps >= CLOSED_WEEKS) & (targets <= CLOSED_SHARE * steps)
+    is_open = targets > CLOSED_SHARE * steps
+    closed = (steps >= CLOSED_WEEKS) & ~is_open
     opened = np.where(closed, 0.0, targets).sum(axis=1) > OPEN_SHARE * np.where(closed, 0, steps).sum(axis=1)
-    return np.asarray(closed & opened[:, None])
-
-
-def _has_rows(panel: Panel, weekdays: NDArray[np.bool_]) -> bool:
-    """Whether a target stands on one of the weekdays."""
-    return bool((weekdays[panel.frame["ds"].dt.weekday] & panel.frame["observed"]).any())
+    return np.asarray(closed & opened[:, None]), is_open
 
 
 def _note_flat(panel: Panel, notes: Notes) -> None:

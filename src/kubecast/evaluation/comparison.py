@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,6 +45,21 @@ class Champion:
     forecasts: pd.DataFrame
     replaceable: bool = False
     failed_tests: Mapping[str, str] = field(default_factory=dict)
+
+    def forecasts_of(self, names: "pd.Series[Any]") -> pd.DataFrame:
+        """The forecasts of a block of series, perhaps with those of others, under the champion's columns."""
+        if names.empty:
+            return self._by_series.iloc[:0]
+        first, last = names.astype(object).min(), names.astype(object).max()
+        ids = self._by_series["unique_id"]
+        return self._by_series.iloc[ids.searchsorted(first) : ids.searchsorted(last, side="right")]
+
+    @cached_property
+    def _by_series(self) -> pd.DataFrame:
+        """The forecasts in ascending order of series: a block of series is a slice."""
+        table = self.forecasts.drop(columns="fitted_through").rename(columns=_champion_column)
+        table = table.astype({"unique_id": object})
+        return table.sort_values("unique_id", kind="stable", ignore_index=True)
 
 
 class SeriesComparison(Document):
@@ -132,8 +148,7 @@ class CommonTargets(NamedTuple):
             levels: Of the version's quantiles.
             champion: With forecasts.
         """
-        theirs = champion.forecasts.drop(columns="fitted_through").rename(columns=_champion_column)
-        common = test.merge(theirs, on=KEYS, validate="one_to_one")
+        common = test.merge(champion.forecasts_of(test["unique_id"]), on=KEYS, validate="one_to_one")
         losses = LossSums.from_table(common, series, panel, _BOTH)
         scored = common[scorable(common, series)]
         mase = series_metrics(scored, series, _BOTH)["mase"].droplevel("split")

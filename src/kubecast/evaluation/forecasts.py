@@ -1,6 +1,6 @@
 """The forecasts that are evaluated, read a block of series at a time."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,15 +22,6 @@ class Forecasts:
     blocks: Callable[..., Iterator[pd.DataFrame]]
 
     @classmethod
-    def of_table(cls, table: pd.DataFrame) -> "Forecasts":
-        """One block of all series."""
-
-        def blocks(columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
-            yield table if columns is None else table[[*columns]]
-
-        return cls([*table.columns], blocks)
-
-    @classmethod
     def of_file(cls, path: Path) -> "Forecasts":
-        """Read a Parquet file whose rows are in order of series."""
+        """Read a Parquet file whose rows are in ascending order of series."""
         return cls(column_names(path), lambda columns=None: series_blocks(path, columns))

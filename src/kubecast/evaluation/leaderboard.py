@@ -205,8 +205,8 @@ def evaluate(
     """Score every member and the ensemble, and decide.
 
     The best member is chosen on the validation split. The naive forecast that skill refers to is the
-    strongest of each split, which is chosen afterwards, and again in each resample. The forecasts are read
-    twice, a block of series at a time: what is chosen from all of them is looked at in the second reading.
+    strongest of each split, which is chosen afterwards, and again in each resample. The forecasts are read a
+    block of series at a time, and once more for what is chosen from all of them.
 
     Args:
         forecasts: From ``kubecast.ensemble.stacking.stack``.
@@ -228,9 +228,9 @@ def evaluate(
     scores = Scores(subject, [BlockScores.of(block, subject) for block in forecasts.blocks()])
     models, levels = subject.models, subject.levels
     losses = {
-        split: SplitLosses.of(grid, subject.naives)
+        split: SplitLosses.of(scores.grid(split), subject.naives)
         for split in SPLITS
-        if (grid := scores.grid(split)).n_origins or split == "test"
+        if split in scores.splits or split == "test"
     }
     skill = {split: each.skill() for split, each in losses.items()}
     strongest = skill["test"].naive

@@ -179,7 +179,7 @@ class Scores:
 
     Attributes:
         subject: What was scored.
-        blocks: In order of series.
+        blocks: In ascending order of series.
     """
 
     subject: Subject
@@ -195,6 +195,11 @@ class Scores:
     def points(self) -> pd.DataFrame:
         """Targets ``scored`` and ``skipped``, by split and series."""
         return pd.concat([block.points for block in self.blocks]).sort_index()
+
+    @property
+    def splits(self) -> set[str]:
+        """Those that have targets, scored or not."""
+        return set(self.points.index.get_level_values("split"))
 
     @cached_property
     def below(self) -> pd.DataFrame:

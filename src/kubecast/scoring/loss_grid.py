@@ -49,7 +49,7 @@ class LossGrid:
         """Put blocks of different series together.
 
         Args:
-            blocks: In order of series.
+            blocks: In ascending order of series.
             panel: Says what groups series have.
         """
         names = pd.Index(np.concatenate([block.names for block in blocks]))

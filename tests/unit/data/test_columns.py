@@ -94,6 +94,8 @@ def test_floats_too_large_to_name_one_series_are_refused_and_their_remedies_work
         DataError, match=r"^row 0, 1: unique_id 9007199254740992 is a float, .*: whole numbers"
     ):
         read(row_index([1, 2, 3], unique_id=[float(each) for each in large]))
+    with pytest.raises(DataError, match="unique_id 16777216 is a float"):
+        read(row_index([1, 2, 3], unique_id=np.array([16777216, 16777217, 1], dtype=np.float32)))
     for ids in (large, [str(each) for each in large], [Decimal(each) for each in large]):
         frame, _ = read(row_index([1, 2, 3], unique_id=ids))
         assert set(frame["unique_id"]) == {str(each) for each in large}

@@ -297,8 +297,8 @@ def test_blanks_around_the_names_of_columns_do_not_count(tmp_path: Path, kind: s
     elif kind == "parquet":
         rows.to_parquet(location)
     elif kind == "folder":
-        (location / "unique_id=a").mkdir(parents=True)
-        rows.drop(columns="unique_id").to_parquet(location / "unique_id=a" / "part-0.parquet")
+        (location / " unique_id =a").mkdir(parents=True)
+        rows.drop(columns="unique_id").to_parquet(location / " unique_id =a" / "part-0.parquet")
     else:
         with duckdb.connect(str(location)) as connection:
             connection.register("rows", rows)

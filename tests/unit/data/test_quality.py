@@ -149,20 +149,38 @@ def closed_days(panel: Panel) -> list[str]:
 
 
 SIX_DAYS = "C-MON-TUE-WED-THU-FRI-SAT"
+RESAMPLE = "with training.data.resample where rows stand on closed days"
 
 
-@pytest.mark.parametrize("sundays", [0, 1])
-def test_weekday_with_hardly_a_target_is_named_and_its_remedy_works(sundays: int) -> None:
-    rows = daily({"a": 6, "b": 6})
-    if sundays:  # open once, before Christmas
-        rows = pd.concat([rows, pd.DataFrame({"unique_id": "a", "ds": [pd.Timestamp(2024, 3, 3)], "y": 9.0})])
-    frequency = "D" if not sundays else None  # one row is enough for a step of a day
+def with_sundays(rows: pd.DataFrame, y: float, count: int) -> pd.DataFrame:
+    sundays = pd.date_range("2024-01-07", periods=count, freq="7D")
+    return pd.concat([rows, pd.DataFrame({"unique_id": "a", "ds": sundays, "y": y})], ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    ("y", "count"), [(0.0, 0), (9.0, 1), (np.nan, 25)], ids=["no row", "open once", "rows without a target"]
+)
+def test_weekday_with_hardly_a_target_is_named_and_its_remedy_works(y: float, count: int) -> None:
+    rows = with_sundays(daily({"a": 6, "b": 6}), y, count)
+    frequency = None if count else "D"  # one row is enough for a step of a day
     (detail,) = closed_days(daily_panel(rows, frequency))
-    few = ", with training.data.resample for the few rows on closed days" if sundays else ""
-    assert detail == f"hardly a target on SUN; allowed: training.frequency: {SIX_DAYS}{few}"
-    panel = daily_panel(rows, SIX_DAYS, resample="sum" if sundays else None)
+    assert detail == f"hardly a target on SUN; allowed: training.frequency: {SIX_DAYS}, {RESAMPLE}"
+    panel = daily_panel(rows, SIX_DAYS, resample="sum" if count else None)
     assert not closed_days(panel)
     assert set(panel.frame["ds"].dt.dayofweek) == set(range(6))
+
+
+def test_one_open_weekday_is_a_week() -> None:
+    rows = daily({"a": None}, weeks=60).loc[lambda rows: rows["ds"].dt.dayofweek == 2]
+    (detail,) = closed_days(daily_panel(rows, "D", max_missing=0.9, max_gap=10))
+    assert f"allowed: training.frequency: W-WED, {RESAMPLE}" in detail
+    assert len(daily_panel(rows, "W-WED").frame) == 60
+
+
+def test_open_series_among_many_closed_ones_keeps_its_day() -> None:
+    rows = daily({**{f"s{number}": 6 for number in range(19)}, "z": None})
+    (detail,) = closed_days(daily_panel(rows))
+    assert "on which other series have theirs; allowed: training.data.empty: zero" in detail
 
 
 def test_series_closed_on_weekdays_of_their_own_are_named_and_the_remedy_works() -> None:

@@ -17,7 +17,16 @@ from kubecast.evaluation.verdict import verdict
 from kubecast.reports import render_report
 from kubecast.scoring.metrics import ENSEMBLE, METRICS
 from tests.golden.write import FOLDER
-from tests.support.forecasts import KINDS, NOISE, SETTINGS, START, forecasts, panel_of, stack_whole
+from tests.support.forecasts import (
+    KINDS,
+    NOISE,
+    SETTINGS,
+    START,
+    forecasts,
+    in_one_block,
+    panel_of,
+    stack_whole,
+)
 
 
 def evaluated(
@@ -25,7 +34,7 @@ def evaluated(
 ) -> Evaluation:
     panel = panel_of(table, align)
     recipe, stacked = stack_whole(table, panel.series, SETTINGS, kinds or KINDS, {}, 24)
-    return evaluate(Forecasts.of_table(stacked), panel, recipe)
+    return evaluate(in_one_block(stacked), panel, recipe)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +106,7 @@ def test_board_where_another_naive_is_as_good_says_that_skill_is_not_shown() -> 
     test = stacked["split"] == "test"
     stacked[ENSEMBLE] = stacked["same"]
     stacked["naive_5"] = stacked["naive_5"].where(~test, stacked["another"])
-    evaluation = evaluate(Forecasts.of_table(stacked), panel, recipe)
+    evaluation = evaluate(in_one_block(stacked), panel, recipe)
     row, skill = evaluation.row(ENSEMBLE, "test"), evaluation.skill["test"]
     former = evaluation.row("naive_9", "test").mase
     assert row.mase is not None
@@ -121,7 +130,7 @@ def test_yardsticks_are_on_the_board_and_count_for_skill(table: pd.DataFrame) ->
     panel = panel_of(table)
     recipe, stacked = stack_whole(table, panel.series, SETTINGS, KINDS, {}, 24)
     exact = stacked.assign(seasonal_naive_1=stacked["y"] + 1e-9)
-    evaluation = evaluate(Forecasts.of_table(exact), panel, recipe)
+    evaluation = evaluate(in_one_block(exact), panel, recipe)
     assert evaluation.yardsticks == ["seasonal_naive_1"]
     assert evaluation.naives == ["naive_5", "naive_9", "seasonal_naive_1"]
     assert evaluation.skill["test"].naive == "seasonal_naive_1"
@@ -278,11 +287,23 @@ def test_unobserved_test_part_is_none_with_the_reason(table: pd.DataFrame) -> No
 
 
 @pytest.mark.slow
+def test_unobserved_validation_part_is_none_with_the_reason(table: pd.DataFrame) -> None:
+    panel = panel_of(table)
+    recipe, stacked = stack_whole(table, panel.series, SETTINGS, KINDS, {}, 24)
+    evaluation = evaluate(in_one_block(stacked.assign(observed=stacked["split"] == "test")), panel, recipe)
+    row = evaluation.row(ENSEMBLE, "validation")
+    assert (row.mase, row.scored) == (None, 0)
+    assert "no observed target" in row.undefined["mase"]
+    assert evaluation.skill["validation"].value is None
+    assert evaluation.row(ENSEMBLE, "test").mase is not None
+
+
+@pytest.mark.slow
 def test_constant_series_without_a_scale_is_listed_and_not_scored(table: pd.DataFrame) -> None:
     panel = panel_of(table)
     panel.series.loc[panel.series["unique_id"] == "s2", "scale"] = np.nan
     recipe, stacked = stack_whole(table, panel.series, SETTINGS, KINDS, {}, 24)
-    evaluation = evaluate(Forecasts.of_table(stacked), panel, recipe)
+    evaluation = evaluate(in_one_block(stacked), panel, recipe)
     row = next(row for row in evaluation.by_series if row.unique_id == "s2" and row.split == "test")
     assert (row.mase, row.scored, row.skipped) == (None, 0, 150)
     assert evaluation.row("good", "test").skipped == 150
@@ -330,7 +351,7 @@ def test_figures_do_not_depend_on_the_blocks_that_are_read_at_once(
     parquet.write_series([stacked], tmp_path / "forecasts.parquet")
     blocks = Forecasts.of_file(tmp_path / "forecasts.parquet")
     assert len(list(blocks.blocks())) == (5 if size == 1 else 3)
-    for name, each in {"one": Forecasts.of_table(stacked), "several": blocks}.items():
+    for name, each in {"one": in_one_block(stacked), "several": blocks}.items():
         evaluate(each, panel, recipe, champion=champion).write(tmp_path / f"{name}.json")
     one, several = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "several"))
     assert one["decision"]["comparison"]["series"] == 3

@@ -96,7 +96,7 @@ def _partitions(path: str) -> dict[str, str | None]:
     {'shop': 'north', 'year': '2026'}
     """
     parts = (folder.partition("=") for folder in path.split("/")[:-1])
-    pairs = {unquote(name): unquote(value) for name, equals, value in parts if equals and name}
+    pairs = {unquote(name).strip(): unquote(value) for name, equals, value in parts if equals and name}
     return {name: None if value == _NULL else value for name, value in pairs.items()}
 
 
