@@ -49,8 +49,7 @@ def to_pandas(df: Frame, name: str) -> pd.DataFrame:
         DataError: It is no DataFrame.
     """
     rows = df if isinstance(df, pd.DataFrame) else _eager(df, name).to_pandas()
-    texts = [each for each in rows.columns if isinstance(each, str)]
-    plain = {each: each.strip() for each in texts if each.strip() not in texts}
+    plain = {each: each.strip() for each in rows.columns if isinstance(each, str) and each != each.strip()}
     return rows.rename(columns=plain) if plain else rows
 
 

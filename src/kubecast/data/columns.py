@@ -210,7 +210,7 @@ def _check_columns(rows: pd.DataFrame) -> None:
 def _ids(column: "pd.Series[Any]", labels: Labels, known: Iterable[str] = ()) -> pd.Categorical:
     """The series of each row, under the name that is known for it, else under its plain one."""
     codes, names = pd.factorize(column)
-    _refuse_inexact(column, codes, names, labels)
+    _refuse_inexact(codes, names, labels)
     texts = pd.Index([_text(name) for name in names], dtype=object)
     blank = np.append(texts.str.strip() == "", True)  # the last stands for a missing value, whose code is -1
     missing = blank[codes]
@@ -221,14 +221,12 @@ def _ids(column: "pd.Series[Any]", labels: Labels, known: Iterable[str] = ()) ->
     return pd.Categorical.from_codes(cast(Any, order[codes]), categories=pd.Index(ascending, dtype=object))
 
 
-def _refuse_inexact(
-    column: "pd.Series[Any]", codes: NDArray[np.int64], names: "pd.Index[Any]", labels: Labels
-) -> None:
+def _refuse_inexact(codes: NDArray[np.int64], names: "pd.Index[Any]", labels: Labels) -> None:
     """Refuse floats that may stand for several whole numbers: two series would be one."""
-    dtype = getattr(column.dtype, "numpy_dtype", column.dtype)
-    exact = 2 ** (np.finfo(dtype if pd.api.types.is_float_dtype(dtype) else float).nmant + 1)
-    floats = (isinstance(name, float | np.floating) and abs(name) >= exact for name in names)
-    inexact = np.array([*floats, False])  # the last stands for a missing value, whose code is -1
+    values = np.asarray(names)
+    floats = values[[isinstance(name, float | np.floating) for name in values]]
+    precision = min((np.finfo(type(name)).nmant for name in floats), default=0)
+    inexact = np.append(np.isin(values, floats[np.abs(floats) >= 2 ** (precision + 1)]), False)  # -1: missing
     if inexact.any():
         name = names[int(np.argmax(inexact))]
         raise DataError(
@@ -248,7 +246,8 @@ def match_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
 
 
 def _text(name: object) -> str:
-    return f"{name:.0f}" if isinstance(name, float) and name.is_integer() else str(name).strip()
+    whole = isinstance(name, float | np.floating) and float(name).is_integer()
+    return f"{name:.0f}" if whole else str(name).strip()
 
 
 def _plain_name(name: str) -> str:

@@ -37,7 +37,7 @@ def write_series(blocks: Iterable[pd.DataFrame], path: Path) -> None:
     """Write tables of the same columns one after the other, for ``series_blocks``.
 
     Args:
-        blocks: At least one; their rows are in ascending order of series.
+        blocks: At least one, of the same types; their rows are in ascending order of series.
         path: The file.
     """
     tables = (pa.Table.from_pandas(block, preserve_index=False) for block in blocks)

@@ -75,10 +75,11 @@ def _note_closed_days(panel: Panel, notes: Notes) -> None:
     closed, is_open = _closed_days(panel)
     shared, some = closed.any(axis=0) & ~is_open.any(axis=0), closed.any(axis=1)
     if shared.any():
+        days = ", ".join(np.array(WEEKDAYS)[shared])
         opened = np.array(WEEKDAYS)[~shared]
         grid = f"W-{opened[0]}" if len(opened) == 1 else "-".join(["C", *opened])
         detail = (
-            f"hardly a target on {listed(np.array(WEEKDAYS)[shared])}; allowed: training.frequency: {grid},"
+            f"hardly a target on {days}; allowed: training.frequency: {grid},"
             " with training.data.resample where rows stand on closed days"
         )
         notes.add("closed_days", detail, count=int(closed[:, shared].any(axis=1).sum()))
@@ -94,17 +95,17 @@ def _note_closed_days(panel: Panel, notes: Notes) -> None:
 def _closed_days(panel: Panel) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """By series and weekday from Monday, whether it is closed, and whether it is open; shape (series, 7).
 
-    A weekday of a sparse or short series is neither.
+    A weekday of a sparse series, or of one of few weeks, is neither.
     """
     cells = panel.series_codes * 7 + panel.frame["ds"].dt.weekday.to_numpy()
     steps, targets = (
         np.bincount(cells, weights, 7 * len(panel.ids)).reshape(-1, 7)
         for weights in (None, panel.frame["observed"].to_numpy(dtype=np.float64))
     )
-    is_open = targets > CLOSED_SHARE * steps
-    closed = (steps >= CLOSED_WEEKS) & ~is_open
-    opened = np.where(closed, 0.0, targets).sum(axis=1) > OPEN_SHARE * np.where(closed, 0, steps).sum(axis=1)
-    return np.asarray(closed & opened[:, None]), is_open
+    is_known, hardly = steps >= CLOSED_WEEKS, targets <= CLOSED_SHARE * steps
+    rest = np.where(hardly, 0.0, targets).sum(axis=1), np.where(hardly, 0, steps).sum(axis=1)
+    is_known &= (rest[0] > OPEN_SHARE * rest[1])[:, None]
+    return is_known & hardly, is_known & ~hardly
 
 
 def _note_flat(panel: Panel, notes: Notes) -> None:

@@ -43,7 +43,8 @@ class StackRecipe(Document):
             few, else its errors on the training rows.
         best_member: The one with the smallest MASE on the validation split; None, as the losses, where there
             is no validation split.
-        loss: Cross-fitted MASE of the stack on the validation split, with the shrinkage chosen there.
+        loss: Cross-fitted MASE of the stack on the validation split, with the shrinkage chosen there; as all
+            losses, on a sample of its series where it is large, which ``notes`` say.
         loss_best_member: The same of the member that is the best of the other folds.
         member_losses: The same of each single member.
         loss_without: The same of a stack without that member; none for the only one.

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kubecast.data.parquet import BLOCK_ROWS
+from kubecast.data import parquet
 from kubecast.ensemble.short_history import Substitute
 from kubecast.scoring.conformal import ConformalQuantiles, conformal_scores, needed_scores
 from kubecast.scoring.metrics import ENSEMBLE, lead_times
@@ -83,18 +83,24 @@ class Stacked:
         return pd.concat(self.blocks())
 
     def blocks(self) -> Iterator[pd.DataFrame]:
-        """The same in blocks of whole series where these stand together, at least one; it may be empty."""
-        begin = 0
-        for end in self._ends():
+        """The same in blocks of whole series, at least one; it may be empty."""
+        ends, begin = self._ends(), 0
+        while True:
+            within = int(np.searchsorted(ends, begin + parquet.BLOCK_ROWS, side="right")) - 1
+            after = int(np.searchsorted(ends, begin, side="right"))  # a series may be larger than a block
+            end = int(ends[min(max(within, after), len(ends) - 1)])
             yield self._with_quantiles(self.forecasts.iloc[begin:end])
             begin = end
+            if end == len(self.forecasts):
+                return
 
-    def _ends(self) -> list[int]:
-        """The row after the last one of each block."""
-        names = self.forecasts["unique_id"].to_numpy()
-        ends = np.append(np.flatnonzero(names[1:] != names[:-1]) + 1, len(names))
-        at = np.searchsorted(ends, np.arange(BLOCK_ROWS, len(names), BLOCK_ROWS))
-        return [int(end) for end in np.unique(np.append(ends[at], len(names)))]
+    def _ends(self) -> NDArray[np.intp]:
+        """Rows before which every series ends or begins, without 0; the number of rows is the last."""
+        codes, names = pd.factorize(self.forecasts["unique_id"])
+        rows, last = np.arange(len(codes)), np.zeros(len(names), dtype=np.intp)
+        last[codes] = rows
+        ends = rows[np.maximum.accumulate(last[codes]) == rows] + 1
+        return ends if len(ends) else np.array([0])
 
     def _with_quantiles(self, block: pd.DataFrame) -> pd.DataFrame:
         """Add quantile columns; those of a validation fold come from the others' errors, or earlier rows."""

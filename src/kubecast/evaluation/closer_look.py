@@ -1,4 +1,4 @@
-"""What is looked at in the second reading of the forecasts, when the first has told what to look at."""
+"""What is looked at in another reading of the forecasts, when a first has shown what to look at."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from kubecast.scoring.metrics import ENSEMBLE, RowLosses, intervals, quantile_co
 
 
 class CloserLook(NamedTuple):
-    """The result of the second reading.
+    """The result of that reading.
 
     Attributes:
         wql: Of the members and yardsticks on the test split, with quantiles of their own.

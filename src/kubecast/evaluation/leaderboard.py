@@ -206,7 +206,7 @@ def evaluate(
 
     The best member is chosen on the validation split. The naive forecast that skill refers to is the
     strongest of each split, which is chosen afterwards, and again in each resample. The forecasts are read a
-    block of series at a time, and once more for what is chosen from all of them.
+    block of series at a time, and again for what is chosen from all of them.
 
     Args:
         forecasts: From ``kubecast.ensemble.stacking.stack``.

@@ -96,6 +96,8 @@ def test_floats_too_large_to_name_one_series_are_refused_and_their_remedies_work
         read(row_index([1, 2, 3], unique_id=[float(each) for each in large]))
     with pytest.raises(DataError, match="unique_id 16777216 is a float"):
         read(row_index([1, 2, 3], unique_id=np.array([16777216, 16777217, 1], dtype=np.float32)))
+    sparse = pd.arrays.SparseArray([1.0, 2.0, 3.0])
+    assert set(read(row_index([1, 2, 3], unique_id=sparse))[0]["unique_id"]) == {"1", "2", "3"}
     for ids in (large, [str(each) for each in large], [Decimal(each) for each in large]):
         frame, _ = read(row_index([1, 2, 3], unique_id=ids))
         assert set(frame["unique_id"]) == {str(each) for each in large}

@@ -177,6 +177,14 @@ def test_one_open_weekday_is_a_week() -> None:
     assert len(daily_panel(rows, "W-WED").frame) == 60
 
 
+def test_short_and_sparse_series_leave_the_others_their_remedy() -> None:
+    closed, other = daily({f"s{number}": 6 for number in range(3)}), daily({"z": None})
+    sparse = other[(other.index % 7 == 6) | (other.index % 5 == 0)]
+    for rows in (other.head(7), sparse):
+        found = closed_days(daily_panel(pd.concat([closed, rows]), max_missing=0.9, max_gap=20))
+        assert found == [f"hardly a target on SUN; allowed: training.frequency: {SIX_DAYS}, {RESAMPLE}"]
+
+
 def test_open_series_among_many_closed_ones_keeps_its_day() -> None:
     rows = daily({**{f"s{number}": 6 for number in range(19)}, "z": None})
     (detail,) = closed_days(daily_panel(rows))

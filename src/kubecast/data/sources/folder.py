@@ -96,7 +96,8 @@ def _partitions(path: str) -> dict[str, str | None]:
     {'shop': 'north', 'year': '2026'}
     """
     parts = (folder.partition("=") for folder in path.split("/")[:-1])
-    pairs = {unquote(name).strip(): unquote(value) for name, equals, value in parts if equals and name}
+    named = ((unquote(name).strip(), value) for name, equals, value in parts if equals)
+    pairs = {name: unquote(value) for name, value in named if name}
     return {name: None if value == _NULL else value for name, value in pairs.items()}
 
 

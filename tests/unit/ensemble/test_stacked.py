@@ -1,0 +1,60 @@
+"""The stack's table in blocks of series."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kubecast.data import parquet
+from kubecast.data.parquet import series_blocks, write_series
+from kubecast.ensemble.stacking import stack
+from tests.support.forecasts import scales
+from tests.unit.ensemble.stacks import GREEDY, KINDS, mixture
+
+
+def tables() -> dict[str, pd.DataFrame]:
+    plain = mixture(series=6, noise=0.5)
+    unequal = plain[(plain["unique_id"] != "s2") | (plain["split"] == "validation")].reset_index(drop=True)
+    return {
+        "by series": plain,
+        "unequal series": unequal,
+        "by fold": plain.sort_values(["split", "fold", "unique_id"], kind="stable", ignore_index=True),
+        "by time": plain.sort_values(["cutoff", "ds"], kind="stable", ignore_index=True),
+    }
+
+
+@pytest.mark.parametrize("order", [*tables()])
+def test_blocks_are_those_of_whole_series_and_make_the_same_table(
+    order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tables()[order]
+    _, stacked = stack(table, scales(table), GREEDY, KINDS, {}, 24)
+    [whole] = stacked.blocks()
+    monkeypatch.setattr(parquet, "BLOCK_ROWS", 500)
+    blocks = list(stacked.blocks())
+    pd.testing.assert_frame_equal(pd.concat(blocks), whole)
+    names = [set(block["unique_id"]) for block in blocks]
+    assert sum(map(len, names)) == len(set().union(*names))
+    assert len(blocks) == (1 if order in ("by fold", "by time") else 6 if order == "by series" else 5)
+    assert all(len(block) <= 500 for block in blocks) or len(blocks) == 1
+
+
+def test_series_larger_than_a_block_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = mixture(series=3)
+    _, stacked = stack(table, scales(table), GREEDY, KINDS, {}, 24)
+    monkeypatch.setattr(parquet, "BLOCK_ROWS", 1)
+    assert [block["unique_id"].unique().tolist() for block in stacked.blocks()] == [["s1"], ["s2"], ["s3"]]
+
+
+def test_blocks_are_written_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = mixture(series=5)
+    _, stacked = stack(table, scales(table), GREEDY, KINDS, {}, 24)
+    whole = stacked.whole()
+    monkeypatch.setattr(parquet, "BLOCK_ROWS", 700)
+    assert len(list(stacked.blocks())) > 1
+    write_series(stacked.blocks(), tmp_path / "forecasts.parquet")
+    read = pd.concat(series_blocks(tmp_path / "forecasts.parquet"), ignore_index=True)
+    texts = {"unique_id": object, "split": object}
+    pd.testing.assert_frame_equal(read.astype(texts), whole, check_dtype=False)
+    assert np.isfinite(read["q0.1"]).all()
