@@ -210,7 +210,7 @@ def _check_columns(rows: pd.DataFrame) -> None:
 def _ids(column: "pd.Series[Any]", labels: Labels, known: Iterable[str] = ()) -> pd.Categorical:
     """The series of each row, under the name that is known for it, else under its plain one."""
     codes, names = pd.factorize(column)
-    _refuse_inexact(codes, names, labels)
+    _refuse_inexact(column, codes, names, labels)
     texts = pd.Index([_text(name) for name in names], dtype=object)
     blank = np.append(texts.str.strip() == "", True)  # the last stands for a missing value, whose code is -1
     missing = blank[codes]
@@ -221,12 +221,19 @@ def _ids(column: "pd.Series[Any]", labels: Labels, known: Iterable[str] = ()) ->
     return pd.Categorical.from_codes(cast(Any, order[codes]), categories=pd.Index(ascending, dtype=object))
 
 
-def _refuse_inexact(codes: NDArray[np.int64], names: "pd.Index[Any]", labels: Labels) -> None:
+def _refuse_inexact(
+    column: "pd.Series[Any]", codes: NDArray[np.int64], names: "pd.Index[Any]", labels: Labels
+) -> None:
     """Refuse floats that may stand for several whole numbers: two series would be one."""
-    values = np.asarray(names)
-    floats = values[[isinstance(name, float | np.floating) for name in values]]
-    precision = min((np.finfo(type(name)).nmant for name in floats), default=0)
-    inexact = np.append(np.isin(values, floats[np.abs(floats) >= 2 ** (precision + 1)]), False)  # -1: missing
+    dtype: Any = column.dtype  # factorize widens the narrowest floats
+    widest = np.finfo(dtype if isinstance(dtype, np.dtype) and dtype.kind == "f" else float).nmant
+
+    def is_inexact(name: object) -> bool:
+        if not isinstance(name, float | np.floating):
+            return False
+        return bool(abs(name) >= 2 ** (min(np.finfo(type(name)).nmant, widest) + 1))
+
+    inexact = np.array([*map(is_inexact, np.asarray(names)), False])  # the last: a missing value, code -1
     if inexact.any():
         name = names[int(np.argmax(inexact))]
         raise DataError(

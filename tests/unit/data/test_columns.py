@@ -103,6 +103,19 @@ def test_floats_too_large_to_name_one_series_are_refused_and_their_remedies_work
         assert set(frame["unique_id"]) == {str(each) for each in large}
 
 
+@pytest.mark.parametrize("dtype", ["datetime64[ns]", "category", "timestamp[ns][pyarrow]", object])
+def test_dates_name_series(dtype: Any) -> None:
+    days = pd.Series(pd.date_range("2026-01-01", periods=3)).astype(dtype)
+    assert len(read(row_index([1, 2, 3], unique_id=days))[0]["unique_id"].cat.categories) == 3
+
+
+def test_each_float_is_judged_by_its_own_width() -> None:
+    with pytest.raises(DataError, match="unique_id 2048 is a float"):
+        read(row_index([1, 2, 3], unique_id=np.array([2048, 2049, 1], dtype=np.float16)))
+    mixed = pd.Series([1e8, np.float32(3), "x"], dtype=object)
+    assert set(read(row_index([1, 2, 3], unique_id=mixed))[0]["unique_id"]) == {"100000000", "3", "x"}
+
+
 @pytest.mark.parametrize("name", ["007", "1.10", "1.0.0", "1e3", "-", "1.", ".0", "9007199254740993"])
 def test_what_is_no_whole_number_with_zeros_after_it_keeps_its_name(name: str) -> None:
     assert list(read(row_index([1, 2], unique_id=[name, "x"]))[0]["unique_id"].cat.categories) == [name, "x"]
