@@ -204,7 +204,7 @@ def _check_columns(rows: pd.DataFrame) -> None:
         raise DataError("the data has no rows; allowed: a header and at least one row")
     twice = rows.columns[rows.columns.duplicated()]
     if len(twice):
-        raise DataError(f"column {twice[0]!r} appears more than once; allowed: each name once")
+        raise DataError(f"column {twice[0]!r} appears more than once; allowed: each name once, blanks aside")
 
 
 def _ids(column: "pd.Series[Any]", labels: Labels, known: Iterable[str] = ()) -> pd.Categorical:

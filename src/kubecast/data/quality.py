@@ -72,8 +72,8 @@ def _note_closed_days(panel: Panel, notes: Notes) -> None:
     """Name the weekdays of a daily grid on which there is hardly a target: forecasts would stand on them."""
     if panel.spec.frequency != "D":
         return
-    closed, is_open = _closed_days(panel)
-    shared, some = closed.any(axis=0) & ~is_open.any(axis=0), closed.any(axis=1)
+    closed, is_open, hardly = _closed_days(panel)
+    shared, some = closed.any(axis=0) & ~is_open.any(axis=0) & hardly, closed.any(axis=1)
     if shared.any():
         days = ", ".join(np.array(WEEKDAYS)[shared])
         opened = np.array(WEEKDAYS)[~shared]
@@ -92,10 +92,14 @@ def _note_closed_days(panel: Panel, notes: Notes) -> None:
         notes.add("closed_days", detail, count=int(some.sum()))
 
 
-def _closed_days(panel: Panel) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """By series and weekday from Monday, whether it is closed, and whether it is open; shape (series, 7).
+def _closed_days(panel: Panel) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether weekdays, from Monday, are closed.
 
-    A weekday of a sparse series, or of one of few weeks, is neither.
+    A weekday of a sparse series, or one that a series has few times, is neither closed nor open.
+
+    Returns:
+        By series and weekday, whether it is closed, and whether it is open; shape (series, 7). By weekday,
+        whether all series together have hardly a target on it; shape (7,).
     """
     cells = panel.series_codes * 7 + panel.frame["ds"].dt.weekday.to_numpy()
     steps, targets = (
@@ -105,7 +109,8 @@ def _closed_days(panel: Panel) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     is_known, hardly = steps >= CLOSED_WEEKS, targets <= CLOSED_SHARE * steps
     rest = np.where(hardly, 0.0, targets).sum(axis=1), np.where(hardly, 0, steps).sum(axis=1)
     is_known &= (rest[0] > OPEN_SHARE * rest[1])[:, None]
-    return is_known & hardly, is_known & ~hardly
+    together = targets.sum(axis=0) <= CLOSED_SHARE * steps.sum(axis=0)
+    return is_known & hardly, is_known & ~hardly, together
 
 
 def _note_flat(panel: Panel, notes: Notes) -> None:

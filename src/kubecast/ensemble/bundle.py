@@ -17,7 +17,8 @@ import pandas as pd
 
 from kubecast.config.training import Columns, TrainingSettings
 from kubecast.data.clock import as_given, as_kubecast
-from kubecast.data.panel import KEYS, Cutoffs, Panel, PanelSpec
+from kubecast.data.origins import join_forecasts
+from kubecast.data.panel import Cutoffs, Panel, PanelSpec
 from kubecast.data.preparation import history_panel
 from kubecast.data.splits import series_scales
 from kubecast.data.stale import treat_stale
@@ -177,7 +178,7 @@ class Bundle:
         forecasts = self.ensemble.predict(panel, origins)
         targets = panel.targets(origins)
         scales = self.scales(panel)
-        table = targets.merge(forecasts, on=KEYS)
+        table = join_forecasts(targets, forecasts)
         table.insert(5, "scale", table["unique_id"].map(scales))
         return as_given(table, panel.spec)
 

@@ -44,7 +44,7 @@ class StackRecipe(Document):
         best_member: The one with the smallest MASE on the validation split; None, as the losses, where there
             is no validation split.
         loss: Cross-fitted MASE of the stack on the validation split, with the shrinkage chosen there; as all
-            losses, on a sample of its series where it is large, which ``notes`` say.
+            losses, on a sample of its series where the panel is large; ``notes`` name how many.
         loss_best_member: The same of the member that is the best of the other folds.
         member_losses: The same of each single member.
         loss_without: The same of a stack without that member; none for the only one.

@@ -8,8 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kubecast.data.levels import ScaleLevels, at_former_level, level_shifts
-from kubecast.data.origins import before_test
-from kubecast.data.panel import KEYS, Cutoffs, Panel
+from kubecast.data.origins import before_test, join_forecasts
+from kubecast.data.panel import Cutoffs, Panel
 from kubecast.errors import ModelError
 from kubecast.models.seasonal_naive import SeasonalNaive
 from kubecast.scoring.conformal import ConformalQuantiles, conformal_scores, needed_scores
@@ -136,7 +136,7 @@ def training_scores(panel: Panel) -> pd.DataFrame:
     """
     naive = SeasonalNaive(panel.spec.season_lengths[0], NAIVE)
     origins = _training_origins(panel)
-    table = panel.targets(origins).merge(naive.forecast(panel, origins), on=KEYS)
+    table = join_forecasts(panel.targets(origins), naive.forecast(panel, origins))
     ends = table["unique_id"].map(panel.series.set_index("unique_id")["train_end"])
     scores = conformal_scores(table, panel.series, NAIVE)
     scores = scores.loc[table.loc[scores.index, "ds"] <= ends[scores.index]]

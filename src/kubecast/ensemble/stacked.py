@@ -95,7 +95,7 @@ class Stacked:
                 return
 
     def _ends(self) -> NDArray[np.intp]:
-        """Rows before which every series ends or begins, without 0; the number of rows is the last."""
+        """Rows before which every series ends or begins; the number of rows, which may be 0, is the last."""
         codes, names = pd.factorize(self.forecasts["unique_id"])
         rows, last = np.arange(len(codes)), np.zeros(len(names), dtype=np.intp)
         last[codes] = rows

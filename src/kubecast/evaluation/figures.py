@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from kubecast.scoring.metrics import (
+    COVERAGE,
     ENSEMBLE,
     METRICS,
     RANKING,
@@ -19,7 +20,6 @@ from kubecast.scoring.metrics import (
 from kubecast.scoring.over_series import OverSeries
 from kubecast.scoring.significance import finite
 
-_COVERAGE = "coverage_"
 POINTS_ONLY = "a member forecasts points; its quantiles are scored on the test split of a full history alone"
 
 
@@ -90,13 +90,13 @@ def figures_of_groups(
 def _records(tables: MetricTables, model: str) -> list[dict[str, Any]]:
     """By group, one model's metrics, and its coverage by nominal coverage in percent."""
     values = {name: _finite(frame[model]) for name, frame in tables.items() if model in frame}
-    nominal = [name for name in values if name.startswith(_COVERAGE)]
-    points = [name for name in tables if not name.startswith(_COVERAGE)]
+    nominal = [name for name in values if name.startswith(COVERAGE)]
+    points = [name for name in tables if not name.startswith(COVERAGE)]
     groups = len(next(iter(tables.values())))
     absent: list[Any] = [None] * groups
     figures = zip(*(values.get(name, absent) for name in points), strict=True)
     inside = zip(*(values[name] for name in nominal), strict=True) if nominal else [()] * groups
-    names = [name.removeprefix(_COVERAGE) for name in nominal]
+    names = [name.removeprefix(COVERAGE) for name in nominal]
     return [
         dict(zip(points, each, strict=True))
         | {"coverage": {name: share for name, share in zip(names, shares, strict=True) if share is not None}}

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kubecast.scoring.conformal import ConformalQuantiles
-from kubecast.scoring.metrics import RowLosses
+from kubecast.scoring.metrics import RowLosses, pinball_losses
 
 Floats = NDArray[np.float64]
 
@@ -78,7 +78,6 @@ def wql_of_members(losses: RowLosses, offsets: Mapping[str, Floats], levels: Seq
     for model, each in offsets.items():
         errors, total = y - losses.values(model), np.zeros(len(rows))
         for level, offset in zip(levels, each.T, strict=True):
-            above = errors - offset[leads - 1] * scale
-            total += np.maximum(level * above, (level - 1) * above)
+            total += pinball_losses(errors - offset[leads - 1] * scale, level)
         result[model] = (2 * np.bincount(codes, total) / len(levels))[size > 0] / size[size > 0]
     return pd.DataFrame(result)

@@ -14,11 +14,9 @@ from kubecast.documents import Document
 from kubecast.ensemble.naive import naive_label
 from kubecast.evaluation.words import percent
 from kubecast.scoring.loss_grid import Floats, LossGrid, Means
-from kubecast.scoring.metrics import ENSEMBLE, intervals, quantile_column
+from kubecast.scoring.metrics import COVERAGE, ENSEMBLE, intervals, quantile_column
 from kubecast.scoring.resampling import Interval, Resamples, Statistic
 from kubecast.scoring.significance import DISJOINT_ORIGINS, finite
-
-_COVERAGE = "coverage_"
 
 
 class Skill(Document):
@@ -66,7 +64,7 @@ class Skill(Document):
 def interval_bounds(levels: Sequence[float]) -> dict[str, tuple[str, str]]:
     """The columns of each interval's bounds, by the column of its coverage in a grid of losses."""
     return {
-        f"{_COVERAGE}{nominal}": (quantile_column(low), quantile_column(high))
+        f"{COVERAGE}{nominal}": (quantile_column(low), quantile_column(high))
         for nominal, (low, high) in intervals(levels).items()
     }
 
@@ -119,9 +117,9 @@ class SplitLosses:
 
     def _coverage_intervals(self) -> dict[str, Interval]:
         every = {
-            name.removeprefix(_COVERAGE): self.resamples.interval(itemgetter(name))
+            name.removeprefix(COVERAGE): self.resamples.interval(itemgetter(name))
             for name in self.grid.sums
-            if name.startswith(_COVERAGE)
+            if name.startswith(COVERAGE)
         }
         return {nominal: interval for nominal, interval in every.items() if interval is not None}
 

@@ -19,6 +19,7 @@ from kubecast.data.panel import Panel
 
 MOST_CELLS = 20  # of a table of all groups that there could be, for each row
 CHUNK_ROWS = 500_000  # of forecasts that are scored at once
+COVERAGE = "coverage_"  # and the nominal coverage in percent: a metric of an interval
 ENSEMBLE = "ensemble"  # the one column with quantiles beside it
 
 Floats = NDArray[np.float64]
@@ -102,6 +103,11 @@ _ROW_LOSSES: dict[str, Callable[[Floats, Floats], Floats]] = {
 }
 
 
+def pinball_losses(above: Floats, level: float) -> Floats:
+    """The pinball losses of forecasts of a quantile, from how far each target lies above its own."""
+    return np.maximum(level * above, (level - 1) * above)
+
+
 class RowLosses:
     """Rows that are scored, and what each of them loses, which is computed once for all ways to group them.
 
@@ -128,20 +134,16 @@ class RowLosses:
 
     def loss(self, kind: str, model: str) -> Floats:
         """The absolute, squared or symmetric error of each row; shape (rows,)."""
-        key = kind, model
-        if key not in self._known:
-            self._known[key] = _ROW_LOSSES[kind](self.y, self.values(model))
-        return self._known[key]
+        if (kind, model) not in self._known:
+            self._known[kind, model] = _ROW_LOSSES[kind](self.y, self.values(model))
+        return self._known[kind, model]
 
     def pinball(self, levels: Sequence[float]) -> Floats:
         """The mean pinball loss over the levels; shape (rows,)."""
         key = "pinball", *levels
         if key not in self._known:
-            total = np.zeros(len(self.rows))
-            for level in levels:
-                above = self.y - self.values(quantile_column(level))
-                total += np.maximum(level * above, (level - 1) * above)
-            self._known[key] = total / max(len(levels), 1)
+            each = (pinball_losses(self.y - self.values(quantile_column(level)), level) for level in levels)
+            self._known[key] = sum(each, np.zeros(len(self.rows))) / max(len(levels), 1)
         return self._known[key]
 
     def inside(self, low: str, high: str) -> Floats:
@@ -214,7 +216,7 @@ class ScoredRows:
             if self.levels or not metric.of_quantiles
         }
         for nominal, (low, high) in intervals(self.levels).items():
-            tables[f"coverage_{nominal}"] = self.coverage(low, high)
+            tables[f"{COVERAGE}{nominal}"] = self.coverage(low, high)
         return {name: frame.replace([np.inf, -np.inf], np.nan) for name, frame in tables.items()}
 
 

@@ -15,7 +15,8 @@ import pandas as pd
 from kubecast.config.training import TrainingSettings
 from kubecast.data.clock import as_given
 from kubecast.data.levels import LevelChanges, with_level_ratio
-from kubecast.data.panel import KEYS, Panel
+from kubecast.data.origins import join_forecasts
+from kubecast.data.panel import Panel
 from kubecast.data.parquet import read_parquet
 from kubecast.data.stale import treat_stale
 from kubecast.ensemble.bundle import Contract, write_bundle
@@ -193,7 +194,7 @@ def production_forecast(panel: Panel, recipe: StackRecipe, members: Mapping[str,
     for path in members.values():
         forecasts = read_parquet(path / FORECASTS)
         forecasts = forecasts[forecasts["split"] == PRODUCTION].drop(columns=["split", "fold"])
-        table = table.merge(forecasts, on=KEYS)
+        table = join_forecasts(table, forecasts)
     table = with_level_ratio(table, changes, recipe.levels)
     return combine(recipe, table, own_scales(recipe, panel, panel.ends)).drop(columns="cutoff")
 

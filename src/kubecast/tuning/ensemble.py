@@ -9,7 +9,8 @@ import pandas as pd
 from kubecast.config.base import Settings
 from kubecast.config.model import ModelSettings
 from kubecast.data.levels import forecast_at_present_level
-from kubecast.data.panel import KEYS, Panel
+from kubecast.data.origins import join_forecasts
+from kubecast.data.panel import Panel
 from kubecast.ensemble.naive import naive_candidates, with_naive
 from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.stacking import stack
@@ -70,7 +71,7 @@ class EnsembleObjective:
                 plan = FitPlan(seed=seed, deadline=deadline_after(settings.time_limit))
                 forecaster, _ = trainer.fit(self._panel, fold.until, plan)
                 forecasts = forecast_at_present_level(self._panel, fold.changes, forecaster.forecast)
-                table = table.merge(forecasts, on=KEYS)
+                table = join_forecasts(table, forecasts)
             except ModelError as error:
                 missing[kind] = str(error)
             _LOG.info("%s: fold %d of %d", kind, number + 1, len(self._folds), extra={"model": kind})

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kubecast.api.frames import to_pandas
 from kubecast.data.columns import listed, match_names, read_future, read_rows
 from kubecast.data.findings import Notes
 from kubecast.data.roles import OPTIONS
@@ -201,6 +202,9 @@ def test_frame_without_rows_or_with_a_column_twice_is_refused() -> None:
         read(row_index([1]).head(0))
     with pytest.raises(DataError, match="column 'y' appears more than once"):
         read(row_index([1]).iloc[:, [0, 1, 1]])
+    rows = row_index([1])
+    with pytest.raises(DataError, match="column 'y' appears more than once; allowed: each name once, blanks"):
+        read(to_pandas(rows.assign(**{" y": rows["y"]}), "df"))
 
 
 def test_future_needs_only_its_own_columns() -> None:

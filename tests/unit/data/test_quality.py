@@ -178,11 +178,19 @@ def test_one_open_weekday_is_a_week() -> None:
 
 
 def test_short_and_sparse_series_leave_the_others_their_remedy() -> None:
-    closed, other = daily({f"s{number}": 6 for number in range(3)}), daily({"z": None})
+    closed, other = daily({f"s{number}": 6 for number in range(12)}), daily({"z": None})
     sparse = other[(other.index % 7 == 6) | (other.index % 5 == 0)]
     for rows in (other.head(7), sparse):
         found = closed_days(daily_panel(pd.concat([closed, rows]), max_missing=0.9, max_gap=20))
         assert found == [f"hardly a target on SUN; allowed: training.frequency: {SIX_DAYS}, {RESAMPLE}"]
+
+
+def test_closed_series_among_sparse_ones_does_not_close_their_day() -> None:
+    sparse = daily({f"s{number}": None for number in range(9)})
+    kept = sparse[np.random.default_rng(1).random(len(sparse)) < 0.4]
+    rows = pd.concat([kept, daily({"z": 6})])
+    (detail,) = closed_days(daily_panel(rows, max_missing=0.9, max_gap=40))
+    assert detail.startswith("z: hardly a target on one weekday or more, e.g. SUN, on which other series")
 
 
 def test_open_series_among_many_closed_ones_keeps_its_day() -> None:

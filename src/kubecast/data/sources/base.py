@@ -110,7 +110,9 @@ class Projection:
         counts = Counter(plain[name] for name in chosen)
         for name, count in counts.items():
             if count > 1:
-                raise DataError(f"{where}: column {name!r} appears more than once; allowed: each name once")
+                raise DataError(
+                    f"{where}: column {name!r} appears more than once; allowed: each name once, blanks aside"
+                )
         return chosen
 
     def choose_of_schema(self, schema: pa.Schema, where: str) -> list[str]:
