@@ -231,7 +231,8 @@ def _refuse_inexact(
     def is_inexact(name: object) -> bool:
         if not isinstance(name, float | np.floating):
             return False
-        return bool(abs(name) >= 2 ** (min(np.finfo(type(name)).nmant, widest) + 1))
+        digits = min(np.finfo(type(name)).nmant, widest, np.finfo(float).nmant)  # names are written as floats
+        return bool(abs(name) >= 2 ** (digits + 1))
 
     inexact = np.array([*map(is_inexact, np.asarray(names)), False])  # the last: a missing value, code -1
     if inexact.any():

@@ -256,7 +256,7 @@ def join_forecasts(
 
     Args:
         table: ``KEYS`` and others; indexed from 0.
-        forecasts: ``KEYS`` and columns of forecasts; each row once.
+        forecasts: ``KEYS`` and columns of forecasts, which the table has not; each row once.
         how: Whether rows without a forecast are left out, or have NaN.
     """
     if len(table) == len(forecasts) and all(

@@ -73,7 +73,8 @@ def _note_closed_days(panel: Panel, notes: Notes) -> None:
     if panel.spec.frequency != "D":
         return
     closed, is_open, hardly = _closed_days(panel)
-    shared, some = closed.any(axis=0) & ~is_open.any(axis=0) & hardly, closed.any(axis=1)
+    shared = closed.any(axis=0) & ~is_open.any(axis=0) & hardly
+    own = closed & ~shared
     if shared.any():
         days = ", ".join(np.array(WEEKDAYS)[shared])
         opened = np.array(WEEKDAYS)[~shared]
@@ -83,10 +84,11 @@ def _note_closed_days(panel: Panel, notes: Notes) -> None:
             " with training.data.resample where rows stand on closed days"
         )
         notes.add("closed_days", detail, count=int(closed[:, shared].any(axis=1).sum()))
-    elif some.any():
-        own = listed(np.array(WEEKDAYS)[closed[np.argmax(some)]])
+    if own.any():
+        some = own.any(axis=1)
+        days = listed(np.array(WEEKDAYS)[own[np.argmax(some)]])
         detail = (
-            f"{listed(panel.ids[some])}: hardly a target on one weekday or more, e.g. {own}, on which other"
+            f"{listed(panel.ids[some])}: hardly a target on one weekday or more, e.g. {days}, on which other"
             " series have theirs; allowed: training.data.empty: zero, where a day without a row is one of 0"
         )
         notes.add("closed_days", detail, count=int(some.sum()))
@@ -99,7 +101,7 @@ def _closed_days(panel: Panel) -> tuple[NDArray[np.bool_], NDArray[np.bool_], ND
 
     Returns:
         By series and weekday, whether it is closed, and whether it is open; shape (series, 7). By weekday,
-        whether all series together have hardly a target on it; shape (7,).
+        whether all series, each weighing the same, have hardly a target on it beside other days; shape (7,).
     """
     cells = panel.series_codes * 7 + panel.frame["ds"].dt.weekday.to_numpy()
     steps, targets = (
@@ -109,8 +111,8 @@ def _closed_days(panel: Panel) -> tuple[NDArray[np.bool_], NDArray[np.bool_], ND
     is_known, hardly = steps >= CLOSED_WEEKS, targets <= CLOSED_SHARE * steps
     rest = np.where(hardly, 0.0, targets).sum(axis=1), np.where(hardly, 0, steps).sum(axis=1)
     is_known &= (rest[0] > OPEN_SHARE * rest[1])[:, None]
-    together = targets.sum(axis=0) <= CLOSED_SHARE * steps.sum(axis=0)
-    return is_known & hardly, is_known & ~hardly, together
+    shares = (targets / np.maximum(steps, 1)).sum(axis=0)
+    return is_known & hardly, is_known & ~hardly, shares <= CLOSED_SHARE * shares.max()
 
 
 def _note_flat(panel: Panel, notes: Notes) -> None:

@@ -11,6 +11,7 @@ from kubecast.documents import Document
 from kubecast.errors import RegistryError, StoreError
 from kubecast.evaluation.promotion import decision_of
 from kubecast.registry import Registry, Version
+from kubecast.scoring.metrics import COVERAGE
 
 MOST = 20  # versions
 
@@ -80,9 +81,7 @@ def _earlier(version: Version, champion: str) -> EarlierVersion:
     test: Any = version.metadata.get("test")
     test = test if isinstance(test, dict) else {}
     decision = decision_of(version.metadata)
-    covered = {
-        key.removeprefix("coverage_"): value for key, value in test.items() if key.startswith("coverage_")
-    }
+    covered = {key.removeprefix(COVERAGE): value for key, value in test.items() if key.startswith(COVERAGE)}
     return EarlierVersion(
         version=version.id,
         created=version.created,

@@ -43,7 +43,7 @@ from kubecast.evaluation.segments import SegmentRow, by_segment
 from kubecast.evaluation.series_facts import SeriesFacts, series_facts, worst_and_largest
 from kubecast.evaluation.skill import Skill, SplitLosses
 from kubecast.models.base import FitLog
-from kubecast.scoring.metrics import ENSEMBLE, METRICS, RANKING
+from kubecast.scoring.metrics import COVERAGE, ENSEMBLE, METRICS, RANKING
 from kubecast.scoring.over_series import OverSeries
 from kubecast.scoring.significance import Paired, paired_difference
 
@@ -178,7 +178,7 @@ class Evaluation(Document):
         row = self.row(ENSEMBLE, "test")
         figures = {name: row.metric(name) for name in METRICS}
         figures |= {"skill": row.skill, "mase_median": row.mase_median}
-        figures |= {f"coverage_{level}": value for level, value in row.coverage.items()}
+        figures |= {f"{COVERAGE}{level}": value for level, value in row.coverage.items()}
         if comparison := self.decision.comparison:
             figures |= {"champion_mase": comparison.champion_mase, "champion_gain": comparison.gain}
         return {name: value for name, value in figures.items() if value is not None}

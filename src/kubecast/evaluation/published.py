@@ -12,6 +12,7 @@ from kubecast.evaluation.comparison import Comparison
 from kubecast.evaluation.leaderboard import DIGITS, LEADERBOARD, Evaluation
 from kubecast.evaluation.promotion import decision_of
 from kubecast.registry import Registry, Version
+from kubecast.scoring.metrics import COVERAGE
 
 _DIGEST_DIGITS = 12  # of a digest, for a person
 # The relative difference of a figure of before schema 5 and the same in six digits.
@@ -196,7 +197,7 @@ def _comparison(champion: Version, challenger: Version) -> Comparison | None:
 
 def _compared(comparison: Comparison) -> tuple[Figures, Figures]:
     """The champion's figures, and those of the version."""
-    coverage = f"coverage_{comparison.interval}"
+    coverage = f"{COVERAGE}{comparison.interval}"
     return (
         {"mase": comparison.champion_mase, coverage: comparison.champion_coverage},
         {"mase": comparison.mase, coverage: comparison.coverage},

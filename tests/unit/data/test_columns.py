@@ -113,6 +113,9 @@ def test_dates_name_series(dtype: Any) -> None:
 def test_each_float_is_judged_by_its_own_width() -> None:
     with pytest.raises(DataError, match="unique_id 2048 is a float"):
         read(row_index([1, 2, 3], unique_id=np.array([2048, 2049, 1], dtype=np.float16)))
+    wide = np.longdouble(2) ** 53 + np.arange(3)
+    with pytest.raises(DataError, match="unique_id 9007199254740992 is a float"):
+        read(row_index([1, 2, 3], unique_id=wide))
     mixed = pd.Series([1e8, np.float32(3), "x"], dtype=object)
     assert set(read(row_index([1, 2, 3], unique_id=mixed))[0]["unique_id"]) == {"100000000", "3", "x"}
 

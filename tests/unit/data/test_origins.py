@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from kubecast.config.training import TrainingSettings
-from kubecast.data.panel import Cutoffs, Panel
+from kubecast.data.origins import join_forecasts
+from kubecast.data.panel import KEYS, Cutoffs, Panel
 from kubecast.data.preparation import build_panel
 from kubecast.data.sample import generate_series
 from kubecast.errors import DataError
@@ -232,3 +233,29 @@ def test_origins_of_a_series_that_ends_early_are_kept_while_its_covariates_are_k
 def test_panel_of_constant_series_alone_is_refused(make_panel: Make) -> None:
     with pytest.raises(DataError, match="no series varies in its training split; allowed: at least one"):
         make_panel(hourly().assign(y=5.0))
+
+
+def joinable() -> tuple[pd.DataFrame, pd.DataFrame]:
+    cutoff = pd.Timestamp("2024-01-01")
+    keys = pd.DataFrame({"unique_id": ["a", "a", "b", "b"], "cutoff": cutoff})
+    keys["ds"] = cutoff + pd.to_timedelta([1, 2, 1, 2], unit="h")
+    return keys.assign(y=[1.0, 2.0, 3.0, 4.0]), keys.assign(m=[10.0, 20.0, 30.0, 40.0])
+
+
+def test_forecasts_stand_beside_their_targets_whatever_their_order() -> None:
+    table, forecasts = joinable()
+    whole = table.assign(m=forecasts["m"])
+    pd.testing.assert_frame_equal(join_forecasts(table, forecasts), whole)
+    pd.testing.assert_frame_equal(join_forecasts(table, forecasts[::-1]), whole)
+    named = forecasts.astype({"unique_id": "category"})
+    pd.testing.assert_frame_equal(join_forecasts(table, named[::-1]), whole)
+    pd.testing.assert_frame_equal(join_forecasts(table, forecasts[1:]), whole[1:].reset_index(drop=True))
+    left = join_forecasts(table, forecasts[1:], "left")
+    pd.testing.assert_frame_equal(left, whole.assign(m=[np.nan, 20.0, 30.0, 40.0]))
+    assert join_forecasts(table.head(0), forecasts).empty
+
+
+def test_forecast_that_is_there_twice_is_refused() -> None:
+    table, forecasts = joinable()
+    with pytest.raises(pd.errors.MergeError):
+        join_forecasts(table, pd.concat([forecasts, forecasts[[*KEYS, "m"]].head(1)]))

@@ -185,12 +185,28 @@ def test_short_and_sparse_series_leave_the_others_their_remedy() -> None:
         assert found == [f"hardly a target on SUN; allowed: training.frequency: {SIX_DAYS}, {RESAMPLE}"]
 
 
-def test_closed_series_among_sparse_ones_does_not_close_their_day() -> None:
+@pytest.mark.parametrize("share", [0.08, 0.4])
+def test_closed_series_among_sparse_ones_does_not_close_their_day(share: float) -> None:
     sparse = daily({f"s{number}": None for number in range(9)})
-    kept = sparse[np.random.default_rng(1).random(len(sparse)) < 0.4]
+    kept = sparse[np.random.default_rng(1).random(len(sparse)) < share]
     rows = pd.concat([kept, daily({"z": 6})])
-    (detail,) = closed_days(daily_panel(rows, max_missing=0.9, max_gap=40))
+    (detail,) = closed_days(daily_panel(rows, max_missing=0.95, max_gap=400))
     assert detail.startswith("z: hardly a target on one weekday or more, e.g. SUN, on which other series")
+
+
+def test_long_closed_series_does_not_close_the_day_of_many_new_ones() -> None:
+    new = daily({f"n{number}": None for number in range(3)}, weeks=3)
+    new["ds"] += pd.Timedelta(weeks=101)
+    (detail,) = closed_days(daily_panel(pd.concat([daily({"a": 6}, weeks=104), new])))
+    assert detail.startswith("a: hardly a target on one weekday or more, e.g. SUN, on which other series")
+
+
+def test_days_of_one_series_are_named_beside_those_of_all() -> None:
+    rows = daily({"a": 6, "b": 6, "c": 6})
+    rows = rows[(rows["unique_id"] != "c") | (rows["ds"].dt.dayofweek != 0)]
+    shared, own = closed_days(daily_panel(rows))
+    assert shared.startswith("hardly a target on SUN;")
+    assert own.startswith("c: hardly a target on one weekday or more, e.g. MON,")
 
 
 def test_open_series_among_many_closed_ones_keeps_its_day() -> None:
