@@ -14,6 +14,7 @@ from kubecast.errors import ModelError
 from kubecast.models.seasonal_naive import SeasonalNaive
 from kubecast.scoring.conformal import ConformalQuantiles, conformal_scores, needed_scores
 from kubecast.scoring.metrics import scorable
+from kubecast.scoring.score_counts import ScoreCounts
 
 ORIGINS = 20_000  # of all series, about
 NAIVE = "seasonal_naive"
@@ -55,7 +56,8 @@ def substitute_quantiles(panel: Panel, levels: Sequence[float]) -> Substitute | 
         return Substitute(
             naive_quantiles(panel, levels, "train_end") if is_validated else published, published
         )
-    quantiles = ConformalQuantiles.fit(training_scores(panel), levels, panel.spec.horizon)
+    scores = ScoreCounts.of_table(training_scores(panel))
+    quantiles = ConformalQuantiles.fit(scores, levels, panel.spec.horizon)
     return Substitute(quantiles, quantiles)
 
 

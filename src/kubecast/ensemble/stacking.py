@@ -88,7 +88,7 @@ def stack(
     for number, weights in choice.held_weights.items():
         rows = validation.index[folds[number].held]
         table.loc[rows, ENSEMBLE] = combine_columns(forecasts.loc[rows], weights)
-    widths = Widths.fit(table, series, settings.quantiles, substitute)
+    widths = Widths.fit(table, series, folds, settings.quantiles, substitute)
     scale = series.set_index("unique_id")["scale"].astype(np.float64)
     scales = {str(name): float(value) if value > 0 else None for name, value in scale.items()}
     recipe = StackRecipe(
@@ -110,7 +110,7 @@ def stack(
         fold_weights=choice.fold_weights,
         notes=[*choice.notes, *([] if widths.calibrated else [UNCALIBRATED])],
     )
-    return recipe, Stacked(table, {number: fold.others for number, fold in folds.items()}, widths, scales)
+    return recipe, Stacked(table, widths, scales)
 
 
 def _weigh(

@@ -34,8 +34,8 @@ def closer_look(forecasts: Forecasts, scores: Scores, chosen: Sequence[str]) -> 
     """
     subject = scores.subject
     levels, panel = subject.levels, subject.panel
-    errors = [block.member_errors for block in scores.blocks]
-    offsets = member_offsets(errors, levels, panel.spec.horizon)
+    counted = [block.member_scores for block in scores.blocks]
+    offsets = member_offsets(counted, levels, panel.spec.horizon)
     widest = next(iter(intervals(levels).values()), ())
     drawn = [ENSEMBLE, *map(quantile_column, widest)]
     columns = ["unique_id", "cutoff", "ds", "split", "y", "observed", *offsets, *drawn]

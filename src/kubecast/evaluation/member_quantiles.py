@@ -1,7 +1,6 @@
 """WQL of models that forecast points only: with conformal quantiles of their own, as the ensemble has."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,37 +8,26 @@ from numpy.typing import NDArray
 
 from kubecast.scoring.conformal import ConformalQuantiles
 from kubecast.scoring.metrics import RowLosses, pinball_losses
+from kubecast.scoring.score_counts import ScoreCounts
 
 Floats = NDArray[np.float64]
 
 
-class MemberErrors(NamedTuple):
-    """The validation errors of a block of series, over each one's scale.
+def member_scores(losses: RowLosses, models: Sequence[str]) -> dict[str, ScoreCounts]:
+    """The errors of some models on the validation split, over each series' scale, for a block of series.
 
-    Attributes:
-        leads: Lead time of each target; shape (targets,).
-        errors: By model, target less forecast; shape (targets,).
+    Args:
+        losses: Of rows with their ``split`` and ``lead_time``.
+        models: Columns of point forecasts.
     """
-
-    leads: NDArray[np.int16]
-    errors: dict[str, Floats]
-
-    @classmethod
-    def of(cls, losses: RowLosses, models: Sequence[str]) -> "MemberErrors":
-        """Take the errors of some models on the validation split.
-
-        Args:
-            losses: Of rows with their ``split`` and ``lead_time``.
-            models: Columns of point forecasts.
-        """
-        chosen = (losses.rows["split"] == "validation").to_numpy()
-        y, scale = losses.y[chosen], losses.values("scale")[chosen]
-        errors = {name: (y - losses.values(name)[chosen]) / scale for name in models}
-        return cls(losses.rows["lead_time"].to_numpy(dtype=np.int16)[chosen], errors)
+    chosen = (losses.rows["split"] == "validation").to_numpy()
+    leads = losses.rows["lead_time"].to_numpy()[chosen]
+    y, scale = losses.y[chosen], losses.values("scale")[chosen]
+    return {name: ScoreCounts.of(leads, (y - losses.values(name)[chosen]) / scale) for name in models}
 
 
 def member_offsets(
-    blocks: Sequence[MemberErrors], levels: Sequence[float], horizon: int
+    blocks: Sequence[Mapping[str, ScoreCounts]], levels: Sequence[float], horizon: int
 ) -> dict[str, Floats]:
     """By model, what is added to its forecasts to reach each quantile, in units of the series' scale.
 
@@ -51,16 +39,12 @@ def member_offsets(
     Returns:
         Shape (lead times, levels); empty where no target counts.
     """
-    leads = np.concatenate([block.leads for block in blocks])
-    if not len(leads):
-        return {}
-
-    def offsets(model: str) -> Floats:
-        scores = np.concatenate([block.errors[model] for block in blocks])
-        table = pd.DataFrame({"lead_time": leads, "score": scores})
-        return np.array(ConformalQuantiles.fit(table, levels, horizon).offsets)
-
-    return {model: offsets(model) for model in blocks[0].errors}
+    scores = {model: ScoreCounts.joined(block[model] for block in blocks) for model in blocks[0]}
+    return {
+        model: np.array(ConformalQuantiles.fit(each, levels, horizon).offsets)
+        for model, each in scores.items()
+        if each.size
+    }
 
 
 def wql_of_members(losses: RowLosses, offsets: Mapping[str, Floats], levels: Sequence[float]) -> pd.DataFrame:

@@ -16,11 +16,12 @@ from kubecast.evaluation.calibration import shares_below
 from kubecast.evaluation.comparison import Champion, CommonTargets, Comparison, compare
 from kubecast.evaluation.figures import Breakdown
 from kubecast.evaluation.forecasts import Forecasts
-from kubecast.evaluation.member_quantiles import MemberErrors
+from kubecast.evaluation.member_quantiles import member_scores
 from kubecast.evaluation.residuals import ScaledErrors, scaled_errors, season_phase
 from kubecast.evaluation.skill import interval_bounds
 from kubecast.scoring.loss_grid import LossGrid, LossSums, common_origins
 from kubecast.scoring.metrics import (
+    COVERAGE,
     ENSEMBLE,
     Groups,
     MetricTables,
@@ -33,6 +34,7 @@ from kubecast.scoring.metrics import (
     scorable,
     series_with_means,
 )
+from kubecast.scoring.score_counts import ScoreCounts
 
 SPLITS: tuple[Split, Split] = ("test", "validation")
 SERIES = ["split", "unique_id"]
@@ -112,7 +114,7 @@ class BlockScores:
         by_origin: Of the ensemble and the naives, by origin.
         losses: By split, sums by series and origin.
         errors: The ensemble's, on the test split.
-        member_errors: On the validation split.
+        member_scores: Errors of each model with quantiles of its own, on the validation split.
         infinite: Forecasts and quantiles of the test split that are not finite.
         targets: First and last time of the test split's targets; empty where it has none.
         common: Targets that the champion has forecast too; None: there is no comparable champion.
@@ -128,7 +130,7 @@ class BlockScores:
     by_origin: Breakdown
     losses: dict[Split, LossSums]
     errors: ScaledErrors
-    member_errors: MemberErrors
+    member_scores: dict[str, ScoreCounts]
     infinite: int
     targets: list[pd.Timestamp]
     common: CommonTargets | None
@@ -164,7 +166,7 @@ class BlockScores:
                 for split in SPLITS
             },
             errors=scaled_errors(test, series, ENSEMBLE),
-            member_errors=MemberErrors.of(losses, subject.points),
+            member_scores=member_scores(losses, subject.points),
             infinite=int((~np.isfinite(test[columns].to_numpy(dtype=np.float64))).sum()),
             targets=[test["ds"].min(), test["ds"].max()] if len(test) else [],
             common=CommonTargets.of(test, series, panel, levels, subject.champion)
@@ -227,7 +229,7 @@ class Scores:
                 "mase": mase[ENSEMBLE],
                 "naive_mase": mase[naive] if naive else np.nan,
                 "bias": of_test(pd.concat([block.bias for block in self.blocks]))["bias"],
-                "coverage": of_test(self.metrics[f"coverage_{widest}"])[ENSEMBLE] if widest else np.nan,
+                "coverage": of_test(self.metrics[f"{COVERAGE}{widest}"])[ENSEMBLE] if widest else np.nan,
             }
         )
 

@@ -23,6 +23,7 @@ from kubecast.reports.explorer import Explorer, Forecasts, explorer
 from kubecast.reports.html import figure, render, share
 from kubecast.resources import Usage, most_of
 from kubecast.scoring.conformal import ConformalQuantiles, conformal_scores
+from kubecast.scoring.score_counts import ScoreCounts
 from kubecast.scoring.significance import finite
 
 MOST = 200  # series in the explorer
@@ -182,7 +183,7 @@ def _explorer(fitted: Fitted, score: FitScore, panel: Panel) -> Explorer | None:
     levels = LEVELS
     try:
         scores = conformal_scores(validation, panel.series, name)
-        quantiles = ConformalQuantiles.fit(scores, LEVELS, panel.spec.horizon)
+        quantiles = ConformalQuantiles.fit(ScoreCounts.of_table(scores), LEVELS, panel.spec.horizon)
         scales = panel.series.set_index("unique_id")["scale"]
         test = quantiles.apply(test, {str(k): v for k, v in scales.items()}, name)
     except ModelError:  # nothing of the validation split was observed

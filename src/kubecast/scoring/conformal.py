@@ -6,15 +6,14 @@ errors, so that the sides may differ: Romano, Patterson & Candès (2019), "Confo
 
 from collections.abc import Mapping, Sequence
 from math import ceil
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from kubecast.errors import ConfigError, ModelError
 from kubecast.scoring.metrics import lead_times, quantile_column, scorable
+from kubecast.scoring.score_counts import ScoreCounts
 
 
 class ConformalQuantiles(BaseModel):
@@ -33,7 +32,7 @@ class ConformalQuantiles(BaseModel):
     counts: list[int]
 
     @classmethod
-    def fit(cls, scores: pd.DataFrame, levels: Sequence[float], horizon: int) -> "ConformalQuantiles":
+    def fit(cls, scores: ScoreCounts, levels: Sequence[float], horizon: int) -> "ConformalQuantiles":
         """Take the empirical quantiles of the scores at each lead time.
 
         A lead time is pooled with its neighbours, one on each side at a time, until the outermost level lies
@@ -41,21 +40,18 @@ class ConformalQuantiles(BaseModel):
         few, the outermost quantiles are the extreme scores.
 
         Args:
-            scores: ``lead_time`` (from 1), ``score`` (signed error over the series' scale), from
-                ``conformal_scores``.
+            scores: Signed errors over the series' scales, by lead time.
             levels: In ascending order.
             horizon: Lead times.
 
         Raises:
             ModelError: There is no score.
         """
-        if scores.empty:
+        if not scores.size:
             raise ModelError("no forecast error to make quantiles from; allowed: observed validation targets")
-        by_lead = {lead: group.to_numpy() for lead, group in scores.groupby("lead_time")["score"]}
-        pools = [_pool(by_lead, lead, horizon, needed_scores(levels)) for lead in range(1, horizon + 1)]
-        # Weibull's positions, p (n + 1), are the conformal order statistics, interpolated.
-        offsets = [np.quantile(pool, levels, method="weibull").tolist() for pool in pools]
-        return cls(levels=list(levels), offsets=offsets, counts=[len(pool) for pool in pools])
+        pools = [scores.near(lead, needed_scores(levels), horizon) for lead in range(1, horizon + 1)]
+        offsets = [pool.quantiles(levels).tolist() for pool in pools]
+        return cls(levels=list(levels), offsets=offsets, counts=[pool.size for pool in pools])
 
     @property
     def columns(self) -> list[str]:
@@ -117,17 +113,3 @@ def conformal_scores(table: pd.DataFrame, series: pd.DataFrame, column: str) -> 
 def _at_level(table: pd.DataFrame, scale: "pd.Series[float]") -> "pd.Series[float]":
     """Errors grow with the level of a series."""
     return scale * table["level_ratio"] if "level_ratio" in table else scale
-
-
-def _pool(
-    by_lead: Mapping[Any, NDArray[np.float64]], lead: int, horizon: int, needed: int
-) -> NDArray[np.float64]:
-    empty = np.array([], dtype=np.float64)
-    pool = by_lead.get(lead, empty)
-    for distance in range(1, horizon):
-        if len(pool) >= needed:
-            break
-        pool = np.concatenate(
-            [pool, by_lead.get(lead - distance, empty), by_lead.get(lead + distance, empty)]
-        )
-    return pool

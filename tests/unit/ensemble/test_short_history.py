@@ -20,11 +20,12 @@ from kubecast.ensemble.stacking import UNCALIBRATED, UNVALIDATED, stack
 from kubecast.ensemble.summary import summarise
 from kubecast.scoring.conformal import ConformalQuantiles
 from kubecast.scoring.metrics import ENSEMBLE
+from kubecast.scoring.score_counts import ScoreCounts
 from tests.support.forecasts import forecasts, scales, stack_whole
 from tests.unit.ensemble.stacks import GREEDY, KINDS
 
 LEVELS = GREEDY.quantiles
-SCORES = pd.DataFrame({"lead_time": np.tile(np.arange(1, 6), 20), "score": np.linspace(-7, 7, 100)})
+SCORES = ScoreCounts.of(np.tile(np.arange(1, 6), 20), np.linspace(-7, 7, 100))
 FITTED = ConformalQuantiles.fit(SCORES, LEVELS, horizon=5)
 SHORT = Substitute(FITTED, FITTED)
 

@@ -29,9 +29,11 @@ def test_blocks_are_those_of_whole_series_and_make_the_same_table(
     order: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = tables()[order]
-    _, stacked = stack(table, scales(table), GREEDY, KINDS, {}, 24)
+    recipe, stacked = stack(table, scales(table), GREEDY, KINDS, {}, 24)
     [whole] = stacked.blocks()
     monkeypatch.setattr(parquet, "BLOCK_ROWS", 500)
+    of_blocks, stacked = stack(table, scales(table), GREEDY, KINDS, {}, 24)
+    assert of_blocks == recipe
     blocks = list(stacked.blocks())
     pd.testing.assert_frame_equal(pd.concat(blocks), whole)
     names = [set(block["unique_id"]) for block in blocks]

@@ -4,14 +4,15 @@ import pytest
 
 from kubecast.errors import ConfigError, ModelError
 from kubecast.scoring.conformal import ConformalQuantiles, conformal_scores, needed_scores
+from kubecast.scoring.score_counts import ScoreCounts
 from tests.support.forecasts import forecasts, scales
 
 NINE = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
 
 
-def scores(values: dict[int, list[float]]) -> pd.DataFrame:
-    pairs = [(lead, value) for lead, result in values.items() for value in result]
-    return pd.DataFrame(pairs, columns=["lead_time", "score"])
+def scores(values: dict[int, list[float]]) -> ScoreCounts:
+    leads = np.repeat(np.array([*values], dtype=np.int64), [len(each) for each in values.values()])
+    return ScoreCounts.of(leads, np.concatenate([np.array([]), *values.values()]))
 
 
 def test_quantiles_are_the_order_statistics_of_n_plus_one() -> None:
