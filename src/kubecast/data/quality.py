@@ -101,7 +101,8 @@ def _closed_days(panel: Panel) -> tuple[NDArray[np.bool_], NDArray[np.bool_], ND
 
     Returns:
         By series and weekday, whether it is closed, and whether it is open; shape (series, 7). By weekday,
-        whether all series, each weighing the same, have hardly a target on it beside other days; shape (7,).
+        whether the series that are not closed on it have hardly a target, each weighing the same, beside the
+        best day of all; shape (7,).
     """
     cells = panel.series_codes * 7 + panel.frame["ds"].dt.weekday.to_numpy()
     steps, targets = (
@@ -111,8 +112,9 @@ def _closed_days(panel: Panel) -> tuple[NDArray[np.bool_], NDArray[np.bool_], ND
     is_known, hardly = steps >= CLOSED_WEEKS, targets <= CLOSED_SHARE * steps
     rest = np.where(hardly, 0.0, targets).sum(axis=1), np.where(hardly, 0, steps).sum(axis=1)
     is_known &= (rest[0] > OPEN_SHARE * rest[1])[:, None]
-    shares = (targets / np.maximum(steps, 1)).sum(axis=0)
-    return is_known & hardly, is_known & ~hardly, shares <= CLOSED_SHARE * shares.max()
+    shares, closed = targets / np.maximum(steps, 1), is_known & hardly
+    of_others = np.where(closed, 0.0, shares).sum(axis=0)
+    return closed, is_known & ~hardly, of_others <= CLOSED_SHARE * shares.sum(axis=0).max()
 
 
 def _note_flat(panel: Panel, notes: Notes) -> None:

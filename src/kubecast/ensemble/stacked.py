@@ -1,8 +1,8 @@
 """The stack's table: forecasts, their ensemble, and quantiles, a block of series at a time."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -13,63 +13,51 @@ from kubecast.ensemble.cross_fitting import Fold
 from kubecast.ensemble.short_history import Substitute
 from kubecast.scoring.conformal import ConformalQuantiles, conformal_scores, needed_scores
 from kubecast.scoring.metrics import ENSEMBLE, lead_times
-from kubecast.scoring.score_counts import ScoreCounts
+from kubecast.scoring.score_counts import ScoreCounts, ScoreTally
 
 
-class _Errors(NamedTuple):
-    """The ensemble's errors over a block of series.
+class _Errors:
+    """The ensemble's errors, counted a block of series at a time.
 
     Attributes:
-        of_splits: Of both splits.
         of_validation: Of the validation split.
-        apart: Of the validation rows that are apart from a fold, by fold.
+        of_test: Of the test split; nothing where it is not asked for.
+        overlapping: By fold, those of validation rows that are not apart from it.
         series: Those with a score of the validation split.
         horizon: The longest lead time.
     """
 
-    of_splits: ScoreCounts
-    of_validation: ScoreCounts
-    apart: dict[int, ScoreCounts]
-    series: int
-    horizon: int
+    def __init__(self, folds: Collection[int]) -> None:
+        self.of_validation, self.of_test = ScoreTally(), ScoreTally()
+        self.overlapping = {number: ScoreTally() for number in folds}
+        self.series = self.horizon = 0
 
-    @classmethod
-    def of(cls, block: pd.DataFrame, series: pd.DataFrame, apart: Mapping[int, NDArray[np.bool_]]) -> Self:
-        """Take the errors of the column ``ensemble``.
+    def add(
+        self,
+        block: pd.DataFrame,
+        series: pd.DataFrame,
+        apart: Mapping[int, NDArray[np.bool_]],
+        with_test: bool,
+    ) -> None:
+        """Count the errors of a block.
 
         Args:
-            block: Forecasts, indexed from 0.
+            block: Forecasts with the column ``ensemble``, indexed from 0.
             series: Scales.
             apart: By fold, whether each row of the validation split is apart from it.
+            with_test: Whether the test split is counted too.
         """
-        scores = conformal_scores(block, series, ENSEMBLE)
-        validation = np.flatnonzero(block["split"] == "validation")
-
-        def among(rows: NDArray[np.intp]) -> pd.DataFrame:
-            return scores[np.bincount(rows, minlength=len(block))[scores.index] > 0]
-
-        of_validation = among(validation)
-        return cls(
-            ScoreCounts.of_table(scores),
-            ScoreCounts.of_table(of_validation),
-            {number: ScoreCounts.of_table(among(validation[each])) for number, each in apart.items()},
-            block.loc[of_validation.index, "unique_id"].nunique(),
-            int(lead_times(block).max()) if len(block) else 0,
-        )
-
-    @classmethod
-    def joined(cls, blocks: "Sequence[_Errors]") -> Self:
-        """Put blocks of different series together."""
-        return cls(
-            ScoreCounts.joined(block.of_splits for block in blocks),
-            ScoreCounts.joined(block.of_validation for block in blocks),
-            {
-                number: ScoreCounts.joined(block.apart[number] for block in blocks)
-                for number in blocks[0].apart
-            },
-            sum(block.series for block in blocks),
-            max(block.horizon for block in blocks),
-        )
+        rows = (block["split"] == "validation").to_numpy()
+        scores = conformal_scores(block if with_test else block[rows], series, ENSEMBLE)
+        of_validation = scores[rows[scores.index]]
+        self.of_validation.add(ScoreCounts.of_table(of_validation))
+        self.of_test.add(ScoreCounts.of_table(scores[~rows[scores.index]]))
+        for number, each in apart.items():
+            overlaps = rows.copy()
+            overlaps[rows] = ~each
+            self.overlapping[number].add(ScoreCounts.of_table(of_validation[overlaps[of_validation.index]]))
+        self.series += block.loc[of_validation.index, "unique_id"].nunique()
+        self.horizon = max(self.horizon, int(lead_times(block).max()) if len(block) else 0)
 
 
 @dataclass(frozen=True)
@@ -106,32 +94,35 @@ class Widths:
             levels: Ascending.
             substitute: In their place where errors are too few; None: they are enough.
         """
-        errors = _errors(table, series, folds)
+        errors = _errors(table, series, folds, with_test=substitute is None)
         # The few origins of one series overlap: together they are about one error at each lead time.
         if substitute is not None and errors.series < needed_scores(levels):
             of_folds = dict.fromkeys(folds, substitute.validation)
             return cls(substitute.published, substitute.published, of_folds, calibrated=False)
         horizon = errors.horizon if substitute is None else len(substitute.published.offsets)
-        evaluated = ConformalQuantiles.fit(errors.of_validation, levels, horizon)
-        # A short history's test split is small: widths that had seen it would say nothing of the next one.
-        published = (
-            ConformalQuantiles.fit(errors.of_splits, levels, horizon) if substitute is None else evaluated
+        of_validation = errors.of_validation.total()
+        # A short history's test split is small, and not counted: widths that had seen it would say nothing of
+        # the next one.
+        of_all = ScoreCounts.joined([of_validation, errors.of_test.total()])
+        apart = {number: of_validation.without(each.total()) for number, each in errors.overlapping.items()}
+        return cls(
+            evaluated=ConformalQuantiles.fit(of_validation, levels, horizon),
+            published=ConformalQuantiles.fit(of_all, levels, horizon),
+            of_folds={
+                number: ConformalQuantiles.fit(scores, levels, horizon)
+                for number, scores in apart.items()
+                if scores.size
+            },
         )
-        apart = {number: scores for number, scores in errors.apart.items() if scores.size}
-        of_folds = {
-            number: ConformalQuantiles.fit(scores, levels, horizon) for number, scores in apart.items()
-        }
-        return cls(evaluated, published, of_folds)
 
 
-def _errors(table: pd.DataFrame, series: pd.DataFrame, folds: Mapping[int, Fold]) -> _Errors:
-    validation = np.flatnonzero(table["split"] == "validation")
-    blocks = []
+def _errors(table: pd.DataFrame, series: pd.DataFrame, folds: Mapping[int, Fold], with_test: bool) -> _Errors:
+    validation, errors = np.flatnonzero(table["split"] == "validation"), _Errors(folds)
     for rows in series_slices(table["unique_id"]):
         own = slice(*np.searchsorted(validation, [rows.start, rows.stop]))
         apart = {number: fold.others[own] for number, fold in folds.items()}
-        blocks.append(_Errors.of(table.iloc[rows].reset_index(drop=True), series, apart))
-    return _Errors.joined(blocks)
+        errors.add(table.iloc[rows].reset_index(drop=True), series, apart, with_test)
+    return errors
 
 
 def series_slices(names: "pd.Series[str]") -> Iterator[slice]:

@@ -9,7 +9,6 @@ import pandas as pd
 from kubecast.data.levels import LevelChanges, ScaleLevels, with_level_ratio
 from kubecast.data.origins import before_test
 from kubecast.data.panel import KEYS, Panel
-from kubecast.errors import ModelError
 from kubecast.evaluation.convergence import convergence
 from kubecast.evaluation.fit_score import FitScore, fit_score
 from kubecast.evaluation.importance import HasFeatureImportance, Importance, importance_of
@@ -180,14 +179,12 @@ def _explorer(fitted: Fitted, score: FitScore, panel: Panel) -> Explorer | None:
     facts = _facts(score, panel, name)
     chosen = worst_and_largest(facts, MOST)
     test = test[test["unique_id"].isin(chosen)]
-    levels = LEVELS
-    try:
-        scores = conformal_scores(validation, panel.series, name)
-        quantiles = ConformalQuantiles.fit(ScoreCounts.of_table(scores), LEVELS, panel.spec.horizon)
+    scores = ScoreCounts.of_table(conformal_scores(validation, panel.series, name))
+    levels = LEVELS if scores.size else []  # something of the validation split was observed
+    if levels:
+        quantiles = ConformalQuantiles.fit(scores, levels, panel.spec.horizon)
         scales = panel.series.set_index("unique_id")["scale"]
         test = quantiles.apply(test, {str(k): v for k, v in scales.items()}, name)
-    except ModelError:  # nothing of the validation split was observed
-        levels = []
     paths = series_paths(test, panel, levels, chosen, name)
     return explorer(paths, facts, Forecasts(), panel.spec, score.naive)
 

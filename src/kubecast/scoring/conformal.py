@@ -47,9 +47,9 @@ class ConformalQuantiles(BaseModel):
         Raises:
             ModelError: There is no score.
         """
-        if not scores.size:
+        pools = [scores.pooled(lead, needed_scores(levels), horizon) for lead in range(1, horizon + 1)]
+        if not all(pool.size for pool in pools):
             raise ModelError("no forecast error to make quantiles from; allowed: observed validation targets")
-        pools = [scores.near(lead, needed_scores(levels), horizon) for lead in range(1, horizon + 1)]
         offsets = [pool.quantiles(levels).tolist() for pool in pools]
         return cls(levels=list(levels), offsets=offsets, counts=[pool.size for pool in pools])
 

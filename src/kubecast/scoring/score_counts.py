@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -13,12 +14,12 @@ from kubecast.errors import ModelError
 Floats = NDArray[np.float64]
 
 BITS = 11  # that a score is kept to: within .05 % of itself
-LEAST = -8  # power of 2 below which scores are kept to the same absolute step, 2 ** -19
-MOST = 2.0**1000  # a larger score counts as this one, which is beyond any quantile but the outermost
-_HALF = 1 << (BITS - 1)  # steps in which a score doubles
-_CODES = 22  # bits of a cell that hold the code of a score; those above hold its lead time
-_ZERO = 1 << (_CODES - 1)  # what the score 0 is kept as
-_JOINED_CELLS = 1 << 20  # from which counts of blocks are added up, to hold no more
+LEAST_POWER = -1000  # of 2, below which there is no smaller step
+MOST_POWER = 1000  # of 2, as which every larger score counts
+HELD_CELLS = 1 << 20  # of blocks, beyond which they are added up
+_DOUBLING = 1 << (BITS - 1)  # steps from a score to its double
+_CODE_BITS = 22  # of a cell, which hold the code of a score; those above hold its lead time
+_ZERO = 1 << (_CODE_BITS - 1)  # the code of the score 0
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,15 @@ class ScoreCounts:
             scores: From ``conformal_scores``; shape (scores,).
 
         Raises:
-            ModelError: A score is NaN.
+            ModelError: A score is not finite.
         """
-        if np.isnan(scores).any():
-            raise ModelError(f"{np.isnan(scores).sum()} forecast errors are NaN; allowed: numbers")
-        return cls(*np.unique((lead_times.astype(np.int64) << _CODES) + _coded(scores), return_counts=True))
+        wrong = np.count_nonzero(~np.isfinite(scores))
+        if wrong:
+            raise ModelError(
+                f"{wrong} of {len(scores)} forecast errors over their scale are not finite; allowed: numbers"
+            )
+        cells = (lead_times.astype(np.int64) << _CODE_BITS) + _coded(scores)
+        return cls(*np.unique(cells, return_counts=True))
 
     @classmethod
     def of_table(cls, scores: pd.DataFrame) -> Self:
@@ -57,50 +62,52 @@ class ScoreCounts:
 
     @classmethod
     def joined(cls, blocks: Iterable["ScoreCounts"]) -> Self:
-        """Add blocks up, as they come."""
-        held: list[ScoreCounts] = []
-        most = _JOINED_CELLS
-        for block in blocks:
-            held.append(block)
-            if sum(len(each.cells) for each in held) > most:
-                held = [cls._added(held)]
-                most = max(_JOINED_CELLS, 4 * len(held[0].cells))
-        return cls._added(held)
-
-    @classmethod
-    def _added(cls, blocks: Sequence["ScoreCounts"]) -> Self:
-        nothing = np.array([], dtype=np.int64)
-        every = np.concatenate([nothing, *(each.cells for each in blocks)])
-        counts = np.concatenate([nothing, *(each.counts for each in blocks)])
+        """Add blocks up."""
+        tables = [np.empty((2, 0), dtype=np.int64), *(np.stack([each.cells, each.counts]) for each in blocks)]
+        every, counts = np.concatenate(tables, axis=1)
         cells, numbers = np.unique(every, return_inverse=True)
         return cls(cells, np.bincount(numbers, counts, len(cells)).astype(np.int64))
+
+    def without(self, some: "ScoreCounts") -> Self:
+        """The scores that are left when some of them are taken away."""
+        counts = self.counts.copy()
+        counts[np.searchsorted(self.cells, some.cells)] -= some.counts
+        return type(self)(self.cells[counts > 0], counts[counts > 0])
 
     @property
     def size(self) -> int:
         """The number of scores."""
         return int(self.counts.sum())
 
-    def near(self, lead_time: int, least: int, horizon: int) -> Self:
-        """The scores of a lead time, pooled with its neighbours until there are enough.
+    @cached_property
+    def _until(self) -> NDArray[np.int64]:
+        """Scores before each lead time, from 0 on; the last is that of all."""
+        by_lead_time = np.bincount(self.cells >> _CODE_BITS, self.counts).astype(np.int64)
+        return np.concatenate([[0], np.cumsum(by_lead_time)])
+
+    def pooled(self, lead_time: int, least: int, horizon: int) -> Self:
+        """The scores of a lead time with those of its neighbours, until they are enough.
 
         Args:
             lead_time: From 1.
             least: Scores that are enough; one more lead time on each side at a time is taken until then.
             horizon: Lead times.
         """
-        for distance in range(horizon):
-            bounds = np.array([lead_time - distance, lead_time + distance + 1]) << _CODES
-            first, last = np.searchsorted(self.cells, bounds)
-            if self.counts[first:last].sum() >= least:
-                break
-        return type(self)(self.cells[first:last], self.counts[first:last])
+        distances, last = np.arange(horizon), len(self._until) - 1
+        first = np.clip(lead_time - distances, 0, last)
+        after = np.clip(lead_time + distances + 1, 0, last)
+        is_enough = self._until[after] - self._until[first] >= least
+        distance = int(np.argmax(is_enough)) if is_enough.any() else horizon - 1
+        bounds = np.array([lead_time - distance, lead_time + distance + 1]) << _CODE_BITS
+        rows = slice(*np.searchsorted(self.cells, bounds))
+        return type(self)(self.cells[rows], self.counts[rows])
 
     def quantiles(self, levels: Sequence[float]) -> Floats:
         """Conformal order statistics of all scores together, interpolated; shape (levels,).
 
         Those of n scores stand for the levels 1 / (n + 1) to n / (n + 1): Weibull's positions.
         """
-        scores = _decoded(self.cells & ((1 << _CODES) - 1))
+        scores = _decoded(self.cells & ((1 << _CODE_BITS) - 1))
         order = np.argsort(scores, kind="stable")
         ends, ascending = np.cumsum(self.counts[order]), scores[order]
         last = ends[-1] - 1
@@ -112,18 +119,37 @@ class ScoreCounts:
         return np.asarray(low + (high - low) * (position - below))
 
 
+class ScoreTally:
+    """Counts of blocks of series that are added up as they come."""
+
+    def __init__(self) -> None:
+        self._held: list[ScoreCounts] = []
+        self._most = HELD_CELLS
+
+    def add(self, block: ScoreCounts) -> None:
+        """Add a block."""
+        self._held.append(block)
+        if sum(len(each.cells) for each in self._held) > self._most:
+            self._most = max(HELD_CELLS, 4 * len(self.total().cells))
+
+    def total(self) -> ScoreCounts:
+        """The counts of all blocks so far."""
+        self._held = [ScoreCounts.joined(self._held)]
+        return self._held[0]
+
+
 def _coded(scores: Floats) -> NDArray[np.int64]:
-    """A whole number for each score that is the larger the larger the score is."""
-    mantissa, power = np.frexp(np.clip(scores, -MOST, MOST))
-    above = np.maximum(power, LEAST)
+    """A whole number for each score; that of a larger score is not smaller."""
+    mantissa, power = np.frexp(np.clip(scores, -(2.0**MOST_POWER), 2.0**MOST_POWER))
+    above = np.maximum(power, LEAST_POWER)
     steps = np.rint(np.ldexp(mantissa, power - above + BITS)).astype(np.int64)
-    return np.asarray(steps + np.sign(steps) * (above - LEAST) * _HALF + _ZERO)
+    return np.asarray(steps + np.sign(steps) * (above - LEAST_POWER) * _DOUBLING + _ZERO)
 
 
 def _decoded(codes: NDArray[np.int64]) -> Floats:
     """The scores of codes."""
     signed = codes - _ZERO
     size = np.abs(signed)
-    doublings = np.maximum(size - _HALF, 0) >> (BITS - 1)
-    steps = (size - doublings * _HALF).astype(np.float64)
-    return np.asarray(np.sign(signed) * np.ldexp(steps, doublings + LEAST - BITS))
+    doublings = np.maximum(size - _DOUBLING, 0) >> (BITS - 1)
+    steps = (size - doublings * _DOUBLING).astype(np.float64)
+    return np.asarray(np.sign(signed) * np.ldexp(steps, doublings + LEAST_POWER - BITS))

@@ -201,6 +201,15 @@ def test_long_closed_series_does_not_close_the_day_of_many_new_ones() -> None:
     assert detail.startswith("a: hardly a target on one weekday or more, e.g. SUN, on which other series")
 
 
+@pytest.mark.parametrize("names", ["a", "abc"])
+def test_day_that_is_rarely_open_is_closed_also_where_others_miss_targets(names: str) -> None:
+    rows = daily(dict.fromkeys(names), weeks=100)
+    sunday, kept = rows["ds"].dt.dayofweek == 6, np.random.default_rng(1).random(len(rows)) < 0.65
+    kept[sunday] = (rows.loc[sunday, "ds"].dt.dayofyear // 7 % 13 == 0).to_numpy()
+    (detail,) = closed_days(daily_panel(rows[kept], max_missing=0.9, max_gap=40))
+    assert detail.startswith("hardly a target on SUN;")
+
+
 def test_days_of_one_series_are_named_beside_those_of_all() -> None:
     rows = daily({"a": 6, "b": 6, "c": 6})
     rows = rows[(rows["unique_id"] != "c") | (rows["ds"].dt.dayofweek != 0)]

@@ -226,6 +226,10 @@ def test_widths_are_calibrated_from_as_many_series_as_the_outermost_level_needs(
 
 def test_published_widths_of_a_short_history_do_not_see_the_test_split() -> None:
     table = forecasts({"a": 1.0, "b": 1.0, "c": 1.0}, series=10, folds=1)
-    altered = table.assign(y=table["y"].where(table["split"] == "validation", 0.0))
-    recipes = [stack(each, scales(table), GREEDY, KINDS, {}, 24, SHORT)[0] for each in (table, altered)]
-    assert recipes[0] == recipes[1]
+    is_validation = table["split"] == "validation"
+    altered = table.assign(y=table["y"].where(is_validation, 0.0))
+    endless = table.assign(a=table["a"].where(is_validation, np.inf))
+    recipes = [
+        stack(each, scales(table), GREEDY, KINDS, {}, 24, SHORT)[0] for each in (table, altered, endless)
+    ]
+    assert recipes[0] == recipes[1] == recipes[2]

@@ -9,7 +9,7 @@ import pytest
 from kubecast.data import parquet
 from kubecast.data.parquet import series_blocks, write_series
 from kubecast.ensemble.stacking import stack
-from tests.support.forecasts import scales
+from tests.support.forecasts import scales, stack_whole
 from tests.unit.ensemble.stacks import GREEDY, KINDS, mixture
 
 
@@ -40,6 +40,14 @@ def test_blocks_are_those_of_whole_series_and_make_the_same_table(
     assert sum(map(len, names)) == len(set().union(*names))
     assert len(blocks) == (1 if order in ("by fold", "by time") else 6 if order == "by series" else 5)
     assert all(len(block) <= 500 for block in blocks) or len(blocks) == 1
+
+
+def test_widths_are_those_of_the_errors_whatever_the_scale() -> None:
+    table = mixture(series=12, noise=0.5)
+    series = scales(table)
+    _, plain = stack_whole(table, series, GREEDY, KINDS, {}, 24)
+    _, scaled = stack_whole(table, series.assign(scale=series["scale"] * 1e6), GREEDY, KINDS, {}, 24)
+    np.testing.assert_allclose(scaled["q0.9"] - scaled["q0.1"], plain["q0.9"] - plain["q0.1"], rtol=2e-3)
 
 
 def test_series_larger_than_a_block_is_one(monkeypatch: pytest.MonkeyPatch) -> None:

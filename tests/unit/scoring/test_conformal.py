@@ -47,9 +47,10 @@ def test_too_few_scores_give_the_extremes() -> None:
     assert fitted.counts == [2, 2]
 
 
-def test_no_score_is_refused() -> None:
+@pytest.mark.parametrize("values", [{}, {9: [1.0]}], ids=["none", "beyond the horizon"])
+def test_no_score_is_refused(values: dict[int, list[float]]) -> None:
     with pytest.raises(ModelError, match="no forecast error"):
-        ConformalQuantiles.fit(scores({}), NINE, horizon=2)
+        ConformalQuantiles.fit(scores(values), NINE, horizon=2)
 
 
 def test_applied_quantiles_scale_with_the_series_and_never_cross() -> None:
