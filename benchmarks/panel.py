@@ -26,6 +26,8 @@ HORIZON, SEASONS, FREQUENCY = 24, "24,168", "h"
 TASK = {"horizon": HORIZON, "frequency": FREQUENCY, "season_lengths": f"[{SEASONS}]"}
 WINDOWS = 16  # of each series in the one epoch of the LSTM
 LIMIT_MB = 8 * 1024
+EVALUATED = ("stack", "evaluate")
+EVALUATION_SECONDS, EVALUATION_MB = 40, 2 * 1024
 MEMBERS = ("catboost", "lstm")
 PACKAGES = ("catboost", "mlforecast", "numpy", "pandas", "pyarrow", "tensorflow-cpu", "utilsforecast")
 
@@ -75,6 +77,7 @@ def _results(measured: dict[int, dict[str, Run]]) -> Results:
     bars = [
         Bar(what=f"peak memory of {largest} series, MB", value=peak, most=LIMIT_MB),
         Bar(what="exponent of the cost of these stages", value=growth["exponent"], most=1.05),
+        *_bars_of_evaluation(measured[largest], largest),
     ]
     note = (
         f"{ROWS} hourly rows of each series, horizon {HORIZON}, seasons {SEASONS}, `configs/quick` with"
@@ -84,6 +87,16 @@ def _results(measured: dict[int, dict[str, Run]]) -> Results:
         " ARIMA, which fits each series by itself, and the final fit are not among them."
     )
     return Results.collect("panel", "Panels", [Table(title="Stages", rows=rows, note=note)], bars, PACKAGES)
+
+
+def _bars_of_evaluation(runs: dict[str, Run], series: int) -> list[Bar]:
+    """Of what is done when the models have forecast: the stack, and the evaluation of it."""
+    seconds = sum(runs[each].seconds for each in EVALUATED)
+    peak = max(runs[each].peak for each in EVALUATED)
+    return [
+        Bar(what=f"stack and evaluate, {series} series, s", value=seconds, most=EVALUATION_SECONDS),
+        Bar(what=f"stack and evaluate, {series} series, MB", value=peak, most=EVALUATION_MB),
+    ]
 
 
 def _row(stage: str, runs: dict[int, Run]) -> dict[str, Any]:
@@ -190,11 +203,15 @@ def _forecast(kind: str) -> Callable[[Path, int, int], dict[str, Any]]:
     return forecast
 
 
-def _evaluate(folder: Path, series: int, seed: int) -> None:
-    from kubecast.steps.evaluate import evaluate_models
+def _stack(folder: Path, series: int, seed: int) -> None:
     from kubecast.steps.stack import stack_ensemble
 
     stack_ensemble(folder / "panel", {kind: folder / kind for kind in MEMBERS}, "", folder / "ensemble")
+
+
+def _evaluate(folder: Path, series: int, seed: int) -> None:
+    from kubecast.steps.evaluate import evaluate_models
+
     evaluate_models(folder / "panel", folder / "ensemble", folder / "leaderboard.json")
 
 
@@ -206,6 +223,7 @@ STAGES: dict[str, Callable[[Path, int, int], dict[str, Any] | None]] = {
     "lstm": _fit("lstm"),
     "forecast catboost": _forecast("catboost"),
     "forecast lstm": _forecast("lstm"),
+    "stack": _stack,
     "evaluate": _evaluate,
 }
 
