@@ -72,15 +72,19 @@ def _note_closed_days(panel: Panel, notes: Notes) -> None:
     """Name the weekdays of a daily grid on which there is hardly a target: forecasts would stand on them."""
     if panel.spec.frequency != "D":
         return
-    closed, is_open, hardly = _closed_days(panel)
+    closed, is_open, shares = _closed_days(panel)
+    of_others = np.where(closed, 0.0, shares)
+    hardly = of_others.sum(axis=0) <= CLOSED_SHARE * shares.sum(axis=0).max()
     shared = closed.any(axis=0) & ~is_open.any(axis=0) & hardly
     own = closed & ~shared
     if shared.any():
         days = ", ".join(np.array(WEEKDAYS)[shared])
         opened = np.array(WEEKDAYS)[~shared]
         grid = f"W-{opened[0]}" if len(opened) == 1 else "-".join(["C", *opened])
+        strays = panel.ids[(of_others[:, shared] > 0).any(axis=1)]
+        but = f", of {listed(strays)} alone" if len(strays) else ""
         detail = (
-            f"hardly a target on {days}; allowed: training.frequency: {grid},"
+            f"hardly a target on {days}{but}; allowed: training.frequency: {grid},"
             " with training.data.resample where rows stand on closed days"
         )
         notes.add("closed_days", detail, count=int(closed[:, shared].any(axis=1).sum()))
@@ -94,15 +98,11 @@ def _note_closed_days(panel: Panel, notes: Notes) -> None:
         notes.add("closed_days", detail, count=int(some.sum()))
 
 
-def _closed_days(panel: Panel) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Whether weekdays, from Monday, are closed.
+def _closed_days(panel: Panel) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Floats]:
+    """By series and weekday from Monday, whether it is closed, whether it is open, and its share of targets.
 
-    A weekday of a sparse series, or one that a series has few times, is neither closed nor open.
-
-    Returns:
-        By series and weekday, whether it is closed, and whether it is open; shape (series, 7). By weekday,
-        whether the series that are not closed on it have hardly a target, each weighing the same, beside the
-        best day of all; shape (7,).
+    A weekday of a sparse series, or one that a series has few times, is neither closed nor open. All have the
+    shape (series, 7).
     """
     cells = panel.series_codes * 7 + panel.frame["ds"].dt.weekday.to_numpy()
     steps, targets = (
@@ -112,9 +112,7 @@ def _closed_days(panel: Panel) -> tuple[NDArray[np.bool_], NDArray[np.bool_], ND
     is_known, hardly = steps >= CLOSED_WEEKS, targets <= CLOSED_SHARE * steps
     rest = np.where(hardly, 0.0, targets).sum(axis=1), np.where(hardly, 0, steps).sum(axis=1)
     is_known &= (rest[0] > OPEN_SHARE * rest[1])[:, None]
-    shares, closed = targets / np.maximum(steps, 1), is_known & hardly
-    of_others = np.where(closed, 0.0, shares).sum(axis=0)
-    return closed, is_known & ~hardly, of_others <= CLOSED_SHARE * shares.sum(axis=0).max()
+    return is_known & hardly, is_known & ~hardly, targets / np.maximum(steps, 1)
 
 
 def _note_flat(panel: Panel, notes: Notes) -> None:

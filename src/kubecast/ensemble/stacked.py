@@ -22,14 +22,14 @@ class _Errors:
     Attributes:
         of_validation: Of the validation split.
         of_test: Of the test split; nothing where it is not asked for.
-        overlapping: By fold, those of validation rows that are not apart from it.
+        not_apart: By fold, those of validation rows that are its own, or overlap it.
         series: Those with a score of the validation split.
         horizon: The longest lead time.
     """
 
     def __init__(self, folds: Collection[int]) -> None:
         self.of_validation, self.of_test = ScoreTally(), ScoreTally()
-        self.overlapping = {number: ScoreTally() for number in folds}
+        self.not_apart = {number: ScoreTally() for number in folds}
         self.series = self.horizon = 0
 
     def add(
@@ -53,9 +53,9 @@ class _Errors:
         self.of_validation.add(ScoreCounts.of_table(of_validation))
         self.of_test.add(ScoreCounts.of_table(scores[~rows[scores.index]]))
         for number, each in apart.items():
-            overlaps = rows.copy()
-            overlaps[rows] = ~each
-            self.overlapping[number].add(ScoreCounts.of_table(of_validation[overlaps[of_validation.index]]))
+            chosen = rows.copy()
+            chosen[rows] = ~each
+            self.not_apart[number].add(ScoreCounts.of_table(of_validation[chosen[of_validation.index]]))
         self.series += block.loc[of_validation.index, "unique_id"].nunique()
         self.horizon = max(self.horizon, int(lead_times(block).max()) if len(block) else 0)
 
@@ -101,14 +101,16 @@ class Widths:
             return cls(substitute.published, substitute.published, of_folds, calibrated=False)
         horizon = errors.horizon if substitute is None else len(substitute.published.offsets)
         of_validation = errors.of_validation.total()
-        # A short history's test split is small, and not counted: widths that had seen it would say nothing of
-        # the next one.
-        of_all = ScoreCounts.joined([of_validation, errors.of_test.total()])
-        apart = {number: of_validation.without(each.total()) for number, each in errors.overlapping.items()}
+        evaluated = published = ConformalQuantiles.fit(of_validation, levels, horizon)
+        # A short history's test split is small: widths that had seen it would say nothing of the next one.
+        if substitute is None:
+            of_all = ScoreCounts.joined([of_validation, errors.of_test.total()])
+            published = ConformalQuantiles.fit(of_all, levels, horizon)
+        apart = {number: of_validation.without(each.total()) for number, each in errors.not_apart.items()}
         return cls(
-            evaluated=ConformalQuantiles.fit(of_validation, levels, horizon),
-            published=ConformalQuantiles.fit(of_all, levels, horizon),
-            of_folds={
+            evaluated,
+            published,
+            {
                 number: ConformalQuantiles.fit(scores, levels, horizon)
                 for number, scores in apart.items()
                 if scores.size

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from kubecast.scoring.conformal import ConformalQuantiles
 from kubecast.scoring.metrics import RowLosses, pinball_losses
-from kubecast.scoring.score_counts import ScoreCounts
+from kubecast.scoring.score_counts import ScoreCounts, ScoreTally
 
 Floats = NDArray[np.float64]
 
@@ -39,7 +39,11 @@ def member_offsets(
     Returns:
         Shape (lead times, levels); empty where no target counts.
     """
-    scores = {model: ScoreCounts.joined(block[model] for block in blocks) for model in blocks[0]}
+    tallies = {model: ScoreTally() for model in blocks[0]}
+    for model, tally in tallies.items():
+        for block in blocks:
+            tally.add(block[model])
+    scores = {model: tally.total() for model, tally in tallies.items()}
     return {
         model: np.array(ConformalQuantiles.fit(each, levels, horizon).offsets)
         for model, each in scores.items()

@@ -45,10 +45,10 @@ class ConformalQuantiles(BaseModel):
             horizon: Lead times.
 
         Raises:
-            ModelError: There is no score.
+            ModelError: There is no score of a lead time up to the horizon.
         """
         pools = [scores.pooled(lead, needed_scores(levels), horizon) for lead in range(1, horizon + 1)]
-        if not all(pool.size for pool in pools):
+        if not pools or not all(pool.size for pool in pools):
             raise ModelError("no forecast error to make quantiles from; allowed: observed validation targets")
         offsets = [pool.quantiles(levels).tolist() for pool in pools]
         return cls(levels=list(levels), offsets=offsets, counts=[pool.size for pool in pools])

@@ -50,7 +50,8 @@ class ScoreCounts:
         wrong = np.count_nonzero(~np.isfinite(scores))
         if wrong:
             raise ModelError(
-                f"{wrong} of {len(scores)} forecast errors over their scale are not finite; allowed: numbers"
+                f"{wrong} of {len(scores)} forecast errors over their series' scale are not finite;"
+                " allowed: finite forecasts, and series that vary by more than the smallest numbers"
             )
         cells = (lead_times.astype(np.int64) << _CODE_BITS) + _coded(scores)
         return cls(*np.unique(cells, return_counts=True))
@@ -69,7 +70,7 @@ class ScoreCounts:
         return cls(cells, np.bincount(numbers, counts, len(cells)).astype(np.int64))
 
     def without(self, some: "ScoreCounts") -> Self:
-        """The scores that are left when some of them are taken away."""
+        """The scores that are left when some, all of which are among these, are taken away."""
         counts = self.counts.copy()
         counts[np.searchsorted(self.cells, some.cells)] -= some.counts
         return type(self)(self.cells[counts > 0], counts[counts > 0])

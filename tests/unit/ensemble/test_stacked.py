@@ -8,7 +8,10 @@ import pytest
 
 from kubecast.data import parquet
 from kubecast.data.parquet import series_blocks, write_series
+from kubecast.ensemble.cross_fitting import make_folds
 from kubecast.ensemble.stacking import stack
+from kubecast.scoring.conformal import ConformalQuantiles, conformal_scores
+from kubecast.scoring.score_counts import ScoreCounts
 from tests.support.forecasts import scales, stack_whole
 from tests.unit.ensemble.stacks import GREEDY, KINDS, mixture
 
@@ -16,9 +19,11 @@ from tests.unit.ensemble.stacks import GREEDY, KINDS, mixture
 def tables() -> dict[str, pd.DataFrame]:
     plain = mixture(series=6, noise=0.5)
     unequal = plain[(plain["unique_id"] != "s2") | (plain["split"] == "validation")].reset_index(drop=True)
+    lacks_a_fold = (plain["unique_id"] == "s2") & (plain["split"] == "validation") & (plain["fold"] == 0)
     return {
         "by series": plain,
         "unequal series": unequal,
+        "unequal folds": plain[~lacks_a_fold].reset_index(drop=True),
         "by fold": plain.sort_values(["split", "fold", "unique_id"], kind="stable", ignore_index=True),
         "by time": plain.sort_values(["cutoff", "ds"], kind="stable", ignore_index=True),
     }
@@ -38,8 +43,24 @@ def test_blocks_are_those_of_whole_series_and_make_the_same_table(
     pd.testing.assert_frame_equal(pd.concat(blocks), whole)
     names = [set(block["unique_id"]) for block in blocks]
     assert sum(map(len, names)) == len(set().union(*names))
-    assert len(blocks) == (1 if order in ("by fold", "by time") else 6 if order == "by series" else 5)
+    assert len(blocks) == {"by fold": 1, "by time": 1, "unequal series": 5}.get(order, 6)
     assert all(len(block) <= 500 for block in blocks) or len(blocks) == 1
+
+
+@pytest.mark.parametrize("order", [*tables()])
+def test_widths_of_a_fold_are_those_of_the_errors_apart_from_it(
+    order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, levels = tables()[order], GREEDY.quantiles
+    monkeypatch.setattr(parquet, "BLOCK_ROWS", 500)
+    _, stacked = stack(table, scales(table), GREEDY, KINDS, {}, 24)
+    scores = conformal_scores(stacked.forecasts, scales(table), "ensemble")
+    validation = table.index[table["split"] == "validation"]
+    folds = make_folds(table.loc[validation])
+    assert len(stacked.widths.of_folds) == len(folds) > 1
+    for number, fold in folds.items():
+        apart = ScoreCounts.of_table(scores[scores.index.isin(validation[fold.others])])
+        assert stacked.widths.of_folds[number] == ConformalQuantiles.fit(apart, levels, 5)
 
 
 def test_widths_are_those_of_the_errors_whatever_the_scale() -> None:
