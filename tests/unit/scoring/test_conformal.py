@@ -47,10 +47,12 @@ def test_too_few_scores_give_the_extremes() -> None:
     assert fitted.counts == [2, 2]
 
 
-@pytest.mark.parametrize("values", [{}, {3: [1.0]}], ids=["none", "beyond the horizon"])
-def test_no_score_is_refused(values: dict[int, list[float]]) -> None:
+@pytest.mark.parametrize(
+    ("values", "horizon"), [({}, 2), ({}, 0), ({3: [1.0]}, 2)], ids=["none", "no step", "beyond the horizon"]
+)
+def test_no_score_is_refused(values: dict[int, list[float]], horizon: int) -> None:
     with pytest.raises(ModelError, match="no forecast error"):
-        ConformalQuantiles.fit(scores(values), NINE, horizon=2)
+        ConformalQuantiles.fit(scores(values), NINE, horizon)
 
 
 def test_applied_quantiles_scale_with_the_series_and_never_cross() -> None:
