@@ -242,6 +242,21 @@ def test_bill_of_materials_is_of_its_image(tmp_path: Path) -> None:
         assert "pandas" in {each["name"] for each in bill["components"]}
 
 
+def test_image_names_the_revision_that_it_was_built_from(tmp_path: Path) -> None:
+    """A commit that changes no file of the image is a new revision all the same."""
+    clone, variables = tmp_path / "clone", {"ENGINE": "buildah", "BASE_IMAGE": "localhost/kubecast-debian:bookworm"}
+    call("git", "clone", "--quiet", ".", str(clone))
+    author = ("-c", "user.name=kubecast", "-c", "user.email=kubecast@localhost")
+    call("git", "-C", str(clone), *author, "commit", "--quiet", "--allow-empty", "--message", "Change no file")
+    call(str(clone / "images/build.sh"), "base", BUILD_FLAGS="--isolation chroot --network host", **variables)
+    tag = call(str(clone / "images/tag.sh")).strip()
+    assert tag != TAG
+    name = f"localhost/kubecast-base:{tag}"
+    values = call("podman", "image", "inspect", name, "--format", "{{json .Config.Env}}")
+    call("podman", "image", "rm", name)
+    assert f"KUBECAST_IMAGE=kubecast-base:{tag}" in json.loads(values)
+
+
 @pytest.mark.parametrize("image", IMAGES)
 class TestImage:
     """What holds of every image, by its own account."""
