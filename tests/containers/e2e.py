@@ -244,10 +244,15 @@ def test_bill_of_materials_is_of_its_image(tmp_path: Path) -> None:
 
 def test_image_names_the_revision_that_it_was_built_from(tmp_path: Path) -> None:
     """A commit that changes no file of the image is a new revision all the same."""
-    clone, variables = tmp_path / "clone", {"ENGINE": "buildah", "BASE_IMAGE": "localhost/kubecast-debian:bookworm"}
+    clone, variables = (
+        tmp_path / "clone",
+        {"ENGINE": "buildah", "BASE_IMAGE": "localhost/kubecast-debian:bookworm"},
+    )
     call("git", "clone", "--quiet", ".", str(clone))
     author = ("-c", "user.name=kubecast", "-c", "user.email=kubecast@localhost")
-    call("git", "-C", str(clone), *author, "commit", "--quiet", "--allow-empty", "--message", "Change no file")
+    call(
+        "git", "-C", str(clone), *author, "commit", "--quiet", "--allow-empty", "--message", "Change no file"
+    )
     call(str(clone / "images/build.sh"), "base", BUILD_FLAGS="--isolation chroot --network host", **variables)
     tag = call(str(clone / "images/tag.sh")).strip()
     assert tag != TAG

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from kubecast.data.panel import Panel, PanelSpec
 from kubecast.ensemble.recipe import StackRecipe
 from kubecast.ensemble.settings import EnsembleSettings
+from kubecast.ensemble.stacked import Stacked
 from kubecast.ensemble.stacking import stack
-from kubecast.evaluation.forecasts import Forecasts
+from kubecast.scoring.forecasts import Forecasts
 
 START = pd.Timestamp("2025-01-01")
 KINDS = {"good": "catboost", "bad": "lstm", "naive_5": "seasonal_naive", "naive_9": "seasonal_naive"}
@@ -87,9 +88,14 @@ def scales(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"unique_id": names, "scale": number, "rmsse_scale": number, "train_mean": mean})
 
 
-def stack_whole(*arguments: Any, **options: Any) -> tuple[StackRecipe, pd.DataFrame]:
+def stack_table(table: pd.DataFrame, *arguments: Any, **options: Any) -> tuple[StackRecipe, Stacked]:
+    """``stack`` of a table in memory."""
+    return stack(Forecasts.of_table(table), *arguments, **options)
+
+
+def stack_whole(table: pd.DataFrame, *arguments: Any, **options: Any) -> tuple[StackRecipe, pd.DataFrame]:
     """The recipe and the whole table of ``stack``."""
-    recipe, stacked = stack(*arguments, **options)
+    recipe, stacked = stack_table(table, *arguments, **options)
     return recipe, stacked.whole()
 
 
@@ -115,5 +121,5 @@ def panel_of(table: pd.DataFrame, align: str = "calendar") -> Panel:
     spec = PanelSpec.model_validate(
         {"frequency": "h", "horizon": 5, "season_lengths": [24, 168], "align": align}
     )
-    rows = series.drop(columns="train_mean").assign(train_end=START)
+    rows = series.drop(columns="train_mean").assign(train_end=START, train_rows=1)
     return Panel(frame, pd.DataFrame(), spec, rows, pd.DataFrame())

@@ -6,7 +6,7 @@ shift. Where no level has changed, nothing is touched.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -72,8 +72,7 @@ class LevelChanges:
     def find(cls, panel: Panel, origins: Cutoffs) -> "LevelChanges":
         """Find them in the rows up to each origin, and log them."""
         changes = cls.detect(panel, origins)
-        _log(changes.shifts, "the level has shifted; forecasts follow it")
-        _log(changes.pulses, "a pulse has ended; forecasts do not repeat it")
+        log_changes(changes.shifts["unique_id"], changes.pulses["unique_id"])
         return changes
 
     @classmethod
@@ -133,6 +132,16 @@ class ScaleLevels:
             {str(name): float(ratio) for name, ratio in ratios.items()},
             {str(name): float(changes[name]) for name in ratios.index},
         )
+
+    @classmethod
+    def joined(cls, blocks: Iterable["ScaleLevels"]) -> "ScaleLevels":
+        """Those of several blocks of series."""
+        ratios: dict[str, float] = {}
+        changes: dict[str, float] = {}
+        for block in blocks:
+            ratios |= block.ratios
+            changes |= block.changes
+        return cls(ratios, changes)
 
     def factors(self, shifts: pd.DataFrame) -> "pd.Series[float]":
         """What brings the scale of training to the present level; 1 in rows without a shift.
@@ -210,10 +219,15 @@ def values_at_present_level(panel: Panel, changes: LevelChanges, rows: NDArray[n
     return values
 
 
-def _log(changes: pd.DataFrame, message: str) -> None:
-    names = changes["unique_id"].unique()
-    if len(names):
-        _LOG.info("%d series, %s first: %s", len(names), names[0], message, extra={"series": names[0]})
+def log_changes(shifted: "pd.Series[Any]", pulsed: "pd.Series[Any]") -> None:
+    """Log the series of changes, which may be several of one series."""
+    for series, what in (
+        (shifted, "the level has shifted; forecasts follow it"),
+        (pulsed, "a pulse has ended; forecasts do not repeat it"),
+    ):
+        names = series.unique()
+        if len(names):
+            _LOG.info("%d series, %s first: %s", len(names), names[0], what, extra={"series": names[0]})
 
 
 def _rounds(changes: pd.DataFrame) -> NDArray[np.int64]:

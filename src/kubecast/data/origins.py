@@ -165,6 +165,7 @@ def split_series(
             "unique_id": names,
             "train_end": _times_at(frame, train),
             "validation_end": _times_at(frame, test),
+            "train_rows": np.where(train >= 0, train - starts + 1, 0),
             "route": np.where(fitted, "model", "fallback").astype(object),
         }
     )

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from utilsforecast.processing import offset_times, time_ranges
 
+from kubecast.data import parquet
 from kubecast.data.calendars import offset_of
 from kubecast.data.findings import DataReport
-from kubecast.data.parquet import read_parquet
 from kubecast.data.splits import Splits
 from kubecast.documents import Document
 from kubecast.errors import DataError, IntegrityError
@@ -30,7 +30,7 @@ KEYS = ["unique_id", "cutoff", "ds"]  # of a row of forecasts
 _COLUMNS = {  # of each saved table, beside the covariates
     "panel": {"unique_id", "ds", "y", "observed"},
     "static": {"unique_id"},
-    "series": {"unique_id", "train_end", "validation_end", "scale", "rmsse_scale", "route"},
+    "series": {"unique_id", "train_end", "validation_end", "train_rows", "scale", "rmsse_scale", "route"},
     "origins": {"unique_id", "cutoff", "split", "fold"},
     "future_covariates": {"unique_id", "ds"},
 }
@@ -111,8 +111,8 @@ class Panel:
             known-future and the past-only covariates. Each series begins and ends with an observed target.
         static: ``unique_id`` and the static covariates, one row for each series.
         spec: The properties of the whole panel.
-        series: One row for each series: ``unique_id``, ``train_end``, ``validation_end``, ``scale``,
-            ``rmsse_scale``, ``route`` (``model``, or ``fallback`` for a series too short to fit).
+        series: One row for each series: ``unique_id``, ``train_end``, ``validation_end``, ``train_rows``,
+            ``scale``, ``rmsse_scale``, ``route`` (``model``, or ``fallback`` for a series too short to fit).
         origins: ``unique_id``, ``cutoff``, ``split``, ``fold``.
         future_covariates: ``unique_id``, ``ds`` and known-future covariates after a series' last target.
         report: The findings of preparation.
@@ -329,30 +329,38 @@ class Panel:
         """Write the panel as Parquet and JSON."""
         directory.mkdir(parents=True, exist_ok=True)
         for name, frame in self._tables().items():
-            frame.to_parquet(directory / f"{name}.parquet", index=False, write_page_checksum=True)
+            options: dict[str, Any] = {"write_page_checksum": True, "row_group_size": parquet.BLOCK_ROWS}
+            frame.to_parquet(directory / f"{name}.parquet", index=False, **options)
         _PanelFile(spec=self.spec, report=self.report).write(directory / "panel.json")
 
     def _tables(self) -> Mapping[str, pd.DataFrame]:
         return {name: self.frame if name == "panel" else getattr(self, name) for name in _COLUMNS}
 
     @classmethod
-    def load(cls, directory: Path) -> "Panel":
+    def load(cls, directory: Path, with_rows: bool = True) -> "Panel":
         """Read what ``save`` wrote.
+
+        Args:
+            directory: Its folder.
+            with_rows: Whether to read ``frame``, which is empty otherwise.
 
         Raises:
             DataError: A file is missing or not what ``save`` writes.
         """
         try:
             file = _PanelFile.read(directory / "panel.json")
-            tables = {name: _read_table(directory, name) for name in _COLUMNS}
+            tables = {name: _read_table(directory, name, with_rows or name != "panel") for name in _COLUMNS}
         except (OSError, ValueError, IntegrityError) as error:
             raise DataError(f"{directory}: not a panel ({' '.join(str(error).split())[:200]})") from error
         frame = tables.pop("panel")
         return cls(frame=frame, spec=file.spec, report=file.report, **tables)
 
 
-def _read_table(directory: Path, name: str) -> pd.DataFrame:
-    frame = read_parquet(directory / f"{name}.parquet", page_checksum_verification=True)
+def _read_table(directory: Path, name: str, with_rows: bool) -> pd.DataFrame:
+    path = directory / f"{name}.parquet"
+    frame = (
+        parquet.read_parquet(path, page_checksum_verification=True) if with_rows else parquet.no_rows(path)
+    )
     lacking = _COLUMNS[name] - set(frame.columns)
     if lacking:
         raise ValueError(f"{name}.parquet lacks {', '.join(sorted(lacking))}")

@@ -2,15 +2,20 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
+from numpy.typing import NDArray
 from pyarrow import BufferReader, default_memory_pool
 from pyarrow.fs import LocalFileSystem
+
+from kubecast.errors import DataError
 
 BLOCK_ROWS = 1 << 18  # of a row group of a file that is read in blocks: what a reader holds
 
@@ -34,17 +39,34 @@ def read_parquet(source: Path | bytes, **options: Any) -> pd.DataFrame:
 
 
 def write_series(blocks: Iterable[pd.DataFrame], path: Path) -> None:
-    """Write tables of the same columns one after the other, for ``series_blocks``.
+    """Write tables of the same columns one after the other, for ``series_blocks`` and ``SeriesReader``.
 
     Args:
         blocks: At least one, of the same types; their rows are in ascending order of series.
         path: The file.
     """
-    tables = (pa.Table.from_pandas(block, preserve_index=False) for block in blocks)
+    tables = (_plain(pa.Table.from_pandas(block, preserve_index=False)) for block in blocks)
     first = next(tables)
-    with pyarrow.parquet.ParquetWriter(path, first.schema) as writer:
+    # Numbers hardly repeat, and to look for those that do takes longest.
+    texts = [field.name for field in first.schema if pa.types.is_string(field.type)]
+    options = {"use_dictionary": texts, "write_page_checksum": True}
+    with pyarrow.parquet.ParquetWriter(path, first.schema, **options) as writer:
         for table in itertools.chain([first], tables):
             writer.write_table(table.cast(first.schema), row_group_size=BLOCK_ROWS)
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Categories as texts: those of two blocks are not the same."""
+    fields = [
+        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
+        for field in table.schema
+    ]
+    return table.cast(pa.schema(fields))
+
+
+def no_rows(path: Path) -> pd.DataFrame:
+    """An empty table of the columns and types of a Parquet file."""
+    return _as_frame(pyarrow.parquet.read_schema(path).empty_table())
 
 
 def column_names(path: Path) -> list[str]:
@@ -63,10 +85,7 @@ def series_blocks(path: Path, columns: Sequence[str] | None = None) -> Iterator[
         At least one table, which is empty where the file is; each with an index from 0, and texts, of which
         one for each row would be slow, as categories.
     """
-    schema = pyarrow.parquet.read_schema(path)
-    texts = [field.name for field in schema if pa.types.is_string(field.type)]
-    with LocalFileSystem().open_input_file(str(path)) as source:
-        file = pyarrow.parquet.ParquetFile(source, read_dictionary=texts)
+    with _opened(path) as file:
         rest = file.schema_arrow.empty_table().select(columns or file.schema_arrow.names)
         if not file.metadata.num_rows:
             yield _as_frame(rest)
@@ -80,6 +99,77 @@ def series_blocks(path: Path, columns: Sequence[str] | None = None) -> Iterator[
             if whole:
                 yield _as_frame(rows.slice(0, whole))
             rest = rows.slice(whole)
+
+
+class SeriesReader:
+    """Reads a file whose rows are in ascending order of series, one range of series after the other."""
+
+    def __init__(self, path: Path, columns: Sequence[str], rows: pc.Expression | None = None) -> None:
+        """Begin with the first series.
+
+        Args:
+            path: The file.
+            columns: ``unique_id`` and others.
+            rows: Those to read, by their columns; default: all.
+        """
+        self._path = path
+        self._groups = self._read(columns, rows)
+        self._rest = self._empty = next(self._groups)
+
+    def until(self, last: str) -> pd.DataFrame:
+        """The next rows of series whose names are up to this one; texts are categories.
+
+        Raises:
+            DataError: The rows of the file are not in ascending order of series.
+        """
+        taken = []
+        while True:
+            count = _rows_until(self._rest["unique_id"], last)
+            taken += [self._rest.iloc[:count]] if count else []
+            self._rest = self._rest.iloc[count:]
+            if len(self._rest) or (group := next(self._groups, None)) is None:
+                break
+            self._rest = group
+        return pd.concat(taken, ignore_index=True) if taken else self._empty
+
+    def _read(self, columns: Sequence[str], rows: pc.Expression | None) -> Iterator[pd.DataFrame]:
+        """The row groups that have such rows, after an empty table."""
+        with _opened(self._path) as file:
+            yield _as_frame(file.schema_arrow.empty_table().select(columns))
+            before = ""
+            wanted = file.schema_arrow.names if rows is not None else columns
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group, columns=wanted)
+                table = table if rows is None else table.filter(rows)
+                if not len(table):
+                    continue
+                frame = _as_frame(table.select(columns))
+                names = _runs(frame["unique_id"])[0]
+                if any(early > late for early, late in itertools.pairwise([before, *names])):
+                    raise DataError(f"{self._path}: rows are not in ascending order of series")
+                before = names[-1]
+                yield frame
+
+
+def _runs(names: "pd.Series[Any]") -> tuple[NDArray[np.object_], NDArray[np.intp]]:
+    """The series of each run of rows, and its first row."""
+    codes = names.cat.codes.to_numpy()
+    first = np.flatnonzero(np.diff(codes, prepend=-1))
+    return np.asarray(names.cat.categories.to_numpy()[codes[first]], dtype=object), first
+
+
+def _rows_until(names: "pd.Series[Any]", last: str) -> int:
+    series, first = _runs(names)
+    return int(np.append(first, len(names))[np.searchsorted(series, last, side="right")])
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pyarrow.parquet.ParquetFile]:
+    """A Parquet file whose texts are read as categories, and whose pages are held to their sums."""
+    schema = pyarrow.parquet.read_schema(path)
+    texts = [field.name for field in schema if pa.types.is_string(field.type)]
+    with LocalFileSystem().open_input_file(str(path)) as source:
+        yield pyarrow.parquet.ParquetFile(source, read_dictionary=texts, page_checksum_verification=True)
 
 
 def _as_frame(table: pa.Table) -> pd.DataFrame:

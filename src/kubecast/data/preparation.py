@@ -139,7 +139,7 @@ def history_panel(
     note_stale(frame, spec.frequency, spec.horizon, notes)
     never = np.full(len(static), np.datetime64("NaT", "ns"))
     series = static[["unique_id"]].assign(
-        train_end=never, validation_end=never, route="model", scale=np.nan, rmsse_scale=np.nan
+        train_end=never, validation_end=never, train_rows=0, route="model", scale=np.nan, rmsse_scale=np.nan
     )
     origins = pd.DataFrame({"unique_id": [], "cutoff": [], "split": [], "fold": []})
     spec = spec.model_copy(update={"timezone": clock.zone})

@@ -306,16 +306,15 @@ def series_scales(frame: pd.DataFrame, season: int, relative: float | None = Non
     return table
 
 
-def relative_scale(frame: pd.DataFrame, season: int) -> float | None:
-    """The median over series of the scale by the mean absolute target; None where no series has both.
+def relative_scales(frame: pd.DataFrame, season: int) -> "pd.Series[float]":
+    """The scale of each series that has one over its mean absolute target, which is above 0.
 
     Args:
         frame: Training rows alone: ``unique_id``, ``y``, ``observed``.
         season: The first season length.
     """
     table = _own_scales(frame, season, FEWEST)
-    ratio = (table["scale"] / table["level"].where(table["level"] > 0)).dropna().median()
-    return float(ratio) if np.isfinite(ratio) else None
+    return (table["scale"] / table["level"].where(table["level"] > 0)).dropna()
 
 
 def _own_scales(frame: pd.DataFrame, season: int, fewest: int) -> pd.DataFrame:

@@ -3,9 +3,9 @@
 Weights of a fold are fitted to the other folds, less the origins whose targets overlap it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -31,22 +31,53 @@ class Fold:
     others: NDArray[np.bool_]
 
 
-def make_folds(validation: pd.DataFrame) -> dict[int, Fold]:
-    """Each fold's rows, and those of other folds whose origin's targets do not overlap the fold's.
+@dataclass(frozen=True)
+class FoldSpans:
+    """When the targets of each fold begin and end, which tells the rows that are apart from it.
 
-    Each series goes by its own clock; one that has no origin in the fold, by that of all series.
+    Attributes:
+        frame: ``begin`` and ``end``, indexed by ``fold`` and ``unique_id``, in ascending order.
     """
-    spans = validation["ds"].groupby(origin_codes(validation))
-    first, last = spans.transform("min"), spans.transform("max")
-    by_fold = {}
-    for number in sorted(validation["fold"].unique().tolist()):
-        held = validation["fold"] == number
-        own = validation[held].groupby("unique_id")["ds"].agg(["min", "max"])
-        begin = validation["unique_id"].map(own["min"]).fillna(own["min"].min())
-        end = validation["unique_id"].map(own["max"]).fillna(own["max"].max())
-        apart = (last < begin) | (first > end)
-        by_fold[int(number)] = Fold(held.to_numpy(), (~held & apart).to_numpy())
-    return by_fold
+
+    frame: pd.DataFrame
+
+    @classmethod
+    def of(cls, validation: pd.DataFrame) -> Self:
+        """Find those of some whole series in their rows of the validation split."""
+        spans = validation.groupby(["fold", "unique_id"], observed=True)["ds"].agg(["min", "max"])
+        return cls(spans.set_axis(["begin", "end"], axis=1))
+
+    @classmethod
+    def joined(cls, blocks: Iterable["FoldSpans"]) -> Self:
+        """Those of several blocks of series."""
+        frames = [block.frame.reset_index().astype({"unique_id": object}) for block in blocks]
+        return cls(pd.concat(frames).set_index(["fold", "unique_id"]).sort_index())
+
+    @property
+    def numbers(self) -> list[int]:
+        """The folds that have targets, ascending."""
+        return [int(number) for number in self.frame.index.get_level_values("fold").unique()]
+
+    def folds(self, validation: pd.DataFrame) -> dict[int, Fold]:
+        """By fold, its rows among some, and those of other folds whose origin's targets do not overlap it.
+
+        Each series goes by its own clock; one that has no origin in the fold, by that of all series.
+
+        Args:
+            validation: Rows of the validation split, of whole origins.
+        """
+        spans = validation["ds"].groupby(origin_codes(validation))
+        first, last = spans.transform("min").to_numpy(), spans.transform("max").to_numpy()
+        codes, names = pd.factorize(validation["unique_id"])
+        by_fold = {}
+        for number in self.numbers:
+            held = (validation["fold"] == number).to_numpy()
+            every = self.frame.loc[number]
+            own = every.reindex(np.asarray(names, dtype=object))
+            begin = own["begin"].fillna(every["begin"].min()).to_numpy()[codes]
+            end = own["end"].fillna(every["end"].max()).to_numpy()[codes]
+            by_fold[number] = Fold(held, ~held & ((last < begin) | (first > end)))
+        return by_fold
 
 
 def scored_folds(

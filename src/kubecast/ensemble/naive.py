@@ -31,7 +31,7 @@ def naive_yardsticks(panel: Panel) -> list[SeasonalNaive]:
     Those that are candidates already are left out, as is last year's where a season is within days of it.
     """
     seasons, year = panel.spec.season_lengths, year_of(panel.spec.frequency)
-    rows = panel.history_lengths(panel.row_index(panel.train_end))
+    rows = panel.series.loc[panel.series["train_rows"] > 0, "train_rows"]
     periods = [] if 1 in seasons else [1]
     if len(rows) and np.median(rows) >= year and all(abs(each - year) > NEAR * year for each in seasons):
         periods += [] if year == 1 else [year]

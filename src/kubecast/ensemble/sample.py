@@ -1,29 +1,24 @@
 """A sample of whole series: the same ones however the data is ordered, and whatever other rows they have."""
 
 import hashlib
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 
-def sample_series(names: "pd.Series[Any]", most: int) -> NDArray[np.bool_]:
-    """Which rows belong to the series of a sample, chosen by the hash of their names.
+def sample_series(rows: "pd.Series[int]", most: int) -> "pd.Series[int]":
+    """Choose series by the hash of their names.
 
     Args:
-        names: The series of each row.
+        rows: Of each series, indexed by its name.
         most: Rows of the sample; one series at least is in it.
 
     Returns:
-        Shape (rows,); all of them where they are no more than ``most``.
+        The chosen ones among ``rows``, in their order; all of them where they have no more than ``most``.
 
-    >>> sample_series(pd.Series(["a", "a", "b", "c"]), 3)
-    array([False, False,  True,  True])
+    >>> sample_series(pd.Series({"a": 2, "b": 1, "c": 1}), 3).to_dict()
+    {'b': 1, 'c': 1}
     """
-    codes, series = pd.factorize(names)
-    order = np.argsort([hashlib.sha256(str(name).encode()).digest() for name in series], kind="stable")
-    rows = np.cumsum(np.bincount(codes, minlength=len(series))[order])
-    chosen = np.zeros(len(series), dtype=bool)
-    chosen[order[: max(int(np.searchsorted(rows, most, side="right")), 1)]] = True
-    return np.asarray(chosen[codes])
+    order = np.argsort([hashlib.sha256(str(name).encode()).digest() for name in rows.index], kind="stable")
+    until = np.cumsum(rows.to_numpy()[order])
+    return rows.iloc[np.sort(order[: max(int(np.searchsorted(until, most, side="right")), 1)])]

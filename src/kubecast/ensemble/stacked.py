@@ -1,19 +1,47 @@
 """The stack's table: forecasts, their ensemble, and quantiles, a block of series at a time."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from kubecast.data import parquet
-from kubecast.ensemble.cross_fitting import Fold
+from kubecast.ensemble.cross_fitting import Fold, FoldSpans
+from kubecast.ensemble.recipe import Weights
 from kubecast.ensemble.short_history import Substitute
-from kubecast.scoring.conformal import ConformalQuantiles, conformal_scores, needed_scores
+from kubecast.ensemble.weights import combine_columns
+from kubecast.scoring.conformal import (
+    ConformalQuantiles,
+    conformal_scores,
+    lay_quantiles,
+    needed_scores,
+)
+from kubecast.scoring.forecasts import Forecasts
 from kubecast.scoring.metrics import ENSEMBLE, lead_times
 from kubecast.scoring.score_counts import ScoreCounts, ScoreTally
+
+
+@dataclass(frozen=True)
+class Combination:
+    """The weights that rows are combined with.
+
+    Attributes:
+        weights: Of every row but those of a fold that has its own.
+        of_folds: By fold of the validation split.
+    """
+
+    weights: Weights
+    of_folds: Mapping[int, Weights]
+
+    def apply(self, block: pd.DataFrame) -> pd.DataFrame:
+        """Add the column ``ensemble`` to forecasts."""
+        combined = combine_columns(block, self.weights)
+        is_validation = (block["split"] == "validation").to_numpy()
+        for number, weights in self.of_folds.items():
+            rows = np.flatnonzero(is_validation & (block["fold"] == number).to_numpy())
+            combined[rows] = combine_columns(block[[*weights]].iloc[rows], weights)
+        return block.assign(**{ENSEMBLE: combined})
 
 
 class _Errors:
@@ -36,7 +64,7 @@ class _Errors:
         self,
         block: pd.DataFrame,
         series: pd.DataFrame,
-        apart: Mapping[int, NDArray[np.bool_]],
+        folds: Mapping[int, Fold],
         with_test: bool,
     ) -> None:
         """Count the errors of a block.
@@ -44,7 +72,7 @@ class _Errors:
         Args:
             block: Forecasts with the column ``ensemble``, indexed from 0.
             series: Scales.
-            apart: By fold, whether each row of the validation split is apart from it.
+            folds: Over its rows of the validation split.
             with_test: Whether the test split is counted too.
         """
         rows = (block["split"] == "validation").to_numpy()
@@ -52,9 +80,9 @@ class _Errors:
         of_validation = scores[rows[scores.index]]
         self.of_validation.add(ScoreCounts.of_table(of_validation))
         self.of_test.add(ScoreCounts.of_table(scores[~rows[scores.index]]))
-        for number, each in apart.items():
+        for number, fold in folds.items():
             chosen = rows.copy()
-            chosen[rows] = ~each
+            chosen[rows] = ~fold.others
             self.not_apart[number].add(ScoreCounts.of_table(of_validation[chosen[of_validation.index]]))
         self.series += block.loc[of_validation.index, "unique_id"].nunique()
         self.horizon = max(self.horizon, int(lead_times(block).max()) if len(block) else 0)
@@ -79,25 +107,28 @@ class Widths:
     @classmethod
     def fit(
         cls,
-        table: pd.DataFrame,
+        blocks: Iterable[pd.DataFrame],
         series: pd.DataFrame,
-        folds: Mapping[int, Fold],
+        spans: FoldSpans,
         levels: list[float],
         substitute: Substitute | None,
     ) -> Self:
         """Fit the quantiles to the errors of the column ``ensemble``.
 
         Args:
-            table: Forecasts, indexed from 0.
+            blocks: Forecasts of some whole series each, indexed from 0.
             series: Scales.
-            folds: Of the validation split.
+            spans: Of the folds of the validation split.
             levels: Ascending.
             substitute: In their place where errors are too few; None: they are enough.
         """
-        errors = _errors(table, series, folds, with_test=substitute is None)
+        errors = _Errors(spans.numbers)
+        for block in blocks:
+            folds = spans.folds(block[block["split"] == "validation"])
+            errors.add(block, series, folds, with_test=substitute is None)
         # The few origins of one series overlap: together they are about one error at each lead time.
         if substitute is not None and errors.series < needed_scores(levels):
-            of_folds = dict.fromkeys(folds, substitute.validation)
+            of_folds = dict.fromkeys(spans.numbers, substitute.validation)
             return cls(substitute.published, substitute.published, of_folds, calibrated=False)
         horizon = errors.horizon if substitute is None else len(substitute.published.offsets)
         of_validation = errors.of_validation.total()
@@ -118,75 +149,35 @@ class Widths:
         )
 
 
-def _errors(table: pd.DataFrame, series: pd.DataFrame, folds: Mapping[int, Fold], with_test: bool) -> _Errors:
-    validation, errors = np.flatnonzero(table["split"] == "validation"), _Errors(folds)
-    for rows in series_slices(table["unique_id"]):
-        own = slice(*np.searchsorted(validation, [rows.start, rows.stop]))
-        apart = {number: fold.others[own] for number, fold in folds.items()}
-        errors.add(table.iloc[rows].reset_index(drop=True), series, apart, with_test)
-    return errors
-
-
-def series_slices(names: "pd.Series[str]") -> Iterator[slice]:
-    """Cut rows into blocks of whole series, at least one; it may be empty.
-
-    Args:
-        names: The series of each row.
-
-    Yields:
-        The rows of each block: no more than ``parquet.BLOCK_ROWS``, unless one series has more.
-    """
-    ends, begin = _ends(names), 0
-    while True:
-        within = int(np.searchsorted(ends, begin + parquet.BLOCK_ROWS, side="right")) - 1
-        after = int(np.searchsorted(ends, begin, side="right"))  # a series may be larger than a block
-        end = int(ends[min(max(within, after), len(ends) - 1)])
-        yield slice(begin, end)
-        begin = end
-        if end == len(names):
-            return
-
-
-def _ends(names: "pd.Series[str]") -> NDArray[np.intp]:
-    """Rows before which every series ends or begins; the number of rows, which may be 0, is the last."""
-    codes, series = pd.factorize(names)
-    rows, last = np.arange(len(codes)), np.zeros(len(series), dtype=np.intp)
-    last[codes] = rows
-    ends = rows[np.maximum.accumulate(last[codes]) == rows] + 1
-    return ends if len(ends) else np.array([0])
-
-
 @dataclass(frozen=True)
 class Stacked:
     """A table of forecasts with its ensemble.
 
     Attributes:
-        forecasts: With ``ensemble``; indexed from 0.
+        forecasts: Those that are combined.
+        combination: Makes the ensemble of them.
         widths: Of the quantiles.
         scales: By series; None where it never varied.
     """
 
-    forecasts: pd.DataFrame
+    forecasts: Forecasts
+    combination: Combination
     widths: Widths
     scales: Mapping[str, float | None]
 
     def whole(self) -> pd.DataFrame:
-        """The table with its quantile columns."""
-        return pd.concat(self.blocks())
+        """The table with ``ensemble`` and its quantile columns; indexed from 0."""
+        return pd.concat(self.blocks(), ignore_index=True)
 
     def blocks(self) -> Iterator[pd.DataFrame]:
         """The same in blocks of whole series, at least one; it may be empty."""
-        for rows in series_slices(self.forecasts["unique_id"]):
-            yield self._with_quantiles(self.forecasts.iloc[rows])
+        return map(self._with_quantiles, map(self.combination.apply, self.forecasts.blocks()))
 
     def _with_quantiles(self, block: pd.DataFrame) -> pd.DataFrame:
         """Add quantile columns; a validation fold has its own."""
-        table, columns = (
-            self.widths.evaluated.apply(block, self.scales, ENSEMBLE),
-            self.widths.evaluated.columns,
-        )
-        is_validation = (block["split"] == "validation").to_numpy()
-        for number, quantiles in self.widths.of_folds.items():
-            rows = is_validation & (block["fold"] == number).to_numpy()
-            table.loc[rows, columns] = quantiles.apply(block[rows], self.scales, ENSEMBLE)[columns]
-        return table
+        folds = block["fold"].where(block["split"] == "validation")
+        which = np.zeros(len(block), dtype=np.intp)
+        for position, number in enumerate(self.widths.of_folds, 1):
+            which[folds == number] = position
+        every = [self.widths.evaluated, *self.widths.of_folds.values()]
+        return lay_quantiles(block, self.scales, ENSEMBLE, every, which)

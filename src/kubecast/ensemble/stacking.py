@@ -9,8 +9,9 @@ widths either, and where there is no validation split all weigh the same.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -22,20 +23,21 @@ from kubecast.ensemble.cross_fitting import (
     Fitted,
     Fold,
     FoldFit,
+    FoldSpans,
     cross_loss,
     fit_folds,
     fold_losses,
-    make_folds,
     scored_folds,
 )
 from kubecast.ensemble.recipe import Method, StackRecipe, Weights
 from kubecast.ensemble.sample import sample_series
 from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.short_history import Substitute
-from kubecast.ensemble.stacked import Stacked, Widths
-from kubecast.ensemble.weights import Floats, ScaledForecasts, combine_columns
+from kubecast.ensemble.stacked import Combination, Stacked, Widths
+from kubecast.ensemble.weights import Floats, ScaledForecasts
 from kubecast.errors import ModelError
-from kubecast.scoring.metrics import ENSEMBLE, scorable
+from kubecast.scoring.forecasts import Forecasts
+from kubecast.scoring.metrics import scorable
 
 SHRINKAGES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of fitted weights towards equal ones of the better half
 MOST_ROWS = 2_000_000  # of the validation split that weights are fitted to
@@ -49,7 +51,7 @@ UNCALIBRATED = (
 
 
 def stack(
-    forecasts: pd.DataFrame,
+    forecasts: Forecasts,
     series: pd.DataFrame,
     settings: EnsembleSettings,
     members: Mapping[str, str],
@@ -64,7 +66,7 @@ def stack(
     too few they are those of ``substitute``.
 
     Args:
-        forecasts: A column for each member; splits ``validation`` and ``test``.
+        forecasts: A column for each member; splits ``validation`` and ``test``. They are read four times.
         series: ``unique_id``, ``scale``.
         settings: Of the ensemble.
         members: Kind by member.
@@ -80,15 +82,11 @@ def stack(
         ModelError: Fewer trained members than ``min_models``, or no target of the validation split is scored.
     """
     _require_members(members, missing, settings.min_models)
-    forecasts = forecasts.reset_index(drop=True)
-    validation = forecasts.loc[forecasts["split"] == "validation", [*KEYS, "fold", "y", "observed"]]
-    folds = make_folds(validation)
-    choice = _weigh(forecasts, validation, folds, series, settings, list(members), substitute)
-    table = forecasts.assign(**{ENSEMBLE: combine_columns(forecasts, choice.weights)})
-    for number, weights in choice.held_weights.items():
-        rows = validation.index[folds[number].held]
-        table.loc[rows, ENSEMBLE] = combine_columns(forecasts.loc[rows], weights)
-    widths = Widths.fit(table, series, folds, settings.quantiles, substitute)
+    validation = _Validation.of(forecasts, series)
+    choice = _weigh(forecasts, validation, series, settings, list(members), substitute)
+    combination = Combination(choice.weights, choice.held_weights)
+    combined = map(combination.apply, forecasts.blocks())
+    widths = Widths.fit(combined, series, validation.spans, settings.quantiles, substitute)
     scale = series.set_index("unique_id")["scale"].astype(np.float64)
     scales = {str(name): float(value) if value > 0 else None for name, value in scale.items()}
     recipe = StackRecipe(
@@ -110,13 +108,45 @@ def stack(
         fold_weights=choice.fold_weights,
         notes=[*choice.notes, *([] if widths.calibrated else [UNCALIBRATED])],
     )
-    return recipe, Stacked(table, widths, scales)
+    return recipe, Stacked(forecasts, combination, widths, scales)
+
+
+@dataclass(frozen=True)
+class _Validation:
+    """The validation split in outline.
+
+    Attributes:
+        spans: Of its folds.
+        scored: Scored rows of each series that has some, indexed by its name.
+    """
+
+    spans: FoldSpans
+    scored: "pd.Series[int]"
+
+    @classmethod
+    def of(cls, forecasts: Forecasts, series: pd.DataFrame) -> Self:
+        spans, scored = [], []
+        for block in forecasts.blocks([*KEYS, "split", "fold", "y", "observed"]):
+            rows = block[block["split"] == "validation"]
+            spans.append(FoldSpans.of(rows))
+            names = rows.loc[scorable(rows, series), "unique_id"].astype(object)
+            scored.append(names.groupby(names).size())
+        return cls(FoldSpans.joined(spans), pd.concat(scored))
+
+    def rows(self, forecasts: Forecasts, names: list[str], some: "pd.Series[int]") -> pd.DataFrame:
+        """Its rows of these members and series, or of all series where these are all that are scored."""
+        blocks = []
+        for block in forecasts.blocks([*KEYS, "split", "fold", "y", "observed", *names]):
+            is_chosen = (block["split"] == "validation").to_numpy()
+            if len(some) < len(self.scored):
+                is_chosen = is_chosen & block["unique_id"].isin(some.index).to_numpy()
+            blocks.append(block[is_chosen].astype({"unique_id": object}).drop(columns="split"))
+        return pd.concat(blocks, ignore_index=True)
 
 
 def _weigh(
-    forecasts: pd.DataFrame,
-    validation: pd.DataFrame,
-    folds: Mapping[int, Fold],
+    forecasts: Forecasts,
+    validation: _Validation,
     series: pd.DataFrame,
     settings: EnsembleSettings,
     names: list[str],
@@ -126,28 +156,25 @@ def _weigh(
 
     Args:
         forecasts: Of both splits.
-        validation: The validation split without the members, on the index of ``forecasts``.
-        folds: Of the validation split.
+        validation: Their validation split.
         series: Scales.
         settings: Of the ensemble.
         names: Of the members.
         substitute: None where no choice without a scored target is allowed.
     """
-    scored = scorable(validation, series)
-    if substitute is not None and not scored.any():
-        return _equal(folds, names)
-    of_scored = validation.loc[scored, "unique_id"]
-    chosen = of_scored[sample_series(of_scored, MOST_ROWS)]
-    is_sample = len(chosen) < len(of_scored)
-    sampled = validation["unique_id"].isin(chosen.unique()).to_numpy() | (not is_sample)
-    rows = forecasts.loc[validation.index[sampled], [*KEYS, "fold", "y", "observed", *names]]
-    some = {number: Fold(fold.held[sampled], fold.others[sampled]) for number, fold in folds.items()}
+    scored = validation.scored
+    if substitute is not None and scored.empty:
+        return _equal(validation.spans.numbers, names)
+    chosen = sample_series(scored, MOST_ROWS)
+    rows = validation.rows(forecasts, names, chosen)
     with threadpool_limits(1):  # threads would spin over small products
-        choice = _choose(rows, some, series, names, settings)
-    if not is_sample:
+        choice = _choose(rows, validation.spans.folds(rows), series, names, settings)
+    if len(chosen) == len(scored):
         return choice
-    counts = [each.nunique() for each in (chosen, of_scored)]
-    note = "the weights are fitted to {:,} of {:,} series, chosen by the hash of their names".format(*counts)
+    note = (
+        f"the weights are fitted to {len(chosen):,} of {len(scored):,} series, chosen by the hash of their"
+        " names"
+    )
     return replace(choice, notes=[*choice.notes, note])
 
 
@@ -182,7 +209,7 @@ class _Choice:
     notes: list[str]
 
 
-def _equal(folds: Mapping[int, Fold], names: list[str]) -> _Choice:
+def _equal(folds: Iterable[int], names: list[str]) -> _Choice:
     """The choice where no validation target is scored: none."""
     weights = dict.fromkeys(names, 1 / len(names))
     held = {number: weights for number in folds}

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from kubecast.evaluation.forecasts import Forecasts
 from kubecast.evaluation.member_quantiles import member_offsets, wql_of_members
 from kubecast.evaluation.paths import SeriesPath, series_paths
 from kubecast.evaluation.scores import Scores
+from kubecast.scoring.forecasts import Forecasts
 from kubecast.scoring.metrics import ENSEMBLE, RowLosses, intervals, quantile_column, scorable
 
 

@@ -25,7 +25,6 @@ from kubecast.evaluation.figures import (
     spread_over_series,
     undefined_reasons,
 )
-from kubecast.evaluation.forecasts import Forecasts
 from kubecast.evaluation.history import EarlierVersion
 from kubecast.evaluation.paths import SeriesPath
 from kubecast.evaluation.promotion import Decision, decide
@@ -43,6 +42,7 @@ from kubecast.evaluation.segments import SegmentRow, by_segment
 from kubecast.evaluation.series_facts import SeriesFacts, series_facts, worst_and_largest
 from kubecast.evaluation.skill import Skill, SplitLosses
 from kubecast.models.base import FitLog
+from kubecast.scoring.forecasts import Forecasts
 from kubecast.scoring.metrics import COVERAGE, ENSEMBLE, METRICS, RANKING
 from kubecast.scoring.over_series import OverSeries
 from kubecast.scoring.significance import Paired, paired_difference

@@ -15,10 +15,10 @@ from kubecast.ensemble.stacking import SEASONAL_NAIVE
 from kubecast.evaluation.calibration import shares_below
 from kubecast.evaluation.comparison import Champion, CommonTargets, Comparison, compare
 from kubecast.evaluation.figures import Breakdown
-from kubecast.evaluation.forecasts import Forecasts
 from kubecast.evaluation.member_quantiles import member_scores
 from kubecast.evaluation.residuals import ScaledErrors, scaled_errors, season_phase
 from kubecast.evaluation.skill import interval_bounds
+from kubecast.scoring.forecasts import Forecasts
 from kubecast.scoring.loss_grid import LossGrid, LossSums, common_origins
 from kubecast.scoring.metrics import (
     COVERAGE,

@@ -9,6 +9,7 @@ from math import ceil
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from kubecast.errors import ConfigError, ModelError
@@ -72,17 +73,40 @@ class ConformalQuantiles(BaseModel):
         Raises:
             ConfigError: A lead time is beyond those that quantiles were fitted for.
         """
-        lead = lead_times(points).to_numpy()
-        if len(lead) and lead.max() > len(self.offsets):
-            raise ConfigError(
-                f"horizon {lead.max()} is longer than the steps that the quantiles were fitted for;"
-                f" allowed: 1 to {len(self.offsets)}"
-            )
-        scale = _at_level(points, points["unique_id"].map(dict(scales)).astype(np.float64).fillna(0.0))
-        units, centre = scale.to_numpy(), points[column].to_numpy(dtype=np.float64)
-        offsets = np.asarray(self.offsets).T  # a level at a time: all together would be as large as the table
-        columns = zip(self.columns, offsets, strict=True)
-        return points.assign(**{name: centre + each[lead - 1] * units for name, each in columns})
+        return lay_quantiles(points, scales, column, [self], np.zeros(len(points), dtype=np.intp))
+
+
+def lay_quantiles(
+    points: pd.DataFrame,
+    scales: Mapping[str, float | None],
+    column: str,
+    quantiles: Sequence[ConformalQuantiles],
+    which: NDArray[np.intp],
+) -> pd.DataFrame:
+    """Add quantile columns of which each row has its own, as ``ConformalQuantiles.apply`` adds them.
+
+    Args:
+        points: As there.
+        scales: As there.
+        column: The point forecast.
+        quantiles: Of the same levels and lead times.
+        which: The position among these for each row, shape (rows,).
+
+    Raises:
+        ConfigError: A lead time is beyond those that quantiles were fitted for.
+    """
+    lead, most = lead_times(points).to_numpy(), min(len(each.offsets) for each in quantiles)
+    if len(lead) and lead.max() > most:
+        raise ConfigError(
+            f"horizon {lead.max()} is longer than the steps that the quantiles were fitted for;"
+            f" allowed: 1 to {most}"
+        )
+    scale = _at_level(points, points["unique_id"].map(dict(scales)).astype(np.float64).fillna(0.0))
+    units, centre = scale.to_numpy(), points[column].to_numpy(dtype=np.float64)
+    offsets = np.asarray([each.offsets[:most] for each in quantiles])
+    columns = zip(quantiles[0].columns, np.moveaxis(offsets, 2, 0), strict=True)
+    # A level at a time: all together would be as large as the table.
+    return points.assign(**{name: centre + each[which, lead - 1] * units for name, each in columns})
 
 
 def needed_scores(levels: Sequence[float]) -> int:

@@ -9,10 +9,10 @@ import pandas as pd
 from kubecast.data.panel import Panel
 from kubecast.ensemble.summary import summarise
 from kubecast.evaluation.changes import Change, Extent, data_changes, setting_changes
-from kubecast.evaluation.forecasts import Forecasts
 from kubecast.evaluation.leaderboard import evaluate
 from kubecast.logs import step
 from kubecast.models.artifact import FORECASTS
+from kubecast.scoring.forecasts import Forecasts
 from kubecast.steps.artifacts import (
     STATUS,
     ChampionStatus,

@@ -16,6 +16,7 @@ from kubecast.config.model import ModelSettings
 from kubecast.config.validation import parse_settings, validate
 from kubecast.data.levels import LevelChanges, forecast_at_present_level
 from kubecast.data.panel import Cutoffs, Panel
+from kubecast.data.parquet import write_series
 from kubecast.errors import ModelError
 from kubecast.logs import bind, step
 from kubecast.models import make_trainer
@@ -83,7 +84,7 @@ def train_model(
             fit = _Fit(kind, panel, model_settings, run.seed, series, checkpoint, keep)
             result = fit.first(model_dir, run.on_failure) if fitted is None else fit.final(model_dir, fitted)
         status, table = result.status, result.table
-        table.to_parquet(model_dir / FORECASTS, index=False)
+        write_series([table], model_dir / FORECASTS)
         if fitted is not None:
             keep_evaluated(model_dir, fitted)
         if report is not None:  # before the checkpoint goes, after the last sample

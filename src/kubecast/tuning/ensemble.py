@@ -17,6 +17,7 @@ from kubecast.ensemble.stacking import stack
 from kubecast.errors import ModelError
 from kubecast.models import make_trainer
 from kubecast.models.base import FitPlan, deadline_after
+from kubecast.scoring.forecasts import Forecasts
 from kubecast.tuning.objective import ModelObjective, Objective, Report, training_folds
 
 _LOG = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class EnsembleObjective:
         kinds = {kind: kind for kind in self._members if kind not in missing}
         kinds |= {member.name: "seasonal_naive" for member in naive_candidates(self._panel.spec)}
         season = self._panel.spec.season_lengths[0]
-        recipe, _ = stack(table, self._panel.series, settings, kinds, missing, season)
+        recipe, _ = stack(Forecasts.of_table(table), self._panel.series, settings, kinds, missing, season)
         assert recipe.loss is not None  # noqa: S101  folds are validation rows
         report(1, recipe.loss)
         return recipe.loss

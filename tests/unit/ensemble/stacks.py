@@ -3,12 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from kubecast.ensemble.cross_fitting import fit_folds, make_folds, scored_folds
+from kubecast.ensemble.cross_fitting import FoldSpans, fit_folds, scored_folds
 from kubecast.ensemble.recipe import StackRecipe, Weights
 from kubecast.ensemble.settings import EnsembleSettings
-from kubecast.ensemble.stacking import stack
 from kubecast.ensemble.weights import ScaledForecasts, combine_columns
-from tests.support.forecasts import forecasts, scales, stack_whole
+from tests.support.forecasts import forecasts, scales, stack_table, stack_whole
 
 GREEDY = EnsembleSettings(quantiles=[0.1, 0.5, 0.9])
 KINDS = {"a": "catboost", "b": "lstm", "c": "seasonal_naive"}
@@ -25,7 +24,7 @@ def cross_fit(
     validation: pd.DataFrame, series: pd.DataFrame, method: str, shrinkage: float = 0.0
 ) -> tuple["pd.Series[float]", dict[int, Weights]]:
     """The folds of members a and b, each combined with the weights of the others, and these weights."""
-    folds = make_folds(validation)
+    folds = FoldSpans.of(validation).folds(validation)
     data = ScaledForecasts.from_table(validation, series, ["a", "b"])
     fits = fit_folds(data, scored_folds(folds, validation, series), method, rounds=50)
     weights = {number: fit.fitted.shrunk(shrinkage) for number, fit in fits.items()}
@@ -48,5 +47,5 @@ def recipe_of(weights: dict[str, float], kinds: dict[str, str] | None = None) ->
     """A recipe with these weights."""
     table = forecasts(dict.fromkeys(weights, 1.0))
     kinds = kinds or dict.fromkeys(weights, "catboost")
-    recipe, _ = stack(table, scales(table), GREEDY.model_copy(update={"min_models": 0}), kinds, {}, 24)
+    recipe, _ = stack_table(table, scales(table), GREEDY.model_copy(update={"min_models": 0}), kinds, {}, 24)
     return recipe.model_copy(update={"weights": weights})

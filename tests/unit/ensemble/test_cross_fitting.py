@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from kubecast.ensemble.cross_fitting import make_folds
+from kubecast.ensemble.cross_fitting import FoldSpans
 from kubecast.scoring.metrics import ENSEMBLE
 from tests.support.forecasts import forecasts, scales
 from tests.unit.ensemble.stacks import GREEDY, cross_fit, stacked
@@ -39,7 +39,7 @@ def test_altering_a_blocks_targets_does_not_change_its_stack() -> None:
 
 def test_origins_whose_targets_overlap_a_block_are_not_fitted_to() -> None:
     table = forecasts({"a": 1.0}, series=1, horizon=3, splits=["validation"])
-    rows = table[make_folds(table)[1].others]
+    rows = table[FoldSpans.of(table).folds(table)[1].others]
     held = table[table["fold"] == 1]
     assert len(rows)
     assert ((rows["ds"] < held["ds"].min()) | (rows["ds"] > held["ds"].max())).all()
@@ -51,6 +51,6 @@ def test_origins_whose_targets_overlap_a_block_are_not_fitted_to() -> None:
 def test_series_without_an_origin_in_the_block_goes_by_the_others_clock() -> None:
     table = forecasts({"a": 1.0}, series=2, horizon=3, splits=["validation"])
     table = table[~((table["unique_id"] == "s2") & (table["fold"] == 1))]
-    kept = table[make_folds(table)[1].others]
+    kept = table[FoldSpans.of(table).folds(table)[1].others]
     cutoffs = kept.groupby("unique_id")["cutoff"].unique()
     assert cutoffs["s1"].tolist() == cutoffs["s2"].tolist()

@@ -8,12 +8,11 @@ import pytest
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.data.preparation import history_panel
 from kubecast.ensemble.forecaster import Ensemble, combine, own_scales, usable_weights
-from kubecast.ensemble.stacking import stack
 from kubecast.errors import IntegrityError, InvalidName, ModelError
 from kubecast.models.base import FitPlan
 from kubecast.models.seasonal_naive import SeasonalNaive
 from kubecast.scoring.metrics import ENSEMBLE
-from tests.support.forecasts import forecasts
+from tests.support.forecasts import forecasts, stack_table
 from tests.support.panels import small_settings
 from tests.unit.ensemble.stacks import GREEDY, recipe_of, stacked
 
@@ -65,7 +64,7 @@ def ensemble(panel: Panel) -> Ensemble:
         fitted, _ = member.fit(panel, panel.train_end, FitPlan())
         table = table.merge(fitted.forecast(panel, origins), on=["unique_id", "cutoff", "ds"])
     series = panel.series[panel.series["unique_id"] != "s2"]
-    recipe, _ = stack(table, series, GREEDY.model_copy(update={"min_models": 0}), NAIVES, {}, 24)
+    recipe, _ = stack_table(table, series, GREEDY.model_copy(update={"min_models": 0}), NAIVES, {}, 24)
     return Ensemble(members, recipe.model_copy(update={"weights": {"day": 0.75, "hour": 0.25}}))
 
 

@@ -14,7 +14,7 @@ START = pd.Timestamp("2020-01-06")
 def panel_of(frequency: str, rows: int, seasons: list[int]) -> Panel:
     ds = pd.date_range(START, periods=rows, freq=frequency)
     frame = pd.DataFrame({"unique_id": "a", "ds": ds, "y": np.arange(rows, dtype=float), "observed": True})
-    series = pd.DataFrame({"unique_id": ["a"], "train_end": [ds[-3]]})
+    series = pd.DataFrame({"unique_id": ["a"], "train_end": [ds[-3]], "train_rows": [rows - 2]})
     spec = PanelSpec(frequency=frequency, horizon=2, season_lengths=seasons)
     return Panel(frame, pd.DataFrame(), spec, series, pd.DataFrame())
 

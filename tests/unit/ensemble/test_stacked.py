@@ -8,11 +8,10 @@ import pytest
 
 from kubecast.data import parquet
 from kubecast.data.parquet import series_blocks, write_series
-from kubecast.ensemble.cross_fitting import make_folds
-from kubecast.ensemble.stacking import stack
+from kubecast.ensemble.cross_fitting import FoldSpans
 from kubecast.scoring.conformal import ConformalQuantiles, conformal_scores
 from kubecast.scoring.score_counts import ScoreCounts
-from tests.support.forecasts import scales, stack_whole
+from tests.support.forecasts import scales, stack_table, stack_whole
 from tests.unit.ensemble.stacks import GREEDY, KINDS, mixture
 
 
@@ -34,13 +33,13 @@ def test_blocks_are_those_of_whole_series_and_make_the_same_table(
     order: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = tables()[order]
-    recipe, stacked = stack(table, scales(table), GREEDY, KINDS, {}, 24)
+    recipe, stacked = stack_table(table, scales(table), GREEDY, KINDS, {}, 24)
     [whole] = stacked.blocks()
     monkeypatch.setattr(parquet, "BLOCK_ROWS", 500)
-    of_blocks, stacked = stack(table, scales(table), GREEDY, KINDS, {}, 24)
+    of_blocks, stacked = stack_table(table, scales(table), GREEDY, KINDS, {}, 24)
     assert of_blocks == recipe
     blocks = list(stacked.blocks())
-    pd.testing.assert_frame_equal(pd.concat(blocks), whole)
+    pd.testing.assert_frame_equal(pd.concat(blocks, ignore_index=True), whole)
     names = [set(block["unique_id"]) for block in blocks]
     assert sum(map(len, names)) == len(set().union(*names))
     assert len(blocks) == {"by fold": 1, "by time": 1, "unequal series": 5}.get(order, 6)
@@ -53,10 +52,10 @@ def test_widths_of_a_fold_are_those_of_the_errors_apart_from_it(
 ) -> None:
     table, levels = tables()[order], GREEDY.quantiles
     monkeypatch.setattr(parquet, "BLOCK_ROWS", 500)
-    _, stacked = stack(table, scales(table), GREEDY, KINDS, {}, 24)
-    scores = conformal_scores(stacked.forecasts, scales(table), "ensemble")
+    _, stacked = stack_table(table, scales(table), GREEDY, KINDS, {}, 24)
+    scores = conformal_scores(stacked.whole(), scales(table), "ensemble")
     validation = table.index[table["split"] == "validation"]
-    folds = make_folds(table.loc[validation])
+    folds = FoldSpans.of(table.loc[validation]).folds(table.loc[validation])
     assert len(stacked.widths.of_folds) == len(folds) > 1
     for number, fold in folds.items():
         apart = ScoreCounts.of_table(scores[scores.index.isin(validation[fold.others])])
@@ -73,14 +72,14 @@ def test_widths_are_those_of_the_errors_whatever_the_scale() -> None:
 
 def test_series_larger_than_a_block_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     table = mixture(series=3)
-    _, stacked = stack(table, scales(table), GREEDY, KINDS, {}, 24)
+    _, stacked = stack_table(table, scales(table), GREEDY, KINDS, {}, 24)
     monkeypatch.setattr(parquet, "BLOCK_ROWS", 1)
     assert [block["unique_id"].unique().tolist() for block in stacked.blocks()] == [["s1"], ["s2"], ["s3"]]
 
 
 def test_blocks_are_written_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = mixture(series=5)
-    _, stacked = stack(table, scales(table), GREEDY, KINDS, {}, 24)
+    _, stacked = stack_table(table, scales(table), GREEDY, KINDS, {}, 24)
     whole = stacked.whole()
     monkeypatch.setattr(parquet, "BLOCK_ROWS", 700)
     assert len(list(stacked.blocks())) > 1

@@ -4,10 +4,9 @@ import pytest
 
 from kubecast.ensemble.recipe import StackRecipe
 from kubecast.ensemble.settings import EnsembleSettings
-from kubecast.ensemble.stacking import stack
 from kubecast.errors import InvalidName, ModelError
 from kubecast.scoring.metrics import ENSEMBLE
-from tests.support.forecasts import forecasts, scales, stack_whole
+from tests.support.forecasts import forecasts, scales, stack_table, stack_whole
 from tests.unit.ensemble.stacks import GREEDY, KINDS, cross_fit, mixture, stacked
 
 
@@ -112,7 +111,14 @@ def test_ols_stacks_one_series() -> None:
 def test_too_few_trained_models_are_refused_with_the_reasons() -> None:
     table = forecasts({"c": 1.0})
     with pytest.raises(ModelError, match=r"0 trained models .*missing: lstm: loss is NaN.*min_models = 1"):
-        stack(table, scales(table), GREEDY, {"c": "seasonal_naive"}, {"lstm": "loss is NaN"}, 24)
+        stack_table(
+            table,
+            scales(table),
+            GREEDY,
+            {"c": "seasonal_naive"},
+            {"lstm": "loss is NaN"},
+            24,
+        )
 
 
 def test_validation_without_a_scored_target_is_refused() -> None:

@@ -6,18 +6,17 @@ import pytest
 
 from kubecast.ensemble.recipe import StackRecipe
 from kubecast.ensemble.settings import EnsembleSettings
-from kubecast.ensemble.stacking import stack
 from kubecast.ensemble.summary import summarise
 from kubecast.evaluation.words import plain
 from kubecast.reports.stacking import render_stacking
-from tests.support.forecasts import KINDS, NOISE, forecasts, scales
+from tests.support.forecasts import KINDS, NOISE, forecasts, scales, stack_table
 from tests.support.pages import HOSTILE, PageChecker
 
 
 def recipe_of(noise: dict[str, float]) -> StackRecipe:
     table = forecasts(noise, origins=10)
     kinds = {name: KINDS[name] for name in noise}
-    return stack(table, scales(table), EnsembleSettings(), kinds, {}, 24)[0]
+    return stack_table(table, scales(table), EnsembleSettings(), kinds, {}, 24)[0]
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from kubecast.data.panel import Split
 from kubecast.errors import IntegrityError
 from kubecast.evaluation.comparison import Champion
 from kubecast.evaluation.figures import POINTS_ONLY
-from kubecast.evaluation.forecasts import Forecasts
 from kubecast.evaluation.leaderboard import SCHEMA_VERSION, Evaluation, evaluate
 from kubecast.evaluation.verdict import verdict
 from kubecast.reports import render_report
+from kubecast.scoring.forecasts import Forecasts
 from kubecast.scoring.metrics import ENSEMBLE, METRICS
 from tests.golden.write import FOLDER
 from tests.support.forecasts import (
