@@ -1,10 +1,12 @@
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.compute as pc
 import pytest
 
 from kubecast.data import parquet
-from kubecast.data.parquet import column_names, read_parquet, series_blocks, write_series
+from kubecast.data.parquet import SeriesReader, column_names, read_parquet, series_blocks, write_series
+from kubecast.errors import DataError
 
 
 @pytest.fixture
@@ -50,3 +52,37 @@ def test_empty_file_is_one_empty_block(tmp_path: Path) -> None:
     write_series([table], tmp_path / "a.parquet")
     [block] = series_blocks(tmp_path / "a.parquet")
     assert (list(block.columns), len(block)) == (["unique_id", "y"], 0)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+def test_reader_takes_one_range_of_series_after_the_other(
+    tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "BLOCK_ROWS", size)
+    table = pd.DataFrame({"unique_id": list("aaabccccdd"), "y": range(10), "other": list("xyyxxxyxxx")})
+    write_series([table], tmp_path / "a.parquet")
+    for rows, kept in ((None, table), (pc.field("other") != "y", table[table["other"] != "y"])):
+        reader = SeriesReader(tmp_path / "a.parquet", ["unique_id", "y"], rows)
+        for last, names in (("a", "a"), ("c5", "bc"), ("c9", ""), ("z", "d"), ("zz", "")):
+            expected = kept.loc[kept["unique_id"].isin([*names]), ["unique_id", "y"]]
+            some = reader.until(last).astype({"unique_id": object})
+            pd.testing.assert_frame_equal(some, expected.reset_index(drop=True))
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_reader_refuses_series_that_are_out_of_order(
+    tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "BLOCK_ROWS", size)
+    table = pd.DataFrame({"unique_id": list("aacbb"), "y": 1.0})
+    write_series([table], tmp_path / "a.parquet")
+    reader = SeriesReader(tmp_path / "a.parquet", ["unique_id", "y"])
+    with pytest.raises(DataError, match=r"a\.parquet: rows are not in ascending order of series"):
+        reader.until("z")
+
+
+def test_categories_are_written_as_texts_whatever_they_are_in_each_block(tmp_path: Path) -> None:
+    table = pd.DataFrame({"unique_id": list("abcd"), "kind": list("xyzx")})
+    blocks = [rows.astype({"unique_id": "category", "kind": "category"}) for rows in (table[:1], table[1:])]
+    write_series(blocks, tmp_path / "a.parquet")
+    pd.testing.assert_frame_equal(read_parquet(tmp_path / "a.parquet"), table)

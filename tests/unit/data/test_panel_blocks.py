@@ -1,0 +1,52 @@
+"""A saved panel in blocks of whole series."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from kubecast.data import parquet
+from kubecast.data.panel import Panel
+from kubecast.data.panel_blocks import PanelBlocks
+from kubecast.data.preparation import build_panel
+from kubecast.errors import DataError
+from tests.support.panels import WITH_COVARIATES, hourly, small_settings
+
+TABLES = ("frame", "static", "series", "origins", "future_covariates")
+
+
+@pytest.fixture
+def saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A panel of three series with covariates, in row groups that hold none of them whole."""
+    monkeypatch.setattr(parquet, "BLOCK_ROWS", 100)
+    build_panel(hourly(covariates=True), small_settings(data=WITH_COVARIATES)).save(tmp_path / "panel")
+    return tmp_path / "panel"
+
+
+def test_blocks_together_are_the_panel(saved: Path) -> None:
+    whole, blocks = Panel.load(saved), [*PanelBlocks.open(saved)]
+    assert [block.ids.tolist() for block in blocks] == [[name] for name in whole.ids]
+    for name in TABLES:
+        together = pd.concat([getattr(block, name) for block in blocks], ignore_index=True)
+        pd.testing.assert_frame_equal(together, getattr(whole, name))
+    assert {block.spec.model_dump_json() for block in blocks} == {whole.spec.model_dump_json()}
+
+
+def test_outline_has_all_but_the_rows(saved: Path) -> None:
+    whole, outline = Panel.load(saved), PanelBlocks.open(saved).outline
+    pd.testing.assert_frame_equal(outline.frame, whole.frame.iloc[:0].reset_index(drop=True))
+    for name in TABLES[1:]:
+        pd.testing.assert_frame_equal(getattr(outline, name), getattr(whole, name))
+
+
+def test_damaged_rows_are_named(saved: Path) -> None:
+    damaged = bytearray((saved / "panel.parquet").read_bytes())
+    damaged[200] ^= 0xFF
+    (saved / "panel.parquet").write_bytes(damaged)
+    with pytest.raises(DataError, match=r"panel: not a panel \("):
+        list(PanelBlocks.open(saved))
+
+
+def test_blocks_of_a_panel_in_one_row_group_are_one(tmp_path: Path) -> None:
+    build_panel(hourly(), small_settings()).save(tmp_path / "panel")
+    assert len([*PanelBlocks.open(tmp_path / "panel")]) == 1
