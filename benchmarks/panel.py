@@ -82,7 +82,7 @@ def _results(measured: dict[int, dict[str, Run]]) -> Results:
     note = (
         f"{ROWS} hourly rows of each series, horizon {HORIZON}, seasons {SEASONS}, `configs/quick` with"
         f" `lstm.epochs` 1 and {WINDOWS} windows of each series in it. Processor time is of the stage's work,"
-        " without the start of its process and its imports; wall time and memory are of the whole process,"
+        " without the start of its process; wall time and memory are of the whole process,"
         f" for {largest} series. CatBoost sees the newest 2,000,000 rows at most (`catboost.max_rows`)."
         " ARIMA, which fits each series by itself, and the final fit are not among them."
     )

@@ -9,6 +9,7 @@ from kubecast.data.panel import Split
 from kubecast.errors import InputError
 from kubecast.evaluation.importance import Importance
 from kubecast.evaluation.leaderboard import Evaluation
+from kubecast.scoring.metrics import COVERAGE
 
 
 def leaderboard_of(evaluation: Evaluation) -> pd.DataFrame:
@@ -69,4 +70,4 @@ def _rise(without: float | None, stack: float | None) -> float | None:
 
 
 def _coverage(row: Mapping[str, Any]) -> dict[str, float]:
-    return {f"coverage_{level}": share for level, share in row["coverage"].items()}
+    return {f"{COVERAGE}{level}": share for level, share in row["coverage"].items()}

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from kubecast.data.origins import join_forecasts
 from kubecast.data.panel import KEYS, Panel
 from kubecast.documents import Document
 from kubecast.errors import DataError
@@ -148,7 +149,7 @@ class CommonTargets(NamedTuple):
             levels: Of the version's quantiles.
             champion: With forecasts.
         """
-        common = test.merge(champion.forecasts_of(test["unique_id"]), on=KEYS, validate="one_to_one")
+        common = join_forecasts(test.reset_index(drop=True), champion.forecasts_of(test["unique_id"]))
         losses = LossSums.from_table(common, series, panel, _BOTH)
         scored = common[scorable(common, series)]
         mase = series_metrics(scored, series, _BOTH)["mase"].droplevel("split")

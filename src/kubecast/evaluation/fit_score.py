@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from kubecast.data.levels import LevelChanges
+from kubecast.data.origins import join_forecasts
 from kubecast.data.panel import KEYS, Cutoffs, Panel
 from kubecast.ensemble.naive import naive_candidates, naive_yardsticks, with_naive
 from kubecast.scoring.metrics import series_metrics
@@ -50,7 +51,8 @@ def fit_score(forecasts: pd.DataFrame, panel: Panel, changes: LevelChanges, name
     if not len(origins):
         return None
     naives = [*naive_candidates(panel.spec), *naive_yardsticks(panel)]
-    table = with_naive(panel.targets(origins).merge(test, on=KEYS), panel, changes.only(origins), naives)
+    table = join_forecasts(panel.targets(origins), test)
+    table = with_naive(table, panel, changes.only(origins), naives)
     naive = [each.name for each in naives]
     errors = series_metrics(table, panel.series, [name, *naive])["mase"].droplevel("split")
     means = {str(model): finite(value) for model, value in errors.mean().items()}

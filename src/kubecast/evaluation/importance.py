@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kubecast.data.levels import LevelChanges, forecast_at_present_level
-from kubecast.data.origins import before_test
+from kubecast.data.origins import before_test, join_forecasts
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.documents import Document
 from kubecast.models.base import Forecaster
@@ -106,9 +106,9 @@ def _windows(panel: Panel) -> Iterator[Cutoffs]:
 def _error(seen: Panel, panel: Panel, forecaster: Forecaster, changes: LevelChanges) -> float | None:
     """The mean over the series; None where no target counts."""
     targets = panel.targets(changes.origins)
-    targets = targets[before_test(panel, targets)]
+    targets = targets[before_test(panel, targets)].reset_index(drop=True)
     forecasts = forecast_at_present_level(seen, changes, forecaster.forecast)
-    table = targets.merge(forecasts, on=["unique_id", "cutoff", "ds"])
+    table = join_forecasts(targets, forecasts)
     scale = table["unique_id"].map(panel.series.set_index("unique_id")["scale"]).astype(np.float64)
     scaled = ((table[forecaster.name] - table["y"]).abs() / scale.where(scale > 0)).where(table["observed"])
     mean = scaled.groupby(table["unique_id"]).mean().mean()
