@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from kubecast.config.base import PositiveFloat, Settings
+from kubecast.config.base import PositiveFloat, PositiveInt, Settings
 
 
 class ModelSettings(Settings):
@@ -18,6 +18,26 @@ class ModelSettings(Settings):
     time_limit: PositiveFloat | None = Field(default=None, description="seconds of one fit, saving included")
 
     @property
+    def sample_rows(self) -> int | None:
+        """Training rows of the series that it is fitted to, at most; None: it is fitted to all series."""
+        return None
+
+    @property
     def rounds(self) -> int | None:
         """The most rounds of a fit, each of which calls ``FitPlan.on_step``; None: one for each series."""
         return None
+
+
+class GlobalSettings(ModelSettings):
+    """The settings of a model that one fit makes for all series."""
+
+    max_rows: PositiveInt = Field(
+        default=2_000_000,
+        description="training rows that it is fitted to; of more, a sample of whole series, alike in scale,"
+        " length and zeros",
+    )
+
+    @property
+    def sample_rows(self) -> int:
+        """``max_rows``."""
+        return self.max_rows

@@ -25,6 +25,7 @@ from pandas.tseries.offsets import (
     Tick,
     Week,
 )
+from utilsforecast.processing import offset_times, time_ranges
 
 from kubecast.errors import ConfigError
 
@@ -210,3 +211,24 @@ def steps_a_year(frequency: str) -> float:
     years = 336  # whole for steps of up to eight years
     begin = pd.Timestamp(1800, 1, 1)
     return len(pd.date_range(begin, begin + pd.DateOffset(years=years, days=-1), freq=offset)) / years
+
+
+def steps_after(cutoffs: "pd.Series[Any]", steps: int, frequency: str) -> NDArray[Any]:
+    """The grid's next timestamps after each cut-off.
+
+    Args:
+        cutoffs: Timestamps on the grid.
+        steps: How many after each.
+        frequency: Of the grid, see above.
+
+    Returns:
+        datetime64[ns] of shape (cut-offs, steps).
+
+    >>> steps_after(pd.Series(pd.to_datetime(["2024-01-31"])), 2, "ME").astype("datetime64[D]").tolist()
+    [[datetime.date(2024, 2, 29), datetime.date(2024, 3, 31)]]
+    """
+    # Series share most of their cut-offs, and calendar steps are slow.
+    offset = offset_of(frequency)
+    unique, position = np.unique(cutoffs.to_numpy(dtype="datetime64[ns]"), return_inverse=True)
+    times = time_ranges(offset_times(pd.Index(unique), offset, 1), offset, steps)
+    return np.asarray(times.to_numpy().reshape(len(unique), steps)[position])

@@ -6,7 +6,7 @@ shift. Where no level has changed, nothing is touched.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -80,6 +80,20 @@ class LevelChanges:
         """Find them without a word in the log, as in rows that are not the data's own."""
         return cls(origins, level_shifts(panel, origins), _changes(panel, origins, find_pulses))
 
+    @classmethod
+    def joined(cls, blocks: Sequence["LevelChanges"]) -> "LevelChanges":
+        """Those that are seen from the origins of several blocks, one block after the other."""
+        starts = np.cumsum([0, *(len(block.origins) for block in blocks)])
+
+        def joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
+            return pd.concat(
+                [table.set_axis(table.index + at) for table, at in zip(tables, starts, strict=False)]
+            )
+
+        origins = pd.concat([block.origins.frame for block in blocks], ignore_index=True)
+        shifts, pulses = ([getattr(block, name) for block in blocks] for name in ("shifts", "pulses"))
+        return cls(Cutoffs(origins), joined(shifts), joined(pulses))
+
     def only(self, origins: Cutoffs) -> "LevelChanges":
         """Those that are seen from some of the origins."""
         position = origins.frame[["unique_id", "cutoff"]].reset_index(names="at")
@@ -122,7 +136,7 @@ class ScaleLevels:
         shifts = shifts[shifts["ds"] <= shifts["unique_id"].map(series["train_end"])]
         if shifts.empty:
             return cls()
-        levelled = _levelled(_only(panel, shifts["unique_id"]), shifts)
+        levelled = _levelled(panel.only(shifts["unique_id"]), shifts)
         rows = levelled.history(levelled.train_end)
         scales = series_scales(rows, panel.spec.season_lengths[0]).set_index("unique_id")["scale"]
         ratios = (series["scale"] / scales.where(scales > 0)).dropna()
@@ -180,12 +194,12 @@ def forecast_at_present_level(
     steady = keys.drop(both.index)
     parts = [forecast(panel, Cutoffs(steady.reset_index(drop=True)))] if len(steady) else []
     at = [steady.index.to_numpy()]
-    few = _only(panel, both["unique_id"])  # a round looks for its rows among those of series that changed
+    few = panel.only(both["unique_id"])  # a round looks for its rows among those of series that changed
     for _, own in both.groupby(_rounds(both)):
         positions = np.unique(own.index)
         levelled = _levelled(few, own.drop_duplicates(["unique_id", "ds", "until"]))
         origins = Cutoffs(keys.iloc[positions].reset_index(drop=True))
-        table = forecast(_only(levelled, own["unique_id"]), origins)
+        table = forecast(levelled.only(own["unique_id"]), origins)
         parts.append(_restored(table, changes.shifts.reindex(positions), levels))
         at.append(positions)
     table = pd.concat(parts, ignore_index=True)
@@ -275,18 +289,6 @@ def _bounds(panel: Panel, changes: pd.DataFrame) -> tuple[NDArray[np.int64], NDA
     over = ends["cutoff"].notna().to_numpy()
     stop[over] = panel.row_index(Cutoffs(ends[over])) + 1
     return first, stop
-
-
-def _only(panel: Panel, names: "pd.Series[Any]") -> Panel:
-    """The panel of these series alone."""
-    known = pd.Series(panel.ids).isin(names).to_numpy()
-
-    def choose(table: pd.DataFrame) -> pd.DataFrame:
-        # Names of all rows are slow to look up.
-        kept = known[panel.series_codes] if table is panel.frame else table["unique_id"].isin(names)
-        return table[kept].reset_index(drop=True)
-
-    return panel.with_each(choose)
 
 
 def _restored(table: pd.DataFrame, shifts: pd.DataFrame, levels: ScaleLevels | None) -> pd.DataFrame:

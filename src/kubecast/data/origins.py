@@ -170,6 +170,7 @@ def split_series(
         }
     )
     trained = np.arange(len(frame)) <= np.repeat(train, stops - starts)
+    series["zeros"] = _shares_of_zeros(frame, trained)
     series = series.merge(series_scales(frame[trained], spec.season_lengths[0]), on="unique_id", how="left")
     for name in series.loc[series["scale"].isna(), "unique_id"]:
         notes.add("not_scored", "no scale: too few or only equal training rows", series=name)
@@ -180,6 +181,15 @@ def split_series(
     if set(origins["split"]) != set(steps["split"]):
         raise DataError("no series has origins to be evaluated from; allowed: longer series")
     return series, origins
+
+
+def _shares_of_zeros(frame: pd.DataFrame, trained: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Of each series, among its observed training targets; NaN where it has none."""
+    codes, seen = frame["unique_id"].cat.codes.to_numpy(), trained & frame["observed"].to_numpy()
+    is_zero = seen & (frame["y"].to_numpy() == 0)
+    count = len(frame["unique_id"].cat.categories)
+    zeros, targets = (np.bincount(codes[rows], minlength=count) for rows in (is_zero, seen))
+    return np.asarray(np.divide(zeros, targets, out=np.full(count, np.nan), where=targets > 0))
 
 
 def _times_at(frame: pd.DataFrame, rows: NDArray[np.int64]) -> NDArray[Any]:

@@ -4,7 +4,7 @@ A split is a cut-off, never a copy: ``history`` holds what lies up to a cut-off,
 advance after it, and ``targets`` what evaluation alone may read.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,10 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-from utilsforecast.processing import offset_times, time_ranges
 
 from kubecast.data import parquet
-from kubecast.data.calendars import offset_of
+from kubecast.data.calendars import steps_after
 from kubecast.data.findings import DataReport
 from kubecast.data.splits import Splits
 from kubecast.documents import Document
@@ -30,7 +29,16 @@ KEYS = ["unique_id", "cutoff", "ds"]  # of a row of forecasts
 _COLUMNS = {  # of each saved table, beside the covariates
     "panel": {"unique_id", "ds", "y", "observed"},
     "static": {"unique_id"},
-    "series": {"unique_id", "train_end", "validation_end", "train_rows", "scale", "rmsse_scale", "route"},
+    "series": {
+        "unique_id",
+        "train_end",
+        "validation_end",
+        "train_rows",
+        "zeros",
+        "scale",
+        "rmsse_scale",
+        "route",
+    },
     "origins": {"unique_id", "cutoff", "split", "fold"},
     "future_covariates": {"unique_id", "ds"},
 }
@@ -112,7 +120,8 @@ class Panel:
         static: ``unique_id`` and the static covariates, one row for each series.
         spec: The properties of the whole panel.
         series: One row for each series: ``unique_id``, ``train_end``, ``validation_end``, ``train_rows``,
-            ``scale``, ``rmsse_scale``, ``route`` (``model``, or ``fallback`` for a series too short to fit).
+            ``zeros`` (share of 0 among the observed targets of these), ``scale``, ``rmsse_scale``, ``route``
+            (``model``, or ``fallback`` for a series too short to fit).
         origins: ``unique_id``, ``cutoff``, ``split``, ``fold``.
         future_covariates: ``unique_id``, ``ds`` and known-future covariates after a series' last target.
         report: The findings of preparation.
@@ -205,6 +214,17 @@ class Panel:
             return renamed.sort_values("unique_id", kind="stable", ignore_index=True)
 
         return self.with_each(rename)
+
+    def only(self, names: "Collection[str] | pd.Series[Any]") -> "Panel":
+        """The panel of these of its series."""
+        known = pd.Series(self.ids).isin(names).to_numpy()
+
+        def choose(table: pd.DataFrame) -> pd.DataFrame:
+            # Names of all rows are slow to look up.
+            kept = known[self.series_codes] if table is self.frame else table["unique_id"].isin(names)
+            return table[kept].reset_index(drop=True)
+
+        return self.with_each(choose)
 
     def with_each(self, change: Callable[[pd.DataFrame], pd.DataFrame]) -> "Panel":
         """The same panel with each of its tables changed."""
@@ -365,27 +385,6 @@ def _read_table(directory: Path, name: str, with_rows: bool) -> pd.DataFrame:
     if lacking:
         raise ValueError(f"{name}.parquet lacks {', '.join(sorted(lacking))}")
     return frame
-
-
-def steps_after(cutoffs: "pd.Series[Any]", steps: int, frequency: str) -> NDArray[Any]:
-    """The grid's next timestamps after each cut-off.
-
-    Args:
-        cutoffs: Timestamps on the grid.
-        steps: How many after each.
-        frequency: Of the grid, see ``kubecast.data.calendars``.
-
-    Returns:
-        datetime64[ns] of shape (cut-offs, steps).
-
-    >>> steps_after(pd.Series(pd.to_datetime(["2024-01-31"])), 2, "ME").astype("datetime64[D]").tolist()
-    [[datetime.date(2024, 2, 29), datetime.date(2024, 3, 31)]]
-    """
-    # Series share most of their cut-offs, and calendar steps are slow.
-    offset = offset_of(frequency)
-    unique, position = np.unique(cutoffs.to_numpy(dtype="datetime64[ns]"), return_inverse=True)
-    times = time_ranges(offset_times(pd.Index(unique), offset, 1), offset, steps)
-    return np.asarray(times.to_numpy().reshape(len(unique), steps)[position])
 
 
 def _ranges(first: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,7 +1,7 @@
 """A saved panel whose rows are read a block of series at a time."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +53,15 @@ class PanelBlocks:
             raise DataError(
                 f"{self.directory}: not a panel ({' '.join(str(error).split())[:200]})"
             ) from error
+
+    def only(self, names: Collection[str]) -> Panel:
+        """The panel of these series, of which at least one is known."""
+
+        def choose(table: pd.DataFrame) -> pd.DataFrame:
+            return table[table["unique_id"].isin(names)].reset_index(drop=True)
+
+        frames = [rows for block in self if len(rows := block.only(names).frame)]
+        return replace(self.outline.with_each(choose), frame=pd.concat(frames, ignore_index=True))
 
     def _panel(self, rows: pd.DataFrame) -> Panel:
         """The part of each table that belongs to the series of some rows."""

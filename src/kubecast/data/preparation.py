@@ -138,9 +138,8 @@ def history_panel(
     frame = _plain(_fill_covariates(frame, settings, notes))
     note_stale(frame, spec.frequency, spec.horizon, notes)
     never = np.full(len(static), np.datetime64("NaT", "ns"))
-    series = static[["unique_id"]].assign(
-        train_end=never, validation_end=never, train_rows=0, route="model", scale=np.nan, rmsse_scale=np.nan
-    )
+    series = static[["unique_id"]].assign(train_end=never, validation_end=never, train_rows=0, route="model")
+    series[["zeros", "scale", "rmsse_scale"]] = np.nan
     origins = pd.DataFrame({"unique_id": [], "cutoff": [], "split": [], "fold": []})
     spec = spec.model_copy(update={"timezone": clock.zone})
     panel = Panel(frame, _plain(static), spec, _plain(series), origins, _of_series(ahead, frame))

@@ -18,6 +18,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from kubecast.data.panel import KEYS
+from kubecast.data.series_sample import sample_series
 from kubecast.ensemble.cross_fitting import (
     SHRUNK,
     Fitted,
@@ -30,7 +31,6 @@ from kubecast.ensemble.cross_fitting import (
     scored_folds,
 )
 from kubecast.ensemble.recipe import Method, StackRecipe, Weights
-from kubecast.ensemble.sample import sample_series
 from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.short_history import Substitute
 from kubecast.ensemble.stacked import Combination, Stacked, Widths

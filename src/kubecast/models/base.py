@@ -14,6 +14,20 @@ from kubecast.data.panel import Cutoffs, Panel
 from kubecast.documents import Document
 
 
+class Sample(Document):
+    """The series that a model was fitted to, where these are not all.
+
+    Attributes:
+        series: How many.
+        of_series: Of how many that could be fitted.
+        rows: Training rows that they have.
+    """
+
+    series: int
+    of_series: int
+    rows: int
+
+
 class FitLog(Document):
     """The log of a fit, as JSON.
 
@@ -27,6 +41,7 @@ class FitLog(Document):
         best: Position of the best epoch or iteration in ``curves``.
         seconds: Wall time of the fit.
         fallbacks: Reason by series, for each that the model could not fit or forecast itself.
+        sample: The series that it was fitted to; None: all of them.
     """
 
     document_name: ClassVar[str] = "the log of a fit"
@@ -38,6 +53,7 @@ class FitLog(Document):
     best: int | None = None
     seconds: float = 0.0
     fallbacks: dict[str, str] = Field(default={})
+    sample: Sample | None = None
 
 
 def ignore(*_: Any) -> None:

@@ -4,25 +4,26 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from kubecast.config.model import ModelSettings
 from kubecast.config.validation import parse_settings, validate
-from kubecast.data.levels import LevelChanges, forecast_at_present_level
+from kubecast.data.levels import LevelChanges
 from kubecast.data.panel import Cutoffs, Panel
-from kubecast.data.parquet import write_series
+from kubecast.data.panel_blocks import PanelBlocks
+from kubecast.data.parquet import read_parquet, write_series
 from kubecast.errors import ModelError
 from kubecast.logs import bind, step
 from kubecast.models import make_trainer
 from kubecast.models.artifact import (
     FORECASTS,
-    PRODUCTION,
     ModelCard,
     Status,
     keep_evaluated,
@@ -33,7 +34,15 @@ from kubecast.models.artifact import (
     write_model,
     write_status,
 )
-from kubecast.models.base import FitLog, FitPlan, Forecaster, deadline_after
+from kubecast.models.base import FitLog, FitPlan, Forecaster, Sample, deadline_after
+from kubecast.models.blocks import (
+    Origins,
+    evaluated_origins,
+    fitted_series,
+    forecast_blocks,
+    log_unforecast,
+    production_origins,
+)
 from kubecast.reports.training import Fitted, render_training
 from kubecast.reports.unexplained import page_or_reason
 from kubecast.resources import Usage, watched
@@ -71,25 +80,24 @@ def train_model(
             written, and the run goes on.
     """
     bind(model=kind)
-    panel = Panel.load(panel_dir)
+    panel = PanelBlocks.open(panel_dir)
     run = RunSettings.read(panel_dir)
     model_settings = _settings(kind, run, settings, fitted)
-    series = frozenset(panel.series.loc[panel.series["route"] == "model", "unique_id"])
+    series = fitted_series(panel.series, model_settings.sample_rows)
     task = f"{'train' if fitted is None else 'final'}_{kind}"
     progress = progress_reporter(task, model_settings.rounds or len(series))
     key = _fit_key(panel_dir, task, model_settings, run, fitted)
     url = run.training.checkpoint_url
     with checkpoints(url, key, progress) as (checkpoint, keep):
         with watched() as usage:
-            fit = _Fit(kind, panel, model_settings, run.seed, series, checkpoint, keep)
-            result = fit.first(model_dir, run.on_failure) if fitted is None else fit.final(model_dir, fitted)
-        status, table = result.status, result.table
-        write_series([table], model_dir / FORECASTS)
+            fit = _Fit(kind, panel, model_settings, run.seed, series, model_dir, checkpoint, keep)
+            result = fit.first(run.on_failure) if fitted is None else fit.final(fitted)
         if fitted is not None:
             keep_evaluated(model_dir, fitted)
         if report is not None:  # before the checkpoint goes, after the last sample
-            page = _page(task.replace("_", "-"), result, panel, run.seed, fitted is not None, usage)
+            page = _page(task.replace("_", "-"), fit, result, fitted is not None, usage)
             report.write_text(page, "utf-8")
+    status = result.status
     level = logging.WARNING if status.state == "failed" and fitted is None else logging.INFO
     text = ": ".join(filter(None, [status.state, status.reason]))
     _LOG.log(level, "%s: %s", kind, text, extra={"state": status.state})
@@ -110,11 +118,11 @@ def _settings(kind: str, run: RunSettings, searched: str, fitted: Path | None) -
     return settings
 
 
-def _page(title: str, result: "_FitResult", panel: Panel, seed: int, final: bool, usage: Usage) -> str:
+def _page(title: str, fit: "_Fit", result: "_FitResult", final: bool, usage: Usage) -> str:
     """Write the page on a fit; an error costs the page, not the fit."""
     return page_or_reason(
         title,
-        lambda: render_training(title, result.status, result.report_input(panel, seed, final), usage, panel),
+        lambda: render_training(title, result.status, fit.report_input(result, final), usage, fit.sample),
         "The model and its forecasts are not affected.",
     )
 
@@ -132,68 +140,83 @@ def _fit_key(
 
 class _FitResult(NamedTuple):
     status: Status
-    table: pd.DataFrame
     forecaster: Forecaster | None = None
     log: FitLog | None = None
-    changes: LevelChanges | None = None
-
-    def report_input(self, panel: Panel, seed: int, final: bool) -> Fitted | None:
-        """The fit as its page needs it; None for a model that failed."""
-        if self.forecaster is None or self.log is None or self.changes is None:
-            return None
-        if final:
-            refused = self.status.state == "evaluated"
-            return Fitted.production(self.forecaster, self.log, self.table, self.changes, refused)
-        return Fitted.evaluated(self.forecaster, self.log, panel, seed, self.table, self.changes)
 
 
 @dataclass(frozen=True)
 class _Fit:
     kind: str
-    panel: Panel
+    panel: PanelBlocks
     settings: ModelSettings
     seed: int
-    series: frozenset[str]
+    series: "pd.Series[int]"
+    model_dir: Path
     checkpoint: Path | None
     report: Callable[[int, float], None]
+    changes: list[LevelChanges] = field(default_factory=list)
 
-    def first(self, model_dir: Path, on_failure: str) -> _FitResult:
+    @cached_property
+    def sample(self) -> Panel:
+        """The panel of the series that are fitted, and of those too short for it where these are all."""
+        return Panel.load(self.panel.directory) if self._is_whole else self.panel.only(self.series.index)
+
+    @property
+    def _is_whole(self) -> bool:
+        return len(self.series) == self._usable
+
+    @property
+    def _usable(self) -> int:
+        return int((self.panel.series["route"] == "model").sum())
+
+    def _sample_size(self) -> Sample | None:
+        if self._is_whole:
+            return None
+        return Sample(series=len(self.series), of_series=self._usable, rows=int(self.series.sum()))
+
+    def first(self, on_failure: str) -> _FitResult:
         """Fit on the training split; forecast validation, test and production origins."""
         try:
-            forecaster, card = self._fit(self.panel.train_end, None)
-            evaluated, changes = self._forecast(forecaster, self.panel.origins)
-            # On its own, so that a batch holds the same rows as when the published model forecasts.
-            production, _ = self._forecast(forecaster, self._production())
-            table = pd.concat([evaluated, production], ignore_index=True)
+            forecaster, card = self._fit(self.sample.train_end, None)
+            # Production on its own: a batch holds the same rows as when the published model forecasts.
+            self._write_forecasts(forecaster, evaluated_origins, production_origins)
         except ModelError as error:
             if on_failure == "stop":
                 raise
-            settings = self.settings.model_dump(mode="json")
-            status = Status(state="failed", reason=str(error), settings=settings)
-            write_status(model_dir, status)
-            return _FitResult(status, self._no_forecasts())
-        write_model(model_dir, forecaster, card)
-        return _FitResult(Status(), table, forecaster, card.log, changes)
+            return self._failed(Status(state="failed", reason=str(error), settings=self._document))
+        write_model(self.model_dir, forecaster, card)
+        return _FitResult(Status(), forecaster, card.log)
 
-    def final(self, model_dir: Path, fitted: Path) -> _FitResult:
+    def final(self, fitted: Path) -> _FitResult:
         """Replay an evaluated fit on all rows; where that fails, keep the evaluated model."""
         status = read_status(fitted)
         if status.state == "failed":
-            write_status(model_dir, status)
-            return _FitResult(status, self._no_forecasts())
+            return self._failed(status)
         evaluated = read_card(fitted)
         try:
-            forecaster, card = self._fit(self.panel.ends, evaluated.log)
-            table, changes = self._forecast(forecaster, self._production())
+            forecaster, card = self._fit(self.sample.ends, evaluated.log)
+            self._write_forecasts(forecaster, production_origins)
         except ModelError as error:
             status = Status(state="evaluated", reason=f"final fit refused: {error}")
             forecaster, card = load_model(fitted), evaluated
-            table, changes = self._forecast(forecaster, self._production())
-        write_model(model_dir, forecaster, card, status)
-        return _FitResult(status, table, forecaster, card.log, changes)
+            self._write_forecasts(forecaster, production_origins)
+        write_model(self.model_dir, forecaster, card, status)
+        return _FitResult(status, forecaster, card.log)
+
+    def report_input(self, result: _FitResult, final: bool) -> Fitted | None:
+        """The fit as its page needs it, with the series that it was fitted to; None for one that failed."""
+        if result.forecaster is None or result.log is None:
+            return None
+        some = None if self._is_whole else [("unique_id", "in", self.series.index.tolist())]
+        table = read_parquet(self.model_dir / FORECASTS, filters=some)
+        changes = LevelChanges.joined(self.changes)
+        if final:
+            refused = result.status.state == "evaluated"
+            return Fitted.production(result.forecaster, result.log, table, changes, refused)
+        return Fitted.evaluated(result.forecaster, result.log, self.sample, self.seed, table, changes)
 
     def _fit(self, until: Cutoffs, evaluated: FitLog | None) -> tuple[Forecaster, ModelCard]:
-        cutoffs = until.frame[until.frame["unique_id"].isin(self.series)].reset_index(drop=True)
+        cutoffs = until.frame[until.frame["unique_id"].isin(self.series.index)].reset_index(drop=True)
         plan = FitPlan(
             seed=self.seed,
             deadline=deadline_after(self.settings.time_limit),
@@ -201,11 +224,12 @@ class _Fit:
             checkpoint=self.checkpoint,
             on_step=self.report,
         )
-        forecaster, log = make_trainer(self.kind, self.settings).fit(self.panel, Cutoffs(cutoffs), plan)
+        forecaster, log = make_trainer(self.kind, self.settings).fit(self.sample, Cutoffs(cutoffs), plan)
+        log = log.model_copy(update={"sample": self._sample_size()})
         card = ModelCard(
             kind=self.kind,
             name=forecaster.name,
-            settings=self.settings.model_dump(mode="json"),
+            settings=self._document,
             seed=self.seed,
             panel_digest=self.panel.spec.digest,
             versions=package_versions(),
@@ -213,39 +237,34 @@ class _Fit:
         )
         return forecaster, card
 
-    def _production(self) -> pd.DataFrame:
-        """The last row of each series whose known-future covariates reach over the horizon."""
-        ends = self.panel.ends
-        complete = self.panel.has_future_covariates(ends)
-        if not complete.all():
-            incomplete = ends.frame.loc[~complete, "unique_id"]
-            _LOG.warning(
-                "no production forecast of %d series, %s first: their known-future covariates end before the"
-                " %d steps after the last row",
-                len(incomplete),
-                incomplete.iloc[0],
-                self.panel.spec.horizon,
-                extra={"series": incomplete.iloc[0]},
-            )
-        return ends.frame[complete].assign(split=PRODUCTION, fold=0)
+    @property
+    def _document(self) -> dict[str, Any]:
+        return self.settings.model_dump(mode="json")
 
-    def _forecast(self, forecaster: Forecaster, origins: pd.DataFrame) -> tuple[pd.DataFrame, LevelChanges]:
-        """The forecasts from these origins, and the changes of level that they follow."""
-        changes = LevelChanges.find(self.panel, Cutoffs.from_frame(origins))
-        if origins.empty:
-            return self._no_forecasts(), changes
-        table = forecast_at_present_level(self.panel, changes, forecaster.forecast)
-        values = table[forecaster.name].to_numpy(dtype=np.float64)
-        if not np.isfinite(values).all():
-            bad: Any = table.loc[~np.isfinite(values)].iloc[0]
-            raise ModelError(
-                f"{forecaster.name}: forecast of series {bad['unique_id']} from {bad['cutoff']} is not finite"
-            )
-        return table.merge(origins, on=["unique_id", "cutoff"]), changes
+    def _write_forecasts(self, forecaster: Forecaster, *origins: Origins) -> None:
+        log_unforecast(self.panel)
+        self.changes.clear()
+        blocks = chain(*(forecast_blocks(forecaster, self.panel, each, self._keep) for each in origins))
+        first = next(blocks, self._no_forecasts())
+        self.model_dir.mkdir(parents=True, exist_ok=True)
+        write_series(chain([first], blocks), self.model_dir / FORECASTS)
+
+    def _keep(self, changes: LevelChanges) -> None:
+        """Keep what the page needs."""
+        if not self._is_whole:
+            origins = changes.origins.frame
+            own = origins["unique_id"].isin(self.series.index)
+            changes = changes.only(Cutoffs(origins[own].reset_index(drop=True)))
+        self.changes.append(changes)
+
+    def _failed(self, status: Status) -> _FitResult:
+        write_status(self.model_dir, status)
+        write_series([self._no_forecasts()], self.model_dir / FORECASTS)
+        return _FitResult(status)
 
     def _no_forecasts(self) -> pd.DataFrame:
-        none = Cutoffs(self.panel.ends.frame.iloc[:0])
-        return self.panel.grid(none).assign(split="", fold=0, **{self.kind: 0.0})
+        none = Cutoffs(self.panel.outline.ends.frame)
+        return self.panel.outline.grid(none).assign(split="", fold=0, **{self.kind: 0.0})
 
 
 def fit_metrics(model_dir: Path) -> dict[str, float]:

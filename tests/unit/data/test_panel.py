@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.data.panel import Cutoffs, Panel, steps_after
+from kubecast.data.calendars import steps_after
+from kubecast.data.panel import Cutoffs, Panel
 from kubecast.data.preparation import build_panel
 from kubecast.errors import DataError
 from tests.support.panels import WITH_COVARIATES, hourly, small_settings

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kubecast.data.panel import PanelSpec, steps_after
+from kubecast.data.calendars import steps_after
+from kubecast.data.panel import PanelSpec
 from kubecast.evaluation.paths import SeriesPath
 from kubecast.evaluation.series_facts import SeriesFacts
 from kubecast.reports.explorer import LARGEST, Explorer, Forecasts, explorer

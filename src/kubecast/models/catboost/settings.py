@@ -6,10 +6,10 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from kubecast.config.base import PositiveFloat, PositiveInt
-from kubecast.config.model import ModelSettings
+from kubecast.config.model import GlobalSettings
 
 
-class CatBoostSettings(ModelSettings):
+class CatBoostSettings(GlobalSettings):
     """``catboost.yaml``."""
 
     renamed: ClassVar[Mapping[str, str]] = {"averaged": "n_models"}
@@ -51,9 +51,6 @@ class CatBoostSettings(ModelSettings):
     )
     rolling_windows: list[PositiveInt] | None = Field(
         default=None, min_length=1, description="lengths of rolling means; null: 6 and the season lengths"
-    )
-    max_rows: PositiveInt = Field(
-        default=2_000_000, description="newest training rows kept, shared equally by the series"
     )
 
     @property

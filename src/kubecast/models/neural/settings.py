@@ -5,7 +5,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from kubecast.config.base import PositiveFloat, PositiveInt, Rate, Settings
-from kubecast.config.model import ModelSettings
+from kubecast.config.model import GlobalSettings
 
 
 class EarlyStopping(Settings):
@@ -17,10 +17,10 @@ class EarlyStopping(Settings):
     )
 
 
-class NeuralSettings(ModelSettings):
+class NeuralSettings(GlobalSettings):
     """What LSTM and Transformer share: windows, normalisation and the training loop."""
 
-    machine: ClassVar[tuple[str, ...]] = (*ModelSettings.machine, "precision", "jit_compile")
+    machine: ClassVar[tuple[str, ...]] = (*GlobalSettings.machine, "precision", "jit_compile")
     reports_improvements: ClassVar[bool] = True
 
     sequence_length: PositiveInt | Literal["auto"] = Field(

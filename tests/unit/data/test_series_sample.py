@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kubecast.data.series_sample import sample_series, strata_of
 from kubecast.ensemble import stacking
-from kubecast.ensemble.sample import sample_series
 from tests.support.forecasts import scales
 from tests.unit.ensemble.stacks import mixture, stacked
 
@@ -54,3 +54,44 @@ def test_weights_of_a_large_panel_are_those_of_the_sample(monkeypatch: pytest.Mo
         result.loc[is_chosen, "ensemble"].reset_index(drop=True), part["ensemble"].reset_index(drop=True)
     )
     assert result["ensemble"].notna().all()
+
+
+def facts(count: int = 3_000) -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "unique_id": [f"s{number}" for number in range(count)],
+            "scale": 10.0 ** random.integers(-1, 4, count),
+            "train_rows": random.choice([40, 300, 2_000], count, p=[0.6, 0.3, 0.1]),
+            "zeros": random.choice([0.0, 0.2, 0.9], count, p=[0.8, 0.15, 0.05]),
+        }
+    )
+
+
+def test_each_stratum_gives_its_share_of_rows() -> None:
+    series = facts()
+    rows, strata = series.set_index("unique_id")["train_rows"], strata_of(series)
+    chosen = sample_series(rows, int(rows.sum() * 0.2), strata)
+    shares = rows[chosen.index].groupby(strata).sum() / rows.groupby(strata).sum()
+    largest = rows.groupby(strata).max() / rows.groupby(strata).sum()
+    assert strata.nunique() == 45
+    assert 0.19 < chosen.sum() / rows.sum() <= 0.2
+    assert ((shares.reindex(largest.index).fillna(0.0) - 0.2).abs() <= largest + 0.01).all()
+
+
+def test_strata_are_those_of_a_series_own_training_rows() -> None:
+    series = facts()
+    own = strata_of(series.iloc[7:8]).item()
+    assert own == strata_of(series).iloc[7]
+    unknown = series.iloc[:1].assign(scale=np.nan, train_rows=0, zeros=np.nan)
+    assert strata_of(unknown).item() == "nan -inf nan"
+
+
+def test_sample_of_strata_is_the_same_in_any_order() -> None:
+    series = facts()
+    shuffled = series.sample(frac=1, random_state=1)
+    chosen, again = (
+        sample_series(each.set_index("unique_id")["train_rows"], 100_000, strata_of(each))
+        for each in (series, shuffled)
+    )
+    assert set(chosen.index) == set(again.index)

@@ -1,0 +1,99 @@
+"""The forecasts of a fitted model, a block of series at a time, and the series that it is fitted to."""
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kubecast.data.levels import LevelChanges, forecast_at_present_level, log_changes
+from kubecast.data.panel import Cutoffs, Panel
+from kubecast.data.panel_blocks import PanelBlocks
+from kubecast.data.series_sample import sample_series, strata_of
+from kubecast.errors import ModelError
+from kubecast.models.artifact import PRODUCTION
+from kubecast.models.base import Forecaster, ignore
+
+_LOG = logging.getLogger(__name__)
+
+Origins = Callable[[Panel], pd.DataFrame]
+"""Chooses the origins in a block: ``unique_id``, ``cutoff``, ``split``, ``fold``."""
+
+
+def fitted_series(series: pd.DataFrame, most: int | None) -> "pd.Series[int]":
+    """The training rows of the series that a model is fitted to, by their names.
+
+    Args:
+        series: Those of the panel.
+        most: Rows, of more of which a sample of whole series is taken; None: all series.
+    """
+    known = series[series["route"] == "model"]
+    rows = known.set_index("unique_id")["train_rows"]
+    return rows if most is None else sample_series(rows, most, strata_of(known))
+
+
+def evaluated_origins(block: Panel) -> pd.DataFrame:
+    """Those of the validation and the test split."""
+    return block.origins
+
+
+def production_origins(block: Panel) -> pd.DataFrame:
+    """The last row of each series whose known-future covariates reach over the horizon."""
+    ends = block.ends
+    return ends.frame[block.has_future_covariates(ends)].assign(split=PRODUCTION, fold=0)
+
+
+def forecast_blocks(
+    forecaster: Forecaster,
+    panel: PanelBlocks,
+    origins: Origins,
+    on_changes: Callable[[LevelChanges], None] = ignore,
+) -> Iterator[pd.DataFrame]:
+    """Forecast at the present level of each series, and log what is seen of levels when all are done.
+
+    Args:
+        forecaster: A fitted model.
+        panel: Gives the history.
+        origins: Of each block.
+        on_changes: Gets the changes of level that are seen from a block's origins.
+
+    Yields:
+        ``unique_id``, ``cutoff``, ``ds``, ``split``, ``fold`` and forecasts, of each block that has origins.
+
+    Raises:
+        ModelError: A forecast is not finite.
+    """
+    shifted, pulsed = [], []
+    for block in panel:
+        chosen = origins(block)
+        changes = LevelChanges.detect(block, Cutoffs.from_frame(chosen))
+        on_changes(changes)
+        shifted.append(changes.shifts["unique_id"])
+        pulsed.append(changes.pulses["unique_id"])
+        if len(chosen):
+            table = forecast_at_present_level(block, changes, forecaster.forecast)
+            _require_finite(table, forecaster.name)
+            yield table.merge(chosen, on=["unique_id", "cutoff"])
+    log_changes(pd.concat(shifted), pd.concat(pulsed))
+
+
+def _require_finite(table: pd.DataFrame, name: str) -> None:
+    values = table[name].to_numpy(dtype=np.float64)
+    if not np.isfinite(values).all():
+        bad: Any = table.loc[~np.isfinite(values)].iloc[0]
+        raise ModelError(f"{name}: forecast of series {bad['unique_id']} from {bad['cutoff']} is not finite")
+
+
+def log_unforecast(panel: PanelBlocks) -> None:
+    """Warn of series without a production forecast, as their known-future covariates end too soon."""
+    incomplete = [name for block in panel for name in block.ids[~block.has_future_covariates(block.ends)]]
+    if incomplete:
+        _LOG.warning(
+            "no production forecast of %d series, %s first: their known-future covariates end before the"
+            " %d steps after the last row",
+            len(incomplete),
+            incomplete[0],
+            panel.spec.horizon,
+            extra={"series": incomplete[0]},
+        )
