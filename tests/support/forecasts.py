@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from kubecast.data.panel import Panel, PanelSpec
+from kubecast.data.series_table import facts_of_rows
 from kubecast.ensemble.recipe import StackRecipe
 from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.stacked import Stacked
@@ -121,5 +122,5 @@ def panel_of(table: pd.DataFrame, align: str = "calendar") -> Panel:
     spec = PanelSpec.model_validate(
         {"frequency": "h", "horizon": 5, "season_lengths": [24, 168], "align": align}
     )
-    rows = series.drop(columns="train_mean").assign(train_end=START, train_rows=1)
-    return Panel(frame, pd.DataFrame(), spec, rows, pd.DataFrame())
+    rows = series.assign(train_end=START, train_rows=1).merge(facts_of_rows(frame), on="unique_id")
+    return Panel(frame, series[["unique_id"]], spec, rows, pd.DataFrame({"unique_id": [], "cutoff": []}))

@@ -13,6 +13,7 @@ import pandas as pd
 from kubecast.data.findings import DataReport, Finding
 from kubecast.data.levels import LevelChanges
 from kubecast.data.panel import Cutoffs, Panel
+from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.evaluation.comparison import Champion
 from kubecast.evaluation.history import EarlierVersion
@@ -119,7 +120,7 @@ def render(
     recipe, stacked = stack_whole(table, panel.series, settings, KINDS, missing or {}, 24)
     evaluation = evaluate(
         in_one_block(stacked),
-        panel,
+        PanelBlocks.of(panel),
         recipe,
         champion=champion,
         fits=LOGS if logs is None else logs,

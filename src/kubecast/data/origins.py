@@ -13,6 +13,7 @@ from kubecast.data.calendars import offset_of
 from kubecast.data.findings import Notes
 from kubecast.data.grid import series_bounds
 from kubecast.data.panel import KEYS, Cutoffs, Panel, PanelSpec
+from kubecast.data.series_table import facts_of_rows, facts_of_training
 from kubecast.data.splits import Splits, origin_steps, plan_splits, series_scales
 from kubecast.errors import DataError
 
@@ -160,17 +161,14 @@ def split_series(
     train, test = cuts.rows(splits.validation + splits.test), cuts.rows(splits.test)
     names = pd.Series(frame["unique_id"].cat.categories.astype(object))
     train, fitted = _fitted_rows(frame, names, starts, train, test, splits, notes)
-    series = pd.DataFrame(
-        {
-            "unique_id": names,
-            "train_end": _times_at(frame, train),
-            "validation_end": _times_at(frame, test),
-            "train_rows": np.where(train >= 0, train - starts + 1, 0),
-            "route": np.where(fitted, "model", "fallback").astype(object),
-        }
+    series = facts_of_rows(frame).assign(
+        train_end=_times_at(frame, train),
+        validation_end=_times_at(frame, test),
+        train_rows=np.where(train >= 0, train - starts + 1, 0),
+        route=np.where(fitted, "model", "fallback").astype(object),
     )
     trained = np.arange(len(frame)) <= np.repeat(train, stops - starts)
-    series["zeros"] = _shares_of_zeros(frame, trained)
+    series = pd.concat([series, facts_of_training(frame, trained)], axis=1)
     series = series.merge(series_scales(frame[trained], spec.season_lengths[0]), on="unique_id", how="left")
     for name in series.loc[series["scale"].isna(), "unique_id"]:
         notes.add("not_scored", "no scale: too few or only equal training rows", series=name)
@@ -181,15 +179,6 @@ def split_series(
     if set(origins["split"]) != set(steps["split"]):
         raise DataError("no series has origins to be evaluated from; allowed: longer series")
     return series, origins
-
-
-def _shares_of_zeros(frame: pd.DataFrame, trained: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Of each series, among its observed training targets; NaN where it has none."""
-    codes, seen = frame["unique_id"].cat.codes.to_numpy(), trained & frame["observed"].to_numpy()
-    is_zero = seen & (frame["y"].to_numpy() == 0)
-    count = len(frame["unique_id"].cat.categories)
-    zeros, targets = (np.bincount(codes[rows], minlength=count) for rows in (is_zero, seen))
-    return np.asarray(np.divide(zeros, targets, out=np.full(count, np.nan), where=targets > 0))
 
 
 def _times_at(frame: pd.DataFrame, rows: NDArray[np.int64]) -> NDArray[Any]:

@@ -30,14 +30,8 @@ _COLUMNS = {  # of each saved table, beside the covariates
     "panel": {"unique_id", "ds", "y", "observed"},
     "static": {"unique_id"},
     "series": {
-        "unique_id",
-        "train_end",
-        "validation_end",
-        "train_rows",
-        "zeros",
-        "scale",
-        "rmsse_scale",
-        "route",
+        *("unique_id", "begin", "end", "size", "train_end", "validation_end", "train_rows", "train_mean"),
+        *("zeros", "scale", "rmsse_scale", "route"),
     },
     "origins": {"unique_id", "cutoff", "split", "fold"},
     "future_covariates": {"unique_id", "ds"},
@@ -119,9 +113,9 @@ class Panel:
             known-future and the past-only covariates. Each series begins and ends with an observed target.
         static: ``unique_id`` and the static covariates, one row for each series.
         spec: The properties of the whole panel.
-        series: One row for each series: ``unique_id``, ``train_end``, ``validation_end``, ``train_rows``,
-            ``zeros`` (share of 0 among the observed targets of these), ``scale``, ``rmsse_scale``, ``route``
-            (``model``, or ``fallback`` for a series too short to fit).
+        series: One row for each series: ``unique_id``; ``begin``, ``end`` and ``size``, see ``series_table``;
+            ``train_end``, ``validation_end``, ``train_rows``; ``train_mean`` and ``zeros`` of these;
+            ``scale``, ``rmsse_scale``; ``route`` (``model``, or ``fallback`` for one too short to fit).
         origins: ``unique_id``, ``cutoff``, ``split``, ``fold``.
         future_covariates: ``unique_id``, ``ds`` and known-future covariates after a series' last target.
         report: The findings of preparation.

@@ -1,6 +1,6 @@
-"""A saved panel whose rows are read a block of series at a time."""
+"""A panel whose rows are read a block of series at a time."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,24 +14,39 @@ from kubecast.errors import DataError
 
 @dataclass(frozen=True)
 class PanelBlocks:
-    """The panels of a block of whole series each, whose rows together are those of a saved panel.
+    """The panels of a block of whole series each, whose rows together are those of one panel.
 
     Attributes:
-        directory: Where ``Panel.save`` wrote it.
-        outline: The panel without its rows.
+        outline: That panel, whose rows nobody needs.
+        rows: Reads its rows in blocks, at least one, in ascending order of series.
     """
 
-    directory: Path
     outline: Panel
+    rows: Callable[[], Iterator[pd.DataFrame]]
 
     @classmethod
     def open(cls, directory: Path) -> "PanelBlocks":
-        """Read the outline.
+        """Read the outline of what ``Panel.save`` wrote.
 
         Raises:
-            DataError: A file is missing or not what ``Panel.save`` writes.
+            DataError: A file is missing or not what it writes.
         """
-        return cls(directory, Panel.load(directory, with_rows=False))
+        outline = Panel.load(directory, with_rows=False)
+
+        def rows() -> Iterator[pd.DataFrame]:
+            try:
+                for block in series_blocks(directory / "panel.parquet"):
+                    yield block.astype(outline.frame.dtypes)
+            except OSError as error:
+                reason = " ".join(str(error).split())[:200]
+                raise DataError(f"{directory}: not a panel ({reason})") from error
+
+        return cls(outline, rows)
+
+    @classmethod
+    def of(cls, panel: Panel) -> "PanelBlocks":
+        """Take a panel as one block."""
+        return cls(panel, lambda: iter([panel.frame]))
 
     @property
     def spec(self) -> PanelSpec:
@@ -44,15 +59,12 @@ class PanelBlocks:
         return self.outline.series
 
     def __iter__(self) -> Iterator[Panel]:
-        """Read the panel of each block, in ascending order of series."""
-        dtypes = self.outline.frame.dtypes
-        try:
-            for rows in series_blocks(self.directory / "panel.parquet"):
-                yield self._panel(rows.astype(dtypes))
-        except OSError as error:
-            raise DataError(
-                f"{self.directory}: not a panel ({' '.join(str(error).split())[:200]})"
-            ) from error
+        """Read the panel of each block."""
+        return map(self._panel, self.rows())
+
+    def whole(self) -> Panel:
+        """The panel."""
+        return replace(self.outline, frame=pd.concat(self.rows(), ignore_index=True))
 
     def only(self, names: Collection[str]) -> Panel:
         """The panel of these series, of which at least one is known."""

@@ -26,6 +26,7 @@ from kubecast.data.panel import Panel, PanelSpec
 from kubecast.data.periods import is_coarse
 from kubecast.data.quality import note_constant_future, note_quality
 from kubecast.data.roles import with_two_columns
+from kubecast.data.series_table import facts_of_rows
 from kubecast.data.stale import note_stale
 from kubecast.errors import ConfigError, DataError
 
@@ -138,11 +139,11 @@ def history_panel(
     frame = _plain(_fill_covariates(frame, settings, notes))
     note_stale(frame, spec.frequency, spec.horizon, notes)
     never = np.full(len(static), np.datetime64("NaT", "ns"))
-    series = static[["unique_id"]].assign(train_end=never, validation_end=never, train_rows=0, route="model")
-    series[["zeros", "scale", "rmsse_scale"]] = np.nan
+    series = facts_of_rows(frame).assign(train_end=never, validation_end=never, train_rows=0, route="model")
+    series[["train_mean", "zeros", "scale", "rmsse_scale"]] = np.nan
     origins = pd.DataFrame({"unique_id": [], "cutoff": [], "split": [], "fold": []})
     spec = spec.model_copy(update={"timezone": clock.zone})
-    panel = Panel(frame, _plain(static), spec, _plain(series), origins, _of_series(ahead, frame))
+    panel = Panel(frame, _plain(static), spec, series, origins, _of_series(ahead, frame))
     note_constant_future(panel, notes)
     for finding in notes.findings:
         if finding.what in ("left_out", "stale", "constant_future", "static"):

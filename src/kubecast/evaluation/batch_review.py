@@ -13,7 +13,7 @@ from kubecast.data.stale import stale_series
 from kubecast.documents import Document
 from kubecast.evaluation.leaderboard import Evaluation
 from kubecast.evaluation.paths import SeriesPath, series_paths
-from kubecast.evaluation.series_facts import SeriesFacts, series_sizes, worst_and_largest
+from kubecast.evaluation.series_facts import SeriesFacts, sizes_of, worst_and_largest
 from kubecast.evaluation.skill import Skill
 from kubecast.evaluation.words import percent
 from kubecast.scoring.metrics import intervals, quantile_column
@@ -210,7 +210,7 @@ def _from_zero(
 ) -> list[str]:
     """Series without a change for their zeros before, whose forecasts are above their mean by a quarter."""
     known = {name for rows in before for name in rows}
-    usual = series_sizes(panel)
+    usual = sizes_of(panel)
     return [
         name
         for name, values in forecast.items()
@@ -241,7 +241,7 @@ def _facts(
     known = {fact.unique_id: fact for fact in evaluation.series} if evaluation else {}
     marked = {mark: set(names) for mark, names in marks.items()}
     facts = []
-    for name, size in series_sizes(panel).items():
+    for name, size in sizes_of(panel).items():
         change = changes.get(name)
         flags = [f"{percent(change, 0)} change"] if change is not None and _is_large(change) else []
         flags += [mark.replace("_", " ") for mark, names in marked.items() if name in names]

@@ -29,9 +29,9 @@ class Period(Document):
     test_to: datetime | None = None
 
 
-def period_of(frame: pd.DataFrame, targets: Sequence[pd.Timestamp]) -> Period:
-    """The times of a panel's rows, and the first and last of some targets of its test split."""
-    times = {"data_from": frame["ds"].min(), "data_to": frame["ds"].max()}
+def period_of(series: pd.DataFrame, targets: Sequence[pd.Timestamp]) -> Period:
+    """The times of the rows of a panel's series, and the first and last of some targets of its test split."""
+    times = {"data_from": series["begin"].min(), "data_to": series["end"].max()}
     if targets:
         times |= {"test_from": min(targets), "test_to": max(targets)}
     return Period(**{name: moment.to_pydatetime() for name, moment in times.items()})

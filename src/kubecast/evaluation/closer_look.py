@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.evaluation.member_quantiles import member_offsets, wql_of_members
 from kubecast.evaluation.paths import SeriesPath, series_paths
 from kubecast.evaluation.scores import Scores
@@ -24,16 +25,19 @@ class CloserLook(NamedTuple):
     paths: list[SeriesPath]
 
 
-def closer_look(forecasts: Forecasts, scores: Scores, chosen: Sequence[str]) -> CloserLook:
+def closer_look(
+    forecasts: Forecasts, panel: PanelBlocks, scores: Scores, chosen: Sequence[str]
+) -> CloserLook:
     """Score the members' own quantiles, and take the paths of some series.
 
     Args:
         forecasts: Of all series.
+        panel: Gives their actuals.
         scores: Of them.
         chosen: Series whose paths are shown.
     """
     subject = scores.subject
-    levels, panel = subject.levels, subject.panel
+    levels = subject.levels
     counted = [block.member_scores for block in scores.blocks]
     offsets = member_offsets(counted, levels, panel.spec.horizon)
     widest = next(iter(intervals(levels).values()), ())
@@ -48,5 +52,5 @@ def closer_look(forecasts: Forecasts, scores: Scores, chosen: Sequence[str]) -> 
     means = pd.concat(wql, ignore_index=True).mean().dropna()
     return CloserLook(
         {str(model): float(value) for model, value in means.items()},
-        series_paths(pd.concat(paths), panel, levels, chosen),
+        series_paths(pd.concat(paths), panel.only(chosen), levels, chosen),
     )

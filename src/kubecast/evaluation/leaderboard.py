@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 
 from kubecast.config.training import PromotionSettings
 from kubecast.data.findings import DataReport
-from kubecast.data.panel import Panel, PanelSpec, Split
+from kubecast.data.panel import PanelSpec, Split
+from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.documents import Document, Table, significant
 from kubecast.ensemble.recipe import StackRecipe
 from kubecast.ensemble.summary import EnsembleSummary, summarise
@@ -191,7 +192,7 @@ def _ranked(rows: Sequence[SeriesRow], model: str) -> list[SeriesRow]:
 
 def evaluate(
     forecasts: Forecasts,
-    panel: Panel,
+    panel: PanelBlocks,
     recipe: StackRecipe,
     scoring: Sequence[str] = ("mse", "mae", "r2"),
     promotion: PromotionSettings | None = None,
@@ -210,7 +211,7 @@ def evaluate(
 
     Args:
         forecasts: From ``kubecast.ensemble.stacking.stack``.
-        panel: Gives scales, training means and season lengths.
+        panel: Gives the series; its rows are read for the paths alone.
         recipe: Names the members and the quantile levels.
         scoring: Metrics that short tables show beside MASE and skill; all are in the result.
         promotion: The gate's limits; default: those of its settings.
@@ -224,7 +225,8 @@ def evaluate(
     Raises:
         DataError: The champion was to be scored on rows that it has seen.
     """
-    subject = Subject.of(panel, recipe, forecasts, champion)
+    outline = panel.outline
+    subject = Subject.of(outline, recipe, forecasts, champion)
     scores = Scores(subject, [BlockScores.of(block, subject) for block in forecasts.blocks()])
     models, levels = subject.models, subject.levels
     losses = {
@@ -234,15 +236,15 @@ def evaluate(
     }
     skill = {split: each.skill() for split, each in losses.items()}
     strongest = skill["test"].naive
-    facts = series_facts(panel, scores.by_series(strongest), levels)
-    closer = closer_look(forecasts, scores, worst_and_largest(facts))
+    facts = series_facts(outline, scores.by_series(strongest), levels)
+    closer = closer_look(forecasts, panel, scores, worst_and_largest(facts))
     leaderboard = _leaderboard(scores, losses, closer.wql)
     against = recipe.best_member or strongest or next(iter(recipe.members))
     row = next(row for row in leaderboard if row.model == ENSEMBLE and row.split == "test")
     by_series = figures_of_groups(scores.metrics, scores.points, models, SERIES)
     return Evaluation(
         spec=panel.spec,
-        data=panel.report,
+        data=outline.report,
         season_length=panel.spec.season_lengths[0],
         naives=subject.naives,
         yardsticks=subject.yardsticks,
@@ -261,7 +263,7 @@ def evaluate(
         earlier=list(earlier),
         paired=paired_difference(losses["test"].grid, ENSEMBLE, against, losses["test"].resamples),
         decision=decide(
-            panel,
+            outline,
             skill["test"],
             row.coverage,
             levels,
@@ -273,12 +275,12 @@ def evaluate(
         ),
         by_origin=_by_origin(scores.breakdown("by_origin"), strongest),
         by_segment=by_segment(
-            of_test(scores.metrics["mase"]), panel, {fact.unique_id: fact.size for fact in facts}
+            of_test(scores.metrics["mase"]), outline, {fact.unique_id: fact.size for fact in facts}
         ),
         calibration=calibration(scores.below),
         series=facts,
         paths=closer.paths,
-        period=period_of(panel.frame, [time for block in scores.blocks for time in block.targets]),
+        period=period_of(panel.series, [time for block in scores.blocks for time in block.targets]),
         made_with=dict(made_with or {}),
         changed=list(changed),
     )

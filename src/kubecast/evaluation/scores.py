@@ -32,7 +32,6 @@ from kubecast.scoring.metrics import (
     lead_times,
     quantile_column,
     scorable,
-    series_with_means,
 )
 from kubecast.scoring.score_counts import ScoreCounts
 
@@ -75,7 +74,7 @@ class Subject:
         compared = champion is not None and not champion.not_comparable and panel.spec.splits.is_evaluated
         return cls(
             panel,
-            series_with_means(panel),
+            panel.series,
             [*recipe.members],
             yardsticks,
             naives,

@@ -62,22 +62,21 @@ def series_facts(panel: Panel, scored: pd.DataFrame, levels: Sequence[float]) ->
             where one is undefined.
         levels: Of the quantiles.
     """
-    known = scored.reindex(panel.ids)
+    known = scored.reindex(panel.series["unique_id"])
     figures = [{str(name): finite(each) for name, each in row.items()} for row in known.to_dict("records")]
     noted = _noted(panel.report.findings)
     level = next((float(nominal) / 100 for nominal in intervals(levels)), None)
     facts = []
-    for (name, size), own_figures in zip(series_sizes(panel).items(), figures, strict=True):
+    for (name, size), own_figures in zip(sizes_of(panel).items(), figures, strict=True):
         own = SeriesFacts(unique_id=name, size=size, **own_figures)
         flags = [*_flags(own, level), *noted.get(name, [])]
         facts.append(own.model_copy(update={"flags": flags}))
     return facts
 
 
-def series_sizes(panel: Panel) -> dict[str, float]:
-    """By series, in their order, the mean absolute target; 0 where none was observed."""
-    means = panel.frame["y"].abs().groupby(panel.series_codes).mean().fillna(0.0)
-    return dict(zip(map(str, panel.ids), means.tolist(), strict=True))
+def sizes_of(panel: Panel) -> dict[str, float]:
+    """By series, in their order, the mean absolute target."""
+    return dict(zip(panel.series["unique_id"], panel.series["size"], strict=True))
 
 
 def worst_and_largest(facts: Sequence[SeriesFacts], most: int = MOST_PATHS) -> list[str]:

@@ -33,6 +33,13 @@ def fitted_series(series: pd.DataFrame, most: int | None) -> "pd.Series[int]":
     return rows if most is None else sample_series(rows, most, strata_of(known))
 
 
+def fitted_panel(panel: PanelBlocks, most: int | None) -> Panel:
+    """The panel of the series of ``fitted_series``, or the whole one where these are all."""
+    chosen = fitted_series(panel.series, most)
+    is_all = len(chosen) == (panel.series["route"] == "model").sum()
+    return panel.whole() if is_all else panel.only(chosen.index)
+
+
 def evaluated_origins(block: Panel) -> pd.DataFrame:
     """Those of the validation and the test split."""
     return block.origins

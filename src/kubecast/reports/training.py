@@ -13,7 +13,7 @@ from kubecast.evaluation.convergence import convergence
 from kubecast.evaluation.fit_score import FitScore, fit_score
 from kubecast.evaluation.importance import HasFeatureImportance, Importance, importance_of
 from kubecast.evaluation.paths import series_paths
-from kubecast.evaluation.series_facts import SeriesFacts, series_sizes, worst_and_largest
+from kubecast.evaluation.series_facts import SeriesFacts, sizes_of, worst_and_largest
 from kubecast.evaluation.words import plain
 from kubecast.models.artifact import Status
 from kubecast.models.base import FitLog, Forecaster
@@ -190,7 +190,7 @@ def _explorer(fitted: Fitted, score: FitScore, panel: Panel) -> Explorer | None:
 
 
 def _facts(score: FitScore, panel: Panel, name: str) -> list[SeriesFacts]:
-    sizes = series_sizes(panel)
+    sizes = sizes_of(panel)
     naive = score.by_series[score.naive].to_dict() if score.naive else {}
     return [
         SeriesFacts(

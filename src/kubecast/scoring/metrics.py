@@ -15,8 +15,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kubecast.data.panel import Panel
-
 MOST_CELLS = 20  # of a table of all groups that there could be, for each row
 CHUNK_ROWS = 500_000  # of forecasts that are scored at once
 COVERAGE = "coverage_"  # and the nominal coverage in percent: a metric of an interval
@@ -316,18 +314,6 @@ def intervals(levels: Sequence[float]) -> dict[str, tuple[float, float]]:
     """
     pairs = [(low, high) for low in levels for high in levels if low < 0.5 and abs(low + high - 1) < 1e-9]
     return {f"{100 * (high - low):g}": (low, high) for low, high in sorted(pairs)}
-
-
-def series_with_means(panel: Panel) -> pd.DataFrame:
-    """The panel's series table with ``train_mean``, the mean of each series' observed training rows."""
-    codes, count = panel.series_codes, len(panel.ids)
-    ends = panel.series.set_index("unique_id")["train_end"].reindex(panel.ids).to_numpy()
-    seen = panel.frame["observed"].to_numpy(dtype=bool) & (panel.frame["ds"].to_numpy() <= ends[codes])
-    y = panel.frame["y"].to_numpy(dtype=np.float64)
-    with np.errstate(invalid="ignore"):  # of a series that has no training row
-        means = np.bincount(codes[seen], y[seen], count) / np.bincount(codes[seen], minlength=count)
-    by_name = pd.Series(means, panel.ids)
-    return panel.series.assign(train_mean=panel.series["unique_id"].map(by_name).astype(np.float64))
 
 
 def lead_times(table: pd.DataFrame) -> "pd.Series[int]":

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from kubecast.data.panel import Panel
+from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.ensemble.summary import summarise
 from kubecast.evaluation.changes import Change, Extent, data_changes, setting_changes
 from kubecast.evaluation.leaderboard import evaluate
@@ -45,7 +46,7 @@ def evaluate_models(
     Returns:
         The ensemble's figures on the test split, its weights and its error on the validation split; finite.
     """
-    panel = Panel.load(panel_dir)
+    panel = PanelBlocks.open(panel_dir)
     recipe = read_recipe(ensemble_dir)
     run = RunSettings.read(panel_dir)
     previous = read_champion(champion) if champion else None
@@ -65,7 +66,7 @@ def evaluate_models(
             "Python": platform.python_version(),
             "seed": str(run.seed),
         },
-        changed=_changes(champion, panel, run, ensemble_dir) if champion else [],
+        changed=_changes(champion, panel.outline, run, ensemble_dir) if champion else [],
     )
     evaluation.parent.mkdir(parents=True, exist_ok=True)
     result.write(evaluation)
@@ -78,7 +79,7 @@ def _changes(champion_dir: Path, panel: Panel, run: RunSettings, ensemble_dir: P
     if not champion.settings:
         return []
     extent = Extent(
-        rows=panel.report.rows, series=panel.report.series, data_to=panel.frame["ds"].max().to_pydatetime()
+        rows=panel.report.rows, series=panel.report.series, data_to=panel.series["end"].max().to_pydatetime()
     )
     settings = {
         "training": run.training.model_dump(mode="json"),

@@ -38,6 +38,7 @@ from kubecast.models.base import FitLog, FitPlan, Forecaster, Sample, deadline_a
 from kubecast.models.blocks import (
     Origins,
     evaluated_origins,
+    fitted_panel,
     fitted_series,
     forecast_blocks,
     log_unforecast,
@@ -159,7 +160,7 @@ class _Fit:
     @cached_property
     def sample(self) -> Panel:
         """The panel of the series that are fitted, and of those too short for it where these are all."""
-        return Panel.load(self.panel.directory) if self._is_whole else self.panel.only(self.series.index)
+        return fitted_panel(self.panel, self.settings.sample_rows)
 
     @property
     def _is_whole(self) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 from kubecast.config.base import Settings
 from kubecast.config.search import parse_parameters, with_parameters
 from kubecast.config.validation import parse_settings, validate
-from kubecast.data.panel import Panel
+from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.errors import ConfigError, DataError, ModelError, TuningError
 from kubecast.logs import bind, step
 from kubecast.settings.loading import SECTIONS
@@ -58,7 +58,7 @@ def run_trial(words: Iterable[str], now: Callable[[], datetime] = utc_now) -> fl
 
 def _error(trial: Trial, base: Settings, settings: Settings, now: Callable[[], datetime]) -> float:
     with _local(trial.panel) as folder:
-        objective = _objective(trial, Panel.load(folder), base, _limit(trial, now()))
+        objective = _objective(trial, PanelBlocks.open(folder), base, _limit(trial, now()))
     return objective.error(settings, trial.seed, lambda _, value: _print_objective(value))
 
 
@@ -89,7 +89,7 @@ def _parameters(words: Iterable[str]) -> dict[str, str]:
     return parameters
 
 
-def _objective(trial: Trial, panel: Panel, base: Settings, limit: float) -> Objective:
+def _objective(trial: Trial, panel: PanelBlocks, base: Settings, limit: float) -> Objective:
     members: dict[str, Any] = {
         kind: validate(SECTIONS[kind], settings, f"{VARIABLE}: members.{kind}")
         for kind, settings in trial.members.items()

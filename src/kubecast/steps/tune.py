@@ -18,7 +18,7 @@ import pandas as pd
 
 from kubecast.config.training import OptimizationSettings
 from kubecast.config.validation import validate
-from kubecast.data.panel import Panel
+from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.errors import ModelError
 from kubecast.logs import bind, step
 from kubecast.models.base import ignore
@@ -221,7 +221,7 @@ def _optimization(request: Request) -> OptimizationSettings:
 
 def _objective(request: Request) -> Objective:
     """Make the objective, which reads the panel once for all trials of this process."""
-    panel, limits = Panel.load(request.panel_dir), _optimization(request)
+    panel, limits = PanelBlocks.open(request.panel_dir), _optimization(request)
     base = validate(SECTIONS[request.kind], request.settings, f"{request.kind}_settings")
     members: dict[str, Any] = {
         kind: validate(SECTIONS[kind], settings, f"{kind}_settings")

@@ -11,12 +11,14 @@ from kubecast.config.model import ModelSettings
 from kubecast.data.levels import forecast_at_present_level
 from kubecast.data.origins import join_forecasts
 from kubecast.data.panel import Panel
+from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.ensemble.naive import naive_candidates, with_naive
 from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.stacking import stack
 from kubecast.errors import ModelError
 from kubecast.models import make_trainer
 from kubecast.models.base import FitPlan, deadline_after
+from kubecast.models.blocks import fitted_panel
 from kubecast.scoring.forecasts import Forecasts
 from kubecast.tuning.objective import ModelObjective, Objective, Report, training_folds
 
@@ -80,7 +82,7 @@ class EnsembleObjective:
 
 
 def make_objective(
-    panel: Panel,
+    panel: PanelBlocks,
     kind: str,
     base: Settings,
     members: Mapping[str, ModelSettings],
@@ -90,7 +92,8 @@ def make_objective(
     """The objective of a model or, from its ``members`` by kind, of the ensemble.
 
     Args:
-        panel: Read once for all trials.
+        panel: Read once for all trials, which are fitted to the same series as the model: of an ensemble to
+            those of the member that is fitted to the fewest.
         kind: Of the model, or ``ensemble``.
         base: Its settings.
         members: Of the ensemble.
@@ -98,5 +101,6 @@ def make_objective(
         limit: Seconds of one trial; see ``ModelObjective``.
     """
     if isinstance(base, ModelSettings):
-        return ModelObjective.from_panel(panel, kind, base, folds, limit)
-    return EnsembleObjective(panel, members, folds)
+        return ModelObjective.from_panel(fitted_panel(panel, base.sample_rows), kind, base, folds, limit)
+    sampled = [each.sample_rows for each in members.values() if each.sample_rows is not None]
+    return EnsembleObjective(fitted_panel(panel, min(sampled, default=None)), members, folds)

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from kubecast.data.panel import Panel, PanelSpec
+from kubecast.data.series_table import facts_of_rows
 from kubecast.evaluation.batch_review import BatchReview, review_batch
 from kubecast.reports.score import Kept, render_score
 
@@ -19,7 +20,7 @@ def review(target: float, forecast: float, rows: int = 48) -> BatchReview:
 
 
 def panel(frame: pd.DataFrame) -> Panel:
-    return Panel(frame, pd.DataFrame(), SPEC, pd.DataFrame(), pd.DataFrame())
+    return Panel(frame, pd.DataFrame(), SPEC, facts_of_rows(frame), pd.DataFrame())
 
 
 def table(forecast: float) -> pd.DataFrame:

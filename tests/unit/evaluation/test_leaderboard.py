@@ -8,6 +8,7 @@ import pytest
 
 from kubecast.data import parquet
 from kubecast.data.panel import Split
+from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.errors import IntegrityError
 from kubecast.evaluation.comparison import Champion
 from kubecast.evaluation.figures import POINTS_ONLY
@@ -34,7 +35,7 @@ def evaluated(
 ) -> Evaluation:
     panel = panel_of(table, align)
     recipe, stacked = stack_whole(table, panel.series, SETTINGS, kinds or KINDS, {}, 24)
-    return evaluate(in_one_block(stacked), panel, recipe)
+    return evaluate(in_one_block(stacked), PanelBlocks.of(panel), recipe)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +107,7 @@ def test_board_where_another_naive_is_as_good_says_that_skill_is_not_shown() -> 
     test = stacked["split"] == "test"
     stacked[ENSEMBLE] = stacked["same"]
     stacked["naive_5"] = stacked["naive_5"].where(~test, stacked["another"])
-    evaluation = evaluate(in_one_block(stacked), panel, recipe)
+    evaluation = evaluate(in_one_block(stacked), PanelBlocks.of(panel), recipe)
     row, skill = evaluation.row(ENSEMBLE, "test"), evaluation.skill["test"]
     former = evaluation.row("naive_9", "test").mase
     assert row.mase is not None
@@ -130,7 +131,7 @@ def test_yardsticks_are_on_the_board_and_count_for_skill(table: pd.DataFrame) ->
     panel = panel_of(table)
     recipe, stacked = stack_whole(table, panel.series, SETTINGS, KINDS, {}, 24)
     exact = stacked.assign(seasonal_naive_1=stacked["y"] + 1e-9)
-    evaluation = evaluate(in_one_block(exact), panel, recipe)
+    evaluation = evaluate(in_one_block(exact), PanelBlocks.of(panel), recipe)
     assert evaluation.yardsticks == ["seasonal_naive_1"]
     assert evaluation.naives == ["naive_5", "naive_9", "seasonal_naive_1"]
     assert evaluation.skill["test"].naive == "seasonal_naive_1"
@@ -290,7 +291,8 @@ def test_unobserved_test_part_is_none_with_the_reason(table: pd.DataFrame) -> No
 def test_unobserved_validation_part_is_none_with_the_reason(table: pd.DataFrame) -> None:
     panel = panel_of(table)
     recipe, stacked = stack_whole(table, panel.series, SETTINGS, KINDS, {}, 24)
-    evaluation = evaluate(in_one_block(stacked.assign(observed=stacked["split"] == "test")), panel, recipe)
+    unobserved = in_one_block(stacked.assign(observed=stacked["split"] == "test"))
+    evaluation = evaluate(unobserved, PanelBlocks.of(panel), recipe)
     row = evaluation.row(ENSEMBLE, "validation")
     assert (row.mase, row.scored) == (None, 0)
     assert "no observed target" in row.undefined["mase"]
@@ -303,7 +305,7 @@ def test_constant_series_without_a_scale_is_listed_and_not_scored(table: pd.Data
     panel = panel_of(table)
     panel.series.loc[panel.series["unique_id"] == "s2", "scale"] = np.nan
     recipe, stacked = stack_whole(table, panel.series, SETTINGS, KINDS, {}, 24)
-    evaluation = evaluate(in_one_block(stacked), panel, recipe)
+    evaluation = evaluate(in_one_block(stacked), PanelBlocks.of(panel), recipe)
     row = next(row for row in evaluation.by_series if row.unique_id == "s2" and row.split == "test")
     assert (row.mase, row.scored, row.skipped) == (None, 0, 150)
     assert evaluation.row("good", "test").skipped == 150
@@ -352,7 +354,7 @@ def test_figures_do_not_depend_on_the_blocks_that_are_read_at_once(
     blocks = Forecasts.of_file(tmp_path / "forecasts.parquet")
     assert len(list(blocks.blocks())) == (5 if size == 1 else 3)
     for name, each in {"one": in_one_block(stacked), "several": blocks}.items():
-        evaluate(each, panel, recipe, champion=champion).write(tmp_path / f"{name}.json")
+        evaluate(each, PanelBlocks.of(panel), recipe, champion=champion).write(tmp_path / f"{name}.json")
     one, several = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "several"))
     assert one["decision"]["comparison"]["series"] == 3
     assert several == one

@@ -9,6 +9,7 @@ import pytest
 
 from kubecast.data.panel import Panel, PanelSpec
 from kubecast.data.preparation import build_panel
+from kubecast.data.series_table import facts_of_rows
 from kubecast.evaluation.batch_review import EarlierBatch, review_batch
 from kubecast.evaluation.changes import Change
 from kubecast.evaluation.leaderboard import Evaluation
@@ -130,7 +131,7 @@ def test_score_page_shows_what_changed_what_is_missing_and_how_earlier_batches_w
         pd.DataFrame({"unique_id": name, "ds": hours, "y": 10.0, "observed": True})
         for name in ("same", "new", "up")
     ).reset_index(drop=True)
-    panel = Panel(frame, pd.DataFrame(), spec, pd.DataFrame(), pd.DataFrame())
+    panel = Panel(frame, pd.DataFrame(), spec, facts_of_rows(frame), pd.DataFrame())
     ahead = pd.date_range(hours[-1], periods=7, freq="h")[1:]
     table = pd.concat(
         pd.DataFrame({"unique_id": name, "ds": ahead, "yhat": value})

@@ -6,7 +6,6 @@ import pytest
 from utilsforecast import losses
 
 from kubecast.config.training import ScoringMetric
-from kubecast.data.panel import Panel
 from kubecast.scoring import metrics
 from kubecast.scoring.metrics import (
     METRICS,
@@ -18,7 +17,6 @@ from kubecast.scoring.metrics import (
     quantile_column,
     scorable,
     series_metrics,
-    series_with_means,
 )
 from kubecast.scoring.over_series import OverSeries
 
@@ -144,14 +142,6 @@ def test_by_lead_time() -> None:
 
 def test_quantile_columns_are_named_by_level() -> None:
     assert [quantile_column(level) for level in (0.1, 0.05, 0.975)] == ["q0.1", "q0.05", "q0.975"]
-
-
-def test_training_means_use_observed_training_rows_alone(panel: Panel) -> None:
-    row = series_with_means(panel).iloc[0]
-    mine = panel.frame[
-        (panel.frame["unique_id"] == row["unique_id"]) & (panel.frame["ds"] <= row["train_end"])
-    ]
-    assert row["train_mean"] == pytest.approx(mine["y"].mean())
 
 
 def test_metrics_do_not_depend_on_how_many_rows_are_scored_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
