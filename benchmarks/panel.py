@@ -42,8 +42,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.stage:
         began = time.process_time()
-        figures = STAGES[given.stage](given.folder, given.series[0], given.seed) or {}
-        print(json.dumps({"cpu": time.process_time() - began, **figures}))
+        STAGES[given.stage](given.folder, given.series[0], given.seed)
+        print(json.dumps({"cpu": time.process_time() - began}))
         return
     measured = {count: _measure(count, given.seed) for count in given.series}
     _results(measured).save()
@@ -83,8 +83,9 @@ def _results(measured: dict[int, dict[str, Run]]) -> Results:
         f"{ROWS} hourly rows of each series, horizon {HORIZON}, seasons {SEASONS}, `configs/quick` with"
         f" `lstm.epochs` 1 and {WINDOWS} windows of each series in it. Processor time is of the stage's work,"
         " without the start of its process; wall time and memory are of the whole process,"
-        f" for {largest} series. CatBoost sees the newest 2,000,000 rows at most (`catboost.max_rows`)."
-        " ARIMA, which fits each series by itself, and the final fit are not among them."
+        f" for {largest} series. Models are fitted to 2,000,000 training rows at most (`max_rows`), and"
+        " forecast all series from every origin. ARIMA, which fits each series by itself, and the final fits"
+        " are not among them."
     )
     return Results.collect("panel", "Panels", [Table(title="Stages", rows=rows, note=note)], bars, PACKAGES)
 
@@ -143,11 +144,11 @@ def _data(folder: Path, series: int, seed: int) -> None:
     frame.astype({"unique_id": str}).to_parquet(folder / "data.parquet", index=False)
 
 
-def _settings(series: int) -> Any:
+def _settings(series: int, seed: int) -> Any:
     from kubecast.settings.loading import load_settings
 
     windows = f"lstm.windows_per_epoch={WINDOWS * series}"
-    task = [f"training.{key}={value}" for key, value in TASK.items()]
+    task = [f"training.{key}={value}" for key, value in {**TASK, "seed": seed}.items()]
     return load_settings(ROOT / "configs" / "quick", ["lstm.epochs=1", windows, *task])
 
 
@@ -157,50 +158,17 @@ def _prepare(folder: Path, series: int, seed: int) -> None:
 
     data = folder / "data.parquet"
     digest = hashlib.sha256(data.read_bytes()).hexdigest()
-    prepare_data(str(data), digest, "", RunSettings.from_settings(_settings(series)).text(), folder / "panel")
+    settings = RunSettings.from_settings(_settings(series, seed)).text()
+    prepare_data(str(data), digest, "", settings, folder / "panel")
 
 
-def _features(folder: Path, series: int, seed: int) -> dict[str, Any]:
-    from kubecast.data.panel import Panel
-    from kubecast.models.catboost.features import design, training_features
+def _train(kind: str) -> Callable[[Path, int, int], None]:
+    def train(folder: Path, series: int, seed: int) -> None:
+        from kubecast.steps.train import train_model
 
-    panel, settings = Panel.load(folder / "panel"), _settings(series).catboost
-    spec = design(panel, panel.train_end, settings, [24])
-    features, _, rows = training_features(panel, panel.train_end, spec, settings.max_rows)
-    return {"rows": len(rows), "features": features.shape[1]}
+        train_model(kind, folder / "panel", folder / kind, report=folder / f"{kind}.html")
 
-
-def _fit(kind: str) -> Callable[[Path, int, int], dict[str, Any]]:
-    def fit(folder: Path, series: int, seed: int) -> dict[str, Any]:
-        from kubecast.data.panel import Panel
-        from kubecast.models import make_trainer
-        from kubecast.models.artifact import ModelCard, package_versions, write_model
-        from kubecast.models.base import FitPlan
-
-        panel, settings = Panel.load(folder / "panel"), getattr(_settings(series), kind)
-        forecaster, log = make_trainer(kind, settings).fit(panel, panel.train_end, FitPlan(seed=seed))
-        source = {"settings": settings.model_dump(mode="json"), "panel_digest": panel.spec.digest}
-        card = ModelCard(
-            kind=kind, name=forecaster.name, seed=seed, versions=package_versions(), log=log, **source
-        )
-        write_model(folder / kind, forecaster, card)
-        return {"updates": log.fixed_fit}
-
-    return fit
-
-
-def _forecast(kind: str) -> Callable[[Path, int, int], dict[str, Any]]:
-    def forecast(folder: Path, series: int, seed: int) -> dict[str, Any]:
-        from kubecast.data.panel import Cutoffs, Panel
-        from kubecast.models.artifact import FORECASTS, load_model
-
-        panel = Panel.load(folder / "panel")
-        table = load_model(folder / kind).forecast(panel, Cutoffs.from_frame(panel.origins))
-        table = table.merge(panel.origins, on=["unique_id", "cutoff"])
-        table.to_parquet(folder / kind / FORECASTS, index=False)
-        return {"rows": len(table)}
-
-    return forecast
+    return train
 
 
 def _stack(folder: Path, series: int, seed: int) -> None:
@@ -215,14 +183,11 @@ def _evaluate(folder: Path, series: int, seed: int) -> None:
     evaluate_models(folder / "panel", folder / "ensemble", folder / "leaderboard.json")
 
 
-STAGES: dict[str, Callable[[Path, int, int], dict[str, Any] | None]] = {
+STAGES: dict[str, Callable[[Path, int, int], None]] = {
     "data": _data,
     "prepare": _prepare,
-    "features": _features,
-    "catboost": _fit("catboost"),
-    "lstm": _fit("lstm"),
-    "forecast catboost": _forecast("catboost"),
-    "forecast lstm": _forecast("lstm"),
+    "train catboost": _train("catboost"),
+    "train lstm": _train("lstm"),
     "stack": _stack,
     "evaluate": _evaluate,
 }

@@ -192,9 +192,8 @@ def production_forecast(panel: Panel, recipe: StackRecipe, members: Mapping[str,
     changes = LevelChanges.find(panel, panel.ends)
     table = with_naive(panel.grid(panel.ends), panel, changes, naive_candidates(panel.spec))
     for path in members.values():
-        forecasts = read_parquet(path / FORECASTS)
-        forecasts = forecasts[forecasts["split"] == PRODUCTION].drop(columns=["split", "fold"])
-        table = join_forecasts(table, forecasts)
+        forecasts = read_parquet(path / FORECASTS, filters=[("split", "==", PRODUCTION)])
+        table = join_forecasts(table, forecasts.drop(columns=["split", "fold"]))
     table = with_level_ratio(table, changes, recipe.levels)
     return combine(recipe, table, own_scales(recipe, panel, panel.ends)).drop(columns="cutoff")
 
