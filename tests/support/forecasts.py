@@ -13,6 +13,7 @@ from kubecast.ensemble.recipe import StackRecipe
 from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.ensemble.stacked import Stacked
 from kubecast.ensemble.stacking import stack
+from kubecast.evaluation.comparison import Champion
 from kubecast.scoring.forecasts import Forecasts
 
 START = pd.Timestamp("2025-01-01")
@@ -107,6 +108,12 @@ def in_one_block(table: pd.DataFrame) -> Forecasts:
         yield table if columns is None else table[[*columns]]
 
     return Forecasts([*table.columns], blocks)
+
+
+def champion_of(version: str, not_comparable: str, table: pd.DataFrame, **options: Any) -> Champion:
+    """A champion with these forecasts."""
+    ordered = table.sort_values("unique_id", kind="stable") if len(table) else table
+    return Champion(version, not_comparable, in_one_block(ordered), **options)
 
 
 def panel_of(table: pd.DataFrame, align: str = "calendar") -> Panel:

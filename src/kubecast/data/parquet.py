@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -102,65 +102,73 @@ def series_blocks(path: Path, columns: Sequence[str] | None = None) -> Iterator[
 
 
 class SeriesReader:
-    """Reads a file whose rows are in ascending order of series, one range of series after the other."""
+    """Reads a table whose rows are in ascending order of series, one range of series after the other."""
 
-    def __init__(self, path: Path, columns: Sequence[str], rows: pc.Expression | None = None) -> None:
+    def __init__(self, blocks: Iterable[pd.DataFrame]) -> None:
         """Begin with the first series.
 
         Args:
-            path: The file.
-            columns: ``unique_id`` and others.
+            blocks: Of rows, one after the other, at least one; each may hold a part of a series.
+        """
+        self._blocks = self._checked(blocks)
+        self._rest = next(self._blocks)
+        self._none = self._rest.iloc[:0]
+
+    @classmethod
+    def of_file(cls, path: Path, columns: Sequence[str], rows: pc.Expression | None = None) -> Self:
+        """Read a file.
+
+        Args:
+            path: Of a Parquet file.
+            columns: ``unique_id`` and others; texts are read as categories.
             rows: Those to read, by their columns; default: all.
         """
-        self._path = path
-        self._groups = self._read(columns, rows)
-        self._rest = self._empty = next(self._groups)
+        return cls(_row_groups(path, columns, rows))
 
     def until(self, last: str) -> pd.DataFrame:
-        """The next rows of series whose names are up to this one; texts are categories.
+        """The next rows of series whose names are up to this one.
 
         Raises:
-            DataError: The rows of the file are not in ascending order of series.
+            DataError: The rows are not in ascending order of series.
         """
         taken = []
         while True:
-            count = _rows_until(self._rest["unique_id"], last)
+            series, first = _runs(self._rest["unique_id"])
+            count = int(np.append(first, len(self._rest))[np.searchsorted(series, last, side="right")])
             taken += [self._rest.iloc[:count]] if count else []
             self._rest = self._rest.iloc[count:]
-            if len(self._rest) or (group := next(self._groups, None)) is None:
+            if len(self._rest) or (block := next(self._blocks, None)) is None:
                 break
-            self._rest = group
-        return pd.concat(taken, ignore_index=True) if taken else self._empty
+            self._rest = block
+        return pd.concat(taken, ignore_index=True) if taken else self._none
 
-    def _read(self, columns: Sequence[str], rows: pc.Expression | None) -> Iterator[pd.DataFrame]:
-        """The row groups that have such rows, after an empty table."""
-        with _opened(self._path) as file:
-            yield _as_frame(file.schema_arrow.empty_table().select(columns))
-            before = ""
-            wanted = file.schema_arrow.names if rows is not None else columns
-            for group in range(file.num_row_groups):
-                table = file.read_row_group(group, columns=wanted)
-                table = table if rows is None else table.filter(rows)
-                if not len(table):
-                    continue
-                frame = _as_frame(table.select(columns))
-                names = _runs(frame["unique_id"])[0]
-                if any(early > late for early, late in itertools.pairwise([before, *names])):
-                    raise DataError(f"{self._path}: rows are not in ascending order of series")
-                before = names[-1]
-                yield frame
+    def _checked(self, blocks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        before = ""
+        for block in blocks:
+            names = _runs(block["unique_id"])[0]
+            if any(early > late for early, late in itertools.pairwise([before, *names])):
+                raise DataError("a table of forecasts: its rows are not in ascending order of series")
+            before = names[-1] if len(names) else before
+            yield block
+
+
+def _row_groups(path: Path, columns: Sequence[str], rows: pc.Expression | None) -> Iterator[pd.DataFrame]:
+    """The chosen rows of each row group that has some, after an empty table."""
+    with _opened(path) as file:
+        yield _as_frame(file.schema_arrow.empty_table().select(columns))
+        read = columns if rows is None else file.schema_arrow.names
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, columns=read)
+            table = (table if rows is None else table.filter(rows)).select(columns)
+            if len(table):
+                yield _as_frame(table)
 
 
 def _runs(names: "pd.Series[Any]") -> tuple[NDArray[np.object_], NDArray[np.intp]]:
     """The series of each run of rows, and its first row."""
-    codes = names.cat.codes.to_numpy()
+    codes, series = pd.factorize(names)
     first = np.flatnonzero(np.diff(codes, prepend=-1))
-    return np.asarray(names.cat.categories.to_numpy()[codes[first]], dtype=object), first
-
-
-def _rows_until(names: "pd.Series[Any]", last: str) -> int:
-    series, first = _runs(names)
-    return int(np.append(first, len(names))[np.searchsorted(series, last, side="right")])
+    return np.asarray(series, dtype=object)[codes[first]], first
 
 
 @contextmanager

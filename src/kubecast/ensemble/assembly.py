@@ -66,7 +66,7 @@ class _Seen(NamedTuple):
 
 def _tables(panel: PanelBlocks, members: Mapping[str, Path], seen: list[_Seen]) -> Iterator[pd.DataFrame]:
     evaluated = pc.field("split") != PRODUCTION
-    readers = [SeriesReader(path, [*KEYS, name], evaluated) for name, path in members.items()]
+    readers = [SeriesReader.of_file(path, [*KEYS, name], evaluated) for name, path in members.items()]
     naives = [*naive_candidates(panel.spec), *naive_yardsticks(panel.outline)]
     for block in panel:
         levels = ScaleLevels.find(block)

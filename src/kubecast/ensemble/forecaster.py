@@ -1,7 +1,7 @@
 """The ensemble as a forecaster: members' forecasts, combined as a recipe says."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kubecast.data.levels import LevelChanges, forecast_at_present_level
+from kubecast.data.levels import LevelChanges, forecast_at_present_level, log_changes
 from kubecast.data.panel import KEYS, Cutoffs, Panel
 from kubecast.data.splits import series_scales
 from kubecast.ensemble.recipe import StackRecipe, Weights
@@ -118,10 +118,21 @@ class Ensemble:
         Returns:
             ``unique_id``, ``cutoff``, ``ds``, ``yhat``, ``q0.1`` …, in the order of ``origins``.
         """
-        self._warn_of_unseen(origins.frame["unique_id"])
-        # The quantiles too are laid at the former level, so that they widen with the series.
-        changes = LevelChanges.find(panel, origins)
-        return forecast_at_present_level(panel, changes, self._predict, self.recipe.levels)
+        [table] = self.predict_blocks([(panel, origins)])
+        return table
+
+    def predict_blocks(self, blocks: Iterable[tuple[Panel, Cutoffs]]) -> Iterator[pd.DataFrame]:
+        """``predict`` from the origins in each of several panels, of different series."""
+        names, shifted, pulsed = [], [], []
+        for panel, origins in blocks:
+            changes = LevelChanges.detect(panel, origins)
+            names.append(origins.frame["unique_id"])
+            shifted.append(changes.shifts["unique_id"])
+            pulsed.append(changes.pulses["unique_id"])
+            # The quantiles too are laid at the former level, so that they widen with the series.
+            yield forecast_at_present_level(panel, changes, self._predict, self.recipe.levels)
+        self._warn_of_unseen(pd.concat(names))
+        log_changes(pd.concat(shifted), pd.concat(pulsed))
 
     def _predict(self, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
         table, scales = self._member_forecasts(panel, origins), own_scales(self.recipe, panel, origins)

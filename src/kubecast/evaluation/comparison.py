@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ from kubecast.data.origins import join_forecasts
 from kubecast.data.panel import KEYS, Panel
 from kubecast.documents import Document
 from kubecast.errors import DataError
+from kubecast.scoring.forecasts import Forecasts
 from kubecast.scoring.loss_grid import LossGrid, LossSums
 from kubecast.scoring.metrics import ENSEMBLE, intervals, quantile_column, scorable, series_metrics
 from kubecast.scoring.resampling import MANY_SERIES
@@ -34,8 +34,8 @@ class Champion:
     Attributes:
         version: Its id.
         not_comparable: Why it has no forecasts; empty where it has.
-        forecasts: ``unique_id``, ``cutoff``, ``ds``, ``fitted_through``, ``yhat`` and the quantiles; of
-            ``fitted_through``, see ``kubecast.ensemble.bundle.Contract``.
+        forecasts: ``unique_id``, ``cutoff``, ``ds``, ``fitted_through``, ``yhat`` and the quantiles, in
+            ascending order of series; of ``fitted_through``, see ``kubecast.ensemble.bundle.Contract``.
         replaceable: Whether it has seen all there is and was itself not evaluated: it gives way to a version
             that is.
         failed_tests: Version by the digest of a paired test that it failed; see ``Decision.tested``.
@@ -43,24 +43,9 @@ class Champion:
 
     version: str
     not_comparable: str
-    forecasts: pd.DataFrame
+    forecasts: Forecasts
     replaceable: bool = False
     failed_tests: Mapping[str, str] = field(default_factory=dict)
-
-    def forecasts_of(self, names: "pd.Series[Any]") -> pd.DataFrame:
-        """The forecasts of a block of series, perhaps with those of others, under the champion's columns."""
-        if names.empty:
-            return self._by_series.iloc[:0]
-        first, last = names.astype(object).min(), names.astype(object).max()
-        ids = self._by_series["unique_id"]
-        return self._by_series.iloc[ids.searchsorted(first) : ids.searchsorted(last, side="right")]
-
-    @cached_property
-    def _by_series(self) -> pd.DataFrame:
-        """The forecasts in ascending order of series: a block of series is a slice."""
-        table = self.forecasts.drop(columns="fitted_through").rename(columns=_champion_column)
-        table = table.astype({"unique_id": object})
-        return table.sort_values("unique_id", kind="stable", ignore_index=True)
 
 
 class SeriesComparison(Document):
@@ -139,6 +124,7 @@ class CommonTargets(NamedTuple):
         panel: Panel,
         levels: Sequence[float],
         champion: "Champion",
+        theirs: pd.DataFrame,
     ) -> "CommonTargets":
         """Score both.
 
@@ -147,9 +133,15 @@ class CommonTargets(NamedTuple):
             series: Scales.
             panel: Says what counts as one origin.
             levels: Of the version's quantiles.
-            champion: With forecasts.
+            champion: The champion.
+            theirs: Its forecasts of the block's series, perhaps with those of others.
+
+        Raises:
+            DataError: It has seen one of its targets.
         """
-        common = join_forecasts(test.reset_index(drop=True), champion.forecasts_of(test["unique_id"]))
+        _refuse_seen(champion, theirs)
+        theirs = theirs.drop(columns="fitted_through").rename(columns=_champion_column)
+        common = join_forecasts(test.reset_index(drop=True), theirs)
         losses = LossSums.from_table(common, series, panel, _BOTH)
         scored = common[scorable(common, series)]
         mase = series_metrics(scored, series, _BOTH)["mase"].droplevel("split")
@@ -178,11 +170,7 @@ def compare(
         panel: Says what groups series have.
         levels: Of the version's quantiles.
         champion: With forecasts.
-
-    Raises:
-        DataError: The champion has seen one of the targets.
     """
-    _refuse_seen(champion)
     grid = LossGrid.joined([block.losses for block in blocks], panel)
     cutoffs = pd.concat([block.cutoffs for block in blocks])
     if cutoffs.empty:
@@ -217,8 +205,7 @@ def _champion_column(name: str) -> str:
     return {"yhat": _CHAMPION}.get(name, name if name in KEYS else f"{_CHAMPION}_{name}")
 
 
-def _refuse_seen(champion: Champion) -> None:
-    table = champion.forecasts
+def _refuse_seen(champion: Champion, table: pd.DataFrame) -> None:
     seen = table[table["cutoff"] < table["fitted_through"]]
     if len(seen):
         row = seen.iloc[0]

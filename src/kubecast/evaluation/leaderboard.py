@@ -38,7 +38,7 @@ from kubecast.evaluation.rows import (
     PhaseRow,
     SeriesRow,
 )
-from kubecast.evaluation.scores import SERIES, SPLITS, BlockScores, Scores, Subject, of_test
+from kubecast.evaluation.scores import SERIES, SPLITS, Scores, Subject, of_test
 from kubecast.evaluation.segments import SegmentRow, by_segment
 from kubecast.evaluation.series_facts import SeriesFacts, series_facts, worst_and_largest
 from kubecast.evaluation.skill import Skill, SplitLosses
@@ -227,7 +227,7 @@ def evaluate(
     """
     outline = panel.outline
     subject = Subject.of(outline, recipe, forecasts, champion)
-    scores = Scores(subject, [BlockScores.of(block, subject) for block in forecasts.blocks()])
+    scores = Scores.of(forecasts, subject)
     models, levels = subject.models, subject.levels
     losses = {
         split: SplitLosses.of(scores.grid(split), subject.naives)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from kubecast.data.panel import Panel, Split
+from kubecast.data.parquet import SeriesReader
 from kubecast.ensemble.naive import naive_yardsticks
 from kubecast.ensemble.recipe import StackRecipe
 from kubecast.ensemble.stacking import SEASONAL_NAIVE
@@ -135,8 +136,14 @@ class BlockScores:
     common: CommonTargets | None
 
     @classmethod
-    def of(cls, block: pd.DataFrame, subject: Subject) -> Self:
-        """Score the forecasts of some whole series."""
+    def of(cls, block: pd.DataFrame, subject: Subject, theirs: pd.DataFrame | None = None) -> Self:
+        """Score the forecasts of some whole series.
+
+        Args:
+            block: The forecasts.
+            subject: Says how.
+            theirs: The champion's, where it is compared with.
+        """
         panel, series, levels, models = subject.panel, subject.series, subject.levels, subject.models
         season, frequency = panel.spec.season_lengths[0], panel.spec.frequency
         table = subject.prepared(block)
@@ -168,8 +175,8 @@ class BlockScores:
             member_scores=member_scores(losses, subject.points),
             infinite=int((~np.isfinite(test[columns].to_numpy(dtype=np.float64))).sum()),
             targets=[test["ds"].min(), test["ds"].max()] if len(test) else [],
-            common=CommonTargets.of(test, series, panel, levels, subject.champion)
-            if subject.champion
+            common=CommonTargets.of(test, series, panel, levels, subject.champion, theirs)
+            if subject.champion and theirs is not None
             else None,
         )
 
@@ -185,6 +192,16 @@ class Scores:
 
     subject: Subject
     blocks: Sequence[BlockScores]
+
+    @classmethod
+    def of(cls, forecasts: Forecasts, subject: Subject) -> Self:
+        """Score the forecasts of all series, read along with the champion's."""
+        champion = SeriesReader(subject.champion.forecasts.blocks()) if subject.champion else None
+        blocks = []
+        for block in forecasts.blocks():
+            last = max(block["unique_id"].unique(), default="")
+            blocks.append(BlockScores.of(block, subject, champion.until(last) if champion else None))
+        return cls(subject, blocks)
 
     @cached_property
     def metrics(self) -> MetricTables:

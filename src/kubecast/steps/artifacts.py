@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 from pydantic import Field, JsonValue
 
 from kubecast.config.training import TrainingSettings
-from kubecast.data.parquet import read_parquet
 from kubecast.documents import Document, read_document
 from kubecast.ensemble.recipe import StackRecipe
 from kubecast.ensemble.settings import EnsembleSettings
@@ -17,6 +16,7 @@ from kubecast.evaluation.history import EarlierVersion
 from kubecast.models.artifact import FORECASTS
 from kubecast.models.base import FitLog
 from kubecast.registry import Registry
+from kubecast.scoring.forecasts import Forecasts
 
 STATUS = "status.json"
 PRODUCTION_FORECAST = "production_forecast.parquet"
@@ -50,7 +50,7 @@ def read_champion(champion_dir: Path) -> Champion | None:
     status = ChampionStatus.read(champion_dir / STATUS)
     if not status.champion:
         return None
-    forecasts = read_parquet(champion_dir / FORECASTS)
+    forecasts = Forecasts.of_file(champion_dir / FORECASTS)
     failed = {each.failed_test: each.version for each in status.earlier if each.failed_test}
     return Champion(status.champion, status.not_comparable, forecasts, status.replaceable, failed)
 

@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import numpy as np
 import pandas as pd
 
 from kubecast.data.columns import match_names
-from kubecast.data.panel import KEYS, Cutoffs, Panel, PanelSpec
+from kubecast.data.panel import KEYS, Cutoffs, PanelSpec
+from kubecast.data.panel_blocks import PanelBlocks
+from kubecast.data.parquet import write_series
 from kubecast.ensemble.bundle import Bundle
 from kubecast.errors import IntegrityError, KubecastError, ModelError, StoreError
 from kubecast.evaluation.changes import Extent
@@ -57,18 +60,18 @@ def forecast_champion(
     Raises:
         KubecastError: The store, the disk or an input failed; the step can be repeated.
     """
-    panel = Panel.load(panel_dir)
+    panel = PanelBlocks.open(panel_dir)
     store, name = open_registry(RunSettings.read(panel_dir).training, registry, model_name)
     # What is published at this moment is shown, and nothing else depends on it.
     earlier = earlier_versions(store, name, panel.spec, champion, inputs_digest)
     evaluated = panel.spec.splits.is_evaluated
-    reason, table, replaceable = "" if evaluated or not champion else NOT_EVALUATED, _EMPTY, False
+    reason, replaceable = "" if evaluated or not champion else NOT_EVALUATED, False
     described: dict[str, Any] = {}
     if champion and evaluated:
         try:
             version = store.resolve(f"{name}@{champion}")
             described = _described(store, version)
-            table = _forecasts(panel, store, version)
+            _write_forecasts(panel, store, version, champion_dir / FORECASTS)
         except KubecastError as error:  # the champion's own fault holds no version back from publishing
             if _can_be_repeated(error):
                 raise
@@ -78,8 +81,9 @@ def forecast_champion(
     status = ChampionStatus(
         champion=champion, not_comparable=reason, replaceable=replaceable, earlier=earlier, **described
     )
-    champion_dir.mkdir(parents=True)
-    table.to_parquet(champion_dir / FORECASTS, index=False)
+    champion_dir.mkdir(parents=True, exist_ok=True)
+    if reason or not champion:
+        write_series([_EMPTY], champion_dir / FORECASTS)
     status.write(champion_dir / STATUS)
     return status
 
@@ -104,13 +108,14 @@ def _described(store: Registry, version: Version) -> dict[str, Any]:
     return described
 
 
-def _forecasts(panel: Panel, store: Registry, version: Version) -> pd.DataFrame:
+def _write_forecasts(panel: PanelBlocks, store: Registry, version: Version, path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         bundle = Bundle.load(store.fetch(version, "evaluated", Path(folder)))
-        return forecast_unseen(bundle, panel)
+        path.parent.mkdir(parents=True)
+        write_series(forecast_unseen(bundle, panel), path)
 
 
-def forecast_unseen(bundle: Bundle, panel: Panel) -> pd.DataFrame:
+def forecast_unseen(bundle: Bundle, panel: PanelBlocks) -> Iterator[pd.DataFrame]:
     """Forecast from the test origins after which nothing in the ensemble has seen a target.
 
     Args:
@@ -118,7 +123,8 @@ def forecast_unseen(bundle: Bundle, panel: Panel) -> pd.DataFrame:
         panel: The panel of another run, with its origins.
 
     Returns:
-        ``unique_id``, ``cutoff``, ``ds``, ``fitted_through``, ``yhat`` and the quantiles.
+        A block of series at a time, at least one: ``unique_id``, ``cutoff``, ``ds``, ``fitted_through``,
+        ``yhat`` and the quantiles.
 
     Raises:
         ModelError: The ensemble is for another task, has seen every origin, or its forecasts are not finite.
@@ -126,22 +132,33 @@ def forecast_unseen(bundle: Bundle, panel: Panel) -> pd.DataFrame:
     own = bundle.contract.spec
     if changed := _changes(own, panel.spec):
         raise ModelError("; ".join(changed))
-    names = match_names(panel.ids, bundle.contract.fitted_through)
-    panel = panel.renamed(names)
-    origins = panel.split("test").frame
-    unseen = Cutoffs(origins[origins["cutoff"] >= bundle.contract.fitted_through_of(origins["unique_id"])])
-    if not len(unseen):
-        newest = bundle.contract.fitted_through_of(origins["unique_id"]).max()
+    names = match_names(panel.series["unique_id"], bundle.contract.fitted_through)
+    origins = panel.outline.split("test").frame
+    through = bundle.contract.fitted_through_of(origins["unique_id"].map(names))
+    unseen = origins[origins["cutoff"] >= through]
+    if unseen.empty:
         raise _SeenAllError(
-            f"no origin of the test split comes after {newest}, up to which it was fitted or chosen"
+            f"no origin of the test split comes after {through.max()}, up to which it was fitted or chosen"
         )
-    unseen = Cutoffs(unseen.frame.reset_index(drop=True))
-    table = bundle.ensemble.predict(replace(panel, spec=own), unseen)
+    blocks = (
+        (
+            replace(block.renamed(names), spec=own),
+            Cutoffs(some.assign(unique_id=some["unique_id"].map(names))),
+        )
+        for block in panel
+        if len(some := unseen[unseen["unique_id"].isin(block.ids)].reset_index(drop=True))
+    )
+    known_as = {name: own for own, name in names.items()}
+    return (_checked(table, bundle, known_as) for table in bundle.ensemble.predict_blocks(blocks))
+
+
+def _checked(table: pd.DataFrame, bundle: Bundle, known_as: Mapping[str, str]) -> pd.DataFrame:
+    """Forecasts under the panel's own names, with the time up to which their series was seen."""
     values = table.drop(columns=KEYS).to_numpy(dtype=np.float64)
     if not np.isfinite(values).all():
         raise ModelError("its forecasts are not finite")
     table.insert(3, "fitted_through", bundle.contract.fitted_through_of(table["unique_id"]))
-    return table.assign(unique_id=table["unique_id"].map({name: own for own, name in names.items()}))
+    return table.assign(unique_id=table["unique_id"].map(known_as))
 
 
 def _changes(own: PanelSpec, other: PanelSpec) -> list[str]:

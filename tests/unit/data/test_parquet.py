@@ -62,7 +62,7 @@ def test_reader_takes_one_range_of_series_after_the_other(
     table = pd.DataFrame({"unique_id": list("aaabccccdd"), "y": range(10), "other": list("xyyxxxyxxx")})
     write_series([table], tmp_path / "a.parquet")
     for rows, kept in ((None, table), (pc.field("other") != "y", table[table["other"] != "y"])):
-        reader = SeriesReader(tmp_path / "a.parquet", ["unique_id", "y"], rows)
+        reader = SeriesReader.of_file(tmp_path / "a.parquet", ["unique_id", "y"], rows)
         for last, names in (("a", "a"), ("c5", "bc"), ("c9", ""), ("z", "d"), ("zz", "")):
             expected = kept.loc[kept["unique_id"].isin([*names]), ["unique_id", "y"]]
             some = reader.until(last).astype({"unique_id": object})
@@ -76,8 +76,8 @@ def test_reader_refuses_series_that_are_out_of_order(
     monkeypatch.setattr(parquet, "BLOCK_ROWS", size)
     table = pd.DataFrame({"unique_id": list("aacbb"), "y": 1.0})
     write_series([table], tmp_path / "a.parquet")
-    reader = SeriesReader(tmp_path / "a.parquet", ["unique_id", "y"])
-    with pytest.raises(DataError, match=r"a\.parquet: rows are not in ascending order of series"):
+    reader = SeriesReader.of_file(tmp_path / "a.parquet", ["unique_id", "y"])
+    with pytest.raises(DataError, match="rows are not in ascending order of series"):
         reader.until("z")
 
 

@@ -10,7 +10,6 @@ from kubecast.data import parquet
 from kubecast.data.panel import Split
 from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.errors import IntegrityError
-from kubecast.evaluation.comparison import Champion
 from kubecast.evaluation.figures import POINTS_ONLY
 from kubecast.evaluation.leaderboard import SCHEMA_VERSION, Evaluation, evaluate
 from kubecast.evaluation.verdict import verdict
@@ -23,6 +22,7 @@ from tests.support.forecasts import (
     NOISE,
     SETTINGS,
     START,
+    champion_of,
     forecasts,
     in_one_block,
     panel_of,
@@ -348,7 +348,7 @@ def test_figures_do_not_depend_on_the_blocks_that_are_read_at_once(
     panel = panel_of(table, align)
     recipe, stacked = stack_whole(table, panel.series, SETTINGS, KINDS, {}, 24)
     theirs = stacked.loc[stacked["split"] == "test", ["unique_id", "cutoff", "ds", "bad", "q0.1", "q0.9"]]
-    champion = Champion("v1", "", theirs.rename(columns={"bad": "yhat"}).assign(fitted_through=START))
+    champion = champion_of("v1", "", theirs.rename(columns={"bad": "yhat"}).assign(fitted_through=START))
     monkeypatch.setattr(parquet, "BLOCK_ROWS", size)
     parquet.write_series([stacked], tmp_path / "forecasts.parquet")
     blocks = Forecasts.of_file(tmp_path / "forecasts.parquet")

@@ -16,7 +16,7 @@ from kubecast.scoring.loss_grid import LossGrid
 from kubecast.scoring.metrics import ENSEMBLE
 from kubecast.scoring.resampling import Interval
 from kubecast.scoring.significance import paired_difference
-from tests.support.forecasts import START, forecasts, panel_of, scales
+from tests.support.forecasts import START, champion_of, forecasts, panel_of, scales
 
 LEVELS = [0.1, 0.9]
 SKILL = Skill(naive="seasonal_naive_24", value=0.2, interval=Interval(low=0.1, high=0.3))
@@ -65,7 +65,7 @@ def judge(
         theirs[name] = other + sign * champion_width * number
     test = table.drop(columns="other").assign(observed=not hidden)
     decision = against(
-        Champion(ID, "", theirs), test, {"80": 0.8}, LEVELS, PromotionSettings.model_validate(settings)
+        champion_of(ID, "", theirs), test, {"80": 0.8}, LEVELS, PromotionSettings.model_validate(settings)
     )
     assert decision.promote == (
         all(check.passed for check in decision.checks) and not decision.not_comparable
@@ -91,7 +91,11 @@ def against(
 def compared(champion: Champion, test: pd.DataFrame, panel: Panel, levels: list[float]) -> Comparison | None:
     """A version beside the champion, from two blocks of series."""
     first = test["unique_id"] == test["unique_id"].iloc[0]
-    blocks = [CommonTargets.of(test[rows], scales(test), panel, levels, champion) for rows in (first, ~first)]
+    theirs = pd.concat(champion.forecasts.blocks())
+    blocks = [
+        CommonTargets.of(test[rows], scales(test), panel, levels, champion, theirs)
+        for rows in (first, ~first)
+    ]
     return compare(blocks, scales(test), panel, levels, champion)
 
 
@@ -240,7 +244,7 @@ def test_segment_that_the_champion_has_nearly_right_is_not_all_that_counts() -> 
     table.loc[exact, "other"] = table.loc[exact, "y"]
     table.loc[exact, ENSEMBLE] = table.loc[exact, "y"] + 0.01
     theirs = table.rename(columns={"other": "yhat"})[["unique_id", "cutoff", "ds", "yhat"]]
-    champion = Champion(ID, "", theirs.assign(fitted_through=START))
+    champion = champion_of(ID, "", theirs.assign(fitted_through=START))
     decision = against(champion, table, {}, [], PromotionSettings(tolerance=0.5))
     assert decision.promote
     assert check(decision, "loss").value is not None
@@ -258,7 +262,7 @@ def test_champion_without_the_interval_has_no_coverage_compared() -> None:
     table = forecasts({ENSEMBLE: 1.0}, splits=["test"])
     theirs = table[["unique_id", "cutoff", "ds"]].assign(fitted_through=START, yhat=table[ENSEMBLE])
     test = table.assign(**{"q0.1": table[ENSEMBLE] - 1, "q0.9": table[ENSEMBLE] + 1})
-    decision = against(Champion(ID, "", theirs), test, {"80": 0.8}, LEVELS, PromotionSettings())
+    decision = against(champion_of(ID, "", theirs), test, {"80": 0.8}, LEVELS, PromotionSettings())
     assert decision.comparison is not None
     assert decision.comparison.interval is None
     assert decision.promote
@@ -275,7 +279,7 @@ def test_champion_without_error_is_beaten_by_nothing_but_its_equal() -> None:
 def test_version_that_fails_its_own_checks_is_not_promoted_however_good_the_comparison() -> None:
     table = forecasts({ENSEMBLE: 0.5, "other": 1.0}, folds=1, origins=12, splits=["test"])
     theirs = table[["unique_id", "cutoff", "ds"]].assign(fitted_through=START, yhat=table["other"])
-    champion = Champion(ID, "", theirs)
+    champion = champion_of(ID, "", theirs)
     decision = against(champion, table, {}, [], PromotionSettings(), skill=Skill(value=-0.1))
     assert failed(decision) == ["skill over a naive forecast on the test split"]
 
@@ -287,7 +291,7 @@ def test_rows_that_the_champion_has_seen_are_not_scored() -> None:
 
 
 def test_champion_that_is_not_comparable_stays() -> None:
-    champion = Champion(ID, "its horizon: 24, this version's: 48", pd.DataFrame())
+    champion = champion_of(ID, "its horizon: 24, this version's: 48", pd.DataFrame())
     panel = panel_of(forecasts({"good": 1.0}))
     decision = decide(panel, SKILL, {"80": 0.8}, LEVELS, 0, PromotionSettings(), champion)
     assert not decision.promote
@@ -302,7 +306,7 @@ def test_origin_without_an_observed_target_moves_no_other_to_another_place_from_
     last = (table["unique_id"] == "s1") & (table["cutoff"] == table["cutoff"].max())
     table.loc[last, "observed"] = False
     theirs = table.rename(columns={"other": "yhat"})[["unique_id", "cutoff", "ds", "yhat"]]
-    champion = Champion(ID, "", theirs.assign(fitted_through=START))
+    champion = champion_of(ID, "", theirs.assign(fitted_through=START))
     comparison = compared(champion, table, panel, [])
     grid = LossGrid.from_table(table, scales(table), panel, [ENSEMBLE, "other"])
     assert comparison is not None
@@ -364,7 +368,7 @@ def test_wrong_promotion_setting_is_refused(settings: dict[str, Any], message: s
 def retried(failed_tests: dict[str, str], challenger: str, own: float = 1.0) -> Decision:
     table = forecasts({ENSEMBLE: own, "other": 1.0}, folds=1, origins=40, stride=5, splits=["test"])
     theirs = table[["unique_id", "cutoff", "ds"]].assign(fitted_through=START, yhat=table["other"])
-    champion = Champion(ID, "", theirs, failed_tests=failed_tests)
+    champion = champion_of(ID, "", theirs, failed_tests=failed_tests)
     settings = PromotionSettings(mode="compete", segment_cap=9.0)
     return against(champion, table, {}, [], settings, challenger)
 

@@ -10,7 +10,6 @@ import pytest
 
 from kubecast.data.findings import Finding
 from kubecast.ensemble.settings import EnsembleSettings
-from kubecast.evaluation.comparison import Champion
 from kubecast.evaluation.history import EarlierVersion
 from kubecast.evaluation.leaderboard import Evaluation
 from kubecast.evaluation.words import percent
@@ -18,7 +17,7 @@ from kubecast.models.base import FitLog
 from kubecast.reports import render_report
 from kubecast.reports.html import SCRIPTS
 from kubecast.scoring.metrics import ENSEMBLE, METRICS, Metric
-from tests.support.forecasts import START, forecasts
+from tests.support.forecasts import START, champion_of, forecasts
 from tests.support.pages import HOSTILE, PageChecker, read_payload, render
 from tests.unit.evaluation.test_leaderboard import NOISE
 
@@ -114,7 +113,7 @@ def test_champion_stands_beside_the_version_with_every_check() -> None:
     table = forecasts(NOISE, origins=10, stride=5)
     other = table.loc[table["split"] == "test", ["unique_id", "cutoff", "ds", "bad"]]
     other = other.assign(fitted_through=START, **{"q0.1": other["bad"] - 3, "q0.9": other["bad"] + 3})
-    page = render(table, champion=Champion("the-version", "", other.rename(columns={"bad": "yhat"})))[0]
+    page = render(table, champion=champion_of("the-version", "", other.rename(columns={"bad": "yhat"})))[0]
     PageChecker().feed(page)
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
     assert re.search(r"MASE [0-9.]+ against [0-9.]+ of the champion the-version, from 90 origins", text)
@@ -126,7 +125,7 @@ def test_champion_stands_beside_the_version_with_every_check() -> None:
 
 
 def test_champion_that_is_not_comparable_is_told_with_the_reason() -> None:
-    champion = Champion("the-version", HOSTILE, pd.DataFrame())
+    champion = champion_of("the-version", HOSTILE, pd.DataFrame())
     page = render(forecasts(NOISE), champion=champion)[0]
     assert "not comparable with the champion the-version: &lt;script&gt;" in page
     assert "Not promoted: not comparable with the champion" in page

@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kubecast.data import parquet
 from kubecast.data.panel import Cutoffs, Panel
+from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.ensemble.bundle import Bundle
 from kubecast.errors import (
     ConfigError,
@@ -25,6 +27,7 @@ from kubecast.errors import (
     RegistryError,
     StoreError,
 )
+from kubecast.evaluation.comparison import Champion
 from kubecast.evaluation.leaderboard import Evaluation
 from kubecast.evaluation.promotion import Decision
 from kubecast.models import make_trainer
@@ -69,6 +72,10 @@ def older() -> pd.DataFrame:
     return rows[rows["ds"] <= YESTERDAY]
 
 
+def table_of(champion: Champion) -> pd.DataFrame:
+    return pd.concat(champion.forecasts.blocks(), ignore_index=True).astype({"unique_id": object})
+
+
 @pytest.fixture(scope="module")
 def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on older rows, whose version is the champion of its registry."""
@@ -108,7 +115,7 @@ def forecast(
 def reason(output: Path) -> str:
     found = read_champion(output)
     assert found is not None
-    assert found.forecasts.empty == bool(found.not_comparable)
+    assert table_of(found).empty == bool(found.not_comparable)
     return found.not_comparable
 
 
@@ -128,9 +135,9 @@ def test_champion_is_scored_as_it_was_judged(before: Path, tmp_path: Path) -> No
     assert found is not None
     judged = pd.read_parquet(before / "ensemble" / FORECASTS)
     judged = judged[judged["split"] == "test"].rename(columns={"ensemble": "yhat"})
-    columns = [name for name in found.forecasts if name != "fitted_through"]
+    columns = [name for name in table_of(found) if name != "fitted_through"]
     pd.testing.assert_frame_equal(
-        found.forecasts[columns].sort_values(KEYS, ignore_index=True),
+        table_of(found)[columns].sort_values(KEYS, ignore_index=True),
         judged[columns].sort_values(KEYS, ignore_index=True),
         rtol=1e-6,
     )
@@ -166,8 +173,8 @@ def test_champion_that_memorised_its_rows_gains_nothing_by_it(
     )
     assert found is not None
     assert honest is not None
-    pd.testing.assert_frame_equal(found.forecasts, honest.forecasts)
-    targets = panel.targets(panel.split("test")).merge(production, on=KEYS).merge(found.forecasts, on=KEYS)
+    pd.testing.assert_frame_equal(table_of(found), table_of(honest))
+    targets = panel.targets(panel.split("test")).merge(production, on=KEYS).merge(table_of(found), on=KEYS)
     errors = {name: (targets["y"] - targets[name]).abs().mean() for name in ("yhat_x", "yhat_y")}
     assert errors["yhat_x"] < 0.6 * errors["yhat_y"]
 
@@ -182,7 +189,7 @@ def test_targets_after_an_origin_change_no_forecast_from_it(before: Path, tmp_pa
             prepare(rows, tmp_path / name)
         found = read_champion(forecast(tmp_path / name / "panel", before / "registry", tmp_path / name))
         assert found is not None
-        tables.append(found.forecasts)
+        tables.append(table_of(found))
     first, second = (table[table["cutoff"] == origin].reset_index(drop=True) for table in tables)
     assert len(first) == 18
     pd.testing.assert_frame_equal(first, second, check_exact=True)
@@ -196,8 +203,8 @@ def test_origins_that_the_champion_has_seen_beyond_are_left_out(before: Path, tm
     found = read_champion(forecast(late, before / "registry", tmp_path))
     assert found is not None
     assert panel.split("test").frame["cutoff"].min() < own.min()
-    assert found.forecasts["cutoff"].min() >= own.min()
-    assert (found.forecasts["cutoff"] >= found.forecasts["fitted_through"]).all()
+    assert table_of(found)["cutoff"].min() >= own.min()
+    assert (table_of(found)["cutoff"] >= table_of(found)["fitted_through"]).all()
 
 
 def test_series_that_is_new_to_the_champion_is_scored_after_all_that_it_has_seen(
@@ -206,7 +213,7 @@ def test_series_that_is_new_to_the_champion_is_scored_after_all_that_it_has_seen
     rows = hourly()
     panel = Panel.load(prepare(rows.assign(unique_id="new-" + rows["unique_id"]), tmp_path / "new"))
     bundle = loaded(before / "registry", "evaluated", tmp_path)
-    table = forecast_unseen(bundle, panel)
+    table = pd.concat(forecast_unseen(bundle, PanelBlocks.of(panel)))
     newest = max(bundle.contract.fitted_through.values())
     assert set(table["unique_id"]) == {"new-s0", "new-s1", "new-s2"}
     assert (table["fitted_through"] == newest).all()
@@ -233,7 +240,7 @@ def test_champion_of_another_task_is_not_comparable(
     panel = Panel.load(after / "panel")
     changed = replace(panel, spec=panel.spec.model_copy(update=change))
     with pytest.raises(ModelError, match=message):
-        forecast_unseen(loaded(before / "registry", "evaluated", tmp_path), changed)
+        forecast_unseen(loaded(before / "registry", "evaluated", tmp_path), PanelBlocks.of(changed))
 
 
 def test_longer_season_beside_the_one_of_mase_is_comparable(
@@ -241,7 +248,8 @@ def test_longer_season_beside_the_one_of_mase_is_comparable(
 ) -> None:
     panel = Panel.load(after / "panel")
     changed = replace(panel, spec=panel.spec.model_copy(update={"season_lengths": [24, 168]}))
-    assert len(forecast_unseen(loaded(before / "registry", "evaluated", tmp_path), changed))
+    bundle = loaded(before / "registry", "evaluated", tmp_path)
+    assert sum(map(len, forecast_unseen(bundle, PanelBlocks.of(changed))))
 
 
 def test_changed_horizon_publishes_and_leaves_the_champion(
@@ -308,7 +316,7 @@ def test_forecasts_that_are_not_finite_are_not_comparable(before: Path, after: P
     members = {name: _NotFinite() for name in bundle.ensemble.members}
     broken = replace(bundle, ensemble=replace(bundle.ensemble, members=members))
     with pytest.raises(ModelError, match="its forecasts are not finite"):
-        forecast_unseen(broken, Panel.load(after / "panel"))
+        list(forecast_unseen(broken, PanelBlocks.open(after / "panel")))
 
 
 def fail(registry: Path) -> None:
@@ -653,3 +661,17 @@ def test_retraining_tells_what_of_a_file_gives_way_to_the_champion(
     hourly().to_csv(tmp_path / "data.csv", index=False)
     resolved_inputs(tmp_path, mode="retrain", parameters=FILE)
     assert "iterations: 1000" in caplog.text
+
+
+@pytest.mark.parametrize("size", [100, 500])
+def test_blocks_of_series_change_no_forecast_of_the_champion(
+    before: Path, after: Path, tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = loaded(before / "registry", "evaluated", tmp_path)
+    whole = Panel.load(after / "panel")
+    [expected] = forecast_unseen(bundle, PanelBlocks.of(whole))
+    monkeypatch.setattr(parquet, "BLOCK_ROWS", size)
+    whole.save(tmp_path / "panel")
+    blocks = [*forecast_unseen(bundle, PanelBlocks.open(tmp_path / "panel"))]
+    assert len(blocks) > 1
+    pd.testing.assert_frame_equal(pd.concat(blocks, ignore_index=True), expected, check_exact=True)
