@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Self, TypeVar, cast, overload
 
 from pydantic import (
     BaseModel,
@@ -12,7 +12,9 @@ from pydantic import (
     GetJsonSchemaHandler,
     SerializerFunctionWrapHandler,
     ValidationError,
+    ValidatorFunctionWrapHandler,
     WrapSerializer,
+    WrapValidator,
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
@@ -83,7 +85,45 @@ class _SchemaOfColumns:
         }
 
 
-def _columns(rows: Sequence[Any], handler: SerializerFunctionWrapHandler) -> dict[str, list[Any]]:
+class Rows(Sequence[M]):
+    """The rows of a large table that stands by columns: each is made when somebody looks at it.
+
+    Attributes:
+        columns: Values of JSON, one for each row, by the keys of a row.
+    """
+
+    def __init__(self, model: type[M], columns: Mapping[str, list[Any]]) -> None:
+        """Take columns whose values are those of such rows, which is not checked."""
+        self._model, self.columns = model, columns
+
+    def __eq__(self, other: object) -> bool:
+        """Whether other rows are the same, however they stand."""
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return len(next(iter(self.columns.values()), []))
+
+    @overload
+    def __getitem__(self, index: int) -> M: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[M]: ...
+    def __getitem__(self, index: int | slice) -> M | Sequence[M]:
+        """Make a row, or the table of some."""
+        if isinstance(index, slice):
+            return Rows(self._model, {name: column[index] for name, column in self.columns.items()})
+        return self._model.model_validate({name: column[index] for name, column in self.columns.items()})
+
+
+def _as_they_are(rows: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    return rows if isinstance(rows, Rows) else handler(rows)
+
+
+def _columns(rows: Sequence[Any], handler: SerializerFunctionWrapHandler) -> Mapping[str, list[Any]]:
+    if isinstance(rows, Rows):
+        return rows.columns
     dumped = handler(rows)
     names = dict.fromkeys(name for row in dumped for name in row)
     return {name: [row.get(name) for row in dumped] for name in names}
@@ -97,9 +137,13 @@ def _rows(table: Any) -> Any:
 
 
 Table = Annotated[
-    list[M], BeforeValidator(_rows), WrapSerializer(_columns, when_used="json"), _SchemaOfColumns()
+    Sequence[M],
+    BeforeValidator(_rows),
+    WrapValidator(_as_they_are),
+    WrapSerializer(_columns, when_used="json"),
+    _SchemaOfColumns(),
 ]
-"""A list of documents, which in JSON is an object with a list for each key: a third as long for many rows."""
+"""Documents, which in JSON are an object with a list for each key: a third as long for many rows."""
 
 
 def significant(value: Any, digits: int) -> Any:

@@ -62,6 +62,21 @@ class PanelBlocks:
         """Read the panel of each block."""
         return map(self._panel, self.rows())
 
+    def larger(self, least: int) -> "PanelBlocks":
+        """The same in blocks of at least so many rows, but for the last."""
+
+        def rows() -> Iterator[pd.DataFrame]:
+            held: list[pd.DataFrame] = []
+            for block in self.rows():
+                held.append(block)
+                if sum(map(len, held)) >= least:
+                    yield pd.concat(held, ignore_index=True)
+                    held.clear()
+            if held:
+                yield pd.concat(held, ignore_index=True)
+
+        return replace(self, rows=rows)
+
     def whole(self) -> Panel:
         """The panel."""
         return replace(self.outline, frame=pd.concat(self.rows(), ignore_index=True))

@@ -4,7 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from kubecast.scoring.metrics import (
     COVERAGE,
@@ -77,36 +79,56 @@ def figures_of_groups(
     metrics: MetricTables, counts: pd.DataFrame, models: Sequence[str], keys: list[str]
 ) -> list[dict[str, Any]]:
     """One dictionary for each group and model; a group with nothing scored has counts only."""
+    columns = columns_of_groups(metrics, counts, models, keys)
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def columns_of_groups(
+    metrics: MetricTables, counts: pd.DataFrame, models: Sequence[str], keys: list[str]
+) -> dict[str, list[Any]]:
+    """The same by columns, group after group.
+
+    Args:
+        metrics: By metric, a frame indexed by group with a column for each model.
+        counts: ``scored`` and ``skipped``, indexed by group.
+        models: In each group.
+        keys: Names of the levels of groups.
+    """
     tables = {name: frame.reindex(counts.index) for name, frame in metrics.items()}
-    by_model = {model: _records(tables, model) for model in models}
-    table = []
-    for at, (group, scored, skipped) in enumerate(counts.itertuples()):
-        named = dict(zip(keys, group if isinstance(group, tuple) else (group,), strict=True))
-        points = {"scored": int(scored), "skipped": int(skipped)}
-        table += [{"model": model, **named, **rows[at], **points} for model, rows in by_model.items()]
-    return table
+    figures = {
+        name: _finite(frame.reindex(columns=[*models]).to_numpy(dtype=np.float64).ravel())
+        for name, frame in tables.items()
+    }
+    nominal = [name for name in figures if name.startswith(COVERAGE)]
+    inside = {name.removeprefix(COVERAGE): figures.pop(name) for name in nominal}
+    groups = {key: counts.index.get_level_values(at).tolist() for at, key in enumerate(keys)}
+    repeated = {name: counts[name].astype(int).tolist() for name in ("scored", "skipped")}
+    return {
+        "model": [*models] * len(counts),
+        **{name: _each_model(values, models) for name, values in groups.items()},
+        **figures,
+        "coverage": _coverage(inside, len(counts) * len(models)),
+        **{name: _each_model(values, models) for name, values in repeated.items()},
+    }
 
 
-def _records(tables: MetricTables, model: str) -> list[dict[str, Any]]:
-    """By group, one model's metrics, and its coverage by nominal coverage in percent."""
-    values = {name: _finite(frame[model]) for name, frame in tables.items() if model in frame}
-    nominal = [name for name in values if name.startswith(COVERAGE)]
-    points = [name for name in tables if not name.startswith(COVERAGE)]
-    groups = len(next(iter(tables.values())))
-    absent: list[Any] = [None] * groups
-    figures = zip(*(values.get(name, absent) for name in points), strict=True)
-    inside = zip(*(values[name] for name in nominal), strict=True) if nominal else [()] * groups
-    names = [name.removeprefix(COVERAGE) for name in nominal]
-    return [
-        dict(zip(points, each, strict=True))
-        | {"coverage": {name: share for name, share in zip(names, shares, strict=True) if share is not None}}
-        for each, shares in zip(figures, inside, strict=True)
-    ]
+def _each_model(values: list[Any], models: Sequence[str]) -> list[Any]:
+    return [value for value in values for _ in models]
 
 
-def _finite(column: "pd.Series[float]") -> list[float | None]:
+def _coverage(inside: Mapping[str, list[float | None]], rows: int) -> list[dict[str, float]]:
+    """Shares of targets by nominal coverage in percent, as far as they are defined."""
+    shares: list[dict[str, float]] = [{} for _ in range(rows)]
+    for name, values in inside.items():
+        for row, value in zip(shares, values, strict=True):
+            if value is not None:
+                row[name] = value
+    return shares
+
+
+def _finite(values: NDArray[np.float64]) -> list[float | None]:
     """The values, None in place of those that are not finite."""
-    return [value if math.isfinite(value) else None for value in column.tolist()]
+    return [value if math.isfinite(value) else None for value in values.tolist()]
 
 
 def spread_over_series(mase: pd.DataFrame, split: str, model: str) -> dict[str, float | None]:

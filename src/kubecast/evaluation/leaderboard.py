@@ -11,7 +11,7 @@ from kubecast.config.training import PromotionSettings
 from kubecast.data.findings import DataReport
 from kubecast.data.panel import PanelSpec, Split
 from kubecast.data.panel_blocks import PanelBlocks
-from kubecast.documents import Document, Table, significant
+from kubecast.documents import Document, Rows, Table, significant
 from kubecast.ensemble.recipe import StackRecipe
 from kubecast.ensemble.summary import EnsembleSummary, summarise
 from kubecast.errors import InputError
@@ -22,6 +22,7 @@ from kubecast.evaluation.comparison import Champion
 from kubecast.evaluation.examples import ExampleSeries
 from kubecast.evaluation.figures import (
     Breakdown,
+    columns_of_groups,
     figures_of_groups,
     spread_over_series,
     undefined_reasons,
@@ -241,7 +242,7 @@ def evaluate(
     leaderboard = _leaderboard(scores, losses, closer.wql)
     against = recipe.best_member or strongest or next(iter(recipe.members))
     row = next(row for row in leaderboard if row.model == ENSEMBLE and row.split == "test")
-    by_series = figures_of_groups(scores.metrics, scores.points, models, SERIES)
+    by_series = columns_of_groups(scores.metrics, scores.points, models, SERIES)
     return Evaluation(
         spec=panel.spec,
         data=outline.report,
@@ -254,7 +255,7 @@ def evaluate(
         scoring=list(scoring),
         leaderboard=leaderboard,
         by_lead_time=[LeadTimeRow(**row) for row in scores.breakdown("by_lead_time").rows(models)],
-        by_series=[SeriesRow(**row) for row in by_series],
+        by_series=Rows(SeriesRow, by_series),
         by_fold=[FoldRow(**row) for row in scores.breakdown("by_fold").rows(models)],
         by_phase=[PhaseRow(**row) for row in scores.breakdown("by_phase").rows([ENSEMBLE])],
         residuals=residuals([block.errors for block in scores.blocks]),

@@ -17,6 +17,9 @@ from kubecast.models.base import Forecaster, ignore
 
 _LOG = logging.getLogger(__name__)
 
+FORECAST_ROWS = 1 << 22
+"""Of a block that is forecast at once, with a call for each level that one of its series was seen at."""
+
 Origins = Callable[[Panel], pd.DataFrame]
 """Chooses the origins in a block: ``unique_id``, ``cutoff``, ``split``, ``fold``."""
 
@@ -72,7 +75,7 @@ def forecast_blocks(
         ModelError: A forecast is not finite.
     """
     shifted, pulsed = [], []
-    for block in panel:
+    for block in panel.larger(FORECAST_ROWS):
         chosen = origins(block)
         changes = LevelChanges.detect(block, Cutoffs.from_frame(chosen))
         on_changes(changes)

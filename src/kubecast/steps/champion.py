@@ -22,6 +22,7 @@ from kubecast.evaluation.promotion import NOT_EVALUATED
 from kubecast.evaluation.published import published_evaluation
 from kubecast.logs import step
 from kubecast.models.artifact import FORECASTS
+from kubecast.models.blocks import FORECAST_ROWS
 from kubecast.registry import Registry, Version
 from kubecast.steps.artifacts import STATUS, ChampionStatus, open_registry
 from kubecast.steps.run_settings import RunSettings
@@ -145,7 +146,7 @@ def forecast_unseen(bundle: Bundle, panel: PanelBlocks) -> Iterator[pd.DataFrame
             replace(block.renamed(names), spec=own),
             Cutoffs(some.assign(unique_id=some["unique_id"].map(names))),
         )
-        for block in panel
+        for block in panel.larger(FORECAST_ROWS)
         if len(some := unseen[unseen["unique_id"].isin(block.ids)].reset_index(drop=True))
     )
     known_as = {name: own for own, name in names.items()}

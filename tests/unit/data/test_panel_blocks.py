@@ -50,3 +50,15 @@ def test_damaged_rows_are_named(saved: Path) -> None:
 def test_blocks_of_a_panel_in_one_row_group_are_one(tmp_path: Path) -> None:
     build_panel(hourly(), small_settings()).save(tmp_path / "panel")
     assert len([*PanelBlocks.open(tmp_path / "panel")]) == 1
+
+
+@pytest.mark.parametrize(("least", "count"), [(1, 3), (401, 2), (10_000, 1)])
+def test_larger_blocks_hold_the_same_series(saved: Path, least: int, count: int) -> None:
+    panel = PanelBlocks.open(saved)
+    larger = [*panel.larger(least)]
+    assert len(larger) == count
+    assert all(len(block.frame) >= least for block in larger[:-1])
+    pd.testing.assert_frame_equal(
+        pd.concat([block.frame for block in larger], ignore_index=True), panel.whole().frame
+    )
+    assert [name for block in larger for name in block.origins["unique_id"].unique()] == [*panel.whole().ids]

@@ -37,6 +37,7 @@ from kubecast.models.catboost.settings import CatBoostSettings
 from kubecast.models.neural.settings import LstmSettings
 from kubecast.registry import Registry
 from kubecast.settings.pipeline import PipelineSettings
+from kubecast.steps import champion as champion_step
 from kubecast.steps.artifacts import read_champion, read_earlier
 from kubecast.steps.champion import forecast_champion, forecast_unseen
 from kubecast.steps.resolve import Resolved, resolve_inputs
@@ -671,6 +672,7 @@ def test_blocks_of_series_change_no_forecast_of_the_champion(
     whole = Panel.load(after / "panel")
     [expected] = forecast_unseen(bundle, PanelBlocks.of(whole))
     monkeypatch.setattr(parquet, "BLOCK_ROWS", size)
+    monkeypatch.setattr(champion_step, "FORECAST_ROWS", size)
     whole.save(tmp_path / "panel")
     blocks = [*forecast_unseen(bundle, PanelBlocks.open(tmp_path / "panel"))]
     assert len(blocks) > 1

@@ -10,6 +10,7 @@ import pytest
 from kubecast.data import parquet
 from kubecast.data.panel import Panel
 from kubecast.evaluation.leaderboard import Evaluation
+from kubecast.models import blocks
 from kubecast.models.artifact import FORECASTS, PRODUCTION, load_model, read_card
 from kubecast.models.base import Sample
 from kubecast.models.blocks import fitted_series
@@ -88,6 +89,7 @@ def test_blocks_of_series_change_no_forecast(
     done: Path, tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parquet, "BLOCK_ROWS", size)
+    monkeypatch.setattr(blocks, "FORECAST_ROWS", size)
     Panel.load(done / "panel").save(tmp_path / "panel")
     (tmp_path / "panel" / "run.json").write_bytes((done / "panel" / "run.json").read_bytes())
     train_model("catboost", tmp_path / "panel", tmp_path / "evaluated")
