@@ -10,6 +10,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     GetJsonSchemaHandler,
+    SerializationInfo,
     SerializerFunctionWrapHandler,
     ValidationError,
     ValidatorFunctionWrapHandler,
@@ -121,10 +122,13 @@ def _as_they_are(rows: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     return rows if isinstance(rows, Rows) else handler(rows)
 
 
-def _columns(rows: Sequence[Any], handler: SerializerFunctionWrapHandler) -> Mapping[str, list[Any]]:
+def _dumped(rows: Sequence[Any], handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
+    """By columns in JSON, as a list else."""
     if isinstance(rows, Rows):
-        return rows.columns
+        return rows.columns if info.mode == "json" else [row.model_dump() for row in rows]
     dumped = handler(rows)
+    if info.mode != "json":
+        return dumped
     names = dict.fromkeys(name for row in dumped for name in row)
     return {name: [row.get(name) for row in dumped] for name in names}
 
@@ -140,7 +144,7 @@ Table = Annotated[
     Sequence[M],
     BeforeValidator(_rows),
     WrapValidator(_as_they_are),
-    WrapSerializer(_columns, when_used="json"),
+    WrapSerializer(_dumped),
     _SchemaOfColumns(),
 ]
 """Documents, which in JSON are an object with a list for each key: a third as long for many rows."""

@@ -259,6 +259,9 @@ def test_image_names_the_revision_that_it_was_built_from(tmp_path: Path) -> None
     name = f"localhost/kubecast-base:{tag}"
     values = call("podman", "image", "inspect", name, "--format", "{{json .Config.Env}}")
     call("podman", "image", "rm", name)
+    call(
+        "podman", "tag", f"localhost/kubecast-base:{TAG}", f"localhost/kubecast-base:{TAG.partition('-')[0]}"
+    )
     assert f"KUBECAST_IMAGE=kubecast-base:{tag}" in json.loads(values)
 
 

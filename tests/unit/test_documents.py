@@ -58,6 +58,7 @@ def test_rows_that_stand_by_columns_are_those_of_a_list() -> None:
     book, listed = Book(pages=rows), Book(pages=plain)
     assert book.pages is rows
     assert book == listed == book
+    assert book.model_dump() == listed.model_dump() == {"pages": [page.model_dump() for page in plain]}
     assert rows != plain[:2]
     assert book.model_dump_json() == listed.model_dump_json()
     assert Book.parse(book.model_dump_json().encode(), "book") == listed

@@ -33,8 +33,8 @@ class GlobalSettings(ModelSettings):
 
     max_rows: PositiveInt = Field(
         default=2_000_000,
-        description="training rows that it is fitted to; of more, a sample of whole series, alike in scale,"
-        " length and zeros",
+        description="training rows that it is fitted to; of more, a sample of whole series with the panel's"
+        " mix of scale, length and zeros",
     )
 
     @property

@@ -37,7 +37,7 @@ class PanelBlocks:
             try:
                 for block in series_blocks(directory / "panel.parquet"):
                     yield block.astype(outline.frame.dtypes)
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 reason = " ".join(str(error).split())[:200]
                 raise DataError(f"{directory}: not a panel ({reason})") from error
 

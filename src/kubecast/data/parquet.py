@@ -42,7 +42,8 @@ def write_series(blocks: Iterable[pd.DataFrame], path: Path) -> None:
     """Write tables of the same columns one after the other, for ``series_blocks`` and ``SeriesReader``.
 
     Args:
-        blocks: At least one, of the same types; their rows are in ascending order of series.
+        blocks: At least one, of the same types; their rows, or those that a reader asks for, are in ascending
+            order of series.
         path: The file.
     """
     tables = (_plain(pa.Table.from_pandas(block, preserve_index=False)) for block in blocks)
@@ -51,17 +52,19 @@ def write_series(blocks: Iterable[pd.DataFrame], path: Path) -> None:
     texts = [field.name for field in first.schema if pa.types.is_string(field.type)]
     options = {"use_dictionary": texts, "write_page_checksum": True}
     with pyarrow.parquet.ParquetWriter(path, first.schema, **options) as writer:
-        for table in itertools.chain([first], tables):
+        for table in filter(len, itertools.chain([first], tables)):
             writer.write_table(table.cast(first.schema), row_group_size=BLOCK_ROWS)
 
 
 def _plain(table: pa.Table) -> pa.Table:
-    """Categories as texts: those of two blocks are not the same."""
-    fields = [
-        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
-        for field in table.schema
-    ]
-    return table.cast(pa.schema(fields))
+    """Texts as such, be they categories, which are not the same in two blocks, or a column without a row."""
+    return table.cast(pa.schema([field.with_type(_plain_type(field.type)) for field in table.schema]))
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        return kind.value_type
+    return pa.string() if pa.types.is_null(kind) else kind
 
 
 def no_rows(path: Path) -> pd.DataFrame:

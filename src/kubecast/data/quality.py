@@ -82,7 +82,7 @@ def _note_closed_days(panel: Panel, notes: Notes) -> None:
         opened = np.array(WEEKDAYS)[~shared]
         grid = f"W-{opened[0]}" if len(opened) == 1 else "-".join(["C", *opened])
         strays = panel.ids[(of_others[:, shared] > 0).any(axis=1)]
-        but = f" (but {listed(strays)} has some; too short or sparse to tell)" if len(strays) else ""
+        but = f" (but some of {listed(strays)}: too short or sparse to tell)" if len(strays) else ""
         detail = (
             f"hardly a target on {days}{but}; allowed: training.frequency: {grid},"
             " with training.data.resample where rows stand on closed days"

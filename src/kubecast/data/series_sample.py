@@ -17,7 +17,7 @@ def sample_series(
 
     Args:
         rows: Of each series, indexed by its name.
-        most: Rows of the sample; one series at least is in it.
+        most: Rows of the sample; one series at least is in it. One that is larger than what is left is not.
         strata: Of each series, on the index of ``rows``. Each gives about the same share of its rows.
 
     Returns:
@@ -25,17 +25,23 @@ def sample_series(
 
     >>> sample_series(pd.Series({"a": 2, "b": 1, "c": 1}), 3).to_dict()
     {'b': 1, 'c': 1}
-
-    Source: systematic sampling with probability proportional to size, Madow (1949), "On the theory of
-    systematic sampling, II", with a start in each stratum that its name sets.
     """
     hashes = np.array([_hash(name) for name in rows.index], dtype=np.uint64)
     order = np.argsort(hashes, kind="stable")
     if strata is not None:
         shares = _shares(rows.iloc[order], strata.iloc[order])
         order = order[np.argsort(shares, kind="stable")]
-    until = np.cumsum(rows.to_numpy()[order])
-    return rows.iloc[np.sort(order[: max(int(np.searchsorted(until, most, side="right")), 1)])]
+    return rows.iloc[np.sort(_fitting(rows.to_numpy(), order, most))]
+
+
+def _fitting(rows: NDArray[np.integer], order: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+    """One series after the other, as long as there is place for it; where there is for none, the first."""
+    chosen, left = [], most
+    for at, count in zip(order.tolist(), rows[order].tolist(), strict=True):
+        if count <= left:
+            chosen.append(at)
+            left -= count
+    return np.array(chosen or order[:1], dtype=np.intp)
 
 
 def _hash(name: object) -> int:

@@ -291,7 +291,7 @@ def series_scales(frame: pd.DataFrame, season: int, relative: float | None = Non
     Args:
         frame: Training rows alone: ``unique_id``, ``y``, ``observed``.
         season: The first season length.
-        relative: From ``relative_scale`` of another panel, for series without a scale of their own.
+        relative: The median of ``relative_scales`` of another panel, for series without a scale of their own.
 
     Returns:
         ``unique_id``, ``scale``, ``rmsse_scale``; NaN for a series that has none, which is then not scored.

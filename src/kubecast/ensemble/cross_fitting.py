@@ -5,6 +5,7 @@ Weights of a fold are fitted to the other folds, less the origins whose targets 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -56,7 +57,14 @@ class FoldSpans:
     @property
     def numbers(self) -> list[int]:
         """The folds that have targets, ascending."""
-        return [int(number) for number in self.frame.index.get_level_values("fold").unique()]
+        return [*self._extremes]
+
+    @cached_property
+    def _extremes(self) -> dict[int, tuple[pd.Timestamp, pd.Timestamp]]:
+        """By fold, the begin and the end over all series."""
+        folds = self.frame.groupby(level="fold")
+        earliest, latest = folds["begin"].min(), folds["end"].max()
+        return {int(number): (earliest[number], latest[number]) for number in earliest.index}
 
     def folds(self, validation: pd.DataFrame) -> dict[int, Fold]:
         """By fold, its rows among some, and those of other folds whose origin's targets do not overlap it.
@@ -70,12 +78,12 @@ class FoldSpans:
         first, last = spans.transform("min").to_numpy(), spans.transform("max").to_numpy()
         codes, names = pd.factorize(validation["unique_id"])
         by_fold = {}
-        for number in self.numbers:
+        for number, (earliest, latest) in self._extremes.items():
             held = (validation["fold"] == number).to_numpy()
-            every = self.frame.loc[number]
-            own = every.reindex(np.asarray(names, dtype=object))
-            begin = own["begin"].fillna(every["begin"].min()).to_numpy()[codes]
-            end = own["end"].fillna(every["end"].max()).to_numpy()[codes]
+            keys = pd.MultiIndex.from_product([[number], pd.Index(names, dtype=object)])
+            own = self.frame.reindex(keys)
+            begin = own["begin"].fillna(earliest).to_numpy()[codes]
+            end = own["end"].fillna(latest).to_numpy()[codes]
             by_fold[number] = Fold(held, ~held & ((last < begin) | (first > end)))
         return by_fold
 

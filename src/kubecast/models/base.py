@@ -40,7 +40,7 @@ class FitLog(Document):
         curves: Loss by epoch or iteration, e.g. ``{"train": [...], "validation": [...]}``.
         best: Position of the best epoch or iteration in ``curves``.
         seconds: Wall time of the fit.
-        fallbacks: Reason by series, for each that the model could not fit or forecast itself.
+        fallbacks: Reason by series that it was fitted to, for each that it could not fit or forecast itself.
         sample: The series that it was fitted to; None: all of them.
     """
 

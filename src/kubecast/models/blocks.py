@@ -17,7 +17,7 @@ from kubecast.models.base import Forecaster, ignore
 
 _LOG = logging.getLogger(__name__)
 
-FORECAST_ROWS = 1 << 22
+FORECAST_ROWS = 1 << 21
 """Of a block that is forecast at once, with a call for each level that one of its series was seen at."""
 
 Origins = Callable[[Panel], pd.DataFrame]
@@ -97,6 +97,8 @@ def _require_finite(table: pd.DataFrame, name: str) -> None:
 
 def log_unforecast(panel: PanelBlocks) -> None:
     """Warn of series without a production forecast, as their known-future covariates end too soon."""
+    if not panel.spec.future:
+        return
     incomplete = [name for block in panel for name in block.ids[~block.has_future_covariates(block.ends)]]
     if incomplete:
         _LOG.warning(

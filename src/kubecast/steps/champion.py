@@ -112,7 +112,7 @@ def _described(store: Registry, version: Version) -> dict[str, Any]:
 def _write_forecasts(panel: PanelBlocks, store: Registry, version: Version, path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         bundle = Bundle.load(store.fetch(version, "evaluated", Path(folder)))
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_series(forecast_unseen(bundle, panel), path)
 
 

@@ -5,10 +5,12 @@ import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
+from kubecast.config.base import Settings
+from kubecast.config.model import ModelSettings
 from kubecast.config.search import Space
 from kubecast.config.validation import parse_settings, validate
 from kubecast.settings.loading import SECTIONS
@@ -70,6 +72,14 @@ class Request(BaseModel):
             seed=run.seed,
             members={name: settings(name, text) for name, text in members.items() if text},
         )
+
+    def parse_settings(self) -> tuple[Settings, dict[str, ModelSettings]]:
+        """The settings of the kind, and those of the ensemble's members."""
+        members: dict[str, Any] = {
+            kind: validate(SECTIONS[kind], settings, f"{kind}_settings")
+            for kind, settings in self.members.items()
+        }
+        return validate(SECTIONS[self.kind], self.settings, f"{self.kind}_settings"), members
 
     def key(self) -> str:
         """Digest of everything that the search is a function of, for its name and its checkpoint."""

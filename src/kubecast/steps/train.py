@@ -179,7 +179,7 @@ class _Fit:
         """Fit on the training split; forecast validation, test and production origins."""
         try:
             forecaster, card = self._fit(self.sample.train_end, None)
-            # Production on its own: a batch holds the same rows as when the published model forecasts.
+            # Production on its own, as the published model forecasts it.
             self._write_forecasts(forecaster, evaluated_origins, production_origins)
         except ModelError as error:
             if on_failure == "stop":

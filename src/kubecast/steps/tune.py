@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pandas as pd
 
@@ -222,11 +221,7 @@ def _optimization(request: Request) -> OptimizationSettings:
 def _objective(request: Request) -> Objective:
     """Make the objective, which reads the panel once for all trials of this process."""
     panel, limits = PanelBlocks.open(request.panel_dir), _optimization(request)
-    base = validate(SECTIONS[request.kind], request.settings, f"{request.kind}_settings")
-    members: dict[str, Any] = {
-        kind: validate(SECTIONS[kind], settings, f"{kind}_settings")
-        for kind, settings in request.members.items()
-    }
+    base, members = request.parse_settings()
     return make_objective(panel, request.kind, base, members, limits.folds, limits.timeout)
 
 

@@ -11,13 +11,14 @@ from typing import Any
 
 from kubecast.config.cluster import TrialPod
 from kubecast.config.validation import parse_settings
-from kubecast.data.panel import Panel
+from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.environment import WORKFLOW_VARIABLE
 from kubecast.errors import ModelError
 from kubecast.logs import RUN_VARIABLE, bind, step
 from kubecast.steps.outputs import log_progress
 from kubecast.steps.run_settings import RunSettings
 from kubecast.steps.search_request import Request
+from kubecast.tuning.ensemble import search_panel
 from kubecast.tuning.katib import Plan, Running, connect, deleted_when_stopped
 from kubecast.tuning.objective import training_folds
 
@@ -41,7 +42,8 @@ def tune_katib(request: Request, panel_url: str, trial_pod: str, trials: Path) -
     plan = _plan(request, panel_url, parse_settings(TrialPod, trial_pod, "trial_pod"))
     results: list[dict[str, Any]] = []
     try:
-        training_folds(Panel.load(request.panel_dir), plan.optimization.folds)
+        panel = PanelBlocks.open(request.panel_dir)
+        training_folds(search_panel(panel, *request.parse_settings()), plan.optimization.folds)
     except ModelError as error:  # choose_settings meets the same, and knows whether the run goes on
         _LOG.warning("no trial can succeed: %s", error)
     else:

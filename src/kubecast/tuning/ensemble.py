@@ -100,7 +100,14 @@ def make_objective(
         folds: Blocks.
         limit: Seconds of one trial; see ``ModelObjective``.
     """
+    searched = search_panel(panel, base, members)
     if isinstance(base, ModelSettings):
-        return ModelObjective.from_panel(fitted_panel(panel, base.sample_rows), kind, base, folds, limit)
-    sampled = [each.sample_rows for each in members.values() if each.sample_rows is not None]
-    return EnsembleObjective(fitted_panel(panel, min(sampled, default=None)), members, folds)
+        return ModelObjective.from_panel(searched, kind, base, folds, limit)
+    return EnsembleObjective(searched, members, folds)
+
+
+def search_panel(panel: PanelBlocks, base: Settings, members: Mapping[str, ModelSettings]) -> Panel:
+    """The panel that trials are fitted to; the arguments are those of ``make_objective``."""
+    fitted = [base] if isinstance(base, ModelSettings) else [*members.values()]
+    sampled = [settings.sample_rows for settings in fitted if settings.sample_rows is not None]
+    return fitted_panel(panel, min(sampled, default=None))

@@ -184,7 +184,7 @@ def test_short_and_sparse_series_leave_the_others_their_remedy() -> None:
         found = closed_days(daily_panel(pd.concat([closed, rows]), max_missing=0.9, max_gap=20))
         (detail,) = found
         assert detail == (
-            "hardly a target on SUN (but z has some; too short or sparse to tell); allowed:"
+            "hardly a target on SUN (but some of z: too short or sparse to tell); allowed:"
             f" training.frequency: {SIX_DAYS}, {RESAMPLE}"
         )
 

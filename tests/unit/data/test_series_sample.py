@@ -1,4 +1,4 @@
-"""The sample of series that weights are fitted to."""
+"""The sample of series that weights and models are fitted to."""
 
 import numpy as np
 import pandas as pd
@@ -27,8 +27,13 @@ def test_sample_is_the_same_in_any_order(most: int) -> None:
     pd.testing.assert_series_equal(sample_series(shuffled, most)[chosen.index], chosen)
 
 
-def test_larger_sample_holds_the_smaller_one() -> None:
-    assert set(sample_series(rows(), 60).index) < set(sample_series(rows(), 120).index)
+def test_large_series_does_not_end_a_sample() -> None:
+    sizes = pd.Series({**dict.fromkeys([f"s{number}" for number in range(50)], 10), "large": 1_000})
+    for most in (200, 999):
+        chosen = sample_series(sizes, most)
+        assert "large" not in chosen
+        assert chosen.sum() == min(most // 10, 50) * 10
+    assert sample_series(sizes[["large"]], 200).sum() == 1_000
 
 
 def test_weights_of_a_large_panel_are_those_of_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:

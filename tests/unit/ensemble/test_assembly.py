@@ -1,5 +1,6 @@
 """The table that is stacked: the same whatever the blocks are that it is made of."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -102,3 +103,22 @@ def test_member_whose_series_are_out_of_order_is_refused(tmp_path: Path) -> None
             {"first": tmp_path / "first.parquet"},
             tmp_path / "table.parquet",
         )
+
+
+@pytest.mark.parametrize("ended", ["s0", "s2"])
+def test_block_without_an_origin_adds_no_rows(
+    tmp_path: Path, ended: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = PANELS["long"]()
+    kept = panel.origins[panel.origins["unique_id"] != ended].reset_index(drop=True)
+    panel = replace(panel, origins=kept)
+    monkeypatch.setattr(parquet, "BLOCK_ROWS", 50)  # each series is a block
+    panel.save(tmp_path / "panel")
+    expected = _whole(panel)[0].merge(
+        member(panel, "first", tmp_path / "first.parquet")[[*KEYS, "first"]], on=KEYS
+    )
+    files = {"first": tmp_path / "first.parquet"}
+    assembled = assemble(PanelBlocks.open(tmp_path / "panel"), files, tmp_path / "table.parquet")
+    table = pd.concat(assembled.forecasts.blocks(), ignore_index=True)
+    pd.testing.assert_frame_equal(table.astype({"unique_id": object, "split": object}), expected)
+    assert ended not in set(table["unique_id"])

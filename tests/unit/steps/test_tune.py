@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from optuna.storages import BaseStorage, RDBStorage
 
+from kubecast.data import panel_blocks
 from kubecast.data.panel import Panel
 from kubecast.errors import ConfigError, ModelError
 from kubecast.models.catboost.settings import CatBoostSettings
@@ -85,12 +86,12 @@ def test_search_leaves_settings_trials_and_a_page(panel_dir: Path, tmp_path: Pat
 def test_panel_is_read_once_for_all_trials(
     panel_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loaded, folds = [], []
-    load, cut = Panel.load.__func__, objective.training_folds  # type: ignore[attr-defined]
-    monkeypatch.setattr(Panel, "load", classmethod(lambda cls, path: loaded.append(path) or load(cls, path)))
+    read, folds = [], []
+    blocks, cut = panel_blocks.series_blocks, objective.training_folds
+    monkeypatch.setattr(panel_blocks, "series_blocks", lambda path: read.append(path) or blocks(path))
     monkeypatch.setattr(objective, "training_folds", lambda *given: folds.append(given) or cut(*given))
     tuned(search_request(panel_dir, seed=2), tmp_path)
-    assert (len(loaded), len(folds)) == (1, 1)
+    assert (len(read), len(folds)) == (1, 1)
 
 
 def test_killed_search_goes_on_from_its_checkpoint_and_ends_as_one_that_was_not(

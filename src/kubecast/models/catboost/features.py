@@ -156,7 +156,7 @@ def training_features(
         panel: The panel.
         until: One cut-off for each series; the others are left out.
         spec: The features.
-        max_rows: Newest rows kept, shared equally by the series.
+        max_rows: Newest rows of each series that are kept: one series may have more than a whole sample.
 
     Returns:
         Features of shape (rows, features), differenced and scaled targets, the rows' positions in the panel.
@@ -164,11 +164,11 @@ def training_features(
     until = Cutoffs(until.frame[panel.history_lengths(panel.row_index(until)) > spec.needed])
     if not len(until):
         return pd.DataFrame(), np.empty(0), np.empty(0, dtype=np.int64)
-    kept = max(max_rows // len(until), 1)
     scales = row_scales(panel, spec.differences)
-    size = max(CHUNK_CELLS // (spec.width * (min(kept, len(panel.frame)) + spec.reach)), 1)
+    longest = min(max_rows, int(np.diff(panel.indptr).max())) + spec.reach
+    size = max(CHUNK_CELLS // (spec.width * longest), 1)
     chunks = [
-        _training_chunk(panel, Cutoffs(until.frame.iloc[start : start + size]), spec, kept, scales)
+        _training_chunk(panel, Cutoffs(until.frame.iloc[start : start + size]), spec, max_rows, scales)
         for start in range(0, len(until), size)
     ]
     features, targets, rows = zip(*chunks, strict=True)

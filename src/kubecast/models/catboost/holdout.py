@@ -27,10 +27,9 @@ def tail_lengths(
         panel: Gives the horizon.
         length: Rows of each series up to its cut-off.
         spec: Of the features.
-        max_rows: That all series share.
+        max_rows: Newest rows of each series that are kept.
     """
-    series = max(int((length > spec.needed).sum()), 1)  # that share the rows
-    kept = np.minimum(length, max(max_rows // series, 1))
+    kept = np.minimum(length, max_rows)
     horizon = np.where(kept < length, np.minimum(panel.spec.horizon, kept // 2), panel.spec.horizon)
     tail = np.maximum(horizon, kept // TAIL_SHARE)
     third = np.maximum(length - spec.needed, 0) // SHORT_SHARE

@@ -105,7 +105,7 @@ def test_unobserved_targets_are_not_fitted_to(make_panel: Callable[..., Panel]) 
 
 def test_the_newest_rows_are_kept_and_have_the_features_of_a_full_fit(panel: Panel) -> None:
     spec = spec_of(panel, [24])
-    some, _, rows = training_features(panel, panel.ends, spec, 90)
+    some, _, rows = training_features(panel, panel.ends, spec, 30)
     every, _, all_rows = training_features(panel, panel.ends, spec, 10_000)
     assert len(rows) == 90
     assert set(panel.series_codes[rows]) == {0, 1, 2}
