@@ -124,9 +124,9 @@ def _as_they_are(rows: Any, handler: ValidatorFunctionWrapHandler) -> Any:
 
 def _dumped(rows: Sequence[Any], handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
     """By columns in JSON, as a list else."""
-    if isinstance(rows, Rows):
-        return rows.columns if info.mode == "json" else [row.model_dump() for row in rows]
-    dumped = handler(rows)
+    if isinstance(rows, Rows) and info.mode == "json":
+        return rows.columns
+    dumped = handler([*rows])
     if info.mode != "json":
         return dumped
     names = dict.fromkeys(name for row in dumped for name in row)

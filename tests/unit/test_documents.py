@@ -60,6 +60,7 @@ def test_rows_that_stand_by_columns_are_those_of_a_list() -> None:
     assert book == listed == book
     assert book.model_dump() == listed.model_dump() == {"pages": [page.model_dump() for page in plain]}
     assert rows != plain[:2]
+    assert book.model_dump(exclude_defaults=True) == listed.model_dump(exclude_defaults=True)
     assert book.model_dump_json() == listed.model_dump_json()
     assert Book.parse(book.model_dump_json().encode(), "book") == listed
 

@@ -63,7 +63,7 @@ def _plain(table: pa.Table) -> pa.Table:
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_dictionary(kind):
-        return kind.value_type
+        return _plain_type(kind.value_type)
     return pa.string() if pa.types.is_null(kind) else kind
 
 

@@ -17,7 +17,8 @@ def sample_series(
 
     Args:
         rows: Of each series, indexed by its name.
-        most: Rows of the sample; one series at least is in it. One that is larger than what is left is not.
+        most: Rows of the sample. A series that is larger than what is left is skipped; the first of these
+            comes in all the same where the others fill less than half.
         strata: Of each series, on the index of ``rows``. Each gives about the same share of its rows.
 
     Returns:
@@ -35,13 +36,14 @@ def sample_series(
 
 
 def _fitting(rows: NDArray[np.integer], order: NDArray[np.intp], most: int) -> NDArray[np.intp]:
-    """One series after the other, as long as there is place for it; where there is for none, the first."""
-    chosen, left = [], most
+    """One series after the other, as long as there is place for it."""
+    chosen: list[int] = []
+    skipped: list[int] = []
+    left = most
     for at, count in zip(order.tolist(), rows[order].tolist(), strict=True):
-        if count <= left:
-            chosen.append(at)
-            left -= count
-    return np.array(chosen or order[:1], dtype=np.intp)
+        (chosen if count <= left else skipped).append(at)
+        left -= count if count <= left else 0
+    return np.array(chosen + skipped[: int(left > most // 2)], dtype=np.intp)
 
 
 def _hash(name: object) -> int:

@@ -73,7 +73,7 @@ class Request(BaseModel):
             members={name: settings(name, text) for name, text in members.items() if text},
         )
 
-    def parse_settings(self) -> tuple[Settings, dict[str, ModelSettings]]:
+    def checked_settings(self) -> tuple[Settings, dict[str, ModelSettings]]:
         """The settings of the kind, and those of the ensemble's members."""
         members: dict[str, Any] = {
             kind: validate(SECTIONS[kind], settings, f"{kind}_settings")

@@ -221,7 +221,7 @@ def _optimization(request: Request) -> OptimizationSettings:
 def _objective(request: Request) -> Objective:
     """Make the objective, which reads the panel once for all trials of this process."""
     panel, limits = PanelBlocks.open(request.panel_dir), _optimization(request)
-    base, members = request.parse_settings()
+    base, members = request.checked_settings()
     return make_objective(panel, request.kind, base, members, limits.folds, limits.timeout)
 
 

@@ -18,9 +18,8 @@ from kubecast.logs import RUN_VARIABLE, bind, step
 from kubecast.steps.outputs import log_progress
 from kubecast.steps.run_settings import RunSettings
 from kubecast.steps.search_request import Request
-from kubecast.tuning.ensemble import search_panel
+from kubecast.tuning.ensemble import make_objective
 from kubecast.tuning.katib import Plan, Running, connect, deleted_when_stopped
-from kubecast.tuning.objective import training_folds
 
 _LOG = logging.getLogger(__name__)
 
@@ -42,8 +41,10 @@ def tune_katib(request: Request, panel_url: str, trial_pod: str, trials: Path) -
     plan = _plan(request, panel_url, parse_settings(TrialPod, trial_pod, "trial_pod"))
     results: list[dict[str, Any]] = []
     try:
-        panel = PanelBlocks.open(request.panel_dir)
-        training_folds(search_panel(panel, *request.parse_settings()), plan.optimization.folds)
+        base, members = request.checked_settings()
+        make_objective(
+            PanelBlocks.open(request.panel_dir), request.kind, base, members, plan.optimization.folds
+        )
     except ModelError as error:  # choose_settings meets the same, and knows whether the run goes on
         _LOG.warning("no trial can succeed: %s", error)
     else:

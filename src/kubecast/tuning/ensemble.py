@@ -100,14 +100,9 @@ def make_objective(
         folds: Blocks.
         limit: Seconds of one trial; see ``ModelObjective``.
     """
-    searched = search_panel(panel, base, members)
+    fitted = [base] if isinstance(base, ModelSettings) else [*members.values()]
+    sampled = [settings.sample_rows for settings in fitted if settings.sample_rows is not None]
+    searched = fitted_panel(panel, min(sampled, default=None))
     if isinstance(base, ModelSettings):
         return ModelObjective.from_panel(searched, kind, base, folds, limit)
     return EnsembleObjective(searched, members, folds)
-
-
-def search_panel(panel: PanelBlocks, base: Settings, members: Mapping[str, ModelSettings]) -> Panel:
-    """The panel that trials are fitted to; the arguments are those of ``make_objective``."""
-    fitted = [base] if isinstance(base, ModelSettings) else [*members.values()]
-    sampled = [settings.sample_rows for settings in fitted if settings.sample_rows is not None]
-    return fitted_panel(panel, min(sampled, default=None))

@@ -83,6 +83,7 @@ def test_reader_refuses_series_that_are_out_of_order(
 
 def test_categories_are_written_as_texts_whatever_they_are_in_each_block(tmp_path: Path) -> None:
     table = pd.DataFrame({"unique_id": list("abcd"), "kind": list("xyzx")})
-    blocks = [rows.astype({"unique_id": "category", "kind": "category"}) for rows in (table[:1], table[1:])]
+    parts = (table[:0], table[:1], table[1:])
+    blocks = [rows.astype({"unique_id": "category", "kind": "category"}) for rows in parts]
     write_series(blocks, tmp_path / "a.parquet")
     pd.testing.assert_frame_equal(read_parquet(tmp_path / "a.parquet"), table)

@@ -36,6 +36,13 @@ def test_large_series_does_not_end_a_sample() -> None:
     assert sample_series(sizes[["large"]], 200).sum() == 1_000
 
 
+def test_few_small_series_are_no_sample_of_large_ones() -> None:
+    sizes = pd.Series({**dict.fromkeys([f"s{number}" for number in range(50)], 1_000), "small": 10})
+    chosen = sample_series(sizes, 900)
+    assert (len(chosen), "small" in chosen, chosen.sum()) == (2, True, 1_010)
+    assert sample_series(sizes, 2_500).sum() == 2_010
+
+
 def test_weights_of_a_large_panel_are_those_of_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     table = mixture(series=8, noise=0.5)
     table.loc[table["unique_id"] == "s3", "observed"] = False  # never in it

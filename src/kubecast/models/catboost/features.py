@@ -25,6 +25,7 @@ from kubecast.models.catboost.settings import CatBoostSettings
 RECENT = 24  # newest steps that are features by default
 LARGEST_TARGET = 100.0  # mean changes; the first ones after a still start would outweigh all others
 CHUNK_CELLS = 20_000_000  # values of history features at a time: 160 MB
+TRAINING_CELLS = 10_000_000  # the same of a fit, whose targets and scales stand beside them
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -165,11 +166,11 @@ def training_features(
     if not len(until):
         return pd.DataFrame(), np.empty(0), np.empty(0, dtype=np.int64)
     scales = row_scales(panel, spec.differences)
-    longest = min(max_rows, int(np.diff(panel.indptr).max())) + spec.reach
-    size = max(CHUNK_CELLS // (spec.width * longest), 1)
+    rows_of = np.minimum(panel.history_lengths(panel.row_index(until)), max_rows + spec.reach)
+    number = np.cumsum(rows_of) // max(TRAINING_CELLS // spec.width, 1)
     chunks = [
-        _training_chunk(panel, Cutoffs(until.frame.iloc[start : start + size]), spec, max_rows, scales)
-        for start in range(0, len(until), size)
+        _training_chunk(panel, Cutoffs(until.frame[number == each]), spec, max_rows, scales)
+        for each in np.unique(number)
     ]
     features, targets, rows = zip(*chunks, strict=True)
     return pd.concat(features, ignore_index=True), np.concatenate(targets), np.concatenate(rows)
