@@ -1,5 +1,6 @@
 """The time grid: its frequency, every series on it without a hole, and the seasons that go with it."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from kubecast.data.calendars import (
     usual_seasons,
 )
 from kubecast.data.findings import Notes
-from kubecast.data.periods import grouper, whole_periods
+from kubecast.data.periods import Coverage, grouper, note_partial, partial_periods, without_targets
+from kubecast.data.row_blocks import Rows
 from kubecast.errors import ConfigError, DataError
 
 _DAYS_OF_A_YEAR = 366
@@ -53,21 +55,54 @@ def find_frequency(frame: pd.DataFrame, settings: TrainingSettings) -> str:
 def complete_grid(
     frame: pd.DataFrame, frequency: str, settings: TrainingSettings, notes: Notes
 ) -> pd.DataFrame:
-    """Give every series a row for each step between its first and its last.
+    """``complete_grids`` of one block."""
+    [full] = complete_grids(lambda: iter([frame]), frequency, settings, notes)
+    return full
+
+
+def complete_grids(
+    rows: Rows, frequency: str, settings: TrainingSettings, notes: Notes
+) -> Iterator[pd.DataFrame]:
+    """Give every series a row for each step between its first and its last, a block of series at a time.
 
     Args:
-        frame: ``unique_id`` (categorical), ``ds`` and the rest, in order.
+        rows: ``unique_id`` (categorical), ``ds`` and the rest, in order.
         frequency: Of the grid.
         settings: Say how rows off the grid are brought onto it, if at all.
-        notes: Resampling is noted.
+        notes: Resampling is noted when all are done.
 
     Raises:
         DataError: Rows are off the grid, or the grid would be out of all proportion.
     """
+    if settings.data.resample is None or not any(_is_finer(each, frequency, settings) for each in rows()):
+        yield from (_complete(frame, frequency, settings) for frame in rows())
+        return
+    coverage, before, after, partial = Coverage.of(rows()), 0, 0, []
+    for frame in rows():
+        steps = _resampled(frame, frequency, settings)
+        before, after = before + len(frame), after + len(steps)
+        partial.append(partial_periods(frame, frequency, settings.data.empty, coverage))
+        yield _complete(without_targets(steps, partial[-1]), frequency, settings)
+    detail = f"{before} rows were brought onto the grid of {frequency}, {after} steps"
+    notes.add("resampled", f"{detail}: {settings.data.resample}", count=before)
+    note_partial(pd.concat(partial), notes)
+
+
+def _is_finer(frame: pd.DataFrame, frequency: str, settings: TrainingSettings) -> bool:
+    """Whether rows are off the grid, or several of one time."""
+    _, off = _positions(frame, frequency, settings)
+    return bool(off.any() or frame.duplicated(["unique_id", "ds"]).any())
+
+
+def _complete(frame: pd.DataFrame, frequency: str, settings: TrainingSettings) -> pd.DataFrame:
     step, off = _positions(frame, frequency, settings)
-    if off.any() or (settings.data.resample and frame.duplicated(["unique_id", "ds"]).any()):
-        frame = _resampled(frame, off, frequency, settings, notes)
-        step, off = _positions(frame, frequency, settings)
+    if off.any() and settings.data.resample is None:
+        row = frame[off].iloc[0]
+        raise DataError(
+            f"series {row['unique_id']}: {row['ds']} is off the grid of {frequency} ({off.sum()} so);"
+            f" allowed: regular steps, another training.frequency{_anchor(frame, frequency)}, or"
+            " training.data.resample, e.g. mean"
+        )
     starts, stops = series_bounds(frame)
     sizes = step[stops - 1] + 1
     total = int(sizes.sum())
@@ -138,29 +173,16 @@ def _times(first: NDArray[Any], sizes: NDArray[np.int64], frequency: str) -> NDA
     return np.concatenate([times[begin][:size] for begin, size in zip(first, sizes, strict=True)])
 
 
-def _resampled(
-    frame: pd.DataFrame, off: NDArray[np.bool_], frequency: str, settings: TrainingSettings, notes: Notes
-) -> pd.DataFrame:
+def _resampled(frame: pd.DataFrame, frequency: str, settings: TrainingSettings) -> pd.DataFrame:
     """Bring rows onto the grid; of the covariates a sum makes no sense, so theirs is the mean."""
-    count, how = int(off.sum()), settings.data.resample
-    if how is None:
-        row = frame[off].iloc[0]
-        raise DataError(
-            f"series {row['unique_id']}: {row['ds']} is off the grid of {frequency} ({count} so);"
-            f" allowed: regular steps, another training.frequency{_anchor(frame, frequency)}, or"
-            " training.data.resample, e.g. mean"
-        )
-    static = settings.data.covariates.static
-    keys = ["unique_id", grouper(frequency)]
-    groups = frame.groupby(keys, sort=True, observed=True)
+    static, how = settings.data.covariates.static, settings.data.resample
+    groups = frame.groupby(["unique_id", grouper(frequency)], sort=True, observed=True)
     numbers = [name for name in frame.columns[2:] if name not in static]
     out = groups[numbers].agg("last" if how == "last" else "mean")
     if how == "sum":
         out["y"] = groups["y"].sum(min_count=1)  # of no value at all, no value
     out[static] = groups[static].first()
-    detail = f"{len(frame)} rows were brought onto the grid of {frequency}, {len(out)} steps: {how}"
-    notes.add("resampled", detail, count=len(frame))
-    return whole_periods(frame, out.reset_index()[list(frame.columns)], frequency, settings.data.empty, notes)
+    return out.reset_index()[list(frame.columns)]
 
 
 def _anchor(frame: pd.DataFrame, frequency: str) -> str:
@@ -171,15 +193,18 @@ def _anchor(frame: pd.DataFrame, frequency: str) -> str:
     return f" (all rows are on one weekday: W-{WEEKDAYS[days[0]]})"
 
 
-def season_lengths(
-    frame: pd.DataFrame, frequency: str, settings: TrainingSettings, notes: Notes
-) -> list[int]:
+def season_lengths(longest: int, frequency: str, settings: TrainingSettings, notes: Notes) -> list[int]:
     """The season lengths of the settings, else the usual ones that the data shows three times.
+
+    Args:
+        longest: Rows of the longest series.
+        frequency: Of the grid.
+        settings: Hold the season lengths, if they are set.
+        notes: Receives where there is no season.
 
     Raises:
         ConfigError: One of the settings is too long for the data.
     """
-    longest = int(frame["unique_id"].value_counts().max())
     if settings.season_lengths is None:
         return _usual_seasons(frequency, longest, notes)
     for length in settings.season_lengths:

@@ -6,7 +6,7 @@ shift. Where no level has changed, nothing is touched.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -71,8 +71,7 @@ class LevelChanges:
     @classmethod
     def find(cls, panel: Panel, origins: Cutoffs) -> "LevelChanges":
         """Find them in the rows up to each origin, and log them."""
-        changes = cls.detect(panel, origins)
-        log_changes(changes.shifts["unique_id"], changes.pulses["unique_id"])
+        [(_, changes)] = changes_by_block([(panel, origins)])
         return changes
 
     @classmethod
@@ -102,6 +101,21 @@ class LevelChanges:
             for table in (self.shifts, self.pulses)
         )
         return LevelChanges(origins, shifts, pulses)
+
+
+def changes_by_block(blocks: Iterable[tuple[Panel, Cutoffs]]) -> Iterator[tuple[Panel, LevelChanges]]:
+    """Find the changes of level in one block of series after the other, and log them when all are done.
+
+    Args:
+        blocks: At least one: the panel of each, and the origins in it.
+    """
+    shifted, pulsed = [], []
+    for panel, origins in blocks:
+        changes = LevelChanges.detect(panel, origins)
+        shifted.append(changes.shifts["unique_id"])
+        pulsed.append(changes.pulses["unique_id"])
+        yield panel, changes
+    _log_changes(pd.concat(shifted), pd.concat(pulsed))
 
 
 @dataclass(frozen=True)
@@ -233,7 +247,7 @@ def values_at_present_level(panel: Panel, changes: LevelChanges, rows: NDArray[n
     return values
 
 
-def log_changes(shifted: "pd.Series[Any]", pulsed: "pd.Series[Any]") -> None:
+def _log_changes(shifted: "pd.Series[Any]", pulsed: "pd.Series[Any]") -> None:
     """Log the series of changes, which may be several of one series."""
     for series, what in (
         (shifted, "the level has shifted; forecasts follow it"),

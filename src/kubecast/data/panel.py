@@ -339,12 +339,18 @@ class Panel:
         targets.insert(1, "cutoff", np.repeat(cutoffs.frame["cutoff"].to_numpy(), lengths))
         return targets
 
-    def save(self, directory: Path) -> None:
-        """Write the panel as Parquet and JSON."""
+    def save(self, directory: Path, with_rows: bool = True) -> None:
+        """Write the panel as Parquet and JSON.
+
+        Args:
+            directory: Its folder.
+            with_rows: Whether to write ``frame``, which somebody else does otherwise.
+        """
         directory.mkdir(parents=True, exist_ok=True)
         for name, frame in self._tables().items():
             options: dict[str, Any] = {"write_page_checksum": True, "row_group_size": parquet.BLOCK_ROWS}
-            frame.to_parquet(directory / f"{name}.parquet", index=False, **options)
+            if with_rows or name != "panel":
+                frame.to_parquet(directory / f"{name}.parquet", index=False, **options)
         _PanelFile(spec=self.spec, report=self.report).write(directory / "panel.json")
 
     def _tables(self) -> Mapping[str, pd.DataFrame]:

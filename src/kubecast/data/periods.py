@@ -1,6 +1,8 @@
 """Periods that finer rows are brought together in: those that the rows do not cover have no target."""
 
-from typing import Any, Literal
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -50,43 +52,82 @@ def _ends_with_its_label(offset: BaseOffset) -> bool:
     return ends and not isinstance(offset, SemiMonthEnd)  # which pandas brings together from its label on
 
 
-def whole_periods(
-    frame: pd.DataFrame, periods: pd.DataFrame, frequency: str, empty: str, notes: Notes
-) -> pd.DataFrame:
-    """Take the target from a period in which a series begins, and from the one in which it ends.
+class Coverage(NamedTuple):
+    """What tells whether the rows of a source cover a period.
+
+    Attributes:
+        step: At which they come; None where they come at no regular one.
+        newest: The time of the newest target.
+    """
+
+    step: pd.Timedelta | None
+    newest: pd.Timestamp
+
+    @classmethod
+    def of(cls, blocks: Iterable[pd.DataFrame]) -> Self:
+        """Find it in the rows of a source, in order of series and time, a block of series at a time."""
+        steps: Counter[pd.Timedelta] = Counter()
+        newest = pd.Timestamp.min
+        for frame in blocks:
+            targets = frame[frame["y"].notna()]
+            between = targets.groupby("unique_id", observed=True)["ds"].diff().dropna()
+            lengths, counts = np.unique(between[between > _NOTHING].to_numpy(), return_counts=True)
+            steps.update(dict(zip(pd.to_timedelta(lengths), counts.tolist(), strict=True)))
+            newest = max([newest, *targets["ds"].nlargest(1)])
+        common = min(steps, key=lambda step: (-steps[step], step), default=None)
+        is_regular = common is not None and steps[common] >= _REGULAR * steps.total()
+        return cls(common if is_regular else None, newest)
+
+
+def partial_periods(frame: pd.DataFrame, frequency: str, empty: str, coverage: Coverage) -> pd.DataFrame:
+    """The period in which a series begins, and the one in which it ends, where its rows do not cover them.
 
     A period is whole where its first and last row are no further inside than those of the series' other
     periods, opening hours and closed days included. Where the rows come at no regular step, nothing tells
-    whether one is lacking, and every target stays.
+    whether one is lacking, and none is partial.
 
     Args:
         frame: The rows, in order of series and time.
-        periods: What they were brought together to: ``unique_id`` and ``ds``, the label of the period.
         frequency: Of the periods.
         empty: ``zero`` where a step without a row is one of 0: a series then ends where the data does.
-        notes: Receives what is left out.
+        coverage: Of all rows.
+
+    Returns:
+        ``unique_id`` (text), ``ds`` (the label, see ``grouper``) and ``what`` the data does inside of it:
+        ``begins`` or ``ends``.
     """
     targets = frame[frame["y"].notna()]
-    step = _common_step(targets)
-    if step is None or periods.empty:
-        return periods
-    spans = _spans(targets, frequency, empty)
+    if coverage.step is None or targets.empty:
+        return frame[["unique_id", "ds"]].iloc[:0].astype({"unique_id": object}).assign(what="")
+    spans = _spans(targets, frequency, empty, coverage.newest)
     begun = spans["is_first"] & (spans["before"] > _usual(spans, "before", ~spans["is_first"], _NOTHING))
-    unfinished = spans["is_last"] & (spans["after"] > _usual(spans, "after", ~spans["is_last"], step))
-    for mask, what in ((begun, "begins"), (unfinished, "ends")):
-        if mask.any():
-            example = spans[mask].iloc[0]
+    unfinished = spans["is_last"] & (
+        spans["after"] > _usual(spans, "after", ~spans["is_last"], coverage.step)
+    )
+    keys = spans[["unique_id", "ds"]].astype({"unique_id": object})
+    return pd.concat([keys[begun].assign(what="begins"), keys[unfinished].assign(what="ends")])
+
+
+def without_targets(periods: pd.DataFrame, partial: pd.DataFrame) -> pd.DataFrame:
+    """Take the targets from partial periods."""
+    keys = ["unique_id", "ds"]
+    own = pd.MultiIndex.from_frame(periods[keys].astype({"unique_id": object}))
+    return periods.assign(y=periods["y"].mask(own.isin(pd.MultiIndex.from_frame(partial[keys]))))
+
+
+def note_partial(partial: pd.DataFrame, notes: Notes) -> None:
+    """Note how many partial periods there are, with an example."""
+    for what in ("begins", "ends"):
+        found = partial[partial["what"] == what]
+        if len(found):
+            example = found.iloc[0]
             detail = (
                 f"the data {what} inside the period {example['ds']}, e.g. of series {example['unique_id']}"
             )
-            notes.add("partial", f"{detail}: left out", count=int(mask.sum()))
-    keys = ["unique_id", "ds"]
-    partial = pd.MultiIndex.from_frame(spans.loc[begun | unfinished, keys].astype({"unique_id": object}))
-    own = pd.MultiIndex.from_frame(periods[keys].astype({"unique_id": object}))
-    return periods.assign(y=periods["y"].mask(own.isin(partial)))
+            notes.add("partial", f"{detail}: left out", count=len(found))
 
 
-def _spans(targets: pd.DataFrame, frequency: str, empty: str) -> pd.DataFrame:
+def _spans(targets: pd.DataFrame, frequency: str, empty: str, newest: pd.Timestamp) -> pd.DataFrame:
     """The periods of each series that have a target.
 
     Returns:
@@ -100,9 +141,8 @@ def _spans(targets: pd.DataFrame, frequency: str, empty: str) -> pd.DataFrame:
     spans["is_first"] = ~spans.duplicated("unique_id")
     spans["is_last"] = ~spans.duplicated("unique_id", keep="last")
     if empty == "zero":
-        newest = targets["ds"].max()
         spans["is_last"] &= (begin <= newest) & (newest < end)
-        spans["after"] = spans["after"].mask(spans["is_last"], end - newest)
+        spans["after"] = np.where(spans["is_last"], end - newest, spans["after"])
     return spans
 
 
@@ -112,12 +152,3 @@ def _usual(
     """How far from a side of its periods a series' rows may be; ``of_one`` where it has no inner period."""
     most = spans[inner].groupby("unique_id", observed=True)[side].quantile(_USUAL, interpolation="higher")
     return spans["unique_id"].astype(object).map(most).fillna(of_one)
-
-
-def _common_step(rows: pd.DataFrame) -> pd.Timedelta | None:
-    """The step at which rows come; None where they come at no regular one."""
-    steps = rows.groupby("unique_id", observed=True)["ds"].diff().dropna()
-    lengths, counts = np.unique(steps[steps > _NOTHING].to_numpy(), return_counts=True)
-    if not len(lengths) or counts.max() < _REGULAR * counts.sum():
-        return None
-    return pd.Timedelta(lengths[np.argmax(counts)])

@@ -1,9 +1,14 @@
-"""Preparation: from the rows of a data file to a panel, with every check and repair of the data contract."""
+"""Preparation: from the rows of a data file to a panel, with every check and repair of the data contract.
+
+Rows are looked at a block of series at a time. What concerns all series is decided between two passes, from
+the extents of the series.
+"""
 
 import logging
-from collections.abc import Collection
-from dataclasses import replace
-from typing import Any
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -12,27 +17,26 @@ from pandas.tseries.offsets import Tick
 from kubecast.config.training import TrainingSettings
 from kubecast.data.calendars import known_frequency, offset_of
 from kubecast.data.clock import check_clock, on_training_clock
-from kubecast.data.columns import listed, local_moment, read_future, read_rows
+from kubecast.data.columns import local_moment, read_future, read_rows
+from kubecast.data.covariates import clean_covariates
+from kubecast.data.extents import extents_of, without_gappy
 from kubecast.data.findings import DataReport, Notes
-from kubecast.data.grid import complete_grid, find_frequency, season_lengths, series_bounds
-from kubecast.data.origins import (
-    alignment_of,
-    origins_with_covariates,
-    plan_split,
-    split_series,
-    steps_late,
-)
+from kubecast.data.grid import complete_grid, complete_grids, find_frequency, season_lengths, series_bounds
+from kubecast.data.origins import alignment_of, origins_with_covariates, plan_split, steps_late
 from kubecast.data.panel import Panel, PanelSpec
+from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.data.periods import is_coarse
-from kubecast.data.quality import note_constant_future, note_quality
+from kubecast.data.quality import constant_in_future, note_constant_future, note_quality
 from kubecast.data.roles import with_two_columns
+from kubecast.data.row_blocks import Keep, Rows, cut, in_folder, in_memory, own_categories
+from kubecast.data.series_split import SeriesSplits
 from kubecast.data.series_table import facts_of_rows
 from kubecast.data.stale import note_stale
 from kubecast.errors import ConfigError, DataError
 
 _LOG = logging.getLogger(__name__)
 
-_SAME = 0.9  # share of a series' rows that have one value of a static covariate, if it is one
+_NO_TARGET = "no series has a target value; allowed: numbers in y"
 
 
 def build_panel(
@@ -50,24 +54,49 @@ def build_panel(
         DataError: The rows break the data contract.
         ConfigError: The settings do not fit the data.
     """
-    horizon = required_horizon(settings)
-    notes = Notes()
+    return _prepare(rows, settings, in_memory, digest, as_of).whole()
+
+
+def write_panel(
+    rows: pd.DataFrame,
+    settings: TrainingSettings,
+    directory: Path,
+    *,
+    digest: str = "",
+    as_of: pd.Timestamp | None = None,
+) -> Panel:
+    """``build_panel``, but write the panel to a folder with one block of its rows at a time in memory.
+
+    Returns:
+        The panel without its rows.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=directory) as folder:
+        panel = _prepare(rows, settings, in_folder(Path(folder)), digest, as_of).outline
+        panel.save(directory, with_rows=False)
+        (Path(folder) / "panel.parquet").rename(directory / "panel.parquet")
+    return panel
+
+
+def _prepare(
+    rows: pd.DataFrame, settings: TrainingSettings, keep: Keep, digest: str, as_of: pd.Timestamp | None
+) -> PanelBlocks:
+    horizon, notes = required_horizon(settings), Notes()
     settings = with_two_columns(rows, settings, notes)
-    daily = _stays_local(settings.frequency)
-    frame, clock = read_rows(rows, settings, notes, daily=daily)
+    frame, clock = read_rows(rows, settings, notes, daily=_stays_local(settings.frequency))
     frame = _up_to(frame, settings, as_of)
+    texts = frame[settings.data.covariates.static].select_dtypes(exclude="number")
     frequency = find_frequency(frame, settings)
-    frame = complete_grid(frame, frequency, settings, notes)
-    frame, ahead = _split_ahead(frame, settings, notes)
-    seasons = season_lengths(frame, frequency, settings, notes)
-    frame = _without_gappy(frame, seasons, settings, notes)
-    frame, static = _split_static(frame, settings, notes)
-    frame = _fill_covariates(frame, settings, notes)
-    _note_future_dates(frame, notes)
-    note_stale(frame, frequency, horizon, notes)
-    align = alignment_of(frame, frequency, horizon, settings)
-    late = steps_late(frame, frequency, align)
-    splits = plan_split(frame, late, horizon, seasons, settings, notes)
+    grid = _to_grid(frame, frequency, settings, notes, keep)
+    del frame
+    longest = int(grid.extents["rows"].max())
+    seasons = season_lengths(longest, frequency, settings, notes)
+    extents = without_gappy(grid.extents, seasons, settings, notes)
+    note_stale(extents, frequency, horizon, notes)
+    ends = extents["end"].to_numpy()
+    align = alignment_of(ends, frequency, horizon, settings)
+    late = steps_late(ends, frequency, align)
+    splits = plan_split(extents, late, horizon, seasons, settings, notes)
     spec = PanelSpec(
         frequency=frequency,
         horizon=horizon,
@@ -75,7 +104,7 @@ def build_panel(
         future=settings.data.covariates.future,
         past=settings.data.covariates.past,
         static=settings.data.covariates.static,
-        categories=[name for name in static.columns[1:] if not pd.api.types.is_numeric_dtype(static[name])],
+        categories=list(texts.columns),
         align=align,
         folds=settings.validation.cv_folds,
         digest=digest,
@@ -84,13 +113,70 @@ def build_panel(
         columns=settings.data.columns.model_dump(),
         splits=splits,
     )
-    series, origins = split_series(frame, spec, settings, notes)
-    _note_character(frame, notes)
-    panel = Panel(_plain(frame), _plain(static), spec, series, origins, _of_series(ahead, frame))
-    origins = origins_with_covariates(panel, notes)
+    panel = _split(grid, pd.Series(late, extents["unique_id"]), spec, settings, notes, keep)
+    panel = replace(panel, outline=replace(panel.outline, origins=origins_with_covariates(panel, notes)))
     note_quality(panel, notes)
-    report = DataReport(rows=len(frame), series=len(series), findings=notes.findings)
-    return replace(panel, origins=origins, report=report)
+    report = DataReport(rows=int(extents["rows"].sum()), series=len(extents), findings=notes.findings)
+    return replace(panel, outline=replace(panel.outline, report=report))
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Rows on the grid, each series from its first target to its last.
+
+    Attributes:
+        rows: Of all series.
+        ahead: What is known in advance after them.
+        extents: Of the series.
+    """
+
+    rows: Rows
+    ahead: pd.DataFrame
+    extents: pd.DataFrame
+
+
+def _to_grid(
+    frame: pd.DataFrame, frequency: str, settings: TrainingSettings, notes: Notes, keep: Keep
+) -> _Grid:
+    ahead: list[pd.DataFrame] = []
+    extents: list[pd.DataFrame] = []
+
+    def blocks() -> Iterator[pd.DataFrame]:
+        for block in complete_grids(lambda: cut(frame), frequency, settings, notes):
+            own, after = _split_ahead(block, settings, notes)
+            ahead.append(_plain(after))
+            extents.extend([extents_of(own)] if len(own) else [])
+            yield own
+
+    rows = keep("grid", blocks())
+    if not extents:
+        raise DataError(_NO_TARGET)
+    return _Grid(rows, pd.concat(ahead, ignore_index=True), pd.concat(extents, ignore_index=True))
+
+
+def _split(
+    grid: _Grid,
+    late: "pd.Series[int]",
+    spec: PanelSpec,
+    settings: TrainingSettings,
+    notes: Notes,
+    keep: Keep,
+) -> PanelBlocks:
+    """The panel of the series that are kept, which ``late`` has."""
+    splits, statics = SeriesSplits(spec, settings.validation, late), []
+
+    def blocks() -> Iterator[pd.DataFrame]:
+        kept = (_only(block, late.index) for block in grid.rows())
+        for block, static in clean_covariates(filter(len, kept), settings, notes):
+            statics.append(static)
+            splits.add(block)
+            yield _plain(block)
+
+    rows = keep("panel", blocks())
+    series, origins = splits.tables(notes)
+    static = pd.concat(statics, ignore_index=True)
+    none = next(rows()).iloc[:0]
+    return PanelBlocks(Panel(none, static, spec, series, origins, _of_series(grid.ahead, series)), rows)
 
 
 def history_panel(
@@ -134,17 +220,20 @@ def history_panel(
     as_of = None if as_of is None else _on_rows_clock(as_of, rows, settings, spec.frequency)
     frame = complete_grid(_up_to(frame, settings, as_of), spec.frequency, settings, notes)
     frame, ahead = _split_ahead(frame, settings, notes)
-    frame = _without_gappy(frame, spec.season_lengths, settings, notes)
-    frame, static = _split_static(frame, settings, notes)
-    frame = _plain(_fill_covariates(frame, settings, notes))
-    note_stale(frame, spec.frequency, spec.horizon, notes)
+    if frame.empty:
+        raise DataError(_NO_TARGET)
+    extents = without_gappy(extents_of(frame), spec.season_lengths, settings, notes)
+    note_stale(extents, spec.frequency, spec.horizon, notes)
+    kept = _only(frame, extents["unique_id"])
+    [(frame, static)] = clean_covariates([kept], settings, notes)
+    frame = _plain(frame)
     never = np.full(len(static), np.datetime64("NaT", "ns"))
     series = facts_of_rows(frame).assign(train_end=never, validation_end=never, train_rows=0, route="model")
     series[["train_mean", "zeros", "scale", "rmsse_scale"]] = np.nan
     origins = pd.DataFrame({"unique_id": [], "cutoff": [], "split": [], "fold": []})
     spec = spec.model_copy(update={"timezone": clock.zone})
-    panel = Panel(frame, _plain(static), spec, series, origins, _of_series(ahead, frame))
-    note_constant_future(panel, notes)
+    panel = Panel(frame, static, spec, series, origins, _of_series(_plain(ahead), series))
+    note_constant_future([constant_in_future(panel)], notes)
     for finding in notes.findings:
         if finding.what in ("left_out", "stale", "constant_future", "static"):
             what = finding.what.replace("_", " ")
@@ -215,10 +304,14 @@ def required_horizon(settings: TrainingSettings) -> int:
     return settings.horizon
 
 
-def _of_series(ahead: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the series that a frame has."""
-    ahead = _plain(ahead)
-    return ahead[ahead["unique_id"].isin(frame["unique_id"].unique())].reset_index(drop=True)
+def _of_series(ahead: pd.DataFrame, series: pd.DataFrame) -> pd.DataFrame:
+    """The rows of these series."""
+    return ahead[ahead["unique_id"].isin(series["unique_id"])].reset_index(drop=True)
+
+
+def _only(frame: pd.DataFrame, names: Collection[str]) -> pd.DataFrame:
+    """The rows of these series."""
+    return own_categories(frame[frame["unique_id"].isin(names)].reset_index(drop=True))
 
 
 def _stays_local(frequency: str | None) -> bool | None:
@@ -238,15 +331,9 @@ def _up_to(frame: pd.DataFrame, settings: TrainingSettings, as_of: pd.Timestamp 
     if late.all():
         raise DataError(f"no row is at or before as_of {as_of}; allowed: {frame['ds'].min()} or later")
     if not settings.data.covariates.future:
-        return _without_empty(frame[~late])
+        return own_categories(frame[~late].reset_index(drop=True))
     frame.loc[late, ["y", *settings.data.covariates.past]] = np.nan
     return frame
-
-
-def _without_empty(frame: pd.DataFrame) -> pd.DataFrame:
-    kept = frame.reset_index(drop=True)
-    kept["unique_id"] = kept["unique_id"].cat.remove_unused_categories()
-    return kept
 
 
 def _split_ahead(
@@ -259,133 +346,7 @@ def _split_ahead(
     first, last = times.transform("min"), times.transform("max")
     for name in frame.loc[last.isna(), "unique_id"].unique():
         notes.add("left_out", "no target value at all", series=str(name))
-    kept = frame[(frame["ds"] >= first) & (frame["ds"] <= last)]
-    if kept.empty:
-        raise DataError("no series has a target value; allowed: numbers in y")
+    kept = frame[(frame["ds"] >= first) & (frame["ds"] <= last)].reset_index(drop=True)
     columns = ["unique_id", "ds", "y", "observed", *covariates.future, *covariates.past, *covariates.static]
     ahead = frame.loc[(frame["ds"] > last) & bool(covariates.future), ["unique_id", "ds", *covariates.future]]
-    return _without_empty(kept[columns]), ahead.dropna()
-
-
-def _split_static(
-    frame: pd.DataFrame, settings: TrainingSettings, notes: Notes
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Take one value for each series and static covariate; it is missing where no row has one."""
-    names = settings.data.covariates.static
-    static = pd.DataFrame({"unique_id": frame["unique_id"].cat.categories})
-    for name in names:
-        values = _static_values(frame, name, notes).reindex(static["unique_id"])
-        static[name] = values.to_numpy()
-        if len(lacking := values.index[values.isna()]):
-            notes.add("static", f"{name} is missing for {listed(lacking)}", count=len(lacking))
-    return frame.drop(columns=names), static
-
-
-def _static_values(frame: pd.DataFrame, name: str, notes: Notes) -> "pd.Series[Any]":
-    """By series the value that its rows have; a few rows of another are mistakes.
-
-    Raises:
-        DataError: A series has several values too often for that.
-    """
-    rows = frame[["unique_id", name]].dropna().value_counts(sort=False).rename("rows").reset_index()
-    rows = rows.sort_values(["unique_id", "rows"], ascending=[True, False], kind="stable")
-    first = rows.drop_duplicates("unique_id").set_index("unique_id")
-    share = first["rows"] / rows.groupby("unique_id", observed=True)["rows"].sum()
-    if len(mixed := share.index[share < _SAME]):
-        count = (rows["unique_id"] == mixed[0]).sum()
-        raise DataError(f"series {mixed[0]}: static covariate {name} has {count} values; allowed: one")
-    if len(mistaken := share.index[share < 1]):
-        detail = f"{name} has several values for {listed(mistaken)}: the most frequent one is taken"
-        notes.add("static", detail, count=len(mistaken))
-    return first[name]
-
-
-def _without_gappy(
-    frame: pd.DataFrame, seasons: list[int], settings: TrainingSettings, notes: Notes
-) -> pd.DataFrame:
-    """Leave out series with too much missing, and report what is missing in the others.
-
-    Raises:
-        DataError: No series is left.
-    """
-    missing = ~frame["observed"]
-    if not missing.any():
-        return frame
-    run = (~missing).cumsum()[missing]
-    gaps = run.groupby([frame.loc[missing, "unique_id"], run], observed=True).size()
-    longest = gaps.groupby(level=0, observed=True).max()
-    counts = missing.groupby(frame["unique_id"], observed=True).agg(["sum", "size"])
-    max_gap = settings.data.max_gap or 3 * max(seasons)
-    zero = ", or training.data.empty: zero, where a step without a row is one of 0"
-    left_out: dict[str, str] = {}
-    for (name, gap), (count, size) in zip(longest.items(), counts.loc[longest.index].to_numpy(), strict=True):
-        amount = f"{count} of {size} targets are missing, {gap} of them in one gap"
-        if gap > max_gap:
-            left_out[str(name)] = f"{amount}; allowed: training.data.max_gap = {max_gap}{zero}"
-        elif count / size > settings.data.max_missing:
-            share = f"{settings.data.max_missing:g}"
-            left_out[str(name)] = f"{amount}; allowed: a share of training.data.max_missing = {share}{zero}"
-        else:
-            notes.add("missing", amount, series=str(name), count=int(count))
-    for name, detail in left_out.items():
-        notes.add("left_out", detail, series=name)
-    kept = ~frame["unique_id"].isin(list(left_out))
-    if not kept.any():
-        name, detail = next(iter(left_out.items()))
-        raise DataError(f"series {name}: {detail}")
-    return _without_empty(frame[kept])
-
-
-def _fill_covariates(frame: pd.DataFrame, settings: TrainingSettings, notes: Notes) -> pd.DataFrame:
-    """Carry covariates over gaps from the past; before its first value a past-only one is 0."""
-    covariates = settings.data.covariates
-    for name in (*covariates.future, *covariates.past):
-        gaps = int(frame[name].isna().sum())
-        if gaps:
-            notes.add("covariate", f"{gaps} missing values of {name} filled from the row before", count=gaps)
-            filled = frame.groupby("unique_id", observed=True)[name].ffill()
-            if name in covariates.future:
-                # Known in advance, so its first value is known on the rows before it too.
-                filled = filled.groupby(frame["unique_id"], observed=True).bfill()
-            frame[name] = filled.fillna(0.0)
-    _note_collinear(frame, [*covariates.future, *covariates.past], notes)
-    return frame
-
-
-def _note_collinear(frame: pd.DataFrame, names: list[str], notes: Notes) -> None:
-    if not names:
-        return
-    # The largest value first: squares of values up to 1e100 would overflow.
-    values = frame[names].to_numpy(dtype=np.float64)
-    values = values / np.maximum(np.abs(values).max(axis=0), np.finfo(np.float64).tiny)
-    values = values - values.mean(axis=0)
-    spread = values.std(axis=0)
-    scaled = values / np.where(spread > 1e-9, spread, np.inf)
-    if np.linalg.matrix_rank(scaled.T @ scaled / len(scaled), tol=1e-9, hermitian=True) < len(names):
-        notes.add("collinear", f"covariates {', '.join(names)}: one is constant or follows from the others")
-
-
-def _note_future_dates(frame: pd.DataFrame, notes: Notes) -> None:
-    tomorrow = pd.Timestamp.now(tz="UTC").tz_localize(None) + pd.Timedelta(days=1)
-    late = frame["ds"] > tomorrow
-    if late.any():
-        first = frame[late].iloc[0]
-        example = f"{first['ds']} of series {first['unique_id']}"
-        notes.add(
-            "future_dates", f"{int(late.sum())} rows lie in the future, e.g. {example}", count=int(late.sum())
-        )
-
-
-def _note_character(frame: pd.DataFrame, notes: Notes) -> None:
-    targets = frame["y"].groupby(frame["unique_id"], observed=True)
-    constant = targets.min() == targets.max()
-    for name in constant.index[constant]:
-        notes.add("constant", "every target has the same value", series=str(name))
-    zero = frame["y"] == 0
-    if not zero.any():
-        return
-    shares = zero[frame["observed"]].groupby(frame.loc[frame["observed"], "unique_id"], observed=True).mean()
-    for name, share in shares[(shares > 0.5) & (shares < 1)].items():
-        notes.add("intermittent", f"{share:.0%} of the targets are 0", series=str(name))
-    advice = "zeros in the target; read scaled errors, not percentage errors"
-    notes.add("zeros", f"{listed(shares.index[shares > 0])}: {advice}", count=int(zero.sum()))
+    return own_categories(kept[columns]), ahead.dropna()

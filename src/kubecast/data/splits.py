@@ -296,11 +296,20 @@ def series_scales(frame: pd.DataFrame, season: int, relative: float | None = Non
     Returns:
         ``unique_id``, ``scale``, ``rmsse_scale``; NaN for a series that has none, which is then not scored.
     """
-    table = _own_scales(frame, season, FEWEST)
-    if relative is None and table["scale"].isna().all():
-        table = _own_scales(frame, season, fewest=1)
-    level_of = table.pop("level").where(lambda values: values > 0)
-    for column in ("scale", "rmsse_scale"):
+    return filled_scales(own_scales(frame, season), relative)
+
+
+def filled_scales(own: pd.DataFrame, relative: float | None = None) -> pd.DataFrame:
+    """``series_scales`` of all series of a panel, from their own scales.
+
+    Args:
+        own: From ``own_scales``, perhaps of several blocks.
+        relative: As for ``series_scales``.
+    """
+    few = relative is None and own["scale"].isna().all()
+    scales = {name: own[f"few_{name}"] if few else own[name] for name in ("scale", "rmsse_scale")}
+    table, level_of = own[["unique_id"]].assign(**scales), own["level"].where(own["level"] > 0)
+    for column in scales:
         usual = (table[column] / level_of).dropna().median() if relative is None else relative
         table[column] = table[column].fillna(level_of * usual)
     return table
@@ -313,12 +322,21 @@ def relative_scales(frame: pd.DataFrame, season: int) -> "pd.Series[float]":
         frame: Training rows alone: ``unique_id``, ``y``, ``observed``.
         season: The first season length.
     """
-    table = _own_scales(frame, season, FEWEST)
+    table = own_scales(frame, season)
     return (table["scale"] / table["level"].where(table["level"] > 0)).dropna()
 
 
-def _own_scales(frame: pd.DataFrame, season: int, fewest: int) -> pd.DataFrame:
-    """Each series' own scales, NaN where it has none, and its mean absolute target, ``level``."""
+def own_scales(frame: pd.DataFrame, season: int) -> pd.DataFrame:
+    """The scales that each series has by itself.
+
+    Args:
+        frame: As for ``series_scales``.
+        season: The first season length.
+
+    Returns:
+        ``unique_id``, ``scale``, ``rmsse_scale``, NaN where it has none; ``few_scale``, ``few_rmsse_scale``:
+        of as few differences as there are; ``level``, its mean absolute target.
+    """
     codes, names = pd.factorize(frame["unique_id"], sort=True)
     order = np.argsort(codes, kind="stable")  # a group of a frame costs more than the scale of its rows
     y = frame["y"].to_numpy(dtype=np.float64)[order]
@@ -328,5 +346,8 @@ def _own_scales(frame: pd.DataFrame, season: int, fewest: int) -> pd.DataFrame:
     for unique_id, begin, end in zip(names, [0, *ends], ends, strict=False):
         own, seen = y[begin:end], observed[begin:end]
         level = float(np.mean(np.abs(own[seen]))) if seen.any() else float("nan")
-        rows.append((unique_id, *scales(own, seen, season, fewest), level))
-    return pd.DataFrame(rows, columns=["unique_id", "scale", "rmsse_scale", "level"])
+        enough = scales(own, seen, season)
+        few = scales(own, seen, season, fewest=1) if np.isnan(enough[0]) else enough
+        rows.append((unique_id, *enough, *few, level))
+    columns = ["unique_id", "scale", "rmsse_scale", "few_scale", "few_rmsse_scale", "level"]
+    return pd.DataFrame(rows, columns=columns)

@@ -12,25 +12,24 @@ from kubecast.data.panel import Panel
 Treatment = Literal["forecast", "mark", "leave_out"]
 
 
-def stale_series(frame: pd.DataFrame, frequency: str, horizon: int) -> "tuple[pd.Index[Any], pd.Timestamp]":
+def stale_series(series: pd.DataFrame, frequency: str, horizon: int) -> "tuple[pd.Series[Any], pd.Timestamp]":
     """The series whose last target is more than a horizon older than most others'.
 
     Args:
-        frame: ``unique_id`` and ``ds``, each series up to its last target.
+        series: ``unique_id``, and ``end``, the time of its last target.
         frequency: Of the grid.
         horizon: Steps.
 
     Returns:
         Their names, and the time up to which half of all series go on at least.
     """
-    ends = frame.groupby("unique_id", observed=True)["ds"].max()
-    usual = pd.Timestamp(ends.quantile(0.5, interpolation="higher"))
-    return ends.index[ends < usual - horizon * offset_of(frequency)], usual
+    usual = pd.Timestamp(series["end"].quantile(0.5, interpolation="higher"))
+    return series.loc[series["end"] < usual - horizon * offset_of(frequency), "unique_id"], usual
 
 
-def note_stale(frame: pd.DataFrame, frequency: str, horizon: int, notes: Notes) -> None:
+def note_stale(series: pd.DataFrame, frequency: str, horizon: int, notes: Notes) -> None:
     """Name the series that ended before the others, which ``stale_series`` finds, in one finding."""
-    stale, usual = stale_series(frame, frequency, horizon)
+    stale, usual = stale_series(series, frequency, horizon)
     if len(stale):
         detail = f"{listed(stale)}: the last target is older than {usual}, where half of the series go on"
         notes.add("stale", detail, count=len(stale))
@@ -46,6 +45,6 @@ def treat_stale(table: pd.DataFrame, panel: Panel, how: Treatment) -> pd.DataFra
     """
     if how == "forecast":
         return table
-    names, _ = stale_series(panel.frame, panel.spec.frequency, panel.spec.horizon)
+    names, _ = stale_series(panel.series, panel.spec.frequency, panel.spec.horizon)
     stale = table["unique_id"].isin(names)
     return table.assign(stale=stale) if how == "mark" else table[~stale].reset_index(drop=True)

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 
-from kubecast.data.levels import LevelChanges, ScaleLevels, log_changes, with_level_ratio
+from kubecast.data.levels import ScaleLevels, changes_by_block, with_level_ratio
 from kubecast.data.origins import join_forecasts, split_targets
 from kubecast.data.panel import KEYS, Cutoffs
 from kubecast.data.panel_blocks import PanelBlocks
@@ -46,7 +46,6 @@ def assemble(panel: PanelBlocks, members: Mapping[str, Path], path: Path) -> Ass
     """
     seen: list[_Seen] = []
     write_series(_tables(panel, members, seen), path)
-    log_changes(*(pd.concat([getattr(each, name) for each in seen]) for name in ("shifted", "pulsed")))
     relative = pd.concat([each.relative_scales for each in seen]).median()
     return Assembled(
         Forecasts.of_file(path),
@@ -60,19 +59,16 @@ class _Seen(NamedTuple):
 
     scale_levels: ScaleLevels
     relative_scales: "pd.Series[float]"
-    shifted: "pd.Series[Any]"
-    pulsed: "pd.Series[Any]"
 
 
 def _tables(panel: PanelBlocks, members: Mapping[str, Path], seen: list[_Seen]) -> Iterator[pd.DataFrame]:
     evaluated = pc.field("split") != PRODUCTION
     readers = [SeriesReader.of_file(path, [*KEYS, name], evaluated) for name, path in members.items()]
     naives = [*naive_candidates(panel.spec), *naive_yardsticks(panel.outline)]
-    for block in panel:
+    for block, changes in changes_by_block((block, Cutoffs.from_frame(block.origins)) for block in panel):
         levels = ScaleLevels.find(block)
-        changes = LevelChanges.detect(block, Cutoffs.from_frame(block.origins))
         relative = relative_scales(block.history(block.train_end), panel.spec.season_lengths[0])
-        seen.append(_Seen(levels, relative, changes.shifts["unique_id"], changes.pulses["unique_id"]))
+        seen.append(_Seen(levels, relative))
         table = with_naive(with_level_ratio(split_targets(block), changes, levels), block, changes, naives)
         for reader in readers:
             table = join_forecasts(table, reader.until(block.ids[-1]), "left")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kubecast.data.levels import LevelChanges, forecast_at_present_level, log_changes
+from kubecast.data.levels import changes_by_block, forecast_at_present_level
 from kubecast.data.panel import KEYS, Cutoffs, Panel
 from kubecast.data.splits import series_scales
 from kubecast.ensemble.recipe import StackRecipe, Weights
@@ -123,16 +123,12 @@ class Ensemble:
 
     def predict_blocks(self, blocks: Iterable[tuple[Panel, Cutoffs]]) -> Iterator[pd.DataFrame]:
         """``predict`` from the origins in each of several panels, of different series."""
-        names, shifted, pulsed = [], [], []
-        for panel, origins in blocks:
-            changes = LevelChanges.detect(panel, origins)
-            names.append(origins.frame["unique_id"])
-            shifted.append(changes.shifts["unique_id"])
-            pulsed.append(changes.pulses["unique_id"])
+        names = []
+        for panel, changes in changes_by_block(blocks):
+            names.append(changes.origins.frame["unique_id"])
             # The quantiles too are laid at the former level, so that they widen with the series.
             yield forecast_at_present_level(panel, changes, self._predict, self.recipe.levels)
         self._warn_of_unseen(pd.concat(names))
-        log_changes(pd.concat(shifted), pd.concat(pulsed))
 
     def _predict(self, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
         table, scales = self._member_forecasts(panel, origins), own_scales(self.recipe, panel, origins)

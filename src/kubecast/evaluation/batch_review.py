@@ -145,7 +145,7 @@ def review_batch(
     known, fallback = set(trained_on), _fallback(evaluation)
     marks = {
         "new": [name for name in names if name not in known],
-        "stale": sorted(map(str, stale_series(panel.frame, panel.spec.frequency, panel.spec.horizon)[0])),
+        "stale": sorted(map(str, stale_series(panel.series, panel.spec.frequency, panel.spec.horizon)[0])),
         "fallback": [name for name in names if name in fallback],
         "from_zero": _from_zero(panel, forecast, before.values(), changes),
     }

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kubecast.data.levels import LevelChanges, forecast_at_present_level, log_changes
+from kubecast.data.levels import LevelChanges, changes_by_block, forecast_at_present_level
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.data.series_sample import sample_series, strata_of
@@ -36,11 +36,14 @@ def fitted_series(series: pd.DataFrame, most: int | None) -> "pd.Series[int]":
     return rows if most is None else sample_series(rows, most, strata_of(known))
 
 
-def fitted_panel(panel: PanelBlocks, most: int | None) -> Panel:
+def usable_series(series: pd.DataFrame) -> int:
+    """The number of series that are long enough to be fitted."""
+    return int((series["route"] == "model").sum())
+
+
+def fitted_panel(panel: PanelBlocks, chosen: "pd.Series[int]") -> Panel:
     """The panel of the series of ``fitted_series``, or the whole one where these are all."""
-    chosen = fitted_series(panel.series, most)
-    is_all = len(chosen) == (panel.series["route"] == "model").sum()
-    return panel.whole() if is_all else panel.only(chosen.index)
+    return panel.whole() if len(chosen) == usable_series(panel.series) else panel.only(chosen.index)
 
 
 def evaluated_origins(block: Panel) -> pd.DataFrame:
@@ -74,18 +77,13 @@ def forecast_blocks(
     Raises:
         ModelError: A forecast is not finite.
     """
-    shifted, pulsed = [], []
-    for block in panel.larger(FORECAST_ROWS):
-        chosen = origins(block)
-        changes = LevelChanges.detect(block, Cutoffs.from_frame(chosen))
+    blocks = ((block, Cutoffs.from_frame(origins(block))) for block in panel.larger(FORECAST_ROWS))
+    for block, changes in changes_by_block(blocks):
         on_changes(changes)
-        shifted.append(changes.shifts["unique_id"])
-        pulsed.append(changes.pulses["unique_id"])
-        if len(chosen):
+        if len(changes.origins):
             table = forecast_at_present_level(block, changes, forecaster.forecast)
             _require_finite(table, forecaster.name)
-            yield table.merge(chosen, on=["unique_id", "cutoff"])
-    log_changes(pd.concat(shifted), pd.concat(pulsed))
+            yield table.merge(origins(block), on=["unique_id", "cutoff"])
 
 
 def _require_finite(table: pd.DataFrame, name: str) -> None:

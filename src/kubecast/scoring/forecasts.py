@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from kubecast.data import parquet
+from kubecast.data.row_blocks import series_slices
 
 
 @dataclass(frozen=True)
@@ -34,29 +33,7 @@ class Forecasts:
 
         def blocks(columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
             some = table if columns is None else table[[*columns]]
-            for rows in _series_slices(table["unique_id"]):
+            for rows in series_slices(table["unique_id"]):
                 yield some.iloc[rows].reset_index(drop=True)
 
         return cls([*table.columns], blocks)
-
-
-def _series_slices(names: "pd.Series[str]") -> Iterator[slice]:
-    """Cut rows into blocks of whole series, no larger than ``parquet.BLOCK_ROWS`` unless one series is."""
-    ends, begin = _ends(names), 0
-    while True:
-        within = int(np.searchsorted(ends, begin + parquet.BLOCK_ROWS, side="right")) - 1
-        after = int(np.searchsorted(ends, begin, side="right"))  # a series may be larger than a block
-        end = int(ends[min(max(within, after), len(ends) - 1)])
-        yield slice(begin, end)
-        begin = end
-        if end == len(names):
-            return
-
-
-def _ends(names: "pd.Series[str]") -> NDArray[np.intp]:
-    """Rows before which every series ends or begins; the number of rows, which may be 0, is the last."""
-    codes, series = pd.factorize(names)
-    rows, last = np.arange(len(codes)), np.zeros(len(series), dtype=np.intp)
-    last[codes] = rows
-    ends = rows[np.maximum.accumulate(last[codes]) == rows] + 1
-    return ends if len(ends) else np.array([0])

@@ -6,7 +6,7 @@ import pandas as pd
 
 from kubecast.data.files import read_data
 from kubecast.data.panel import Panel
-from kubecast.data.preparation import build_panel
+from kubecast.data.preparation import write_panel
 from kubecast.data.roles import with_columns
 from kubecast.data.timestamps import parse_time
 from kubecast.logs import step
@@ -23,12 +23,14 @@ def prepare_data(data: str, digest: str, as_of: str, settings: str, panel_dir: P
         as_of: Moment after which rows are not seen, from ``resolve_inputs``; empty for none.
         settings: JSON of the ``RunSettings``.
         panel_dir: Gets the panel.
+
+    Returns:
+        The panel without its rows.
     """
     run = RunSettings.parse(settings)
     file = read_data(data, run.training.data, expected_digest=digest)
     moment: pd.Timestamp | None = parse_time(as_of, "as_of") if as_of else None
-    panel = build_panel(file.rows, run.training, digest=file.digest, as_of=moment)
-    panel.save(panel_dir)
+    panel = write_panel(file.rows, run.training, panel_dir, digest=file.digest, as_of=moment)
     run = run.model_copy(update={"training": with_columns(run.training, panel.spec.columns)})  # as understood
     run.write(panel_dir)
     return panel

@@ -43,6 +43,7 @@ from kubecast.models.blocks import (
     forecast_blocks,
     log_unforecast,
     production_origins,
+    usable_series,
 )
 from kubecast.reports.training import Fitted, render_training
 from kubecast.reports.unexplained import page_or_reason
@@ -160,20 +161,17 @@ class _Fit:
     @cached_property
     def sample(self) -> Panel:
         """The panel of the series that are fitted, and of those too short for it where these are all."""
-        return fitted_panel(self.panel, self.settings.sample_rows)
+        return fitted_panel(self.panel, self.series)
 
     @property
     def _is_whole(self) -> bool:
-        return len(self.series) == self._usable
-
-    @property
-    def _usable(self) -> int:
-        return int((self.panel.series["route"] == "model").sum())
+        return len(self.series) == usable_series(self.panel.series)
 
     def _sample_size(self) -> Sample | None:
         if self._is_whole:
             return None
-        return Sample(series=len(self.series), of_series=self._usable, rows=int(self.series.sum()))
+        usable = usable_series(self.panel.series)
+        return Sample(series=len(self.series), of_series=usable, rows=int(self.series.sum()))
 
     def first(self, on_failure: str) -> _FitResult:
         """Fit on the training split; forecast validation, test and production origins."""

@@ -18,7 +18,7 @@ from kubecast.ensemble.stacking import stack
 from kubecast.errors import ModelError
 from kubecast.models import make_trainer
 from kubecast.models.base import FitPlan, deadline_after
-from kubecast.models.blocks import fitted_panel
+from kubecast.models.blocks import fitted_panel, fitted_series
 from kubecast.scoring.forecasts import Forecasts
 from kubecast.tuning.objective import ModelObjective, Objective, Report, training_folds
 
@@ -102,7 +102,7 @@ def make_objective(
     """
     fitted = [base] if isinstance(base, ModelSettings) else [*members.values()]
     sampled = [settings.sample_rows for settings in fitted if settings.sample_rows is not None]
-    searched = fitted_panel(panel, min(sampled, default=None))
+    searched = fitted_panel(panel, fitted_series(panel.series, min(sampled, default=None)))
     if isinstance(base, ModelSettings):
         return ModelObjective.from_panel(searched, kind, base, folds, limit)
     return EnsembleObjective(searched, members, folds)

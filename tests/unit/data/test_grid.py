@@ -155,8 +155,7 @@ def test_wrong_date_does_not_make_a_huge_grid() -> None:
     ],
 )  # fmt: skip
 def test_usual_seasons_follow_from_the_frequency(frequency: str, expected: list[int]) -> None:
-    frame = pd.DataFrame({"unique_id": ["a"] * 12_000})
-    assert season_lengths(frame, frequency, small_settings(season_lengths=None), Notes()) == expected
+    assert season_lengths(12_000, frequency, small_settings(season_lengths=None), Notes()) == expected
 
 
 @pytest.mark.parametrize(
@@ -182,8 +181,8 @@ def test_usual_seasons_follow_from_the_frequency(frequency: str, expected: list[
 def test_finding_says_where_there_is_no_season(
     frequency: str, rows: int, expected: list[int], found: str
 ) -> None:
-    frame, notes = pd.DataFrame({"unique_id": ["a"] * rows}), Notes()
-    assert season_lengths(frame, frequency, small_settings(season_lengths=None), notes) == expected
+    notes = Notes()
+    assert season_lengths(rows, frequency, small_settings(season_lengths=None), notes) == expected
     assert "".join(finding.detail for finding in notes.findings).startswith(found)
     assert len(notes.findings) == bool(found)
 
@@ -196,9 +195,8 @@ def test_week_that_the_rows_keep_is_named() -> None:
 
 
 def test_season_that_the_history_does_not_show_is_left_out_or_refused() -> None:
-    frame = pd.DataFrame({"unique_id": ["a"] * 100 + ["b"]})
-    assert season_lengths(frame, "h", small_settings(season_lengths=None), Notes()) == [24]
-    assert season_lengths(frame.head(50), "h", small_settings(season_lengths=None), Notes()) == [1]
-    assert season_lengths(frame, "h", small_settings(season_lengths=[50, 24, 50]), Notes()) == [50, 24]
+    assert season_lengths(100, "h", small_settings(season_lengths=None), Notes()) == [24]
+    assert season_lengths(50, "h", small_settings(season_lengths=None), Notes()) == [1]
+    assert season_lengths(100, "h", small_settings(season_lengths=[50, 24, 50]), Notes()) == [50, 24]
     with pytest.raises(ConfigError, match="51 needs 102 rows of a series, found 100"):
-        season_lengths(frame, "h", small_settings(season_lengths=[24, 51]), Notes())
+        season_lengths(100, "h", small_settings(season_lengths=[24, 51]), Notes())
