@@ -79,22 +79,27 @@ def known_frequency(text: str) -> str:
     return _open_days(open_weekdays(offset)) if _is_custom(offset) else str(offset.freqstr)
 
 
-def frequency_in(times: pd.DatetimeIndex, next_times: pd.DatetimeIndex) -> str | None:
+def frequency_in(steps: pd.DataFrame) -> str | None:
     """The frequency of timestamps; None where it does not follow from them.
 
     Args:
-        times: Each row's timestamp, where the next row is of the same series.
-        next_times: The timestamps of those next rows, all later.
+        steps: ``ds``, the time of a row, ``next``, that of the next row of its series, which is later, and
+            ``rows``, how many rows have these two.
     """
-    steps = np.asarray(next_times - times)
-    lengths, counts = np.unique(steps, return_counts=True)
-    step = pd.Timedelta(lengths[np.argmax(counts)])
-    days = pd.DatetimeIndex(np.unique(np.concatenate([times, next_times])))
+    lengths = (steps["next"] - steps["ds"]).to_numpy()
+    step = pd.Timedelta(_most_common(lengths, steps["rows"].to_numpy()))
+    days = pd.DatetimeIndex(np.unique(np.concatenate([steps["ds"], steps["next"]])))
     if step == pd.Timedelta(days=1) and (weekdays := _closed_week(days)):
         return weekdays
     if step < pd.Timedelta(days=13):
         return _name(to_offset(step))  # type: ignore[call-overload]
-    return _in_months(times, next_times, days) or _in_steps(steps, step)
+    return _in_months(steps, days) or _in_steps(lengths, int(steps["rows"].sum()), step)
+
+
+def _most_common(values: NDArray[Any], rows: NDArray[np.int64]) -> Any:
+    """The value that most rows have; the first of several."""
+    different, at = np.unique(values, return_inverse=True)
+    return different[np.argmax(np.bincount(at, rows))]
 
 
 def _closed_week(days: pd.DatetimeIndex) -> str | None:
@@ -123,15 +128,14 @@ def _is_custom(offset: BaseOffset) -> bool:
     return isinstance(offset, CustomBusinessDay)
 
 
-def _in_months(times: pd.DatetimeIndex, next_times: pd.DatetimeIndex, days: pd.DatetimeIndex) -> str | None:
+def _in_months(steps: pd.DataFrame, days: pd.DatetimeIndex) -> str | None:
     """A frequency by months, half months, quarters or years on which all the days lie."""
     for offset, alias in (*_MONTHLY, *_half_months(days)):
         if all(offset.is_on_offset(day) for day in days):
             grid = pd.date_range(days[0], days[-1], freq=offset)
-            steps = np.searchsorted(grid, next_times) - np.searchsorted(grid, times)
-            lengths, counts = np.unique(steps, return_counts=True)
-            n = int(lengths[np.argmax(counts)])
-            return _by_months(alias, n, days[-1]) if (steps % n == 0).all() else None
+            lengths = np.searchsorted(grid, steps["next"]) - np.searchsorted(grid, steps["ds"])
+            n = int(_most_common(lengths, steps["rows"].to_numpy()))
+            return _by_months(alias, n, days[-1]) if (lengths % n == 0).all() else None
     return None
 
 
@@ -157,9 +161,9 @@ def _by_months(alias: str, n: int, day: pd.Timestamp) -> str:
     return _name(offset_of(f"{n}{alias}"))
 
 
-def _in_steps(steps: NDArray[Any], step: pd.Timedelta) -> str | None:
+def _in_steps(lengths: NDArray[Any], rows: int, step: pd.Timedelta) -> str | None:
     """A fixed step of which all are multiples: 28 days, 13 weeks."""
-    if len(steps) < _STEPS_SEEN or (steps % step.to_timedelta64()).any():
+    if rows < _STEPS_SEEN or (lengths % step.to_timedelta64()).any():
         return None
     return _name(to_offset(step))  # type: ignore[call-overload]
 

@@ -2,7 +2,8 @@
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from kubecast.config.training import TrainingSettings
 from kubecast.data.findings import Notes
 from kubecast.data.roles import all_names, as_options, find_columns
-from kubecast.data.timestamps import parse_timestamps
+from kubecast.data.timestamps import FROM_VALUES, Days, parse_timestamps
 from kubecast.data.values import Labels, all_numbers, numbers, text_or_numbers
 from kubecast.errors import DataError
 
@@ -38,13 +39,47 @@ class Clock(NamedTuple):
     day_zone: str | None = None
 
 
+@dataclass(frozen=True)
+class Known:
+    """What is known of columns before their values are read, as they are those of a block of several.
+
+    Attributes:
+        texts: Static covariates that are text, the others being numbers; None: follows from the values.
+        days: How timestamps are read.
+        names: Of series that a model knows.
+    """
+
+    texts: list[str] | None = None
+    days: Days = FROM_VALUES
+    names: Collection[str] = ()
+
+
+NOTHING = Known()
+
+
+class Read(NamedTuple):
+    """Rows that were read, and what was seen of them.
+
+    Attributes:
+        frame: ``unique_id`` (categorical, its categories in ascending order), ``ds`` (naive UTC), ``y`` and
+            the covariates, numbers as float64.
+        clock: That ``ds`` came from.
+        clock_note: What the user should know about it; may be empty.
+        moved: Rows that were earlier than one before them of the same series.
+        repeated: Rows that were there twice.
+        empty: Columns of numbers without a value.
+    """
+
+    frame: pd.DataFrame
+    clock: Clock
+    clock_note: str
+    moved: int
+    repeated: int
+    empty: list[str]
+
+
 def read_rows(
-    rows: pd.DataFrame,
-    settings: TrainingSettings,
-    notes: Notes,
-    categories: list[str] | None = None,
-    daily: bool | None = None,
-    known: Iterable[str] = (),
+    rows: pd.DataFrame, settings: TrainingSettings, notes: Notes, known: Known = NOTHING
 ) -> tuple[pd.DataFrame, Clock]:
     """Bring the columns to their names and types, in order of series and time.
 
@@ -52,50 +87,75 @@ def read_rows(
         rows: As read, with the file's own column names.
         settings: Name the columns and say how timestamps are read.
         notes: Receives the findings.
-        categories: Static covariates that are text, the others being numbers; None: follows from the values.
-        daily: Whether timestamps stay on the local clock, as days and longer periods do; None: follows from
-            the values.
-        known: Names of series that a model knows.
+        known: Of the columns.
 
     Returns:
-        ``unique_id`` (categorical, its categories in ascending order), ``ds`` (naive UTC), ``y`` and the
-        covariates, numbers as float64; and the clock that ``ds`` came from.
+        ``Read.frame`` and ``Read.clock``.
+
+    Raises:
+        DataError: A column is missing or has no value, or a value is not what its column allows.
+    """
+    read = read_block(rows, settings, known)
+    note_columns(rows, settings, notes)
+    with naming_source(rows):
+        note_read([read], notes)
+    return read.frame, read.clock
+
+
+def read_block(rows: pd.DataFrame, settings: TrainingSettings, known: Known = NOTHING) -> Read:
+    """Read the rows of some series, see ``read_rows``.
 
     Raises:
         DataError: A column is missing, or a value is not what its column allows.
     """
-    with _naming_source(rows):
-        labels = Labels.of_frame(rows)
-        frame = _named_columns(rows, settings, notes)
-        covariates = settings.data.covariates
-        read: dict[str, Any] = {"unique_id": _ids(frame["unique_id"], labels, known)}
+    with naming_source(rows):
+        labels, covariates = Labels.of_frame(rows), settings.data.covariates
+        frame = _chosen(rows, _roles(settings), _covariates(settings))
+        read: dict[str, Any] = {"unique_id": _ids(frame["unique_id"], labels, known.names)}
         codes, ordered = read["unique_id"].codes, labels.ordered
-        times = parse_timestamps(frame["ds"], codes, settings, labels.at, daily=daily, ordered=ordered)
-        if times.note:
-            notes.add("timezone", times.note)
+        times = parse_timestamps(frame["ds"], codes, settings, labels.at, days=known.days, ordered=ordered)
         read["ds"] = times.values
         for name in ("y", *covariates.future, *covariates.past):
             read[name] = numbers(frame[name], name, labels)
-            if np.isnan(read[name]).all():
-                raise DataError(f"column {name} holds no value; allowed: numbers")
         for name in covariates.static:
-            text = name in categories if categories is not None else None
+            text = name in known.texts if known.texts is not None else None
             read[name] = text_or_numbers(frame[name], name, text, labels)
-        frame = _sorted(pd.DataFrame(read), notes)
+        frame = pd.DataFrame(read)
+        targets = frame[["y", *covariates.future, *covariates.past]]
+        empty = [str(name) for name in targets.columns[targets.isna().all()]]
+        frame, moved = _sorted(frame)
+        repeated = 0
         if settings.data.resample is None:  # else rows of one time are brought together
-            frame = _unique(frame, labels, _cure(rows, settings, times.zone), notes)
-        return frame.reset_index(drop=True), Clock(times.zone, times.day_zone)
+            frame, repeated = _unique(frame, labels, _cure(rows, settings, times.zone))
+        clock = Clock(times.zone, times.day_zone)
+        return Read(frame.reset_index(drop=True), clock, times.note, moved, repeated, empty)
+
+
+def note_read(blocks: Sequence[Read], notes: Notes) -> None:
+    """Note what was seen of blocks of rows.
+
+    Raises:
+        DataError: A column has no value in any of them.
+    """
+    if nowhere := [name for name in blocks[0].empty if all(name in block.empty for block in blocks)]:
+        raise DataError(f"column {nowhere[0]} holds no value; allowed: numbers")
+    if note := blocks[0].clock_note:
+        notes.add("timezone", note)
+    if moved := sum(block.moved for block in blocks):
+        notes.add("sorted", f"{moved} rows were earlier than one before them of the same series", count=moved)
+    if repeated := sum(block.repeated for block in blocks):
+        notes.add("deduplicated", f"{repeated} rows were there twice", count=repeated)
 
 
 def read_future(
-    rows: pd.DataFrame, settings: TrainingSettings, daily: bool | None, known: Iterable[str] = ()
+    rows: pd.DataFrame, settings: TrainingSettings, days: Days, known: Collection[str] = ()
 ) -> tuple[pd.DataFrame, str | None]:
     """Read known-future covariates from a file of their own.
 
     Args:
         rows: The series, the timestamps and the known-future covariates; other columns are not looked at.
         settings: As for ``read_rows``.
-        daily: As for ``read_rows``.
+        days: How timestamps are read.
         known: The names of the data's series.
 
     Returns:
@@ -104,38 +164,38 @@ def read_future(
     Raises:
         DataError: A column is missing, or a value is not what its column allows.
     """
-    with _naming_source(rows):
+    with naming_source(rows):
         labels, columns = Labels.of_frame(rows), settings.data.columns
         frame = _chosen(
             rows, {columns.unique_id: "unique_id", columns.ds: "ds"}, settings.data.covariates.future
         )
         ids = _ids(frame["unique_id"], labels, known)
         ordered = labels.ordered
-        times = parse_timestamps(frame["ds"], ids.codes, settings, labels.at, daily=daily, ordered=ordered)
+        times = parse_timestamps(frame["ds"], ids.codes, settings, labels.at, days=days, ordered=ordered)
         read: dict[str, Any] = {"unique_id": ids, "ds": times.values}
         for name in settings.data.covariates.future:
             read[name] = numbers(frame[name], name, labels)
-        cure = _cure(rows, settings, times.zone)
-        future = _unique(_sorted(pd.DataFrame(read), Notes()), labels, cure, Notes()).reset_index(drop=True)
-        return future.assign(unique_id=future["unique_id"].astype(object)), times.zone
+        ordered_rows, _ = _sorted(pd.DataFrame(read))
+        future, _ = _unique(ordered_rows, labels, _cure(rows, settings, times.zone))
+        return future.assign(unique_id=future["unique_id"].astype(object)).reset_index(drop=True), times.zone
 
 
 def local_moment(rows: pd.DataFrame, settings: TrainingSettings, moment: pd.Timestamp) -> pd.Timestamp:
     """The newest time on the rows' local clock before which all of them are at or before a moment in UTC."""
-    with _naming_source(rows):
+    with naming_source(rows):
         labels, columns = Labels.of_frame(rows), settings.data.columns
         frame = _chosen(rows, {columns.unique_id: "unique_id", columns.ds: "ds"}, [])
         codes = _ids(frame["unique_id"], labels).codes
         utc, local = (
-            parse_timestamps(frame["ds"], codes, settings, labels.at, daily=daily).values
-            for daily in (False, True)
+            parse_timestamps(frame["ds"], codes, settings, labels.at, days=Days(local)).values
+            for local in (False, True)
         )
     unseen = local[utc > moment.to_datetime64()]
     return pd.Timestamp(unseen.min()) - pd.Timedelta(1, "ns") if len(unseen) else pd.Timestamp(local.max())
 
 
 @contextlib.contextmanager
-def _naming_source(rows: pd.DataFrame) -> Iterator[None]:
+def naming_source(rows: pd.DataFrame) -> Iterator[None]:
     """Put the file that the rows were read from, where there is one, in front of what is wrong with them."""
     try:
         yield
@@ -145,21 +205,32 @@ def _naming_source(rows: pd.DataFrame) -> Iterator[None]:
         raise DataError(f"{rows.attrs['source']}: {error}") from error
 
 
-def _named_columns(rows: pd.DataFrame, settings: TrainingSettings, notes: Notes) -> pd.DataFrame:
-    columns, covariates = settings.data.columns, settings.data.covariates
-    roles = {columns.unique_id: "unique_id", columns.ds: "ds", columns.y: "y"}
-    kept = [*covariates.future, *covariates.past, *covariates.static]
-    frame = _chosen(rows, roles, kept)
-    ignored = [name for name in all_names(rows) if name not in {*roles, *kept}]
+def _roles(settings: TrainingSettings) -> dict[str, str]:
+    columns = settings.data.columns
+    return {columns.unique_id: "unique_id", columns.ds: "ds", columns.y: "y"}
+
+
+def _covariates(settings: TrainingSettings) -> list[str]:
+    covariates = settings.data.covariates
+    return [*covariates.future, *covariates.past, *covariates.static]
+
+
+def note_columns(rows: pd.DataFrame, settings: TrainingSettings, notes: Notes) -> None:
+    """Note the columns that are not read, and that there is none for the series.
+
+    Args:
+        rows: As read; of a file without a column for the series, all of them.
+        settings: Name the columns.
+        notes: Receives the findings.
+    """
+    used, name = {*_roles(settings), *_covariates(settings)}, settings.data.columns.unique_id
+    ignored = [each for each in all_names(rows) if each not in used]
     if ignored:
         listed_names = ", ".join(map(repr, ignored))
         notes.add("ignored", f"not used, and not named in training.data.covariates: {listed_names}")
-    if texts := _texts(rows, ignored) if columns.unique_id not in rows.columns else []:
+    if texts := _texts(rows, ignored) if name not in rows.columns else []:
         named = f"training.data.columns.unique_id={texts[0]}"
-        notes.add(
-            "one_series", f"no column {columns.unique_id}: all rows are one series; allowed: e.g. {named}"
-        )
-    return frame
+        notes.add("one_series", f"no column {name}: all rows are one series; allowed: e.g. {named}")
 
 
 def _texts(rows: pd.DataFrame, names: list[str]) -> list[str]:
@@ -264,22 +335,20 @@ def _plain_name(name: str) -> str:
     return whole[1] if whole else name
 
 
-def _sorted(frame: pd.DataFrame, notes: Notes) -> pd.DataFrame:
-    """Put the rows in order; the index keeps their places in the file."""
+def _sorted(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Put the rows in order, and count those that were not; the index keeps their places in the file."""
     codes, ds = frame["unique_id"].cat.codes.to_numpy(), frame["ds"].to_numpy()
     latest = frame["ds"].groupby(codes).cummax().to_numpy()
     moved = int((ds < latest).sum())
-    if moved:
-        notes.add("sorted", f"{moved} rows were earlier than one before them of the same series", count=moved)
-    return frame.take(np.lexsort((ds, codes)))  # stable: equal keys keep the file's order
+    return frame.take(np.lexsort((ds, codes))), moved  # stable: equal keys keep the file's order
 
 
-def _unique(ordered: pd.DataFrame, labels: Labels, cure: str, notes: Notes) -> pd.DataFrame:
-    """Leave out rows that are there twice; two that differ are refused."""
+def _unique(ordered: pd.DataFrame, labels: Labels, cure: str) -> tuple[pd.DataFrame, int]:
+    """Leave out rows that are there twice, and count them; two that differ are refused."""
     codes, ds = ordered["unique_id"].cat.codes.to_numpy(), ordered["ds"].to_numpy()
     same_key = np.append(False, (np.diff(codes) == 0) & (np.diff(ds) == np.timedelta64(0, "ns")))
     if not same_key.any():
-        return ordered
+        return ordered, 0
     clash = same_key & ~_like_the_row_before(ordered)
     if clash.any():
         row = int(np.flatnonzero(clash)[0])
@@ -289,8 +358,7 @@ def _unique(ordered: pd.DataFrame, labels: Labels, cure: str, notes: Notes) -> p
             f"{where}: series {first['unique_id']} has two different rows at {first['ds']}"
             f" ({int(clash.sum())} such rows); {cure}"
         )
-    notes.add("deduplicated", f"{int(same_key.sum())} rows were there twice", count=int(same_key.sum()))
-    return ordered[~same_key]
+    return ordered[~same_key], int(same_key.sum())
 
 
 def _cure(rows: pd.DataFrame, settings: TrainingSettings, zone: str | None) -> str:

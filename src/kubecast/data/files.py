@@ -86,8 +86,8 @@ def _rows(source: Source, request: Request) -> pd.DataFrame:
     if not parts:
         raise DataError(f"{request.location}: no rows; allowed: at least one")
     if source.ordered:
-        (part,) = parts
-        table, index = part.table, pd.Index(part.labels)
+        table = pa.concat_tables([part.table for part in parts])
+        index = pd.Index(np.concatenate([part.labels for part in parts]))
     else:
         table = _joined([part.table for part in parts], request)
         order = _sorted(table, request)
@@ -162,9 +162,10 @@ def _labels(parts: list[Part]) -> "pd.Index[Any]":
     rows = np.concatenate([part.labels for part in parts])
     if not parts[0].file:
         return pd.Index(rows)
-    files = np.repeat(np.arange(len(parts)), [len(part.labels) for part in parts])
+    of_parts, names = pd.factorize(np.array([part.file for part in parts], dtype=object))
+    files = np.repeat(of_parts, [len(part.labels) for part in parts])
     codes, levels = pd.factorize(rows)
-    return pd.MultiIndex([[part.file for part in parts], list(levels)], [files.tolist(), codes.tolist()])
+    return pd.MultiIndex([list(names), list(levels)], [files.tolist(), codes.tolist()])
 
 
 def _sorted(table: pa.Table, request: Request) -> NDArray[np.int64]:

@@ -19,17 +19,17 @@ from kubecast.data.calendars import (
 )
 from kubecast.data.findings import Notes
 from kubecast.data.periods import Coverage, grouper, note_partial, partial_periods, without_targets
-from kubecast.data.row_blocks import Rows
+from kubecast.data.row_blocks import Rows, concat_rows
 from kubecast.errors import ConfigError, DataError
 
 _DAYS_OF_A_YEAR = 366
 
 
-def find_frequency(frame: pd.DataFrame, settings: TrainingSettings) -> str:
+def find_frequency(rows: Rows, settings: TrainingSettings) -> str:
     """The frequency of the settings, else that of the data's most common step.
 
     Args:
-        frame: ``unique_id`` and ``ds``, in order.
+        rows: ``unique_id`` and ``ds``, in order.
         settings: Holds the frequency, if it is set.
 
     Raises:
@@ -38,18 +38,28 @@ def find_frequency(frame: pd.DataFrame, settings: TrainingSettings) -> str:
     """
     if settings.frequency is not None:
         return known_frequency(settings.frequency)
-    times, same = pd.DatetimeIndex(frame["ds"]), np.diff(frame["unique_id"].cat.codes) == 0
-    same &= times[1:] > times[:-1]  # a time may be there twice where rows are brought together
-    if not same.any():
+    steps = _steps(rows())
+    if steps.empty:
         raise DataError(
             "no series has two rows, so the frequency is not known; allowed: set training.frequency"
         )
-    frequency = frequency_in(times[:-1][same], times[1:][same])
+    frequency = frequency_in(steps)
     if frequency is None:
         raise DataError(
             "the frequency does not follow from the data; allowed: set training.frequency, e.g. MS or D"
         )
     return frequency
+
+
+def _steps(blocks: Iterator[pd.DataFrame]) -> pd.DataFrame:
+    """Two times of neighbouring rows of a series, and how many have them; series share most of theirs."""
+    steps = pd.DataFrame({"ds": [], "next": [], "rows": []})
+    for frame in blocks:
+        ds, same = frame["ds"].to_numpy(), np.diff(frame["unique_id"].cat.codes) == 0
+        same &= ds[1:] > ds[:-1]  # a time may be there twice where rows are brought together
+        own = pd.DataFrame({"ds": ds[:-1][same], "next": ds[1:][same], "rows": 1})
+        steps = concat_rows([steps, own]).groupby(["ds", "next"])["rows"].sum().reset_index()
+    return steps
 
 
 def complete_grid(

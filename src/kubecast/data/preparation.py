@@ -7,6 +7,7 @@ the extents of the series.
 import logging
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,9 +16,9 @@ import pandas as pd
 from pandas.tseries.offsets import Tick
 
 from kubecast.config.training import TrainingSettings
-from kubecast.data.calendars import known_frequency, offset_of
+from kubecast.data.calendars import offset_of
 from kubecast.data.clock import check_clock, on_training_clock
-from kubecast.data.columns import local_moment, read_future, read_rows
+from kubecast.data.columns import Known, local_moment, read_future, read_rows
 from kubecast.data.covariates import clean_covariates
 from kubecast.data.extents import extents_of, without_gappy
 from kubecast.data.findings import DataReport, Notes
@@ -25,8 +26,8 @@ from kubecast.data.grid import complete_grid, complete_grids, find_frequency, se
 from kubecast.data.origins import alignment_of, origins_with_covariates, plan_split, steps_late
 from kubecast.data.panel import Panel, PanelSpec
 from kubecast.data.panel_blocks import PanelBlocks
-from kubecast.data.periods import is_coarse
 from kubecast.data.quality import constant_in_future, note_constant_future, note_quality
+from kubecast.data.reading import check_as_of, days_of, read_blocks, rows_up_to
 from kubecast.data.roles import with_two_columns
 from kubecast.data.row_blocks import Keep, Rows, cut, in_folder, in_memory, own_categories
 from kubecast.data.series_split import SeriesSplits
@@ -54,11 +55,11 @@ def build_panel(
         DataError: The rows break the data contract.
         ConfigError: The settings do not fit the data.
     """
-    return _prepare(rows, settings, in_memory, digest, as_of).whole()
+    return _prepare(lambda: iter([rows]), settings, in_memory, digest, as_of).whole()
 
 
 def write_panel(
-    rows: pd.DataFrame,
+    source: Rows,
     settings: TrainingSettings,
     directory: Path,
     *,
@@ -67,28 +68,33 @@ def write_panel(
 ) -> Panel:
     """``build_panel``, but write the panel to a folder with one block of its rows at a time in memory.
 
+    Args:
+        source: See ``read_blocks``.
+        settings: As for ``build_panel``.
+        directory: Gets the panel.
+        digest: Of the source.
+        as_of: As for ``build_panel``.
+
     Returns:
         The panel without its rows.
     """
     directory.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=directory) as folder:
-        panel = _prepare(rows, settings, in_folder(Path(folder)), digest, as_of).outline
+        panel = _prepare(source, settings, in_folder(Path(folder)), digest, as_of).outline
         panel.save(directory, with_rows=False)
         (Path(folder) / "panel.parquet").rename(directory / "panel.parquet")
     return panel
 
 
 def _prepare(
-    rows: pd.DataFrame, settings: TrainingSettings, keep: Keep, digest: str, as_of: pd.Timestamp | None
+    source: Rows, settings: TrainingSettings, keep: Keep, digest: str, as_of: pd.Timestamp | None
 ) -> PanelBlocks:
     horizon, notes = required_horizon(settings), Notes()
-    settings = with_two_columns(rows, settings, notes)
-    frame, clock = read_rows(rows, settings, notes, daily=_stays_local(settings.frequency))
-    frame = _up_to(frame, settings, as_of)
-    texts = frame[settings.data.covariates.static].select_dtypes(exclude="number")
-    frequency = find_frequency(frame, settings)
-    grid = _to_grid(frame, frequency, settings, notes, keep)
-    del frame
+    settings = with_two_columns(next(source()), settings, notes)
+    rows, clock = read_blocks(source, settings, notes, keep, as_of)
+    texts = next(rows())[settings.data.covariates.static].select_dtypes(exclude="number")
+    frequency = find_frequency(rows, settings)
+    grid = _to_grid(rows, frequency, settings, notes, keep)
     longest = int(grid.extents["rows"].max())
     seasons = season_lengths(longest, frequency, settings, notes)
     extents = without_gappy(grid.extents, seasons, settings, notes)
@@ -135,23 +141,23 @@ class _Grid:
     extents: pd.DataFrame
 
 
-def _to_grid(
-    frame: pd.DataFrame, frequency: str, settings: TrainingSettings, notes: Notes, keep: Keep
-) -> _Grid:
+def _to_grid(rows: Rows, frequency: str, settings: TrainingSettings, notes: Notes, keep: Keep) -> _Grid:
     ahead: list[pd.DataFrame] = []
     extents: list[pd.DataFrame] = []
 
     def blocks() -> Iterator[pd.DataFrame]:
-        for block in complete_grids(lambda: cut(frame), frequency, settings, notes):
+        for block in complete_grids(
+            lambda: chain.from_iterable(map(cut, rows())), frequency, settings, notes
+        ):
             own, after = _split_ahead(block, settings, notes)
             ahead.append(_plain(after))
             extents.extend([extents_of(own)] if len(own) else [])
             yield own
 
-    rows = keep("grid", blocks())
+    kept = keep("grid", blocks())
     if not extents:
         raise DataError(_NO_TARGET)
-    return _Grid(rows, pd.concat(ahead, ignore_index=True), pd.concat(extents, ignore_index=True))
+    return _Grid(kept, pd.concat(ahead, ignore_index=True), pd.concat(extents, ignore_index=True))
 
 
 def _split(
@@ -208,11 +214,11 @@ def history_panel(
     """
     notes = Notes()
     settings = with_two_columns(rows, settings, notes)
-    settings, daily = on_training_clock(settings, spec), _stays_local(spec.frequency)
-    frame, clock = read_rows(rows, settings, notes, spec.categories, daily, known)
+    settings, days = on_training_clock(settings, spec), days_of(spec.frequency)
+    frame, clock = read_rows(rows, settings, notes, Known(spec.categories, days, known))
     check_clock(clock.zone, spec, "the data")
     if future is not None and spec.future:
-        ahead, future_zone = read_future(future, settings, daily, frame["unique_id"].cat.categories)
+        ahead, future_zone = read_future(future, settings, days, frame["unique_id"].cat.categories)
         check_clock(future_zone, spec, "the file of future covariates")
         if settings.data.resample is None:
             _refuse_other_steps(frame, ahead, spec.frequency)
@@ -283,7 +289,7 @@ def newest_time(rows: pd.DataFrame, settings: TrainingSettings, at: pd.Timestamp
         DataError: The rows cannot be read, or none is so old.
     """
     settings = with_two_columns(rows, settings, Notes())
-    frame, _ = read_rows(rows, settings, Notes(), daily=_stays_local(settings.frequency))
+    frame, _ = read_rows(rows, settings, Notes(), Known(days=days_of(settings.frequency)))
     at = _on_rows_clock(at, rows, settings, settings.frequency)
     return pd.Timestamp(_up_to(frame, settings, at).loc[lambda rows: rows["ds"] <= at, "ds"].max())
 
@@ -292,7 +298,7 @@ def _on_rows_clock(
     moment: pd.Timestamp, rows: pd.DataFrame, settings: TrainingSettings, frequency: str | None
 ) -> pd.Timestamp:
     """A moment in UTC as the rows stand: on the local clock where they are brought together in days."""
-    if settings.data.resample is None or not _stays_local(frequency):
+    if settings.data.resample is None or not days_of(frequency).are_local:
         return moment
     return local_moment(rows, settings, moment)
 
@@ -314,26 +320,13 @@ def _only(frame: pd.DataFrame, names: Collection[str]) -> pd.DataFrame:
     return own_categories(frame[frame["unique_id"].isin(names)].reset_index(drop=True))
 
 
-def _stays_local(frequency: str | None) -> bool | None:
-    """Whether timestamps stay on the local clock; None where it follows from the values."""
-    return None if frequency is None else is_coarse(known_frequency(frequency))
-
-
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(unique_id=frame["unique_id"].astype(object)).reset_index(drop=True)
 
 
 def _up_to(frame: pd.DataFrame, settings: TrainingSettings, as_of: pd.Timestamp | None) -> pd.DataFrame:
-    """The rows up to a moment; where there are known-future covariates, those of later rows stay."""
-    if as_of is None:
-        return frame
-    late = frame["ds"] > as_of
-    if late.all():
-        raise DataError(f"no row is at or before as_of {as_of}; allowed: {frame['ds'].min()} or later")
-    if not settings.data.covariates.future:
-        return own_categories(frame[~late].reset_index(drop=True))
-    frame.loc[late, ["y", *settings.data.covariates.past]] = np.nan
-    return frame
+    check_as_of(frame["ds"].min(), as_of)
+    return frame if as_of is None else rows_up_to(frame, settings, as_of)
 
 
 def _split_ahead(

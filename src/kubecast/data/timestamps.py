@@ -1,5 +1,6 @@
 """Timestamps as they stand in files, read as UTC."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any
@@ -31,13 +32,29 @@ class Timestamps:
     day_zone: str | None = None
 
 
+@dataclass(frozen=True)
+class Days:
+    """Whether timestamps are those of days or longer steps.
+
+    Attributes:
+        are_local: Whether they stay on the local clock, as days do; None: follows from the values.
+        are_named: Whether those that do name days, whatever zone stands beside them; None: follows too.
+    """
+
+    are_local: bool | None = None
+    are_named: bool | None = None
+
+
+FROM_VALUES = Days()
+
+
 def parse_timestamps(
     column: "pd.Series[Any]",
     codes: NDArray[np.integer[Any]],
     settings: TrainingSettings,
     where: Where,
     *,
-    daily: bool | None = None,
+    days: Days = FROM_VALUES,
     ordered: bool = True,
 ) -> Timestamps:
     """Read a column of timestamps: text, or already of a datetime type.
@@ -50,7 +67,7 @@ def parse_timestamps(
         codes: Each row's series, in the file's order.
         settings: Format and zone.
         where: Names the rows of a mask.
-        daily: Whether the data is daily or coarser; None: follows from the values.
+        days: Whether the data is daily or coarser.
         ordered: Whether the order of the rows is that of the source.
 
     Raises:
@@ -61,15 +78,14 @@ def parse_timestamps(
     times = read_times(column, pattern, where)
     if times.tz is None and zone is None:
         return Timestamps(_nanoseconds(times), None)
-    if zone is None and pattern is None and daily is not False:
+    if zone is None and pattern is None and days.are_local is not False:
         written = read_local_times(column, where)
-        if written is not None and (daily or _same_time_of_day(written)):
+        if written is not None and (days.are_local or _is_one(_times_of_day(written), written)):
             return Timestamps(_nanoseconds(written), None, "ds stays on the clock of its offsets")
-    name = settings.data.timezone or zone_name(times.tz or UTC)
-    local = times if times.tz is None else times.tz_convert(name).tz_localize(None)
-    if _same_time_of_day(local) if daily is None else daily:
+    name, local = _on_clock(times, settings)
+    if _is_one(_times_of_day(local), local) if days.are_local is None else days.are_local:
         own = times.tz_localize(None)
-        if (own == own.normalize()).all():  # they name days, whatever zone stands beside
+        if _name_days(own) if days.are_named is None else days.are_named:
             local = own
         note = f"ds stays on the clock of {name}: days and longer steps are local ones"
         return Timestamps(_nanoseconds(local), None, note if name != "UTC" else "", name)
@@ -90,9 +106,42 @@ def zone_name(zone: tzinfo) -> str:
     return str(name or ("UTC" if zone == UTC else datetime(2000, 1, 1, tzinfo=zone).isoformat()[19:]))
 
 
-def _same_time_of_day(local: pd.DatetimeIndex) -> bool:
-    clock = (local - local.normalize()).to_numpy()
-    return bool((clock == clock[0]).all() and local.min() < local.max())
+def days_in(columns: Iterable["pd.Series[Any]"], settings: TrainingSettings) -> Days:
+    """What follows from the values of a column that comes in blocks.
+
+    Args:
+        columns: Each of one datetime type.
+        settings: Zone.
+    """
+    clocks: set[np.timedelta64] = set()
+    ends: list[pd.Timestamp] = []
+    are_named = True
+    for column in columns:
+        times = pd.DatetimeIndex(column)
+        _, local = _on_clock(times, settings)
+        clocks.update(_times_of_day(local)[:2])  # a second one is enough to know that they differ
+        ends += [local.min(), local.max()]
+        are_named = are_named and _name_days(times.tz_localize(None))
+    return Days(len(clocks) == 1 and min(ends) < max(ends), are_named)
+
+
+def _on_clock(times: pd.DatetimeIndex, settings: TrainingSettings) -> tuple[str, pd.DatetimeIndex]:
+    """The zone of the settings, else of the times, and the times on its clock."""
+    name = settings.data.timezone or zone_name(times.tz or UTC)
+    return name, times if times.tz is None else times.tz_convert(name).tz_localize(None)
+
+
+def _times_of_day(local: pd.DatetimeIndex) -> NDArray[Any]:
+    """The different ones."""
+    return np.unique((local - local.normalize()).to_numpy())
+
+
+def _is_one(times_of_day: NDArray[Any], local: pd.DatetimeIndex) -> bool:
+    return len(times_of_day) == 1 and local.min() < local.max()
+
+
+def _name_days(own: pd.DatetimeIndex) -> bool:
+    return bool((own == own.normalize()).all())
 
 
 def parse_time(text: str, what: str) -> pd.Timestamp:

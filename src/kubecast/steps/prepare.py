@@ -30,7 +30,7 @@ def prepare_data(data: str, digest: str, as_of: str, settings: str, panel_dir: P
     run = RunSettings.parse(settings)
     file = read_data(data, run.training.data, expected_digest=digest)
     moment: pd.Timestamp | None = parse_time(as_of, "as_of") if as_of else None
-    panel = write_panel(file.rows, run.training, panel_dir, digest=file.digest, as_of=moment)
+    panel = write_panel(lambda: iter([file.rows]), run.training, panel_dir, digest=file.digest, as_of=moment)
     run = run.model_copy(update={"training": with_columns(run.training, panel.spec.columns)})  # as understood
     run.write(panel_dir)
     return panel

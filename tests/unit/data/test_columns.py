@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from kubecast.api.frames import to_pandas
-from kubecast.data.columns import listed, match_names, read_future, read_rows
+from kubecast.data.columns import Known, listed, match_names, read_future, read_rows
 from kubecast.data.findings import Notes
 from kubecast.data.roles import OPTIONS
+from kubecast.data.timestamps import Days
 from kubecast.errors import DataError
 from tests.support.panels import WITH_COVARIATES, small_settings
 
@@ -83,9 +84,8 @@ def test_whole_numbers_name_the_same_series_whatever_the_type_of_their_column(id
     frame, _ = read(row_index([1, 2, 3], unique_id=ids))
     assert list(frame["unique_id"]) == ["1", "10", "2"]
     rows = row_index([1, 2, 3], unique_id=ids)
-    known, _ = read_rows(
-        rows, small_settings(), Notes(), known=["1.0", "2", "10.0"]
-    )  # as floats were named once
+    as_floats = Known(names=["1.0", "2", "10.0"])  # as they were named once
+    known, _ = read_rows(rows, small_settings(), Notes(), as_floats)
     assert list(known["unique_id"]) == ["1.0", "10.0", "2"]
 
 
@@ -212,10 +212,10 @@ def test_frame_without_rows_or_with_a_column_twice_is_refused() -> None:
 
 def test_future_needs_only_its_own_columns() -> None:
     rows = row_index([0, 0], unique_id="a", promotion=["1", "0"]).drop(columns="y")
-    future, _ = read_future(rows, small_settings(data=WITH_COVARIATES), daily=True)
+    future, _ = read_future(rows, small_settings(data=WITH_COVARIATES), Days(True))
     assert list(future.columns) == ["unique_id", "ds", "promotion"]
     with pytest.raises(DataError, match="column promotion is missing"):
-        read_future(rows.drop(columns="promotion"), small_settings(data=WITH_COVARIATES), daily=True)
+        read_future(rows.drop(columns="promotion"), small_settings(data=WITH_COVARIATES), Days(True))
 
 
 def test_long_lists_are_cut() -> None:

@@ -36,7 +36,7 @@ def completed(frame: pd.DataFrame, frequency: str, **data: object) -> pd.DataFra
 )  # fmt: skip
 def test_frequency_is_found(frequency: str) -> None:
     frame = series(a=pd.date_range("2023-01-02", periods=40, freq=offset_of(frequency)))
-    assert find_frequency(frame, small_settings(frequency=None)) == frequency
+    assert find_frequency(lambda: iter([frame]), small_settings(frequency=None)) == frequency
 
 
 @pytest.mark.parametrize(
@@ -45,12 +45,14 @@ def test_frequency_is_found(frequency: str) -> None:
 def test_frequency_is_found_in_spite_of_holes_and_of_other_series(frequency: str) -> None:
     times = pd.date_range("2023-01-02", periods=60, freq=offset_of(frequency))
     frame = series(a=times.delete([5, 6, 20]), b=times[7:30:1], c=times[:1])
-    assert find_frequency(frame, small_settings(frequency=None)) == frequency
+    assert find_frequency(lambda: iter([frame]), small_settings(frequency=None)) == frequency
 
 
 def test_frequency_of_single_rows_is_not_known() -> None:
     with pytest.raises(DataError, match=r"no series has two rows.*set training.frequency"):
-        find_frequency(series(a=pd.DatetimeIndex(["2024-01-01"])), small_settings(frequency=None))
+        find_frequency(
+            lambda: iter([series(a=pd.DatetimeIndex(["2024-01-01"]))]), small_settings(frequency=None)
+        )
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,7 @@ def test_frequency_of_single_rows_is_not_known() -> None:
 )
 def test_frequency_that_does_not_follow_is_asked_for(times: list[str]) -> None:
     with pytest.raises(DataError, match=r"does not follow from the data; allowed: set training.frequency"):
-        find_frequency(series(a=pd.DatetimeIndex(times)), small_settings(frequency=None))
+        find_frequency(lambda: iter([series(a=pd.DatetimeIndex(times))]), small_settings(frequency=None))
 
 
 def test_old_spellings_of_a_frequency_are_understood() -> None:

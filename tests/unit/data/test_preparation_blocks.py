@@ -93,7 +93,7 @@ def test_panel_does_not_depend_on_the_size_of_blocks(
     whole = build_panel(*case)
     monkeypatch.setattr(parquet, "BLOCK_ROWS", size)
     assert_equal(build_panel(*case), whole)
-    outline = write_panel(*case, tmp_path)
+    outline = write_panel(lambda: iter([case[0]]), case[1], tmp_path)
     assert outline.frame.empty
     assert_equal(Panel.load(tmp_path), whole)
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", *[".parquet"] * 5]

@@ -1,9 +1,9 @@
 """The rows of a file from its bytes: comma-separated text or Parquet, either of which may be gzip's."""
 
 import gzip
-import io
 import zlib
-from pathlib import PurePosixPath
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 from kubecast.data.sources.base import Part, Request
 from kubecast.data.sources.csv_file import read_csv
@@ -22,29 +22,36 @@ _FOREIGN = {  # by their first bytes
 }
 
 
-def read_content(data: bytearray, where: str, request: Request) -> Part:
+def read_content(path: Path, where: str, request: Request) -> Iterator[Part]:
     """Read the needed columns of a file.
 
     Args:
-        data: Its bytes.
+        path: Where its bytes are.
         where: Its path or URL, for messages.
         request: The columns, and how many bytes may come out of a compressed file.
 
     Raises:
         DataError: It is neither text nor Parquet, or larger than allowed.
     """
-    if data.startswith(_GZIP):
-        data = _decompress(data, where, request)
-    _refuse_foreign(data, where)
-    parquet = data[:4] == MAGIC or PurePosixPath(where).suffix in _PARQUET
-    return (read_parquet if parquet else read_csv)(data, where, request.projection)
+    with path.open("rb") as stream:
+        start = stream.read(4)
+    content = None
+    if start.startswith(_GZIP):
+        content = _decompress(path, where, request)
+        start = bytes(content[:4])
+    _refuse_foreign(start, where)
+    if start == MAGIC or PurePosixPath(where).suffix in _PARQUET:
+        yield from read_parquet(path if content is None else content, where, request.projection)
+    else:
+        data = bytearray(path.read_bytes()) if content is None else content
+        yield read_csv(data, where, request.projection)
 
 
-def _decompress(data: bytearray, where: str, request: Request) -> bytearray:
+def _decompress(path: Path, where: str, request: Request) -> bytearray:
     """The content of a gzip file, which may have several members; never more than is allowed."""
     content = bytearray()
     try:
-        with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+        with gzip.open(path) as stream:
             while chunk := stream.read(CHUNK_BYTES):
                 content += chunk
                 request.check_size(len(content), f"{where}, decompressed")
@@ -53,11 +60,11 @@ def _decompress(data: bytearray, where: str, request: Request) -> bytearray:
     return content
 
 
-def _refuse_foreign(data: bytearray, where: str) -> None:
-    if not data:
+def _refuse_foreign(start: bytes, where: str) -> None:
+    if not start:
         raise DataError(f"{where}: the file is empty; allowed: a header and at least one row")
-    content = next((kind for magic, kind in _FOREIGN.items() if data.startswith(magic)), None)
-    if data[0] == 0x80 and len(data) > 1 and data[1] <= 5:
+    content = next((kind for magic, kind in _FOREIGN.items() if start.startswith(magic)), None)
+    if start[0] == 0x80 and len(start) > 1 and start[1] <= 5:
         content = "a pickle, which can run code and is never opened"
     if content:
         raise DataError(f"{where}: {content}; allowed: comma-separated UTF-8 text or Parquet")

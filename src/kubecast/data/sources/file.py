@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from kubecast.data.sources.base import Part, Request
 from kubecast.data.sources.content import read_content
 from kubecast.data.sources.location import read_file
+from kubecast.data.sources.spool import spooled
 from kubecast.errors import DataError
 
 
@@ -28,17 +29,15 @@ class File:
         return self._digest
 
     def parts(self) -> Iterator[Part]:
-        """All rows at once."""
-        where, data = self.request.location, bytearray()
-        for chunk in self._chunks():
-            data += chunk
-        self._digest = hashlib.sha256(data).hexdigest()
-        self.request.check_digest(self._digest)
-        part = read_content(data, where, self.request)
-        if not part.table.num_rows:
-            found = "a header and no rows" if part.unit == "line" else "no rows"
-            raise DataError(f"{where}: {found}; allowed: at least one row")
-        yield part
+        """The rows: of text all at once."""
+        where = self.request.location
+        with spooled(self._chunks()) as (path, self._digest):
+            self.request.check_digest(self._digest)
+            for part in read_content(path, where, self.request):
+                if not part.table.num_rows:
+                    found = "a header and no rows" if part.unit == "line" else "no rows"
+                    raise DataError(f"{where}: {found}; allowed: at least one row")
+                yield part
 
     def _chunks(self) -> Iterator[bytes]:
         return read_file(self.request.location, self.request.check_size)

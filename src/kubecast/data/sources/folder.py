@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -11,6 +11,7 @@ import pyarrow as pa
 from kubecast.data.sources.base import Part, Request
 from kubecast.data.sources.content import read_content
 from kubecast.data.sources.location import Folder
+from kubecast.data.sources.spool import spooled
 from kubecast.errors import DataError
 
 _SUFFIXES = ("", ".csv", ".gz", ".parquet", ".pq", ".txt")
@@ -38,17 +39,15 @@ class Files:
 
     def parts(self) -> Iterator[Part]:
         """The rows of one file after the other."""
-        digests, first = {}, None
+        digests: dict[str, str] = {}
+        first: Part | None = None
         for path in self._paths():
-            data = bytearray()
-            for chunk in self._chunks(path):
-                data += chunk
-            digests[path] = hashlib.sha256(data).hexdigest()
-            part = self._read(data, path)
-            first = first or part
-            _check_alike(part, first, self.request.location)
-            if part.table.num_rows:
-                yield part
+            with spooled(self._chunks(path)) as (content, digests[path]):
+                for part in self._read(content, path):
+                    first = first or part._replace(table=part.table.slice(0, 0))
+                    _check_alike(part, first, self.request.location)
+                    if part.table.num_rows:
+                        yield part
         self._set_digest(digests)
         self.request.check_digest(self._digest)
 
@@ -75,18 +74,18 @@ class Files:
         lines = "".join(f"{digest}  {path}\n" for path, digest in sorted(digests.items()))
         self._digest = hashlib.sha256(lines.encode()).hexdigest()
 
-    def _read(self, data: bytearray, path: str) -> Part:
+    def _read(self, content: Path, path: str) -> Iterator[Part]:
         """The rows of a file, with its partitions as columns; one that the file itself has goes before."""
         values, projection = _partitions(path), self.request.projection
         beside = replace(projection, elsewhere=frozenset(values))
-        part = read_content(data, self._where(path), replace(self.request, projection=beside))
-        names = [*part.names, *(name for name in values if name not in part.names)]
-        table = part.table
-        for name in projection.choose(names, self._where(path)):
-            if name in values and name not in part.names:
-                column = pa.repeat(pa.scalar(values[name], pa.string()), table.num_rows)
-                table = table.append_column(name, column)
-        return part._replace(table=table, names=names, file=path)
+        for part in read_content(content, self._where(path), replace(self.request, projection=beside)):
+            names = [*part.names, *(name for name in values if name not in part.names)]
+            table = part.table
+            for name in projection.choose(names, self._where(path)):
+                if name in values and name not in part.names:
+                    column = pa.repeat(pa.scalar(values[name], pa.string()), table.num_rows)
+                    table = table.append_column(name, column)
+            yield part._replace(table=table, names=names, file=path)
 
 
 def _partitions(path: str) -> dict[str, str | None]:

@@ -1,28 +1,51 @@
 """The rows of one Parquet file, which counts them from 1."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
+from pyarrow.fs import LocalFileSystem
 
-from kubecast.data.sources.base import Part, Projection, part_of
+from kubecast.data.sources.base import Part, Projection, part_of, table_parts
 from kubecast.errors import DataError
 
 MAGIC = b"PAR1"
+BATCH_ROWS = 1 << 18
 
 
-def read_parquet(data: bytearray, where: str, projection: Projection) -> Part:
-    """Read the needed columns.
+def read_parquet(source: Path | bytearray, where: str, projection: Projection) -> Iterator[Part]:
+    """Read the needed columns, a batch of rows at a time, at least one.
+
+    Args:
+        source: The file, or its bytes.
+        where: Its path or URL, for messages.
+        projection: The columns.
 
     Raises:
         DataError: It is not whole, or a needed column holds nested values.
     """
     try:
-        file = pyarrow.parquet.ParquetFile(pa.BufferReader(data))
-        names = file.schema_arrow.names
-        table = file.read(columns=projection.choose_of_schema(file.schema_arrow, where))
+        with _opened(source) as file:
+            schema = file.schema_arrow
+            columns = projection.choose_of_schema(schema, where)
+            if not file.metadata.num_rows:
+                yield part_of(schema.empty_table().select(columns), schema.names, np.arange(0))
+            # The pandas metadata would turn columns into an index, among them often the time.
+            batches = file.iter_batches(BATCH_ROWS, columns=columns)
+            yield from table_parts((batch.replace_schema_metadata(None) for batch in batches), schema.names)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(
             f"{where}: not a whole Parquet file ({' '.join(str(error).split())[:120]})"
         ) from error
-    # The pandas metadata would turn columns into an index, among them often the time.
-    return part_of(table.replace_schema_metadata(None), names, np.arange(1, table.num_rows + 1))
+
+
+@contextmanager
+def _opened(source: Path | bytearray) -> Iterator[pyarrow.parquet.ParquetFile]:
+    if isinstance(source, Path):
+        with LocalFileSystem().open_input_file(str(source)) as stream:
+            yield pyarrow.parquet.ParquetFile(stream)
+    else:
+        yield pyarrow.parquet.ParquetFile(pa.BufferReader(source))

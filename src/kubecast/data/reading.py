@@ -1,0 +1,110 @@
+"""The rows of a source under their names and types, a block of series at a time, up to a moment."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from kubecast.config.training import TrainingSettings
+from kubecast.data.calendars import known_frequency
+from kubecast.data.columns import Clock, Known, note_columns, note_read, read_block
+from kubecast.data.findings import Notes
+from kubecast.data.periods import is_coarse
+from kubecast.data.row_blocks import Keep, Rows, own_categories
+from kubecast.data.timestamps import Days, days_in
+from kubecast.data.values import all_numbers
+from kubecast.errors import DataError
+
+
+def read_blocks(
+    source: Rows, settings: TrainingSettings, notes: Notes, keep: Keep, as_of: pd.Timestamp | None
+) -> tuple[Rows, Clock]:
+    """Read the rows of a source.
+
+    Args:
+        source: Rows with the source's own column names: all in one block, in any order, or in blocks of whole
+            series that are in the order of their names, timestamps of a datetime type.
+        settings: Name the columns and say how timestamps are read.
+        notes: Receives the findings.
+        keep: Keeps the rows that were read.
+        as_of: In UTC, see ``rows_up_to``.
+
+    Returns:
+        Blocks as in ``Read.frame``, each with a row at least, and the clock of their times.
+
+    Raises:
+        DataError: A column is missing or has no value, or a value is not what its column allows; or no row is
+            at or before ``as_of``.
+    """
+    known, reads = _known(source, settings), []
+
+    def blocks() -> Iterator[pd.DataFrame]:
+        earliest = pd.Timestamp.max
+        for number, rows in enumerate(source()):
+            if not number:
+                note_columns(rows, settings, notes)
+            read = read_block(rows, settings, known)
+            reads.append(read._replace(frame=read.frame.iloc[:0]))
+            earliest = min(earliest, read.frame["ds"].min())
+            frame = read.frame if as_of is None else rows_up_to(read.frame, settings, as_of)
+            if len(frame):
+                yield frame
+        note_read(reads, notes)
+        check_as_of(earliest, as_of)
+
+    return keep("rows", blocks()), reads[0].clock
+
+
+def rows_up_to(frame: pd.DataFrame, settings: TrainingSettings, as_of: pd.Timestamp) -> pd.DataFrame:
+    """The rows up to a moment; where there are known-future covariates, those of later rows stay.
+
+    Args:
+        frame: From ``read_rows``.
+        settings: Name the covariates.
+        as_of: In UTC, or on the clock of the rows.
+    """
+    late = frame["ds"] > as_of
+    if not settings.data.covariates.future:
+        return own_categories(frame[~late].reset_index(drop=True))
+    unseen = ["y", *settings.data.covariates.past]
+    return frame.assign(**{name: frame[name].mask(late) for name in unseen})
+
+
+def check_as_of(earliest: pd.Timestamp, as_of: pd.Timestamp | None) -> None:
+    """Refuse a moment before all rows.
+
+    Raises:
+        DataError: It is.
+    """
+    if as_of is not None and earliest > as_of:
+        raise DataError(f"no row is at or before as_of {as_of}; allowed: {earliest} or later")
+
+
+def days_of(frequency: str | None) -> Days:
+    """Whether timestamps stay on the local clock, by the frequency of the settings."""
+    return Days(None if frequency is None else is_coarse(known_frequency(frequency)))
+
+
+def _known(source: Rows, settings: TrainingSettings) -> Known:
+    """What concerns the rows of all blocks."""
+    blocks, days = source(), days_of(settings.frequency)
+    first = next(blocks)
+    if next(blocks, None) is None:
+        return Known(days=days)
+    ds = settings.data.columns.ds
+    if isinstance(first[ds].dtype, pd.DatetimeTZDtype) or settings.data.timezone is not None:
+        found = days_in((block[ds] for block in source()), settings)
+        days = found if days.are_local is None else Days(days.are_local, found.are_named)
+    return Known(_texts(source, settings.data.covariates.static), days)
+
+
+def _texts(source: Rows, names: list[str]) -> list[str]:
+    """The static covariates that are not numbers in every row."""
+    texts: set[str] = set()
+    holding: set[str] = set()
+    for block in source() if names else ():
+        texts.update(name for name in names if not all_numbers(block[name]))
+        holding.update(name for name in names if block[name].notna().any())
+    for name in names:
+        if name not in holding:
+            raise DataError(f"column {name} holds no value; allowed: numbers or text")
+    return [name for name in names if name in texts]
