@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from kubecast.config.training import TrainingSettings
 from kubecast.data.findings import Notes
 from kubecast.data.roles import all_names, as_options, find_columns
+from kubecast.data.row_blocks import Rows
 from kubecast.data.timestamps import FROM_VALUES, Days, parse_timestamps
 from kubecast.data.values import Labels, all_numbers, numbers, text_or_numbers
 from kubecast.errors import DataError
@@ -180,18 +181,31 @@ def read_future(
         return future.assign(unique_id=future["unique_id"].astype(object)).reset_index(drop=True), times.zone
 
 
-def local_moment(rows: pd.DataFrame, settings: TrainingSettings, moment: pd.Timestamp) -> pd.Timestamp:
-    """The newest time on the rows' local clock before which all of them are at or before a moment in UTC."""
-    with naming_source(rows):
-        labels, columns = Labels.of_frame(rows), settings.data.columns
-        frame = _chosen(rows, {columns.unique_id: "unique_id", columns.ds: "ds"}, [])
-        codes = _ids(frame["unique_id"], labels).codes
-        utc, local = (
-            parse_timestamps(frame["ds"], codes, settings, labels.at, days=Days(local)).values
-            for local in (False, True)
-        )
-    unseen = local[utc > moment.to_datetime64()]
-    return pd.Timestamp(unseen.min()) - pd.Timedelta(1, "ns") if len(unseen) else pd.Timestamp(local.max())
+def local_moment(
+    source: Rows, settings: TrainingSettings, moment: pd.Timestamp, are_named: bool | None = None
+) -> pd.Timestamp:
+    """The newest time on the rows' local clock before which all of them are at or before a moment in UTC.
+
+    Args:
+        source: See ``kubecast.data.reading.read_blocks``.
+        settings: Name the columns and say how timestamps are read.
+        moment: In UTC.
+        are_named: Of the rows' ``Days``.
+    """
+    newest, unseen = pd.Timestamp.min, pd.Timestamp.max
+    for rows in source():
+        with naming_source(rows):
+            labels, columns = Labels.of_frame(rows), settings.data.columns
+            frame = _chosen(rows, {columns.unique_id: "unique_id", columns.ds: "ds"}, [])
+            codes = _ids(frame["unique_id"], labels).codes
+            utc, local = (
+                parse_timestamps(frame["ds"], codes, settings, labels.at, days=Days(each, are_named)).values
+                for each in (False, True)
+            )
+        newest = max(newest, pd.Timestamp(local.max()))
+        late = local[utc > moment.to_datetime64()]
+        unseen = min(unseen, pd.Timestamp(late.min())) if len(late) else unseen
+    return newest if unseen == pd.Timestamp.max else unseen - pd.Timedelta(1, "ns")
 
 
 @contextlib.contextmanager
@@ -322,6 +336,11 @@ def match_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     """
     plain = {_plain_name(name): name for name in known} | {name: name for name in known}
     return {name: plain.get(name) or plain.get(_plain_name(name), _plain_name(name)) for name in names}
+
+
+def plain_names(values: "pd.Series[Any]") -> list[str]:
+    """The name of the series of each value of a column, before one that is known for it; empty for none."""
+    return ["" if pd.isna(value) else _plain_name(_text(value)) for value in values]
 
 
 def _text(name: object) -> str:

@@ -6,6 +6,8 @@ Values of CSV files stay text here: which of them are numbers or times is decide
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kubecast.config.training import DataSettings
+from kubecast.data.partition import OtherTypesError, partition
+from kubecast.data.row_blocks import Rows
 from kubecast.data.sources import open_source, takes_query
 from kubecast.data.sources.base import Part, Projection, Request, Source, one_line
 from kubecast.errors import DataError
@@ -54,10 +58,67 @@ def read_data(
     """
     request = _request(location, settings, expected_digest)
     source = open_source(request)
-    rows = _rows(source, request)
-    pa.default_memory_pool().release_unused()  # it would keep as much as the rows take
-    rows.attrs["source"] = location
+    rows = _frame(list(_bounded(source, request)), source, request)
     return DataFile(rows, source.digest())
+
+
+@dataclass(frozen=True)
+class DataBlocks:
+    """The rows of a source, a block of series at a time, and what identifies them.
+
+    Attributes:
+        blocks: As ``DataFile.rows`` has them: one, or several where series are in order.
+        digest: As of ``DataFile``.
+    """
+
+    blocks: Rows
+    digest: str
+
+
+def open_data(location: str, settings: DataSettings, expected_digest: str | None, folder: Path) -> DataBlocks:
+    """Read the rows of a source; those of typed columns by way of files, in blocks of whole series.
+
+    Args:
+        location: As for ``read_data``.
+        settings: As for ``read_data``.
+        expected_digest: As for ``read_data``.
+        folder: Of this machine: gets the files, which together are as large as the rows.
+
+    Raises:
+        DataError: As ``read_data``.
+        StoreError: As ``read_data``.
+    """
+    request = _request(location, settings, expected_digest)
+    source = open_source(request)
+    parts = _bounded(source, request, plain=True)
+    first = next(parts, None)
+    if first is not None and _can_be_divided(first, settings):
+        try:
+            ranges = partition(chain([first], parts), settings.columns.unique_id, folder)
+        except OtherTypesError:  # which a reader of all rows brings together
+            first = None
+        else:
+            return DataBlocks(
+                lambda: (_frame(list(own), source, request) for own in ranges.parts()), source.digest()
+            )
+    if first is None or first.unit == "row":
+        whole = read_data(location, settings, expected_digest)
+        return DataBlocks(lambda: iter([whole.rows]), whole.digest)
+    rows = _frame([first, *parts], source, request)
+    return DataBlocks(lambda: iter([rows]), source.digest())
+
+
+def _can_be_divided(part: Part, settings: DataSettings) -> bool:
+    """Whether each value can be read without the others: times of a datetime type, and numbers as such."""
+    columns, covariates = settings.columns, settings.covariates
+    types = {field.name: field.type for field in part.table.schema}
+    numbers = [columns.y, *covariates.future, *covariates.past]
+    if part.unit == "line" or not {columns.unique_id, columns.ds, *numbers, *covariates.static} <= {*types}:
+        return False
+    is_number = (pa.types.is_floating, pa.types.is_integer, pa.types.is_boolean)
+    return pa.types.is_timestamp(types[columns.ds]) and all(
+        any(is_kind(types[name]) for is_kind in is_number) for name in numbers
+    )
 
 
 def digest_of(location: str, settings: DataSettings | None = None) -> str:
@@ -81,8 +142,7 @@ def _request(location: str, settings: DataSettings | None, expected: str | None 
     return Request(location, projection, limits.query or "", limits.max_bytes, expected)
 
 
-def _rows(source: Source, request: Request) -> pd.DataFrame:
-    parts = list(_bounded(source, request))
+def _frame(parts: list[Part], source: Source, request: Request) -> pd.DataFrame:
     if not parts:
         raise DataError(f"{request.location}: no rows; allowed: at least one")
     if source.ordered:
@@ -93,23 +153,31 @@ def _rows(source: Source, request: Request) -> pd.DataFrame:
         order = _sorted(table, request)
         table, index = table.take(order), _labels(parts)[order]
     rows = _as_frame(table)
+    pa.default_memory_pool().release_unused()  # it would keep as much as the rows take
     rows.index = index
     names = list(dict.fromkeys(name for part in parts for name in part.names))
-    rows.attrs |= {"unit": parts[0].unit, "names": names, "ordered": source.ordered}
+    about = {"unit": parts[0].unit, "names": names, "ordered": source.ordered, "source": request.location}
+    rows.attrs |= about
     return rows
 
 
-def _bounded(source: Source, request: Request) -> Iterator[Part]:
-    """The parts, until they hold more than is allowed; one file is as large as it is."""
+def _bounded(source: Source, request: Request, plain: bool = False) -> Iterator[Part]:
+    """The parts, until they hold more than is allowed; one file is as large as it is.
+
+    Args:
+        source: Has the parts.
+        request: Says what is allowed.
+        plain: Whether the values of one file are of plain types too, as those of every other source are.
+    """
     held = 0
     for part in source.parts():
-        if source.ordered:
-            yield part
-            continue
-        plain = part._replace(table=_plain(part.table, request.projection.names))
-        held += plain.table.nbytes
-        request.check_size(held)
-        yield plain
+        own = part
+        if not source.ordered or (plain and part.unit == "row"):
+            own = part._replace(table=_plain(part.table, request.projection.names))
+        if not source.ordered:
+            held += own.table.nbytes
+            request.check_size(held)
+        yield own
 
 
 def _plain(table: pa.Table, names: Collection[str]) -> pa.Table:

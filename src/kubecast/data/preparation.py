@@ -18,7 +18,7 @@ from pandas.tseries.offsets import Tick
 from kubecast.config.training import TrainingSettings
 from kubecast.data.calendars import offset_of
 from kubecast.data.clock import check_clock, on_training_clock
-from kubecast.data.columns import Known, local_moment, read_future, read_rows
+from kubecast.data.columns import Known, local_moment, read_block, read_future, read_rows
 from kubecast.data.covariates import clean_covariates
 from kubecast.data.extents import extents_of, without_gappy
 from kubecast.data.findings import DataReport, Notes
@@ -27,7 +27,7 @@ from kubecast.data.origins import alignment_of, origins_with_covariates, plan_sp
 from kubecast.data.panel import Panel, PanelSpec
 from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.data.quality import constant_in_future, note_constant_future, note_quality
-from kubecast.data.reading import check_as_of, days_of, read_blocks, rows_up_to
+from kubecast.data.reading import check_as_of, days_of, known_of, read_blocks, rows_up_to
 from kubecast.data.roles import with_two_columns
 from kubecast.data.row_blocks import Keep, Rows, cut, in_folder, in_memory, own_categories
 from kubecast.data.series_split import SeriesSplits
@@ -223,7 +223,7 @@ def history_panel(
         if settings.data.resample is None:
             _refuse_other_steps(frame, ahead, spec.frequency)
         frame = _with_future(frame, ahead)
-    as_of = None if as_of is None else _on_rows_clock(as_of, rows, settings, spec.frequency)
+    as_of = None if as_of is None else _on_rows_clock(as_of, lambda: iter([rows]), settings, spec.frequency)
     frame = complete_grid(_up_to(frame, settings, as_of), spec.frequency, settings, notes)
     frame, ahead = _split_ahead(frame, settings, notes)
     if frame.empty:
@@ -282,25 +282,39 @@ def _with_future(frame: pd.DataFrame, future: pd.DataFrame) -> pd.DataFrame:
     return both.loc[~again, list(frame.columns)].reset_index(drop=True)
 
 
-def newest_time(rows: pd.DataFrame, settings: TrainingSettings, at: pd.Timestamp) -> pd.Timestamp:
+def newest_time(source: Rows, settings: TrainingSettings, at: pd.Timestamp) -> pd.Timestamp:
     """The newest timestamp at or before a moment, both as ``ds`` stands in a panel.
+
+    Args:
+        source: See ``read_blocks``.
+        settings: As for ``build_panel``.
+        at: In UTC.
 
     Raises:
         DataError: The rows cannot be read, or none is so old.
     """
-    settings = with_two_columns(rows, settings, Notes())
-    frame, _ = read_rows(rows, settings, Notes(), Known(days=days_of(settings.frequency)))
-    at = _on_rows_clock(at, rows, settings, settings.frequency)
-    return pd.Timestamp(_up_to(frame, settings, at).loc[lambda rows: rows["ds"] <= at, "ds"].max())
+    settings = with_two_columns(next(source()), settings, Notes())
+    known = known_of(source, settings)
+    at = _on_rows_clock(at, source, settings, settings.frequency, known.days.are_named)
+    earliest, newest = pd.Timestamp.max, pd.Timestamp.min
+    for rows in source():
+        ds = read_block(rows, settings, known).frame["ds"]
+        earliest, newest = min(earliest, ds.min()), max([newest, *ds[ds <= at].nlargest(1)])
+    check_as_of(earliest, at)
+    return newest
 
 
 def _on_rows_clock(
-    moment: pd.Timestamp, rows: pd.DataFrame, settings: TrainingSettings, frequency: str | None
+    moment: pd.Timestamp,
+    source: Rows,
+    settings: TrainingSettings,
+    frequency: str | None,
+    are_named: bool | None = None,
 ) -> pd.Timestamp:
     """A moment in UTC as the rows stand: on the local clock where they are brought together in days."""
     if settings.data.resample is None or not days_of(frequency).are_local:
         return moment
-    return local_moment(rows, settings, moment)
+    return local_moment(source, settings, moment, are_named)
 
 
 def required_horizon(settings: TrainingSettings) -> int:

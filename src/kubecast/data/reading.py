@@ -6,7 +6,7 @@ import pandas as pd
 
 from kubecast.config.training import TrainingSettings
 from kubecast.data.calendars import known_frequency
-from kubecast.data.columns import Clock, Known, note_columns, note_read, read_block
+from kubecast.data.columns import Clock, Known, naming_source, note_columns, note_read, read_block
 from kubecast.data.findings import Notes
 from kubecast.data.periods import is_coarse
 from kubecast.data.row_blocks import Keep, Rows, own_categories
@@ -35,7 +35,7 @@ def read_blocks(
         DataError: A column is missing or has no value, or a value is not what its column allows; or no row is
             at or before ``as_of``.
     """
-    known, reads = _known(source, settings), []
+    known, reads = known_of(source, settings), []
 
     def blocks() -> Iterator[pd.DataFrame]:
         earliest = pd.Timestamp.max
@@ -48,7 +48,8 @@ def read_blocks(
             frame = read.frame if as_of is None else rows_up_to(read.frame, settings, as_of)
             if len(frame):
                 yield frame
-        note_read(reads, notes)
+        with naming_source(rows):
+            note_read(reads, notes)
         check_as_of(earliest, as_of)
 
     return keep("rows", blocks()), reads[0].clock
@@ -84,8 +85,12 @@ def days_of(frequency: str | None) -> Days:
     return Days(None if frequency is None else is_coarse(known_frequency(frequency)))
 
 
-def _known(source: Rows, settings: TrainingSettings) -> Known:
-    """What concerns the rows of all blocks."""
+def known_of(source: Rows, settings: TrainingSettings) -> Known:
+    """What is decided for the rows of all blocks; of one block nothing but what the settings say.
+
+    Raises:
+        DataError: A static covariate has no value.
+    """
     blocks, days = source(), days_of(settings.frequency)
     first = next(blocks)
     if next(blocks, None) is None:
@@ -104,7 +109,8 @@ def _texts(source: Rows, names: list[str]) -> list[str]:
     for block in source() if names else ():
         texts.update(name for name in names if not all_numbers(block[name]))
         holding.update(name for name in names if block[name].notna().any())
-    for name in names:
-        if name not in holding:
-            raise DataError(f"column {name} holds no value; allowed: numbers or text")
+    with naming_source(next(source())):
+        for name in names:
+            if name not in holding:
+                raise DataError(f"column {name} holds no value; allowed: numbers or text")
     return [name for name in names if name in texts]

@@ -1,10 +1,11 @@
 """prepare_data: from data to a panel."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from kubecast.data.files import read_data
+from kubecast.data.files import open_data
 from kubecast.data.panel import Panel
 from kubecast.data.preparation import write_panel
 from kubecast.data.roles import with_columns
@@ -28,9 +29,10 @@ def prepare_data(data: str, digest: str, as_of: str, settings: str, panel_dir: P
         The panel without its rows.
     """
     run = RunSettings.parse(settings)
-    file = read_data(data, run.training.data, expected_digest=digest)
     moment: pd.Timestamp | None = parse_time(as_of, "as_of") if as_of else None
-    panel = write_panel(lambda: iter([file.rows]), run.training, panel_dir, digest=file.digest, as_of=moment)
+    with TemporaryDirectory() as folder:
+        source = open_data(data, run.training.data, digest, Path(folder))
+        panel = write_panel(source.blocks, run.training, panel_dir, digest=source.digest, as_of=moment)
     run = run.model_copy(update={"training": with_columns(run.training, panel.spec.columns)})  # as understood
     run.write(panel_dir)
     return panel

@@ -7,13 +7,15 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from kubecast.config.base import Settings
 from kubecast.config.search import check_space
 from kubecast.config.training import TrainingSettings, with_scalars
 from kubecast.config.validation import S, parse_settings, validate, with_new_names
-from kubecast.data.files import digest_of, read_data
+from kubecast.data.files import digest_of, open_data
 from kubecast.data.preparation import newest_time
 from kubecast.data.timestamps import parse_time
 from kubecast.errors import ConfigError, RegistryError, StoreError
@@ -78,9 +80,10 @@ def resolve_inputs(
     settings = _training(parameters)
     as_of = resolve_as_of(as_of, scheduled)
     if as_of:
-        file = read_data(data, settings.data)
-        digest = file.digest
-        moment = newest_time(file.rows, settings, parse_time(as_of, "as_of")).isoformat()
+        with TemporaryDirectory() as folder:
+            source = open_data(data, settings.data, None, Path(folder))
+            digest = source.digest
+            moment = newest_time(source.blocks, settings, parse_time(as_of, "as_of")).isoformat()
     else:
         digest, moment = digest_of(data, settings.data), ""
     store, name = open_registry(settings, registry, model_name)

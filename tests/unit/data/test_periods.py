@@ -258,6 +258,6 @@ def test_moment_in_utc_hides_every_later_row_on_whatever_clock_it_is_written(zon
     pd.testing.assert_series_equal(seen, other)
     pd.testing.assert_series_equal(seen, targets(history_panel(rows[~late], given, spec)))
     pd.testing.assert_series_equal(seen, cut)
-    newest = newest_time(rows, given, moment)
+    newest = newest_time(lambda: iter([rows]), given, moment)
     pd.testing.assert_series_equal(seen, targets(build_panel(rows, given, as_of=newest)))
     assert seen.max() < 1e6

@@ -114,7 +114,9 @@ def test_as_of_before_all_rows_is_refused() -> None:
 
 def test_newest_time_is_that_of_the_last_row_at_or_before() -> None:
     for settings in (small_settings(), small_settings(data=WITH_COVARIATES)):
-        newest = newest_time(hourly(covariates=True), settings, pd.Timestamp("2024-01-05T06:40"))
+        newest = newest_time(
+            lambda: iter([hourly(covariates=True)]), settings, pd.Timestamp("2024-01-05T06:40")
+        )
         assert newest == pd.Timestamp("2024-01-05T06:00")
 
 

@@ -43,8 +43,14 @@ def read_content(path: Path, where: str, request: Request) -> Iterator[Part]:
     if start == MAGIC or PurePosixPath(where).suffix in _PARQUET:
         yield from read_parquet(path if content is None else content, where, request.projection)
     else:
-        data = bytearray(path.read_bytes()) if content is None else content
-        yield read_csv(data, where, request.projection)
+        yield read_csv(_bytes(path) if content is None else content, where, request.projection)
+
+
+def _bytes(path: Path) -> bytearray:
+    data = bytearray(path.stat().st_size)
+    with path.open("rb") as stream:
+        stream.readinto(data)
+    return data
 
 
 def _decompress(path: Path, where: str, request: Request) -> bytearray:

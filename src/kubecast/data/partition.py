@@ -1,0 +1,137 @@
+"""The rows of a large source in blocks of whole series, by way of files on this machine's disk.
+
+Rows are written down as they come, and the rows of each series are counted. Then each row goes to the file of
+its range of series. What is held in memory is a batch of rows, later one range of them.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+from numpy.typing import NDArray
+from pyarrow.fs import LocalFileSystem
+
+from kubecast.data.columns import plain_names
+from kubecast.data.sources.base import Part
+
+RANGE_ROWS = 1 << 20
+"""Of a range of series, about; one series may have more."""
+
+BATCH_ROWS = 1 << 20
+_LABEL, _FILE = "kubecast: label", "kubecast: file"
+
+
+class OtherTypesError(Exception):
+    """A part has columns of other types than the first one."""
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Rows in ranges of series.
+
+    Attributes:
+        paths: The file of each range, in ascending order of the series' names.
+        names: Every column that the source has.
+        files: Those that the rows come from; one without a name, where it is no folder.
+    """
+
+    paths: list[Path]
+    names: list[str]
+    files: list[str]
+
+    def parts(self) -> Iterator[Iterator[Part]]:
+        """The rows of each range, a part for each file that they come from, in the order of the source."""
+        for path in self.paths:
+            with LocalFileSystem().open_input_file(str(path)) as stream:
+                table = pyarrow.parquet.read_table(stream)
+            yield self._parts(table)
+
+    def _parts(self, table: pa.Table) -> Iterator[Part]:
+        numbers, labels = (table.column(name).to_numpy() for name in (_FILE, _LABEL))
+        rows = table.drop_columns([_FILE, _LABEL])
+        ends = np.append(np.flatnonzero(np.diff(numbers)) + 1, len(numbers))
+        for begin, end in zip([0, *ends[:-1]], ends, strict=True):
+            own = rows.slice(begin, end - begin)
+            yield Part(own, self.names, labels[begin:end], file=self.files[numbers[begin]])
+
+
+def partition(parts: Iterable[Part], unique_id: str, folder: Path) -> Partition:
+    """Divide rows into ranges of series.
+
+    Args:
+        parts: The rows, in the types of the first part.
+        unique_id: The column of the names of series.
+        folder: Gets the files.
+
+    Raises:
+        OtherTypesError: A part has others.
+    """
+    spool, counts = folder / "rows.parquet", Counter[Any]()
+    names: dict[str, None] = {}
+    files: dict[str, int] = {}
+    with ExitStack() as stack:
+        writer = None
+        for part in parts:
+            names |= dict.fromkeys(part.names)
+            number = np.full(len(part.labels), files.setdefault(part.file, len(files)), dtype=np.int32)
+            table = part.table.append_column(_LABEL, pa.array(part.labels)).append_column(_FILE, [number])
+            if writer is None:
+                writer = stack.enter_context(_writer(spool, table.schema))
+            if not table.schema.equals(writer.schema):
+                raise OtherTypesError
+            writer.write_table(table)
+            found = part.table.column(unique_id).value_counts()
+            values = plain_names(found.field("values").to_pandas())
+            counts.update(dict.fromkeys(values, 0))
+            for name, count in zip(values, found.field("counts").to_pylist(), strict=True):
+                counts[name] += count
+    ranges = _ranges(counts)
+    paths = [folder / f"{number:05}.parquet" for number in range(max(ranges.values()) + 1)]
+    if len(paths) == 1:
+        spool.rename(paths[0])
+    else:
+        _distribute(spool, unique_id, ranges, paths)
+        spool.unlink()
+    return Partition(paths, list(names), list(files))
+
+
+def _ranges(counts: Counter[Any]) -> dict[Any, int]:
+    """The range of each series, by its name."""
+    names = sorted(counts)
+    rows = np.array([counts[name] for name in names])
+    numbers = (np.cumsum(rows) - rows) // RANGE_ROWS
+    _, used = np.unique(numbers, return_inverse=True)
+    return dict(zip(names, used.tolist(), strict=True))
+
+
+def _distribute(spool: Path, unique_id: str, ranges: dict[Any, int], paths: list[Path]) -> None:
+    with ExitStack() as stack:
+        stream = stack.enter_context(LocalFileSystem().open_input_file(str(spool)))
+        file = pyarrow.parquet.ParquetFile(stream)
+        writers = [stack.enter_context(_writer(path, file.schema_arrow)) for path in paths]
+        for batch in file.iter_batches(BATCH_ROWS):
+            of_rows = _range_of_rows(batch.column(unique_id), ranges)
+            order = np.argsort(of_rows, kind="stable")
+            used, begins = np.unique(of_rows[order], return_index=True)
+            rows = pa.table(batch) if len(used) == 1 else pa.table(batch).take(order)
+            for number, begin, end in zip(used, begins, [*begins[1:], len(order)], strict=True):
+                writers[number].write_table(rows.slice(begin, end - begin))
+
+
+def _writer(path: Path, schema: pa.Schema) -> pyarrow.parquet.ParquetWriter:
+    texts = [field.name for field in schema if pa.types.is_string(field.type)]
+    return pyarrow.parquet.ParquetWriter(path, schema, use_dictionary=texts)  # numbers hardly repeat
+
+
+def _range_of_rows(column: pa.Array, ranges: dict[Any, int]) -> NDArray[np.int64]:
+    encoded = column.dictionary_encode("encode")
+    of_values = np.array(
+        [ranges[name] for name in plain_names(encoded.dictionary.to_pandas())], dtype=np.int64
+    )
+    return np.asarray(of_values[encoded.indices.to_numpy()])

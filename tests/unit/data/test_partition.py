@@ -1,0 +1,153 @@
+"""Rows of typed columns come in blocks of whole series, and the panel is that of all rows at once."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kubecast.config.training import TrainingSettings
+from kubecast.data import partition
+from kubecast.data.files import open_data, read_data
+from kubecast.data.panel import Panel
+from kubecast.data.preparation import build_panel, write_panel
+from kubecast.errors import DataError, KubecastError
+from tests.support.panels import WITH_COVARIATES, hourly, small_settings
+from tests.unit.data.test_preparation_blocks import assert_equal, faulty
+
+Write = Callable[[pd.DataFrame, Path], Path]
+
+
+def one_file(rows: pd.DataFrame, folder: Path) -> Path:
+    rows.to_parquet(folder / "data.parquet", row_group_size=500)
+    return folder / "data.parquet"
+
+
+def three_files(rows: pd.DataFrame, folder: Path) -> Path:
+    (folder / "data").mkdir()
+    for number in range(3):
+        rows.iloc[number::3].to_parquet(folder / "data" / f"{number}.parquet")
+    return folder / "data"
+
+
+def days(zone: str, at: str = "00:00") -> pd.DataFrame:
+    """Daily series, some of them in winter alone, at one time of day on a clock."""
+    times = pd.date_range(f"2024-01-01 {at}", periods=200, freq="D", tz=zone)
+    ends = {"a": 200, "b": 60, "c": 200}
+    random = np.random.default_rng(0)
+    tables = [
+        pd.DataFrame({"unique_id": name, "ds": times[:end], "y": random.normal(10, 1, end)})
+        for name, end in ends.items()
+    ]
+    return pd.concat(tables)
+
+
+def ids(kind: str) -> pd.DataFrame:
+    rows = hourly(series=12, rows=500)
+    numbers = rows["unique_id"].str[1:].astype(int)
+    values = {"int": numbers, "float": numbers.astype(float), "text": numbers.astype(str) + ".0"}
+    return rows.assign(unique_id=values.get(kind, numbers.astype("float32") + np.float32(0.1)))
+
+
+PLAIN, DAILY = small_settings(), small_settings(frequency=None, season_lengths=[7])
+BERLIN = {"min_samples": 1, "timezone": "Europe/Berlin"}
+CASES: dict[str, tuple[pd.DataFrame, TrainingSettings]] = {
+    "shuffled": (
+        hourly().sample(frac=1, random_state=0),
+        small_settings(frequency=None, season_lengths=None),
+    ),
+    "faulty": (faulty(), small_settings(data=WITH_COVARIATES)),
+    "repeated": (pd.concat([hourly(), hourly().iloc[::7]]), PLAIN),
+    **{f"ids of {kind}": (ids(kind), PLAIN) for kind in ("int", "float", "text", "float32")},
+    "days of Berlin": (days("Europe/Berlin"), DAILY),
+    "days of Berlin in UTC": (
+        days("Europe/Berlin").assign(ds=lambda rows: rows["ds"].dt.tz_convert("UTC")),
+        small_settings(frequency=None, season_lengths=[7], data=BERLIN),
+    ),
+    "noon in Berlin": (days("Europe/Berlin", "12:00"), small_settings(frequency="D", season_lengths=[7])),
+    "days in UTC": (days("UTC"), small_settings(frequency=None, season_lengths=[7], data=BERLIN)),
+    "dates": (days("UTC").assign(ds=lambda rows: rows["ds"].dt.date), DAILY),
+    "hours of a place": (hourly().assign(ds=lambda rows: rows["ds"].dt.tz_localize("Asia/Tokyo")), PLAIN),
+    "no series": (hourly(series=1).drop(columns="unique_id"), PLAIN),
+    "text": (hourly().astype({"ds": str}), PLAIN),
+    "booleans": (hourly().assign(y=lambda rows: rows["y"] > 110), PLAIN),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("write", [one_file, three_files])
+def test_panel_is_that_of_all_rows(
+    name: str, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partition, "RANGE_ROWS", 150)
+    monkeypatch.setattr(partition, "BATCH_ROWS", 100)
+    rows, settings = CASES[name]
+    location = str(write(rows, tmp_path))
+    whole, moment = read_data(location, settings.data), rows_until(name)
+    (tmp_path / "files").mkdir()
+    source = open_data(location, settings.data, whole.digest, tmp_path / "files")
+    assert source.digest == whole.digest
+    write_panel(source.blocks, settings, tmp_path / "panel", as_of=moment)
+    assert_equal(Panel.load(tmp_path / "panel"), build_panel(whole.rows, settings, as_of=moment))
+    assert (len([*source.blocks()]) > 1) == (name not in ("no series", "text"))
+
+
+def rows_until(name: str) -> pd.Timestamp | None:
+    return pd.Timestamp("2024-01-15") if name in ("shuffled", "repeated") else None
+
+
+def failure(location: Path, settings: TrainingSettings, folder: Path) -> tuple[str, str]:
+    """What is said of rows in blocks, and of all rows at once."""
+    messages = []
+    for read in (
+        lambda: write_panel(open_data(str(location), settings.data, None, folder).blocks, settings, folder),
+        lambda: build_panel(read_data(str(location), settings.data).rows, settings),
+    ):
+        with pytest.raises(KubecastError) as caught:
+            read()
+        messages.append(str(caught.value))
+    return messages[0], messages[1]
+
+
+@pytest.mark.parametrize("write", [one_file, three_files])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lambda rows: rows.assign(y=rows["y"].where(rows.index != 500, 1e300)),
+        lambda rows: rows.assign(y=np.nan),
+        lambda rows: rows.assign(ds=rows["ds"].where(rows.index != 700)),
+        lambda rows: rows.assign(unique_id=rows["unique_id"].where(rows.index != 7)),
+        lambda rows: pd.concat([rows, rows.iloc[600:601].assign(y=3.0)]),
+        lambda rows: rows.assign(ds=rows["ds"].where(rows.index != 900, pd.Timestamp("2030-01-01 00:30"))),
+        lambda rows: rows.rename(columns={"y": "sales"}),
+        lambda rows: rows.assign(region=[f"r{number % 5}" for number in range(len(rows))]),
+        lambda rows: rows.assign(region=pd.Series(pd.NA, rows.index, dtype="string")),
+    ],
+)  # fmt: skip
+def test_faults_are_named_as_in_all_rows(
+    fault: Callable[[pd.DataFrame], pd.DataFrame],
+    write: Write,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(partition, "RANGE_ROWS", 350)
+    location = write(fault(hourly(covariates=True)), tmp_path)
+    in_blocks, whole = failure(location, small_settings(data=WITH_COVARIATES), tmp_path)
+    assert in_blocks == whole
+
+
+def test_files_of_other_types_are_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partition, "RANGE_ROWS", 350)
+    location = three_files(ids("int"), tmp_path)
+    rows = pd.read_parquet(location / "1.parquet")
+    rows.astype({"unique_id": str}).to_parquet(location / "1.parquet")
+    source = open_data(str(location), PLAIN.data, None, tmp_path)
+    [block] = source.blocks()
+    assert len(block) == len(ids("int"))
+
+
+def test_changed_data_is_refused(tmp_path: Path) -> None:
+    location = one_file(hourly(), tmp_path)
+    with pytest.raises(DataError, match="changed since it was first read"):
+        open_data(str(location), PLAIN.data, "0" * 64, tmp_path)
