@@ -7,12 +7,12 @@ of the two largest panels alone stands beside it, since costs that every panel h
 """
 
 import argparse
-import hashlib
 import json
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,16 @@ from benchmarks.measure import ROOT, Run, run
 from benchmarks.report import Bar, Results, Table
 
 ROWS = 1_000  # of each series
+FILE_SERIES = 10_000  # of a file
 HORIZON, SEASONS, FREQUENCY = 24, "24,168", "h"
 TASK = {"horizon": HORIZON, "frequency": FREQUENCY, "season_lengths": f"[{SEASONS}]"}
 WINDOWS = 16  # of each series in the one epoch of the LSTM
 LIMIT_MB = 8 * 1024
 EVALUATED = ("stack", "evaluate")
+FEW_ORIGINS = 5  # of each split, of a panel that is so large that more would take hours
 EVALUATION_SECONDS, EVALUATION_MB = 40, 2 * 1024
-MEMBERS = ("catboost", "lstm")
+LARGE_MINUTES = 120
+MODELS = ["catboost", "lstm"]
 PACKAGES = ("catboost", "mlforecast", "numpy", "pandas", "pyarrow", "tensorflow-cpu", "utilsforecast")
 
 
@@ -37,31 +40,50 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--series", type=int, nargs="+", default=[100, 1_000, 10_000])
     parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--large", action="store_true", help="CatBoost alone, from a few origins")
     parser.add_argument("--stage", choices=STAGES, help="run this one alone, in FOLDER")
     parser.add_argument("--folder", type=Path)
     given = parser.parse_args()
     if given.stage:
         began = time.process_time()
-        STAGES[given.stage](given.folder, given.series[0], given.seed)
+        STAGES[given.stage](Task(given.folder, given.series[0], given.seed, given.large))
         print(json.dumps({"cpu": time.process_time() - began}))
         return
-    measured = {count: _measure(count, given.seed) for count in given.series}
-    _results(measured).save()
+    measured = {count: _measure(count, given.seed, given.large) for count in given.series}
+    _results(measured, given.large).save()
 
 
-def _measure(series: int, seed: int) -> dict[str, Run]:
+@dataclass(frozen=True)
+class Task:
+    """One panel, in a folder."""
+
+    folder: Path
+    series: int
+    seed: int
+    large: bool
+
+    @property
+    def models(self) -> list[str]:
+        """Those that are trained."""
+        return MODELS[:1] if self.large else MODELS
+
+
+def _measure(series: int, seed: int, large: bool) -> dict[str, Run]:
     runs = {}
     with tempfile.TemporaryDirectory() as folder:
         for stage in STAGES:
+            if large and stage == "train lstm":
+                continue
             options = ["--stage", stage, "--folder", folder, "--series", str(series), "--seed", str(seed)]
-            once = runs[stage] = run([sys.executable, "-m", "benchmarks.panel", *options])
+            command = [sys.executable, "-m", "benchmarks.panel", *options, *(["--large"] if large else [])]
+            once = runs[stage] = run(command)
             print(f"{series} series, {stage}: {once.seconds:.1f} s, {once.peak:.0f} MB", file=sys.stderr)
     return runs
 
 
-def _results(measured: dict[int, dict[str, Run]]) -> Results:
+def _results(measured: dict[int, dict[str, Run]], large: bool) -> Results:
     largest = max(measured)
-    stages = [stage for stage in STAGES if stage != "data"]
+    stages = [stage for stage in measured[largest] if stage != "data"]
     rows = [_row(stage, {count: runs[stage] for count, runs in measured.items()}) for stage in stages]
     total = {count: sum(runs[stage].document["cpu"] for stage in stages) for count, runs in measured.items()}
     growth = _growth(total)
@@ -75,19 +97,34 @@ def _results(measured: dict[int, dict[str, Run]]) -> Results:
         | growth
     )
     bars = [
-        Bar(what=f"peak memory of {largest} series, MB", value=peak, most=LIMIT_MB),
+        Bar(
+            what=f"peak memory of {largest} series, MB", value=peak, most=EVALUATION_MB if large else LIMIT_MB
+        ),
         Bar(what="exponent of the cost of these stages", value=growth["exponent"], most=1.05),
-        *_bars_of_evaluation(measured[largest], largest),
     ]
     note = (
         f"{ROWS} hourly rows of each series, horizon {HORIZON}, seasons {SEASONS}, `configs/quick` with"
-        f" `lstm.epochs` 1 and {WINDOWS} windows of each series in it. Processor time is of the stage's work,"
+        f" {_difference(large)}. Processor time is of the stage's work,"
         " without the start of its process; wall time and memory are of the whole process,"
         f" for {largest} series. Models are fitted to 2,000,000 training rows at most (`max_rows`), and"
         " forecast all series from every origin. ARIMA, which fits each series by itself, and the final fits"
         " are not among them."
     )
-    return Results.collect("panel", "Panels", [Table(title="Stages", rows=rows, note=note)], bars, PACKAGES)
+    table = Table(title="Stages", rows=rows, note=note)
+    if large:
+        seconds = sum(measured[largest][stage].seconds for stage in stages)
+        bars.append(
+            Bar(what=f"all stages, {largest} series, minutes", value=seconds / 60, most=LARGE_MINUTES)
+        )
+        return Results.collect("large", "Large panels", [table], bars, PACKAGES)
+    bars += _bars_of_evaluation(measured[largest], largest)
+    return Results.collect("panel", "Panels", [table], bars, PACKAGES)
+
+
+def _difference(large: bool) -> str:
+    if large:
+        return f"{FEW_ORIGINS} origins in each split, CatBoost and the naive methods alone"
+    return f"`lstm.epochs` 1 and {WINDOWS} windows of each series in it"
 
 
 def _bars_of_evaluation(runs: dict[str, Run], series: int) -> list[Bar]:
@@ -123,17 +160,25 @@ def _exponent(cost: dict[int, float]) -> float | None:
 # --- stages -------------------------------------------------------------------------------------------
 
 
-def _data(folder: Path, series: int, seed: int) -> None:
-    """Write hourly series with a daily and a weekly course, each of its own size."""
+def _data(task: Task) -> None:
+    """Write hourly series with a daily and a weekly course, each of its own size: files of a folder."""
+    folder = task.folder / "data"
+    folder.mkdir()
+    for begin in range(0, task.series, FILE_SERIES):
+        count = min(FILE_SERIES, task.series - begin)
+        _write_series(folder / f"{begin:07}.parquet", begin, count, task.seed)
+
+
+def _write_series(path: Path, begin: int, series: int, seed: int) -> None:
     import pandas as pd
 
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(seed + begin)
     hours = np.arange(ROWS)
     course = [random.normal(size=(series, m))[:, hours % m] / np.sqrt(m / 24) for m in (24, 168)]
     noise = random.normal(size=(series, ROWS)).cumsum(axis=1) * 0.05
     size = random.lognormal(3, 1, size=(series, 1))
     values = size * (10 + course[0] + 0.5 * course[1] + noise + 0.3 * random.normal(size=(series, ROWS)))
-    names = [f"series{number:05}" for number in range(series)]
+    names = [f"series{number:07}" for number in range(begin, begin + series)]
     frame = pd.DataFrame(
         {
             "unique_id": pd.Categorical.from_codes(np.repeat(np.arange(series), ROWS), names),
@@ -141,49 +186,54 @@ def _data(folder: Path, series: int, seed: int) -> None:
             "y": values.ravel(),
         }
     )
-    frame.astype({"unique_id": str}).to_parquet(folder / "data.parquet", index=False)
+    frame.astype({"unique_id": str}).to_parquet(path, index=False)
 
 
-def _settings(series: int, seed: int) -> Any:
+def _settings(task: Task) -> Any:
     from kubecast.settings.loading import load_settings
 
-    windows = f"lstm.windows_per_epoch={WINDOWS * series}"
-    task = [f"training.{key}={value}" for key, value in {**TASK, "seed": seed}.items()]
-    return load_settings(ROOT / "configs" / "quick", ["lstm.epochs=1", windows, *task])
+    training = {**TASK, "seed": task.seed, "data.max_bytes": 1 << 34}
+    if task.large:
+        training["validation.max_origins"] = FEW_ORIGINS
+    changes = ["lstm.epochs=1", f"lstm.windows_per_epoch={WINDOWS * task.series}"]
+    changes += [f"training.{key}={value}" for key, value in training.items()]
+    return load_settings(ROOT / "configs" / "quick", changes)
 
 
-def _prepare(folder: Path, series: int, seed: int) -> None:
+def _prepare(task: Task) -> None:
+    from kubecast.data.files import digest_of
     from kubecast.steps.prepare import prepare_data
     from kubecast.steps.run_settings import RunSettings
 
-    data = folder / "data.parquet"
-    digest = hashlib.sha256(data.read_bytes()).hexdigest()
-    settings = RunSettings.from_settings(_settings(series, seed)).text()
-    prepare_data(str(data), digest, "", settings, folder / "panel")
+    settings, data = _settings(task), str(task.folder / "data")
+    digest = digest_of(data, settings.training.data)
+    prepare_data(data, digest, "", RunSettings.from_settings(settings).text(), task.folder / "panel")
 
 
-def _train(kind: str) -> Callable[[Path, int, int], None]:
-    def train(folder: Path, series: int, seed: int) -> None:
+def _train(kind: str) -> Callable[[Task], None]:
+    def train(task: Task) -> None:
         from kubecast.steps.train import train_model
 
+        folder = task.folder
         train_model(kind, folder / "panel", folder / kind, report=folder / f"{kind}.html")
 
     return train
 
 
-def _stack(folder: Path, series: int, seed: int) -> None:
+def _stack(task: Task) -> None:
     from kubecast.steps.stack import stack_ensemble
 
-    stack_ensemble(folder / "panel", {kind: folder / kind for kind in MEMBERS}, "", folder / "ensemble")
+    members = {kind: task.folder / kind for kind in task.models}
+    stack_ensemble(task.folder / "panel", members, "", task.folder / "ensemble")
 
 
-def _evaluate(folder: Path, series: int, seed: int) -> None:
+def _evaluate(task: Task) -> None:
     from kubecast.steps.evaluate import evaluate_models
 
-    evaluate_models(folder / "panel", folder / "ensemble", folder / "leaderboard.json")
+    evaluate_models(task.folder / "panel", task.folder / "ensemble", task.folder / "leaderboard.json")
 
 
-STAGES: dict[str, Callable[[Path, int, int], None]] = {
+STAGES: dict[str, Callable[[Task], None]] = {
     "data": _data,
     "prepare": _prepare,
     "train catboost": _train("catboost"),
