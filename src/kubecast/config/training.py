@@ -86,7 +86,7 @@ class DataSettings(Settings):
     )
     max_bytes: PositiveInt = Field(
         default=2 << 30,
-        description="largest file; of folders, tables and queries: what is held",
+        description="largest file; of folders, tables and queries: the needed columns",
     )
     query: str | None = Field(
         default=None,

@@ -5,6 +5,7 @@ Values of CSV files stay text here: which of them are numbers or times is decide
 """
 
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -93,32 +94,46 @@ def open_data(location: str, settings: DataSettings, expected_digest: str | None
     parts = _bounded(source, request, plain=True)
     first = next(parts, None)
     if first is not None and _can_be_divided(first, settings):
-        try:
-            ranges = partition(chain([first], parts), settings.columns.unique_id, folder)
-        except OtherTypesError:  # which a reader of all rows brings together
-            first = None
-        else:
+        typed = (_with_floats(part, settings) for part in chain([first], parts))
+        with suppress(OtherTypesError):  # which a reader of all rows brings together
+            ranges = partition(typed, settings.columns.unique_id, folder)
             return DataBlocks(
                 lambda: (_frame(list(own), source, request) for own in ranges.parts()), source.digest()
             )
-    if first is None or first.unit == "row":
-        whole = read_data(location, settings, expected_digest)
-        return DataBlocks(lambda: iter([whole.rows]), whole.digest)
-    rows = _frame([first, *parts], source, request)
-    return DataBlocks(lambda: iter([rows]), source.digest())
+    elif first is not None and first.unit == "line":
+        rows = _frame([first, *parts], source, request)
+        return DataBlocks(lambda: iter([rows]), source.digest())
+    whole = read_data(location, settings, expected_digest)
+    return DataBlocks(lambda: iter([whole.rows]), whole.digest)
 
 
 def _can_be_divided(part: Part, settings: DataSettings) -> bool:
     """Whether each value can be read without the others: times of a datetime type, and numbers as such."""
-    columns, covariates = settings.columns, settings.covariates
+    columns, numbers = settings.columns, _numbers(settings)
     types = {field.name: field.type for field in part.table.schema}
-    numbers = [columns.y, *covariates.future, *covariates.past]
-    if part.unit == "line" or not {columns.unique_id, columns.ds, *numbers, *covariates.static} <= {*types}:
+    needed = {columns.unique_id, columns.ds, *numbers, *settings.covariates.static}
+    if part.unit == "line" or not needed <= {*types} or not pa.types.is_timestamp(types[columns.ds]):
         return False
-    is_number = (pa.types.is_floating, pa.types.is_integer, pa.types.is_boolean)
-    return pa.types.is_timestamp(types[columns.ds]) and all(
-        any(is_kind(types[name]) for is_kind in is_number) for name in numbers
-    )
+    return all(_is_number(types[name]) for name in numbers)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    kinds = (pa.types.is_floating, pa.types.is_integer, pa.types.is_boolean, pa.types.is_null)
+    return any(is_kind(kind) for is_kind in kinds)
+
+
+def _with_floats(part: Part, settings: DataSettings) -> Part:
+    """The numbers as they are in a panel: they are whole, or missing, in some of the files alone."""
+    table = part.table
+    for name in _numbers(settings):
+        column = table.schema.get_field_index(name)
+        if column >= 0 and _is_number(table.schema.field(column).type):
+            table = table.set_column(column, name, table.column(column).cast(pa.float64(), safe=False))
+    return part._replace(table=table)
+
+
+def _numbers(settings: DataSettings) -> list[str]:
+    return [settings.columns.y, *settings.covariates.future, *settings.covariates.past]
 
 
 def digest_of(location: str, settings: DataSettings | None = None) -> str:

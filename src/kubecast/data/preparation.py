@@ -170,9 +170,10 @@ def _split(
 ) -> PanelBlocks:
     """The panel of the series that are kept, which ``late`` has."""
     splits, statics = SeriesSplits(spec, settings.validation, late), []
+    left_out = set(grid.extents["unique_id"]) - set(late.index)
 
     def blocks() -> Iterator[pd.DataFrame]:
-        kept = (_only(block, late.index) for block in grid.rows())
+        kept = (_without(block, left_out) for block in grid.rows())
         for block, static in clean_covariates(filter(len, kept), settings, notes):
             statics.append(static)
             splits.add(block)
@@ -181,7 +182,7 @@ def _split(
     rows = keep("panel", blocks())
     series, origins = splits.tables(notes)
     static = pd.concat(statics, ignore_index=True)
-    none = next(rows()).iloc[:0]
+    none = next(rows()).iloc[:0].copy()
     return PanelBlocks(Panel(none, static, spec, series, origins, _of_series(grid.ahead, series)), rows)
 
 
@@ -228,9 +229,10 @@ def history_panel(
     frame, ahead = _split_ahead(frame, settings, notes)
     if frame.empty:
         raise DataError(_NO_TARGET)
-    extents = without_gappy(extents_of(frame), spec.season_lengths, settings, notes)
+    found = extents_of(frame)
+    extents = without_gappy(found, spec.season_lengths, settings, notes)
     note_stale(extents, spec.frequency, spec.horizon, notes)
-    kept = _only(frame, extents["unique_id"])
+    kept = _without(frame, set(found["unique_id"]) - set(extents["unique_id"]))
     [(frame, static)] = clean_covariates([kept], settings, notes)
     frame = _plain(frame)
     never = np.full(len(static), np.datetime64("NaT", "ns"))
@@ -329,9 +331,10 @@ def _of_series(ahead: pd.DataFrame, series: pd.DataFrame) -> pd.DataFrame:
     return ahead[ahead["unique_id"].isin(series["unique_id"])].reset_index(drop=True)
 
 
-def _only(frame: pd.DataFrame, names: Collection[str]) -> pd.DataFrame:
-    """The rows of these series."""
-    return own_categories(frame[frame["unique_id"].isin(names)].reset_index(drop=True))
+def _without(frame: pd.DataFrame, names: Collection[str]) -> pd.DataFrame:
+    """The rows of all series but these."""
+    kept = ~frame["unique_id"].isin(names)
+    return frame if kept.all() else own_categories(frame[kept].reset_index(drop=True))
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+import pyarrow.compute as pc
 
 from kubecast.config.training import TrainingSettings
 from kubecast.data.clock import as_given
-from kubecast.data.levels import LevelChanges, with_level_ratio
+from kubecast.data.levels import changes_by_block, with_level_ratio
 from kubecast.data.origins import join_forecasts
-from kubecast.data.panel import Panel
-from kubecast.data.parquet import read_parquet
+from kubecast.data.panel import KEYS
+from kubecast.data.panel_blocks import PanelBlocks
+from kubecast.data.parquet import SeriesReader
+from kubecast.data.row_blocks import concat_rows
 from kubecast.data.stale import treat_stale
 from kubecast.ensemble.bundle import Contract, write_bundle
 from kubecast.ensemble.forecaster import combine, own_scales
@@ -56,7 +59,7 @@ class Run(NamedTuple):
         ensemble: Settings of the recipe.
     """
 
-    panel: Panel
+    panel: PanelBlocks
     training: TrainingSettings
     recipe: StackRecipe
     ensemble: EnsembleSettings
@@ -65,7 +68,7 @@ class Run(NamedTuple):
     def load(cls, panel_dir: Path, ensemble_dir: Path) -> "Run":
         """Read the results of the steps before."""
         recipe, settings = read_recipe(ensemble_dir), read_settings(ensemble_dir)
-        return cls(Panel.load(panel_dir), RunSettings.read(panel_dir).training, recipe, settings)
+        return cls(PanelBlocks.open(panel_dir), RunSettings.read(panel_dir).training, recipe, settings)
 
 
 class Draft(NamedTuple):
@@ -167,35 +170,39 @@ def assemble(bundle: Path, run: Run, members: Mapping[str, Path]) -> pd.DataFram
         The production forecast; without rows where known-future covariates end with the data.
     """
     panel, training, recipe, _ = run
-    ends = panel.ends.frame.set_index("unique_id")["cutoff"]
+    series = panel.series.set_index("unique_id")
     # Weights were chosen on the validation split, so the evaluated ensemble has seen that.
-    validation_ends = panel.series.set_index("unique_id")["validation_end"].fillna(ends)
+    validation_ends = series["validation_end"].fillna(series["end"])
     evaluated = {name: evaluated_model(path) / "forecaster" for name, path in members.items()}
     final = {name: path / "forecaster" for name, path in members.items()}
     for part, stacked, files, until in (
         ("evaluated", recipe.as_evaluated(), evaluated, validation_ends),
-        ("production", recipe, final, ends),
+        ("production", recipe, final, series["end"]),
     ):
         contract = Contract(
             spec=panel.spec, training=training, fitted_through={str(k): v for k, v in until.items()}
         )
         write_bundle(bundle / part, contract, stacked, files)
-    table = treat_stale(production_forecast(panel, recipe, members), panel, training.data.stale)
+    table = treat_stale(production_forecast(panel, recipe, members), panel.outline, training.data.stale)
     table = as_given(table, panel.spec)
     if len(table):
         table.to_parquet(bundle / PRODUCTION_FORECAST, index=False)
     return table
 
 
-def production_forecast(panel: Panel, recipe: StackRecipe, members: Mapping[str, Path]) -> pd.DataFrame:
+def production_forecast(panel: PanelBlocks, recipe: StackRecipe, members: Mapping[str, Path]) -> pd.DataFrame:
     """Combine the members' forecasts from every series' end; without rows where covariates are not known."""
-    changes = LevelChanges.find(panel, panel.ends)
-    table = with_naive(panel.grid(panel.ends), panel, changes, naive_candidates(panel.spec))
-    for path in members.values():
-        forecasts = read_parquet(path / FORECASTS, filters=[("split", "==", PRODUCTION)])
-        table = join_forecasts(table, forecasts.drop(columns=["split", "fold"]))
-    table = with_level_ratio(table, changes, recipe.levels)
-    return combine(recipe, table, own_scales(recipe, panel, panel.ends)).drop(columns="cutoff")
+    production, tables = pc.field("split") == PRODUCTION, []
+    readers = [
+        SeriesReader.of_file(path / FORECASTS, [*KEYS, name], production) for name, path in members.items()
+    ]
+    for block, changes in changes_by_block((block, block.ends) for block in panel):
+        table = with_naive(block.grid(block.ends), block, changes, naive_candidates(panel.spec))
+        for reader in readers:
+            table = join_forecasts(table, reader.until(block.ids[-1]))
+        table = with_level_ratio(table, changes, recipe.levels)
+        tables.append(combine(recipe, table, own_scales(recipe, block, block.ends)).drop(columns="cutoff"))
+    return concat_rows(tables).reset_index(drop=True)
 
 
 def promote(store: Registry, version: Version, decision: Decision) -> None:

@@ -147,6 +147,22 @@ def test_files_of_other_types_are_read_at_once(tmp_path: Path, monkeypatch: pyte
     assert len(block) == len(ids("int"))
 
 
+def test_numbers_that_are_whole_or_missing_in_one_file_alone_are_divided(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partition, "RANGE_ROWS", 350)
+    rows, settings = hourly().round(), small_settings(data={"min_samples": 1, "max_missing": 0.5})
+    location = three_files(rows, tmp_path)
+    pd.read_parquet(location / "1.parquet").astype({"y": int}).to_parquet(location / "1.parquet")
+    pd.read_parquet(location / "2.parquet").assign(y=None).to_parquet(location / "2.parquet")
+    source = open_data(str(location), settings.data, None, tmp_path)
+    assert len([*source.blocks()]) > 1
+    write_panel(source.blocks, settings, tmp_path / "panel")
+    assert_equal(
+        Panel.load(tmp_path / "panel"), build_panel(read_data(str(location), settings.data).rows, settings)
+    )
+
+
 def test_changed_data_is_refused(tmp_path: Path) -> None:
     location = one_file(hourly(), tmp_path)
     with pytest.raises(DataError, match="changed since it was first read"):

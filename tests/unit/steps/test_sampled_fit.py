@@ -17,7 +17,7 @@ from kubecast.models.blocks import fitted_series
 from kubecast.steps.stack import stack_ensemble
 from kubecast.steps.train import train_model
 from tests.support.panels import hourly
-from tests.support.runs import CATBOOST, prepare, run, train
+from tests.support.runs import CATBOOST, prepare, register, run, train
 
 pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
 
@@ -98,8 +98,10 @@ def test_blocks_of_series_change_no_forecast(
         before, after = (pd.read_parquet(each / model / FORECASTS) for each in (done, tmp_path))
         pd.testing.assert_frame_equal(after, before, check_exact=True)
     stack_ensemble(tmp_path / "panel", {"catboost": tmp_path / "evaluated"}, "", tmp_path / "ensemble")
-    before, after = (pd.read_parquet(each / "ensemble" / FORECASTS) for each in (done, tmp_path))
-    pd.testing.assert_frame_equal(after, before, rtol=1e-12)
+    register(tmp_path)
+    for path in (f"ensemble/{FORECASTS}", "forecast.parquet"):
+        before, after = (pd.read_parquet(each / path) for each in (done, tmp_path))
+        pd.testing.assert_frame_equal(after, before, rtol=1e-12)
 
 
 def test_page_is_about_the_series_of_the_sample(done: Path, tmp_path: Path) -> None:

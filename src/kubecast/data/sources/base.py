@@ -138,7 +138,7 @@ class Request:
         location: A path or URL; holds no secret.
         projection: The columns that are read.
         query: SQL, where the location is a database's; empty for none.
-        max_bytes: What is held at most: of one file its size, of everything else the needed columns in
+        max_bytes: What is read at most: of one file its size, of everything else the needed columns in
             Arrow's format.
         expected: The digest that the data must have; None for any.
     """
