@@ -23,7 +23,6 @@ from kubecast.data.sources.base import Part
 RANGE_ROWS = 1 << 20
 """Of a range of series, about; one series may have more."""
 
-BATCH_ROWS = 1 << 20
 _LABEL, _FILE = "kubecast: label", "kubecast: file"
 
 
@@ -72,56 +71,86 @@ def partition(parts: Iterable[Part], unique_id: str, folder: Path) -> Partition:
     Raises:
         OtherTypesError: A part has others.
     """
-    spool, counts = folder / "rows.parquet", Counter[Any]()
+    spool = folder / "rows.parquet"
     names: dict[str, None] = {}
     files: dict[str, int] = {}
+    counts = _write_down(parts, unique_id, spool, names, files)
+    ranges, rows = _ranges(counts)
+    paths = [folder / f"{number:05}.parquet" for number in range(len(rows))]
+    if len(paths) == 1:
+        spool.rename(paths[0])
+    else:
+        _distribute(spool, unique_id, ranges, rows, paths)
+        spool.unlink()
+    return Partition(paths, list(names), list(files))
+
+
+def _write_down(
+    parts: Iterable[Part], unique_id: str, path: Path, names: dict[str, None], files: dict[str, int]
+) -> Counter[str]:
+    """Write rows to a file, each with its label and the number of its file, and count those of each series.
+
+    Args:
+        parts: The rows.
+        unique_id: As for ``partition``.
+        path: The file.
+        names: Gets every column that the source has.
+        files: Gets those that the rows come from, with their numbers.
+    """
+    counts: Counter[str] = Counter()
     with ExitStack() as stack:
         writer = None
         for part in parts:
             names |= dict.fromkeys(part.names)
             number = np.full(len(part.labels), files.setdefault(part.file, len(files)), dtype=np.int32)
             table = part.table.append_column(_LABEL, pa.array(part.labels)).append_column(_FILE, [number])
-            if writer is None:
-                writer = stack.enter_context(_writer(spool, table.schema))
+            writer = writer or stack.enter_context(_writer(path, table.schema))
             if not table.schema.equals(writer.schema):
                 raise OtherTypesError
             writer.write_table(table)
             found = part.table.column(unique_id).value_counts()
-            values = plain_names(found.field("values").to_pandas())
-            counts.update(dict.fromkeys(values, 0))
-            for name, count in zip(values, found.field("counts").to_pylist(), strict=True):
+            rows = found.field("counts").to_pylist()
+            for name, count in zip(plain_names(found.field("values").to_pandas()), rows, strict=True):
                 counts[name] += count
-    ranges = _ranges(counts)
-    paths = [folder / f"{number:05}.parquet" for number in range(max(ranges.values()) + 1)]
-    if len(paths) == 1:
-        spool.rename(paths[0])
-    else:
-        _distribute(spool, unique_id, ranges, paths)
-        spool.unlink()
-    return Partition(paths, list(names), list(files))
+    return counts
 
 
-def _ranges(counts: Counter[Any]) -> dict[Any, int]:
-    """The range of each series, by its name."""
+def _ranges(counts: Counter[str]) -> tuple[dict[str, int], list[int]]:
+    """The range of each series, by its name, and the rows of each range."""
     names = sorted(counts)
     rows = np.array([counts[name] for name in names])
-    numbers = (np.cumsum(rows) - rows) // RANGE_ROWS
-    _, used = np.unique(numbers, return_inverse=True)
-    return dict(zip(names, used.tolist(), strict=True))
+    _, ranges = np.unique((np.cumsum(rows) - rows) // RANGE_ROWS, return_inverse=True)
+    sums = np.bincount(ranges, rows).astype(np.int64)
+    return dict(zip(names, ranges.tolist(), strict=True)), sums.tolist()
 
 
-def _distribute(spool: Path, unique_id: str, ranges: dict[Any, int], paths: list[Path]) -> None:
+def _distribute(
+    spool: Path, unique_id: str, ranges: dict[str, int], missing: list[int], paths: list[Path]
+) -> None:
+    """Write each row to the file of its range.
+
+    Args:
+        spool: From ``_write_down``.
+        unique_id: As for ``partition``.
+        ranges: By series.
+        missing: Rows that each range still lacks; a file that lacks none is closed.
+        paths: The files of the ranges.
+    """
     with ExitStack() as stack:
         stream = stack.enter_context(LocalFileSystem().open_input_file(str(spool)))
         file = pyarrow.parquet.ParquetFile(stream)
         writers = [stack.enter_context(_writer(path, file.schema_arrow)) for path in paths]
-        for batch in file.iter_batches(BATCH_ROWS):
-            of_rows = _range_of_rows(batch.column(unique_id), ranges)
+        for group in range(file.num_row_groups):  # the reader of all of them would hold each
+            table = file.read_row_group(group)
+            of_rows = _range_of_rows(table.column(unique_id), ranges)
             order = np.argsort(of_rows, kind="stable")
             used, begins = np.unique(of_rows[order], return_index=True)
-            rows = pa.table(batch) if len(used) == 1 else pa.table(batch).take(order)
+            rows = table if len(used) == 1 else table.take(order)
             for number, begin, end in zip(used, begins, [*begins[1:], len(order)], strict=True):
                 writers[number].write_table(rows.slice(begin, end - begin))
+                missing[number] -= end - begin
+                if not missing[number]:
+                    writers[number].close()
 
 
 def _writer(path: Path, schema: pa.Schema) -> pyarrow.parquet.ParquetWriter:
@@ -129,8 +158,8 @@ def _writer(path: Path, schema: pa.Schema) -> pyarrow.parquet.ParquetWriter:
     return pyarrow.parquet.ParquetWriter(path, schema, use_dictionary=texts)  # numbers hardly repeat
 
 
-def _range_of_rows(column: pa.Array, ranges: dict[Any, int]) -> NDArray[np.int64]:
-    encoded = column.dictionary_encode("encode")
+def _range_of_rows(column: pa.ChunkedArray, ranges: dict[Any, int]) -> NDArray[np.int64]:
+    encoded = column.combine_chunks().dictionary_encode("encode")
     of_values = np.array(
         [ranges[name] for name in plain_names(encoded.dictionary.to_pandas())], dtype=np.int64
     )

@@ -81,7 +81,6 @@ def test_panel_is_that_of_all_rows(
     name: str, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(partition, "RANGE_ROWS", 150)
-    monkeypatch.setattr(partition, "BATCH_ROWS", 100)
     rows, settings = CASES[name]
     location = str(write(rows, tmp_path))
     whole, moment = read_data(location, settings.data), rows_until(name)

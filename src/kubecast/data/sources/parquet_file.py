@@ -33,13 +33,18 @@ def read_parquet(source: Path | bytearray, where: str, projection: Projection) -
             columns = projection.choose_of_schema(schema, where)
             if not file.metadata.num_rows:
                 yield part_of(schema.empty_table().select(columns), schema.names, np.arange(0))
-            # The pandas metadata would turn columns into an index, among them often the time.
-            batches = file.iter_batches(BATCH_ROWS, columns=columns)
-            yield from table_parts((batch.replace_schema_metadata(None) for batch in batches), schema.names)
+            yield from table_parts(_batches(file, columns), schema.names)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(
             f"{where}: not a whole Parquet file ({' '.join(str(error).split())[:120]})"
         ) from error
+
+
+def _batches(file: pyarrow.parquet.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    for group in range(file.num_row_groups):  # the reader of all of them would hold each
+        for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns):
+            # The pandas metadata would turn columns into an index, among them often the time.
+            yield batch.replace_schema_metadata(None)
 
 
 @contextmanager
