@@ -154,14 +154,9 @@ class Evaluation(Document):
 
         What was read of an older schema is written in the form, and with the version, of this one.
         """
-        current = self.model_copy(update={"schema_version": SCHEMA_VERSION})
-        with path.open("w", encoding="utf-8") as stream:
-            for number, name in enumerate(type(self).model_fields):  # one alone is in memory as text
-                value = current.model_dump(mode="json", include={name})[name]
-                short = value if name == "paths" else significant(value, DIGITS)  # rounded by their ranges
-                text = json.dumps({name: short}, ensure_ascii=False, separators=(",", ":"))
-                stream.write(("," if number else "{") + text[1:-1])
-            stream.write("}")
+        document = self.model_dump(mode="json") | {"schema_version": SCHEMA_VERSION}
+        short = significant(document, DIGITS) | {"paths": document["paths"]}  # rounded by their own ranges
+        path.write_text(json.dumps(short, ensure_ascii=False, separators=(",", ":")), "utf-8")
 
     def strongest_member(self, split: Split) -> LeaderboardRow | None:
         """The member with the smallest MASE on a split; on the test split it is known only afterwards."""
