@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 
 from kubecast.config.validation import nearest
 from kubecast.data.clock import as_given
-from kubecast.data.columns import match_names
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.data.preparation import history_panel
+from kubecast.data.series_names import match_names
 from kubecast.ensemble.bundle import Bundle
 from kubecast.errors import InputError
 from kubecast.scoring.metrics import intervals, quantile_column

@@ -1,10 +1,9 @@
 """The columns of a data file under their names and types, sorted and without duplicates."""
 
 import contextlib
-import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,6 +13,7 @@ from kubecast.config.training import TrainingSettings
 from kubecast.data.findings import Notes
 from kubecast.data.roles import all_names, as_options, find_columns
 from kubecast.data.row_blocks import Rows
+from kubecast.data.series_names import ids_of
 from kubecast.data.timestamps import FROM_VALUES, Days, parse_timestamps
 from kubecast.data.values import Labels, all_numbers, numbers, text_or_numbers
 from kubecast.errors import DataError
@@ -78,6 +78,10 @@ class Read(NamedTuple):
     repeated: int
     empty: list[str]
 
+    def without_rows(self) -> "Read":
+        """What was seen of the rows alone; a slice of them would hold them all."""
+        return self._replace(frame=pd.DataFrame())
+
 
 def read_rows(
     rows: pd.DataFrame, settings: TrainingSettings, notes: Notes, known: Known = NOTHING
@@ -112,7 +116,7 @@ def read_block(rows: pd.DataFrame, settings: TrainingSettings, known: Known = NO
     with naming_source(rows):
         labels, covariates = Labels.of_frame(rows), settings.data.covariates
         frame = _chosen(rows, _roles(settings), _covariates(settings))
-        read: dict[str, Any] = {"unique_id": _ids(frame["unique_id"], labels, known.names)}
+        read: dict[str, Any] = {"unique_id": ids_of(frame["unique_id"], labels, known.names)}
         codes, ordered = read["unique_id"].codes, labels.ordered
         times = parse_timestamps(frame["ds"], codes, settings, labels.at, days=known.days, ordered=ordered)
         read["ds"] = times.values
@@ -170,7 +174,7 @@ def read_future(
         frame = _chosen(
             rows, {columns.unique_id: "unique_id", columns.ds: "ds"}, settings.data.covariates.future
         )
-        ids = _ids(frame["unique_id"], labels, known)
+        ids = ids_of(frame["unique_id"], labels, known)
         ordered = labels.ordered
         times = parse_timestamps(frame["ds"], ids.codes, settings, labels.at, days=days, ordered=ordered)
         read: dict[str, Any] = {"unique_id": ids, "ds": times.values}
@@ -197,7 +201,7 @@ def local_moment(
         with naming_source(rows):
             labels, columns = Labels.of_frame(rows), settings.data.columns
             frame = _chosen(rows, {columns.unique_id: "unique_id", columns.ds: "ds"}, [])
-            codes = _ids(frame["unique_id"], labels).codes
+            codes = ids_of(frame["unique_id"], labels).codes
             utc, local = (
                 parse_timestamps(frame["ds"], codes, settings, labels.at, days=Days(each, are_named)).values
                 for each in (False, True)
@@ -290,68 +294,6 @@ def _check_columns(rows: pd.DataFrame) -> None:
     twice = rows.columns[rows.columns.duplicated()]
     if len(twice):
         raise DataError(f"column {twice[0]!r} appears more than once; allowed: each name once, blanks aside")
-
-
-def _ids(column: "pd.Series[Any]", labels: Labels, known: Iterable[str] = ()) -> pd.Categorical:
-    """The series of each row, under the name that is known for it, else under its plain one."""
-    codes, names = pd.factorize(column)
-    _refuse_inexact(column, codes, names, labels)
-    texts = pd.Index([_text(name) for name in names], dtype=object)
-    blank = np.append(texts.str.strip() == "", True)  # the last stands for a missing value, whose code is -1
-    missing = blank[codes]
-    if missing.any():
-        raise DataError(f"{labels.at(missing)}: unique_id is empty; allowed: a name for each row's series")
-    spelt = match_names(texts, known)
-    order, ascending = pd.factorize(texts.map(spelt), sort=True)
-    return pd.Categorical.from_codes(cast(Any, order[codes]), categories=pd.Index(ascending, dtype=object))
-
-
-def _refuse_inexact(
-    column: "pd.Series[Any]", codes: NDArray[np.int64], names: "pd.Index[Any]", labels: Labels
-) -> None:
-    """Refuse floats that may stand for several whole numbers: two series would be one."""
-    dtype: Any = column.dtype  # factorize widens the narrowest floats
-    widest = np.finfo(dtype if isinstance(dtype, np.dtype) and dtype.kind == "f" else float).nmant
-
-    def is_inexact(name: object) -> bool:
-        if not isinstance(name, float | np.floating):
-            return False
-        digits = min(np.finfo(type(name)).nmant, widest, np.finfo(float).nmant)  # names are written as floats
-        return bool(abs(name) >= 2 ** (digits + 1))
-
-    inexact = np.array([*map(is_inexact, np.asarray(names)), False])  # the last: a missing value, code -1
-    if inexact.any():
-        name = names[int(np.argmax(inexact))]
-        raise DataError(
-            f"{labels.at(inexact[codes])}: unique_id {name:.17g} is a float, whose last digits are lost;"
-            " allowed: whole numbers or text"
-        )
-
-
-def match_names(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
-    """The name that is known for each series, whether it was read as 1, 1.0 or text; else its plain name.
-
-    >>> match_names(["1.0", "2.50", "x"], ["1"])
-    {'1.0': '1', '2.50': '2.50', 'x': 'x'}
-    """
-    plain = {_plain_name(name): name for name in known} | {name: name for name in known}
-    return {name: plain.get(name) or plain.get(_plain_name(name), _plain_name(name)) for name in names}
-
-
-def plain_names(values: "pd.Series[Any]") -> list[str]:
-    """The name of the series of each value of a column, before one that is known for it; empty for none."""
-    return ["" if pd.isna(value) else _plain_name(_text(value)) for value in values]
-
-
-def _text(name: object) -> str:
-    whole = isinstance(name, float | np.floating) and float(name).is_integer()
-    return f"{name:.0f}" if whole else str(name).strip()
-
-
-def _plain_name(name: str) -> str:
-    """A whole number without the zeros that its column's type or its decimals wrote after it."""
-    whole = re.fullmatch(r"([+-]?[0-9]+)\.0+", name)
-    return whole[1] if whole else name
 
 
 def _sorted(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:

@@ -47,15 +47,14 @@ def clean_covariates(
             several.setdefault(name, []).extend(mixed)
             lacking.setdefault(name, []).extend(static.loc[missing, "unique_id"])
         yield _filled(frame.drop(columns=names), settings.data.covariates, gaps), static
-    _note(several, lacking, gaps, notes)
+    _note(several, lacking, notes)
+    for name in (*settings.data.covariates.future, *settings.data.covariates.past):
+        if count := gaps[name]:
+            detail = f"{count} missing values of {name} filled from the row before"
+            notes.add("covariate", detail, count=count)
 
 
-def _note(
-    several: dict[str, list[object]],
-    lacking: dict[str, list[object]],
-    gaps: Counter[str],
-    notes: Notes,
-) -> None:
+def _note(several: dict[str, list[object]], lacking: dict[str, list[object]], notes: Notes) -> None:
     for name, series in several.items():
         if series:
             detail = f"{name} has several values for {listed(series)}: the most frequent one is taken"
@@ -63,8 +62,6 @@ def _note(
     for name, series in lacking.items():
         if series:
             notes.add("static", f"{name} is missing for {listed(series)}", count=len(series))
-    for name, count in gaps.items():
-        notes.add("covariate", f"{count} missing values of {name} filled from the row before", count=count)
 
 
 def _static_values(frame: pd.DataFrame, name: str) -> "tuple[pd.Series[Any], list[object]]":

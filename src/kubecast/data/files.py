@@ -4,8 +4,7 @@ Values of CSV files stay text here: which of them are numbers or times is decide
 ``kubecast.data.columns``, which can then name the first line that is wrong.
 """
 
-from collections.abc import Collection, Iterator
-from contextlib import suppress
+from collections.abc import Collection, Generator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -23,6 +22,8 @@ from kubecast.data.row_blocks import Rows
 from kubecast.data.sources import open_source, takes_query
 from kubecast.data.sources.base import Part, Projection, Request, Source, one_line
 from kubecast.errors import DataError
+
+_DATES = pa.timestamp("ms")  # of dates pandas would make an object each
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def open_data(location: str, settings: DataSettings, expected_digest: str | None
         location: As for ``read_data``.
         settings: As for ``read_data``.
         expected_digest: As for ``read_data``.
-        folder: Of this machine: gets the files, which together are as large as the rows.
+        folder: Of this machine: gets the files, up to twice the rows.
 
     Raises:
         DataError: As ``read_data``.
@@ -91,30 +92,37 @@ def open_data(location: str, settings: DataSettings, expected_digest: str | None
     """
     request = _request(location, settings, expected_digest)
     source = open_source(request)
-    parts = _bounded(source, request, plain=True)
+    parts = _bounded(source, request)
     first = next(parts, None)
-    if first is not None and _can_be_divided(first, settings):
-        typed = (_with_floats(part, settings) for part in chain([first], parts))
-        with suppress(OtherTypesError):  # which a reader of all rows brings together
-            ranges = partition(typed, settings.columns.unique_id, folder)
-            return DataBlocks(
-                lambda: (_frame(list(own), source, request) for own in ranges.parts()), source.digest()
-            )
-    elif first is not None and first.unit == "line":
-        rows = _frame([first, *parts], source, request)
+    if first is None or not _can_be_divided(first, settings):
+        rows = _frame([] if first is None else [first, *parts], source, request)
         return DataBlocks(lambda: iter([rows]), source.digest())
-    whole = read_data(location, settings, expected_digest)
-    return DataBlocks(lambda: iter([whole.rows]), whole.digest)
+    typed = (_of_few_types(part, settings) for part in chain([first], parts))
+    try:
+        ranges = partition(typed, settings.columns.unique_id, folder)
+    except OtherTypesError:  # which a reader of all rows brings together
+        parts.close()  # a database is open as long
+        whole = read_data(location, settings, expected_digest)
+        return DataBlocks(lambda: iter([whole.rows]), whole.digest)
+    return DataBlocks(lambda: (_frame(list(own), source, request) for own in ranges.parts()), source.digest())
 
 
 def _can_be_divided(part: Part, settings: DataSettings) -> bool:
-    """Whether each value can be read without the others: times of a datetime type, and numbers as such."""
-    columns, numbers = settings.columns, _numbers(settings)
+    """Whether each value can be read without the others.
+
+    Times must be of a datetime type, numbers and static covariates say what they are by their types.
+    """
+    columns, numbers, static = settings.columns, _numbers(settings), settings.covariates.static
     types = {field.name: field.type for field in part.table.schema}
-    needed = {columns.unique_id, columns.ds, *numbers, *settings.covariates.static}
+    needed = {columns.unique_id, columns.ds, *numbers, *static}
     if part.unit == "line" or not needed <= {*types} or not pa.types.is_timestamp(types[columns.ds]):
         return False
-    return all(_is_number(types[name]) for name in numbers)
+    # What booleans and times are written as depends on what else their column holds.
+    plain = all(
+        pa.types.is_string(types[name]) or (_is_number(types[name]) and not pa.types.is_boolean(types[name]))
+        for name in static
+    )
+    return plain and all(_is_number(types[name]) for name in numbers)
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -122,14 +130,22 @@ def _is_number(kind: pa.DataType) -> bool:
     return any(is_kind(kind) for is_kind in kinds)
 
 
-def _with_floats(part: Part, settings: DataSettings) -> Part:
-    """The numbers as they are in a panel: they are whole, or missing, in some of the files alone."""
+def _of_few_types(part: Part, settings: DataSettings) -> Part:
+    """Numbers as floats and times in microseconds, where nothing is lost: files differ in what they need."""
     table = part.table
-    for name in _numbers(settings):
-        column = table.schema.get_field_index(name)
-        if column >= 0 and _is_number(table.schema.field(column).type):
-            table = table.set_column(column, name, table.column(column).cast(pa.float64(), safe=False))
+    for place, field in enumerate(table.schema):
+        kind = _common_type(field, settings)
+        if kind != field.type:
+            table = table.set_column(place, field.name, table.column(place).cast(kind, safe=False))
     return part._replace(table=table)
+
+
+def _common_type(field: pa.Field, settings: DataSettings) -> pa.DataType:
+    kind = field.type
+    if field.name in (*_numbers(settings), *settings.covariates.static) and _is_number(kind):
+        return pa.float64()
+    is_coarse = field.name == settings.columns.ds and pa.types.is_timestamp(kind) and kind.unit in ("s", "ms")
+    return pa.timestamp("us", kind.tz) if is_coarse else kind
 
 
 def _numbers(settings: DataSettings) -> list[str]:
@@ -176,44 +192,49 @@ def _frame(parts: list[Part], source: Source, request: Request) -> pd.DataFrame:
     return rows
 
 
-def _bounded(source: Source, request: Request, plain: bool = False) -> Iterator[Part]:
-    """The parts, until they hold more than is allowed; one file is as large as it is.
-
-    Args:
-        source: Has the parts.
-        request: Says what is allowed.
-        plain: Whether the values of one file are of plain types too, as those of every other source are.
-    """
+def _bounded(source: Source, request: Request) -> Generator[Part, None, None]:
+    """The parts, until they hold more than is allowed; one file is as large as it is."""
     held = 0
     for part in source.parts():
-        own = part
-        if not source.ordered or (plain and part.unit == "row"):
-            own = part._replace(table=_plain(part.table, request.projection.names))
+        if part.unit == "line" and source.ordered:
+            yield part
+            continue
+        # A name that is a date has a time where files are brought together, and none in one file.
+        dates = pa.string() if source.ordered else _DATES
+        plain = part._replace(table=_plain(part.table, request.projection.names, dates))
         if not source.ordered:
-            held += own.table.nbytes
+            held += plain.table.nbytes
             request.check_size(held)
-        yield own
+        yield plain
 
 
-def _plain(table: pa.Table, names: Collection[str]) -> pa.Table:
+def _plain(table: pa.Table, names: Collection[str], dates: pa.DataType) -> pa.Table:
     """One type for each kind of values, however a file or table writes them.
 
     Decimal numbers become floats, but where they are names: of those no digit may be lost.
+
+    Args:
+        table: Some of the rows.
+        names: Columns that hold names.
+        dates: The type of dates in these.
     """
     for number, column in enumerate(table.schema):
-        kind = _plain_type(column.type, pa.string() if column.name in names else pa.float64())
+        is_name = column.name in names
+        kind = _plain_type(
+            column.type, pa.string() if is_name else pa.float64(), dates if is_name else _DATES
+        )
         if kind != column.type:
             table = table.set_column(number, column.name, table.column(number).cast(kind))
     return table
 
 
-def _plain_type(kind: pa.DataType, of_decimals: pa.DataType) -> pa.DataType:
+def _plain_type(kind: pa.DataType, of_decimals: pa.DataType, of_dates: pa.DataType) -> pa.DataType:
     if pa.types.is_dictionary(kind):
-        return _plain_type(kind.value_type, of_decimals)
+        return _plain_type(kind.value_type, of_decimals, of_dates)
     if pa.types.is_decimal(kind):
         return of_decimals
-    if pa.types.is_date(kind):  # of which pandas would make an object each
-        return pa.timestamp("ms")
+    if pa.types.is_date(kind):
+        return of_dates
     return pa.string() if kind in (pa.large_string(), pa.string_view()) else kind
 
 

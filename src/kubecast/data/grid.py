@@ -18,7 +18,7 @@ from kubecast.data.calendars import (
     usual_seasons,
 )
 from kubecast.data.findings import Notes
-from kubecast.data.periods import Coverage, grouper, note_partial, partial_periods, without_targets
+from kubecast.data.periods import Coverage, note_partial, partial_periods, period_labels, without_targets
 from kubecast.data.row_blocks import Rows, concat_rows
 from kubecast.errors import ConfigError, DataError
 
@@ -84,33 +84,36 @@ def complete_grids(
     Raises:
         DataError: Rows are off the grid, or the grid would be out of all proportion.
     """
-    if settings.data.resample is None or not any(_is_finer(each, frequency, settings) for each in rows()):
-        yield from (_complete(frame, frequency, settings) for frame in rows())
+    if settings.data.resample is None or not any(
+        _is_finer(each, frequency, settings, rows) for each in rows()
+    ):
+        yield from (_complete(frame, frequency, settings, rows) for frame in rows())
         return
     coverage, before, after, partial = Coverage.of(rows()), 0, 0, []
     for frame in rows():
-        steps = _resampled(frame, frequency, settings)
+        steps = _resampled(frame, frequency, settings, coverage.earliest)
         before, after = before + len(frame), after + len(steps)
         partial.append(partial_periods(frame, frequency, settings.data.empty, coverage))
-        yield _complete(without_targets(steps, partial[-1]), frequency, settings)
+        yield _complete(without_targets(steps, partial[-1]), frequency, settings, rows)
     detail = f"{before} rows were brought onto the grid of {frequency}, {after} steps"
     notes.add("resampled", f"{detail}: {settings.data.resample}", count=before)
     note_partial(pd.concat(partial), notes)
 
 
-def _is_finer(frame: pd.DataFrame, frequency: str, settings: TrainingSettings) -> bool:
+def _is_finer(frame: pd.DataFrame, frequency: str, settings: TrainingSettings, rows: Rows) -> bool:
     """Whether rows are off the grid, or several of one time."""
-    _, off = _positions(frame, frequency, settings)
+    _, off = _positions(frame, frequency, settings, rows)
     return bool(off.any() or frame.duplicated(["unique_id", "ds"]).any())
 
 
-def _complete(frame: pd.DataFrame, frequency: str, settings: TrainingSettings) -> pd.DataFrame:
-    step, off = _positions(frame, frequency, settings)
+def _complete(frame: pd.DataFrame, frequency: str, settings: TrainingSettings, rows: Rows) -> pd.DataFrame:
+    step, off = _positions(frame, frequency, settings, rows)
     if off.any() and settings.data.resample is None:
         row = frame[off].iloc[0]
+        week = _anchor(frame, row["unique_id"], frequency)
         raise DataError(
             f"series {row['unique_id']}: {row['ds']} is off the grid of {frequency} ({off.sum()} so);"
-            f" allowed: regular steps, another training.frequency{_anchor(frame, frequency)}, or"
+            f" allowed: regular steps, another training.frequency{week}, or"
             " training.data.resample, e.g. mean"
         )
     starts, stops = series_bounds(frame)
@@ -118,13 +121,13 @@ def _complete(frame: pd.DataFrame, frequency: str, settings: TrainingSettings) -
     total = int(sizes.sum())
     if total == len(frame):
         return frame.reset_index(drop=True)
-    rows = np.repeat(np.cumsum(sizes) - sizes, stops - starts) + step
-    full = frame.set_axis(rows).reindex(np.arange(total))
+    own = np.repeat(np.cumsum(sizes) - sizes, stops - starts) + step
+    full = frame.set_axis(own).reindex(np.arange(total))
     full["unique_id"] = frame["unique_id"].array.take(np.repeat(starts, sizes))
     full["ds"] = _times(frame["ds"].to_numpy()[starts], sizes, frequency)
     if settings.data.empty == "zero":
         goes_on = full["y"].notna()[::-1].groupby(full["unique_id"], observed=True).cummax().sort_index()
-        full.loc[goes_on & ~full.index.isin(rows), "y"] = 0.0  # never after a series' last target
+        full.loc[goes_on & ~full.index.isin(own), "y"] = 0.0  # never after a series' last target
     return full
 
 
@@ -135,9 +138,16 @@ def series_bounds(frame: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.int
 
 
 def _positions(
-    frame: pd.DataFrame, frequency: str, settings: TrainingSettings
+    frame: pd.DataFrame, frequency: str, settings: TrainingSettings, rows: Rows
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The step of each row from its series' first, and whether the row is off the grid that begins there."""
+    """The step of each row from its series' first, and whether the row is off the grid that begins there.
+
+    Args:
+        frame: A block.
+        frequency: Of the grid.
+        settings: Say whether rows may be off it.
+        rows: Of all blocks, to which a grid may not be out of all proportion.
+    """
     ds, (starts, stops) = frame["ds"].to_numpy(), series_bounds(frame)
     counts = stops - starts
     offset = offset_of(frequency)
@@ -147,7 +157,8 @@ def _positions(
     else:
         step, off = _calendar_positions(ds, np.repeat(ds[starts], counts), offset)
     total = int(step[starts + counts - 1].sum()) + len(starts)
-    if total > 50 * len(frame) + 1_000_000 and (settings.data.resample is None or not off.any()):
+    is_gappy = total > _most_steps(len(frame)) and (settings.data.resample is None or not off.any())
+    if is_gappy and total > _most_steps(sum(map(len, rows()))):
         row = int(np.argmax(np.where(np.diff(frame["unique_id"].cat.codes) == 0, np.diff(step), 0)))
         raise DataError(
             f"series {frame['unique_id'].iloc[row]}: a gap from {frame['ds'].iloc[row]} to"
@@ -155,6 +166,10 @@ def _positions(
             " a frequency that fits the data, and no gap longer than training.data.max_gap"
         )
     return step, off
+
+
+def _most_steps(rows: int) -> int:
+    return 50 * rows + 1_000_000
 
 
 def _calendar_positions(
@@ -183,10 +198,13 @@ def _times(first: NDArray[Any], sizes: NDArray[np.int64], frequency: str) -> NDA
     return np.concatenate([times[begin][:size] for begin, size in zip(first, sizes, strict=True)])
 
 
-def _resampled(frame: pd.DataFrame, frequency: str, settings: TrainingSettings) -> pd.DataFrame:
+def _resampled(
+    frame: pd.DataFrame, frequency: str, settings: TrainingSettings, earliest: pd.Timestamp
+) -> pd.DataFrame:
     """Bring rows onto the grid; of the covariates a sum makes no sense, so theirs is the mean."""
     static, how = settings.data.covariates.static, settings.data.resample
-    groups = frame.groupby(["unique_id", grouper(frequency)], sort=True, observed=True)
+    labelled = frame.assign(ds=period_labels(frame["ds"], frequency, earliest))
+    groups = labelled.groupby(["unique_id", "ds"], sort=True, observed=True)
     numbers = [name for name in frame.columns[2:] if name not in static]
     out = groups[numbers].agg("last" if how == "last" else "mean")
     if how == "sum":
@@ -195,12 +213,12 @@ def _resampled(frame: pd.DataFrame, frequency: str, settings: TrainingSettings) 
     return out.reset_index()[list(frame.columns)]
 
 
-def _anchor(frame: pd.DataFrame, frequency: str) -> str:
-    """The week that the rows keep, where it is another than the frequency's."""
-    days = frame["ds"].dt.weekday.unique()
+def _anchor(frame: pd.DataFrame, series: str, frequency: str) -> str:
+    """The week that the rows of a series keep, where it is another than the frequency's."""
+    days = frame.loc[frame["unique_id"] == series, "ds"].dt.weekday.unique()
     if not isinstance(offset_of(frequency), Week) or len(days) > 1:
         return ""
-    return f" (all rows are on one weekday: W-{WEEKDAYS[days[0]]})"
+    return f" (all its rows are on one weekday: W-{WEEKDAYS[days[0]]})"
 
 
 def season_lengths(longest: int, frequency: str, settings: TrainingSettings, notes: Notes) -> list[int]:

@@ -17,12 +17,19 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 from pyarrow.fs import LocalFileSystem
 
-from kubecast.data.columns import plain_names
+from kubecast.data.series_names import plain_names
 from kubecast.data.sources.base import Part
 
 RANGE_ROWS = 1 << 20
 """Of a range of series, about; one series may have more."""
 
+MOST_RANGES = 256
+"""Beyond which ranges are larger: each has a file that is open while rows are divided."""
+
+HELD_ROWS = 1 << 21
+"""That are divided before they are written: of small pieces a file is slow to read."""
+
+BATCH_ROWS = 1 << 18
 _LABEL, _FILE = "kubecast: label", "kubecast: file"
 
 
@@ -75,12 +82,12 @@ def partition(parts: Iterable[Part], unique_id: str, folder: Path) -> Partition:
     names: dict[str, None] = {}
     files: dict[str, int] = {}
     counts = _write_down(parts, unique_id, spool, names, files)
-    ranges, rows = _ranges(counts)
-    paths = [folder / f"{number:05}.parquet" for number in range(len(rows))]
+    ranges = _ranges(counts)
+    paths = [folder / f"{number:05}.parquet" for number in range(max(ranges.values()) + 1)]
     if len(paths) == 1:
         spool.rename(paths[0])
     else:
-        _distribute(spool, unique_id, ranges, rows, paths)
+        _distribute(spool, unique_id, ranges, paths)
         spool.unlink()
     return Partition(paths, list(names), list(files))
 
@@ -98,44 +105,52 @@ def _write_down(
         files: Gets those that the rows come from, with their numbers.
     """
     counts: Counter[str] = Counter()
+    held: list[pa.Table] = []
     with ExitStack() as stack:
         writer = None
         for part in parts:
             names |= dict.fromkeys(part.names)
             number = np.full(len(part.labels), files.setdefault(part.file, len(files)), dtype=np.int32)
             table = part.table.append_column(_LABEL, pa.array(part.labels)).append_column(_FILE, [number])
-            writer = writer or stack.enter_context(_writer(path, table.schema))
-            if not table.schema.equals(writer.schema):
-                raise OtherTypesError
-            writer.write_table(table)
+            writer = writer or stack.enter_context(_writer(path, _nullable(table.schema)))
+            held.append(_as_in(writer.schema, table))
+            if sum(map(len, held)) >= BATCH_ROWS:
+                writer.write_table(pa.concat_tables(held), row_group_size=BATCH_ROWS)
+                held.clear()
             found = part.table.column(unique_id).value_counts()
             rows = found.field("counts").to_pylist()
             for name, count in zip(plain_names(found.field("values").to_pandas()), rows, strict=True):
                 counts[name] += count
+        if writer and held:
+            writer.write_table(pa.concat_tables(held), row_group_size=BATCH_ROWS)
     return counts
 
 
-def _ranges(counts: Counter[str]) -> tuple[dict[str, int], list[int]]:
-    """The range of each series, by its name, and the rows of each range."""
+def _nullable(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([pa.field(field.name, field.type) for field in schema])
+
+
+def _as_in(schema: pa.Schema, table: pa.Table) -> pa.Table:
+    """The columns in the order of a schema."""
+    ordered = table.select(schema.names)
+    if ordered.schema.types != schema.types:
+        raise OtherTypesError
+    return pa.Table.from_arrays(ordered.columns, schema=schema)
+
+
+def _ranges(counts: Counter[str]) -> dict[str, int]:
+    """The range of each series, by its name."""
     names = sorted(counts)
     rows = np.array([counts[name] for name in names])
-    _, ranges = np.unique((np.cumsum(rows) - rows) // RANGE_ROWS, return_inverse=True)
-    sums = np.bincount(ranges, rows).astype(np.int64)
-    return dict(zip(names, ranges.tolist(), strict=True)), sums.tolist()
+    size = max(RANGE_ROWS, -(-int(rows.sum()) // MOST_RANGES))
+    _, ranges = np.unique((np.cumsum(rows) - rows) // size, return_inverse=True)
+    return dict(zip(names, ranges.tolist(), strict=True))
 
 
-def _distribute(
-    spool: Path, unique_id: str, ranges: dict[str, int], missing: list[int], paths: list[Path]
-) -> None:
-    """Write each row to the file of its range.
-
-    Args:
-        spool: From ``_write_down``.
-        unique_id: As for ``partition``.
-        ranges: By series.
-        missing: Rows that each range still lacks; a file that lacks none is closed.
-        paths: The files of the ranges.
-    """
+def _distribute(spool: Path, unique_id: str, ranges: dict[str, int], paths: list[Path]) -> None:
+    """Write each row to the file of its range."""
+    held: list[list[pa.Table]] = [[] for _ in paths]
+    count = 0
     with ExitStack() as stack:
         stream = stack.enter_context(LocalFileSystem().open_input_file(str(spool)))
         file = pyarrow.parquet.ParquetFile(stream)
@@ -147,10 +162,14 @@ def _distribute(
             used, begins = np.unique(of_rows[order], return_index=True)
             rows = table if len(used) == 1 else table.take(order)
             for number, begin, end in zip(used, begins, [*begins[1:], len(order)], strict=True):
-                writers[number].write_table(rows.slice(begin, end - begin))
-                missing[number] -= end - begin
-                if not missing[number]:
-                    writers[number].close()
+                held[number].append(rows.slice(begin, end - begin))
+            count += len(rows)
+            if count >= HELD_ROWS or group + 1 == file.num_row_groups:
+                for writer, tables in zip(writers, held, strict=True):
+                    if tables:
+                        writer.write_table(pa.concat_tables(tables))
+                    tables.clear()
+                count = 0
 
 
 def _writer(path: Path, schema: pa.Schema) -> pyarrow.parquet.ParquetWriter:

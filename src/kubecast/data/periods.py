@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pandas import DatetimeIndex
 from pandas.tseries.offsets import BaseOffset, SemiMonthEnd, Tick, Week
 
@@ -24,18 +25,27 @@ def is_coarse(frequency: str) -> bool:
     return not isinstance(offset, Tick) or offset.nanos >= _DAY.value
 
 
-def grouper(frequency: str) -> pd.Grouper:
-    """Bring the rows of one period together, by ``ds``, under the label of its begin or its end."""
+def period_labels(ds: "pd.Series[Any]", frequency: str, earliest: pd.Timestamp) -> NDArray[Any]:
+    """The label of the period of each time: its begin or its end.
+
+    Args:
+        ds: Times.
+        frequency: Of the periods.
+        earliest: Of all rows, in which these are a block.
+    """
     offset = offset_of(frequency)
     side: Literal["left", "right"] = "right" if _ends_with_its_label(offset) else "left"
-    return pd.Grouper(key="ds", freq=offset, closed=side, label=side)
+    times, at = np.unique(np.append(ds.to_numpy(), earliest.to_datetime64()), return_inverse=True)
+    groups = pd.DataFrame({"ds": times}).groupby(pd.Grouper(key="ds", freq=offset, closed=side, label=side))
+    labels = groups.size().index.to_numpy()[groups.ngroup().to_numpy()]
+    return np.asarray(labels[at[:-1]])
 
 
 def period_bounds(labels: "pd.Series[pd.Timestamp]", frequency: str) -> tuple[DatetimeIndex, DatetimeIndex]:
     """The begin of each period, and its end, which is no longer in it.
 
     Args:
-        labels: As ``grouper`` makes them.
+        labels: From ``period_labels``.
         frequency: Of the periods.
     """
     offset = offset_of(frequency)
@@ -58,17 +68,20 @@ class Coverage(NamedTuple):
     Attributes:
         step: At which they come; None where they come at no regular one.
         newest: The time of the newest target.
+        earliest: The time of the earliest row: periods of several steps are counted from there.
     """
 
     step: pd.Timedelta | None
     newest: pd.Timestamp
+    earliest: pd.Timestamp
 
     @classmethod
     def of(cls, blocks: Iterable[pd.DataFrame]) -> Self:
         """Find it in the rows of a source, in order of series and time, a block of series at a time."""
         steps: Counter[pd.Timedelta] = Counter()
-        newest = pd.Timestamp.min
+        newest, earliest = pd.Timestamp.min, pd.Timestamp.max
         for frame in blocks:
+            earliest = min(earliest, frame["ds"].min())
             targets = frame[frame["y"].notna()]
             between = targets.groupby("unique_id", observed=True)["ds"].diff().dropna()
             lengths, counts = np.unique(between[between > _NOTHING].to_numpy(), return_counts=True)
@@ -76,7 +89,7 @@ class Coverage(NamedTuple):
             newest = max([newest, *targets["ds"].nlargest(1)])
         common = min(steps, key=lambda step: (-steps[step], step), default=None)
         is_regular = common is not None and steps[common] >= _REGULAR * steps.total()
-        return cls(common if is_regular else None, newest)
+        return cls(common if is_regular else None, newest, earliest)
 
 
 def partial_periods(frame: pd.DataFrame, frequency: str, empty: str, coverage: Coverage) -> pd.DataFrame:
@@ -93,13 +106,13 @@ def partial_periods(frame: pd.DataFrame, frequency: str, empty: str, coverage: C
         coverage: Of all rows.
 
     Returns:
-        ``unique_id`` (text), ``ds`` (the label, see ``grouper``) and ``what`` the data does inside of it:
-        ``begins`` or ``ends``.
+        ``unique_id`` (text), ``ds`` (the label, see ``period_labels``) and ``what`` the data does inside of
+        it: ``begins`` or ``ends``.
     """
     targets = frame[frame["y"].notna()]
     if coverage.step is None or targets.empty:
         return frame[["unique_id", "ds"]].iloc[:0].astype({"unique_id": object}).assign(what="")
-    spans = _spans(targets, frequency, empty, coverage.newest)
+    spans = _spans(targets, frequency, empty, coverage)
     begun = spans["is_first"] & (spans["before"] > _usual(spans, "before", ~spans["is_first"], _NOTHING))
     unfinished = spans["is_last"] & (
         spans["after"] > _usual(spans, "after", ~spans["is_last"], coverage.step)
@@ -127,22 +140,23 @@ def note_partial(partial: pd.DataFrame, notes: Notes) -> None:
             notes.add("partial", f"{detail}: left out", count=len(found))
 
 
-def _spans(targets: pd.DataFrame, frequency: str, empty: str, newest: pd.Timestamp) -> pd.DataFrame:
+def _spans(targets: pd.DataFrame, frequency: str, empty: str, coverage: Coverage) -> pd.DataFrame:
     """The periods of each series that have a target.
 
     Returns:
         ``unique_id``, ``ds`` (the label), ``before`` (from the begin to the first row), ``after`` (from the
         last row to the end), ``is_first``, ``is_last`` (of the series).
     """
-    rows = targets.groupby(["unique_id", grouper(frequency)], observed=True)["ds"].agg(["min", "max"])
-    spans = rows.dropna().reset_index()
+    label = pd.Series(period_labels(targets["ds"], frequency, coverage.earliest), targets.index, name="label")
+    rows = targets.groupby(["unique_id", label], observed=True)["ds"].agg(["min", "max"])
+    spans = rows.dropna().reset_index(names=["unique_id", "ds"])
     begin, end = period_bounds(spans["ds"], frequency)
     spans["before"], spans["after"] = spans["min"] - begin, end - spans["max"]
     spans["is_first"] = ~spans.duplicated("unique_id")
     spans["is_last"] = ~spans.duplicated("unique_id", keep="last")
     if empty == "zero":
-        spans["is_last"] &= (begin <= newest) & (newest < end)
-        spans["after"] = np.where(spans["is_last"], end - newest, spans["after"])
+        spans["is_last"] &= (begin <= coverage.newest) & (coverage.newest < end)
+        spans["after"] = np.where(spans["is_last"], end - coverage.newest, spans["after"])
     return spans
 
 

@@ -18,7 +18,15 @@ from pandas.tseries.offsets import Tick
 from kubecast.config.training import TrainingSettings
 from kubecast.data.calendars import offset_of
 from kubecast.data.clock import check_clock, on_training_clock
-from kubecast.data.columns import Known, local_moment, read_block, read_future, read_rows
+from kubecast.data.columns import (
+    Known,
+    local_moment,
+    naming_source,
+    note_read,
+    read_block,
+    read_future,
+    read_rows,
+)
 from kubecast.data.covariates import clean_covariates
 from kubecast.data.extents import extents_of, without_gappy
 from kubecast.data.findings import DataReport, Notes
@@ -121,7 +129,7 @@ def _prepare(
     )
     panel = _split(grid, pd.Series(late, extents["unique_id"]), spec, settings, notes, keep)
     panel = replace(panel, outline=replace(panel.outline, origins=origins_with_covariates(panel, notes)))
-    note_quality(panel, notes)
+    note_quality(panel, extents.set_index("unique_id")["rows"], notes)
     report = DataReport(rows=int(extents["rows"].sum()), series=len(extents), findings=notes.findings)
     return replace(panel, outline=replace(panel.outline, report=report))
 
@@ -298,10 +306,14 @@ def newest_time(source: Rows, settings: TrainingSettings, at: pd.Timestamp) -> p
     settings = with_two_columns(next(source()), settings, Notes())
     known = known_of(source, settings)
     at = _on_rows_clock(at, source, settings, settings.frequency, known.days.are_named)
-    earliest, newest = pd.Timestamp.max, pd.Timestamp.min
+    earliest, newest, reads = pd.Timestamp.max, pd.Timestamp.min, []
     for rows in source():
-        ds = read_block(rows, settings, known).frame["ds"]
+        read = read_block(rows, settings, known)
+        ds = read.frame["ds"]
         earliest, newest = min(earliest, ds.min()), max([newest, *ds[ds <= at].nlargest(1)])
+        reads.append(read.without_rows())
+    with naming_source(rows):
+        note_read(reads, Notes())
     check_as_of(earliest, at)
     return newest
 

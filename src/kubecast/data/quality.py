@@ -32,11 +32,12 @@ LEAST_CHANGES = 30  # behind that correlation
 LEAK_ROWS = 100_000  # that are looked at, of whole series
 
 
-def note_quality(panel: PanelBlocks, notes: Notes) -> None:
+def note_quality(panel: PanelBlocks, rows: "pd.Series[int]", notes: Notes) -> None:
     """Note what looks like a fault of a panel's data, from one block of series after the other.
 
     Args:
         panel: With every row and the known-future covariates after them.
+        rows: Of each series, indexed by its name.
         notes: Receives one finding of a kind, with the number of series or rows: ``level_shift``,
             ``unit_change``, ``flat``, ``duplicate``, ``closed_days``, ``zeros``, ``future_dates``,
             ``collinear``; ``leak`` and ``constant_future`` for each covariate; ``constant`` and
@@ -45,7 +46,7 @@ def note_quality(panel: PanelBlocks, notes: Notes) -> None:
     seen = [[look(block) for look, _ in _CHECKS] for block in panel]
     for (_, note), found in zip(_CHECKS, zip(*seen, strict=True), strict=True):
         note(list(found), notes)
-    _note_leaks(panel, notes)
+    _note_leaks(panel, rows, notes)
 
 
 def _shifts(panel: Panel) -> pd.DataFrame:
@@ -194,12 +195,12 @@ def _note_duplicates(found: list[pd.DataFrame], notes: Notes) -> None:
         notes.add("duplicate", detail, count=len(same))
 
 
-def _note_leaks(panel: PanelBlocks, notes: Notes) -> None:
+def _note_leaks(panel: PanelBlocks, rows: "pd.Series[int]", notes: Notes) -> None:
     """Name the covariates that move as the target does at the same time, or at a later one."""
     names = [*panel.spec.future, *panel.spec.past]
     if not names:
         return
-    compared = panel.only(sample_series(panel.series.set_index("unique_id")["train_rows"], LEAK_ROWS).index)
+    compared = panel.only(sample_series(rows, LEAK_ROWS).index)
     frame, codes = compared.frame, compared.series_codes
     target = _rank_changes(frame["y"], codes)
     changes = {name: _rank_changes(frame[name], codes) for name in names}
@@ -228,7 +229,7 @@ def _correlation(values: "pd.Series[float]", target: "pd.Series[float]") -> floa
 
 def note_constant_future(found: list[pd.DataFrame], notes: Notes) -> None:
     """Name the known-future covariates that stay at one value after the data for longer than ever in it."""
-    for name, ids in concat_rows(found).groupby("covariate", sort=False)["unique_id"]:
+    for (_, name), ids in concat_rows(found).groupby(["place", "covariate"])["unique_id"]:
         detail = (
             f"{name} of {listed(ids)}: one value in all rows after the target's last, never so long before"
         )
@@ -236,15 +237,15 @@ def note_constant_future(found: list[pd.DataFrame], notes: Notes) -> None:
 
 
 def constant_in_future(panel: Panel) -> pd.DataFrame:
-    """``covariate`` and ``unique_id`` of what ``note_constant_future`` names, in order of the covariates."""
+    """``covariate``, its ``place`` among them, and ``unique_id`` of what ``note_constant_future`` names."""
     after, found = panel.future_covariates, []
-    for name in panel.spec.future if len(after) else ():
+    for place, name in enumerate(panel.spec.future if len(after) else ()):
         future = after.groupby("unique_id", sort=True)[name].agg(["nunique", "size"])
         starts, lengths = _runs(panel.frame[name].to_numpy(dtype=np.float64), panel.series_codes)
         longest = pd.Series(_longest(lengths, panel.series_codes[starts], len(panel.ids)), index=panel.ids)
         constant = future.index[(future["nunique"] == 1) & (future["size"] > longest[future.index])]
-        found.append(pd.DataFrame({"covariate": name, "unique_id": constant.astype(str)}))
-    return concat_rows(found or [pd.DataFrame({"covariate": [], "unique_id": []})])
+        found.append(pd.DataFrame({"place": place, "covariate": name, "unique_id": constant.astype(str)}))
+    return concat_rows(found or [pd.DataFrame({"place": [], "covariate": [], "unique_id": []})])
 
 
 def _character(panel: Panel) -> pd.DataFrame:

@@ -43,7 +43,7 @@ def read_blocks(
             if not number:
                 note_columns(rows, settings, notes)
             read = read_block(rows, settings, known)
-            reads.append(read._replace(frame=pd.DataFrame()))  # a slice of it would hold all of it
+            reads.append(read.without_rows())
             earliest = min(earliest, read.frame["ds"].min())
             frame = read.frame if as_of is None else rows_up_to(read.frame, settings, as_of)
             if len(frame):

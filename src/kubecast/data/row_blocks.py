@@ -30,8 +30,9 @@ def in_folder(folder: Path) -> Keep:
     def keep(name: str, blocks: Iterable[pd.DataFrame]) -> Rows:
         path, rest = folder / f"{name}.parquet", iter(blocks)
         first = next(rest)
+        types = first.dtypes
         parquet.write_series(chain([first], rest), path)
-        return lambda: (_as_kept(block, first.dtypes) for block in parquet.series_blocks(path))
+        return lambda: (_as_kept(block, types) for block in parquet.series_blocks(path))
 
     return keep
 

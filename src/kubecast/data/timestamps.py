@@ -112,7 +112,11 @@ def days_in(columns: Iterable["pd.Series[Any]"], settings: TrainingSettings) -> 
     Args:
         columns: Each of one datetime type.
         settings: Zone.
+
+    Raises:
+        ConfigError: The zone is not known.
     """
+    _known_zone(settings.data.timezone)
     clocks: set[np.timedelta64] = set()
     ends: list[pd.Timestamp] = []
     are_named = True

@@ -38,8 +38,7 @@ def closer_look(
     """
     subject = scores.subject
     levels = subject.levels
-    counted = [block.member_scores for block in scores.blocks]
-    offsets = member_offsets(counted, levels, panel.spec.horizon)
+    offsets = member_offsets(scores.member_scores, levels, panel.spec.horizon)
     widest = next(iter(intervals(levels).values()), ())
     drawn = [ENSEMBLE, *map(quantile_column, widest)]
     columns = ["unique_id", "cutoff", "ds", "split", "y", "observed", *offsets, *drawn]

@@ -13,37 +13,33 @@ from kubecast.scoring.score_counts import ScoreCounts, ScoreTally
 Floats = NDArray[np.float64]
 
 
-def member_scores(losses: RowLosses, models: Sequence[str]) -> dict[str, ScoreCounts]:
-    """The errors of some models on the validation split, over each series' scale, for a block of series.
+def count_errors(losses: RowLosses, tallies: Mapping[str, ScoreTally]) -> None:
+    """Count the errors of a block of series on the validation split, over each series' scale.
 
     Args:
         losses: Of rows with their ``split`` and ``lead_time``.
-        models: Columns of point forecasts.
+        tallies: By the column of point forecasts; get the errors.
     """
     chosen = (losses.rows["split"] == "validation").to_numpy()
     leads = losses.rows["lead_time"].to_numpy()[chosen]
     y, scale = losses.y[chosen], losses.values("scale")[chosen]
-    return {name: ScoreCounts.of(leads, (y - losses.values(name)[chosen]) / scale) for name in models}
+    for name, tally in tallies.items():
+        tally.add(ScoreCounts.of(leads, (y - losses.values(name)[chosen]) / scale))
 
 
 def member_offsets(
-    blocks: Sequence[Mapping[str, ScoreCounts]], levels: Sequence[float], horizon: int
+    scores: Mapping[str, ScoreCounts], levels: Sequence[float], horizon: int
 ) -> dict[str, Floats]:
     """By model, what is added to its forecasts to reach each quantile, in units of the series' scale.
 
     Args:
-        blocks: Of different series.
+        scores: Of each model's errors.
         levels: Of the quantiles.
         horizon: Lead times.
 
     Returns:
         Shape (lead times, levels); empty where no target counts.
     """
-    tallies = {model: ScoreTally() for model in blocks[0]}
-    for model, tally in tallies.items():
-        for block in blocks:
-            tally.add(block[model])
-    scores = {model: tally.total() for model, tally in tallies.items()}
     return {
         model: np.array(ConformalQuantiles.fit(each, levels, horizon).offsets)
         for model, each in scores.items()

@@ -1,6 +1,6 @@
 """The scores of the forecasts: what each block of series adds to them, and what all blocks make."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -16,7 +16,7 @@ from kubecast.ensemble.stacking import SEASONAL_NAIVE
 from kubecast.evaluation.calibration import shares_below
 from kubecast.evaluation.comparison import Champion, CommonTargets, Comparison, compare
 from kubecast.evaluation.figures import Breakdown
-from kubecast.evaluation.member_quantiles import member_scores
+from kubecast.evaluation.member_quantiles import count_errors
 from kubecast.evaluation.residuals import ScaledErrors, scaled_errors, season_phase
 from kubecast.evaluation.skill import interval_bounds
 from kubecast.scoring.forecasts import Forecasts
@@ -34,7 +34,7 @@ from kubecast.scoring.metrics import (
     quantile_column,
     scorable,
 )
-from kubecast.scoring.score_counts import ScoreCounts
+from kubecast.scoring.score_counts import ScoreCounts, ScoreTally
 
 SPLITS: tuple[Split, Split] = ("test", "validation")
 SERIES = ["split", "unique_id"]
@@ -114,7 +114,6 @@ class BlockScores:
         by_origin: Of the ensemble and the naives, by origin.
         losses: By split, sums by series and origin.
         errors: The ensemble's, on the test split.
-        member_scores: Errors of each model with quantiles of its own, on the validation split.
         infinite: Forecasts and quantiles of the test split that are not finite.
         targets: First and last time of the test split's targets; empty where it has none.
         common: Targets that the champion has forecast too; None: there is no comparable champion.
@@ -130,18 +129,24 @@ class BlockScores:
     by_origin: Breakdown
     losses: dict[Split, LossSums]
     errors: ScaledErrors
-    member_scores: dict[str, ScoreCounts]
     infinite: int
     targets: list[pd.Timestamp]
     common: CommonTargets | None
 
     @classmethod
-    def of(cls, block: pd.DataFrame, subject: Subject, theirs: pd.DataFrame | None = None) -> Self:
+    def of(
+        cls,
+        block: pd.DataFrame,
+        subject: Subject,
+        tallies: Mapping[str, ScoreTally],
+        theirs: pd.DataFrame | None = None,
+    ) -> Self:
         """Score the forecasts of some whole series.
 
         Args:
             block: The forecasts.
             subject: Says how.
+            tallies: Of each model with quantiles of its own; get its errors on the validation split.
             theirs: The champion's, where it is compared with.
         """
         panel, series, levels, models = subject.panel, subject.series, subject.levels, subject.models
@@ -155,6 +160,7 @@ class BlockScores:
         rows = ScoredRows(losses, groups, models, levels)
         columns = [ENSEMBLE, *map(quantile_column, levels)]
         test = table.loc[table["split"] == "test", [*_TEST_COLUMNS, *columns]]
+        count_errors(losses, tallies)
         off = (losses.values(ENSEMBLE) - losses.y) / losses.values("scale")
         return cls(
             metrics=rows.metrics(),
@@ -172,7 +178,6 @@ class BlockScores:
                 for split in SPLITS
             },
             errors=scaled_errors(test, series, ENSEMBLE),
-            member_scores=member_scores(losses, subject.points),
             infinite=int((~np.isfinite(test[columns].to_numpy(dtype=np.float64))).sum()),
             targets=[test["ds"].min(), test["ds"].max()] if len(test) else [],
             common=CommonTargets.of(test, series, panel, levels, subject.champion, theirs)
@@ -188,20 +193,23 @@ class Scores:
     Attributes:
         subject: What was scored.
         blocks: In ascending order of series.
+        member_scores: Errors of each model with quantiles of its own, on the validation split.
     """
 
     subject: Subject
     blocks: Sequence[BlockScores]
+    member_scores: Mapping[str, ScoreCounts]
 
     @classmethod
     def of(cls, forecasts: Forecasts, subject: Subject) -> Self:
         """Score the forecasts of all series, read along with the champion's."""
         champion = SeriesReader(subject.champion.forecasts.blocks()) if subject.champion else None
+        tallies = {model: ScoreTally() for model in subject.points}
         blocks = []
         for block in forecasts.blocks():
-            last = max(block["unique_id"].unique(), default="")
-            blocks.append(BlockScores.of(block, subject, champion.until(last) if champion else None))
-        return cls(subject, blocks)
+            theirs = champion.until(max(block["unique_id"].unique(), default="")) if champion else None
+            blocks.append(BlockScores.of(block, subject, tallies, theirs))
+        return cls(subject, blocks, {model: tally.total() for model, tally in tallies.items()})
 
     @cached_property
     def metrics(self) -> MetricTables:

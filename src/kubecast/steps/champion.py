@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kubecast.data.columns import match_names
 from kubecast.data.panel import KEYS, Cutoffs, PanelSpec
 from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.data.parquet import write_series
+from kubecast.data.series_names import match_names
 from kubecast.ensemble.bundle import Bundle
 from kubecast.errors import IntegrityError, KubecastError, ModelError, StoreError
 from kubecast.evaluation.changes import Extent

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from kubecast.api.frames import to_pandas
-from kubecast.data.columns import Known, listed, match_names, read_future, read_rows
+from kubecast.data.columns import Known, listed, read_future, read_rows
 from kubecast.data.findings import Notes
 from kubecast.data.roles import OPTIONS
+from kubecast.data.series_names import match_names
 from kubecast.data.timestamps import Days
 from kubecast.errors import DataError
 from tests.support.panels import WITH_COVARIATES, small_settings

@@ -191,7 +191,9 @@ def test_finding_says_where_there_is_no_season(
 
 def test_week_that_the_rows_keep_is_named() -> None:
     saturdays = pd.date_range("2024-01-06", periods=9, freq="W-SAT")
-    with pytest.raises(DataError, match=r"off the grid of W-SUN .* \(all rows are on one weekday: W-SAT\)"):
+    with pytest.raises(
+        DataError, match=r"off the grid of W-SUN .* \(all its rows are on one weekday: W-SAT\)"
+    ):
         completed(series(a=saturdays), "W-SUN")
     assert len(completed(series(a=saturdays), "W-SAT")) == 9
 

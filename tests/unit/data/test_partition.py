@@ -3,16 +3,18 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from kubecast.config.training import TrainingSettings
 from kubecast.data import partition
-from kubecast.data.files import open_data, read_data
+from kubecast.data.files import digest_of, open_data, read_data
 from kubecast.data.panel import Panel
 from kubecast.data.preparation import build_panel, write_panel
-from kubecast.errors import DataError, KubecastError
+from kubecast.errors import ConfigError, DataError, KubecastError
 from tests.support.panels import WITH_COVARIATES, hourly, small_settings
 from tests.unit.data.test_preparation_blocks import assert_equal, faulty
 
@@ -69,12 +71,36 @@ CASES: dict[str, tuple[pd.DataFrame, TrainingSettings]] = {
     "days in UTC": (days("UTC"), small_settings(frequency=None, season_lengths=[7], data=BERLIN)),
     "dates": (days("UTC").assign(ds=lambda rows: rows["ds"].dt.date), DAILY),
     "hours of a place": (hourly().assign(ds=lambda rows: rows["ds"].dt.tz_localize("Asia/Tokyo")), PLAIN),
+    "ids that are dates": (
+        ids("int").assign(
+            unique_id=lambda rows: pd.Timestamp("2024-01-01") + pd.to_timedelta(rows["unique_id"], "D")
+        ),
+        PLAIN,
+    ),
     "no series": (hourly(series=1).drop(columns="unique_id"), PLAIN),
     "text": (hourly().astype({"ds": str}), PLAIN),
+    "static times": (
+        hourly(covariates=True).assign(
+            region=lambda rows: (
+                pd.Timestamp("2020-01-01") + pd.to_timedelta(rows["region"].str[1:].astype(int), "h")
+            )
+        ),
+        small_settings(data=WITH_COVARIATES),
+    ),
+    "static booleans": (
+        hourly(covariates=True).assign(
+            region=lambda rows: (rows["region"] == "r1").astype("boolean").mask(rows["unique_id"] == "s1")
+        ),
+        small_settings(data=WITH_COVARIATES),
+    ),
     "booleans": (hourly().assign(y=lambda rows: rows["y"] > 110), PLAIN),
 }
 
 
+UNDIVIDED = ("no series", "text", "static times", "static booleans")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("write", [one_file, three_files])
 def test_panel_is_that_of_all_rows(
@@ -89,7 +115,7 @@ def test_panel_is_that_of_all_rows(
     assert source.digest == whole.digest
     write_panel(source.blocks, settings, tmp_path / "panel", as_of=moment)
     assert_equal(Panel.load(tmp_path / "panel"), build_panel(whole.rows, settings, as_of=moment))
-    assert (len([*source.blocks()]) > 1) == (name not in ("no series", "text"))
+    assert (len([*source.blocks()]) > 1) == (name not in UNDIVIDED)
 
 
 def rows_until(name: str) -> pd.Timestamp | None:
@@ -160,6 +186,62 @@ def test_numbers_that_are_whole_or_missing_in_one_file_alone_are_divided(
     assert_equal(
         Panel.load(tmp_path / "panel"), build_panel(read_data(str(location), settings.data).rows, settings)
     )
+
+
+def test_columns_may_come_in_another_order_and_times_in_other_units(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partition, "RANGE_ROWS", 350)
+    location = three_files(hourly().astype({"ds": "datetime64[us]"}), tmp_path)
+    rows = pd.read_parquet(location / "1.parquet")
+    rows[["y", "ds", "unique_id"]].astype({"ds": "datetime64[ms]"}).to_parquet(location / "1.parquet")
+    source = open_data(str(location), PLAIN.data, None, tmp_path)
+    assert len([*source.blocks()]) > 1
+    write_panel(source.blocks, PLAIN, tmp_path / "panel")
+    assert_equal(
+        Panel.load(tmp_path / "panel"), build_panel(read_data(str(location), PLAIN.data).rows, PLAIN)
+    )
+
+
+def test_dates_name_series_as_before(tmp_path: Path) -> None:
+    rows = ids("int")
+    days = pd.Timestamp("2024-01-01") + pd.to_timedelta(rows["unique_id"], "D")
+    location = one_file(rows.assign(unique_id=days.dt.date), tmp_path)
+    panel = write_panel(
+        open_data(str(location), PLAIN.data, None, tmp_path).blocks, PLAIN, tmp_path / "panel"
+    )
+    assert panel.series["unique_id"].iloc[0] == "2024-01-01"
+    assert str(read_data(str(location), PLAIN.data).rows["unique_id"].iloc[0]) == "2024-01-01"
+
+
+def test_database_whose_rows_are_not_divided_is_read_once(tmp_path: Path) -> None:
+    path = str(tmp_path / "shop.duckdb")
+    with duckdb.connect(path) as connection:
+        frame = hourly(series=1).drop(columns="unique_id")
+        connection.execute("CREATE TABLE sales AS SELECT * FROM frame")
+        assert len(frame)
+    source = open_data(path, PLAIN.data, None, tmp_path)
+    assert write_panel(source.blocks, PLAIN, tmp_path / "panel").report.series == 1
+    assert source.digest == digest_of(path, PLAIN.data)
+
+
+def test_unknown_zone_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partition, "RANGE_ROWS", 350)
+    location = one_file(hourly().assign(ds=lambda rows: rows["ds"].dt.tz_localize("UTC")), tmp_path)
+    wrong = small_settings(data={"timezone": "Foo/Bar"})
+    with pytest.raises(ConfigError, match=r"training\.data\.timezone 'Foo/Bar' is not known"):
+        write_panel(open_data(str(location), wrong.data, None, tmp_path).blocks, wrong, tmp_path / "panel")
+
+
+def test_rows_of_small_parts_are_written_in_large_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partition, "RANGE_ROWS", 350)
+    location = tmp_path / "data.parquet"
+    hourly().sample(frac=1, random_state=0).to_parquet(location, row_group_size=10)
+    open_data(str(location), PLAIN.data, None, tmp_path)
+    groups = [pq.ParquetFile(path).num_row_groups for path in sorted(tmp_path.glob("0*.parquet"))]
+    assert groups == [1] * 3
 
 
 def test_changed_data_is_refused(tmp_path: Path) -> None:

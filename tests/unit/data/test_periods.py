@@ -8,7 +8,7 @@ import pytest
 
 from kubecast.data.calendars import offset_of
 from kubecast.data.panel import Panel
-from kubecast.data.periods import grouper, period_bounds
+from kubecast.data.periods import period_bounds, period_labels
 from kubecast.data.preparation import build_panel, history_panel, newest_time
 from kubecast.errors import DataError
 from tests.support.panels import small_settings
@@ -177,12 +177,8 @@ PERIODS = [
 @pytest.mark.parametrize("begin", ["2023-01-01", "2023-03-15 07:00"])
 def test_every_row_lies_in_the_period_that_it_is_brought_to(frequency: str, begin: str) -> None:
     rows = pd.DataFrame({"ds": pd.date_range(begin, periods=24 * 700, freq="h")})
-    labels = (
-        rows.assign(label=rows["ds"])
-        .groupby(grouper(frequency), group_keys=True)["label"]
-        .agg(["min", "max"])
-    )
-    labels = labels.dropna()
+    label = period_labels(rows["ds"], frequency, rows["ds"].min())
+    labels = rows.groupby(label)["ds"].agg(["min", "max"])
     start, end = period_bounds(labels.index.to_series(), frequency)
     assert (start <= labels["min"]).all()
     assert (labels["max"] < end).all()

@@ -57,11 +57,46 @@ def quarters() -> pd.DataFrame:
     return rows[(rows.index % 7 != 0) & (rows["ds"] < rows["ds"].max() - pd.Timedelta(minutes=20))]
 
 
+def decades() -> pd.DataFrame:
+    """Days that are brought together to ten: the first series begins before the others, inside one."""
+    rows = generate_series(4, [1210, 1200, 1195, 1200], frequency="D", season_length=7)
+    return rows[rows.index % 9 != 0]
+
+
+def closed() -> pd.DataFrame:
+    """Daily series with hardly a target on Sundays, and two covariates of each kind with gaps."""
+    rows = generate_series(4, 200, frequency="D", season_length=7)
+    rows["y"] = rows["y"].mask(rows["ds"].dt.weekday == 6)
+    random = np.random.default_rng(2)
+    for name, series in (("price", "s0"), ("promotion", "s2"), ("visitors", "s3"), ("wind", "s1")):
+        rows[name] = random.normal(size=len(rows))
+        gap = (rows["unique_id"] == series) & (rows.groupby("unique_id").cumcount() == 50)
+        rows[name] = rows[name].mask(gap)
+    rows["wind"] = 2 * rows["price"]  # follows from another
+    shifted = (rows["unique_id"] == "s1") & (rows.groupby("unique_id").cumcount() > 120)
+    rows.loc[shifted, "y"] *= 2.5
+    return rows
+
+
+TWO_OF_A_KIND = {
+    "min_samples": 5000,
+    "covariates": {"future": ["promotion", "price"], "past": ["wind", "visitors"]},
+    "max_missing": 0.5,
+}
+SUMS = {"min_samples": 1, "resample": "sum"}
+
+
 CASES: dict[str, tuple[Callable[[], pd.DataFrame], TrainingSettings]] = {
     "plain": (hourly, small_settings(season_lengths=None, frequency=None)),
     "faulty": (faulty, small_settings(data=WITH_COVARIATES)),
     "leaking": (leaking, small_settings(data=WITH_COVARIATES)),
     "resampled": (quarters, small_settings(data={"min_samples": 1, "resample": "sum", "empty": "zero"})),
+    **{
+        f"every {frequency}": (decades, small_settings(frequency=frequency, season_lengths=[4], data=SUMS))
+        for frequency in ("10D", "3D", "2W-SUN", "2MS")
+    },
+    "every 5h": (quarters, small_settings(frequency="5h", season_lengths=[4], data=SUMS)),
+    "closed": (closed, small_settings(frequency="D", season_lengths=[7], data=TWO_OF_A_KIND)),
     "months": (
         lambda: generate_series(5, [90, 88, 60, 90, 31], frequency="MS", season_length=12),
         small_settings(frequency="MS", season_lengths=[12], data={"min_samples": 1, "align": "series_end"}),
@@ -86,6 +121,7 @@ def assert_equal(panel: Panel, other: Panel) -> None:
         pd.testing.assert_frame_equal(getattr(panel, name), getattr(other, name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [50, 450])
 def test_panel_does_not_depend_on_the_size_of_blocks(
     case: tuple[pd.DataFrame, TrainingSettings], size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -106,7 +142,8 @@ def test_every_finding_is_among_the_cases() -> None:
     assert found >= {
         *("missing", "left_out", "stale", "static", "covariate", "leak", "flat", "duplicate", "unit_change"),
         *("short", "constant", "zeros", "intermittent", "constant_future", "resampled", "partial"),
-        *("origins_left_out", "future_dates", "split"),
+        *("origins_left_out", "future_dates", "split", "closed_days", "collinear", "level_shift"),
+        *("not_scored", "few_rows"),
     }
 
 
@@ -118,3 +155,13 @@ def test_series_without_a_target_may_fill_a_block(monkeypatch: pytest.MonkeyPatc
     late = rows["ds"] > rows["ds"].min() + pd.Timedelta(days=9)
     with pytest.raises(DataError, match="no series has a target value; allowed: numbers in y"):
         build_panel(rows.assign(y=rows["y"].where(late)), settings, as_of=rows.loc[~late, "ds"].max())
+
+
+def test_gap_of_one_series_is_held_to_the_rows_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = pd.date_range("2024-01-01", periods=70_000, freq="s")
+    steady = pd.DataFrame({"unique_id": "a", "ds": times, "y": np.arange(70_000) % 60.0})
+    late = times[:100] + pd.Timedelta(days=20)
+    gappy = pd.DataFrame({"unique_id": "b", "ds": times[:100].append(late), "y": 1.0})
+    monkeypatch.setattr(parquet, "BLOCK_ROWS", 50)
+    panel = build_panel(pd.concat([steady, gappy]), small_settings(frequency="s", season_lengths=[60]))
+    assert [each.series for each in panel.report.findings if each.what == "left_out"] == ["b"]

@@ -44,7 +44,7 @@ class Files:
         for path in self._paths():
             with spooled(self._chunks(path)) as (content, digests[path]):
                 for part in self._read(content, path):
-                    first = first or part._replace(table=part.table.slice(0, 0))
+                    first = first or part._replace(table=part.table.schema.empty_table())
                     _check_alike(part, first, self.request.location)
                     if part.table.num_rows:
                         yield part
