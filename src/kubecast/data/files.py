@@ -93,7 +93,7 @@ def open_data(location: str, settings: DataSettings, expected_digest: str | None
     request = _request(location, settings, expected_digest)
     source = open_source(request)
     parts = _bounded(source, request)
-    first = next(parts, None)
+    first = next((part for part in parts if len(part.table)), None)
     if first is None or not _can_be_divided(first, settings):
         rows = _frame([] if first is None else [first, *parts], source, request)
         return DataBlocks(lambda: iter([rows]), source.digest())
@@ -131,7 +131,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def _of_few_types(part: Part, settings: DataSettings) -> Part:
-    """Numbers as floats and times in microseconds, where nothing is lost: files differ in what they need."""
+    """Numbers as floats, as a panel has them, and times in microseconds: files differ in what they need."""
     table = part.table
     for place, field in enumerate(table.schema):
         kind = _common_type(field, settings)
@@ -142,7 +142,8 @@ def _of_few_types(part: Part, settings: DataSettings) -> Part:
 
 def _common_type(field: pa.Field, settings: DataSettings) -> pa.DataType:
     kind = field.type
-    if field.name in (*_numbers(settings), *settings.covariates.static) and _is_number(kind):
+    is_value = field.name in _numbers(settings) or not pa.types.is_boolean(kind)
+    if is_value and field.name in (*_numbers(settings), *settings.covariates.static) and _is_number(kind):
         return pa.float64()
     is_coarse = field.name == settings.columns.ds and pa.types.is_timestamp(kind) and kind.unit in ("s", "ms")
     return pa.timestamp("us", kind.tz) if is_coarse else kind

@@ -82,7 +82,7 @@ def complete_grids(
         notes: Resampling is noted when all are done.
 
     Raises:
-        DataError: Rows are off the grid, or the grid would be out of all proportion.
+        DataError: Rows are off the grid, or that of a block would be out of all proportion to all rows.
     """
     if settings.data.resample is None or not any(
         _is_finer(each, frequency, settings, rows) for each in rows()

@@ -23,7 +23,7 @@ from kubecast.data.sources.base import Part
 RANGE_ROWS = 1 << 20
 """Of a range of series, about; one series may have more."""
 
-MOST_RANGES = 256
+MOST_RANGES = 128
 """Beyond which ranges are larger: each has a file that is open while rows are divided."""
 
 HELD_ROWS = 1 << 21
@@ -106,21 +106,24 @@ def _write_down(
     """
     counts: Counter[str] = Counter()
     held: list[pa.Table] = []
+    count = 0
     with ExitStack() as stack:
         writer = None
         for part in parts:
             names |= dict.fromkeys(part.names)
-            number = np.full(len(part.labels), files.setdefault(part.file, len(files)), dtype=np.int32)
-            table = part.table.append_column(_LABEL, pa.array(part.labels)).append_column(_FILE, [number])
+            of_file = np.full(len(part.labels), files.setdefault(part.file, len(files)), dtype=np.int32)
+            table = part.table.append_column(_LABEL, pa.array(part.labels)).append_column(_FILE, [of_file])
             writer = writer or stack.enter_context(_writer(path, _nullable(table.schema)))
             held.append(_as_in(writer.schema, table))
-            if sum(map(len, held)) >= BATCH_ROWS:
+            count += len(table)
+            if count >= BATCH_ROWS:
                 writer.write_table(pa.concat_tables(held), row_group_size=BATCH_ROWS)
                 held.clear()
+                count = 0
             found = part.table.column(unique_id).value_counts()
             rows = found.field("counts").to_pylist()
-            for name, count in zip(plain_names(found.field("values").to_pandas()), rows, strict=True):
-                counts[name] += count
+            for name, number in zip(plain_names(found.field("values").to_pandas()), rows, strict=True):
+                counts[name] += number
         if writer and held:
             writer.write_table(pa.concat_tables(held), row_group_size=BATCH_ROWS)
     return counts

@@ -35,10 +35,13 @@ def period_labels(ds: "pd.Series[Any]", frequency: str, earliest: pd.Timestamp) 
     """
     offset = offset_of(frequency)
     side: Literal["left", "right"] = "right" if _ends_with_its_label(offset) else "left"
-    times, at = np.unique(np.append(ds.to_numpy(), earliest.to_datetime64()), return_inverse=True)
-    groups = pd.DataFrame({"ds": times}).groupby(pd.Grouper(key="ds", freq=offset, closed=side, label=side))
+    # Calendar steps are counted from the first time that there is, others from the day of the earliest.
+    first = np.array([] if isinstance(offset, Tick) else [earliest], dtype="datetime64[ns]")
+    times, at = np.unique(np.append(ds.to_numpy(), first), return_inverse=True)
+    grouper = pd.Grouper(key="ds", freq=offset, closed=side, label=side, origin=earliest.normalize())
+    groups = pd.DataFrame({"ds": times}).groupby(grouper)
     labels = groups.size().index.to_numpy()[groups.ngroup().to_numpy()]
-    return np.asarray(labels[at[:-1]])
+    return np.asarray(labels[at[: len(ds)]])
 
 
 def period_bounds(labels: "pd.Series[pd.Timestamp]", frequency: str) -> tuple[DatetimeIndex, DatetimeIndex]:
@@ -149,7 +152,7 @@ def _spans(targets: pd.DataFrame, frequency: str, empty: str, coverage: Coverage
     """
     label = pd.Series(period_labels(targets["ds"], frequency, coverage.earliest), targets.index, name="label")
     rows = targets.groupby(["unique_id", label], observed=True)["ds"].agg(["min", "max"])
-    spans = rows.dropna().reset_index(names=["unique_id", "ds"])
+    spans = rows.reset_index(names=["unique_id", "ds"])
     begin, end = period_bounds(spans["ds"], frequency)
     spans["before"], spans["after"] = spans["min"] - begin, end - spans["max"]
     spans["is_first"] = ~spans.duplicated("unique_id")

@@ -225,6 +225,22 @@ def test_database_whose_rows_are_not_divided_is_read_once(tmp_path: Path) -> Non
     assert source.digest == digest_of(path, PLAIN.data)
 
 
+def test_table_without_rows_is_refused(tmp_path: Path) -> None:
+    path = str(tmp_path / "shop.duckdb")
+    with duckdb.connect(path) as connection:
+        connection.execute("CREATE TABLE sales (unique_id TEXT, ds TIMESTAMP, y DOUBLE)")
+    with pytest.raises(DataError, match="no rows; allowed: at least one"):
+        open_data(path, PLAIN.data, None, tmp_path)
+
+
+def test_booleans_of_one_file_are_no_numbers_of_another(tmp_path: Path) -> None:
+    rows, settings = hourly(covariates=True).assign(region=1.5), small_settings(data=WITH_COVARIATES)
+    location = three_files(rows, tmp_path)
+    pd.read_parquet(location / "1.parquet").assign(region=True).to_parquet(location / "1.parquet")
+    with pytest.raises(DataError, match="a column has two types"):
+        open_data(str(location), settings.data, None, tmp_path)
+
+
 def test_unknown_zone_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(partition, "RANGE_ROWS", 350)
     location = one_file(hourly().assign(ds=lambda rows: rows["ds"].dt.tz_localize("UTC")), tmp_path)
