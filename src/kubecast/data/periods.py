@@ -71,7 +71,8 @@ class Coverage(NamedTuple):
     Attributes:
         step: At which they come; None where they come at no regular one.
         newest: The time of the newest target.
-        earliest: The time of the earliest row: periods of several steps are counted from there.
+        earliest: The time of the earliest row: periods of several steps are counted from there, those of a
+            fixed length from the begin of its day.
     """
 
     step: pd.Timedelta | None
