@@ -93,7 +93,7 @@ def open_data(location: str, settings: DataSettings, expected_digest: str | None
     request = _request(location, settings, expected_digest)
     source = open_source(request)
     parts = _bounded(source, request)
-    first = next((part for part in parts if len(part.table)), None)
+    first = next(parts, None)
     if first is None or not _can_be_divided(first, settings):
         rows = _frame([] if first is None else [first, *parts], source, request)
         return DataBlocks(lambda: iter([rows]), source.digest())
@@ -194,9 +194,11 @@ def _frame(parts: list[Part], source: Source, request: Request) -> pd.DataFrame:
 
 
 def _bounded(source: Source, request: Request) -> Generator[Part, None, None]:
-    """The parts, until they hold more than is allowed; one file is as large as it is."""
+    """The parts that have rows, until they hold more than is allowed; one file is as large as it is."""
     held = 0
     for part in source.parts():
+        if not len(part.table):
+            continue
         if part.unit == "line" and source.ordered:
             yield part
             continue

@@ -24,6 +24,7 @@ from typing import Any
 import yaml
 
 START_SECONDS = 60
+START_TRIES = 5  # a free port may be another process's before the server opens it
 OPEN_BUCKET = "open-to-all"  # needs no key
 MANIFEST = Path(__file__).parents[3] / "manifests/components/seaweedfs/seaweedfs.yaml"
 
@@ -77,9 +78,8 @@ class Seaweed:
             )
             (self._folder / "data").mkdir()
             (self._folder / "s3.json").write_text(json.dumps({"identities": _identities()}))
-            self._ports = _free_ports()
             stack.callback(self.kill)
-            self.restart()
+            self._start()
             self._resources = stack.pop_all()
         return self
 
@@ -87,6 +87,16 @@ class Seaweed:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._resources.close()
+
+    def _start(self) -> None:
+        """Start on free ports, on others where one of them has been taken meanwhile."""
+        for tries_left in reversed(range(START_TRIES)):
+            self._ports = _free_ports()
+            try:
+                return self.restart()
+            except RuntimeError as error:
+                if not tries_left or "address already in use" not in str(error):
+                    raise
 
     @property
     def endpoint(self) -> str:

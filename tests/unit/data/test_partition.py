@@ -1,19 +1,22 @@
 """Rows of typed columns come in blocks of whole series, and the panel is that of all rows at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from kubecast.config.training import TrainingSettings
-from kubecast.data import partition
+from kubecast.data import files, partition
 from kubecast.data.files import digest_of, open_data, read_data
 from kubecast.data.panel import Panel
 from kubecast.data.preparation import build_panel, write_panel
+from kubecast.data.sources.base import Part, table_parts
 from kubecast.errors import ConfigError, DataError, KubecastError
 from tests.support.panels import WITH_COVARIATES, hourly, small_settings
 from tests.unit.data.test_preparation_blocks import assert_equal, faulty
@@ -98,11 +101,14 @@ CASES: dict[str, tuple[pd.DataFrame, TrainingSettings]] = {
 
 
 UNDIVIDED = ("no series", "text", "static times", "static booleans")
+READ_APART = ("shuffled", "faulty", "dates", "ids that are dates", *UNDIVIDED)  # one file and a folder differ
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("write", [one_file, three_files])
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [*((name, three_files) for name in CASES), *((name, one_file) for name in READ_APART)],
+)
 def test_panel_is_that_of_all_rows(
     name: str, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,6 +264,29 @@ def test_rows_of_small_parts_are_written_in_large_ones(
     open_data(str(location), PLAIN.data, None, tmp_path)
     groups = [pq.ParquetFile(path).num_row_groups for path in sorted(tmp_path.glob("0*.parquet"))]
     assert groups == [1] * 3
+
+
+class Batches(NamedTuple):
+    """A source of record batches, as a table or a database is."""
+
+    batches: list[pa.RecordBatch]
+    ordered: bool = False
+
+    def digest(self) -> str:
+        return "table@1"
+
+    def parts(self) -> Iterator[Part]:
+        return table_parts(iter(self.batches), self.batches[0].schema.names)
+
+
+def test_batches_without_rows_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = pa.RecordBatch.from_pandas(hourly(), preserve_index=False)
+    source = Batches([rows.slice(0, 0), rows, rows.slice(0, 0)])
+    monkeypatch.setattr(partition, "RANGE_ROWS", 350)
+    monkeypatch.setattr(partition, "BATCH_ROWS", rows.num_rows)
+    monkeypatch.setattr(files, "open_source", lambda request: source)
+    blocks = open_data("table", PLAIN.data, None, tmp_path).blocks
+    assert sum(len(block) for block in blocks()) == rows.num_rows
 
 
 def test_changed_data_is_refused(tmp_path: Path) -> None:

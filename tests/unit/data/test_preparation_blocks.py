@@ -108,12 +108,6 @@ CASES: dict[str, tuple[Callable[[], pd.DataFrame], TrainingSettings]] = {
 }
 
 
-@pytest.fixture(params=CASES)
-def case(request: pytest.FixtureRequest) -> tuple[pd.DataFrame, TrainingSettings]:
-    rows, settings = CASES[request.param]
-    return rows(), settings
-
-
 def assert_equal(panel: Panel, other: Panel) -> None:
     assert panel.spec == other.spec
     assert panel.report == other.report
@@ -122,10 +116,12 @@ def assert_equal(panel: Panel, other: Panel) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [50, 450])
+@pytest.mark.parametrize(("name", "size"), [*((name, 50) for name in CASES), ("plain", 450), ("faulty", 450)])
 def test_panel_does_not_depend_on_the_size_of_blocks(
-    case: tuple[pd.DataFrame, TrainingSettings], size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    make, settings = CASES[name]
+    case = make(), settings
     whole = build_panel(*case)
     monkeypatch.setattr(parquet, "BLOCK_ROWS", size)
     assert_equal(build_panel(*case), whole)

@@ -46,8 +46,7 @@ class Files:
                 for part in self._read(content, path):
                     first = first or part._replace(table=part.table.schema.empty_table())
                     _check_alike(part, first, self.request.location)
-                    if part.table.num_rows:
-                        yield part
+                    yield part
         self._set_digest(digests)
         self.request.check_digest(self._digest)
 
