@@ -230,7 +230,7 @@ def _stack(task: Task) -> None:
 def _evaluate(task: Task) -> None:
     from kubecast.steps.evaluate import evaluate_models
 
-    evaluate_models(task.folder / "panel", task.folder / "ensemble", task.folder / "leaderboard.json")
+    evaluate_models(task.folder / "panel", task.folder / "ensemble", task.folder / "evaluation")
 
 
 STAGES: dict[str, Callable[[Task], None]] = {

@@ -23,7 +23,7 @@ from kubecast.data.parquet import read_parquet
 from kubecast.data.preparation import required_horizon
 from kubecast.data.sources import check_location
 from kubecast.errors import KubecastError, NotFound
-from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
+from kubecast.evaluation.leaderboard import LEADERBOARD, SERIES_TABLES, Evaluation
 from kubecast.logs import FORMAT_VARIABLE
 from kubecast.masking import masked
 from kubecast.models import KINDS
@@ -47,7 +47,7 @@ BACKTEST = "backtest.parquet"
 CACHE = Path("artifacts", ".kfp_cache")  # of KFP's local runner
 
 RESULTS = {
-    LEADERBOARD: ("evaluate-models", "evaluation", ""),
+    **{name: ("evaluate-models", "evaluation", name) for name in (LEADERBOARD, *SERIES_TABLES)},
     "report.html": ("register-model", "report", ""),
     "ensemble.html": ("stack-ensemble", "report", ""),
     "forecasts.parquet": ("register-model", "forecast", ""),

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self, TypeVar, cast, overload
+from typing import Annotated, Any, ClassVar, Self, TypeVar, cast
 
 from pydantic import (
     BaseModel,
@@ -87,35 +87,13 @@ class _SchemaOfColumns:
 
 
 class Rows(Sequence[M]):
-    """The rows of a large table that stands by columns: each is made when somebody looks at it.
-
-    Attributes:
-        columns: Values of JSON, one for each row, by the keys of a row.
-    """
-
-    def __init__(self, model: type[M], columns: Mapping[str, list[Any]]) -> None:
-        """Take columns whose values are those of such rows, which is not checked."""
-        self._model, self.columns = model, columns
+    """Rows that are made when somebody looks at them, of a table that has been checked."""
 
     def __eq__(self, other: object) -> bool:
         """Whether other rows are the same, however they stand."""
         return isinstance(other, Sequence) and list(self) == list(other)
 
     __hash__ = None  # type: ignore[assignment]
-
-    def __len__(self) -> int:
-        """The number of rows."""
-        return len(next(iter(self.columns.values()), []))
-
-    @overload
-    def __getitem__(self, index: int) -> M: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[M]: ...
-    def __getitem__(self, index: int | slice) -> M | Sequence[M]:
-        """Make a row, or the table of some."""
-        if isinstance(index, slice):
-            return Rows(self._model, {name: column[index] for name, column in self.columns.items()})
-        return self._model.model_validate({name: column[index] for name, column in self.columns.items()})
 
 
 def _as_they_are(rows: Any, handler: ValidatorFunctionWrapHandler) -> Any:
@@ -124,8 +102,6 @@ def _as_they_are(rows: Any, handler: ValidatorFunctionWrapHandler) -> Any:
 
 def _dumped(rows: Sequence[Any], handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
     """By columns in JSON, as a list else."""
-    if isinstance(rows, Rows) and info.mode == "json":
-        return rows.columns
     dumped = handler([*rows])
     if info.mode != "json":
         return dumped

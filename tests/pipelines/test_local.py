@@ -353,7 +353,15 @@ def test_training_pipeline_publishes_and_puts_its_results_on_top(tmp_path: Path)
     assert found.registry == str(output / "registry")
     assert found.version == f"forecaster@{version.id}"
     assert found.aliases == version.aliases
-    top = {"leaderboard.json", "report.html", "forecasts.parquet", "backtest.parquet", "pipeline.yaml"}
+    top = {
+        "leaderboard.json",
+        "by_series.parquet",
+        "series.parquet",
+        "report.html",
+        "forecasts.parquet",
+        "backtest.parquet",
+        "pipeline.yaml",
+    }
     top |= {"training-catboost.html", "ensemble.html"}
     assert top <= {path.name for path in output.iterdir()}
     finished = [event.task for event in reported if event.state == "finished"]

@@ -90,7 +90,7 @@ def register(
     inputs: str = "inputs",
     **members: Path,
 ) -> str:
-    evaluate_models(folder / "panel", folder / "ensemble", folder / "leaderboard.json", champion)
+    evaluate_models(folder / "panel", folder / "ensemble", folder / "evaluation", champion)
     published = publish(folder, registry, inputs, **members)
     (folder / "published").write_text(published)
     return published
@@ -99,14 +99,14 @@ def register(
 def publish(folder: Path, registry: Path | None = None, inputs: str = "inputs", **members: Path) -> str:
     members["catboost"] = folder / "final"
     return register_model(
-        folder / "panel", folder / "ensemble", folder / "leaderboard.json", members,
+        folder / "panel", folder / "ensemble", folder / "evaluation", members,
         str(registry or folder / "registry"), "", inputs, folder / "forecast.parquet", folder / "report.html",
     )  # fmt: skip
 
 
 def another(folder: Path) -> None:
     """Alter a byte, without which the same artifacts are the same version."""
-    with (folder / "leaderboard.json").open("a") as file:
+    with (folder / "evaluation/leaderboard.json").open("a") as file:
         file.write("\n")
 
 

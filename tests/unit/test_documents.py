@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
-from kubecast.documents import Document, Rows, Table, nested, read_document, significant
+from kubecast.documents import Document, Table, nested, read_document, significant
 from kubecast.errors import IntegrityError
 
 
@@ -48,21 +48,6 @@ def test_table_is_written_by_columns_and_read_by_columns_or_rows() -> None:
     assert Book.parse(text.encode(), "book") == Book.parse(rows, "book") == book
     assert Book.parse(Book().model_dump_json().encode(), "book") == Book()
     assert book.model_dump()["pages"][0] == {"number": 1, "share": 0.5}
-
-
-def test_rows_that_stand_by_columns_are_those_of_a_list() -> None:
-    plain = [Page(number=1), Page(number=2, share=0.1), Page(number=3)]
-    rows = Rows(Page, {"number": [1, 2, 3], "share": [0.5, 0.1, 0.5]})
-    assert (list(rows), len(rows), rows[1], list(rows[1:])) == (plain, 3, plain[1], plain[1:])
-    assert len(Rows(Page, {})) == 0
-    book, listed = Book(pages=rows), Book(pages=plain)
-    assert book.pages is rows
-    assert book == listed == book
-    assert book.model_dump() == listed.model_dump() == {"pages": [page.model_dump() for page in plain]}
-    assert rows != plain[:2]
-    assert book.model_dump(exclude_defaults=True) == listed.model_dump(exclude_defaults=True)
-    assert book.model_dump_json() == listed.model_dump_json()
-    assert Book.parse(book.model_dump_json().encode(), "book") == listed
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ def evaluate_models(
         panel: From prepare_data.
         ensemble: From stack_ensemble.
         champion: From forecast_champion.
-        evaluation: The leaderboard and the decision as JSON; its metrics are the ensemble's.
+        evaluation: The leaderboard and the decision as JSON, and tables with a row for each series; its
+            metrics are the ensemble's.
     """
     from pathlib import Path
 

@@ -15,7 +15,6 @@ from kubecast.config.search import check_space
 from kubecast.data.files import digest_of, read_data
 from kubecast.data.panel import Panel
 from kubecast.errors import ConfigError, DataError
-from kubecast.evaluation.leaderboard import LEADERBOARD
 from kubecast.registry import Registry
 from kubecast.settings.loading import AllSettings
 from kubecast.steps.champion import forecast_champion
@@ -58,7 +57,7 @@ class LocalRun(NamedTuple):
     def write_version(self, files: Path) -> dict[str, Any]:
         """Write the files of the version that it makes, and return the metadata to publish it with."""
         run = Run.load(self.folder / "panel", self.folder / "ensemble")
-        evaluation = self.folder / LEADERBOARD
+        evaluation = self.folder / "evaluation"
         return write_version(files, run, evaluation, self.members, self.inputs_digest).metadata
 
     def publish(self, registry: str, name: str) -> str:
@@ -71,7 +70,7 @@ class LocalRun(NamedTuple):
         champion = champion_to_beat(Registry.open(registry), name, self.inputs_digest)
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            compared, evaluation = folder / "champion", folder / LEADERBOARD
+            compared, evaluation = folder / "champion", folder / "evaluation"
             forecast_champion(panel, champion, registry, name, self.inputs_digest, compared)
             evaluate_models(panel, ensemble, evaluation, compared)
             return register_model(
@@ -106,7 +105,7 @@ def run_steps(df: Data, settings: AllSettings, folder: Path, begin: Begin) -> Lo
     chosen = _search("ensemble", settings, panel, searched, folder, begin)
     begin("stack and evaluate")
     stack_ensemble(panel, members, chosen, ensemble)
-    evaluate_models(panel, ensemble, folder / LEADERBOARD)
+    evaluate_models(panel, ensemble, folder / "evaluation")
     if settings.pipeline.final_fit:
         members = {
             kind: _fit(kind, panel, folder / f"{kind}-final", begin, fitted=members[kind]) for kind in kinds

@@ -1,6 +1,6 @@
 """The figures of an evaluation as tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, get_args
 
 import pandas as pd
@@ -9,7 +9,7 @@ from kubecast.data.panel import Split
 from kubecast.errors import InputError
 from kubecast.evaluation.importance import Importance
 from kubecast.evaluation.leaderboard import Evaluation
-from kubecast.scoring.metrics import COVERAGE
+from kubecast.evaluation.series_table import frame_of
 
 
 def leaderboard_of(evaluation: Evaluation) -> pd.DataFrame:
@@ -43,9 +43,9 @@ def metrics_of(evaluation: Evaluation, split: str, by: str) -> pd.DataFrame:
         if value not in allowed:
             raise InputError(f"metrics: {name} {value!r}; allowed: {', '.join(allowed)}")
     key = {"series": "unique_id"}.get(by, by)
-    rows = [row.model_dump(exclude={"undefined"}) for row in tables[by] if row.split == split]
-    table = pd.DataFrame([{key: row[key], **row, **_coverage(row)} for row in rows])
-    return table.drop(columns="coverage", errors="ignore")
+    table = frame_of(tables[by])
+    table = table[table["split"] == split].drop(columns="undefined", errors="ignore")
+    return table[[key, *table.columns.drop(key)]].reset_index(drop=True)
 
 
 def explanation_of(evaluation: Evaluation, inputs: Sequence[Importance]) -> pd.DataFrame:
@@ -67,7 +67,3 @@ def explanation_of(evaluation: Evaluation, inputs: Sequence[Importance]) -> pd.D
 
 def _rise(without: float | None, stack: float | None) -> float | None:
     return None if without is None or stack is None else without - stack
-
-
-def _coverage(row: Mapping[str, Any]) -> dict[str, float]:
-    return {f"{COVERAGE}{level}": share for level, share in row["coverage"].items()}

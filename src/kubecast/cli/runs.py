@@ -86,10 +86,10 @@ def run(
 ) -> None:
     """Run the whole pipeline on this machine and publish a version.
 
-    Writes leaderboard.json, report.html, ensemble.html, training-MODEL.html, forecasts.parquet (beyond the
-    end of the data), backtest.parquet (every rolling forecast, with its target), pipeline.yaml and run.log to
-    --output; where models are tuned, tuning-MODEL.html and trials-MODEL.csv too. The registry is
-    OUTPUT/registry unless --registry names one.
+    Writes leaderboard.json, by_series.parquet and series.parquet (the figures of each series), report.html,
+    ensemble.html, training-MODEL.html, forecasts.parquet (beyond the end of the data), backtest.parquet
+    (every rolling forecast, with its target), pipeline.yaml and run.log to --output; where models are tuned,
+    tuning-MODEL.html and trials-MODEL.csv too. The registry is OUTPUT/registry unless --registry names one.
     """
     from kubecast.cli.progress import progress
     from kubecast.pipelines.running.local import run_locally

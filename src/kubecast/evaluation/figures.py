@@ -1,15 +1,13 @@
 """The figures of the leaderboard's tables, as fields of their rows."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from kubecast.evaluation.rows import fields_of
 from kubecast.scoring.metrics import (
-    COVERAGE,
     ENSEMBLE,
     METRICS,
     RANKING,
@@ -78,15 +76,14 @@ class Breakdown(NamedTuple):
 def figures_of_groups(
     metrics: MetricTables, counts: pd.DataFrame, models: Sequence[str], keys: list[str]
 ) -> list[dict[str, Any]]:
-    """One dictionary for each group and model; a group with nothing scored has counts only."""
-    columns = columns_of_groups(metrics, counts, models, keys)
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    """The fields of a row for each group and model; a group with nothing scored has counts only."""
+    return [fields_of(row) for row in table_of_groups(metrics, counts, models, keys).to_dict("records")]
 
 
-def columns_of_groups(
+def table_of_groups(
     metrics: MetricTables, counts: pd.DataFrame, models: Sequence[str], keys: list[str]
-) -> dict[str, list[Any]]:
-    """The same by columns, group after group.
+) -> pd.DataFrame:
+    """The same as a table, group after group: NaN where a figure is undefined.
 
     Args:
         metrics: By metric, a frame indexed by group with a column for each model.
@@ -94,41 +91,14 @@ def columns_of_groups(
         models: In each group.
         keys: Names of the levels of groups.
     """
-    tables = {name: frame.reindex(counts.index) for name, frame in metrics.items()}
     figures = {
-        name: _finite(frame.reindex(columns=[*models]).to_numpy(dtype=np.float64).ravel())
-        for name, frame in tables.items()
+        name: frame.reindex(index=counts.index, columns=[*models]).to_numpy(dtype=np.float64).ravel()
+        for name, frame in metrics.items()
     }
-    nominal = [name for name in figures if name.startswith(COVERAGE)]
-    inside = {name.removeprefix(COVERAGE): figures.pop(name) for name in nominal}
-    groups = {key: counts.index.get_level_values(at).tolist() for at, key in enumerate(keys)}
-    repeated = {name: counts[name].astype(int).tolist() for name in ("scored", "skipped")}
-    return {
-        "model": [*models] * len(counts),
-        **{name: _each_model(values, models) for name, values in groups.items()},
-        **figures,
-        "coverage": _coverage(inside, len(counts) * len(models)),
-        **{name: _each_model(values, models) for name, values in repeated.items()},
-    }
-
-
-def _each_model(values: list[Any], models: Sequence[str]) -> list[Any]:
-    return [value for value in values for _ in models]
-
-
-def _coverage(inside: Mapping[str, list[float | None]], rows: int) -> list[dict[str, float]]:
-    """Shares of targets by nominal coverage in percent, as far as they are defined."""
-    shares: list[dict[str, float]] = [{} for _ in range(rows)]
-    for name, values in inside.items():
-        for row, value in zip(shares, values, strict=True):
-            if value is not None:
-                row[name] = value
-    return shares
-
-
-def _finite(values: NDArray[np.float64]) -> list[float | None]:
-    """The values, None in place of those that are not finite."""
-    return [value if math.isfinite(value) else None for value in values.tolist()]
+    first = {key: counts.index.get_level_values(at).repeat(len(models)) for at, key in enumerate(keys)}
+    last = {name: counts[name].to_numpy(dtype=np.int64).repeat(len(models)) for name in ("scored", "skipped")}
+    finite = {name: np.where(np.isfinite(values), values, np.nan) for name, values in figures.items()}
+    return pd.DataFrame({"model": [*models] * len(counts), **first, **finite, **last})
 
 
 def spread_over_series(mase: pd.DataFrame, split: str, model: str) -> dict[str, float | None]:

@@ -1,7 +1,7 @@
 """The leaderboard: the scores of every model and of the ensemble, and whether that may be promoted."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
 
@@ -11,7 +11,7 @@ from kubecast.config.training import PromotionSettings
 from kubecast.data.findings import DataReport
 from kubecast.data.panel import PanelSpec, Split
 from kubecast.data.panel_blocks import PanelBlocks
-from kubecast.documents import Document, Rows, Table, significant
+from kubecast.documents import Document, Table, significant
 from kubecast.ensemble.recipe import StackRecipe
 from kubecast.ensemble.summary import EnsembleSummary, summarise
 from kubecast.errors import InputError
@@ -22,9 +22,9 @@ from kubecast.evaluation.comparison import Champion
 from kubecast.evaluation.examples import ExampleSeries
 from kubecast.evaluation.figures import (
     Breakdown,
-    columns_of_groups,
     figures_of_groups,
     spread_over_series,
+    table_of_groups,
     undefined_reasons,
 )
 from kubecast.evaluation.history import EarlierVersion
@@ -41,7 +41,8 @@ from kubecast.evaluation.rows import (
 )
 from kubecast.evaluation.scores import SERIES, SPLITS, Scores, Subject, of_test
 from kubecast.evaluation.segments import SegmentRow, by_segment
-from kubecast.evaluation.series_facts import SeriesFacts, series_facts, worst_and_largest
+from kubecast.evaluation.series_facts import SeriesFacts, series_facts, sizes_of, worst_and_largest
+from kubecast.evaluation.series_table import SeriesTable
 from kubecast.evaluation.skill import Skill, SplitLosses
 from kubecast.models.base import FitLog
 from kubecast.scoring.forecasts import Forecasts
@@ -50,8 +51,12 @@ from kubecast.scoring.over_series import OverSeries
 from kubecast.scoring.significance import Paired, paired_difference
 
 LEADERBOARD = "leaderboard.json"
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
+SEPARATE_TABLES: Final = 6  # the first schema with tables beside the JSON
 DIGITS = 6  # significant ones of a figure in it
+FACTS = "series.parquet"
+SERIES_TABLES: Mapping[str, type[Document]] = {"by_series.parquet": SeriesRow, FACTS: SeriesFacts}
+"""Files beside it, each with the row that it holds of a series; the field has the name before the dot."""
 
 
 class Evaluation(Document):
@@ -69,7 +74,7 @@ class Evaluation(Document):
         scoring: Metrics that short tables show beside MASE and skill.
         leaderboard: Best first, the test split before the validation split.
         by_lead_time: In order of lead time.
-        by_series: In order of series.
+        by_series: In order of series; in ``by_series.parquet`` beside the JSON, which had it before 6.
         by_fold: In order of fold.
         by_phase: Of the ensemble, in order of phase; phase 0 is that of the first evaluated target.
         residuals: Of the ensemble over the test split; None where no target counts.
@@ -82,7 +87,7 @@ class Evaluation(Document):
         by_origin: On the test split, in order of time; empty where origins are more than 500.
         by_segment: On the test split; empty where the series cannot be divided.
         calibration: Share of the test split's targets at or below each quantile, by its level.
-        series: What is to be known of each series.
+        series: What is to be known of each series; in ``series.parquet``, as ``by_series``.
         paths: Actuals and last evaluated forecasts of the worst and the largest series, at most 1,000.
         period: Times of the data and of the test split.
         made_with: Versions of kubecast and Python, and the seed.
@@ -92,7 +97,7 @@ class Evaluation(Document):
     document_name: ClassVar[str] = "a leaderboard of this version"
     former_names: ClassVar[Mapping[str, str]] = {"by_block": "by_fold", "shown": "examples"}
 
-    schema_version: Literal[2, 3, 4, 5] = SCHEMA_VERSION
+    schema_version: Literal[2, 3, 4, 5, 6] = SCHEMA_VERSION
     spec: PanelSpec
     data: DataReport = DataReport()
     season_length: int
@@ -104,7 +109,7 @@ class Evaluation(Document):
     scoring: list[str]
     leaderboard: list[LeaderboardRow]
     by_lead_time: Table[LeadTimeRow]
-    by_series: Table[SeriesRow]
+    by_series: Table[SeriesRow] = Field(default=[], exclude=True)
     by_fold: Table[FoldRow]
     by_phase: Table[PhaseRow] = Field(default=[])
     residuals: Residuals | None = None
@@ -117,7 +122,7 @@ class Evaluation(Document):
     by_origin: Table[OriginRow] = Field(default=[])
     by_segment: Table[SegmentRow] = Field(default=[])
     calibration: dict[str, float] = Field(default={})
-    series: Table[SeriesFacts] = Field(default=[])
+    series: Table[SeriesFacts] = Field(default=[], exclude=True)
     paths: list[SeriesPath] = Field(default=[])
     period: Period | None = None
     made_with: dict[str, str] = Field(default={})
@@ -147,16 +152,38 @@ class Evaluation(Document):
         """
         if not path.exists():
             raise InputError(f"{path.parent} has no {path.name}; allowed: the output folder of a run")
-        return super().read(path)
+        return super().read(path).with_tables(lambda name: _existing(path.parent / name), str(path.parent))
+
+    def with_tables(self, find: Callable[[str], Path | bytes | None], where: str) -> Self:
+        """The same with those of ``SERIES_TABLES`` that are found.
+
+        Args:
+            find: Gives a file or its bytes by its name, None where there is none.
+            where: They are, for messages.
+
+        Raises:
+            IntegrityError: One of them is something else.
+        """
+        if self.schema_version < SEPARATE_TABLES:
+            return self
+        sources = {name: find(name) for name in SERIES_TABLES}
+        tables = {
+            Path(name).stem: SeriesTable.read(SERIES_TABLES[name], source, f"{where}/{name}")
+            for name, source in sources.items()
+            if source is not None
+        }
+        return self.model_copy(update=tables)
 
     def write(self, path: Path) -> None:
-        """Write the document without indentation and with short numbers: it has rows for every series.
+        """Write the document without indentation and with short numbers, and ``SERIES_TABLES`` beside it.
 
         What was read of an older schema is written in the form, and with the version, of this one.
         """
         document = self.model_dump(mode="json") | {"schema_version": SCHEMA_VERSION}
         short = significant(document, DIGITS) | {"paths": document["paths"]}  # rounded by their own ranges
         path.write_text(json.dumps(short, ensure_ascii=False, separators=(",", ":")), "utf-8")
+        for name, row in SERIES_TABLES.items():
+            SeriesTable.of(row, getattr(self, Path(name).stem)).write(path.with_name(name))
 
     def strongest_member(self, split: Split) -> LeaderboardRow | None:
         """The member with the smallest MASE on a split; on the test split it is known only afterwards."""
@@ -184,6 +211,10 @@ class Evaluation(Document):
         if comparison := self.decision.comparison:
             figures |= {"champion_mase": comparison.champion_mase, "champion_gain": comparison.gain}
         return {name: value for name, value in figures.items() if value is not None}
+
+
+def _existing(path: Path) -> Path | None:
+    return path if path.exists() else None
 
 
 def _ranked(rows: Sequence[SeriesRow], model: str) -> list[SeriesRow]:
@@ -242,7 +273,7 @@ def evaluate(
     leaderboard = _leaderboard(scores, losses, closer.wql)
     against = recipe.best_member or strongest or next(iter(recipe.members))
     row = next(row for row in leaderboard if row.model == ENSEMBLE and row.split == "test")
-    by_series = columns_of_groups(scores.metrics, scores.points, models, SERIES)
+    by_series = table_of_groups(scores.metrics, scores.points, models, SERIES)
     return Evaluation(
         spec=panel.spec,
         data=outline.report,
@@ -255,7 +286,7 @@ def evaluate(
         scoring=list(scoring),
         leaderboard=leaderboard,
         by_lead_time=[LeadTimeRow(**row) for row in scores.breakdown("by_lead_time").rows(models)],
-        by_series=Rows(SeriesRow, by_series),
+        by_series=SeriesTable.of_frame(SeriesRow, by_series),
         by_fold=[FoldRow(**row) for row in scores.breakdown("by_fold").rows(models)],
         by_phase=[PhaseRow(**row) for row in scores.breakdown("by_phase").rows([ENSEMBLE])],
         residuals=residuals([block.errors for block in scores.blocks]),
@@ -275,9 +306,7 @@ def evaluate(
             challenger,
         ),
         by_origin=_by_origin(scores.breakdown("by_origin"), strongest),
-        by_segment=by_segment(
-            of_test(scores.metrics["mase"]), outline, {fact.unique_id: fact.size for fact in facts}
-        ),
+        by_segment=by_segment(of_test(scores.metrics["mase"]), outline, sizes_of(outline)),
         calibration=calibration(scores.below),
         series=facts,
         paths=closer.paths,

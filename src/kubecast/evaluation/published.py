@@ -6,10 +6,10 @@ from contextlib import suppress
 from typing import Any
 
 from kubecast.documents import Document, nested, significant
-from kubecast.errors import IntegrityError, NotFound
+from kubecast.errors import IntegrityError
 from kubecast.evaluation.changes import Change, common_differences, differences, setting_changes
 from kubecast.evaluation.comparison import Comparison
-from kubecast.evaluation.leaderboard import DIGITS, LEADERBOARD, Evaluation
+from kubecast.evaluation.leaderboard import DIGITS, FACTS, LEADERBOARD, Evaluation
 from kubecast.evaluation.promotion import decision_of
 from kubecast.registry import Registry, Version
 from kubecast.scoring.metrics import COVERAGE
@@ -60,13 +60,26 @@ def published_evaluation(store: Registry, version: Version) -> Evaluation | None
         IntegrityError: The file is missing or altered.
         StoreError: The store failed.
     """
-    try:
-        content = store.read_file(version, LEADERBOARD)
-    except NotFound:  # published by hand
+    if LEADERBOARD not in version.files:  # published by hand
         return None
+    content = store.read_file(version, LEADERBOARD)
     with suppress(IntegrityError):  # of a newer kubecast
         return Evaluation.parse(content, f"{version.id}/{LEADERBOARD}")
     return None
+
+
+def with_series(evaluation: Evaluation, store: Registry, version: Version) -> Evaluation:
+    """The leaderboard of a version with what is to be known of each series, ``Evaluation.series``.
+
+    Raises:
+        IntegrityError: A file is missing or altered.
+        StoreError: The store failed.
+    """
+
+    def find(name: str) -> bytes | None:
+        return store.read_file(version, name) if name == FACTS and name in version.files else None
+
+    return evaluation.with_tables(find, version.id)
 
 
 def diff_versions(store: Registry, before: Version, after: Version) -> VersionDiff:

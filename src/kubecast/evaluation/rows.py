@@ -1,5 +1,6 @@
 """The rows of the leaderboard's tables: one model over a split, a series, a fold and so on."""
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar, Self
@@ -14,8 +15,35 @@ from pydantic import (
 
 from kubecast.data.panel import Split
 from kubecast.documents import Document
-from kubecast.scoring.metrics import METRICS
+from kubecast.scoring.metrics import COVERAGE, METRICS
 from kubecast.scoring.resampling import Interval
+
+
+def fields_of(columns: Mapping[Any, Any]) -> dict[str, Any]:
+    """The fields of a row from the columns of a table: NaN is None, shares of intervals are in ``coverage``.
+
+    >>> fields_of({"model": "arima", "mase": float("nan"), "coverage_80": 0.75, "coverage_95": None})
+    {'model': 'arima', 'mase': None, 'coverage': {'80': 0.75}}
+    """
+    known = {
+        name: None if isinstance(value, float) and math.isnan(value) else value
+        for name, value in columns.items()
+    }
+    shares = {name.removeprefix(COVERAGE): known.pop(name) for name in columns if name.startswith(COVERAGE)}
+    inside = {nominal: share for nominal, share in shares.items() if share is not None}
+    return known | ({"coverage": inside} if inside else {})
+
+
+def columns_of(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of a table from the fields of a row, as ``fields_of`` takes them.
+
+    >>> columns_of({"model": "arima", "coverage": {"80": 0.75}})
+    {'model': 'arima', 'coverage_80': 0.75}
+    """
+    if not isinstance(shares := fields.get("coverage"), Mapping):
+        return dict(fields)
+    known = {name: value for name, value in fields.items() if name != "coverage"}
+    return known | {f"{COVERAGE}{nominal}": share for nominal, share in shares.items()}
 
 
 class Figures(Document):

@@ -1,16 +1,16 @@
 """What is to be known of each series beside its error: its size, its bias, and what to look at."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from kubecast.data.findings import Finding
 from kubecast.data.panel import Panel
 from kubecast.documents import Document
 from kubecast.evaluation.paths import MOST_PATHS
+from kubecast.evaluation.series_table import SeriesTable, frame_of
 from kubecast.scoring.metrics import intervals
-from kubecast.scoring.significance import finite
 
 WORSE = 1.05  # times the strongest naive's error
 LEVEL = 1.0  # scales that forecasts are off on average: as much as a naive forecast misses by
@@ -53,7 +53,7 @@ class SeriesFacts(Document):
         return self.mase is not None and self.naive_mase is not None and self.mase > WORSE * self.naive_mase
 
 
-def series_facts(panel: Panel, scored: pd.DataFrame, levels: Sequence[float]) -> list[SeriesFacts]:
+def series_facts(panel: Panel, scored: pd.DataFrame, levels: Sequence[float]) -> SeriesTable[SeriesFacts]:
     """The facts of every series of a panel, in order of its series.
 
     Args:
@@ -62,16 +62,15 @@ def series_facts(panel: Panel, scored: pd.DataFrame, levels: Sequence[float]) ->
             where one is undefined.
         levels: Of the quantiles.
     """
-    known = scored.reindex(panel.series["unique_id"])
-    figures = [{str(name): finite(each) for name, each in row.items()} for row in known.to_dict("records")]
-    noted = _noted(panel.report.findings)
-    level = next((float(nominal) / 100 for nominal in intervals(levels)), None)
-    facts = []
-    for (name, size), own_figures in zip(sizes_of(panel).items(), figures, strict=True):
-        own = SeriesFacts(unique_id=name, size=size, **own_figures)
-        flags = [*_flags(own, level), *noted.get(name, [])]
-        facts.append(own.model_copy(update={"flags": flags}))
-    return facts
+    sizes = panel.series[["unique_id", "size"]].reset_index(drop=True)
+    figures = scored.reindex(sizes["unique_id"]).replace([np.inf, -np.inf], np.nan).reset_index(drop=True)
+    flags = _flags(figures, next((float(nominal) / 100 for nominal in intervals(levels)), np.nan))
+    places = dict(zip(sizes["unique_id"], range(len(sizes)), strict=True))
+    for finding in panel.report.findings:
+        if finding.series in places and finding.what in NOTED:
+            flags[places[finding.series]].append(finding.what.replace("_", " "))
+    table = pd.concat([sizes, figures, pd.Series(flags, name="flags")], axis=1)
+    return SeriesTable.of_frame(SeriesFacts, table)
 
 
 def sizes_of(panel: Panel) -> dict[str, float]:
@@ -81,26 +80,25 @@ def sizes_of(panel: Panel) -> dict[str, float]:
 
 def worst_and_largest(facts: Sequence[SeriesFacts], most: int = MOST_PATHS) -> list[str]:
     """The series that are worth a look: flagged ones first, then half by error and half by size."""
-    if len(facts) <= most:
+    table = frame_of(facts)
+    if len(table) <= most:
         return [fact.unique_id for fact in facts]
-    worst = sorted(facts, key=lambda fact: (-len(fact.flags), -(fact.mase or 0.0), fact.unique_id))
-    largest = sorted(facts, key=lambda fact: (-fact.size, fact.unique_id))
-    chosen = dict.fromkeys(fact.unique_id for fact in [*worst[: most // 2], *largest])
+    table = table.assign(flagged=table["flags"].map(len), mase=table["mase"].astype(float).fillna(0.0))
+    worst = table.sort_values(["flagged", "mase", "unique_id"], ascending=[False, False, True])
+    largest = table.sort_values(["size", "unique_id"], ascending=[False, True])
+    chosen = dict.fromkeys([*worst["unique_id"].head(most // 2), *largest["unique_id"].head(most)])
     return sorted([*chosen][:most])
 
 
-def _flags(fact: SeriesFacts, level: float | None) -> list[str]:
+def _flags(figures: pd.DataFrame, level: float) -> list[list[str]]:
+    """The flags of each series by its figures; ``level`` is what the widest interval should hold."""
+    flags: list[list[str]] = [[] for _ in range(len(figures))]
     conditions = {
-        "naive is better": fact.naive_is_better,
-        "level is off": fact.bias is not None and abs(fact.bias) > LEVEL,
-        "intervals miss": None not in (level, fact.coverage) and fact.coverage < level - MISSES,  # type: ignore[operator]
+        "naive is better": figures["mase"] > WORSE * figures["naive_mase"],
+        "level is off": figures["bias"].abs() > LEVEL,
+        "intervals miss": figures["coverage"] < level - MISSES,
     }
-    return [name for name, holds in conditions.items() if holds]
-
-
-def _noted(findings: Iterable[Finding]) -> dict[str, list[str]]:
-    noted: dict[str, list[str]] = {}
-    for finding in findings:
-        if finding.series and finding.what in NOTED:
-            noted.setdefault(finding.series, []).append(finding.what.replace("_", " "))
-    return noted
+    for flag, holds in conditions.items():
+        for place in np.flatnonzero(holds):
+            flags[place].append(flag)
+    return flags

@@ -108,7 +108,7 @@ def explorer(
         ""
         if len(kept) == len(facts)
         else (
-            f"The {len(kept):,} worst and largest of {len(facts):,} series are here; leaderboard.json and the"
+            f"The {len(kept):,} worst and largest of {len(facts):,} series are here; series.parquet and the"
             " tables of forecasts have all of them."
         )
     )

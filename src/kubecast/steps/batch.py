@@ -22,7 +22,7 @@ from kubecast.data.timestamps import parse_time
 from kubecast.ensemble.bundle import Bundle
 from kubecast.errors import NotFound, StoreError
 from kubecast.evaluation.batch_review import BatchReview, EarlierBatch, review_batch, score_earlier
-from kubecast.evaluation.published import published_evaluation
+from kubecast.evaluation.published import published_evaluation, with_series
 from kubecast.logs import step
 from kubecast.registry import Registry, Store, Version
 from kubecast.reports.score import Kept, render_score
@@ -126,6 +126,8 @@ def _review(
     bundle: Bundle, panel: Panel, table: pd.DataFrame, registry: Registry, version: Version
 ) -> BatchReview:
     evaluation = published_evaluation(registry, version)
+    if evaluation is not None:
+        evaluation = with_series(evaluation, registry, version)
     return review_batch(panel, table, [*bundle.contract.fitted_through], evaluation)
 
 

@@ -10,7 +10,7 @@ from kubecast.data.panel import Panel
 from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.ensemble.summary import summarise
 from kubecast.evaluation.changes import Change, Extent, data_changes, setting_changes
-from kubecast.evaluation.leaderboard import evaluate
+from kubecast.evaluation.leaderboard import LEADERBOARD, evaluate
 from kubecast.logs import step
 from kubecast.models.artifact import FORECASTS
 from kubecast.scoring.forecasts import Forecasts
@@ -40,7 +40,7 @@ def evaluate_models(
     Args:
         panel_dir: From ``prepare_data``.
         ensemble_dir: From ``stack_ensemble``.
-        evaluation: Gets the leaderboard as JSON.
+        evaluation: A folder; gets the leaderboard as JSON, and its tables with a row for each series.
         champion: From ``forecast_champion``; None: there is no champion.
 
     Returns:
@@ -68,8 +68,8 @@ def evaluate_models(
         },
         changed=_changes(champion, panel.outline, run, ensemble_dir) if champion else [],
     )
-    evaluation.parent.mkdir(parents=True, exist_ok=True)
-    result.write(evaluation)
+    evaluation.mkdir(parents=True, exist_ok=True)
+    result.write(evaluation / LEADERBOARD)
     return result.summary() | summarise(recipe).figures()
 
 

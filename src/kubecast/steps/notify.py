@@ -110,12 +110,12 @@ def notify_success(evaluation: Path, version: str, run: str, dashboard: str, sty
         style: ``webhook`` or ``slack``.
     """
     # Pandas comes with these, which a compile does not need.
-    from kubecast.evaluation.leaderboard import Evaluation
+    from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
     from kubecast.evaluation.verdict import verdict
 
     this_run = _Run.from_environment(run, dashboard)
     try:
-        result = Evaluation.read(evaluation)
+        result = Evaluation.read(evaluation / LEADERBOARD)
         board = [row for row in result.leaderboard if row.split == "test"][:ROWS]
         notice = Notice(
             event="success",

@@ -28,7 +28,7 @@ from kubecast.ensemble.naive import naive_candidates, with_naive
 from kubecast.ensemble.recipe import StackRecipe
 from kubecast.ensemble.settings import EnsembleSettings
 from kubecast.errors import Conflict
-from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
+from kubecast.evaluation.leaderboard import LEADERBOARD, SERIES_TABLES, Evaluation
 from kubecast.evaluation.promotion import Decision
 from kubecast.logs import step
 from kubecast.models.artifact import (
@@ -148,11 +148,12 @@ def write_version(
         if (status := read_status(evaluated_model(path))).state == "failed"
     }
     usable = {name: path for name, path in members.items() if name not in failed}
-    result = Evaluation.read(evaluation)
+    result = Evaluation.read(evaluation / LEADERBOARD)
     table = assemble(files, run, usable)
     report = Report(result, table)
     (files / "report.html").write_text(_page(report), "utf-8")
-    shutil.copyfile(evaluation, files / LEADERBOARD)
+    for name in (LEADERBOARD, *SERIES_TABLES):
+        shutil.copyfile(evaluation / name, files / name)
     described = metadata(run, result, usable, failed) | {"inputs_digest": inputs_digest}
     return Draft(result, table, report, described)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from kubecast.data.parquet import read_parquet
 from kubecast.errors import InvalidName
 from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
+from kubecast.evaluation.published import with_series
 from kubecast.registry import Registry, Version
 from kubecast.registry.names import is_version, split_reference
 from kubecast.reports import render_report
@@ -37,6 +38,7 @@ def render_version(store: Registry, version: Version) -> str:
     """Render the page of a published version."""
     label = f"{version.name}@{version.id}"
     evaluation = Evaluation.parse(store.read_file(version, LEADERBOARD), f"{label}/{LEADERBOARD}")
+    evaluation = with_series(evaluation, store, version)
     forecast = None
     if PRODUCTION_FORECAST in version.files:
         forecast = read_parquet(store.read_file(version, PRODUCTION_FORECAST))

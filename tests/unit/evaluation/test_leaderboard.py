@@ -217,7 +217,8 @@ def test_figures_of_no_known_metric_are_refused(evaluation: Evaluation, extra: d
 def test_json_is_finite_and_comes_back_the_same(evaluation: Evaluation) -> None:
     text = evaluation.model_dump_json()
     json.loads(text, parse_constant=lambda name: pytest.fail(name))
-    assert Evaluation.model_validate_json(text) == evaluation
+    tables = {"by_series": evaluation.by_series, "series": evaluation.series}
+    assert Evaluation.model_validate_json(text).model_copy(update=tables) == evaluation
 
 
 def test_file_is_short_and_read_to_six_digits(evaluation: Evaluation, tmp_path: Path) -> None:
@@ -227,29 +228,71 @@ def test_file_is_short_and_read_to_six_digits(evaluation: Evaluation, tmp_path: 
     again = Evaluation.read(path)
     assert again.paths == evaluation.paths
     for one, other in ((evaluation.by_series, again.by_series), (evaluation.series, again.series)):
-        assert [row.unique_id for row in other] == [row.unique_id for row in one]
-        assert [row.mase for row in other] == pytest.approx([row.mase for row in one], rel=1e-5)
+        assert list(other) == list(one)
     coverage = evaluation.row(ENSEMBLE, "test").coverage
     assert again.row(ENSEMBLE, "test").coverage == pytest.approx(coverage, rel=1e-5)
-    longest = max(re.findall(r"\d+\.(\d+)", json.dumps(json.loads(path.read_text())["by_series"])), key=len)
+    longest = max(re.findall(r"\d+\.(\d+)", json.dumps(json.loads(path.read_text())["by_fold"])), key=len)
     assert len(longest) <= 10  # six digits, after zeros
 
 
-def test_document_of_before_is_written_as_one_of_this_schema(tmp_path: Path) -> None:
-    Evaluation.read(FOLDER / "former" / "leaderboard-4.json").write(tmp_path / "leaderboard.json")
+@pytest.mark.parametrize("schema", [4, 5])
+def test_document_of_before_is_written_as_one_of_this_schema(schema: int, tmp_path: Path) -> None:
+    former = Evaluation.read(FOLDER / "former" / f"leaderboard-{schema}.json")
+    former.write(tmp_path / "leaderboard.json")
     document = json.loads((tmp_path / "leaderboard.json").read_text())
     assert document["schema_version"] == SCHEMA_VERSION
-    assert set(document["by_series"]) >= {"unique_id", "mase"}
+    assert document.keys().isdisjoint({"by_series", "series"})
+    again = Evaluation.read(tmp_path / "leaderboard.json")
+    assert (again.by_series, again.series) == (former.by_series, former.series)
+    assert len(again.by_series) == 20
+
+
+def test_tables_of_series_are_read_beside_the_leaderboard_alone(
+    evaluation: Evaluation, tmp_path: Path
+) -> None:
+    evaluation.write(tmp_path / "leaderboard.json")
+    table = pd.read_parquet(tmp_path / "by_series.parquet")
+    assert {"split", "unique_id", "model", "mase", "coverage_80", "scored"} <= {*table.columns}
+    assert table["mase"].tolist() == [row.mase for row in evaluation.by_series]
+    own = [row for row in evaluation.by_series if row.model == ENSEMBLE]
+    inside = table.loc[table["model"] == ENSEMBLE, "coverage_80"].tolist()
+    assert inside == [row.coverage["80"] for row in own]
+    assert [row.unique_id for row in evaluation.by_series[2:4]] == [
+        evaluation.by_series[place].unique_id for place in (2, 3)
+    ]
+    former = Evaluation.read(FOLDER / "former" / "leaderboard-5.json")
+    (tmp_path / "leaderboard.json").write_bytes((FOLDER / "former" / "leaderboard-5.json").read_bytes())
+    assert Evaluation.read(tmp_path / "leaderboard.json") == former
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"no table", "series.parquet: not a Parquet file"),
+        (None, "series.parquet: no column size; allowed: what an evaluation writes"),
+    ],
+)
+def test_damaged_table_of_series_is_refused(
+    evaluation: Evaluation, content: bytes | None, message: str, tmp_path: Path
+) -> None:
+    evaluation.write(tmp_path / "leaderboard.json")
+    path = tmp_path / "series.parquet"
+    if content is None:
+        pd.read_parquet(path).drop(columns="size").to_parquet(path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(IntegrityError, match=re.escape(message)):
+        Evaluation.read(tmp_path / "leaderboard.json")
 
 
 def test_tables_with_a_row_for_each_group_stand_by_columns(evaluation: Evaluation) -> None:
     document = json.loads(evaluation.model_dump_json())
-    for name in ("by_lead_time", "by_series", "by_fold", "by_phase", "by_origin"):
+    for name in ("by_lead_time", "by_fold", "by_phase", "by_origin"):
         table = pd.DataFrame(document[name])
         assert len(table) == len(getattr(evaluation, name))
         assert table["mase"].tolist() == [row.mase for row in getattr(evaluation, name)]
-    document["by_series"]["mase"].pop()
-    with pytest.raises(IntegrityError, match="not a leaderboard of this version \\(by_series: "):
+    document["by_fold"]["mase"].pop()
+    with pytest.raises(IntegrityError, match="not a leaderboard of this version \\(by_fold: "):
         Evaluation.parse(json.dumps(document).encode(), "leaderboard.json")
 
 

@@ -71,9 +71,11 @@ def test_leaderboard_with_the_names_of_before_is_rendered() -> None:
 
 
 @pytest.mark.slow
-def test_leaderboard_by_rows_is_rendered() -> None:
-    evaluation = Evaluation.read(FORMER / "leaderboard-4.json")
-    assert (evaluation.schema_version, len(evaluation.by_series), len(evaluation.series)) == (4, 20, 2)
+@pytest.mark.parametrize("schema", [4, 5])
+def test_leaderboard_with_rows_of_each_series_is_rendered(schema: int) -> None:
+    evaluation = Evaluation.read(FORMER / f"leaderboard-{schema}.json")
+    found = evaluation.schema_version, len(evaluation.by_series), len(evaluation.series)
+    assert found == (schema, 20, 2)
     assert len(read_payload(render_report(evaluation))["explorer"]["series"]) == 2
 
 

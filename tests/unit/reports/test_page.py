@@ -168,7 +168,13 @@ def test_long_tables_are_cut_and_say_so() -> None:
 
 def test_page_from_the_json_is_the_same(rendered: tuple[str, Evaluation]) -> None:
     page, evaluation = rendered
-    assert render_report(Evaluation.model_validate_json(evaluation.model_dump_json())) == page
+    assert render_report(read_again(evaluation)) == page
+
+
+def read_again(evaluation: Evaluation) -> Evaluation:
+    """From the JSON, with the tables that are not in it."""
+    tables = {"by_series": evaluation.by_series, "series": evaluation.series}
+    return Evaluation.model_validate_json(evaluation.model_dump_json()).model_copy(update=tables)
 
 
 def test_earlier_versions_stand_beside_this_one() -> None:
@@ -203,7 +209,7 @@ def test_metric_of_one_more_entry_is_on_the_leaderboard_and_the_page(monkeypatch
     assert evaluation.row(ENSEMBLE, "test").metric("share") == 0.125
     assert {row.metric("share") for row in evaluation.by_lead_time} == {0.125}
     assert evaluation.summary()["share"] == 0.125
-    assert Evaluation.model_validate_json(evaluation.model_dump_json()) == evaluation
+    assert read_again(evaluation) == evaluation
     assert page.count(">Share &amp; more</th>") == 2
     assert page.count("<td>12.5 %</td>") == 2 * len(evaluation.leaderboard) / 2
 

@@ -401,7 +401,7 @@ def test_newer_fit_of_the_same_recipe_becomes_champion(registry: Path, after: Pa
 
 
 def _leaderboard(folder: Path) -> Any:
-    return Evaluation.read(folder / "leaderboard.json").leaderboard
+    return Evaluation.read(folder / "evaluation/leaderboard.json").leaderboard
 
 
 def test_version_equal_to_the_champion_is_not_made_to_lose(before: Path, tmp_path: Path) -> None:

@@ -25,13 +25,13 @@ LINK = f"{DASHBOARD}/#/runs/details/7"
 
 @pytest.fixture(scope="module")
 def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run(hourly(), tmp_path_factory.mktemp("notify") / "run") / "leaderboard.json"
+    return run(hourly(), tmp_path_factory.mktemp("notify") / "run") / "evaluation"
 
 
 @pytest.mark.slow
 def test_success_tells_the_leaderboard_that_was_published(webhook: Webhook, evaluation: Path) -> None:
     notify_success(evaluation, "demand@1", "nightly", DASHBOARD, "webhook")
-    board = json.loads(evaluation.read_text())
+    board = json.loads((evaluation / "leaderboard.json").read_text())
     (notice,) = webhook.got
     assert (notice["event"], notice["run"], notice["link"], notice["version"]) == (
         "success",
@@ -234,7 +234,7 @@ def test_url_that_cannot_be_used_is_told_without_it(
 def test_evaluation_that_cannot_be_read_fails_nothing(
     webhook: Webhook, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    notify_success(tmp_path / "leaderboard.json", "demand@1", "nightly", DASHBOARD, "webhook")
+    notify_success(tmp_path / "evaluation", "demand@1", "nightly", DASHBOARD, "webhook")
     assert caplog.messages == ["no notice was sent: InputError"]
     assert webhook.got == []
 

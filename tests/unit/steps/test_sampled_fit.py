@@ -46,7 +46,7 @@ def test_card_says_how_many_series_it_was_fitted_to(done: Path) -> None:
     expected = Sample(series=len(chosen), of_series=SERIES, rows=int(chosen.sum()))
     for model in ("evaluated", "final"):
         assert read_card(done / model).log.sample == expected
-    assert Evaluation.read(done / "leaderboard.json").fits["catboost"].sample == expected
+    assert Evaluation.read(done / "evaluation/leaderboard.json").fits["catboost"].sample == expected
 
 
 def test_every_series_is_forecast(done: Path) -> None:

@@ -94,7 +94,7 @@ def published(rows: pd.DataFrame, folder: Path, registry: Path, champion: str = 
 def test_a_version_without_a_test_split_is_champion_until_one_is_evaluated(tmp_path: Path) -> None:
     registry = Registry.open(str(tmp_path / "registry"))
     first = published(first_rows(14), tmp_path / "first", tmp_path / "registry")
-    result = Evaluation.read(tmp_path / "first" / "leaderboard.json")
+    result = Evaluation.read(tmp_path / "first" / "evaluation/leaderboard.json")
     assert not result.decision.evaluated
     assert {row.mase for row in result.leaderboard} == {None}
     assert "not evaluated" in (tmp_path / "first" / "report.html").read_text()
@@ -102,7 +102,7 @@ def test_a_version_without_a_test_split_is_champion_until_one_is_evaluated(tmp_p
 
     champion = first.partition("@")[2]
     published(first_rows(15), tmp_path / "second", tmp_path / "registry", champion)
-    decision = Evaluation.read(tmp_path / "second" / "leaderboard.json").decision
+    decision = Evaluation.read(tmp_path / "second" / "evaluation/leaderboard.json").decision
     assert not decision.promote
     assert decision.reasons == [
         f"not evaluated, as the history is too short for a test split: the champion {champion} stays"
@@ -110,7 +110,7 @@ def test_a_version_without_a_test_split_is_champion_until_one_is_evaluated(tmp_p
     assert registry.resolve("forecaster@champion").id == champion
 
     published(first_rows(18), tmp_path / "third", tmp_path / "registry", champion)
-    decision = Evaluation.read(tmp_path / "third" / "leaderboard.json").decision
+    decision = Evaluation.read(tmp_path / "third" / "evaluation/leaderboard.json").decision
     assert decision.compared.startswith(f"none, as the champion {champion} is not evaluated: no origin")
     assert decision.checks
     assert decision.not_comparable == ""

@@ -187,7 +187,7 @@ def test_skill_is_that_of_the_forecasts_that_are_handed_out(done: Path, split: S
     errors = rows[models].sub(rows["y"], axis=0).abs().div(rows["scale"], axis=0)
     scores = errors.groupby(rows["unique_id"]).mean().mean()
     naive = scores[scores.index.str.startswith("seasonal_naive")]
-    evaluation = Evaluation.read(done / "leaderboard.json")
+    evaluation = Evaluation.read(done / "evaluation/leaderboard.json")
     assert sorted(naive.index) == ["seasonal_naive_1", "seasonal_naive_24"] == sorted(evaluation.naives)
     assert evaluation.skill[split].naive == naive.idxmin()
     assert evaluation.skill[split].value == pytest.approx(1 - scores["ensemble"] / naive.min(), rel=1e-5)
@@ -209,7 +209,7 @@ def test_skill_of_the_reference_is_that_of_the_leaderboard(done: Path) -> None:
     (block,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     names: dict[str, Any] = {"backtest": pd.read_parquet(done / "ensemble" / FORECASTS)}
     exec(block, names)  # noqa: S102  the project's own page
-    skill = Evaluation.read(done / "leaderboard.json").skill["test"]
+    skill = Evaluation.read(done / "evaluation/leaderboard.json").skill["test"]
     assert names["skill"] == pytest.approx(skill.value)
 
 
@@ -276,7 +276,7 @@ def test_published_page_is_the_one_that_was_shown(done: Path) -> None:
     assert len(read_payload(page)["explorer"]["series"]) == len(read_payload(own)["explorer"]["series"]) == 3
     assert all("ahead" in series for series in read_payload(page)["explorer"]["series"])
     assert render_version(store, version) == own
-    assert store.read_file(version, "leaderboard.json") == (done / "leaderboard.json").read_bytes()
+    assert store.read_file(version, "leaderboard.json") == (done / "evaluation/leaderboard.json").read_bytes()
 
 
 def test_page_of_a_version_that_cannot_be_made_costs_the_page_alone(
@@ -404,8 +404,7 @@ def test_page_on_a_fit_tells_its_end_and_what_it_rests_on(done: Path, tmp_path: 
     assert f"<strong>{ended.verdict.capitalize()}</strong>: {ended.reason}." in text
     assert "CatBoost&#39;s own figure" in text
     assert re.search(r"with child processes; [1-9]\d* sample", text)  # the last is taken at the fit's end
-    board = json.loads((done / "leaderboard.json").read_text())
-    table = pd.DataFrame(board["by_series"])
+    table = pd.read_parquet(done / "evaluation/by_series.parquet")
     rows = table[(table["model"] == "catboost") & (table["split"] == "test")].to_dict("records")
     shown = {each["id"]: each["mase"] for each in read_payload(text)["explorer"]["series"]}
     assert shown == pytest.approx({row["unique_id"]: row["mase"] for row in rows}, rel=1e-4)

@@ -1,0 +1,111 @@
+"""A leaderboard's tables with a row for each series, which stand in Parquet files beside it."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self, TypeVar, overload
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+from pyarrow.fs import LocalFileSystem
+
+from kubecast.documents import Document, Rows
+from kubecast.errors import IntegrityError
+from kubecast.evaluation.rows import columns_of, fields_of
+
+D = TypeVar("D", bound=Document)
+
+
+class SeriesTable(Rows[D]):
+    """A table whose rows are documents, each of which is made when somebody looks at it.
+
+    Attributes:
+        table: Its columns: those of ``columns_of``.
+    """
+
+    def __init__(self, row: type[D], table: pa.Table) -> None:
+        """Take a table that has the fields of ``row``, which is not checked."""
+        self._row, self.table = row, table
+
+    @classmethod
+    def of_frame(cls, row: type[D], frame: pd.DataFrame) -> Self:
+        """Take a frame, in which NaN stands for None."""
+        return cls(row, pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None))
+
+    @classmethod
+    def of(cls, row: type[D], rows: Sequence[D]) -> Self:
+        """Take documents."""
+        if isinstance(rows, cls):
+            return rows
+        return cls.of_frame(row, frame_of(rows) if len(rows) else pd.DataFrame(columns=[*row.model_fields]))
+
+    @classmethod
+    def read(cls, row: type[D], source: Path | bytes, name: str) -> Self:
+        """Read what ``write`` wrote.
+
+        Args:
+            row: What the rows are.
+            source: The file or its bytes.
+            name: Of the file, for messages.
+
+        Raises:
+            IntegrityError: It is no such file.
+        """
+        try:
+            if isinstance(source, bytes):
+                table = pyarrow.parquet.read_table(pa.BufferReader(source))
+            else:
+                table = pyarrow.parquet.read_table(source, filesystem=LocalFileSystem())
+        except (pa.ArrowException, OSError) as error:
+            raise IntegrityError(
+                f"{name}: not a Parquet file ({' '.join(str(error).split())[:120]})"
+            ) from error
+        lacking = [
+            key
+            for key, field in row.model_fields.items()
+            if field.is_required() and key not in table.column_names
+        ]
+        if lacking:
+            raise IntegrityError(
+                f"{name}: no column {', '.join(lacking)}; allowed: what an evaluation writes"
+            )
+        return cls(row, table)
+
+    def write(self, path: Path) -> None:
+        """Write a Parquet file."""
+        pyarrow.parquet.write_table(self.table, path, compression="zstd", write_page_checksum=True)
+
+    def frame(self) -> pd.DataFrame:
+        """The table, NaN for None."""
+        frame: pd.DataFrame = self.table.to_pandas()
+        return frame
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return int(self.table.num_rows)
+
+    def __iter__(self) -> Iterator[D]:
+        """Make one row after the other."""
+        for batch in self.table.to_batches(max_chunksize=10_000):
+            yield from map(self._made, batch.to_pylist())
+
+    @overload
+    def __getitem__(self, index: int) -> D: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[D]: ...
+    def __getitem__(self, index: int | slice) -> D | Sequence[D]:
+        """Make a row, or the table of some."""
+        places = range(len(self))[index]
+        if isinstance(places, range):
+            return type(self)(self._row, self.table.take([*places]))
+        return self._made(self.table.slice(places, 1).to_pylist()[0])
+
+    def _made(self, record: dict[str, Any]) -> D:
+        return self._row.model_validate(fields_of(record))
+
+
+def frame_of(rows: Sequence[D]) -> pd.DataFrame:
+    """Documents as a frame, with the columns of ``columns_of``."""
+    if isinstance(rows, SeriesTable):
+        return rows.frame()
+    return pd.DataFrame([columns_of(each.model_dump()) for each in rows])
