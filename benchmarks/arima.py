@@ -332,8 +332,8 @@ def _panel(case: Case, season: int) -> Any:
     import pandas as pd
 
     from kubecast.config.training import TrainingSettings
+    from kubecast.data.history import history_panel
     from kubecast.data.panel import PanelSpec
-    from kubecast.data.preparation import history_panel
 
     ds = pd.date_range("2016-07-01", periods=len(case.y), freq="h")
     settings = TrainingSettings(horizon=case.steps, frequency="h", season_lengths=[season])

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from benchmarks.report import Bar, Results, Table
 from kubecast.api import fit
 from kubecast.data.calendars import offset_of
+from kubecast.data.history import history_panel
 from kubecast.data.panel import KEYS, Cutoffs, Panel
-from kubecast.data.preparation import history_panel
 from kubecast.data.splits import series_scales
 from kubecast.ensemble.bundle import Bundle
 from kubecast.registry import Registry

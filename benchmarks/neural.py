@@ -210,8 +210,8 @@ def _panel(rows: int) -> Any:
     import pandas as pd
 
     from kubecast.config.training import TrainingSettings
+    from kubecast.data.history import history_panel
     from kubecast.data.panel import PanelSpec
-    from kubecast.data.preparation import history_panel
 
     y = np.random.default_rng(0).normal(size=rows).cumsum()
     ds = pd.date_range("1900-01-01", periods=rows, freq="h")

@@ -14,8 +14,8 @@ import pandas as pd
 
 from benchmarks.level_shifts import FREQUENCIES, Generated, fit_before, generate, origins_of
 from benchmarks.report import Table
+from kubecast.data.history import history_panel
 from kubecast.data.panel import KEYS, Cutoffs
-from kubecast.data.preparation import history_panel
 
 BEGIN = (0.45, 0.6)  # of the rows before the fit
 

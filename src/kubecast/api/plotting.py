@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from kubecast.config.validation import nearest
 from kubecast.data.clock import as_given
+from kubecast.data.history import history_panel
 from kubecast.data.panel import Cutoffs, Panel
-from kubecast.data.preparation import history_panel
 from kubecast.data.series_names import match_names
 from kubecast.ensemble.bundle import Bundle
 from kubecast.errors import InputError

@@ -13,6 +13,8 @@ from kubecast.errors import ConfigError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from kubecast.config.training import DataSettings
+    from kubecast.data.row_blocks import Rows
     from kubecast.ensemble.bundle import Bundle
 
 STANDARD = Path("-")
@@ -34,19 +36,40 @@ def data_file(data: str) -> Iterator[str]:
 
 def read_rows(data: str, bundle: "Bundle", options: Mapping[str, str]) -> "pd.DataFrame":
     """Data for a version, with its columns under the names that the version was trained with."""
-    from kubecast.data.files import read_data, settings_for
+    from kubecast.data.files import read_data
     from kubecast.data.roles import rename_columns
 
     with data_file(data) as location:
-        settings = settings_for(location, bundle.contract.training.data)
-        trained = settings.columns
-        names = {
-            role: options[key] for role in type(trained).model_fields if (key := f"columns.{role}") in options
-        }
-        columns = type(trained).model_validate(trained.model_dump() | names)
-        changes = {"columns": columns, "query": options.get("query", settings.query)}
-        rows = read_data(location, settings.model_copy(update=changes)).rows
-    return rename_columns(rows, {getattr(columns, role): getattr(trained, role) for role in names})
+        settings, names = _settings_for(location, bundle, options)
+        return rename_columns(read_data(location, settings).rows, names)
+
+
+def open_rows(data: str, bundle: "Bundle", options: Mapping[str, str], folder: Path) -> "Rows":
+    """``read_rows`` in blocks of series, by way of files in a folder."""
+    from kubecast.data.files import open_data
+    from kubecast.data.roles import rename_columns
+
+    with data_file(data) as location:
+        settings, names = _settings_for(location, bundle, options)
+        source = open_data(location, settings, None, folder)
+    return lambda: (rename_columns(block, names) for block in source.blocks())
+
+
+def _settings_for(
+    location: str, bundle: "Bundle", options: Mapping[str, str]
+) -> "tuple[DataSettings, dict[str, str]]":
+    """The settings to read data with, and the version's names of the columns that options name."""
+    from kubecast.data.files import settings_for
+
+    settings = settings_for(location, bundle.contract.training.data)
+    trained = settings.columns
+    named = {
+        role: options[key] for role in type(trained).model_fields if (key := f"columns.{role}") in options
+    }
+    columns = type(trained).model_validate(trained.model_dump() | named)
+    changes = {"columns": columns, "query": options.get("query", settings.query)}
+    names = {getattr(columns, role): getattr(trained, role) for role in named}
+    return settings.model_copy(update=changes), names
 
 
 def writer(output: Path) -> Callable[["pd.DataFrame"], None]:

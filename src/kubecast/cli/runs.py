@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from kubecast.cli.console import INTERRUPTED, Json, is_quiet, note, percent, print_json, print_table
-from kubecast.cli.files import STANDARD, read_rows, write_whole, writer
+from kubecast.cli.files import STANDARD, open_rows, read_rows, write_whole, writer
 from kubecast.cli.options import (
     AsOf,
     ConfigDir,
@@ -185,14 +185,21 @@ def forecast(
     query: Query = "",
 ) -> None:
     """Forecast beyond the end of the data with a published ensemble."""
+    from kubecast.data.row_blocks import in_folder
     from kubecast.data.timestamps import parse_time
 
     write = writer(output)
-    with _bundle(registry, model, "production") as bundle:
+    with (
+        _bundle(registry, model, "production") as bundle,
+        tempfile.TemporaryDirectory() as given,
+        tempfile.TemporaryDirectory() as history,
+    ):
         options = data_options(unique_id, time, target, query)
         moment = parse_time(as_of, "--as-of") if as_of else None
         ahead = read_rows(future, bundle, {}) if future else None
-        write(bundle.forecast(read_rows(data, bundle, options), horizon, ahead, moment))
+        source = open_rows(data, bundle, options, Path(given))
+        panel = bundle.panel(source, in_folder(Path(history)), ahead, moment, horizon)
+        write(bundle.predict(panel, horizon))
     note(f"forecasts  {output}")
 
 

@@ -271,8 +271,10 @@ def _labels(parts: list[Part]) -> "pd.Index[Any]":
         return pd.Index(rows)
     of_parts, names = pd.factorize(np.array([part.file for part in parts], dtype=object))
     files = np.repeat(of_parts, [len(part.labels) for part in parts])
-    codes, levels = pd.factorize(rows)
-    return pd.MultiIndex([list(names), list(levels)], [files.tolist(), codes.tolist()])
+    rows, numbers = pd.factorize(rows)
+    levels: Any = [names, numbers]
+    codes: Any = [files, rows]
+    return pd.MultiIndex(levels, codes, verify_integrity=False)  # lists of so many rows would be slow
 
 
 def _sorted(table: pa.Table, request: Request) -> NDArray[np.int64]:

@@ -62,14 +62,6 @@ def _steps(blocks: Iterator[pd.DataFrame]) -> pd.DataFrame:
     return steps
 
 
-def complete_grid(
-    frame: pd.DataFrame, frequency: str, settings: TrainingSettings, notes: Notes
-) -> pd.DataFrame:
-    """``complete_grids`` of one block."""
-    [full] = complete_grids(lambda: iter([frame]), frequency, settings, notes)
-    return full
-
-
 def complete_grids(
     rows: Rows, frequency: str, settings: TrainingSettings, notes: Notes
 ) -> Iterator[pd.DataFrame]:

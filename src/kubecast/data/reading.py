@@ -1,12 +1,21 @@
 """The rows of a source under their names and types, a block of series at a time, up to a moment."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pandas as pd
 
 from kubecast.config.training import TrainingSettings
 from kubecast.data.calendars import known_frequency
-from kubecast.data.columns import Clock, Known, naming_source, note_columns, note_read, read_block
+from kubecast.data.columns import (
+    Clock,
+    Known,
+    Read,
+    local_moment,
+    naming_source,
+    note_columns,
+    note_read,
+    read_block,
+)
 from kubecast.data.findings import Notes
 from kubecast.data.periods import is_coarse
 from kubecast.data.row_blocks import Keep, Rows, own_categories
@@ -16,7 +25,13 @@ from kubecast.errors import DataError
 
 
 def read_blocks(
-    source: Rows, settings: TrainingSettings, notes: Notes, keep: Keep, as_of: pd.Timestamp | None
+    source: Rows,
+    settings: TrainingSettings,
+    notes: Notes,
+    keep: Keep,
+    as_of: pd.Timestamp | None,
+    known: Known | None = None,
+    frame_of: Callable[[Read], pd.DataFrame] = lambda read: read.frame,
 ) -> tuple[Rows, Clock]:
     """Read the rows of a source.
 
@@ -27,6 +42,8 @@ def read_blocks(
         notes: Receives the findings.
         keep: Keeps the rows that were read.
         as_of: In UTC, see ``rows_up_to``.
+        known: Of the columns; default: follows from the rows.
+        frame_of: The rows of a block that was read, before any are left out.
 
     Returns:
         Blocks as in ``Read.frame``, each with a row at least, and the clock of their times.
@@ -35,7 +52,7 @@ def read_blocks(
         DataError: A column is missing or has no value, or a value is not what its column allows; or no row is
             at or before ``as_of``.
     """
-    known, reads = known_of(source, settings), []
+    known, reads = known or known_of(source, settings), []
 
     def blocks() -> Iterator[pd.DataFrame]:
         earliest = pd.Timestamp.max
@@ -44,8 +61,9 @@ def read_blocks(
                 note_columns(rows, settings, notes)
             read = read_block(rows, settings, known)
             reads.append(read.without_rows())
-            earliest = min(earliest, read.frame["ds"].min())
-            frame = read.frame if as_of is None else rows_up_to(read.frame, settings, as_of)
+            frame = frame_of(read)
+            earliest = min(earliest, frame["ds"].min())
+            frame = frame if as_of is None else rows_up_to(frame, settings, as_of)
             if len(frame):
                 yield frame
         with naming_source(rows):
@@ -91,15 +109,39 @@ def known_of(source: Rows, settings: TrainingSettings) -> Known:
     Raises:
         DataError: A static covariate has no value.
     """
-    blocks, days = source(), days_of(settings.frequency)
-    first = next(blocks)
-    if next(blocks, None) is None:
-        return Known(days=days)
-    ds = settings.data.columns.ds
-    if isinstance(first[ds].dtype, pd.DatetimeTZDtype) or settings.data.timezone is not None:
-        found = days_in((block[ds] for block in source()), settings)
-        days = found if days.are_local is None else Days(days.are_local, found.are_named)
-    return Known(_texts(source, settings.data.covariates.static), days)
+    days = days_of_rows(source, settings, settings.frequency)
+    texts = None if _is_one(source) else _texts(source, settings.data.covariates.static)
+    return Known(texts, days)
+
+
+def days_of_rows(source: Rows, settings: TrainingSettings, frequency: str | None) -> Days:
+    """How the timestamps of all blocks are read; of one block it follows from its values."""
+    days, ds = days_of(frequency), settings.data.columns.ds
+    if _is_one(source):
+        return days
+    if not isinstance(next(source())[ds].dtype, pd.DatetimeTZDtype) and settings.data.timezone is None:
+        return days
+    found = days_in((block[ds] for block in source()), settings)
+    return found if days.are_local is None else Days(days.are_local, found.are_named)
+
+
+def _is_one(source: Rows) -> bool:
+    blocks = source()
+    next(blocks)
+    return next(blocks, None) is None
+
+
+def on_rows_clock(
+    moment: pd.Timestamp,
+    source: Rows,
+    settings: TrainingSettings,
+    frequency: str | None,
+    are_named: bool | None = None,
+) -> pd.Timestamp:
+    """A moment in UTC as the rows stand: on the local clock where they are brought together in days."""
+    if settings.data.resample is None or not days_of(frequency).are_local:
+        return moment
+    return local_moment(source, settings, moment, are_named)
 
 
 def _texts(source: Rows, names: list[str]) -> list[str]:

@@ -77,6 +77,23 @@ def _ends(names: "pd.Series[Any]") -> NDArray[np.intp]:
     return ends if len(ends) else np.array([0])
 
 
+def one_block(rows: pd.DataFrame) -> Rows:
+    """Rows that are in memory, as one block."""
+    return lambda: iter([rows])
+
+
+def as_one(source: Rows) -> Rows:
+    """All rows in one block, with what the first block says of them."""
+
+    def blocks() -> Iterator[pd.DataFrame]:
+        held = list(source())
+        rows = pd.concat(held)
+        rows.attrs |= held[0].attrs
+        yield rows
+
+    return blocks
+
+
 def concat_rows(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Put the tables of blocks together; an empty one says nothing of the types."""
     return pd.concat([table for table in tables if len(table)] or tables[:1])

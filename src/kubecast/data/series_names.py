@@ -63,6 +63,11 @@ def plain_names(values: "pd.Series[Any]") -> list[str]:
     return ["" if pd.isna(value) else _plain_name(_text(value)) for value in values]
 
 
+def are_plain(names: Iterable[str]) -> bool:
+    """Whether series have these names however their column writes them."""
+    return all(_plain_name(name) == name for name in names)
+
+
 def _text(name: object) -> str:
     whole = isinstance(name, float | np.floating) and float(name).is_integer()
     return f"{name:.0f}" if whole else str(name).strip()

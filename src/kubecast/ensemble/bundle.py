@@ -17,16 +17,19 @@ import pandas as pd
 
 from kubecast.config.training import Columns, TrainingSettings
 from kubecast.data.clock import as_given, as_kubecast
+from kubecast.data.history import history_blocks, history_panel
 from kubecast.data.origins import join_forecasts
 from kubecast.data.panel import Cutoffs, Panel, PanelSpec
-from kubecast.data.preparation import history_panel
-from kubecast.data.splits import series_scales
+from kubecast.data.panel_blocks import PanelBlocks
+from kubecast.data.row_blocks import Keep, Rows, concat_rows, in_memory, one_block
+from kubecast.data.splits import filled_scales, own_scales
 from kubecast.data.stale import treat_stale
 from kubecast.documents import Document
 from kubecast.ensemble.forecaster import Ensemble
 from kubecast.ensemble.naive import naive_candidates
 from kubecast.ensemble.recipe import StackRecipe
 from kubecast.errors import DataError, InputError
+from kubecast.models.blocks import FORECAST_ROWS
 from kubecast.names import check_name
 from kubecast.scoring.metrics import lead_times
 
@@ -123,29 +126,48 @@ class Bundle:
         Raises:
             InputError: The rows, the horizon or the covariates do not fit the ensemble.
         """
-        return self.predict(self.panel(rows, future, as_of, horizon), horizon)
+        return self.predict(self.panel(one_block(rows), in_memory, future, as_of, horizon), horizon)
 
     def panel(
         self,
-        rows: pd.DataFrame,
+        source: Rows,
+        keep: Keep,
         future: pd.DataFrame | None = None,
         as_of: pd.Timestamp | None = None,
         horizon: int | None = None,
-    ) -> Panel:
-        """The rows on a grid, as ``predict`` takes them; the arguments are those of ``forecast``."""
-        steps = self._steps(horizon)
+    ) -> PanelBlocks:
+        """The rows on a grid, as ``predict`` takes them.
+
+        Args:
+            source: The rows, all at once or in blocks of series: see ``kubecast.data.files.open_data``.
+            keep: Keeps them for later passes.
+            future: As for ``forecast``, and the others.
+            as_of: See there.
+            horizon: See there.
+
+        Raises:
+            InputError: The rows, the horizon or the covariates do not fit the ensemble.
+        """
+        self._steps(horizon)
         if future is not None and not self.contract.spec.future:
             raise InputError(
                 "known-future covariates are given; allowed: none, as this model was fitted without any"
             )
-        return self._panel(rows, future, as_of, steps)
+        training, spec, known = self.contract.training, self.contract.spec, self.contract.fitted_through
+        return history_blocks(source, training, spec, keep, future=future, as_of=as_of, known=known)
 
-    def predict(self, panel: Panel, horizon: int | None = None) -> pd.DataFrame:
-        """Forecast beyond the end of each series of a panel; see ``forecast``."""
+    def predict(self, panel: PanelBlocks, horizon: int | None = None) -> pd.DataFrame:
+        """Forecast beyond the end of each series of a panel, a block at a time; see ``forecast``."""
         steps = self._steps(horizon)
-        table = self.ensemble.predict(panel, panel.ends)
-        table = table[lead_times(table) <= steps].drop(columns="cutoff").reset_index(drop=True)
-        return as_given(treat_stale(table, panel, self.contract.training.data.stale), panel.spec)
+        blocks = ((_padded(block, steps), block.ends) for block in panel.larger(FORECAST_ROWS))
+        tables = [
+            table[lead_times(table) <= steps].drop(columns="cutoff")
+            for table in self.ensemble.predict_blocks(blocks)
+        ]
+        table = treat_stale(
+            concat_rows(tables).reset_index(drop=True), panel.outline, self.contract.training.data.stale
+        )
+        return as_given(table, panel.spec)
 
     def _steps(self, horizon: int | None) -> int:
         most = self.contract.spec.horizon
@@ -173,22 +195,15 @@ class Bundle:
         """
         if stride < 1:
             raise InputError(f"stride {stride}: allowed: 1 or more steps")
-        panel = self._panel(rows, None, None, self.contract.spec.horizon)
+        training, spec, known = self.contract.training, self.contract.spec, self.contract.fitted_through
+        panel = history_panel(rows, training, spec, known=known)
         origins = self._origins(panel, stride, start)
         forecasts = self.ensemble.predict(panel, origins)
         targets = panel.targets(origins)
-        scales = self.scales(panel)
+        scales = self.scales(PanelBlocks.of(panel))
         table = join_forecasts(targets, forecasts)
         table.insert(5, "scale", table["unique_id"].map(scales))
         return as_given(table, panel.spec)
-
-    def _panel(
-        self, rows: pd.DataFrame, future: pd.DataFrame | None, as_of: pd.Timestamp | None, steps: int
-    ) -> Panel:
-        """The rows as a panel; beyond ``steps`` a covariate need not be known."""
-        training, spec, known = self.contract.training, self.contract.spec, self.contract.fitted_through
-        panel = history_panel(rows, training, spec, future=future, as_of=as_of, known=known)
-        return panel if steps == panel.spec.horizon or not panel.spec.future else _padded(panel, steps)
 
     def _origins(self, panel: Panel, stride: int, start: pd.Timestamp | None) -> Cutoffs:
         after = self.contract.fitted_through_of(panel.frame["unique_id"])
@@ -212,9 +227,10 @@ class Bundle:
             )
         return origins
 
-    def scales(self, panel: Panel) -> dict[str, float]:
+    def scales(self, panel: PanelBlocks) -> dict[str, float]:
         """The scale of each series: that of the fit, else of the panel's own rows."""
-        own = series_scales(panel.frame, panel.spec.season_lengths[0])
+        season = panel.spec.season_lengths[0]
+        own = filled_scales(pd.concat(own_scales(block.frame, season) for block in panel))
         scales = dict(zip(own["unique_id"], own["scale"], strict=True))
         known = {name: value for name, value in self.ensemble.recipe.scales.items() if value is not None}
         return {**scales, **known}
@@ -222,6 +238,8 @@ class Bundle:
 
 def _padded(panel: Panel, steps: int) -> Panel:
     """Repeat the last known covariates where they end after ``steps``: no forecast is made there."""
+    if steps == panel.spec.horizon or not panel.spec.future:
+        return panel
     ends, names = panel.ends, panel.spec.future
     replace(panel, spec=panel.spec.model_copy(update={"horizon": steps})).future(ends)  # raises if one lacks
     known = panel.grid(ends).merge(panel.future_covariates, on=["unique_id", "ds"], how="left")

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from kubecast.data.panel import Panel
+from kubecast.data.panel_blocks import PanelBlocks
+from kubecast.data.row_blocks import concat_rows
 from kubecast.data.stale import stale_series
 from kubecast.documents import Document
 from kubecast.evaluation.leaderboard import Evaluation
@@ -123,7 +126,7 @@ class EarlierBatch(Document):
 
 
 def review_batch(
-    panel: Panel, table: pd.DataFrame, trained_on: Collection[str], evaluation: Evaluation | None
+    panel: PanelBlocks, table: pd.DataFrame, trained_on: Collection[str], evaluation: Evaluation | None
 ) -> BatchReview:
     """Review a batch.
 
@@ -133,37 +136,85 @@ def review_batch(
         trained_on: Series of the version.
         evaluation: Of the version; None where it has none.
     """
-    names = [str(name) for name in panel.ids]
+    series, spec = panel.series, panel.spec
+    names = [str(name) for name in series["unique_id"]]
     forecast = {str(name): rows.to_numpy() for name, rows in table.groupby("unique_id")["yhat"]}
     steps = max(map(len, forecast.values()), default=0)
-    backs = sorted({-(-steps // season) * season for season in panel.spec.season_lengths[:2]})
-    before = {back: _before(panel, back, steps) for back in backs}
-    changes = {
-        name: _nearest([_change(forecast.get(name), rows.get(name)) for rows in before.values()])
-        for name in names
-    }
+    backs = sorted({-(-steps // season) * season for season in spec.season_lengths[:2]})
+    stale = sorted(map(str, stale_series(series, spec.frequency, spec.horizon)[0]))
+    beside = [_Beside.of(block, forecast, backs, steps, stale) for block in panel]
+    changes = {name: change for block in beside for name, change in block.changes.items()}
     known, fallback = set(trained_on), _fallback(evaluation)
     marks = {
         "new": [name for name in names if name not in known],
-        "stale": sorted(map(str, stale_series(panel.series, panel.spec.frequency, panel.spec.horizon)[0])),
+        "stale": stale,
         "fallback": [name for name in names if name in fallback],
-        "from_zero": _from_zero(panel, forecast, before.values(), changes),
+        "from_zero": [name for block in beside for name in block.from_zero],
     }
-    facts = _facts(panel, changes, marks, evaluation)
+    facts = _facts(panel.outline, changes, marks, evaluation)
+    chosen = worst_and_largest(facts)
     return BatchReview(
         rows=len(table),
         steps=steps,
         total=float(table["yhat"].sum()),
-        totals=[Total(back=back, change=_total_change(forecast, rows)) for back, rows in before.items()],
+        totals=[
+            Total(back=back, change=_total_change([each.totals[back] for each in beside])) for back in backs
+        ],
         changes=changes,
         gone=sorted(known - set(names)),
         series=facts,
-        paths=series_paths(_NONE, panel, [], worst_and_largest(facts)),
-        sums=_sums(panel, table, marks["stale"]),
-        data_to=panel.frame["ds"].max().to_pydatetime(),
+        paths=series_paths(_NONE, panel.only(chosen), [], chosen),
+        sums=_sums(
+            [block.actuals for block in beside],
+            table[~table["unique_id"].isin(stale)],
+            len(set(names) - set(stale)),
+            HISTORY * spec.horizon,
+        ),
+        data_to=series["end"].max().to_pydatetime(),
         naive=evaluation.skill.get("test", Skill()).naive if evaluation else None,
         **marks,
     )
+
+
+class _Beside(NamedTuple):
+    """The forecasts of a block of series beside its rows.
+
+    Attributes:
+        changes: See ``BatchReview``.
+        from_zero: Likewise.
+        totals: By steps back, the sums of forecasts and of the actuals before, of the series that have both;
+            None where none has.
+        actuals: ``sum`` and ``size``, by time, of the series that go on.
+    """
+
+    changes: dict[str, float | None]
+    from_zero: list[str]
+    totals: dict[int, tuple[float, float] | None]
+    actuals: pd.DataFrame
+
+    @classmethod
+    def of(
+        cls,
+        panel: Panel,
+        forecast: Mapping[str, Floats],
+        backs: Sequence[int],
+        steps: int,
+        stale: Collection[str],
+    ) -> "_Beside":
+        """Compare the forecasts with what was so many steps before."""
+        before = {back: _before(panel, back, steps) for back in backs}
+        changes = {
+            name: _nearest([_change(forecast.get(name), rows.get(name)) for rows in before.values()])
+            for name in map(str, panel.ids)
+        }
+        own = {name: forecast[name] for name in changes if name in forecast}
+        frame = panel.frame[["ds"]].assign(actual=panel.filled)[~panel.frame["unique_id"].isin(stale)]
+        return cls(
+            changes,
+            _from_zero(panel, own, before.values(), changes),
+            {back: _totals(own, rows) for back, rows in before.items()},
+            frame.groupby("ds")["actual"].agg(["sum", "size"]),
+        )
 
 
 _NONE = pd.DataFrame({"unique_id": [], "cutoff": [], "ds": [], "split": []})
@@ -195,11 +246,14 @@ def _before(panel: Panel, back: int, steps: int) -> dict[str, Floats]:
 def _change(forecast: Floats | None, before: Floats | None) -> float | None:
     if forecast is None or before is None:
         return None
-    total = float(np.sum(before[: len(forecast)]))
-    difference = float(np.sum(forecast)) - total
-    if total == 0:
-        return 0.0 if difference == 0 else None
-    return finite(difference / abs(total))
+    return _relative(float(np.sum(forecast)), float(np.sum(before[: len(forecast)])))
+
+
+def _relative(after: float, before: float) -> float | None:
+    """A change in terms of what was before; None where that is 0 and the other is not."""
+    if before == 0:
+        return 0.0 if after == 0 else None
+    return finite((after - before) / abs(before))
 
 
 def _from_zero(
@@ -220,15 +274,20 @@ def _from_zero(
     ]
 
 
-def _total_change(forecast: Mapping[str, Floats], before: Mapping[str, Floats]) -> float | None:
+def _totals(forecast: Mapping[str, Floats], before: Mapping[str, Floats]) -> tuple[float, float] | None:
+    """The sums over the series that have both."""
     both = [name for name in forecast if name in before]
     if not both:
         return None
-    joined = (
-        np.concatenate([forecast[name] for name in both]),
-        [before[n][: len(forecast[n])] for n in both],
+    return (
+        float(np.concatenate([forecast[name] for name in both]).sum()),
+        float(np.concatenate([before[name][: len(forecast[name])] for name in both]).sum()),
     )
-    return _change(joined[0], np.concatenate(joined[1]))
+
+
+def _total_change(blocks: Sequence[tuple[float, float] | None]) -> float | None:
+    known = [totals for totals in blocks if totals is not None]
+    return _relative(*map(sum, zip(*known, strict=True))) if known else None
 
 
 def _facts(
@@ -250,15 +309,12 @@ def _facts(
     return facts
 
 
-def _sums(panel: Panel, table: pd.DataFrame, stale: Sequence[str]) -> list[SumRow]:
-    """Sums over the series that go on, at times at which all of them have a row."""
-    frame = panel.frame[["unique_id", "ds"]].assign(actual=panel.filled)
-    frame, ahead = (rows[~rows["unique_id"].isin(stale)] for rows in (frame, table))
-    count = frame["unique_id"].nunique()
+def _sums(actuals: Sequence[pd.DataFrame], forecasts: pd.DataFrame, count: int, most: int) -> list[SumRow]:
+    """Sums over the series that go on, ``count``, at the newest times at which all of them have a row."""
+    ahead = forecasts.groupby("ds")["yhat"].agg(["sum", "size"])
     rows: list[SumRow] = []
-    for column, part in (("actual", frame), ("forecast", ahead.rename(columns={"yhat": "forecast"}))):
-        at_time = part.groupby("ds")[column]
-        sums = at_time.sum()[at_time.size() == count].tail(HISTORY * panel.spec.horizon)
+    for column, at_time in (("actual", pd.concat(actuals).groupby(level="ds").sum()), ("forecast", ahead)):
+        sums = at_time.loc[at_time["size"] == count, "sum"].tail(most)
         rows += [
             SumRow.model_validate({"ds": ds, column: total})
             for ds, total in zip(pd.DatetimeIndex(sums.index), sums.tolist(), strict=True)
@@ -267,7 +323,7 @@ def _sums(panel: Panel, table: pd.DataFrame, stale: Sequence[str]) -> list[SumRo
 
 
 def score_earlier(
-    batch: str, model: str, table: pd.DataFrame, panel: Panel, scales: Mapping[str, float]
+    batch: str, model: str, table: pd.DataFrame, panel: PanelBlocks, scales: Mapping[str, float]
 ) -> EarlierBatch | None:
     """Score an earlier batch on the targets of newer data; None where none came in.
 
@@ -278,8 +334,8 @@ def score_earlier(
         panel: The newer data.
         scales: By series.
     """
-    truth = panel.frame.loc[panel.frame["observed"].astype(bool), ["unique_id", "ds", "y"]]
-    rows = table.astype({"unique_id": str}).merge(truth.astype({"unique_id": str}), on=["unique_id", "ds"])
+    table = table.astype({"unique_id": str})
+    rows = concat_rows([_with_targets(table, block) for block in panel]).reset_index(drop=True)
     scale = rows["unique_id"].map(dict(scales)).astype(np.float64)
     rows = rows[scale > 0]
     if rows.empty:
@@ -301,3 +357,10 @@ def score_earlier(
         level=level,
         coverage=coverage,
     )
+
+
+def _with_targets(table: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+    """The forecasts whose targets are in a block, with these."""
+    own = table[table["unique_id"].isin(panel.ids)]
+    truth = panel.frame.loc[panel.frame["observed"].astype(bool), ["unique_id", "ds", "y"]]
+    return own.merge(truth[truth["ds"] >= own["ds"].min()].astype({"unique_id": str}), on=["unique_id", "ds"])

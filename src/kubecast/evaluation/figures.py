@@ -91,14 +91,15 @@ def table_of_groups(
         models: In each group.
         keys: Names of the levels of groups.
     """
-    figures = {
-        name: frame.reindex(index=counts.index, columns=[*models]).to_numpy(dtype=np.float64).ravel()
-        for name, frame in metrics.items()
-    }
-    first = {key: counts.index.get_level_values(at).repeat(len(models)) for at, key in enumerate(keys)}
-    last = {name: counts[name].to_numpy(dtype=np.int64).repeat(len(models)) for name in ("scored", "skipped")}
-    finite = {name: np.where(np.isfinite(values), values, np.nan) for name, values in figures.items()}
-    return pd.DataFrame({"model": [*models] * len(counts), **first, **finite, **last})
+    columns: dict[str, Any] = {"model": pd.Categorical([*models] * len(counts), categories=[*models])}
+    for at, key in enumerate(keys):
+        columns[key] = counts.index.get_level_values(at).repeat(len(models))
+    for name, frame in metrics.items():
+        values = frame.reindex(index=counts.index, columns=[*models]).to_numpy(dtype=np.float64).ravel()
+        columns[name] = np.where(np.isfinite(values), values, np.nan)
+    for name in ("scored", "skipped"):
+        columns[name] = counts[name].to_numpy(dtype=np.int64).repeat(len(models))
+    return pd.DataFrame(columns, copy=False)
 
 
 def spread_over_series(mase: pd.DataFrame, split: str, model: str) -> dict[str, float | None]:

@@ -7,6 +7,7 @@ from typing import Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from kubecast.data.panel import Panel, Split
 from kubecast.data.parquet import SeriesReader
@@ -215,12 +216,17 @@ class Scores:
     def metrics(self) -> MetricTables:
         """By split and series."""
         names = self.blocks[0].metrics
-        return {name: pd.concat([each.metrics[name] for each in self.blocks]).sort_index() for name in names}
+        return {name: self._scored.join([each.metrics[name] for each in self.blocks]) for name in names}
 
     @cached_property
     def points(self) -> pd.DataFrame:
         """Targets ``scored`` and ``skipped``, by split and series."""
-        return pd.concat([block.points for block in self.blocks]).sort_index()
+        tables = [block.points for block in self.blocks]
+        return _Order.of(tables).join(tables)
+
+    @cached_property
+    def _scored(self) -> "_Order":
+        return _Order.of([block.bias for block in self.blocks])
 
     @property
     def splits(self) -> set[str]:
@@ -230,7 +236,7 @@ class Scores:
     @cached_property
     def below(self) -> pd.DataFrame:
         """Share of targets at or below each quantile, by series of the test split."""
-        return of_test(pd.concat([block.below for block in self.blocks]).sort_index())
+        return of_test(self._scored.join([block.below for block in self.blocks]))
 
     def breakdown(self, name: str) -> Breakdown:
         """One of ``by_lead_time``, ``by_fold``, ``by_phase`` and ``by_origin``."""
@@ -252,7 +258,7 @@ class Scores:
             {
                 "mase": mase[ENSEMBLE],
                 "naive_mase": mase[naive] if naive else np.nan,
-                "bias": of_test(pd.concat([block.bias for block in self.blocks]))["bias"],
+                "bias": of_test(self._scored.join([block.bias for block in self.blocks]))["bias"],
                 "coverage": of_test(self.metrics[f"{COVERAGE}{widest}"])[ENSEMBLE] if widest else np.nan,
             }
         )
@@ -269,6 +275,35 @@ class Scores:
         if subject.champion is None:
             return None
         return compare(common, subject.series, subject.panel, subject.levels, subject.champion)
+
+
+@dataclass(frozen=True)
+class _Order:
+    """The rows of blocks of series, each by split and series, in that order.
+
+    Attributes:
+        index: Of all rows.
+        rows: Their places among those of the blocks; shape (rows,).
+    """
+
+    index: pd.MultiIndex
+    rows: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, tables: Sequence[pd.DataFrame]) -> Self:
+        """Order tables that are in ascending order of series."""
+        # Categories of blocks are not the same, and pandas would look at each row.
+        splits, names = (
+            np.concatenate([table.index.get_level_values(level).to_numpy(dtype=object) for table in tables])
+            for level in SERIES
+        )
+        rows = np.argsort(splits, kind="stable")
+        return cls(pd.MultiIndex.from_arrays([splits[rows], names[rows]], names=SERIES), rows)
+
+    def join(self, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+        """Put tables of these rows together."""
+        values = np.concatenate([table.to_numpy() for table in tables])
+        return pd.DataFrame(values[self.rows], self.index, tables[0].columns)
 
 
 def of_test(table: pd.DataFrame) -> pd.DataFrame:

@@ -6,18 +6,20 @@ Where they are kept, see ``kubecast.steps.batch_store``.
 import hashlib
 import json
 import logging
-import tempfile
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 
 from kubecast.config.training import Columns
 from kubecast.data.clock import as_kubecast
-from kubecast.data.files import read_data, settings_for
-from kubecast.data.panel import Panel
+from kubecast.data.files import open_data, read_data, settings_for
+from kubecast.data.panel_blocks import PanelBlocks
+from kubecast.data.row_blocks import in_folder
 from kubecast.data.timestamps import parse_time
 from kubecast.ensemble.bundle import Bundle
 from kubecast.errors import NotFound, StoreError
@@ -69,46 +71,73 @@ def batch_forecast(
     store, published = open_store(destination), Registry.open(registry)
     # A version that the gate refused forecasts only where the request names it.
     version = published.resolve(model if "@" in model else f"{model}@champion")
-    with tempfile.TemporaryDirectory() as folder:
-        bundle = Bundle.load(published.fetch(version, "production", Path(folder)))
-    settings = bundle.contract.training.data
-    history = read_data(data, settings_for(data, settings))
-    covariates = read_data(future, settings_for(future, settings)) if future else None
     moment = parse_time(as_of, "as_of") if as_of else None
-    steps, future_rows = horizon or None, covariates.rows if covariates else None
-    panel = bundle.panel(history.rows, future_rows, moment, steps)
-    table = bundle.predict(panel, steps)
-    forecasts.parent.mkdir(parents=True, exist_ok=True)
-    table.to_parquet(forecasts, index=False)
-    request: dict[str, str | int] = {
-        "model": f"{version.name}@{version.id}",
-        "data_digest": history.digest,
-        "future_digest": covariates.digest if covariates else "",
-        "as_of": moment.isoformat() if moment is not None else "",
-        "horizon": horizon or bundle.contract.spec.horizon,
-    }
-    content = forecasts.read_bytes()
-    plain = as_kubecast(table, bundle.columns)
-    described = _describe(request, plain, content)
-    batch = keep_batch(store, version.name, described, content)
-    latest = point_latest(store, version.name, batch)
-    if report is not None:
-        kept = Kept(
-            url=f"{store.url}/{version.name}/{batch.path}",
-            new=batch.path == described.path,
-            latest=latest,
-            columns=[str(name) for name in table.columns],
-        )
-
-        def page() -> str:
-            review = _review(bundle, panel, plain, published, version)
-            columns, scales = bundle.columns, bundle.scales(panel)
-            earlier = score_batches(store, version.name, batch, columns, panel, scales)
-            return render_score(_facts(batch), review, earlier, kept, table, panel.spec)
-
-        stands = f"The forecasts are kept: {kept.url}"
-        report.write_text(page_or_reason(f"Batch of {version.name}", page, stands), "utf-8")
+    with TemporaryDirectory() as folder:
+        bundle = Bundle.load(published.fetch(version, "production", Path(folder, "bundle")))
+        panel, table, digests = _forecast(bundle, data, future, moment, horizon or None, Path(folder))
+        forecasts.parent.mkdir(parents=True, exist_ok=True)
+        table.to_parquet(forecasts, index=False)
+        request: dict[str, str | int] = {
+            "model": f"{version.name}@{version.id}",
+            **digests,
+            "as_of": moment.isoformat() if moment is not None else "",
+            "horizon": horizon or bundle.contract.spec.horizon,
+        }
+        content = forecasts.read_bytes()
+        described = _describe(request, as_kubecast(table, bundle.columns), content)
+        batch = keep_batch(store, version.name, described, content)
+        latest = point_latest(store, version.name, batch)
+        if report is not None:
+            kept = Kept(
+                url=f"{store.url}/{version.name}/{batch.path}",
+                new=batch.path == described.path,
+                latest=latest,
+                columns=[str(name) for name in table.columns],
+            )
+            page = partial(_page, bundle, panel, table, batch, kept, published, version, store)
+            stands = f"The forecasts are kept: {kept.url}"
+            report.write_text(page_or_reason(f"Batch of {version.name}", page, stands), "utf-8")
     return batch
+
+
+def _forecast(
+    bundle: Bundle, data: str, future: str, as_of: pd.Timestamp | None, horizon: int | None, folder: Path
+) -> tuple[PanelBlocks, pd.DataFrame, dict[str, str | int]]:
+    """The history, the forecasts, and the digests of the data and of the covariates.
+
+    Args:
+        bundle: The version.
+        data: As for ``batch_forecast``.
+        future: Likewise.
+        as_of: In UTC.
+        horizon: Steps; None: the model's.
+        folder: Keeps the history as long as it is needed, and the data meanwhile.
+    """
+    settings = bundle.contract.training.data
+    covariates = read_data(future, settings_for(future, settings)) if future else None
+    for name in ("data", "history"):
+        (folder / name).mkdir()
+    history = open_data(data, settings_for(data, settings), None, folder / "data")
+    future_rows, keep = covariates.rows if covariates else None, in_folder(folder / "history")
+    panel = bundle.panel(history.blocks, keep, future_rows, as_of, horizon)
+    digests = {"data_digest": history.digest, "future_digest": covariates.digest if covariates else ""}
+    return panel, bundle.predict(panel, horizon), dict(digests)
+
+
+def _page(
+    bundle: Bundle,
+    panel: PanelBlocks,
+    table: pd.DataFrame,
+    batch: Batch,
+    kept: Kept,
+    registry: Registry,
+    version: Version,
+    store: Store,
+) -> str:
+    columns, plain = bundle.columns, as_kubecast(table, bundle.columns)
+    review = _review(bundle, panel, plain, registry, version)
+    earlier = score_batches(store, version.name, batch, columns, panel, bundle.scales(panel))
+    return render_score(_facts(batch), review, earlier, kept, table, panel.spec)
 
 
 def _facts(batch: Batch) -> dict[str, str]:
@@ -123,7 +152,7 @@ def _facts(batch: Batch) -> dict[str, str]:
 
 
 def _review(
-    bundle: Bundle, panel: Panel, table: pd.DataFrame, registry: Registry, version: Version
+    bundle: Bundle, panel: PanelBlocks, table: pd.DataFrame, registry: Registry, version: Version
 ) -> BatchReview:
     evaluation = published_evaluation(registry, version)
     if evaluation is not None:
@@ -132,7 +161,7 @@ def _review(
 
 
 def score_batches(
-    store: Store, model: str, batch: Batch, columns: Columns, panel: Panel, scales: Mapping[str, float]
+    store: Store, model: str, batch: Batch, columns: Columns, panel: PanelBlocks, scales: Mapping[str, float]
 ) -> list[EarlierBatch]:
     """How the newest batches before this one went whose targets are in.
 
@@ -159,7 +188,7 @@ def score_batches(
 
 
 def _score_batch(
-    store: Store, model: str, name: str, columns: Columns, panel: Panel, scales: Mapping[str, float]
+    store: Store, model: str, name: str, columns: Columns, panel: PanelBlocks, scales: Mapping[str, float]
 ) -> EarlierBatch | None:
     try:
         earlier, table = read_table(store, model, name)

@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 
 from kubecast.data.files import read_data
+from kubecast.data.history import history_panel
 from kubecast.data.panel import Panel
-from kubecast.data.preparation import build_panel, history_panel
+from kubecast.data.preparation import build_panel
 from kubecast.errors import ConfigError, DataError, InputError, InvalidName
 from kubecast.names import check_name
 from kubecast.settings.loading import AllSettings, load_settings

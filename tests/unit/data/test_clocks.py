@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from kubecast.data.clock import as_given, as_kubecast
+from kubecast.data.history import history_panel
 from kubecast.data.panel import PanelSpec
-from kubecast.data.preparation import build_panel, history_panel
+from kubecast.data.preparation import build_panel
 from kubecast.errors import DataError
 from tests.support.panels import small_settings
 

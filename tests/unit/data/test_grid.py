@@ -4,7 +4,7 @@ import pytest
 
 from kubecast.data.calendars import known_frequency, offset_of
 from kubecast.data.findings import Notes
-from kubecast.data.grid import complete_grid, find_frequency, season_lengths
+from kubecast.data.grid import complete_grids, find_frequency, season_lengths
 from kubecast.errors import ConfigError, DataError
 from tests.support.panels import small_settings
 
@@ -22,7 +22,8 @@ def series(**times: pd.DatetimeIndex) -> pd.DataFrame:
 
 
 def completed(frame: pd.DataFrame, frequency: str, **data: object) -> pd.DataFrame:
-    return complete_grid(frame, frequency, small_settings(data=data), Notes())
+    [grid] = complete_grids(lambda: iter([frame]), frequency, small_settings(data=data), Notes())
+    return grid
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,7 @@ def test_rows_off_the_grid_are_brought_onto_it_on_request(how: str, expected: li
     notes = Notes()
     frame = series(a=times).assign(price=[2.0, 4.0, 6.0], region="r")
     data = {"resample": how, "covariates": {"future": ["price"], "static": ["region"]}}
-    grid = complete_grid(frame, "h", small_settings(data=data), notes)
+    [grid] = complete_grids(lambda: iter([frame]), "h", small_settings(data=data), notes)
     np.testing.assert_array_equal(grid["ds"], pd.date_range("2024-01-01", periods=3, freq="h"))
     np.testing.assert_array_equal(grid["y"], expected)
     assert grid.loc[0, "price"] == (4.0 if how == "last" else 3.0)

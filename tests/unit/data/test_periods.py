@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from kubecast.data.calendars import offset_of
+from kubecast.data.history import history_panel
 from kubecast.data.panel import Panel
 from kubecast.data.periods import period_bounds, period_labels
-from kubecast.data.preparation import build_panel, history_panel, newest_time
+from kubecast.data.preparation import build_panel, newest_time
 from kubecast.errors import DataError
 from tests.support.panels import small_settings
 

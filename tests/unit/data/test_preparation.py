@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from kubecast.data.files import read_data
+from kubecast.data.history import history_panel
 from kubecast.data.panel import Panel
-from kubecast.data.preparation import build_panel, history_panel, newest_time
+from kubecast.data.preparation import build_panel, newest_time
 from kubecast.errors import ConfigError, DataError
 from tests.support.panels import WITH_COVARIATES, hourly, small_settings
 from tests.unit.data.preparing import data, findings

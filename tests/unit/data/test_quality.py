@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from kubecast.data.findings import Finding
+from kubecast.data.history import history_panel
 from kubecast.data.panel import Panel
-from kubecast.data.preparation import build_panel, history_panel
+from kubecast.data.preparation import build_panel
 from tests.support.panels import WITH_COVARIATES, hourly, small_settings
 
 Make = Callable[..., Panel]

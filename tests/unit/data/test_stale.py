@@ -3,8 +3,9 @@
 import pandas as pd
 import pytest
 
+from kubecast.data.history import history_panel
 from kubecast.data.panel import Panel
-from kubecast.data.preparation import build_panel, history_panel
+from kubecast.data.preparation import build_panel
 from kubecast.data.stale import treat_stale
 from tests.support.panels import hourly, small_settings
 

@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kubecast.data.history import history_panel
 from kubecast.data.panel import Cutoffs, Panel
-from kubecast.data.preparation import history_panel
 from kubecast.ensemble.forecaster import Ensemble, combine, own_scales, usable_weights
 from kubecast.errors import IntegrityError, InvalidName, ModelError
 from kubecast.models.base import FitPlan

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from kubecast.data.panel import Panel, PanelSpec
+from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.data.series_table import facts_of_rows
 from kubecast.evaluation.batch_review import BatchReview, review_batch
 from kubecast.reports.score import Kept, render_score
@@ -13,14 +14,17 @@ HOURS = pd.date_range("2024-01-01", periods=48, freq="h")
 SPEC = PanelSpec.model_validate({"frequency": "h", "horizon": 6, "season_lengths": [24]})
 
 
+NONE = pd.DataFrame({"unique_id": []})
+
+
 def review(target: float, forecast: float, rows: int = 48) -> BatchReview:
     """Of one series with a constant target and forecast."""
     frame = pd.DataFrame({"unique_id": "s1", "ds": HOURS[-rows:], "y": target, "observed": True})
-    return review_batch(panel(frame), table(forecast), ["s1"], None)
+    return review_batch(PanelBlocks.of(panel(frame)), table(forecast), ["s1"], None)
 
 
 def panel(frame: pd.DataFrame) -> Panel:
-    return Panel(frame, pd.DataFrame(), SPEC, facts_of_rows(frame), pd.DataFrame())
+    return Panel(frame, NONE, SPEC, facts_of_rows(frame), NONE, NONE)
 
 
 def table(forecast: float) -> pd.DataFrame:
@@ -53,7 +57,7 @@ def test_a_series_that_rises_from_zeros_is_flagged() -> None:
 def test_zeros_of_a_series_that_is_as_large_as_ever_are_not_flagged_but_counted() -> None:
     y = np.r_[np.full(24, 20.0), np.zeros(24)]
     frame = pd.DataFrame({"unique_id": "s1", "ds": HOURS, "y": y, "observed": True})
-    found = review_batch(panel(frame), table(9), ["s1"], None)
+    found = review_batch(PanelBlocks.of(panel(frame)), table(9), ["s1"], None)
     assert found.from_zero == found.flagged == []
     assert found.not_compared == ["s1"]
 

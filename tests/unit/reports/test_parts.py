@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from kubecast.data.panel import Panel, PanelSpec
+from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.data.preparation import build_panel
 from kubecast.data.series_table import facts_of_rows
 from kubecast.evaluation.batch_review import EarlierBatch, review_batch
@@ -131,13 +132,14 @@ def test_score_page_shows_what_changed_what_is_missing_and_how_earlier_batches_w
         pd.DataFrame({"unique_id": name, "ds": hours, "y": 10.0, "observed": True})
         for name in ("same", "new", "up")
     ).reset_index(drop=True)
-    panel = Panel(frame, pd.DataFrame(), spec, facts_of_rows(frame), pd.DataFrame())
+    none = pd.DataFrame({"unique_id": []})
+    panel = Panel(frame, none, spec, facts_of_rows(frame), none, none)
     ahead = pd.date_range(hours[-1], periods=7, freq="h")[1:]
     table = pd.concat(
         pd.DataFrame({"unique_id": name, "ds": ahead, "yhat": value})
         for name, value in (("same", 10.0), ("new", 10.0), ("up", 13.0))
     )
-    review = review_batch(panel, table, ["same", "up", "gone"], None)
+    review = review_batch(PanelBlocks.of(panel), table, ["same", "up", "gone"], None)
     review = review.model_copy(update={"fallback": ["same"], "stale": ["same"]})
     earlier = EarlierBatch(batch="b1", model="m", targets=12, series=2, mase=0.5, level="80", coverage=0.75)
     kept = Kept(url="s3://bucket/b.parquet", new=True, latest=True, columns=["yhat"])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from kubecast.data import parquet, partition
 from kubecast.ensemble.bundle import Bundle
 from kubecast.errors import InputError, IntegrityError, NotFound, StoreFull, StoreTimeout
 from kubecast.registry import Registry
@@ -71,6 +72,29 @@ def test_batch_holds_what_the_version_forecasts_and_names_it(
     assert batch.horizon == 6
     assert read_batch(str(tmp_path / "batches"), "forecaster") == batch
     assert read_batch(str(tmp_path / "batches"), "forecaster", batch.batch) == batch
+
+
+def test_batch_does_not_depend_on_how_rows_are_cut(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = hourly()
+    old = rows["ds"] <= rows["ds"].max() - pd.Timedelta(hours=24)
+    rows.to_parquet(tmp_path / "new.parquet")
+    rows[old].to_parquet(tmp_path / "old.parquet")
+    found = []
+    for cut in (False, True):
+        if cut:
+            monkeypatch.setattr(partition, "RANGE_ROWS", 150)
+            monkeypatch.setattr(parquet, "BLOCK_ROWS", 50)
+        kept = {"destination": str(tmp_path / f"cut {cut}"), "report": tmp_path / "page.html"}
+        earlier = make(data=str(tmp_path / "old.parquet"), **kept)
+        batch = make(data=str(tmp_path / "new.parquet"), **kept)
+        text = (tmp_path / "page.html").read_text()
+        found.append((pd.read_parquet(tmp_path / "copy.parquet"), read_payload(text), batch.batch))
+        assert earlier.batch in text
+    whole, blocks = found
+    pd.testing.assert_frame_equal(blocks[0], whole[0], check_exact=True)
+    assert blocks[1:] == whole[1:]
 
 
 def test_the_same_request_twice_is_kept_once(make: Make, tmp_path: Path) -> None:

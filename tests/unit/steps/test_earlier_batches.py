@@ -13,6 +13,7 @@ import pytest
 
 from kubecast.config.training import Columns
 from kubecast.data.panel import Panel
+from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.errors import StoreTimeout
 from kubecast.evaluation.batch_review import EarlierBatch
 from kubecast.steps.batch import score_batches
@@ -68,7 +69,7 @@ def kept(tmp_path: Path) -> Path:
 
 def score(folder: Path, panel: Panel) -> list[EarlierBatch]:
     store = open_store(str(folder))
-    return score_batches(store, MODEL, batch(9, content()), Columns(), panel, {"s1": 1.0})
+    return score_batches(store, MODEL, batch(9, content()), Columns(), PanelBlocks.of(panel), {"s1": 1.0})
 
 
 def damage(folder: Path) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from kubecast.config.training import Columns
 from kubecast.data.panel import Panel, Split
-from kubecast.ensemble.bundle import Bundle, mase
+from kubecast.data.row_blocks import in_memory, one_block
+from kubecast.ensemble.bundle import Bundle, _padded, mase
 from kubecast.errors import ConfigError, DataError, InputError, IntegrityError, ModelError
 from kubecast.evaluation.convergence import convergence
 from kubecast.evaluation.leaderboard import Evaluation
@@ -349,7 +350,7 @@ def test_covariates_known_beyond_a_shorter_horizon_are_kept(covariate_done: Path
     ahead["promotion"] = ahead.groupby("unique_id").cumcount().astype(float)
     for steps, expected in ((6, [0, 1, 2, 3, 4, 5]), (4, [0, 1, 2, 3, 3, 3])):
         known = ahead.groupby("unique_id").head(steps)
-        panel = loaded._panel(rows, known, None, steps=3)
+        panel = _padded(loaded.panel(one_block(rows), in_memory, known, None, 3).whole(), 3)
         found = panel.future(panel.ends)
         assert found.groupby("unique_id")["promotion"].apply(list).tolist() == [expected] * 3
 
