@@ -187,10 +187,11 @@ def parse_document(model: type[M], data: bytes, source: str, name: str) -> M:
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
-        raise IntegrityError(f"{source}: not {name} ({_first_fault(error)})") from error
+        raise IntegrityError(f"{source}: not {name} ({first_fault(error)})") from error
 
 
-def _first_fault(error: ValidationError) -> str:
+def first_fault(error: ValidationError) -> str:
+    """What is wrong, in one line."""
     first = error.errors(include_url=False)[0]
     key = ".".join(map(str, first["loc"]))
     return " ".join(f"{key}: {first['msg']}".removeprefix(": ").split())[:200]

@@ -10,6 +10,7 @@ from kubecast.errors import InputError
 from kubecast.evaluation.importance import Importance
 from kubecast.evaluation.leaderboard import Evaluation
 from kubecast.evaluation.series_table import frame_of
+from kubecast.scoring.metrics import COVERAGE
 
 
 def leaderboard_of(evaluation: Evaluation) -> pd.DataFrame:
@@ -44,8 +45,13 @@ def metrics_of(evaluation: Evaluation, split: str, by: str) -> pd.DataFrame:
             raise InputError(f"metrics: {name} {value!r}; allowed: {', '.join(allowed)}")
     key = {"series": "unique_id"}.get(by, by)
     table = frame_of(tables[by])
-    table = table[table["split"] == split].drop(columns="undefined", errors="ignore")
-    return table[[key, *table.columns.drop(key)]].reset_index(drop=True)
+    if table.empty:
+        return pd.DataFrame(columns=[*dict.fromkeys([key, "model", "split"])])
+    table = (
+        table[table["split"] == split].drop(columns="undefined", errors="ignore").astype({"model": object})
+    )
+    last = sorted(table.columns.drop(key), key=lambda name: name.startswith(COVERAGE))
+    return table[[key, *last]].reset_index(drop=True)
 
 
 def explanation_of(evaluation: Evaluation, inputs: Sequence[Importance]) -> pd.DataFrame:

@@ -51,7 +51,7 @@ def open_rows(data: str, bundle: "Bundle", options: Mapping[str, str], folder: P
 
     with data_file(data) as location:
         settings, names = _settings_for(location, bundle, options)
-        source = open_data(location, settings, None, folder)
+        source = open_data(location, settings, None, folder, bundle.contract.spec.categories)
     return lambda: (rename_columns(block, names) for block in source.blocks())
 
 

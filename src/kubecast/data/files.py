@@ -77,7 +77,13 @@ class DataBlocks:
     digest: str
 
 
-def open_data(location: str, settings: DataSettings, expected_digest: str | None, folder: Path) -> DataBlocks:
+def open_data(
+    location: str,
+    settings: DataSettings,
+    expected_digest: str | None,
+    folder: Path,
+    texts: Collection[str] = (),
+) -> DataBlocks:
     """Read the rows of a source; those of typed columns by way of files, in blocks of whole series.
 
     Args:
@@ -85,6 +91,7 @@ def open_data(location: str, settings: DataSettings, expected_digest: str | None
         settings: As for ``read_data``.
         expected_digest: As for ``read_data``.
         folder: Of this machine: gets the files, up to twice the rows.
+        texts: Static covariates that are text, as a model knows them.
 
     Raises:
         DataError: As ``read_data``.
@@ -94,7 +101,7 @@ def open_data(location: str, settings: DataSettings, expected_digest: str | None
     source = open_source(request)
     parts = _bounded(source, request)
     first = next(parts, None)
-    if first is None or not _can_be_divided(first, settings):
+    if first is None or not _can_be_divided(first, settings, texts):
         rows = _frame([] if first is None else [first, *parts], source, request)
         return DataBlocks(lambda: iter([rows]), source.digest())
     typed = (_of_few_types(part, settings) for part in chain([first], parts))
@@ -107,7 +114,7 @@ def open_data(location: str, settings: DataSettings, expected_digest: str | None
     return DataBlocks(lambda: (_frame(list(own), source, request) for own in ranges.parts()), source.digest())
 
 
-def _can_be_divided(part: Part, settings: DataSettings) -> bool:
+def _can_be_divided(part: Part, settings: DataSettings, texts: Collection[str]) -> bool:
     """Whether each value can be read without the others.
 
     Times must be of a datetime type, numbers and static covariates say what they are by their types.
@@ -117,9 +124,10 @@ def _can_be_divided(part: Part, settings: DataSettings) -> bool:
     needed = {columns.unique_id, columns.ds, *numbers, *static}
     if part.unit == "line" or not needed <= {*types} or not pa.types.is_timestamp(types[columns.ds]):
         return False
-    # What booleans and times are written as depends on what else their column holds.
+    # What booleans, times, and numbers that are text are written as depends on what else their column holds.
     plain = all(
-        pa.types.is_string(types[name]) or (_is_number(types[name]) and not pa.types.is_boolean(types[name]))
+        pa.types.is_string(types[name])
+        or (name not in texts and _is_number(types[name]) and not pa.types.is_boolean(types[name]))
         for name in static
     )
     return plain and all(_is_number(types[name]) for name in numbers)

@@ -84,14 +84,10 @@ def one_block(rows: pd.DataFrame) -> Rows:
 
 def as_one(source: Rows) -> Rows:
     """All rows in one block, with what the first block says of them."""
-
-    def blocks() -> Iterator[pd.DataFrame]:
-        held = list(source())
-        rows = pd.concat(held)
-        rows.attrs |= held[0].attrs
-        yield rows
-
-    return blocks
+    held = list(source())
+    rows = pd.concat(held)
+    rows.attrs |= held[0].attrs
+    return one_block(rows)
 
 
 def concat_rows(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

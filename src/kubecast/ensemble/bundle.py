@@ -22,7 +22,7 @@ from kubecast.data.origins import join_forecasts
 from kubecast.data.panel import Cutoffs, Panel, PanelSpec
 from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.data.row_blocks import Keep, Rows, concat_rows, in_memory, one_block
-from kubecast.data.splits import filled_scales, own_scales
+from kubecast.data.splits import filled_scales, own_scales, relative_scales
 from kubecast.data.stale import treat_stale
 from kubecast.documents import Document
 from kubecast.ensemble.forecaster import Ensemble
@@ -162,12 +162,21 @@ class Bundle:
         blocks = ((_padded(block, steps), block.ends) for block in panel.larger(FORECAST_ROWS))
         tables = [
             table[lead_times(table) <= steps].drop(columns="cutoff")
-            for table in self.ensemble.predict_blocks(blocks)
+            for table in self._with_measure(panel).predict_blocks(blocks)
         ]
         table = treat_stale(
             concat_rows(tables).reset_index(drop=True), panel.outline, self.contract.training.data.stale
         )
         return as_given(table, panel.spec)
+
+    def _with_measure(self, panel: PanelBlocks) -> Ensemble:
+        """The ensemble; of a version of before, whose recipe has no usual relative scale, with the data's."""
+        recipe = self.ensemble.recipe
+        if recipe.relative_scale is not None:
+            return self.ensemble
+        usual = pd.concat(relative_scales(block.frame, recipe.season_length) for block in panel).median()
+        measure = {} if np.isnan(usual) else {"relative_scale": float(usual)}
+        return replace(self.ensemble, recipe=recipe.model_copy(update=measure))
 
     def _steps(self, horizon: int | None) -> int:
         most = self.contract.spec.horizon

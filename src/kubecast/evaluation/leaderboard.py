@@ -1,7 +1,7 @@
 """The leaderboard: the scores of every model and of the ensemble, and whether that may be promoted."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
 
@@ -60,7 +60,7 @@ SERIES_TABLES: Mapping[str, type[Document]] = {"by_series.parquet": SeriesRow, F
 
 
 class Evaluation(Document):
-    """Every figure of a run; its JSON is ``leaderboard.json``, which the report is rendered from.
+    """Every figure of a run: ``leaderboard.json`` and tables beside it, which the report is rendered from.
 
     Attributes:
         spec: Of the panel.
@@ -150,27 +150,33 @@ class Evaluation(Document):
             InputError: There is no such file.
             IntegrityError: It is not what this version of kubecast writes.
         """
-        if not path.exists():
-            raise InputError(f"{path.parent} has no {path.name}; allowed: the output folder of a run")
-        return super().read(path).with_tables(lambda name: _existing(path.parent / name), str(path.parent))
+        _check_exists(path)
+        evaluation = super().read(path)
+        if not evaluation.has_tables_beside:
+            return evaluation
+        tables = {name: path.with_name(name) for name in SERIES_TABLES}
+        for table in tables.values():
+            _check_exists(table)
+        return evaluation.with_tables(tables, str(path.parent))
 
-    def with_tables(self, find: Callable[[str], Path | bytes | None], where: str) -> Self:
-        """The same with those of ``SERIES_TABLES`` that are found.
+    @property
+    def has_tables_beside(self) -> bool:
+        """Whether tables with a row for each series are in files beside the JSON."""
+        return self.schema_version >= SEPARATE_TABLES
+
+    def with_tables(self, sources: Mapping[str, Path | bytes], where: str) -> Self:
+        """The same with some of ``SERIES_TABLES``.
 
         Args:
-            find: Gives a file or its bytes by its name, None where there is none.
+            sources: Files or their bytes, by name.
             where: They are, for messages.
 
         Raises:
             IntegrityError: One of them is something else.
         """
-        if self.schema_version < SEPARATE_TABLES:
-            return self
-        sources = {name: find(name) for name in SERIES_TABLES}
         tables = {
             Path(name).stem: SeriesTable.read(SERIES_TABLES[name], source, f"{where}/{name}")
             for name, source in sources.items()
-            if source is not None
         }
         return self.model_copy(update=tables)
 
@@ -213,8 +219,9 @@ class Evaluation(Document):
         return {name: value for name, value in figures.items() if value is not None}
 
 
-def _existing(path: Path) -> Path | None:
-    return path if path.exists() else None
+def _check_exists(path: Path) -> None:
+    if not path.exists():
+        raise InputError(f"{path.parent} has no {path.name}; allowed: the output folder of a run")
 
 
 def _ranked(rows: Sequence[SeriesRow], model: str) -> list[SeriesRow]:

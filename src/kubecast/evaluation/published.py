@@ -72,14 +72,12 @@ def with_series(evaluation: Evaluation, store: Registry, version: Version) -> Ev
     """The leaderboard of a version with what is to be known of each series, ``Evaluation.series``.
 
     Raises:
-        IntegrityError: A file is missing or altered.
+        IntegrityError: The file is missing or altered.
         StoreError: The store failed.
     """
-
-    def find(name: str) -> bytes | None:
-        return store.read_file(version, name) if name == FACTS and name in version.files else None
-
-    return evaluation.with_tables(find, version.id)
+    if not evaluation.has_tables_beside:
+        return evaluation
+    return evaluation.with_tables({FACTS: store.read_file(version, FACTS)}, version.id)
 
 
 def diff_versions(store: Registry, before: Version, after: Version) -> VersionDiff:

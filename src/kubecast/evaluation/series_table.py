@@ -8,8 +8,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 from pyarrow.fs import LocalFileSystem
+from pydantic import ValidationError
 
-from kubecast.documents import Document, Rows
+from kubecast.documents import Document, Rows, first_fault
 from kubecast.errors import IntegrityError
 from kubecast.evaluation.rows import columns_of, fields_of
 
@@ -23,9 +24,9 @@ class SeriesTable(Rows[D]):
         table: Its columns: those of ``columns_of``.
     """
 
-    def __init__(self, row: type[D], table: pa.Table) -> None:
-        """Take a table that has the fields of ``row``, which is not checked."""
-        self._row, self.table = row, table
+    def __init__(self, row: type[D], table: pa.Table, name: str = "a table of series") -> None:
+        """Take a table whose rows are checked when they are made; ``name`` is for messages."""
+        self._row, self.table, self._name = row, table, name
 
     @classmethod
     def of_frame(cls, row: type[D], frame: pd.DataFrame) -> Self:
@@ -69,7 +70,7 @@ class SeriesTable(Rows[D]):
             raise IntegrityError(
                 f"{name}: no column {', '.join(lacking)}; allowed: what an evaluation writes"
             )
-        return cls(row, table)
+        return cls(row, table, name)
 
     def write(self, path: Path) -> None:
         """Write a Parquet file."""
@@ -97,11 +98,16 @@ class SeriesTable(Rows[D]):
         """Make a row, or the table of some."""
         places = range(len(self))[index]
         if isinstance(places, range):
-            return type(self)(self._row, self.table.take([*places]))
+            return type(self)(self._row, self.table.take(pa.array(places, pa.int64())), self._name)
         return self._made(self.table.slice(places, 1).to_pylist()[0])
 
     def _made(self, record: dict[str, Any]) -> D:
-        return self._row.model_validate(fields_of(record))
+        try:
+            return self._row.model_validate(fields_of(record))
+        except ValidationError as error:
+            raise IntegrityError(
+                f"{self._name}: not what an evaluation writes ({first_fault(error)})"
+            ) from error
 
 
 def frame_of(rows: Sequence[D]) -> pd.DataFrame:

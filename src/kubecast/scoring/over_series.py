@@ -18,13 +18,14 @@ class OverSeries:
         keys: Levels of the groups.
         sums: By metric that is a mean, the sums over series; a row for each group, a column for each model.
         counts: Series that have a value, as ``sums``.
-        values: By metric that is a median, the values themselves; several rows for each group.
+        values: By metric that is a median, the values themselves, several rows for each group; a table for
+            each block.
     """
 
     keys: list[str]
     sums: MetricTables
     counts: MetricTables
-    values: MetricTables
+    values: dict[str, list[pd.DataFrame]]
 
     @classmethod
     def of(cls, metrics: MetricTables, keys: Sequence[str]) -> Self:
@@ -39,7 +40,7 @@ class OverSeries:
         groups = Groups.of(index.to_frame(index=False), keys)
         for name, frame in metrics.items():
             if name in METRICS and METRICS[name].over_series == "median":
-                values[name] = frame.set_axis(groups.keys[groups.numbers])
+                values[name] = [frame.set_axis(groups.keys[groups.numbers])]
             else:
                 cells = frame.to_numpy(dtype=np.float64)
                 added = [groups.sums(each) for each in np.nan_to_num(cells).T]
@@ -62,10 +63,21 @@ class OverSeries:
             first.keys,
             {name: added([each.sums[name] for each in blocks]) for name in first.sums},
             {name: added([each.counts[name] for each in blocks]) for name in first.counts},
-            {name: pd.concat([each.values[name] for each in blocks]) for name in first.values},
+            {name: [table for each in blocks for table in each.values[name]] for name in first.values},
         )
 
     def tables(self) -> MetricTables:
         """By metric, a row for each group and a column for each model; NaN where no series has a value."""
         means = {name: self.sums[name] / self.counts[name] for name in self.sums}
-        return means | {name: each.groupby(level=self.keys).median() for name, each in self.values.items()}
+        return means | {name: _medians(tables, self.keys) for name, tables in self.values.items()}
+
+
+def _medians(tables: Sequence[pd.DataFrame], keys: list[str]) -> pd.DataFrame:
+    """The median of each group and column, one column after the other: there is a row for each series."""
+    groups = pd.concat([table.index.to_frame(index=False) for table in tables]).groupby(keys)
+    numbers, names = groups.ngroup().to_numpy(), groups.size().index
+    medians = {
+        column: pd.Series(np.concatenate([table[column] for table in tables])).groupby(numbers).median()
+        for column in tables[0].columns
+    }
+    return pd.DataFrame(medians).set_axis(names)

@@ -117,7 +117,8 @@ def _forecast(
     covariates = read_data(future, settings_for(future, settings)) if future else None
     for name in ("data", "history"):
         (folder / name).mkdir()
-    history = open_data(data, settings_for(data, settings), None, folder / "data")
+    texts = bundle.contract.spec.categories
+    history = open_data(data, settings_for(data, settings), None, folder / "data", texts)
     future_rows, keep = covariates.rows if covariates else None, in_folder(folder / "history")
     panel = bundle.panel(history.blocks, keep, future_rows, as_of, horizon)
     digests = {"data_digest": history.digest, "future_digest": covariates.digest if covariates else ""}

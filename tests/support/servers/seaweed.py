@@ -97,6 +97,7 @@ class Seaweed:
             except RuntimeError as error:
                 if not tries_left or "address already in use" not in str(error):
                     raise
+                self.kill()
 
     @property
     def endpoint(self) -> str:

@@ -94,14 +94,37 @@ def test_names_that_are_known_otherwise_keep_their_order(tmp_path: Path) -> None
     assert panel.whole().ids.tolist() == ["1-a", "1.0"]
 
 
-def test_faults_of_a_file_of_covariates_are_named_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "BLOCK_ROWS", 50)
+def test_numbers_that_the_model_knows_as_text_stay_as_they_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partition, "RANGE_ROWS", 150)
+    rows, settings = hourly(covariates=True), small_settings(data=WITH_COVARIATES)
+    spec = build_panel(rows, settings).spec
+    assert spec.categories == ["region"]
+    coded = rows.assign(region=rows["region"].str[1:].astype(int))
+    coded.to_parquet(tmp_path / "data.parquet")
+    source = open_data(str(tmp_path / "data.parquet"), settings.data, None, tmp_path, spec.categories)
+    panel = history_blocks(source.blocks, settings, spec, in_memory)
+    assert (
+        panel.outline.static["region"].tolist()
+        == history_panel(coded, settings, spec).static["region"].tolist()
+    )
+    assert not panel.outline.static["region"].str.contains(".", regex=False).any()
+
+
+def test_faults_of_a_file_of_covariates_are_named_in_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partition, "RANGE_ROWS", 150)
     rows, settings = covered(), small_settings(data=FUTURE)
+    rows.to_parquet(tmp_path / "data.parquet")
+    source = open_data(str(tmp_path / "data.parquet"), settings.data, None, tmp_path).blocks
+    assert len(list(source())) > 1
     spec = build_panel(rows, settings).spec
     off = ahead()
     off["ds"] = off["ds"].mask(off["unique_id"] == "s1", off["ds"] + pd.Timedelta(minutes=30))
     with pytest.raises(DataError, match=r"the file of future covariates, series s1: .* between the steps"):
-        history_panel(rows, settings, spec, future=off)
+        history_blocks(source, settings, spec, in_memory, future=off)
     later = rows.assign(y=np.nan)
     with pytest.raises(DataError, match="column y holds no value"):
         history_blocks(one_block(later), settings, spec, in_memory)

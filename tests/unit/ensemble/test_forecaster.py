@@ -5,15 +5,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kubecast.data import parquet
 from kubecast.data.history import history_panel
 from kubecast.data.panel import Cutoffs, Panel
+from kubecast.ensemble.bundle import Bundle, Contract
 from kubecast.ensemble.forecaster import Ensemble, combine, own_scales, usable_weights
 from kubecast.errors import IntegrityError, InvalidName, ModelError
 from kubecast.models.base import FitPlan
 from kubecast.models.seasonal_naive import SeasonalNaive
 from kubecast.scoring.metrics import ENSEMBLE
 from tests.support.forecasts import forecasts, stack_table
-from tests.support.panels import small_settings
+from tests.support.panels import hourly, small_settings
 from tests.unit.ensemble.stacks import GREEDY, recipe_of, stacked
 
 
@@ -106,6 +108,27 @@ def test_a_lone_new_series_without_a_scale_has_the_recipes(
     assert own_scales(recipe, alone, alone.ends) == {"new": pytest.approx(scale)}
     prediction = Ensemble(ensemble.members, recipe).predict(alone, alone.ends)
     assert (prediction["q0.9"] > prediction["q0.1"]).all()
+
+
+def test_quantiles_of_a_recipe_without_a_usual_scale_do_not_depend_on_blocks(
+    ensemble: Ensemble, panel: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    constant = hourly(series=3)
+    constant["y"] = constant["y"].mask(constant["unique_id"] == "s2", 5.0)
+    known = {"s0": 1.0, "s1": 4.0, "s2": None}
+    recipe = ensemble.recipe.model_copy(update={"relative_scale": None, "scales": known})
+    contract = Contract(
+        spec=panel.spec,
+        training=small_settings(),
+        fitted_through={"s0": constant["ds"].max().to_pydatetime()},
+    )
+    bundle = Bundle(contract, Ensemble(ensemble.members, recipe))
+    whole = bundle.forecast(constant)
+    monkeypatch.setattr(parquet, "BLOCK_ROWS", 50)
+    monkeypatch.setattr("kubecast.ensemble.bundle.FORECAST_ROWS", 50)
+    pd.testing.assert_frame_equal(bundle.forecast(constant), whole, rtol=1e-12, atol=0)
+    last = whole[whole["unique_id"] == "s2"]
+    assert (last["q0.9"] > last["q0.1"]).all()
 
 
 def test_unseen_series_is_forecast_by_members_that_are_not_fitted_series_by_series(

@@ -1,5 +1,6 @@
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from kubecast.data import parquet
 from kubecast.data.panel import Split
 from kubecast.data.panel_blocks import PanelBlocks
-from kubecast.errors import IntegrityError
+from kubecast.errors import InputError, IntegrityError
 from kubecast.evaluation.figures import POINTS_ONLY
 from kubecast.evaluation.leaderboard import SCHEMA_VERSION, Evaluation, evaluate
 from kubecast.evaluation.verdict import verdict
@@ -266,22 +267,38 @@ def test_tables_of_series_are_read_beside_the_leaderboard_alone(
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("damage", "message"),
     [
-        (b"no table", "series.parquet: not a Parquet file"),
-        (None, "series.parquet: no column size; allowed: what an evaluation writes"),
+        (lambda table: table.drop(columns="size"), "no column size; allowed: what an evaluation writes"),
+        (lambda table: table.assign(more=1), "not what an evaluation writes (more: Extra inputs"),
+        (lambda table: table.assign(size="large"), "not what an evaluation writes (size: Input should be"),
+        (lambda table: table.assign(size=np.inf), "not what an evaluation writes (size: Input should be"),
+        (
+            lambda table: table.assign(unique_id=1),
+            "not what an evaluation writes (unique_id: Input should be",
+        ),
+        (lambda table: table.assign(flags=None), "not what an evaluation writes (flags: Input should be"),
     ],
 )
-def test_damaged_table_of_series_is_refused(
-    evaluation: Evaluation, content: bytes | None, message: str, tmp_path: Path
+def test_altered_table_of_series_is_refused(
+    evaluation: Evaluation, damage: Callable[[pd.DataFrame], pd.DataFrame], message: str, tmp_path: Path
 ) -> None:
     evaluation.write(tmp_path / "leaderboard.json")
     path = tmp_path / "series.parquet"
-    if content is None:
-        pd.read_parquet(path).drop(columns="size").to_parquet(path)
-    else:
-        path.write_bytes(content)
-    with pytest.raises(IntegrityError, match=re.escape(message)):
+    damage(pd.read_parquet(path)).to_parquet(path)
+    with pytest.raises(IntegrityError, match=re.escape(f"{path}: {message}")):
+        list(Evaluation.read(tmp_path / "leaderboard.json").series)
+
+
+def test_table_of_series_that_is_damaged_or_missing_is_refused(
+    evaluation: Evaluation, tmp_path: Path
+) -> None:
+    evaluation.write(tmp_path / "leaderboard.json")
+    (tmp_path / "series.parquet").write_bytes(b"no table")
+    with pytest.raises(IntegrityError, match=r"series\.parquet: not a Parquet file"):
+        Evaluation.read(tmp_path / "leaderboard.json")
+    (tmp_path / "series.parquet").unlink()
+    with pytest.raises(InputError, match=r"has no series\.parquet; allowed: the output folder of a run"):
         Evaluation.read(tmp_path / "leaderboard.json")
 
 

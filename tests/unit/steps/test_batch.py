@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from kubecast.data import parquet, partition
+from kubecast.ensemble import bundle
 from kubecast.ensemble.bundle import Bundle
 from kubecast.errors import InputError, IntegrityError, NotFound, StoreFull, StoreTimeout
 from kubecast.registry import Registry
@@ -86,6 +87,7 @@ def test_batch_does_not_depend_on_how_rows_are_cut(
         if cut:
             monkeypatch.setattr(partition, "RANGE_ROWS", 150)
             monkeypatch.setattr(parquet, "BLOCK_ROWS", 50)
+            monkeypatch.setattr(bundle, "FORECAST_ROWS", 100)
         kept = {"destination": str(tmp_path / f"cut {cut}"), "report": tmp_path / "page.html"}
         earlier = make(data=str(tmp_path / "old.parquet"), **kept)
         batch = make(data=str(tmp_path / "new.parquet"), **kept)

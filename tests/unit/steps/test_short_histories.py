@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from kubecast.api.tables import metrics_of
 from kubecast.data.panel import Panel
 from kubecast.data.sample import generate_series
 from kubecast.evaluation.leaderboard import Evaluation
@@ -97,6 +98,9 @@ def test_a_version_without_a_test_split_is_champion_until_one_is_evaluated(tmp_p
     result = Evaluation.read(tmp_path / "first" / "evaluation/leaderboard.json")
     assert not result.decision.evaluated
     assert {row.mase for row in result.leaderboard} == {None}
+    for by in ("lead_time", "series", "fold", "phase"):
+        assert metrics_of(result, "test", by).empty
+    assert not metrics_of(result, "test", "model").empty
     assert "not evaluated" in (tmp_path / "first" / "report.html").read_text()
     assert registry.resolve("forecaster@champion").id == first.partition("@")[2]
 

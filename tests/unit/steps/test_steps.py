@@ -12,8 +12,10 @@ import pandas as pd
 import pytest
 
 from kubecast.config.training import Columns
+from kubecast.data import parquet
 from kubecast.data.panel import Panel, Split
 from kubecast.data.row_blocks import in_memory, one_block
+from kubecast.ensemble import bundle as bundle_module
 from kubecast.ensemble.bundle import Bundle, _padded, mase
 from kubecast.errors import ConfigError, DataError, InputError, IntegrityError, ModelError
 from kubecast.evaluation.convergence import convergence
@@ -334,12 +336,20 @@ def future(rows: pd.DataFrame, steps: int) -> pd.DataFrame:
     )
 
 
-def test_future_covariates_are_read_from_their_file(covariate_done: Path, tmp_path: Path) -> None:
+def test_future_covariates_are_read_from_their_file(
+    covariate_done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = hourly(covariates=True)
     loaded = bundle(covariate_done, "production", tmp_path)
     found = loaded.forecast(rows, future=future(rows, 6))
     assert len(found) == 18
+    whole = loaded.panel(one_block(rows), in_memory, future(rows, 3), None, 3)
     shorter = loaded.forecast(rows, horizon=3, future=future(rows, 3))
+    monkeypatch.setattr(parquet, "BLOCK_ROWS", 50)
+    monkeypatch.setattr(bundle_module, "FORECAST_ROWS", 100)
+    panel = loaded.panel(one_block(rows), in_memory, future(rows, 3), None, 3)
+    assert len(list(panel)) > len(list(whole))
+    pd.testing.assert_frame_equal(loaded.predict(panel, 3), shorter, check_exact=True)
     np.testing.assert_allclose(shorter["yhat"], found.groupby("unique_id").head(3)["yhat"], rtol=1e-6)
 
 
