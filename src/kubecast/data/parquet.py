@@ -78,7 +78,7 @@ def column_names(path: Path) -> list[str]:
 
 
 def series_blocks(path: Path, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
-    """The rows of whole series at a time, about as many as a row group has.
+    """The rows of whole series at a time, about as many as ``BLOCK_ROWS``.
 
     Args:
         path: A file whose rows are in ascending order of series.
@@ -93,15 +93,29 @@ def series_blocks(path: Path, columns: Sequence[str] | None = None) -> Iterator[
         if not file.metadata.num_rows:
             yield _as_frame(rest)
             return
-        for group in range(file.num_row_groups):
-            rows = pa.concat_tables([rest, file.read_row_group(group, columns=columns)])
+        for groups in _groups_of_blocks(file.metadata):
+            rows = pa.concat_tables([rest, file.read_row_groups(groups, columns=columns)])
             whole = len(rows)
-            if group + 1 < file.num_row_groups:  # which may go on with the last series
+            if groups[-1] + 1 < file.num_row_groups:  # which may go on with the last series
                 names = rows["unique_id"].cast(pa.string())
                 whole = pc.index(names, names[-1]).as_py()
             if whole:
                 yield _as_frame(rows.slice(0, whole))
             rest = rows.slice(whole)
+
+
+def _groups_of_blocks(metadata: pyarrow.parquet.FileMetaData) -> Iterator[list[int]]:
+    """The row groups that are read at once: small ones together, each time so many as a block has rows."""
+    groups: list[int] = []
+    count = 0
+    for group in range(metadata.num_row_groups):
+        rows = metadata.row_group(group).num_rows
+        if groups and count + rows > BLOCK_ROWS:
+            yield groups
+            groups, count = [], 0
+        groups.append(group)
+        count += rows
+    yield groups
 
 
 class SeriesReader:
