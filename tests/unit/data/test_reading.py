@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kubecast.data import parquet
 from kubecast.data.findings import Notes
 from kubecast.data.preparation import write_panel
 from kubecast.data.reading import read_blocks
@@ -57,7 +58,10 @@ def peak_of_preparation(blocks: int, folder: Path) -> int:
 
 
 @pytest.mark.parametrize("peak", [peak_of_reading, peak_of_preparation])
-def test_memory_does_not_grow_with_the_number_of_blocks(peak: object, tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_number_of_blocks(
+    peak: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert callable(peak)
+    monkeypatch.setattr(parquet, "BLOCK_ROWS", SERIES * ROWS)
     peak(2, tmp_path)  # imports
     assert peak(24, tmp_path) < 1.6 * peak(4, tmp_path)
