@@ -47,6 +47,21 @@ def test_blocks_hold_whole_series_however_row_groups_cut_them(
     assert len(blocks) == count
 
 
+@pytest.mark.parametrize(
+    ("size", "rows"), [(1, [2, 2, 2, 4]), (4, [2, 4, 4]), (5, [2, 4, 4]), (6, [4, 6]), (99, [10])]
+)
+def test_small_row_groups_are_read_together(
+    tmp_path: Path, size: int, rows: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pd.DataFrame({"unique_id": list("aabbccddee"), "y": range(10)})
+    write_series([table[at : at + 2] for at in range(0, 10, 2)], tmp_path / "a.parquet")
+    monkeypatch.setattr(parquet, "BLOCK_ROWS", size)
+    blocks = list(series_blocks(tmp_path / "a.parquet"))
+    plain = pd.concat([block.astype({"unique_id": object}) for block in blocks], ignore_index=True)
+    pd.testing.assert_frame_equal(plain, table)
+    assert [len(block) for block in blocks] == rows
+
+
 def test_empty_file_is_one_empty_block(tmp_path: Path) -> None:
     table = pd.DataFrame({"unique_id": pd.Series([], dtype=object), "y": pd.Series([], dtype=float)})
     write_series([table], tmp_path / "a.parquet")
