@@ -229,7 +229,7 @@ def collect_results(outputs: Outputs, output: Path) -> None:
             if task in outputs and (source := Path(outputs[task][key]) / inside).exists():
                 shutil.copyfile(source, made / name)
         if (made / BACKTEST).exists():
-            spec = Evaluation.read(made / LEADERBOARD).spec
+            spec = Evaluation.parse((made / LEADERBOARD).read_bytes(), LEADERBOARD).spec
             as_given(read_parquet(made / BACKTEST), spec).to_parquet(made / BACKTEST, index=False)
         for name in RESULTS:
             if (made / name).exists():

@@ -50,7 +50,7 @@ def metrics_of(evaluation: Evaluation, split: str, by: str) -> pd.DataFrame:
     table = (
         table[table["split"] == split].drop(columns="undefined", errors="ignore").astype({"model": object})
     )
-    last = sorted(table.columns.drop(key), key=lambda name: name.startswith(COVERAGE))
+    last = sorted(table.columns.drop(key), key=lambda name: name.removeprefix(COVERAGE).isdecimal())
     return table[[key, *last]].reset_index(drop=True)
 
 

@@ -96,7 +96,7 @@ def series_blocks(path: Path, columns: Sequence[str] | None = None) -> Iterator[
         for groups in _groups_of_blocks(file.metadata):
             rows = pa.concat_tables([rest, file.read_row_groups(groups, columns=columns)])
             whole = len(rows)
-            if groups[-1] + 1 < file.num_row_groups:  # which may go on with the last series
+            if whole and groups[-1] + 1 < file.num_row_groups:  # which may go on with the last series
                 names = rows["unique_id"].cast(pa.string())
                 whole = pc.index(names, names[-1]).as_py()
             if whole:

@@ -170,9 +170,10 @@ class Bundle:
         return as_given(table, panel.spec)
 
     def _with_measure(self, panel: PanelBlocks) -> Ensemble:
-        """The ensemble; of a version of before, whose recipe has no usual relative scale, with the data's."""
+        """The ensemble, with the data's relative scale where a series needs one and the recipe has none."""
         recipe = self.ensemble.recipe
-        if recipe.relative_scale is not None:
+        lacking = any(recipe.scales.get(str(name)) is None for name in panel.series["unique_id"])
+        if recipe.relative_scale is not None or not lacking:
             return self.ensemble
         usual = pd.concat(relative_scales(block.frame, recipe.season_length) for block in panel).median()
         measure = {} if np.isnan(usual) else {"relative_scale": float(usual)}

@@ -72,6 +72,7 @@ def with_series(evaluation: Evaluation, store: Registry, version: Version) -> Ev
     """The leaderboard of a version with what is to be known of each series, ``Evaluation.series``.
 
     Raises:
+        NotFound: The version has no such file.
         IntegrityError: The file is missing or altered.
         StoreError: The store failed.
     """

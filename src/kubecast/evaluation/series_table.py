@@ -42,7 +42,7 @@ class SeriesTable(Rows[D]):
 
     @classmethod
     def read(cls, row: type[D], source: Path | bytes, name: str) -> Self:
-        """Read what ``write`` wrote.
+        """Read what ``write`` wrote; rows are checked when they are made.
 
         Args:
             row: What the rows are.
@@ -50,22 +50,21 @@ class SeriesTable(Rows[D]):
             name: Of the file, for messages.
 
         Raises:
-            IntegrityError: It is no such file.
+            IntegrityError: It is no such file, or damaged.
         """
         try:
             if isinstance(source, bytes):
-                table = pyarrow.parquet.read_table(pa.BufferReader(source))
+                table = pyarrow.parquet.read_table(pa.BufferReader(source), page_checksum_verification=True)
             else:
-                table = pyarrow.parquet.read_table(source, filesystem=LocalFileSystem())
-        except (pa.ArrowException, OSError) as error:
+                files = LocalFileSystem()
+                table = pyarrow.parquet.read_table(source, filesystem=files, page_checksum_verification=True)
+            table.validate(full=True)  # that texts are such
+            names = {*table.column_names}
+        except (pa.ArrowException, OSError, ValueError) as error:  # of a name that is no text
             raise IntegrityError(
                 f"{name}: not a Parquet file ({' '.join(str(error).split())[:120]})"
             ) from error
-        lacking = [
-            key
-            for key, field in row.model_fields.items()
-            if field.is_required() and key not in table.column_names
-        ]
+        lacking = [key for key, field in row.model_fields.items() if field.is_required() and key not in names]
         if lacking:
             raise IntegrityError(
                 f"{name}: no column {', '.join(lacking)}; allowed: what an evaluation writes"

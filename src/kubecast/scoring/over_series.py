@@ -74,7 +74,7 @@ class OverSeries:
 
 def _medians(tables: Sequence[pd.DataFrame], keys: list[str]) -> pd.DataFrame:
     """The median of each group and column, one column after the other: there is a row for each series."""
-    groups = pd.concat([table.index.to_frame(index=False) for table in tables]).groupby(keys)
+    groups = pd.concat([table.index.to_frame(index=False) for table in tables]).groupby(keys, observed=True)
     numbers, names = groups.ngroup().to_numpy(), groups.size().index
     medians = {
         column: pd.Series(np.concatenate([table[column] for table in tables])).groupby(numbers).median()

@@ -13,6 +13,8 @@ from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.errors import InputError, IntegrityError
 from kubecast.evaluation.figures import POINTS_ONLY
 from kubecast.evaluation.leaderboard import SCHEMA_VERSION, Evaluation, evaluate
+from kubecast.evaluation.series_facts import SeriesFacts
+from kubecast.evaluation.series_table import SeriesTable, frame_of
 from kubecast.evaluation.verdict import verdict
 from kubecast.reports import render_report
 from kubecast.scoring.forecasts import Forecasts
@@ -290,6 +292,22 @@ def test_altered_table_of_series_is_refused(
         list(Evaluation.read(tmp_path / "leaderboard.json").series)
 
 
+def test_no_damaged_byte_of_a_table_of_series_is_read_as_another_figure(
+    evaluation: Evaluation, tmp_path: Path
+) -> None:
+    evaluation.write(tmp_path / "leaderboard.json")
+    content = (tmp_path / "series.parquet").read_bytes()
+    refused = 0
+    for place in range(4, len(content), 7):
+        damaged = bytearray(content)
+        damaged[place] ^= 0xFF
+        try:
+            assert list(SeriesTable.read(SeriesFacts, bytes(damaged), "series.parquet")) == evaluation.series
+        except IntegrityError:
+            refused += 1
+    assert refused > 100
+
+
 def test_table_of_series_that_is_damaged_or_missing_is_refused(
     evaluation: Evaluation, tmp_path: Path
 ) -> None:
@@ -413,8 +431,14 @@ def test_figures_do_not_depend_on_the_blocks_that_are_read_at_once(
     parquet.write_series([stacked], tmp_path / "forecasts.parquet")
     blocks = Forecasts.of_file(tmp_path / "forecasts.parquet")
     assert len(list(blocks.blocks())) == (5 if size == 1 else 3)
+    boards = []
     for name, each in {"one": in_one_block(stacked), "several": blocks}.items():
-        evaluate(each, PanelBlocks.of(panel), recipe, champion=champion).write(tmp_path / f"{name}.json")
-    one, several = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "several"))
+        path = tmp_path / name / "leaderboard.json"
+        path.parent.mkdir()
+        evaluate(each, PanelBlocks.of(panel), recipe, champion=champion).write(path)
+        boards.append((json.loads(path.read_text()), Evaluation.read(path)))
+    (one, read), (several, again) = boards
     assert one["decision"]["comparison"]["series"] == 3
     assert several == one
+    for rows, others in ((read.by_series, again.by_series), (read.series, again.series)):
+        pd.testing.assert_frame_equal(frame_of(rows), frame_of(others), rtol=1e-12, atol=0)
