@@ -164,8 +164,10 @@ def test_scalars_reach_the_dashboard_and_are_finite(artifacts: dict[str, Any]) -
 
 
 def test_evaluation_is_the_leaderboard(artifacts: dict[str, Any]) -> None:
-    board = json.loads(Path(artifacts["evaluated_evaluation"].path).read_text())["leaderboard"]
+    folder = Path(artifacts["evaluated_evaluation"].path)
+    board = json.loads((folder / "leaderboard.json").read_text())["leaderboard"]
     assert {"ensemble", "seasonal_naive_24", *TRAINERS} <= {row["model"] for row in board}
+    assert sorted(path.name for path in folder.glob("*.parquet")) == ["by_series.parquet", "series.parquet"]
 
 
 def test_version_is_published_under_the_given_name(artifacts: dict[str, Any]) -> None:

@@ -149,7 +149,7 @@ def test_training_publishes_a_version_with_every_model(trained: Finished) -> Non
     version = Registry.open("s3://kubecast/registry").resolve(trained.outputs["register-model"]["Output"])
     assert version.aliases == ("champion",)
     assert version.metadata["image"] == f"kubecast-base:{TAG}"
-    board = json.loads(Path(trained.outputs["evaluate-models"]["evaluation"]).read_text())
+    board = json.loads(Path(trained.outputs["evaluate-models"]["evaluation"], "leaderboard.json").read_text())
     evaluated = {row["model"] for row in board["leaderboard"] if row["split"] == "test"}
     assert evaluated >= {*MODELS, "ensemble", "seasonal_naive_336"}
 

@@ -110,13 +110,14 @@ def notify_success(evaluation: Path, version: str, run: str, dashboard: str, sty
         style: ``webhook`` or ``slack``.
     """
     # Pandas comes with these, which a compile does not need.
+    from kubecast.documents import read_document
     from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
     from kubecast.evaluation.verdict import verdict
 
     this_run = _Run.from_environment(run, dashboard)
     try:
-        path = evaluation / LEADERBOARD
-        result = Evaluation.parse(path.read_bytes(), str(path))  # no table of series is needed
+        # Without the tables of series.
+        result = read_document(Evaluation, evaluation / LEADERBOARD, Evaluation.document_name)
         board = [row for row in result.leaderboard if row.split == "test"][:ROWS]
         notice = Notice(
             event="success",

@@ -235,7 +235,7 @@ def test_evaluation_that_cannot_be_read_fails_nothing(
     webhook: Webhook, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     notify_success(tmp_path / "evaluation", "demand@1", "nightly", DASHBOARD, "webhook")
-    assert caplog.messages == ["no notice was sent: InputError"]
+    assert caplog.messages == ["no notice was sent: IntegrityError"]
     assert webhook.got == []
 
 
