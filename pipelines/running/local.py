@@ -22,6 +22,7 @@ from kubecast.data.clock import as_given
 from kubecast.data.parquet import read_parquet
 from kubecast.data.preparation import required_horizon
 from kubecast.data.sources import check_location
+from kubecast.documents import read_document
 from kubecast.errors import KubecastError, NotFound
 from kubecast.evaluation.leaderboard import LEADERBOARD, SERIES_TABLES, Evaluation
 from kubecast.logs import FORMAT_VARIABLE
@@ -229,7 +230,7 @@ def collect_results(outputs: Outputs, output: Path) -> None:
             if task in outputs and (source := Path(outputs[task][key]) / inside).exists():
                 shutil.copyfile(source, made / name)
         if (made / BACKTEST).exists():
-            spec = Evaluation.parse((made / LEADERBOARD).read_bytes(), LEADERBOARD).spec
+            spec = read_document(Evaluation, made / LEADERBOARD, Evaluation.document_name).spec
             as_given(read_parquet(made / BACKTEST), spec).to_parquet(made / BACKTEST, index=False)
         for name in RESULTS:
             if (made / name).exists():

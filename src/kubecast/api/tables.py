@@ -50,8 +50,12 @@ def metrics_of(evaluation: Evaluation, split: str, by: str) -> pd.DataFrame:
     table = (
         table[table["split"] == split].drop(columns="undefined", errors="ignore").astype({"model": object})
     )
-    last = sorted(table.columns.drop(key), key=lambda name: name.removeprefix(COVERAGE).isdecimal())
-    return table[[key, *last]].reset_index(drop=True)
+    return table[[key, *sorted(table.columns.drop(key), key=_is_share)]].reset_index(drop=True)
+
+
+def _is_share(column: str) -> bool:
+    """Whether it holds the share of targets inside an interval, ``coverage_80``; these stand last."""
+    return column.startswith(COVERAGE) and column.removeprefix(COVERAGE)[:1].isdecimal()
 
 
 def explanation_of(evaluation: Evaluation, inputs: Sequence[Importance]) -> pd.DataFrame:

@@ -172,7 +172,7 @@ class Evaluation(Document):
             where: They are, for messages.
 
         Raises:
-            IntegrityError: One of them is no such table; rows are checked when they are looked at.
+            IntegrityError: One of them is no such table; rows are checked when they are made.
         """
         tables = {
             Path(name).stem: SeriesTable.read(SERIES_TABLES[name], source, f"{where}/{name}")

@@ -292,7 +292,7 @@ def test_altered_table_of_series_is_refused(
         list(Evaluation.read(tmp_path / "leaderboard.json").series)
 
 
-def test_no_damaged_byte_of_a_table_of_series_is_read_as_another_figure(
+def test_no_damaged_byte_of_a_page_of_a_table_of_series_is_read_as_another_figure(
     evaluation: Evaluation, tmp_path: Path
 ) -> None:
     evaluation.write(tmp_path / "leaderboard.json")

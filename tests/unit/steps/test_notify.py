@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -43,6 +44,12 @@ def test_success_tells_the_leaderboard_that_was_published(webhook: Webhook, eval
     assert notice["verdict"] == verdict_of(board).title  # type: ignore[union-attr]
     test = [row for row in board["leaderboard"] if row["split"] == "test"]
     assert notice["leaderboard"] == [{key: row[key] for key in ("model", "mase", "skill")} for row in test]
+
+
+def test_success_needs_no_table_of_series(webhook: Webhook, evaluation: Path, tmp_path: Path) -> None:
+    shutil.copy(evaluation / "leaderboard.json", tmp_path)
+    notify_success(tmp_path, "demand@1", "nightly", DASHBOARD, "webhook")
+    assert [notice["event"] for notice in webhook.got] == ["success"]
 
 
 def test_slack_gets_text_with_the_link_and_the_table(webhook: Webhook, evaluation: Path) -> None:
