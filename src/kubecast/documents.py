@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from kubecast.errors import IntegrityError
+from kubecast.errors import IntegrityError, one_line
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -194,4 +194,4 @@ def first_fault(error: ValidationError) -> str:
     """What is wrong, in one line."""
     first = error.errors(include_url=False)[0]
     key = ".".join(map(str, first["loc"]))
-    return " ".join(f"{key}: {first['msg']}".removeprefix(": ").split())[:200]
+    return one_line(f"{key}: {first['msg']}".removeprefix(": "))

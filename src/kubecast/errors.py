@@ -31,7 +31,11 @@ A message is one line: what was found, where (file, row, key), and what is allow
 shows no secret of a URL.
 """
 
+import re
+
 from kubecast.masking import masked
+
+_DECORATION = re.compile(r"\x1b\[\d*m|↳")  # colours and arrows of Delta Lake
 
 
 class KubecastError(Exception):
@@ -154,3 +158,8 @@ class ClusterNotFound(ClusterError):
 
 class ClusterConflict(ClusterError):
     """Somebody else made or changed it first."""
+
+
+def one_line(error: object, most: int = 200) -> str:
+    """What a library says, in one line of at most so many characters."""
+    return " ".join(_DECORATION.sub("", str(error)).split())[:most]

@@ -14,7 +14,7 @@ from kubecast.api.progress import Begin
 from kubecast.config.search import check_space
 from kubecast.data.files import digest_of, read_data
 from kubecast.data.panel import Panel
-from kubecast.errors import ConfigError, DataError
+from kubecast.errors import ConfigError, DataError, one_line
 from kubecast.registry import Registry
 from kubecast.settings.loading import AllSettings
 from kubecast.steps.champion import forecast_champion
@@ -124,8 +124,9 @@ def _write_frame(df: Frame, file: Path) -> str:
     try:
         to_pandas(df, "df").to_parquet(file, index=False)
     except (TypeError, ValueError) as error:  # PyArrow's and pandas' own are of these
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"df: {reason}; allowed: columns of one type each, each name once") from error
+        raise DataError(
+            f"df: {one_line(error)}; allowed: columns of one type each, each name once"
+        ) from error
     return str(file)
 
 

@@ -83,32 +83,13 @@ class Read(NamedTuple):
         return self._replace(frame=pd.DataFrame())
 
 
-def read_rows(
-    rows: pd.DataFrame, settings: TrainingSettings, notes: Notes, known: Known = NOTHING
-) -> tuple[pd.DataFrame, Clock]:
+def read_block(rows: pd.DataFrame, settings: TrainingSettings, known: Known = NOTHING) -> Read:
     """Bring the columns to their names and types, in order of series and time.
 
     Args:
-        rows: As read, with the file's own column names.
+        rows: As read, with the file's own column names: all, or those of some series.
         settings: Name the columns and say how timestamps are read.
-        notes: Receives the findings.
         known: Of the columns.
-
-    Returns:
-        ``Read.frame`` and ``Read.clock``.
-
-    Raises:
-        DataError: A column is missing or has no value, or a value is not what its column allows.
-    """
-    read = read_block(rows, settings, known)
-    note_columns(rows, settings, notes)
-    with naming_source(rows):
-        note_read([read], notes)
-    return read.frame, read.clock
-
-
-def read_block(rows: pd.DataFrame, settings: TrainingSettings, known: Known = NOTHING) -> Read:
-    """Read the rows of some series, see ``read_rows``.
 
     Raises:
         DataError: A column is missing, or a value is not what its column allows.
@@ -159,12 +140,12 @@ def read_future(
 
     Args:
         rows: The series, the timestamps and the known-future covariates; other columns are not looked at.
-        settings: As for ``read_rows``.
+        settings: As for ``read_block``.
         days: How timestamps are read.
         known: The names of the data's series.
 
     Returns:
-        ``unique_id`` (text), ``ds`` and the known-future covariates; and the zone, as ``read_rows`` does.
+        ``unique_id`` (text), ``ds`` and the known-future covariates; and the zone, as in ``Clock``.
 
     Raises:
         DataError: A column is missing, or a value is not what its column allows.

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from kubecast.config.training import DataSettings
 from kubecast.data.partition import OtherTypesError, partition
-from kubecast.data.row_blocks import Rows
+from kubecast.data.row_blocks import Rows, one_block
 from kubecast.data.sources import open_source, takes_query
-from kubecast.data.sources.base import Part, Projection, Request, Source, one_line
-from kubecast.errors import DataError
+from kubecast.data.sources.base import Part, Projection, Request, Source
+from kubecast.errors import DataError, one_line
 
 _DATES = pa.timestamp("ms")  # of dates pandas would make an object each
 
@@ -103,14 +103,14 @@ def open_data(
     first = next(parts, None)
     if first is None or not _can_be_divided(first, settings, texts):
         rows = _frame([] if first is None else [first, *parts], source, request)
-        return DataBlocks(lambda: iter([rows]), source.digest())
+        return DataBlocks(one_block(rows), source.digest())
     typed = (_of_few_types(part, settings) for part in chain([first], parts))
     try:
         ranges = partition(typed, settings.columns.unique_id, folder)
     except OtherTypesError:  # which a reader of all rows brings together
         parts.close()  # a database is open as long
         whole = read_data(location, settings, expected_digest)
-        return DataBlocks(lambda: iter([whole.rows]), whole.digest)
+        return DataBlocks(one_block(whole.rows), whole.digest)
     return DataBlocks(lambda: (_frame(list(own), source, request) for own in ranges.parts()), source.digest())
 
 
@@ -149,11 +149,11 @@ def _of_few_types(part: Part, settings: DataSettings) -> Part:
 
 
 def _common_type(field: pa.Field, settings: DataSettings) -> pa.DataType:
-    kind = field.type
-    is_value = field.name in _numbers(settings) or not pa.types.is_boolean(kind)
-    if is_value and field.name in (*_numbers(settings), *settings.covariates.static) and _is_number(kind):
+    name, kind = field.name, field.type
+    is_static = name in settings.covariates.static and not pa.types.is_boolean(kind)
+    if _is_number(kind) and (is_static or name in _numbers(settings)):
         return pa.float64()
-    is_coarse = field.name == settings.columns.ds and pa.types.is_timestamp(kind) and kind.unit in ("s", "ms")
+    is_coarse = name == settings.columns.ds and pa.types.is_timestamp(kind) and kind.unit in ("s", "ms")
     return pa.timestamp("us", kind.tz) if is_coarse else kind
 
 

@@ -20,7 +20,7 @@ from kubecast.data.calendars import steps_after
 from kubecast.data.findings import DataReport
 from kubecast.data.splits import Splits
 from kubecast.documents import Document
-from kubecast.errors import DataError, IntegrityError
+from kubecast.errors import DataError, IntegrityError, one_line
 
 Split = Literal["validation", "test"]
 
@@ -371,7 +371,7 @@ class Panel:
             file = _PanelFile.read(directory / "panel.json")
             tables = {name: _read_table(directory, name, with_rows or name != "panel") for name in _COLUMNS}
         except (OSError, ValueError, IntegrityError) as error:
-            raise DataError(f"{directory}: not a panel ({' '.join(str(error).split())[:200]})") from error
+            raise DataError(f"{directory}: not a panel ({one_line(error)})") from error
         frame = tables.pop("panel")
         return cls(frame=frame, spec=file.spec, report=file.report, **tables)
 

@@ -9,7 +9,8 @@ import pandas as pd
 
 from kubecast.data.panel import Panel, PanelSpec
 from kubecast.data.parquet import series_blocks
-from kubecast.errors import DataError
+from kubecast.data.row_blocks import one_block
+from kubecast.errors import DataError, one_line
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,14 @@ class PanelBlocks:
                 for block in series_blocks(directory / "panel.parquet"):
                     yield block.astype(outline.frame.dtypes)
             except (OSError, ValueError) as error:
-                reason = " ".join(str(error).split())[:200]
-                raise DataError(f"{directory}: not a panel ({reason})") from error
+                raise DataError(f"{directory}: not a panel ({one_line(error)})") from error
 
         return cls(outline, rows)
 
     @classmethod
     def of(cls, panel: Panel) -> "PanelBlocks":
         """Take a panel as one block."""
-        return cls(panel, lambda: iter([panel.frame]))
+        return cls(panel, one_block(panel.frame))
 
     @property
     def spec(self) -> PanelSpec:

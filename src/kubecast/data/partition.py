@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -79,32 +79,36 @@ def partition(parts: Iterable[Part], unique_id: str, folder: Path) -> Partition:
         OtherTypesError: A part has others.
     """
     spool = folder / "rows.parquet"
-    names: dict[str, None] = {}
-    files: dict[str, int] = {}
-    counts = _write_down(parts, unique_id, spool, names, files)
-    ranges = _ranges(counts)
+    written = _write_down(parts, unique_id, spool)
+    ranges = _ranges(written.counts)
     paths = [folder / f"{number:05}.parquet" for number in range(max(ranges.values()) + 1)]
     if len(paths) == 1:
         spool.rename(paths[0])
     else:
         _distribute(spool, unique_id, ranges, paths)
         spool.unlink()
-    return Partition(paths, list(names), list(files))
+    return Partition(paths, written.names, written.files)
 
 
-def _write_down(
-    parts: Iterable[Part], unique_id: str, path: Path, names: dict[str, None], files: dict[str, int]
-) -> Counter[str]:
-    """Write rows to a file, each with its label and the number of its file, and count those of each series.
+class _Written(NamedTuple):
+    """Rows that were written to a file.
 
-    Args:
-        parts: The rows.
-        unique_id: As for ``partition``.
-        path: The file.
-        names: Gets every column that the source has.
-        files: Gets those that the rows come from, with their numbers.
+    Attributes:
+        counts: Of the rows of each series.
+        names: As of ``Partition``.
+        files: As of ``Partition``, in the order of their numbers.
     """
+
+    counts: Counter[str]
+    names: list[str]
+    files: list[str]
+
+
+def _write_down(parts: Iterable[Part], unique_id: str, path: Path) -> _Written:
+    """Write rows to a file, each with its label and the number of its file, and count each series' rows."""
     counts: Counter[str] = Counter()
+    names: dict[str, None] = {}
+    files: dict[str, int] = {}
     held: list[pa.Table] = []
     count = 0
     with ExitStack() as stack:
@@ -126,7 +130,7 @@ def _write_down(
                 counts[name] += number
         if writer and held:
             writer.write_table(pa.concat_tables(held), row_group_size=BATCH_ROWS)
-    return counts
+    return _Written(counts, list(names), list(files))
 
 
 def _nullable(schema: pa.Schema) -> pa.Schema:

@@ -77,7 +77,7 @@ def rows_up_to(frame: pd.DataFrame, settings: TrainingSettings, as_of: pd.Timest
     """The rows up to a moment; where there are known-future covariates, those of later rows stay.
 
     Args:
-        frame: From ``read_rows``.
+        frame: As ``Read.frame``.
         settings: Name the covariates.
         as_of: In UTC, or on the clock of the rows.
     """
@@ -109,16 +109,20 @@ def known_of(source: Rows, settings: TrainingSettings) -> Known:
     Raises:
         DataError: A static covariate has no value.
     """
-    days = days_of_rows(source, settings, settings.frequency)
-    texts = None if _is_one(source) else _texts(source, settings.data.covariates.static)
-    return Known(texts, days)
+    if _is_one(source):
+        return Known(days=days_of(settings.frequency))
+    days = _days_of_blocks(source, settings, settings.frequency)
+    return Known(_texts(source, settings.data.covariates.static), days)
 
 
 def days_of_rows(source: Rows, settings: TrainingSettings, frequency: str | None) -> Days:
     """How the timestamps of all blocks are read; of one block it follows from its values."""
+    return days_of(frequency) if _is_one(source) else _days_of_blocks(source, settings, frequency)
+
+
+def _days_of_blocks(source: Rows, settings: TrainingSettings, frequency: str | None) -> Days:
+    """How the timestamps of several blocks are read."""
     days, ds = days_of(frequency), settings.data.columns.ds
-    if _is_one(source):
-        return days
     if not isinstance(next(source())[ds].dtype, pd.DatetimeTZDtype) and settings.data.timezone is None:
         return days
     found = days_in((block[ds] for block in source()), settings)
@@ -146,9 +150,11 @@ def on_rows_clock(
 
 def _texts(source: Rows, names: list[str]) -> list[str]:
     """The static covariates that are not numbers in every row."""
+    if not names:
+        return []
     texts: set[str] = set()
     holding: set[str] = set()
-    for block in source() if names else ():
+    for block in source():
         texts.update(name for name in names if not all_numbers(block[name]))
         holding.update(name for name in names if block[name].notna().any())
     with naming_source(next(source())):

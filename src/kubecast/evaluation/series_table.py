@@ -11,7 +11,7 @@ from pyarrow.fs import LocalFileSystem
 from pydantic import ValidationError
 
 from kubecast.documents import Document, Rows, first_fault
-from kubecast.errors import IntegrityError
+from kubecast.errors import IntegrityError, one_line
 from kubecast.evaluation.rows import columns_of, fields_of
 
 D = TypeVar("D", bound=Document)
@@ -61,9 +61,7 @@ class SeriesTable(Rows[D]):
             table.validate(full=True)  # that texts are such
             names = {*table.column_names}
         except (pa.ArrowException, OSError, ValueError) as error:  # of a name that is no text
-            raise IntegrityError(
-                f"{name}: not a Parquet file ({' '.join(str(error).split())[:120]})"
-            ) from error
+            raise IntegrityError(f"{name}: not a Parquet file ({one_line(error, 120)})") from error
         lacking = [key for key, field in row.model_fields.items() if field.is_required() and key not in names]
         if lacking:
             raise IntegrityError(

@@ -22,7 +22,7 @@ from kubecast.config.base import Settings
 from kubecast.config.search import Space, parameters_of, parse_parameters, with_parameters
 from kubecast.config.training import OptimizationSettings
 from kubecast.documents import Document
-from kubecast.errors import ModelError
+from kubecast.errors import ModelError, one_line
 from kubecast.models.base import ignore
 from kubecast.tuning.objective import Objective, Report
 from kubecast.tuning.pruning import make_pruner
@@ -357,7 +357,7 @@ def _since_best(ended: Sequence[FrozenTrial]) -> int:
 
 
 def _message(failure: Exception) -> str:
-    return " ".join(f"{type(failure).__name__}: {failure}".split())[:300]
+    return one_line(f"{type(failure).__name__}: {failure}", 300)
 
 
 def _short(value: Any) -> str:

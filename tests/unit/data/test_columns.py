@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 
 from kubecast.api.frames import to_pandas
-from kubecast.data.columns import Known, listed, read_future, read_rows
-from kubecast.data.findings import Notes
+from kubecast.data.columns import Known, listed, read_block, read_future
+from kubecast.data.findings import Finding, Notes
+from kubecast.data.reading import read_blocks
 from kubecast.data.roles import OPTIONS
+from kubecast.data.row_blocks import in_memory, one_block
 from kubecast.data.series_names import match_names
 from kubecast.data.timestamps import Days
 from kubecast.errors import DataError
@@ -22,9 +24,15 @@ def row_index(y: Any, **columns: Any) -> pd.DataFrame:
 
 
 def read(rows: pd.DataFrame, **changes: object) -> tuple[pd.DataFrame, list[str]]:
+    frame, findings = read_with_findings(rows, **changes)
+    return frame, [finding.what for finding in findings]
+
+
+def read_with_findings(rows: pd.DataFrame, **changes: object) -> tuple[pd.DataFrame, list[Finding]]:
     notes = Notes()
-    frame, _ = read_rows(rows, small_settings(**changes), notes)
-    return frame, [finding.what for finding in notes.findings]
+    blocks, _ = read_blocks(one_block(rows), small_settings(**changes), notes, in_memory, None)
+    [frame] = blocks()
+    return frame, notes.findings
 
 
 @pytest.mark.parametrize(
@@ -86,7 +94,7 @@ def test_whole_numbers_name_the_same_series_whatever_the_type_of_their_column(id
     assert list(frame["unique_id"]) == ["1", "10", "2"]
     rows = row_index([1, 2, 3], unique_id=ids)
     as_floats = Known(names=["1.0", "2", "10.0"])  # as they were named once
-    known, _ = read_rows(rows, small_settings(), Notes(), as_floats)
+    known = read_block(rows, small_settings(), as_floats).frame
     assert list(known["unique_id"]) == ["1.0", "10.0", "2"]
 
 
@@ -156,9 +164,8 @@ def test_order_of_the_series_in_the_file_does_not_matter() -> None:
 
 def test_only_rows_before_an_earlier_one_of_their_series_count_as_unsorted() -> None:
     rows = row_index([1, 2, 3, 4]).iloc[[0, 2, 1, 3]]
-    notes = Notes()
-    frame, _ = read_rows(rows, small_settings(), notes)
-    assert [(finding.what, finding.count) for finding in notes.findings] == [("sorted", 1)]
+    frame, findings = read_with_findings(rows)
+    assert [(finding.what, finding.count) for finding in findings] == [("sorted", 1)]
     assert list(frame["y"]) == [1, 2, 3, 4]
 
 
@@ -243,9 +250,8 @@ def test_series_that_follow_one_another_without_their_column_are_told() -> None:
     rows = row_index(
         [1, 2, 3, 4], store=["a", "a", "b", "b"], weekday=[1, 2, 1, 2], note=["w", "x", "y", "z"]
     )
-    notes = Notes()
-    read_rows(rows, small_settings(), notes)
-    (finding,) = (each for each in notes.findings if each.what == "one_series")
+    _, findings = read_with_findings(rows)
+    (finding,) = (each for each in findings if each.what == "one_series")
     assert finding.detail.endswith("allowed: e.g. training.data.columns.unique_id=store")
 
 
@@ -273,5 +279,5 @@ def test_blanks_around_a_name_are_not_part_of_it() -> None:
     rows = pd.DataFrame(
         {"unique_id": ["a", "a ", " a"], "ds": pd.date_range("2024-01-01", periods=3), "y": 1.0}
     )
-    frame, _ = read_rows(rows, small_settings(), Notes())
+    frame, _ = read(rows)
     assert frame["unique_id"].cat.categories.tolist() == ["a"]

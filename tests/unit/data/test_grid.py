@@ -10,7 +10,7 @@ from tests.support.panels import small_settings
 
 
 def series(**times: pd.DatetimeIndex) -> pd.DataFrame:
-    """Typed rows, as ``read_rows`` returns them; the target counts up."""
+    """Typed rows, as ``read_blocks`` returns them; the target counts up."""
     tables = [
         pd.DataFrame({"unique_id": name, "ds": ds, "y": np.arange(len(ds), dtype=float)})
         for name, ds in times.items()

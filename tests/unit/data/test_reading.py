@@ -11,7 +11,7 @@ import pytest
 from kubecast.data import parquet
 from kubecast.data.findings import Notes
 from kubecast.data.preparation import write_panel
-from kubecast.data.reading import read_blocks
+from kubecast.data.reading import known_of, read_blocks
 from kubecast.data.row_blocks import Rows
 from tests.support.panels import small_settings
 
@@ -65,3 +65,15 @@ def test_memory_does_not_grow_with_the_number_of_blocks(
     monkeypatch.setattr(parquet, "BLOCK_ROWS", SERIES * ROWS)
     peak(2, tmp_path)  # imports
     assert peak(24, tmp_path) < 1.6 * peak(4, tmp_path)
+
+
+def test_what_is_known_of_several_blocks_takes_no_more_of_them_than_it_must() -> None:
+    read = []
+
+    def rows() -> Iterator[pd.DataFrame]:
+        for number in range(4):
+            read.append(number)
+            yield block(number)
+
+    known_of(rows, small_settings())
+    assert read == [0, 1, 0]  # two tell that there are several, and the first tells the type of the times

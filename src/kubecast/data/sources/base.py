@@ -1,7 +1,6 @@
 """What every source of data is: a digest, and rows in parts that hold the needed columns alone."""
 
 import importlib
-import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -192,11 +191,6 @@ def quoted(names: Sequence[str]) -> str:
     '"ds", "the y"'
     """
     return ", ".join('"' + name.replace('"', '""') + '"' for name in names)
-
-
-def one_line(error: object) -> str:
-    """What a library says, short and in one line."""
-    return " ".join(re.sub(r"\x1b\[\d*m|↳", "", str(error)).split())[:200]
 
 
 def import_extra(module: str) -> Any:

@@ -13,7 +13,7 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from kubecast.data.sources.base import Part, Projection, part_of
-from kubecast.errors import DataError
+from kubecast.errors import DataError, one_line
 
 _BLOCK_BYTES = 8 << 20
 
@@ -47,7 +47,7 @@ def read_csv(data: bytearray, location: str, projection: Projection) -> Part:
         if "Expected" in str(error):  # so many columns
             _refuse_ragged(data, header, location)
         _refuse_not_utf8(data, location)
-        raise DataError(f"{location}: not CSV ({' '.join(str(error).split())[:120]})") from error
+        raise DataError(f"{location}: not CSV ({one_line(error, 120)})") from error
     if quoted and data.count(b'"') % 2:
         _refuse_ragged(data, header, location)
     lines = _line_numbers(data, table.num_rows, location)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from kubecast.data.sources.base import Part, Request, import_extra, one_line, quoted, table_parts
+from kubecast.data.sources.base import Part, Request, import_extra, quoted, table_parts
 from kubecast.data.sources.location import Folder
 from kubecast.data.sources.table_version import expected_version, table_digest
 from kubecast.errors import (
@@ -20,6 +20,7 @@ from kubecast.errors import (
     StoreForbidden,
     StoreTimeout,
     StoreUnreachable,
+    one_line,
 )
 from kubecast.retrying import retry
 from kubecast.storage.bucket import Bucket

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from kubecast.data.sources.base import Part, import_extra, one_line, quoted, table_parts
+from kubecast.data.sources.base import Part, import_extra, quoted, table_parts
 from kubecast.data.sources.query import BATCH_ROWS, QueryResult, select
-from kubecast.errors import DataError
+from kubecast.errors import DataError, one_line
 from kubecast.storage.locations import local_path, scheme_of
 
 _SUFFIXES = (".duckdb", ".ddb")

@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from kubecast.data.sources.base import Part, Request, import_extra, one_line, table_parts
+from kubecast.data.sources.base import Part, Request, import_extra, table_parts
 from kubecast.data.sources.location import Folder
 from kubecast.data.sources.table_version import expected_version, table_digest
-from kubecast.errors import DataError
+from kubecast.errors import DataError, one_line
 
 _UNCOMMITTED = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\."  # not renamed to a version yet
 _METADATA = re.compile(rf"metadata/(?!{_UNCOMMITTED})v?(\d+)[^/]*\.metadata\.json")

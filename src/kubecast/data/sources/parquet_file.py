@@ -10,7 +10,7 @@ import pyarrow.parquet
 from pyarrow.fs import LocalFileSystem
 
 from kubecast.data.sources.base import Part, Projection, part_of, table_parts
-from kubecast.errors import DataError
+from kubecast.errors import DataError, one_line
 
 MAGIC = b"PAR1"
 BATCH_ROWS = 1 << 18
@@ -35,9 +35,7 @@ def read_parquet(source: Path | bytearray, where: str, projection: Projection) -
                 yield part_of(schema.empty_table().select(columns), schema.names, np.arange(0))
             yield from table_parts(_batches(file, columns), schema.names)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(
-            f"{where}: not a whole Parquet file ({' '.join(str(error).split())[:120]})"
-        ) from error
+        raise DataError(f"{where}: not a whole Parquet file ({one_line(error, 120)})") from error
 
 
 def _batches(file: pyarrow.parquet.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:

@@ -10,9 +10,9 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
-from kubecast.data.sources.base import Part, one_line, quoted, table_parts
+from kubecast.data.sources.base import Part, quoted, table_parts
 from kubecast.data.sources.query import BATCH_ROWS, QueryResult, select
-from kubecast.errors import DataError, StoreError, StoreForbidden, StoreUnreachable
+from kubecast.errors import DataError, StoreError, StoreForbidden, StoreUnreachable, one_line
 from kubecast.retrying import retry
 
 SCHEMES = ("postgresql", "postgres")

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from kubecast.errors import ModelError
+from kubecast.errors import ModelError, one_line
 from kubecast.models.arima.estimation import estimate
 from kubecast.models.arima.recipe import Recipe, SeriesModel
 from kubecast.models.arima.task import Search, Task
@@ -53,7 +53,7 @@ def _attempt(step: Callable[..., T], *arguments: Any) -> T | str:
     except ModelError as error:
         return str(error)
     except Exception as error:
-        return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        return f"{type(error).__name__}: {one_line(error)}"
 
 
 def _checked(model: SeriesModel) -> SeriesModel:

@@ -10,7 +10,7 @@ from catboost import CatBoostError, CatBoostRegressor
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kubecast.data.panel import Cutoffs, Panel
-from kubecast.errors import ModelError
+from kubecast.errors import ModelError, one_line
 from kubecast.models.base import FitPlan
 from kubecast.models.catboost.features import FeatureSpec, design, training_features
 from kubecast.models.catboost.forecaster import Member
@@ -146,7 +146,7 @@ def fit_member(
             callbacks=[watch],
         )
     except CatBoostError as error:
-        raise ModelError(f"catboost: {' '.join(str(error).split())[:200]}") from error
+        raise ModelError(f"catboost: {one_line(error)}") from error
     if watch.raised is not None:
         raise watch.raised
     return FittedMember(Member(model, spec, recipe.weight), _curves(model, settings), watch.late)

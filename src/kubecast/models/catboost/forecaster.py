@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.documents import Document
-from kubecast.errors import IntegrityError
+from kubecast.errors import IntegrityError, one_line
 from kubecast.models.catboost.features import FeatureSpec, recursive_forecast, usable
 from kubecast.models.seasonal_naive import forecast_frame, seasonal_naive
 
@@ -119,8 +119,7 @@ class CatBoostForecaster:
                 for number, member in enumerate(saved.members, start=1)
             ]
         except (OSError, CatBoostError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise IntegrityError(f"{directory}: not a saved CatBoost model ({reason})") from error
+            raise IntegrityError(f"{directory}: not a saved CatBoost model ({one_line(error)})") from error
         return cls(members, saved.name)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.documents import Document
-from kubecast.errors import IntegrityError
+from kubecast.errors import IntegrityError, one_line
 from kubecast.models.neural.backend import keras, tf
 from kubecast.models.neural.keras_file import check_archive
 from kubecast.models.neural.spec import WindowSpec
@@ -91,7 +91,7 @@ class NeuralForecaster:
         try:
             network = keras.saving.load_model(path, compile=False, safe_mode=True)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise IntegrityError(f"{path}: cannot be read ({' '.join(str(error).split())[:200]})") from error
+            raise IntegrityError(f"{path}: cannot be read ({one_line(error)})") from error
         if [tuple(shape[1:]) for shape in network.input_shape] != list(file.spec.shapes):
             raise IntegrityError(f"{path}: its inputs are not those of network.json")
         return cls(file.name, file.spec, network)

@@ -14,7 +14,7 @@ from kubernetes import client, watch
 from kubernetes.client import ApiException
 
 from kubecast import api_server
-from kubecast.errors import ClusterError, TuningError, TuningUnavailable
+from kubecast.errors import ClusterError, TuningError, TuningUnavailable, one_line
 from kubecast.retrying import PASSING, retry
 from kubecast.tuning.heartbeat import ANNOTATION, CONFIG_MAP
 from kubecast.tuning.katib.manifest import GROUP, VERSION
@@ -274,5 +274,5 @@ def _retried(call: Callable[[], Any]) -> Any:
 
 def _message(error: ApiException) -> str:
     with suppress(ValueError, TypeError, KeyError):
-        return " ".join(str(json.loads(error.body)["message"]).split())[:300]
+        return one_line(json.loads(error.body)["message"], 300)
     return str(error.reason)

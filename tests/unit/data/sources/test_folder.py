@@ -10,9 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from kubecast.config.training import DataSettings
-from kubecast.data.columns import read_rows
+from kubecast.data.columns import read_block
 from kubecast.data.files import digest_of, read_data
-from kubecast.data.findings import Notes
 from kubecast.data.panel import Panel
 from kubecast.errors import DataError
 from kubecast.storage.store import open_store
@@ -78,7 +77,7 @@ def test_decimal_names_keep_every_digit(tmp_path: Path) -> None:
     settings = small_settings(data={"resample": "sum", "covariates": {"static": ["size"]}})
     rows = read_data(str(tmp_path), settings.data).rows
     assert rows["y"].dtype == "float64"
-    read, _ = read_rows(rows, settings, Notes())
+    read = read_block(rows, settings).frame
     assert read["unique_id"].tolist() == ["100000000000000001", "100000000000000002"]
     assert read[["y", "size"]].to_numpy().tolist() == [[1, 1], [2, 2]]
 
@@ -98,12 +97,12 @@ def test_hour_that_comes_twice_needs_an_offset_where_rows_have_no_order(tmp_path
     lines = "".join(f"a,2024-10-27T{hour},{number}\n" for number, hour in enumerate(hours))
     (tmp_path / "data.csv").write_text(f"unique_id,ds,y\n{lines}")
     settings = small_settings(data={"timezone": "Europe/Berlin"})
-    ordered, _ = read_rows(read_data(str(tmp_path / "data.csv")).rows, settings, Notes())
+    ordered = read_block(read_data(str(tmp_path / "data.csv")).rows, settings).frame
     assert ordered["y"].tolist() == [0, 1, 2, 3, 4, 5]
     with pytest.raises(
         DataError, match=r"data\.csv: line 4; data\.csv: line 5: ds is in an hour that comes twice"
     ):
-        read_rows(read_data(str(tmp_path)).rows, settings, Notes())
+        read_block(read_data(str(tmp_path)).rows, settings)
 
 
 def test_partitions_are_unescaped_and_a_missing_one_is_missing(tmp_path: Path) -> None:
