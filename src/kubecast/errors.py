@@ -6,6 +6,7 @@
     │   ├── DataError             a data file or the panel made from it
     │   └── InvalidName           a model name, version or alias that is not allowed
     ├── ModelError                one model could not be fitted; the others go on
+    ├── ShardError                too few shards of the series were worked on
     ├── TuningError               a search cannot go on: its database or Katib fails
     │   └── TuningUnavailable     *
     ├── RegistryError             reading from or publishing to the registry
@@ -74,6 +75,10 @@ class InvalidName(InputError):
 
 class ModelError(KubecastError):
     """A model could not be fitted or cannot forecast; the others go on without it."""
+
+
+class ShardError(KubecastError):
+    """Of the shards that series are divided into, more failed than the settings allow."""
 
 
 class TuningError(KubecastError):

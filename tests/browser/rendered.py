@@ -15,7 +15,7 @@ from kubecast.models.artifact import Status
 from kubecast.models.base import FitLog
 from kubecast.reports.training import REPEATED, SHUFFLED, render_training
 from kubecast.resources import Usage
-from kubecast.steps.batch import batch_forecast
+from tests.support.batches import batch_forecast
 from tests.support.commands import kubecast
 from tests.support.forecasts import NOISE, forecasts
 from tests.support.pages import USED, fitted, render

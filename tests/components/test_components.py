@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from kfp import dsl
+from kubecast.components.deployment.batch_forecast import batch_forecast
 
 from kubecast.components.data_processing.prepare_data import prepare_data
 from kubecast.components.data_processing.resolve_inputs import resolve_inputs
-from kubecast.components.deployment.batch_forecast import batch_forecast
 from kubecast.components.deployment.notify_failure import notify_failure
 from kubecast.components.deployment.notify_success import notify_success
 from kubecast.components.deployment.register_model import register_model

@@ -26,12 +26,25 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compile_pipeline(settings, tmp_path_factory.mktemp("batch") / "batch.yaml", "score")
 
 
-def test_one_task_that_is_never_cached_runs_in_the_serving_image(compiled: Path) -> None:
+def test_three_tasks_that_are_never_cached_one_of_them_for_each_shard(compiled: Path) -> None:
     spec: dict[str, Any] = next(yaml.safe_load_all(compiled.read_text()))
-    [task] = spec["root"]["dag"]["tasks"].values()
-    [executor] = spec["deploymentSpec"]["executors"].values()
-    assert "enableCache" not in task["cachingOptions"]
-    assert executor["container"]["image"].startswith("kubecast-serving:")
+    tasks = spec["root"]["dag"]["tasks"]
+    [loop] = [task for task in tasks.values() if "parameterIterator" in task]
+    assert loop["iteratorPolicy"] == {"parallelismLimit": 8}
+    inner = spec["components"][loop["componentRef"]["name"]]["dag"]["tasks"]
+    assert inner.keys() == {"forecast-shard"}
+    every = {**{name: task for name, task in tasks.items() if task is not loop}, **inner}
+    assert every.keys() == {"prepare-history", "forecast-shard", "publish-batch"}
+    assert not any("enableCache" in task["cachingOptions"] for task in every.values())
+    images = {
+        name: executor["container"]["image"].partition(":")[0]
+        for name, executor in spec["deploymentSpec"]["executors"].items()
+    }
+    assert images == {
+        "exec-prepare-history": "kubecast-base",
+        "exec-forecast-shard": "kubecast-serving",
+        "exec-publish-batch": "kubecast-base",
+    }
     found = spec["root"]["inputDefinitions"]["parameters"]
     defaults = {name: value.get("defaultValue") for name, value in found.items()}
     assert defaults == {
@@ -58,10 +71,10 @@ def test_it_forecasts_new_data_with_the_champion(tmp_path: Path) -> None:
     }
     outputs = run_compiled(compiled, arguments, tmp_path / "out", resume=False, on_progress=lambda _: None)
     batch = read_batch(str(tmp_path / "batches"), "forecaster")
-    assert outputs["batch-forecast"]["Output"] == batch.batch
+    assert outputs["publish-batch"]["Output"] == batch.batch
     assert batch.model == (published / "published").read_text()
-    stored = pd.read_parquet(tmp_path / "batches" / "forecaster" / batch.path)
-    pd.testing.assert_frame_equal(stored, pd.read_parquet(outputs["batch-forecast"]["forecasts"]))
+    stored = pd.read_parquet(tmp_path / "batches" / "forecaster" / batch.files[0].path)
+    pd.testing.assert_frame_equal(stored, pd.read_parquet(outputs["publish-batch"]["forecasts"]))
 
 
 def test_run_that_fails_tells_so(tmp_path: Path, webhook: Webhook) -> None:

@@ -198,7 +198,7 @@ def forecast(
         moment = parse_time(as_of, "--as-of") if as_of else None
         ahead = read_rows(future, bundle, {}) if future else None
         source = open_rows(data, bundle, options, Path(given))
-        panel = bundle.panel(source, in_folder(Path(history)), ahead, moment, horizon)
+        panel = bundle.contract.history(source, in_folder(Path(history)), ahead, moment, horizon)
         write(bundle.predict(panel, horizon))
     note(f"forecasts  {output}")
 

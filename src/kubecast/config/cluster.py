@@ -168,6 +168,19 @@ class Retries(Settings):
         return (self.attempts + 1) * timeout + self.pauses
 
 
+class WorkSettings(Settings):
+    """The folder in which the tasks of a run keep what they hand on to each other, shard by shard."""
+
+    url: str = Field(
+        default="",
+        description="path or URL; default: .work in the folder that the run publishes to",
+        examples=["s3://bucket/kubecast/work"],
+    )
+    keep_days: PositiveInt = Field(
+        default=7, description="after its last use; a run removes what is older, as `kubecast clean` does"
+    )
+
+
 class SecretVariables(Settings):
     """Environment variables from the keys of a Secret in the run's namespace."""
 

@@ -12,6 +12,9 @@ from kubecast.data.parquet import series_blocks
 from kubecast.data.row_blocks import one_block
 from kubecast.errors import DataError, one_line
 
+ROWS = "panel.parquet"
+"""The file of a panel's rows."""
+
 
 @dataclass(frozen=True)
 class PanelBlocks:
@@ -26,22 +29,26 @@ class PanelBlocks:
     rows: Callable[[], Iterator[pd.DataFrame]]
 
     @classmethod
-    def open(cls, directory: Path) -> "PanelBlocks":
+    def open(cls, directory: Path, rows: Path | None = None) -> "PanelBlocks":
         """Read the outline of what ``Panel.save`` wrote.
+
+        Args:
+            directory: Of the panel.
+            rows: A file with some of its rows; default: the panel's own, with all.
 
         Raises:
             DataError: A file is missing or not what it writes.
         """
-        outline = Panel.load(directory, with_rows=False)
+        outline, path = Panel.load(directory, with_rows=False), rows or directory / ROWS
 
-        def rows() -> Iterator[pd.DataFrame]:
+        def read() -> Iterator[pd.DataFrame]:
             try:
-                for block in series_blocks(directory / "panel.parquet"):
+                for block in series_blocks(path):
                     yield block.astype(outline.frame.dtypes)
             except (OSError, ValueError) as error:
-                raise DataError(f"{directory}: not a panel ({one_line(error)})") from error
+                raise DataError(f"{path.parent}: not a panel ({one_line(error)})") from error
 
-        return cls(outline, rows)
+        return cls(outline, read)
 
     @classmethod
     def of(cls, panel: Panel) -> "PanelBlocks":

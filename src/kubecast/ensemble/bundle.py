@@ -51,6 +51,54 @@ class Contract(Document):
     training: TrainingSettings
     fitted_through: dict[str, datetime]
 
+    def history(
+        self,
+        source: Rows,
+        keep: Keep,
+        future: pd.DataFrame | None = None,
+        as_of: pd.Timestamp | None = None,
+        horizon: int | None = None,
+    ) -> PanelBlocks:
+        """The rows on a grid, as ``Bundle.predict`` takes them.
+
+        Args:
+            source: The rows, all at once or in blocks of series: see ``kubecast.data.files.open_data``.
+            keep: Keeps them for later passes.
+            future: As for ``Bundle.forecast``, and the others.
+            as_of: See there.
+            horizon: See there.
+
+        Raises:
+            InputError: The rows, the horizon or the covariates do not fit the ensemble.
+        """
+        self.steps(horizon)
+        if future is not None and not self.spec.future:
+            raise InputError(
+                "known-future covariates are given; allowed: none, as this model was fitted without any"
+            )
+        return history_blocks(
+            source, self.training, self.spec, keep, future=future, as_of=as_of, known=self.fitted_through
+        )
+
+    def steps(self, horizon: int | None) -> int:
+        """The steps of a forecast: those that are asked for, else the horizon of the fit.
+
+        Raises:
+            InputError: They are none, or more.
+        """
+        most = self.spec.horizon
+        steps = most if horizon is None else horizon
+        if not 1 <= steps <= most:
+            raise InputError(
+                f"horizon {steps}: allowed: 1 to {most}, the steps that this model was fitted for"
+            )
+        return steps
+
+    @property
+    def columns(self) -> Columns:
+        """The names of series, time and target in forecasts: those of the training data."""
+        return Columns.model_validate(self.spec.columns)
+
     def fitted_through_of(self, names: "pd.Series[Any]") -> "pd.Series[Any]":
         """Up to when each series' rows were fitted to or chosen on.
 
@@ -100,7 +148,7 @@ class Bundle:
     @property
     def columns(self) -> Columns:
         """The names of series, time and target in what it returns: those of the training data."""
-        return Columns.model_validate(self.contract.spec.columns)
+        return self.contract.columns
 
     def forecast(
         self,
@@ -126,67 +174,23 @@ class Bundle:
         Raises:
             InputError: The rows, the horizon or the covariates do not fit the ensemble.
         """
-        return self.predict(self.panel(one_block(rows), in_memory, future, as_of, horizon), horizon)
-
-    def panel(
-        self,
-        source: Rows,
-        keep: Keep,
-        future: pd.DataFrame | None = None,
-        as_of: pd.Timestamp | None = None,
-        horizon: int | None = None,
-    ) -> PanelBlocks:
-        """The rows on a grid, as ``predict`` takes them.
-
-        Args:
-            source: The rows, all at once or in blocks of series: see ``kubecast.data.files.open_data``.
-            keep: Keeps them for later passes.
-            future: As for ``forecast``, and the others.
-            as_of: See there.
-            horizon: See there.
-
-        Raises:
-            InputError: The rows, the horizon or the covariates do not fit the ensemble.
-        """
-        self._steps(horizon)
-        if future is not None and not self.contract.spec.future:
-            raise InputError(
-                "known-future covariates are given; allowed: none, as this model was fitted without any"
-            )
-        training, spec, known = self.contract.training, self.contract.spec, self.contract.fitted_through
-        return history_blocks(source, training, spec, keep, future=future, as_of=as_of, known=known)
+        panel = self.contract.history(one_block(rows), in_memory, future, as_of, horizon)
+        return self.predict(panel, horizon)
 
     def predict(self, panel: PanelBlocks, horizon: int | None = None) -> pd.DataFrame:
         """Forecast beyond the end of each series of a panel, a block at a time; see ``forecast``."""
-        steps = self._steps(horizon)
+        steps = self.contract.steps(horizon)
         blocks = ((_padded(block, steps), block.ends) for block in panel.larger(FORECAST_ROWS))
         tables = [
             table[lead_times(table) <= steps].drop(columns="cutoff")
-            for table in self._with_measure(panel).predict_blocks(blocks)
+            for table in replace(
+                self.ensemble, recipe=with_measure(self.ensemble.recipe, panel)
+            ).predict_blocks(blocks)
         ]
         table = treat_stale(
             concat_rows(tables).reset_index(drop=True), panel.outline, self.contract.training.data.stale
         )
         return as_given(table, panel.spec)
-
-    def _with_measure(self, panel: PanelBlocks) -> Ensemble:
-        """The ensemble, with the data's relative scale where a series needs one and the recipe has none."""
-        recipe = self.ensemble.recipe
-        lacking = any(recipe.scales.get(str(name)) is None for name in panel.series["unique_id"])
-        if recipe.relative_scale is not None or not lacking:
-            return self.ensemble
-        usual = pd.concat(relative_scales(block.frame, recipe.season_length) for block in panel).median()
-        measure = {} if np.isnan(usual) else {"relative_scale": float(usual)}
-        return replace(self.ensemble, recipe=recipe.model_copy(update=measure))
-
-    def _steps(self, horizon: int | None) -> int:
-        most = self.contract.spec.horizon
-        steps = most if horizon is None else horizon
-        if not 1 <= steps <= most:
-            raise InputError(
-                f"horizon {steps}: allowed: 1 to {most}, the steps that this model was fitted for"
-            )
-        return steps
 
     def backtest(self, rows: pd.DataFrame, stride: int, start: pd.Timestamp | None = None) -> pd.DataFrame:
         """Rolling forecasts from origins that nothing in the ensemble has seen beyond.
@@ -210,7 +214,7 @@ class Bundle:
         origins = self._origins(panel, stride, start)
         forecasts = self.ensemble.predict(panel, origins)
         targets = panel.targets(origins)
-        scales = self.scales(PanelBlocks.of(panel))
+        scales = all_scales(self.ensemble.recipe, PanelBlocks.of(panel))
         table = join_forecasts(targets, forecasts)
         table.insert(5, "scale", table["unique_id"].map(scales))
         return as_given(table, panel.spec)
@@ -237,13 +241,23 @@ class Bundle:
             )
         return origins
 
-    def scales(self, panel: PanelBlocks) -> dict[str, float]:
-        """The scale of each series: that of the fit, else of the panel's own rows."""
-        season = panel.spec.season_lengths[0]
-        own = filled_scales(pd.concat(own_scales(block.frame, season) for block in panel))
-        scales = dict(zip(own["unique_id"], own["scale"], strict=True))
-        known = {name: value for name, value in self.ensemble.recipe.scales.items() if value is not None}
-        return {**scales, **known}
+
+def with_measure(recipe: StackRecipe, panel: PanelBlocks) -> StackRecipe:
+    """The recipe, with the data's relative scale where a series needs one and the recipe has none."""
+    lacking = any(recipe.scales.get(str(name)) is None for name in panel.series["unique_id"])
+    if recipe.relative_scale is not None or not lacking:
+        return recipe
+    usual = pd.concat(relative_scales(block.frame, recipe.season_length) for block in panel).median()
+    return recipe.model_copy(update={} if np.isnan(usual) else {"relative_scale": float(usual)})
+
+
+def all_scales(recipe: StackRecipe, panel: PanelBlocks) -> dict[str, float]:
+    """The scale of each series: that of the fit, else of the panel's own rows."""
+    season = panel.spec.season_lengths[0]
+    own = filled_scales(pd.concat(own_scales(block.frame, season) for block in panel))
+    scales = dict(zip(own["unique_id"], own["scale"], strict=True))
+    known = {name: value for name, value in recipe.scales.items() if value is not None}
+    return {**scales, **known}
 
 
 def _padded(panel: Panel, steps: int) -> Panel:

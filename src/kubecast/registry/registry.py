@@ -5,14 +5,12 @@
 <name>/refs.json                    aliases and deletions, changed by compare-and-swap
 """
 
-import shutil
-import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from kubecast.errors import ConfigError, Conflict, InputError, InvalidName, NotFound, RegistryError
+from kubecast.errors import ConfigError, Conflict, InputError, InvalidName, NotFound
 from kubecast.names import check_name
 from kubecast.registry import clock
 from kubecast.registry.garbage_collection import DELETE_GRACE, UPLOAD_GRACE, Collected, collect
@@ -31,6 +29,7 @@ from kubecast.registry.records import Records
 from kubecast.registry.verification import Verification, verify
 from kubecast.registry.version import Entry, Version, describe
 from kubecast.storage.checksums import FileEntry
+from kubecast.storage.downloads import save, staged
 from kubecast.storage.store import Store, open_store
 
 PARTS = ("evaluated", "production")
@@ -169,9 +168,9 @@ class Registry:
         paths = [path for path in version.files if path.startswith(f"{part}/")]
         if not paths:
             raise NotFound(f"{version.name}@{version.id} has no part {part!r}")
-        with _staged(destination / part) as staged:
+        with staged(destination / part) as folder:
             for path in paths:
-                _save(staged / path.removeprefix(f"{part}/"), self._content(version, path))
+                save(folder / path.removeprefix(f"{part}/"), self._content(version, path))
         return destination / part
 
     def export(self, version: Version, target: Path) -> Path:
@@ -183,9 +182,9 @@ class Registry:
             InputError: There is something at `target` already.
             IntegrityError: A file is missing or altered.
         """
-        with _staged(target) as staged:
+        with staged(target) as folder:
             for path in version.files:
-                _save(staged / path, self._content(version, path))
+                save(folder / path, self._content(version, path))
         return target
 
     def read_file(self, version: Version, path: str) -> bytes:
@@ -375,25 +374,3 @@ def _check_expected(name: str, alias: str, refs: Refs, expected: str | None) -> 
     current = refs.aliases.get(alias)
     if current != expected:
         raise Conflict(f"{name}@{alias} points at {current}, not at {expected}; nothing was changed")
-
-
-@contextmanager
-def _staged(target: Path) -> Iterator[Path]:
-    """A folder beside `target` that becomes it at the end, or vanishes with an error."""
-    if target.exists():
-        raise InputError(f"{target} exists already; allowed: a new folder")
-    staged = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
-    try:
-        yield staged
-        staged.replace(target)
-    except OSError as error:
-        raise RegistryError(f"cannot write to {target.parent}: {error.strerror}") from error
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
-
-
-def _save(file: Path, chunks: Iterator[bytes]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("xb") as stream:
-        for chunk in chunks:
-            stream.write(chunk)

@@ -20,6 +20,7 @@ from kubecast.config.cluster import (
     SecretVariables,
     SmallTask,
     TaskSettings,
+    WorkSettings,
 )
 from kubecast.config.gpu_nodes import GpuLabels, node_selector
 from kubecast.config.schedules import ConnectionSettings, Schedules
@@ -51,6 +52,8 @@ def _not_our_own(labels: dict[str, str]) -> dict[str, str]:
 class FixedTasks(Settings):
     """The resources of tasks by component, but for those that train."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"batch_forecast": "forecast_shard"}
+
     resolve_inputs: TaskSettings = TaskSettings()  # with an as_of it reads every row
     prepare_data: TaskSettings = TaskSettings()
     tune_katib: SmallTask = SmallTask()
@@ -61,7 +64,9 @@ class FixedTasks(Settings):
     register_model: TaskSettings = TaskSettings()
     notify_success: SmallTask = SmallTask()
     notify_failure: SmallTask = SmallTask()
-    batch_forecast: TaskSettings = TaskSettings()
+    prepare_history: TaskSettings = TaskSettings()
+    forecast_shard: TaskSettings = TaskSettings()
+    publish_batch: TaskSettings = TaskSettings()
 
     @model_validator(mode="after")
     def _accelerators_are_used(self) -> Self:
@@ -163,6 +168,10 @@ class ClusterSettings(Settings):
         ],
     )
     retries: Retries = Retries()
+    parallelism: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=8, description="shards at one time, each a pod of forecast_shard's size"
+    )
+    work: WorkSettings = WorkSettings()
     tasks: Tasks = Field(
         default=Tasks(), description="by component; a final fit and a search ask for what the training does"
     )

@@ -54,6 +54,14 @@ class PipelineSettings(Settings):
     on_trainer_failure: Literal["continue", "stop"] = Field(
         default="continue", description="or stop: end the run where a model cannot be fitted"
     )
+    shards: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = Field(
+        default="auto",
+        description="parts of the series that mode score forecasts in tasks of their own; auto: one for every"
+        " 5 million rows, at most 64",
+    )
+    min_shards: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = Field(
+        default=1.0, description="share of them that must succeed; what fails is named and left out"
+    )
     tuning: TuningSettings = Field(
         default=TuningSettings(),
         description="before training, over the spaces in search/; nothing that --set fixes is searched",

@@ -1,25 +1,58 @@
 """Batches of forecasts in their store: kept whole, once, and read again.
 
-<destination>/<model>/<batch>/forecast-<nonce>.parquet
+<destination>/<model>/<batch>/forecast-<nonce>.parquet    one for each shard of the series
 <destination>/<model>/<batch>/manifest.json      created last: the batch exists from then on
 <destination>/<model>/latest.json                the manifest of the batch with the newest forecasts
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
 
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from kubecast.data.parquet import read_parquet
-from kubecast.documents import Document
+from kubecast.data.row_blocks import concat_rows
+from kubecast.data.series_ranges import SeriesRange
+from kubecast.documents import Document, nested
 from kubecast.errors import Conflict, NotFound, StoreError
 from kubecast.registry import Store
-from kubecast.storage.checksums import FileEntry, verified
+from kubecast.storage.checksums import FileEntry, Reread, Sha256, read_chunks, verified
 
 _ATTEMPTS = 20
 _FILE = r"^[0-9A-Za-z-]+/forecast-[0-9a-f]{32}\.parquet$"  # below the model's folder, and nowhere else
+
+
+class BatchFile(Document):
+    """A Parquet file of a batch.
+
+    Attributes:
+        path: Below the model's folder.
+        size: Bytes.
+        sha256: Of these.
+        shard: The series that it has forecasts of; None in a batch of before there were shards.
+    """
+
+    path: Annotated[str, Field(pattern=_FILE)]
+    size: Annotated[int, Field(ge=0, strict=True)]
+    sha256: Sha256
+    shard: SeriesRange | None = None
+
+    @property
+    def entry(self) -> FileEntry:
+        """Its size and hash."""
+        return FileEntry(size=self.size, sha256=self.sha256)
+
+
+class MissingShard(Document):
+    """Series that a batch has no forecasts of, and why."""
+
+    shard: SeriesRange
+    reason: str
 
 
 class Batch(Document):
@@ -37,13 +70,13 @@ class Batch(Document):
         first: Time of the first forecast of the series that go on, in UTC where the data has a zone and steps
             are shorter than days; those that ended long ago begin earlier.
         last: Time of the last forecast, likewise.
-        path: Path of the Parquet file, below the model's folder.
-        file: Size and SHA-256 of that file.
+        files: Its Parquet files, in ascending order of series.
+        missing: Shards that failed.
     """
 
     document_name: ClassVar[str] = "the manifest of a batch"
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     batch: str
     model: str
     created: datetime
@@ -54,36 +87,54 @@ class Batch(Document):
     series: int
     first: datetime
     last: datetime
-    path: Annotated[str, Field(pattern=_FILE)]
-    file: FileEntry
+    files: Annotated[list[BatchFile], Field(min_length=1)]
+    missing: list[MissingShard] = Field(default=[])
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_one_file(cls, data: Any) -> Any:
+        """Read the first schema, whose batches have one file."""
+        if not isinstance(data, dict) or data.get("schema_version") != 1:
+            return data
+        entry = nested(data, "file")
+        kept = {key: value for key, value in data.items() if key not in ("path", "file")}
+        return kept | {"schema_version": 2, "files": [{"path": data.get("path"), **entry}]}
 
 
-def keep_batch(store: Store, model: str, batch: Batch, content: bytes) -> Batch:
-    """Upload the file, then create the manifest; of two writers the first one's batch is the one kept."""
+def keep_batch(store: Store, model: str, batch: Batch, files: Sequence[Path]) -> Batch:
+    """Upload the files, then create the manifest; of two writers the first one's batch is the one kept.
+
+    Args:
+        store: Keeps it.
+        model: Its name.
+        batch: The manifest.
+        files: Those of ``batch.files``, in that order.
+    """
     manifest = f"{model}/{batch.batch}/manifest.json"
     with suppress(NotFound):
         return _read_manifest(store, manifest)[0]
-    path = f"{model}/{batch.path}"
     try:
-        store.write(path, [content])
+        for file, source in zip(batch.files, files, strict=True):
+            store.write(f"{model}/{file.path}", Reread(partial(read_chunks, source)))
     except BaseException:
-        _discard(store, path)
+        _discard(store, model, batch)
         raise
     try:
         store.compare_and_swap(manifest, batch.model_dump_json().encode(), None)
     except Conflict:
         # Another writer, or this one whose reply was lost.
         stored = _read_manifest(store, manifest)[0]
-        if stored.path != batch.path:
-            _discard(store, path)
+        if stored.files != batch.files:
+            _discard(store, model, batch)
         return stored
-    # After any other error the manifest may be there all the same, so the file that it names stays.
+    # After any other error the manifest may be there all the same, so the files that it names stay.
     return batch
 
 
-def _discard(store: Store, path: str) -> None:
+def _discard(store: Store, model: str, batch: Batch) -> None:
     with suppress(StoreError):
-        store.remove(path)
+        for file in batch.files:
+            store.remove(f"{model}/{file.path}")
 
 
 def point_latest(store: Store, model: str, batch: Batch) -> bool:
@@ -127,10 +178,13 @@ def read_table(store: Store, model: str, name: str) -> tuple[Batch, pd.DataFrame
 
     Raises:
         NotFound: There is no such batch.
-        IntegrityError: The manifest is none, or its file is another than it says.
+        IntegrityError: The manifest is none, or a file is another than it says.
         StoreError: The store failed.
     """
     batch, _ = _read_manifest(store, f"{model}/{name}/manifest.json")
-    path = f"{model}/{batch.path}"
-    content = b"".join(verified(store.stream(path), batch.file, f"{store.url}/{path}"))
-    return batch, read_parquet(content)
+    paths = [f"{model}/{file.path}" for file in batch.files]
+    contents = (
+        b"".join(verified(store.stream(path), file.entry, f"{store.url}/{path}"))
+        for path, file in zip(paths, batch.files, strict=True)
+    )
+    return batch, concat_rows([read_parquet(content) for content in contents])

@@ -13,10 +13,10 @@ from kubecast.ensemble import bundle
 from kubecast.ensemble.bundle import Bundle
 from kubecast.errors import InputError, IntegrityError, NotFound, StoreFull, StoreTimeout
 from kubecast.registry import Registry
-from kubecast.steps.batch import batch_forecast, first_forecast
-from kubecast.steps.batch_store import Batch
+from kubecast.steps.batch_store import Batch, BatchFile
+from kubecast.steps.publish_batch import first_forecast
 from kubecast.storage.folder import LocalStore
-from tests.support.batches import read_batch
+from tests.support.batches import batch_forecast, read_batch
 from tests.support.pages import read_payload
 from tests.support.panels import hourly
 from tests.support.runs import run
@@ -51,6 +51,19 @@ def make(published: Path, tmp_path: Path) -> Make:
     return forecast
 
 
+def only_file(batch: Batch) -> BatchFile:
+    [file] = batch.files
+    return file
+
+
+def files_of_batches(folder: Path) -> list[str]:
+    return [path.name for path in (folder / "batches").rglob("forecast-*.parquet")]
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def files(folder: Path) -> list[str]:
     return sorted(path.name.partition("-")[0] for path in folder.rglob("*") if path.is_file())
 
@@ -59,9 +72,9 @@ def test_batch_holds_what_the_version_forecasts_and_names_it(
     make: Make, published: Path, tmp_path: Path
 ) -> None:
     batch = make()
-    stored = tmp_path / "batches" / "forecaster" / batch.path
+    stored = tmp_path / "batches" / "forecaster" / only_file(batch).path
     assert stored.read_bytes() == (tmp_path / "copy.parquet").read_bytes()
-    assert (batch.file.size, batch.file.sha256) == (
+    assert (only_file(batch).size, only_file(batch).sha256) == (
         stored.stat().st_size,
         hashlib.sha256(stored.read_bytes()).hexdigest(),
     )
@@ -101,9 +114,9 @@ def test_batch_does_not_depend_on_how_rows_are_cut(
 
 def test_the_same_request_twice_is_kept_once(make: Make, tmp_path: Path) -> None:
     first = make()
-    before = {path: path.read_bytes() for path in (tmp_path / "batches").rglob("*") if path.is_file()}
+    before = contents(tmp_path / "batches" / "forecaster")
     assert make() == first
-    assert {path: path.read_bytes() for path in (tmp_path / "batches").rglob("*") if path.is_file()} == before
+    assert contents(tmp_path / "batches" / "forecaster") == before
 
 
 def test_another_horizon_or_moment_is_another_batch(make: Make) -> None:
@@ -147,7 +160,7 @@ def test_a_batch_cut_off_before_its_manifest_is_made_again(make: Make, tmp_path:
     (folder / "latest.json").unlink()
     again = make()
     assert again.batch == batch.batch
-    assert again.path != batch.path
+    assert only_file(again).path != only_file(batch).path
     assert read_batch(str(tmp_path / "batches"), "forecaster") == again
 
 
@@ -164,7 +177,7 @@ def test_a_manifest_whose_reply_was_lost_keeps_its_file(
         with pytest.raises(StoreTimeout):
             make()
     batch = make()
-    assert (tmp_path / "batches" / "forecaster" / batch.path).exists()
+    assert (tmp_path / "batches" / "forecaster" / only_file(batch).path).exists()
     assert read_batch(str(tmp_path / "batches"), "forecaster") == batch
 
 
@@ -172,15 +185,19 @@ def test_a_file_that_was_written_in_part_is_taken_away(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fill_up(store: LocalStore, path: str, chunks: Iterable[bytes]) -> None:
-        write(store, path, [b"half"])
-        raise StoreFull("no space left")
+        write(store, path, [b"half"] if is_of_batch(path) else chunks)
+        if is_of_batch(path):
+            raise StoreFull("no space left")
+
+    def is_of_batch(path: str) -> bool:
+        return path.startswith("forecaster/")
 
     write = LocalStore.write
     with monkeypatch.context() as patch:
         patch.setattr(LocalStore, "write", fill_up)
         with pytest.raises(StoreFull):
             make()
-    assert files(tmp_path / "batches") == []
+    assert files(tmp_path / "batches" / "forecaster") == []
     assert read_batch(str(tmp_path / "batches"), "forecaster", make().batch)
 
 
@@ -203,7 +220,7 @@ def test_two_writers_of_one_batch_keep_the_first_ones(
 ) -> None:
     first = overtaken(monkeypatch, "manifest.json", make)
     assert [make()] == first
-    assert [path.name for path in (tmp_path / "batches").rglob("*.parquet")] == [Path(first[0].path).name]
+    assert files_of_batches(tmp_path) == [Path(only_file(first[0]).path).name]
     assert read_batch(str(tmp_path / "batches"), "forecaster") == first[0]
 
 
@@ -241,7 +258,7 @@ def test_unknown_alias_is_named(make: Make) -> None:
         make(model="forecaster@challenger")
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b'{"schema_version": 2}', b"\x80\x04"])
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"schema_version": 3}', b"\x80\x04"])
 def test_an_altered_manifest_is_refused(make: Make, tmp_path: Path, content: bytes) -> None:
     batch = make()
     (tmp_path / "batches" / "forecaster" / batch.batch / "manifest.json").write_bytes(content)
@@ -262,7 +279,7 @@ def test_page_says_what_to_look_at_and_where_the_file_is(make: Make, tmp_path: P
     text = re.sub(
         r"\s+", " ", re.sub(r"<(script|style).*?</\1>|<[^>]+>", " ", page.read_text(), flags=re.DOTALL)
     )
-    assert f"{tmp_path / 'batches'}/forecaster/{batch.path}" in text
+    assert f"{tmp_path / 'batches'}/forecaster/{only_file(batch).path}" in text
     assert batch.model in text
     assert "1 are new to the model, 1 ended before the others" in text
     assert "Written: look at" in text
@@ -292,17 +309,17 @@ def test_page_of_a_batch_that_stands_says_so_and_names_the_series_that_are_gone(
     assert "latest.json stays at newer forecasts" in page.read_text()
 
 
-@pytest.mark.parametrize("failing", ["render_score", "review_batch", "Bundle.scales"])
+@pytest.mark.parametrize("failing", ["render_score", "review_batch", "all_scales"])
 def test_page_that_cannot_be_made_costs_the_page_alone(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
     def fail(*_: object) -> None:
         raise ValueError("no <font>")
 
-    monkeypatch.setattr(f"kubecast.steps.batch.{failing}", fail)
+    monkeypatch.setattr(f"kubecast.steps.publish_batch.{failing}", fail)
     batch = make(report=tmp_path / "page.html")
     assert read_batch(str(tmp_path / "batches"), "forecaster") == batch
     page = (tmp_path / "page.html").read_text()
     assert "There is no page: ValueError: no &lt;font&gt;" in page
     assert "The forecasts are kept: " in page
-    assert f"{tmp_path / 'batches'}/forecaster/{batch.path}" in page
+    assert f"{tmp_path / 'batches'}/forecaster/{only_file(batch).path}" in page

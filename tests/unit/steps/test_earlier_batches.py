@@ -16,9 +16,8 @@ from kubecast.data.panel import Panel
 from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.errors import StoreTimeout
 from kubecast.evaluation.batch_review import EarlierBatch
-from kubecast.steps.batch import score_batches
-from kubecast.steps.batch_store import Batch, keep_batch, read_table
-from kubecast.storage.checksums import FileEntry
+from kubecast.steps.batch_store import Batch, BatchFile, keep_batch, read_table
+from kubecast.steps.publish_batch import score_batches
 from kubecast.storage.folder import LocalStore
 from kubecast.storage.store import open_store
 from tests.support.forecasts import START, forecasts, panel_of
@@ -48,8 +47,13 @@ def batch(day: int, file: bytes) -> Batch:
         series=1,
         first=moment,
         last=moment,
-        path=f"{name}/forecast-{day:032x}.parquet",
-        file=FileEntry(size=len(file), sha256=hashlib.sha256(file).hexdigest()),
+        files=[
+            BatchFile(
+                path=f"{name}/forecast-{day:032x}.parquet",
+                size=len(file),
+                sha256=hashlib.sha256(file).hexdigest(),
+            )
+        ],
     )
 
 
@@ -63,7 +67,8 @@ def kept(tmp_path: Path) -> Path:
     """Batches of two days."""
     store = open_store(str(tmp_path))
     for day in (1, 2):
-        keep_batch(store, MODEL, batch(day, content()), content())
+        (tmp_path / "made.parquet").write_bytes(content())
+        keep_batch(store, MODEL, batch(day, content()), [tmp_path / "made.parquet"])
     return tmp_path
 
 
@@ -73,13 +78,13 @@ def score(folder: Path, panel: Panel) -> list[EarlierBatch]:
 
 
 def damage(folder: Path) -> None:
-    (folder / MODEL / batch(2, content()).path).write_bytes(b"PAR1")
+    (folder / MODEL / batch(2, content()).files[0].path).write_bytes(b"PAR1")
 
 
 def replace(folder: Path, file: bytes) -> None:
     """Put another file in place of the newest, and its manifest right."""
     newest = batch(2, file)
-    (folder / MODEL / newest.path).write_bytes(file)
+    (folder / MODEL / newest.files[0].path).write_bytes(file)
     (folder / MODEL / newest.batch / "manifest.json").write_text(newest.model_dump_json())
 
 

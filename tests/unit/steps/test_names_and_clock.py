@@ -8,7 +8,7 @@ import pytest
 from kubecast.config.training import Columns
 from kubecast.ensemble.bundle import Bundle, mase
 from kubecast.registry import Registry
-from kubecast.steps.batch import batch_forecast
+from tests.support.batches import batch_forecast
 from tests.support.panels import SMALL, hourly
 from tests.support.runs import run
 

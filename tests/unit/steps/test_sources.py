@@ -12,8 +12,8 @@ import pytest
 import kubecast
 from kubecast.data.panel import Panel
 from kubecast.errors import DataError
-from kubecast.steps.batch import batch_forecast
 from kubecast.steps.prepare import prepare_data
+from tests.support.batches import batch_forecast
 from tests.support.commands import kubecast_here
 from tests.support.panels import hourly
 from tests.support.runs import resolved_inputs, run

@@ -343,11 +343,11 @@ def test_future_covariates_are_read_from_their_file(
     loaded = bundle(covariate_done, "production", tmp_path)
     found = loaded.forecast(rows, future=future(rows, 6))
     assert len(found) == 18
-    whole = loaded.panel(one_block(rows), in_memory, future(rows, 3), None, 3)
+    whole = loaded.contract.history(one_block(rows), in_memory, future(rows, 3), None, 3)
     shorter = loaded.forecast(rows, horizon=3, future=future(rows, 3))
     monkeypatch.setattr(parquet, "BLOCK_ROWS", 50)
     monkeypatch.setattr(bundle_module, "FORECAST_ROWS", 100)
-    panel = loaded.panel(one_block(rows), in_memory, future(rows, 3), None, 3)
+    panel = loaded.contract.history(one_block(rows), in_memory, future(rows, 3), None, 3)
     assert len(list(panel)) > len(list(whole))
     pd.testing.assert_frame_equal(loaded.predict(panel, 3), shorter, check_exact=True)
     np.testing.assert_allclose(shorter["yhat"], found.groupby("unique_id").head(3)["yhat"], rtol=1e-6)
@@ -360,7 +360,7 @@ def test_covariates_known_beyond_a_shorter_horizon_are_kept(covariate_done: Path
     ahead["promotion"] = ahead.groupby("unique_id").cumcount().astype(float)
     for steps, expected in ((6, [0, 1, 2, 3, 4, 5]), (4, [0, 1, 2, 3, 3, 3])):
         known = ahead.groupby("unique_id").head(steps)
-        panel = _padded(loaded.panel(one_block(rows), in_memory, known, None, 3).whole(), 3)
+        panel = _padded(loaded.contract.history(one_block(rows), in_memory, known, None, 3).whole(), 3)
         found = panel.future(panel.ends)
         assert found.groupby("unique_id")["promotion"].apply(list).tolist() == [expected] * 3
 

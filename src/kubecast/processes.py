@@ -1,0 +1,87 @@
+"""Work in a process of its own, which is begun again where it dies, and whose memory is limited."""
+
+import argparse
+import logging
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from kubecast.errors import KubecastError
+
+CGROUP = Path("/sys/fs/cgroup")
+SHARE = 0.9  # of the container's memory: the rest is this process's
+
+_AS_NEEDED = {"MIMALLOC_ARENA_EAGER_COMMIT": "0"}
+"""Arrow and CatBoost would take gibibytes in advance, which count as used where memory is limited."""
+
+_LOG = logging.getLogger(__name__)
+
+
+def run_in_child(module: str, request: str, attempts: int) -> str:
+    """Run a module in a process of its own, and again where it dies, by a signal or an error not ours.
+
+    Its memory is limited to less than the container's, so that it dies alone where it needs more.
+
+    Args:
+        module: Calls ``child_main``.
+        request: What to do.
+        attempts: How many more times to begin.
+
+    Returns:
+        Why it failed, in one line; empty where it did not.
+    """
+    reason = ""
+    for number in range(attempts + 1):
+        with tempfile.TemporaryDirectory() as folder:
+            fault = Path(folder, "fault")
+            command = [sys.executable, "-m", module, request, str(fault), *_memory_arguments()]
+            environment = {**os.environ, **_AS_NEEDED}
+            status = subprocess.run(command, env=environment, check=False).returncode  # noqa: S603  our own
+            if not status:
+                return ""
+            if fault.exists():
+                return fault.read_text("utf-8")
+        reason = f"its process {_ended(status)}"
+        _LOG.warning("attempt %d of %d: %s", number + 1, attempts + 1, reason)
+    return reason
+
+
+def child_main(work: Callable[[str], None]) -> None:
+    """Do what ``run_in_child`` began this process for, and leave the reason of an error of ours."""
+    parser = argparse.ArgumentParser(description="Work for another process of kubecast.")
+    parser.add_argument("request", help="what to do")
+    parser.add_argument("fault", type=Path, help="file for the reason of a failure")
+    parser.add_argument("memory", nargs="?", type=int, help="bytes; default: no limit")
+    given = parser.parse_args()
+    if given.memory:
+        resource.setrlimit(resource.RLIMIT_DATA, (given.memory, given.memory))
+    try:
+        work(given.request)
+    except KubecastError as error:
+        given.fault.write_text(" ".join(str(error).split()), "utf-8")
+        sys.exit(error.exit_status)
+
+
+def container_memory(cgroup: Path = CGROUP) -> int | None:
+    """The bytes that this container may use; None where there is no limit."""
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            limit = int((cgroup / name).read_text())
+        except (OSError, ValueError):  # there is no such file, or it says max
+            continue
+        return limit if limit < 1 << 60 else None
+    return None
+
+
+def _memory_arguments() -> list[str]:
+    memory = container_memory()
+    return [] if memory is None else [str(int(memory * SHARE))]
+
+
+def _ended(status: int) -> str:
+    return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
