@@ -63,7 +63,7 @@ test-fast: setup ## Run the tests that take no seconds: those that are not marke
 
 e2e: setup ## Build the images on a Debian base and run the pipelines in them, in containers; as root
 	tests/containers/prepare.sh base arima catboost tensorflow serving
-	$(BIN)/python -m pytest --durations 5 tests/containers/e2e.py $(ARGS)
+	$(BIN)/python -m pytest --durations 5 tests/containers/e2e.py tests/containers/e2e_shards.py $(ARGS)
 
 test-database: setup ## Tune with workers that are killed, and read data, on a real PostgreSQL; as root
 	tests/database/prepare.sh

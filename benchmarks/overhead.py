@@ -39,7 +39,9 @@ TASKS: dict[str, tuple[list[str], set[str]]] = {
     "evaluate_models": (["kubecast.steps.evaluate"], set()),
     "register_model": (["kubecast.steps.register"], set()),
     "notify_success, notify_failure": (["kubecast.steps.notify"], set()),
-    "batch_forecast": (["kubecast.steps.batch"], set()),
+    "prepare_history": (["kubecast.steps.prepare_history"], set()),
+    "forecast_shard": (["kubecast.steps.forecast_shard"], set()),
+    "publish_batch": (["kubecast.steps.publish_batch"], set()),
 }
 FRAMEWORKS = {"tensorflow", "keras", "pmdarima", "statsforecast", "catboost", "mlforecast", "optuna", "kfp"}
 IMPORTS = """

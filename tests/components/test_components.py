@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 from kfp import dsl
-from kubecast.components.deployment.batch_forecast import batch_forecast
 
 from kubecast.components.data_processing.prepare_data import prepare_data
 from kubecast.components.data_processing.resolve_inputs import resolve_inputs
+from kubecast.components.deployment.forecast_shard import forecast_shard
 from kubecast.components.deployment.notify_failure import notify_failure
 from kubecast.components.deployment.notify_success import notify_success
+from kubecast.components.deployment.prepare_history import prepare_history
+from kubecast.components.deployment.publish_batch import publish_batch
 from kubecast.components.deployment.register_model import register_model
 from kubecast.components.evaluation.evaluate_models import evaluate_models
 from kubecast.components.evaluation.forecast_champion import forecast_champion
@@ -132,10 +134,16 @@ def test_batch_and_notices_run_by_the_executor(
     for name in ("KUBECAST_NOTICE_URL", "KUBECAST_WORKFLOW"):
         monkeypatch.delenv(name, raising=False)
     folder = artifacts["folder"]
-    batch = launcher.run(
-        batch_forecast, data=str(folder / "data.csv"), registry=str(folder / "registry"), model="demand",
-        destination=str(tmp_path), horizon=0, future="", as_of="",
+    kept = {"registry": str(folder / "registry"), "destination": str(tmp_path)}
+    prepared = launcher.run(
+        prepare_history, data=str(folder / "data.csv"), model="demand", horizon=0, future="", as_of="",
+        shards="2", work="", keep_days=1, **kept,
     )  # fmt: skip
+    statuses = [
+        launcher.run(forecast_shard, shard=shard, registry=kept["registry"], attempts=0)["Output"]
+        for shard in prepared["Output"]
+    ]
+    batch = launcher.run(publish_batch, statuses=statuses, min_shards=1.0, **kept)
     assert batch["forecasts"].metadata["batch"] == batch["Output"]
     assert "made by" in Path(batch["report"].path).read_text()
     run = {"run": "", "dashboard": "", "style": "webhook"}

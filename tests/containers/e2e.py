@@ -7,13 +7,10 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -26,11 +23,8 @@ from kubecast.settings.cluster import ClusterSettings
 from kubecast.storage.bucket import ObjectStore
 from tests.containers.image_registry import ImageRegistry
 from tests.containers.podman import Podman
-from tests.support.servers.seaweed import Seaweed
+from tests.containers.running import MODELS, TAG, USER, Finished, call
 
-KUBECAST = str(Path(sys.executable).with_name("kubecast"))
-USER = "1000:0"
-MODELS = os.environ.get("MODELS", "arima,lstm,transformer,catboost").split(",")
 FRAMEWORK_OF = {"lstm": "tensorflow", "transformer": "tensorflow"}
 FRAMEWORKS = {
     "arima": ("pmdarima", "statsforecast"),
@@ -39,88 +33,6 @@ FRAMEWORKS = {
 }
 FRAMEWORKS["serving"] = tuple(name for names in FRAMEWORKS.values() for name in names)
 IMAGES = ["base", *FRAMEWORKS]
-TAG = subprocess.check_output(["images/tag.sh"], text=True).strip()
-
-
-@pytest.fixture(scope="module")
-def podman() -> Iterator[Podman]:
-    with Podman() as service:
-        yield service
-
-
-@pytest.fixture(scope="module")
-def store() -> Iterator[dict[str, str]]:
-    """The overlay's own store: the variables that an S3 client needs, here and in every container."""
-    with Seaweed(as_shipped=True) as server, pytest.MonkeyPatch.context() as patch:
-        variables = server.environment()
-        for name, value in variables.items():
-            patch.setenv(name, value)
-        yield variables
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where tasks exchange artifacts; they run as another user than the one who made it, of group 0."""
-    root = tmp_path_factory.mktemp("root")
-    for folder in (root, *list(root.parents)[:2]):
-        folder.chmod(0o755)
-    root.chmod(0o2775)
-    os.chown(root, -1, 0)
-    return root
-
-
-@dataclass(frozen=True)
-class Finished:
-    outputs: dict[str, dict[str, Any]]
-    log: str
-
-
-@pytest.fixture(scope="module")
-def run(
-    podman: Podman, store: dict[str, str], root: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[..., Finished]:
-    """Compile a pipeline and run it in containers."""
-    folder = tmp_path_factory.mktemp("compiled")
-
-    def run(mode: str, overrides: tuple[str, ...] = (), **arguments: Any) -> Finished:
-        compiled, outputs = folder / f"{mode}.yaml", folder / f"{mode}.json"
-        named = ("cluster.image_repository=localhost", f"cluster.image_tag={TAG}", "cluster.gpu=false")
-        settings = (*named, f"pipeline.models={json.dumps(MODELS)}", *overrides)
-        call(
-            *(KUBECAST, "compile", "--preset", "quick", "--output", str(compiled)),
-            *("--mode", mode),
-            *(word for setting in settings for word in ("--set", setting)),
-        )
-        runner = {
-            "user": USER,
-            "read_only": True,
-            "tmpfs": {"/tmp": "mode=1777"},  # noqa: S108
-            "network_mode": "host",
-            "environment": store,
-        }
-        job = {
-            "compiled": str(compiled),
-            "arguments": arguments,
-            "root": str(root),
-            "runner": runner,
-            "outputs": str(outputs),
-        }
-        log = call(sys.executable, "-m", "tests.containers.docker_run", json.dumps(job), **podman.environment)
-        return Finished(json.loads(outputs.read_text()), log)
-
-    return run
-
-
-def call(*words: str, **variables: str) -> str:
-    done = subprocess.run(
-        words,
-        env={**os.environ, **variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout[-6000:]
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +94,7 @@ def test_batch_forecast_in_the_serving_image_equals_the_production_forecast(
         model="forecaster",
         destination="s3://kubecast/batches",
     )
-    found = pd.read_parquet(batch.outputs["batch-forecast"]["forecasts"])
+    found = pd.read_parquet(batch.outputs["publish-batch"]["forecasts"])
     published = pd.read_parquet(trained.outputs["register-model"]["forecast"])
     pd.testing.assert_frame_equal(found, published, check_dtype=False, rtol=1e-5, atol=1e-5)
 

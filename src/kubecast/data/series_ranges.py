@@ -40,7 +40,8 @@ def ranges_of(series: pd.DataFrame, count: int) -> list[SeriesRange]:
         count: Of ranges; there are fewer where there are fewer series, or a few have most of the rows.
     """
     sizes = series["size"].to_numpy(dtype=np.int64)
-    number = (np.cumsum(sizes) - sizes) * count // max(int(sizes.sum()), 1)
+    middles = 2 * np.cumsum(sizes) - sizes
+    number = middles * count // max(2 * int(sizes.sum()), 1)
     return [
         SeriesRange(
             first=str(own["unique_id"].iloc[0]),

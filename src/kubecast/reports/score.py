@@ -9,6 +9,7 @@ import pandas as pd
 
 from kubecast.data.clock import wall_clock
 from kubecast.data.panel import PanelSpec
+from kubecast.data.series_ranges import SeriesRange
 from kubecast.evaluation.batch_review import BatchReview, EarlierBatch
 from kubecast.evaluation.verdict import Verdict
 from kubecast.evaluation.words import percent
@@ -37,12 +38,14 @@ class Kept:
         new: Whether this run wrote it; else the same request did so before.
         latest: Whether ``latest.json`` points at it.
         columns: Of the file.
+        missing: Series that it has no forecasts of, with the reasons.
     """
 
     url: str
     new: bool
     latest: bool
     columns: Sequence[str]
+    missing: Sequence[tuple[SeriesRange, str]] = ()
 
 
 def render_score(
@@ -97,6 +100,7 @@ def _verdict(review: BatchReview, kept: Kept) -> Verdict:
     if not kept.latest:
         written += "; latest.json stays at newer forecasts"
     reasons = [
+        (sum(series.series for series, _ in kept.missing), "are missing, as their shards failed"),
         (len(review.changed), "change by more than a quarter"),
         (len(review.from_zero), "rise from zero"),
         (len(review.not_compared), "cannot be compared with the steps before"),
@@ -112,7 +116,7 @@ def _verdict(review: BatchReview, kept: Kept) -> Verdict:
         return Verdict(title=title, reason=reason, tone="unsure")
     if len(review.not_compared) == len(review.series):
         written += ": nothing to compare with"
-    clear = kept.latest and not review.gone and not review.not_compared
+    clear = kept.latest and not kept.missing and not review.gone and not review.not_compared
     tone: Literal["good", "unsure"] = "good" if clear else "unsure"
     return Verdict(title=written, reason=reason, tone=tone)
 

@@ -108,6 +108,7 @@ def publish_batch(
                 new=batch.files == described.files,
                 latest=latest,
                 columns=[str(name) for name in table.columns],
+                missing=[(missing.shard, missing.reason) for missing in batch.missing],
             )
             page = _Page(shards, table, columns, batch, kept, published, version, store)
             stands = f"The forecasts are kept: {kept.url}"

@@ -159,10 +159,11 @@ def failed_shards(history: History, statuses: Sequence[ShardStatus], least: floa
     reasons = {Shard.open(status.shard).name: status.reason for status in statuses}
     reasons = {shard: reasons.get(shard, "nothing is known of its task") for shard in history.shards}
     failed = {shard: reason for shard, reason in reasons.items() if reason}
-    if len(reasons) - len(failed) < least * len(reasons):
+    allowed = int((1 - least) * len(reasons) + 1e-9)
+    if len(failed) > allowed:
         shard, reason = next(iter(failed.items()))
         raise ShardError(
-            f"{len(failed)} of {len(reasons)} shards failed; allowed: a share of {1 - least:g}"
-            f" (pipeline.min_shards); the first is {shard}, {history.shards[shard]}: {reason}"
+            f"{len(failed)} of {len(reasons)} shards failed; allowed by pipeline.min_shards {least:g}:"
+            f" {allowed}; the first is {shard}, {history.shards[shard]}: {reason}"
         )
     return failed
