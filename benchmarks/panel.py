@@ -262,7 +262,7 @@ def _prepare_history(task: Task) -> None:
     from kubecast.steps.prepare_history import prepare_history
 
     data, registry, work = (str(task.folder / name) for name in ("data", "registry", "work"))
-    shards = prepare_history(data, registry, f"{MODEL}@latest", 0, "", "", str(SHARDS), work, 1)
+    shards = prepare_history(data, registry, f"{MODEL}@latest", "", 0, "", "", str(SHARDS), work, 1)
     (task.folder / "shards.json").write_text(json.dumps(shards))
 
 

@@ -31,8 +31,8 @@ def batch_forecast(
     min_shards: float = 1.0,
 ) -> Batch:
     """Run the steps of the pipeline ``score`` in this process, one after the other."""
-    folder = f"{destination}/.work"
-    urls = prepare_history(data, registry, model, horizon, future, as_of, shards, folder, 7)
+    request = data, registry, model, destination, horizon, future, as_of
+    urls = prepare_history(*request, shards, "", 7)
     for url in urls:
         forecast_rows(ShardRequest(shard=url, registry=registry))
     given = [ShardStatus(shard=url).model_dump_json() for url in urls]

@@ -36,5 +36,5 @@ def prepare_history(
     """
     from kubecast.steps.prepare_history import prepare_history
 
-    folder = work or f"{destination}/.work"
-    return prepare_history(data, registry, model, horizon, future, as_of, shards, folder, keep_days)
+    request = data, registry, model, destination, horizon, future, as_of
+    return prepare_history(*request, shards, work, keep_days)

@@ -42,6 +42,7 @@ def prepare_history(
     data: str,
     registry: str,
     model: str,
+    destination: str,
     horizon: int,
     future: str,
     as_of: str,
@@ -55,11 +56,13 @@ def prepare_history(
         data: Path or URL of the data.
         registry: Path or URL.
         model: ``NAME``, ``NAME@ALIAS`` or ``NAME@VERSION``; a name alone is its champion.
+        destination: Path or URL of the folder that holds the batches.
         horizon: Steps; 0: the model's.
         future: Path or URL of known-future covariates over the horizon; empty for none.
         as_of: ISO date or time; empty for none.
         shards: ``auto``, or their number.
-        work: Path or URL of the folder in which runs keep what their tasks hand on.
+        work: Path or URL of the folder in which runs keep what their tasks hand on; empty: ``.work`` in the
+            destination.
         keep_days: Days after which what a run kept there is removed.
 
     Returns:
@@ -69,7 +72,7 @@ def prepare_history(
         InputError: The data or a parameter does not fit the model.
         RegistryError: There is no such model, or a store failed.
     """
-    published, store = Registry.open(registry), open_store(work)
+    published, store = Registry.open(registry), open_store(work or f"{destination.rstrip('/')}/.work")
     # A version that the gate refused forecasts only where the request names it.
     version = published.resolve(model if "@" in model else f"{model}@champion")
     contract, moment = contract_of(published, version), parse_time(as_of, "as_of") if as_of else None
@@ -137,6 +140,8 @@ def _keep_rows(work: Work, panel: PanelBlocks, history: History, folder: Path) -
     names, ranges = [*history.shards], [*history.shards.values()]
     cut = in_ranges(panel.rows(), ranges)
     for number, rows in itertools.groupby(cut, key=operator.itemgetter(0)):
+        if work.has(rows_part(names[number])):  # of a run that was ended here
+            continue
         with TemporaryDirectory(dir=folder) as part:
             write_series((block for _, block in rows), Path(part, ROWS))
             work.keep(rows_part(names[number]), Path(part))

@@ -22,7 +22,7 @@ from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.data.parquet import read_parquet
 from kubecast.data.row_blocks import concat_rows
 from kubecast.ensemble.bundle import all_scales
-from kubecast.errors import NotFound, StoreError
+from kubecast.errors import NotFound, ShardError, StoreError
 from kubecast.evaluation.batch_review import BatchReview, EarlierBatch, review_batch, score_earlier
 from kubecast.evaluation.published import published_evaluation, with_series
 from kubecast.logs import step
@@ -84,6 +84,8 @@ def publish_batch(
         RegistryError: A store failed; nothing that was kept before is touched.
     """
     store, published = open_store(destination), Registry.open(registry)
+    if not statuses:
+        raise ShardError("no status of a shard; allowed: that of each forecast_shard")
     known = [ShardStatus.parse(text.encode(), "forecast_shard") for text in statuses]
     work = Shard.open(known[0].shard).work
     with TemporaryDirectory() as scratch:

@@ -38,8 +38,8 @@ def prepare(published: Path, tmp_path: Path) -> Callable[..., list[str]]:
     pd.concat([hourly(), rows]).to_parquet(tmp_path / "new.parquet")
 
     def in_shards(count: int) -> list[str]:
-        registry, work = str(published / "registry"), str(tmp_path / "work")
-        return prepare_history(str(tmp_path / "new.parquet"), registry, MODEL, 0, "", "", str(count), work, 7)
+        request = str(tmp_path / "new.parquet"), str(published / "registry"), MODEL, ""
+        return prepare_history(*request, 0, "", "", str(count), str(tmp_path / "work"), 7)
 
     return in_shards
 
@@ -212,3 +212,17 @@ def test_batch_of_one_file_of_the_first_schema_is_read(published: Path, tmp_path
     (folder / batch.batch / "manifest.json").write_text(json.dumps(former))
     with pytest.raises(IntegrityError, match="not the manifest of a batch"):
         read_table(open_store(str(tmp_path / "batches")), MODEL, batch.batch)
+
+
+def test_work_is_in_the_destination_unless_it_is_told_otherwise(published: Path, tmp_path: Path) -> None:
+    hourly().to_csv(tmp_path / "new.csv", index=False)
+    request = str(tmp_path / "new.csv"), str(published / "registry"), MODEL, f"{tmp_path}/batches/"
+    [shard] = prepare_history(*request, 0, "", "", "auto", "", 7)
+    assert shard.startswith((tmp_path / "batches" / ".work").as_uri())
+    [shard] = prepare_history(*request, 0, "", "", "auto", str(tmp_path / "elsewhere"), 7)
+    assert shard.startswith((tmp_path / "elsewhere").as_uri())
+
+
+def test_batch_of_no_shard_is_refused(published: Path, tmp_path: Path) -> None:
+    with pytest.raises(ShardError, match="no status of a shard"):
+        publish([], published, tmp_path)
