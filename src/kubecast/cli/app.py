@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from kubecast import logs
-from kubecast.cli import cluster, console, doctor, init, models, runs, schedules, validate
+from kubecast.cli import clean, cluster, console, doctor, init, models, runs, schedules, validate
 from kubecast.cli.options import examples
 from kubecast.errors import KubecastError
 from kubecast.masking import masked
@@ -52,6 +52,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(cluster.app)
 app.add_typer(schedules.app, name="schedule")
 app.add_typer(doctor.app)
+app.add_typer(clean.app)
 
 
 def _print_version(requested: bool) -> None:

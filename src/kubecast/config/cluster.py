@@ -176,7 +176,7 @@ class WorkSettings(Settings):
         description="path or URL; default: .work in the folder that the run publishes to",
         examples=["s3://bucket/kubecast/work"],
     )
-    keep_days: PositiveInt = Field(
+    keep_days: Annotated[int, Field(ge=1, le=36500)] = Field(
         default=7, description="after its last use; a run removes what is older, as `kubecast clean` does"
     )
 

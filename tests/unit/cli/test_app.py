@@ -51,6 +51,7 @@ def data(tmp_path: Path) -> str:
         ["compile"],
         ["validate"],
         ["sample"],
+        ["clean"],
         ["report"],
         ["models"],
         ["models", "list"],
