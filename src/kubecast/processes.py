@@ -44,8 +44,8 @@ def run_in_child(module: str, request: str, attempts: int) -> str:
             status = subprocess.run(command, env=environment, check=False).returncode  # noqa: S603  our own
             if not status:
                 return ""
-            if fault.exists():
-                return fault.read_text("utf-8")
+            if fault.exists() and (stated := fault.read_text("utf-8")):  # empty: the disk was full
+                return stated
         reason = f"its process {_ended(status)}"
         _LOG.warning("attempt %d of %d: %s", number + 1, attempts + 1, reason)
     return reason
@@ -63,7 +63,8 @@ def child_main(work: Callable[[str], None]) -> None:
     try:
         work(given.request)
     except KubecastError as error:
-        given.fault.write_text(" ".join(str(error).split()), "utf-8")
+        stated = " ".join(str(error).split()) or type(error).__name__
+        given.fault.write_text(stated, "utf-8", errors="replace")
         sys.exit(error.exit_status)
 
 
@@ -84,4 +85,7 @@ def _memory_arguments() -> list[str]:
 
 
 def _ended(status: int) -> str:
-    return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+    if status >= 0:
+        return f"ended with status {status}"
+    names = {each.value: each.name for each in signal.Signals}
+    return f"was ended by {names.get(-status, f'signal {-status}')}"

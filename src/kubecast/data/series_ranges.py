@@ -1,6 +1,7 @@
 """Ranges of series of a panel, each with about as many rows: what one task of several works on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -32,14 +33,27 @@ class SeriesRange(Document):
         )
 
 
+def row_counts(blocks: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Count the rows of each series.
+
+    Args:
+        blocks: At least one, in ascending order of series.
+
+    Returns:
+        ``unique_id`` and ``rows``.
+    """
+    counts = [block.groupby("unique_id", observed=True, sort=False).size() for block in blocks]
+    return pd.concat(counts).rename("rows").reset_index()
+
+
 def ranges_of(series: pd.DataFrame, count: int) -> list[SeriesRange]:
     """Divide series into ranges.
 
     Args:
-        series: ``unique_id``, ascending, and ``size``, their rows.
+        series: ``unique_id``, ascending, and ``rows``, their number, at least one.
         count: Of ranges; there are fewer where there are fewer series, or a few have most of the rows.
     """
-    sizes = series["size"].to_numpy(dtype=np.int64)
+    sizes = series["rows"].to_numpy(dtype=np.int64)
     middles = 2 * np.cumsum(sizes) - sizes
     number = middles * count // max(2 * int(sizes.sum()), 1)
     return [
@@ -47,7 +61,7 @@ def ranges_of(series: pd.DataFrame, count: int) -> list[SeriesRange]:
             first=str(own["unique_id"].iloc[0]),
             last=str(own["unique_id"].iloc[-1]),
             series=len(own),
-            rows=int(own["size"].sum()),
+            rows=int(own["rows"].sum()),
         )
         for _, own in series.groupby(number)
     ]
@@ -69,6 +83,6 @@ def in_ranges(
     for block in blocks:
         codes, names = pd.factorize(block["unique_id"])
         numbers = np.searchsorted(lasts, np.asarray(names, dtype=object))[codes]
-        begins = np.flatnonzero(np.diff(numbers, prepend=-1))
-        for begin, end in zip(begins, [*begins[1:], len(block)], strict=True):
+        bounds = np.flatnonzero(np.diff(numbers, prepend=-1, append=-1))
+        for begin, end in pairwise(bounds):
             yield int(numbers[begin]), block.iloc[begin:end].reset_index(drop=True)

@@ -7,15 +7,15 @@ import logging
 import operator
 import os
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version as version_of
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import kubecast
 from kubecast.data.files import open_data, read_data, settings_for
 from kubecast.data.panel_blocks import ROWS, PanelBlocks
 from kubecast.data.parquet import write_series
 from kubecast.data.row_blocks import in_folder
-from kubecast.data.series_ranges import in_ranges, ranges_of
+from kubecast.data.series_ranges import in_ranges, ranges_of, row_counts
 from kubecast.data.timestamps import parse_time
 from kubecast.ensemble.bundle import with_measure
 from kubecast.ensemble.recipe import StackRecipe
@@ -113,7 +113,7 @@ def _urls(work: Work, history: History) -> list[str]:
 
 def _key(request: dict[str, str | int], shards: str) -> str:
     """A digest of all that the work follows from, the code included."""
-    code = {"kubecast": kubecast.__version__, "image": os.environ.get("KUBECAST_IMAGE", "")}
+    code = {"kubecast": version_of("kubecast"), "image": os.environ.get("KUBECAST_IMAGE", "")}
     return hashlib.sha256(json.dumps({**request, **code, "shards": shards}).encode()).hexdigest()[:32]
 
 
@@ -126,8 +126,8 @@ def _kept(work: Work, folder: Path) -> History | None:
 
 
 def _history(request: dict[str, str | int], panel: PanelBlocks, shards: str, recipe: StackRecipe) -> History:
-    count = shard_count(shards, int(panel.series["size"].sum()))
-    ranges = ranges_of(panel.series, count)
+    series = row_counts(panel.rows())
+    ranges = ranges_of(series, shard_count(shards, int(series["rows"].sum())))
     return History(
         request=request,
         relative_scale=with_measure(recipe, panel).relative_scale,

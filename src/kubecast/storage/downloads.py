@@ -20,6 +20,7 @@ def staged(target: Path) -> Iterator[Path]:
         raise InputError(f"{target} exists already; allowed: a new folder")
     folder = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
     try:
+        folder.mkdir(parents=True)
         yield folder
         folder.replace(target)
     except OSError as error:

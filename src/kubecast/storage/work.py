@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from kubecast.documents import Document
 from kubecast.errors import ConfigError, Conflict, IntegrityError, NotFound, StoreError
@@ -46,7 +46,7 @@ class _Part(Document):
 class _Used(Document):
     document_name: ClassVar[str] = "a record of work's use"
 
-    time: datetime
+    time: AwareDatetime
 
 
 @dataclass(frozen=True)
@@ -145,15 +145,17 @@ class Work:
 
     def _write(self, name: str, document: Document, may_stay: Callable[[bytes], bool]) -> bool:
         """Write a small file, but where there is one that may stay; return whether it was written."""
-        path = f"{self.key}/{name}"
+        path, content = f"{self.key}/{name}", document.model_dump_json().encode()
         for _ in range(_ATTEMPTS):
             tag: str | None = None
             with suppress(NotFound):
                 data, tag = self.store.read(path)
+                if data == content:  # written, and the answer lost
+                    return True
                 if may_stay(data):
                     return False
             with suppress(Conflict):
-                self.store.compare_and_swap(path, document.model_dump_json().encode(), tag)
+                self.store.compare_and_swap(path, content, tag)
                 return True
         raise Conflict(f"{self._url_of(path)}: too many writers at once; try again")
 
@@ -176,10 +178,27 @@ def clear_work(store: Store, before: datetime, dry_run: bool = False) -> list[st
     Returns:
         The keys of what is removed. What has another name, or no readable note of its use, is left alone.
     """
-    old = [key for key in store.list_folders() if KEY.fullmatch(key) and _was_used_before(store, key, before)]
-    for key in [] if dry_run else old:
+    cleared = []
+    for key in filter(KEY.fullmatch, store.list_folders()):
+        if _was_used_before(store, key, before):
+            if not dry_run:
+                _clear(store, key, before)
+            cleared.append(key)
+    return cleared
+
+
+def _clear(store: Store, key: str, before: datetime) -> None:
+    """Remove records, then files, then the note of use: what is left by a crash, the next clearing removes.
+
+    A run that begins meanwhile finds no part that is about to go, and keeps its note.
+    """
+    records = [path for path in store.list_files(key) if path.count("/") == 1]
+    folders = [f"{key}/{folder}" for folder in store.list_folders(key)]
+    for path in [*records, *folders]:
+        if path != f"{key}/{_USED}":
+            store.remove(path)
+    if _was_used_before(store, key, before):
         store.remove(key)
-    return old
 
 
 def _was_used_before(store: Store, key: str, before: datetime) -> bool:

@@ -14,7 +14,14 @@ from kubecast.steps.batch_store import Batch, read_table
 from kubecast.steps.forecast_shard import ShardRequest, forecast_rows, forecast_shard
 from kubecast.steps.prepare_history import prepare_history
 from kubecast.steps.publish_batch import publish_batch
-from kubecast.steps.shards import Shard, ShardStatus, forecasts_part, shard_count
+from kubecast.steps.shards import (
+    Shard,
+    ShardStatus,
+    fetch_history,
+    fetch_rows,
+    forecasts_part,
+    shard_count,
+)
 from kubecast.storage.store import open_store
 from tests.support.batches import batch_forecast, read_batch
 from tests.support.pages import read_payload
@@ -226,3 +233,10 @@ def test_work_is_in_the_destination_unless_it_is_told_otherwise(published: Path,
 def test_batch_of_no_shard_is_refused(published: Path, tmp_path: Path) -> None:
     with pytest.raises(ShardError, match="no status of a shard"):
         publish([], published, tmp_path)
+
+
+def test_shards_have_as_many_rows_as_they_say(prepare: Callable[..., list[str]], tmp_path: Path) -> None:
+    shards = [Shard.open(url) for url in prepare(4)]
+    history, panel = fetch_history(shards[0].work, tmp_path / "fetched")
+    counts = {shard.name: sum(map(len, fetch_rows(shard.work, shard.name, panel).rows())) for shard in shards}
+    assert counts == {name: each.rows for name, each in history.shards.items()}
