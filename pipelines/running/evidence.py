@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from kubecast.errors import ClusterError, ClusterForbidden, ClusterNotFound
 from kubecast.pipelines.running import pods, workflow
-from kubecast.pipelines.running.graph import Graph, Node, Path, Role
+from kubecast.pipelines.running.graph import Graph, Iteration, Node, Path, Role
 from kubecast.pipelines.running.kubernetes import NOT_ALLOWED, Kubernetes
 
 REFRESH = 15.0  # seconds between two readings, of up to 1 MiB each
@@ -137,9 +137,9 @@ def _joined(nodes: list[Node], of_pods: list[Node]) -> list[Node]:
     return [_with_pod(node, known.get(_key(node))) for node in nodes]
 
 
-def _key(node: Node) -> tuple[Path, Role, int]:
+def _key(node: Node) -> tuple[Path, Iteration, Role, int]:
     """The key that a node and its pod share; where Argo tries nothing again, the name has no attempt."""
-    return node.path, node.role, node.attempt or 0
+    return node.path, node.iteration, node.role, node.attempt or 0
 
 
 def _with_pod(node: Node, pod: Node | None) -> Node:

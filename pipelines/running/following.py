@@ -114,7 +114,7 @@ class Follower:
         whole = Run(run.state or "PENDING", kfp_tasks.moment(run.finished_at))
         evidence = self._reader.look(run_id, graph, whole.ended) if self._reader else Evidence()
         details = (run.run_details.task_details if run.run_details else None) or []
-        seen = _merged(graph, tasks.observe(kfp_tasks.nodes(graph, details)), evidence)
+        seen = _merged(graph, tasks.observe(graph, kfp_tasks.nodes(graph, details)), evidence)
         error = kfp_tasks.message_of(run) or masked(evidence.message or _reason(seen.get(())))
         seen = tasks.complete(graph, seen, whole, evidence.source == "workflow")
         last = (whole.end if whole.ended else None) or datetime.now(UTC)
@@ -169,13 +169,16 @@ class Follower:
             tasks.seconds_of(seen, last),
             masked(seen.reason),
             culprit.pod if culprit and seen.state != SUCCEEDED else "",
+            iterations=seen.progress,
+            iteration=_iteration(culprit) if culprit and seen.state != SUCCEEDED else "",
         )
         driver = culprit if culprit and culprit.role == "driver" else None
         if seen.state == "PENDING" and result.pod and seen.reason:
             return replace(result, command=self._kubectl(evidence, f"describe pod {result.pod}"))
         if seen.state != "FAILED" or seen.reason == LOST or (task.is_graph and driver is None):
             return result
-        chosen = result.pod if driver and result.pod else f"-l {RUN_LABEL}={run_id},{TASK_LABEL}={task.name}"
+        alone = culprit is not None and culprit.pod and (driver or culprit.iteration)  # pods share its labels
+        chosen = result.pod if alone else f"-l {RUN_LABEL}={run_id},{TASK_LABEL}={task.name}"
         command = self._kubectl(evidence, f"logs {chosen} -c main --tail={SHOWN}")
         if culprit is None:
             return replace(result, command=command)
@@ -234,14 +237,20 @@ def follower(client: Client, connection: ConnectionSettings, interval: float | N
 def _merged(graph: Graph, kfp: dict[Path, Observation], evidence: Evidence) -> dict[Path, Observation]:
     """The observation of each task from the best source, else from the next one."""
     if evidence.source == "workflow":
-        return tasks.observe(evidence.nodes)
+        return tasks.observe(graph, evidence.nodes)
     if evidence.source == "pods":
-        return tasks.derive_graphs(graph, kfp | tasks.observe(evidence.nodes))
+        return tasks.derive_graphs(graph, kfp | tasks.observe(graph, evidence.nodes))
     return kfp
 
 
 def _reason(root: Observation | None) -> str:
     return root.reason if root else ""
+
+
+def _iteration(culprit: Node) -> str:
+    """Which iteration a node is in, and its item; empty for what is in no loop."""
+    numbers = f"iteration {'.'.join(map(str, culprit.iteration))}" if culprit.iteration else ""
+    return ", ".join(each for each in (numbers, culprit.item) if each)
 
 
 def _uri(culprit: Node) -> str:

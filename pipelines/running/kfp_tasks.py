@@ -1,16 +1,32 @@
 """Task list of a run in the API of Kubeflow Pipelines, as nodes of its graph.
 
-Its list has no parents, and inner tasks of two graphs may have one name; each entry has the ids of the nodes
-after it, which Argo computes from their full names. It says nothing of pods and reasons, and is not updated
-any more once the workflow is larger than 1 MiB.
+Its list has no parents, and inner tasks of two graphs, or of a loop's iterations, may have one name; each
+entry has the ids of the nodes after it, which Argo computes from their full names. It says nothing of pods
+and reasons, and is not updated any more once the workflow is larger than 1 MiB.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
 from kubecast.config.cluster import MOST_ATTEMPTS
-from kubecast.pipelines.running.graph import DRIVER, Graph, Node, Path, Role
+from kubecast.pipelines.running.graph import (
+    DRIVER,
+    ITEM,
+    ITERATIONS,
+    ITERATOR,
+    Graph,
+    Iteration,
+    Node,
+    Path,
+    Role,
+)
+
+_NUMBERED = re.compile(rf"{ITERATIONS}\((\d+):")
+
+_Owner = tuple[Path, Role]
+_Known = tuple[Path, Iteration]
 
 
 def nodes(graph: Graph, details: Iterable[Any]) -> list[Node]:
@@ -21,7 +37,8 @@ def nodes(graph: Graph, details: Iterable[Any]) -> list[Node]:
         details: ``V2beta1PipelineTaskDetail``.
     """
     named = [detail for detail in details if detail.display_name]
-    known = _ids(graph, _workflow(named))
+    numbers = [int(match[1]) for each in named if (match := _NUMBERED.match(each.display_name))]
+    known = _ids(graph, _workflow(named), max(numbers, default=-1) + 1)
     return [node for detail in named if (node := _node(graph, known, detail))]
 
 
@@ -45,25 +62,34 @@ def node_id(workflow: str, node: str) -> str:
     return f"{workflow}-{digest}"
 
 
-def _node(graph: Graph, known: dict[str, Path], detail: Any) -> Node | None:
+def _node(graph: Graph, known: dict[str, _Known], detail: Any) -> Node | None:
     name, _, suffix = detail.display_name.partition("(")
     attempt = suffix.removesuffix(")")
-    path, role = _owner(graph, name, [known[each] for each in _children(detail) if each in known])
-    if path is None:
+    after = [known[each] for each in _children(detail) if each in known]
+    owner = _owner(graph, name, [path for path, _ in after])
+    if owner is None:
+        return None
+    path, role = owner
+    depth = graph.depth(path) + (name in (ITEM, ITEM + DRIVER))
+    iteration = next((each[:depth] for _, each in after if len(each) >= depth), ())
+    if len(iteration) < depth:  # what has no node after it does not tell which iteration it is in
         return None
     end = moment(detail.end_time)
     state = detail.state or ("OMITTED" if end else "PENDING")  # the server has no word for the former
     number = int(attempt) if attempt.isdecimal() else None
-    return Node(path, role, number, state, message_of(detail), moment(detail.start_time), end)
+    start = moment(detail.start_time)
+    return Node(path, role, number, state, message_of(detail), start, end, iteration=iteration)
 
 
-def _owner(graph: Graph, name: str, after: list[Path]) -> tuple[Path | None, Role]:
+def _owner(graph: Graph, name: str, after: list[Path]) -> _Owner | None:
     """The one task that an entry can be of, by its name and by the tasks of the nodes after it."""
     if name in ("root", "root" + DRIVER):
         return (), "task" if name == "root" else "driver"
-    owners: list[tuple[Path, Role]] = [(path, "task") for path in graph.paths if path[-1] == name]
+    key = name.removesuffix(DRIVER)
+    owners: list[_Owner] = [(path, "task") for path in graph.paths if path[-1] == name]
+    if not owners and key in (ITEM, ITERATOR):
+        owners = [(task.path, "driver" if name != key else "task") for task in graph.tasks if task.is_loop]
     if not owners:
-        key = name.removesuffix(DRIVER)
         owners = [(path, "driver") for path in graph.paths if name != key and path[-1] == key]
     if len(owners) > 1:  # of two graphs: the nodes after it are below it, or in its graph
         owners = [
@@ -71,7 +97,7 @@ def _owner(graph: Graph, name: str, after: list[Path]) -> tuple[Path | None, Rol
             for path, role in owners
             if any(each[: len(path)] == path or each[:-1] == path[:-1] for each in after)
         ]
-    return owners[0] if len(owners) == 1 else (None, "task")
+    return owners[0] if len(owners) == 1 else None
 
 
 def _children(detail: Any) -> list[str]:
@@ -83,15 +109,40 @@ def _workflow(details: Iterable[Any]) -> str:
     return next(ids, "").rpartition("-")[0]
 
 
-def _ids(graph: Graph, workflow: str) -> dict[str, Path]:
-    """The task of each node that it may have, by the node's id."""
-    return {node_id(workflow, node): path for path in graph.paths for node in _names(workflow, path)}
-
-
-def _names(workflow: str, path: Path) -> Iterator[str]:
+def _ids(graph: Graph, workflow: str, iterations: int) -> dict[str, _Known]:
+    """The task of each node that it may have, and the iteration, by the node's id."""
+    known: dict[str, _Known] = {}
     for again in ("(0)", ""):  # whether the server has every node tried again
-        above = ".".join(f"{part}{again}" for part in (workflow, "root", *path[:-1]))
-        task = f"{above}.{path[-1]}"
-        for node in (task, task + DRIVER, f"{task}{again}.executor"):
-            yield node
-            yield from (f"{node}({attempt})" for attempt in range(MOST_ATTEMPTS + 1))
+        for task in graph.tasks:
+            above = _above(graph, workflow, task.path, again, iterations)
+            places = [(f"{name}.{task.path[-1]}", iteration) for name, iteration in above]
+            if task.is_loop:
+                own = _above(graph, workflow, (*task.path, ITEM), again, iterations)
+                places += [(name.removesuffix(again), iteration) for name, iteration in own]
+            for name, iteration in places:
+                for node in _names(name, again):
+                    known[node_id(workflow, node)] = task.path, iteration
+    return known
+
+
+def _above(
+    graph: Graph, workflow: str, path: Path, again: str, iterations: int
+) -> Iterator[tuple[str, Iteration]]:
+    """The name of the graph around a task, in each iteration of the loops that it is in."""
+    names: list[tuple[str, Iteration]] = [(f"{workflow}{again}.root{again}", ())]
+    for length in range(1, len(path)):
+        names = [(f"{name}.{path[length - 1]}{again}", iteration) for name, iteration in names]
+        if graph.is_loop(path[:length]):
+            names = [
+                (f"{name}.{ITERATIONS}({each}:{each}){again}.{ITEM}{again}", (*iteration, each))
+                for name, iteration in names
+                for each in range(iterations)
+            ]
+    yield from names
+
+
+def _names(task: str, again: str) -> Iterator[str]:
+    """The names of a task's nodes, of its drivers' and of its container's."""
+    for node in (task, task + DRIVER, f"{task}{again}.executor"):
+        yield node
+        yield from (f"{node}({attempt})" for attempt in range(MOST_ATTEMPTS + 1))

@@ -5,7 +5,7 @@ from typing import Any
 
 from kubecast.pipelines.running.graph import Graph, Node
 from kubecast.pipelines.running.kubernetes import Kubernetes
-from kubecast.pipelines.running.task_logs import logs_uri
+from kubecast.pipelines.running.task_logs import input_of, logs_uri
 from kubecast.pipelines.running.workflow import time_of
 
 MAIN = "main"
@@ -60,23 +60,24 @@ def one_line(text: str) -> str:
 
 def _node(graph: Graph, pod: Mapping[str, Any]) -> Node | None:
     metadata, status = pod["metadata"], pod.get("status", {})
-    location = graph.locate((metadata.get("annotations") or {}).get(NODE_NAME, ""))
-    if location is None:
+    place = graph.locate((metadata.get("annotations") or {}).get(NODE_NAME, ""))
+    if place is None:
         return None
-    path, role, attempt = location
     phase = status.get("phase", "Pending")
     containers = [each for each in pod.get("spec", {}).get("containers", []) if each["name"] == MAIN]
     words = [word for each in containers for word in [*each.get("command", []), *each.get("args", [])]]
     return Node(
-        path=path,
-        role=role,
-        attempt=attempt or 0,
+        path=place.path,
+        role=place.role,
+        attempt=place.attempt or 0,
         state=_STATES.get(phase, phase.upper()),
         message=_stuck(pod) if phase == "Pending" else _failure(pod) if phase == "Failed" else "",
         start=time_of(status.get("startTime") or metadata.get("creationTimestamp")),
         end=_end(status) if phase in ("Succeeded", "Failed") else None,
         pod=metadata["name"],
         logs_uri=logs_uri(words),
+        iteration=place.iteration,
+        item=input_of(words, graph.item(place.path)),
     )
 
 

@@ -19,6 +19,7 @@ SHOWN = 50  # lines
 _BYTES = 65536  # of a log's end
 _LONGEST = 2000  # characters of a line
 _LONGEST_REASON = 400  # characters
+_LONGEST_ITEM = 100  # characters
 # Of KFP's driver and launcher (klog), of its executor, and of Argo's (logrus, or its last words).
 _OTHERS = re.compile(
     r"[IWEF]\d{4} \d\d:\d\d:\d\d|\[KFP Executor [^]]* INFO\]"
@@ -37,10 +38,26 @@ _ERROR = re.compile(
 def logs_uri(command: Sequence[str]) -> str:
     """The URI of an executor's log, by the words of its launcher, without the attempt; empty if not known."""
     try:
-        written = json.loads(command[list(command).index("--executor_input") + 1])
-        return str(written["outputs"]["artifacts"]["executor-logs"]["artifacts"][0]["uri"])
+        artifacts = _executor_input(command)["outputs"]["artifacts"]
+        return str(artifacts["executor-logs"]["artifacts"][0]["uri"])
     except (ValueError, LookupError, TypeError):
         return ""
+
+
+def input_of(command: Sequence[str], key: str) -> str:
+    """One of a task's inputs as ``KEY VALUE``, by the words of its launcher; empty if not known.
+
+    Of a URL or path the last part is shown, which is what iterations of a loop differ in.
+    """
+    try:
+        value = str(_executor_input(command)["inputs"]["parameterValues"][key])
+    except (ValueError, LookupError, TypeError):
+        return ""
+    return masked(f"{key} {value.rstrip('/').rpartition('/')[2]}")[:_LONGEST_ITEM]
+
+
+def _executor_input(command: Sequence[str]) -> Any:
+    return json.loads(command[list(command).index("--executor_input") + 1])
 
 
 def tail(text: str) -> tuple[str, ...]:

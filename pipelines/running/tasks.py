@@ -1,10 +1,10 @@
 """Tasks of a run: their states, times and reasons, put together from the nodes that its sources know."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from kubecast.pipelines.running.graph import Graph, GraphTask, Node, Path
+from kubecast.pipelines.running.graph import Graph, GraphTask, Iteration, Node, Path
 
 ENDED = frozenset({"SUCCEEDED", "SKIPPED", "FAILED", "CANCELED"})
 UNFINISHED = ("PENDING", "RUNNING")
@@ -29,6 +29,8 @@ class Task:
         log: The last lines of a task that failed, where they can be read.
         log_uri: Where Kubeflow Pipelines keeps the log of a task that failed; empty where that is not known.
         command: What shows the log of a task that failed.
+        iterations: Of a task in a loop: how many have ended, and how many of them failed; else empty.
+        iteration: Which of them the reason, the pod and the log are of; else empty.
     """
 
     name: str
@@ -40,6 +42,8 @@ class Task:
     log: tuple[str, ...] = ()
     log_uri: str = ""
     command: str = ""
+    iterations: str = ""
+    iteration: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class Observation:
         reason: Why, in one line.
         start: When its driver, or it, began.
         end: When it ended.
+        count: Of a loop: the number of its iterations; None where that is not known.
+        iterations: Of a loop, or of a task in one: each that is known.
     """
 
     state: str
@@ -59,6 +65,19 @@ class Observation:
     reason: str = ""
     start: datetime | None = None
     end: datetime | None = None
+    count: int | None = None
+    iterations: Mapping[Iteration, "Observation"] = field(default_factory=dict)
+
+    @property
+    def progress(self) -> str:
+        """How many iterations have ended, and how many of them failed; empty outside of loops."""
+        if not self.iterations:
+            return ""
+        states = [each.state for each in self.iterations.values()]
+        ended = sum(state not in UNFINISHED for state in states)
+        failed = states.count("FAILED")
+        among = f" of {self.count}" if self.count is not None else ""
+        return f"{ended}{among} ended" + (f", {failed} failed" if failed else "")
 
 
 @dataclass(frozen=True)
@@ -74,13 +93,52 @@ class Run:
         return self.state in ENDED
 
 
-def observe(nodes: Iterable[Node]) -> dict[Path, Observation]:
+def observe(graph: Graph, nodes: Iterable[Node]) -> dict[Path, Observation]:
     """Observe each task that the nodes of one source belong to."""
-    by_task: dict[Path, list[Node]] = {}
+    by_task: dict[Path, dict[Iteration, list[Node]]] = {}
     for node in nodes:
-        by_task.setdefault(node.path, []).append(node)
-    seen = {path: _observed(of_task) for path, of_task in by_task.items()}
-    return {path: each for path, each in seen.items() if each}
+        by_task.setdefault(node.path, {}).setdefault(node.iteration, []).append(node)
+    seen: dict[Path, Observation] = {}
+    for path in sorted(by_task, key=len):  # a loop before what is in it
+        each = {iteration: _observed(of_it) for iteration, of_it in sorted(by_task[path].items())}
+        known = {iteration: observation for iteration, observation in each.items() if observation}
+        if known:
+            seen[path] = _one(graph, path, known, seen)
+    return seen
+
+
+def _one(
+    graph: Graph, path: Path, known: dict[Iteration, Observation], seen: Mapping[Path, Observation]
+) -> Observation:
+    """One observation of a task, from those of its iterations and, of a loop, from its own."""
+    own, around = known.pop((), None), graph.loop_around(path)
+    if own and (own.culprit or not known):
+        return own
+    if not around:
+        return _of_loop(own, _folded(known, own.count if own else None))
+    depth = min(map(len, known))  # where loops are in loops, the outer one's iterations are told
+    loop = seen.get(around)
+    whole = {iteration: each for iteration, each in known.items() if len(iteration) == depth}
+    return _folded(whole, loop.count if loop and depth == 1 else None)
+
+
+def _of_loop(own: Observation | None, folded: Observation) -> Observation:
+    """A loop's own state, with what its iterations say; a driver of one of them may have failed."""
+    if own is None:
+        return folded
+    reason = folded.reason if folded.culprit else own.reason
+    return replace(folded, state=own.state, reason=reason, start=own.start, end=own.end)
+
+
+def _folded(iterations: Mapping[Iteration, Observation], count: int | None) -> Observation:
+    every = list(iterations.values())
+    state = _state_of({each.state for each in every})
+    alike = [each for each in every if each.state == state]
+    waiting = [each for each in every if each.state == "PENDING" and each.reason and state != "FAILED"]
+    telling = [*waiting, *alike, *every][0]
+    start = min((each.start for each in every if each.start), default=None)
+    end = None if state in UNFINISHED else max((each.end for each in every if each.end), default=None)
+    return Observation(state, telling.culprit, telling.reason, start, end, count, iterations)
 
 
 def derive_graphs(graph: Graph, seen: Mapping[Path, Observation]) -> dict[Path, Observation]:
@@ -94,12 +152,24 @@ def derive_graphs(graph: Graph, seen: Mapping[Path, Observation]) -> dict[Path, 
         if (
             task.is_graph and inner and not (own and own.culprit)
         ):  # whose driver has a pod, and did not succeed
-            derived[task.path] = Observation(
-                _state_of({each.state for each in inner}),
-                start=min((each.start for each in inner if each.start), default=None),
-                end=max((each.end for each in inner if each.end), default=None),
-            )
+            derived[task.path] = _derived(task, own, inner)
     return derived
+
+
+def _derived(task: GraphTask, own: Observation | None, inner: list[Observation]) -> Observation:
+    state = _state_of({each.state for each in inner})
+    if task.is_loop and own and own.state in UNFINISHED and state == "SUCCEEDED":
+        state = own.state  # more iterations may begin
+    start = min((each.start for each in inner if each.start), default=None)
+    end = max((each.end for each in inner if each.end), default=None)
+    numbers = sorted({iteration for each in inner for iteration in each.iterations} if task.is_loop else ())
+    iterations = {
+        number: Observation(
+            _state_of({each.iterations[number].state for each in inner if number in each.iterations})
+        )
+        for number in numbers
+    }
+    return Observation(state, start=start, end=end, iterations=iterations)
 
 
 def complete(
@@ -124,9 +194,20 @@ def complete(
                 each = Observation("OMITTED")
         if run.ended and each.state in UNFINISHED:
             reason = UNFINISHED_AT_END if whole else LOST
-            each = Observation(run.state, each.culprit, each.reason or reason, each.start, each.end)
+            each = replace(each, state=run.state, reason=each.reason or reason)
+        elif each.iterations and each.state == "SUCCEEDED" and _begins_more(graph, task, each, completed):
+            each = replace(each, state="RUNNING", end=None)
         completed[task.path] = each
     return completed
+
+
+def _begins_more(
+    graph: Graph, task: GraphTask, each: Observation, completed: Mapping[Path, Observation]
+) -> bool:
+    """Whether iterations of a task are to come, where all that are known have succeeded."""
+    around = graph.loop_around(task.path)
+    goes_on = around is not None and completed[around].state in UNFINISHED
+    return goes_on and each.count != len(each.iterations)
 
 
 def ordered(graph: Graph, seen: Mapping[Path, Observation]) -> list[GraphTask]:
@@ -161,7 +242,8 @@ def _observed(nodes: list[Node]) -> Observation | None:
         reason = CACHED
     starts = [node.start for node in nodes if node.start and state != "OMITTED"]  # which is but a moment
     end = next((node.end for node in (own, executor) if node and node.end), None)
-    return Observation(state, culprit, reason, min(starts, default=None), end)
+    count = next((node.count for node in drivers if node.count is not None), None)
+    return Observation(state, culprit, reason, min(starts, default=None), end, count)
 
 
 def _state(own: Node | None, driver: Node | None, executor: Node | None, pod: Node | None) -> str | None:

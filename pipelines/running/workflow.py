@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from kubecast.pipelines.running.graph import Graph, Node, Path, Role, attempts_of
-from kubecast.pipelines.running.task_logs import logs_uri
+from kubecast.pipelines.running.graph import Graph, Iteration, Node, Path, Role, attempts_of
+from kubecast.pipelines.running.task_logs import input_of, logs_uri
 from kubecast.workflow import nodes_of
 
 RUN_LABEL = "pipeline/runid"
@@ -38,7 +38,7 @@ def nodes(graph: Graph, workflow: Mapping[str, Any]) -> list[Node]:
         ClusterError: Its nodes cannot be read, such as those that Argo keeps in a database of its own.
     """
     located = list(_nodes(graph, workflow["metadata"]["name"], nodes_of(workflow)))
-    located = _in_force(located, lambda each: each.node.path, lambda each: each.around)
+    located = _in_force(located, lambda each: each.of, lambda each: each.around)
     located = _in_force(located, lambda each: each.key, lambda each: each.attempts)
     if not _was_terminated(workflow):
         return [each.node for each in located]
@@ -86,45 +86,54 @@ class _Located:
     Attributes:
         node: As the Workflow has it.
         attempts: Of each part of its name.
+        within: Whether it is one level below its task.
         ran: Whether it, or what is in it, began: what Argo does not begin any more ends at once.
     """
 
     node: Node
     attempts: tuple[int, ...]
+    within: bool
     ran: bool
 
     @property
     def around(self) -> tuple[int, ...]:
         """The attempts of the graphs that its task is in."""
-        return self.attempts[: -2 if self.node.role == "executor" else -1]
+        return self.attempts[: -2 if self.within else -1]
 
     @property
-    def key(self) -> tuple[Path, Role, int | None]:
+    def of(self) -> tuple[Path, Iteration]:
+        """The task, or that iteration of it, that the node is of."""
+        return self.node.path, self.node.iteration
+
+    @property
+    def key(self) -> tuple[Path, Iteration, Role, int | None]:
         """The key that the node has one of in each attempt of its task."""
-        return self.node.path, self.node.role, self.node.attempt
+        return *self.of, self.node.role, self.node.attempt
 
 
 def _nodes(graph: Graph, workflow: str, raw: Mapping[str, Any]) -> Iterator[_Located]:
     for node in raw.values():
-        location = graph.locate(node["name"])
-        if location is None:
+        place = graph.locate(node["name"])
+        if place is None:
             continue
-        path, role, attempt = location
         phase = node.get("phase", "")
         pod = node["type"] == "Pod"
         at_once = phase in ("Failed", "Error") and node.get("startedAt") == node.get("finishedAt")
+        words = _launcher(node) if pod else []
         located = Node(
-            path=path,
-            role=role,
-            attempt=attempt,
+            *place[:3],
             state=_STATES.get(phase, phase.upper()),
             message=" ".join(str(node.get("message") or "").split()),
             start=time_of(node.get("startedAt")),
             end=time_of(node.get("finishedAt")),
             pod=_pod_name(workflow, node) if pod else "",
-            logs_uri=_logs_uri(node) if pod else "",
+            logs_uri=logs_uri(words),
+            iteration=place.iteration,
+            item=input_of(words, graph.item(place.path)),
+            count=_count(node),
         )
-        yield _Located(located, attempts_of(node["name"]), phase != "Omitted" and not at_once)
+        ran = phase != "Omitted" and not at_once
+        yield _Located(located, attempts_of(node["name"]), place.within, ran)
 
 
 def time_of(text: str | None) -> datetime | None:
@@ -137,11 +146,22 @@ def _pod_name(workflow: str, node: Mapping[str, Any]) -> str:
     return f"{prefix}-{node['id'].rpartition('-')[2]}"
 
 
-def _logs_uri(node: Mapping[str, Any]) -> str:
-    inputs = (node.get("inputs") or {}).get("parameters") or []
-    patch = next((each.get("value") for each in inputs if each["name"] == "pod-spec-patch"), None)
+def _launcher(node: Mapping[str, Any]) -> list[str]:
+    """The words that the launcher of a pod is started with; none where they are not known."""
+    patch = _parameter(node.get("inputs"), "pod-spec-patch")
     try:
         containers = json.loads(patch or "{}").get("containers") or [{}]
     except ValueError:
-        return ""
-    return logs_uri(containers[0].get("command") or [])
+        return []
+    return containers[0].get("command") or []
+
+
+def _count(node: Mapping[str, Any]) -> int | None:
+    """The number of iterations that a loop's driver has found."""
+    count = _parameter(node.get("outputs"), "iteration-count") or ""
+    return int(count) if count.isdecimal() else None
+
+
+def _parameter(holder: Mapping[str, Any] | None, name: str) -> str | None:
+    parameters = (holder or {}).get("parameters") or []
+    return next((each.get("value") for each in parameters if each["name"] == name), None)

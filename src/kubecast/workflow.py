@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ WATCHED = "exit-handler-1"
 """KFP's name of the graph that an exit handler watches."""
 
 _FAILED = ("Failed", "Error")
+_ITERATION = re.compile(r"\((\d+):")  # of a loop, in the name of a node
+_NAMED = 10  # failures; those of a loop may be many
 _TIMEOUT = 10.0  # seconds of one request
 
 
@@ -62,7 +65,7 @@ def outcome_of(workflow: Mapping[str, Any]) -> Outcome:
     if not watched:
         raise ClusterError(f"the Workflow has no node {WATCHED}")
     if any(phase in _FAILED for phase in watched):
-        return Outcome(False, "; ".join(_failures(nodes)) or f"{WATCHED} failed")
+        return Outcome(False, _joined(list(_failures(nodes))) or f"{WATCHED} failed")
     return Outcome(all(phase == "Succeeded" for phase in watched), "")
 
 
@@ -105,6 +108,11 @@ def read_workflow(api: Any, namespace: str, name: str) -> dict[str, Any]:
     return retry(once)
 
 
+def _joined(failures: list[str]) -> str:
+    rest = [f"{len(failures) - _NAMED} more"] if len(failures) > _NAMED else []
+    return "; ".join([*failures[:_NAMED], *rest])
+
+
 def _failures(nodes: Any) -> Iterator[str]:
     """The failed pods that were not tried again, by their task; the exit handler's own left out."""
     again = {
@@ -117,5 +125,7 @@ def _failures(nodes: Any) -> Iterator[str]:
         if "onExit" in path:
             continue
         task = path[-2] if path[-1].startswith("executor") else path[-1]
+        if number := _ITERATION.search(node["name"]):
+            task = f"{task}, iteration {number[1]}"
         message = " ".join(str(node.get("message") or "").split())
         yield f"{task}: {message}" if message else task

@@ -55,6 +55,24 @@ def test_failed_tasks_are_named_with_what_argo_says_of_their_last_attempt() -> N
     assert outcome == Outcome(False, "train-lstm: Error (exit code 1); forecast-champion-driver")
 
 
+def test_iterations_that_failed_are_named_and_many_are_counted() -> None:
+    loop = f"{WATCHED}(0).for-loop-1(0)"
+    failed = [
+        node(
+            f"{loop}.iteration-iterations({number}:{number})(0).iteration-item(0).forecast-shard(0).executor(0)",
+            "Pod",
+            "Failed",
+            "no memory",
+        )
+        for number in range(12)
+    ]
+    reason = outcome_of(workflow(*watched("Failed"), *failed)).reason
+    assert reason.startswith(
+        "forecast-shard, iteration 0: no memory; forecast-shard, iteration 1: no memory;"
+    )
+    assert reason.endswith("forecast-shard, iteration 9: no memory; 2 more")
+
+
 def test_graph_that_failed_without_a_pod_is_a_failure() -> None:
     assert outcome_of(workflow(*watched("Error"))) == Outcome(False, "exit-handler-1 failed")
 

@@ -19,9 +19,15 @@ _STYLES = {"SUCCEEDED": "green", "RUNNING": "cyan", "FAILED": "red", "CANCELED":
 def rows(progress: Any) -> list[list[str]]:
     """A row of ``COLUMNS`` for each task of a run, those of a graph indented below it."""
     return [
-        ["  " * len(task.graphs) + task.name, task.state, duration(task.seconds), task.reason]
+        ["  " * len(task.graphs) + task.name, task.state, duration(task.seconds), _reason(task)]
         for task in progress.tasks
     ]
+
+
+def _reason(task: Any) -> str:
+    """How many iterations of a task in a loop have ended, then why it is in its state, and in which."""
+    reason = ": ".join(filter(None, [task.iteration if task.reason else "", task.reason]))
+    return "; ".join(filter(None, [task.iterations, reason]))
 
 
 def duration(seconds: float | None) -> str:
@@ -34,7 +40,8 @@ def details(progress: Any) -> list[str]:
     lines: list[str] = []
     for word, tasks in (("failed", progress.failed), ("waits", progress.stuck)):
         for task in tasks:
-            pairs = {word: _full_name(task), "reason": task.reason, "pod": task.pod, "more": task.command}
+            name = ", ".join(filter(None, [_full_name(task), task.iteration]))
+            pairs = {word: name, "reason": task.reason, "pod": task.pod, "more": task.command}
             pairs["log kept"] = "" if task.log else task.log_uri
             lines += ["", *_pairs(pairs)]
             lines += [f"    {line}" for line in task.log[-LOG_LINES:]]
@@ -47,7 +54,7 @@ def details(progress: Any) -> list[str]:
 
 def summary(progress: Any) -> str:
     """Why a run did not succeed, in one line."""
-    failed = [f"{task.name}: {task.reason or task.state}" for task in progress.failed]
+    failed = [f"{task.name}: {_reason(task) or task.state}" for task in progress.failed]
     return "; ".join([progress.error, *failed] if progress.error else failed)
 
 
@@ -70,20 +77,26 @@ def shown(quiet: bool = False) -> Iterator[Callable[[Any], None]]:
 
 
 def _lines(console: Console) -> Callable[[Any], None]:
-    known: dict[tuple[str, ...], tuple[str, bool]] = {}
+    known: dict[tuple[str, ...], tuple[str, bool, str]] = {}
 
-    def show_once(key: tuple[str, ...], state: str, name: str, reason: str) -> None:
-        if known.get(key, ("PENDING", False)) != (state, bool(reason)):  # reasons may take turns
-            why = f"  {reason}" if reason else ""
-            console.print(f"{state:<9} {name}{why}", highlight=False, markup=False, soft_wrap=True)
-        known[key] = state, bool(reason)
+    def show_once(key: tuple[str, ...], state: str, name: str, reason: str, counts: str = "") -> None:
+        now = state, bool(reason), counts  # reasons may take turns
+        if known.get(key, ("PENDING", False, "")) != now:
+            why = "; ".join(filter(None, [counts, reason]))
+            console.print(
+                f"{state:<9} {name}{'  ' * bool(why)}{why}", highlight=False, markup=False, soft_wrap=True
+            )
+        known[key] = now
 
     def show(progress: Any) -> None:
         names = Counter(task.name for task in progress.tasks)
+        graphs = {task.graphs for task in progress.tasks}
         for task in progress.tasks:
             name = task.name if names[task.name] == 1 else _full_name(task)
             reason = task.reason if task.state in ("PENDING", "FAILED") else ""
-            show_once((*task.graphs, task.name), task.state, name, reason)
+            key = (*task.graphs, task.name)
+            counts = task.iterations if key in graphs else ""  # one line for all tasks of a loop
+            show_once(key, task.state, name, reason, counts)
         if not progress.ended:
             show_once((), "PENDING", progress.name, progress.error)
 
