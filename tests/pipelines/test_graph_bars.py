@@ -12,7 +12,8 @@ from kubecast.config.schedules import Mode
 from kubecast.models import DEFAULT_KINDS
 from kubecast.pipelines.compiling import compile_pipeline
 from kubecast.settings.loading import load_settings
-from tests.support.workflow_size import finished_bytes
+from kubecast.steps.shards import MOST_SHARDS, ShardStatus
+from tests.support.workflow_size import finished_bytes, measure_file
 from tests.support.workflow_spec import EXIT
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -49,7 +50,10 @@ VARIANTS: dict[str, tuple[Mode, list[str]]] = {
     "score-notices": ("score", NOTICES),
 }
 TRAININGS = [name for name, (mode, _) in VARIANTS.items() if mode != "score"]
-ONE_MIB = [name for name, (mode, _) in VARIANTS.items() if mode != "tune"]
+ONE_MIB = [name for name, (mode, _) in VARIANTS.items() if mode in ("train", "retrain")]
+WORK = "s3://forecasting-production/teams/demand-planning/kubecast/batches/.work"
+SHARDS = [f"{WORK}/{'0123456789abcdef' * 2}/{number:03}" for number in range(MOST_SHARDS)]
+MOST_OF_AN_ARGUMENT = 128 * 1024  # bytes of one word that Linux starts a program with
 
 
 @pytest.fixture(scope="module")
@@ -111,10 +115,27 @@ def test_trainers_stand_in_graphs_of_their_own(name: str, compiled: Callable[[st
 def test_a_finished_workflow_stays_below_what_argo_compresses(
     name: str, compiled: Callable[[str], Path]
 ) -> None:
-    parameters = {"data": RUN["data"]} if name.startswith("score") else RUN
     # An exit handler's graph is there twice.
     limit = 1024 * 1024 if name.endswith("notices") else 900_000
-    assert finished_bytes(compiled(name), parameters) <= limit
+    assert finished_bytes(compiled(name), RUN) <= limit
+
+
+@pytest.mark.parametrize("reason", ["", "main: " + "x" * 500], ids=["succeeds", "fails"])
+@pytest.mark.parametrize("name", ["score", "score-notices"])
+def test_a_finished_workflow_of_64_shards_is_small_once_its_nodes_are_compressed(
+    name: str, reason: str, compiled: Callable[[str], Path]
+) -> None:
+    values = {
+        "data": "s3://forecasting-production/teams/demand-planning/current.parquet",
+        "destination": "s3://forecasting-production/teams/demand-planning/kubecast/batches",
+        "prepare-history.Output": [f"{shard:0>140}" for shard in SHARDS],
+        "forecast-shard.Output": lambda given: ShardStatus(
+            shard=given["shard"], reason=reason
+        ).model_dump_json(),
+    }
+    size = measure_file(compiled(name), values)
+    assert size.packed <= 800_000
+    assert sum(map(len, values["prepare-history.Output"])) < size.argument <= MOST_OF_AN_ARGUMENT
 
 
 @pytest.mark.parametrize("name", VARIANTS)

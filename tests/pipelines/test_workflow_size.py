@@ -8,9 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from kfp import compiler, dsl
 
-from tests.support.workflow_size import WorkflowSize, finished_bytes, main, measure_file, workflow_size
+from kubecast.pipelines.running.graph import Graph
+from tests.support.workflow_size import (
+    ARGOS_GZIP,
+    WorkflowSize,
+    finished_bytes,
+    main,
+    measure_file,
+    packed_bytes,
+    workflow_size,
+)
 from tests.support.workflow_spec import size_of
 
 RECORDING = Path(__file__).parents[1] / "recordings" / "workflow-train.json.gz"
@@ -174,6 +184,76 @@ def test_a_runs_parameters_count_wherever_they_are_passed(tmp_path: Path) -> Non
     # In the six nodes of the one task that takes it, and in the root driver's two and the template of these.
     assert added == 9 * 1000
     assert finished_bytes(path, {"fit.Output": "x" * 1002}) == finished_bytes(path, {})  # nothing takes it
+
+
+@dsl.component(base_image="python:3.11")
+def items(count: int) -> list[int]:
+    return list(range(count))
+
+
+@dsl.component(base_image="python:3.11")
+def work(item: int, made: dsl.Output[dsl.Dataset]) -> str:
+    return str(item)
+
+
+@dsl.component(base_image="python:3.11")
+def collect(results: list[str]) -> None:
+    pass
+
+
+@dsl.pipeline(name="looped")
+def looped(count: int = 32) -> None:
+    counted = items(count=count)
+    with dsl.ParallelFor(counted.output, name="loop", parallelism=4) as item:
+        worked = work(item=item)
+    collect(results=dsl.Collected(worked.outputs["Output"]))
+
+
+def size_of_loop(path: Path, count: int) -> WorkflowSize:
+    compiler.Compiler().compile(looped, str(path))
+    values = {"items.Output": list(range(count)), "work.Output": lambda given: str(given["item"])}
+    return measure_file(path, values)
+
+
+def test_each_iteration_of_a_loop_is_twelve_nodes(tmp_path: Path) -> None:
+    names = {node.name for node in size_of_loop(tmp_path / "loop.yaml", 2).nodes}
+    loop = "root(0).for-loop-1"
+    every = f"{loop}(0).iteration-iterations"
+    expected = {
+        every,
+        *(f"{name}{again}" for name in (loop, f"{loop}(0).iteration-driver") for again in ("", "(0)")),
+    }
+    for number in (0, 1):
+        at = f"{every}({number}:{number})"
+        item = f"{at}(0).iteration-item"
+        task = f"{item}(0).work"
+        twice = (at, f"{item}-driver", item, f"{task}-driver", task, f"{task}(0).executor")
+        expected |= {f"{name}{again}" for name in twice for again in ("", "(0)")}
+    assert {name for name in names if name.startswith(loop)} == expected
+    graph = Graph(next(yaml.safe_load_all((tmp_path / "loop.yaml").read_text())))
+    lost = {name for name in names if name.startswith("root") and not graph.locate(f"wf(0).{name}")}
+    assert lost == {name for name in expected if name.rpartition(".")[2].startswith("iteration-iterations")}
+
+
+def test_a_loop_of_32_is_as_large_as_one_that_was_seen(tmp_path: Path) -> None:
+    """Kubeflow Pipelines lost sight of its tasks past 1 MiB; compressed, an iteration was about 3.5 kB."""
+    size = size_of_loop(tmp_path / "loop.yaml", 32)
+    assert sum(node.type == "Pod" for node in size.nodes) == pytest.approx(100, abs=5)
+    assert size.total > 1024 * 1024
+    assert size.packed / 32 == pytest.approx(3500, rel=0.25)
+
+
+@pytest.mark.parametrize("name", ["workflow-train.json.gz", "workflow-train-notices.json.gz"])
+def test_the_model_packs_nodes_as_small_as_argo(name: str) -> None:
+    workflow = json.loads(gzip.decompress((RECORDING.parent / name).read_bytes()))
+    status, start = workflow["status"], workflow["metadata"]["name"]
+    packed = status.get("compressedNodes")
+    nodes = json.loads(gzip.decompress(base64.b64decode(packed))) if packed else status["nodes"]
+    text = json.dumps(nodes, separators=(",", ":"), ensure_ascii=False).encode()
+    expected = len(packed) if packed else ARGOS_GZIP * len(base64.b64encode(gzip.compress(text, 6)))
+    names = {node["name"].removeprefix(f"{start}(0).") for node in nodes.values()}
+    common = [node for node in workflow_size(*rebuilt(workflow)).nodes if node.name in names]
+    assert packed_bytes(common) == pytest.approx(expected, rel=0.15)
 
 
 def test_the_command_prints_the_largest_nodes_and_each_task(

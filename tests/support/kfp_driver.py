@@ -98,6 +98,19 @@ class Scope:
         return self.artifacts.get(source["componentInputArtifact"])
 
 
+def iterations_of(task: Mapping[str, Any], inputs: Scope) -> list[Scope]:
+    """The inputs of each iteration of a loop: the loop's own, with one item in place of all.
+
+    Items that are not known are one.
+    """
+    iterator = task["parameterIterator"]
+    key = iterator["items"].get("inputParameter")
+    items = inputs.parameters[key] if key else json.loads(iterator["items"]["raw"])
+    items = items if isinstance(items, list) else [items]
+    shared = {name: value for name, value in inputs.parameters.items() if name != key}
+    return [Scope(shared | {iterator["itemInput"]: item}, inputs.artifacts) for item in items]
+
+
 def add_outputs(
     scope: Scope,
     name: str,
@@ -114,15 +127,16 @@ def add_outputs(
         component: The task's.
         inputs: The task's.
         uri: Of an artifact, by its key.
-        stated: Values of output parameters as ``task.key``. One that is not stated is as long as the task's
-            input of that name, else as a SHA-256.
+        stated: Values of output parameters as ``task.key``, or what makes them of the task's parameters. One
+            that is not stated is as long as the task's input of that name, else as a SHA-256.
     """
     outputs = component.get("outputDefinitions", {})
     for key in outputs.get("artifacts", {}):
         scope.task_artifacts[name, key] = Artifact(key, uri(key))
     for key in outputs.get("parameters", {}):
         value = inputs.parameters.get(key, DIGEST)
-        scope.task_parameters[name, key] = stated.get(f"{name}.{key}", value)
+        value = stated.get(f"{name}.{key}", value)
+        scope.task_parameters[name, key] = value(inputs.parameters) if callable(value) else value
 
 
 def add_graph_outputs(scope: Scope, name: str, graph: Mapping[str, Any], inside: Scope) -> None:

@@ -52,6 +52,21 @@ class Task:
         return bool(self.spec.get("triggerPolicy", {}).get("strategy") == EXIT)
 
     @property
+    def is_loop(self) -> bool:
+        """Whether the task runs once for each item."""
+        return "parameterIterator" in self.spec
+
+    @property
+    def iterator(self) -> str:
+        """The template that a loop is run by."""
+        return f"{self.reference}-{self.name}-iterator"
+
+    @property
+    def iteration(self) -> str:
+        """The template that one iteration of a loop is run by."""
+        return f"{self.reference}-iteration"
+
+    @property
     def template(self) -> str:
         """The template that runs the task; an executor's is named after the number of its pod's labels."""
         if not self.container:
@@ -145,6 +160,9 @@ class WorkflowSpec:
         """Add the template of a graph, those of its executors and exit handlers, and its components."""
         within = []
         for task in tasks:
+            if task.is_loop:
+                within.append(self._add_loop(task))
+                continue
             first, second = self._driver(task), self._own(task)
             if task.is_exit:
                 self._add(exit_template(name, task.name), [first, second], {"parent-dag-id": PARENT})
@@ -159,13 +177,44 @@ class WorkflowSpec:
             within += [first, second]
         self._add(name, within, {"parent-dag-id": PARENT})
 
-    def _add(self, name: str, tasks: list[dict[str, Any]], inputs: Mapping[str, str]) -> None:
+    def _add_loop(self, task: Task) -> dict[str, Any]:
+        """Add the templates of a loop and of an iteration; return the task that starts the loop."""
+        counts = self._dag_driver("iteration", task)
+        started = {
+            "parent-dag-id": _output("iteration-driver", "execution-id"),
+            "iteration-index": "{{item}}",
+        }
+        every = {
+            "arguments": parameters(started),
+            "depends": "iteration-driver.Succeeded",
+            "name": "iteration-iterations",
+            "template": task.iteration,
+            "withSequence": {"count": _output("iteration-driver", "iteration-count")},
+        }
+        limit = task.spec.get("iteratorPolicy", {}).get("parallelismLimit")
+        inputs = {"parent-dag-id": PARENT}
+        self._add(task.iterator, [counts, every], inputs, {"parallelism": limit} if limit else {})
+        index = "{{inputs.parameters.iteration-index}}"
+        driver = self._dag_driver("iteration-item", task, {"iteration-index": index})
+        own = self._graph("iteration-item", task)
+        self._add(task.iteration, [driver, own], inputs | {"iteration-index": index})
+        loop = {"arguments": parameters(inputs), "name": task.name, "template": task.iterator}
+        return loop | ({"depends": _after(task)} if task.dependencies else {})
+
+    def _add(
+        self,
+        name: str,
+        tasks: list[dict[str, Any]],
+        inputs: Mapping[str, str],
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
         template = {
             "dag": {"tasks": tasks},
             "inputs": {"parameters": [{"name": each} for each in inputs]} if inputs else {},
             "metadata": {"annotations": ANNOTATIONS},
             "name": name,
             "outputs": {},
+            **(more or {}),
         }
         self._templates[name] = size_of(template)
 
@@ -174,21 +223,23 @@ class WorkflowSpec:
         return "{{workflow.parameters." + name + "}}"
 
     def _driver(self, task: Task) -> dict[str, Any]:
-        if task.container:
-            template, arguments = CONTAINER_DRIVER, self._stored(task)
-        else:
-            component = self._argument(f"components-{task.reference}", task.component)
-            template, arguments = DAG_DRIVER, {"component": component}
-        given = {"task": go_json(task.spec), "task-name": task.name, "parent-dag-id": PARENT}
-        driver = {
-            "arguments": parameters(arguments | given),
-            "name": f"{task.name}-driver",
-            "template": template,
-        }
+        driver = self._container_driver(task) if task.container else self._dag_driver(task.name, task)
         if task.dependencies and not task.is_exit:
-            driver["depends"] = " && ".join(f"{each}.Succeeded" for each in task.dependencies)
-        self._templates[template] = DRIVERS[template]
+            driver["depends"] = _after(task)
         return driver
+
+    def _container_driver(self, task: Task) -> dict[str, Any]:
+        given = {"task": go_json(task.spec), "task-name": task.name, "parent-dag-id": PARENT}
+        return self._new_driver(task.name, CONTAINER_DRIVER, self._stored(task) | given)
+
+    def _dag_driver(self, name: str, task: Task, more: Mapping[str, str] | None = None) -> dict[str, Any]:
+        component = self._argument(f"components-{task.reference}", task.component)
+        given = {"task": go_json(task.spec), "task-name": task.name, "parent-dag-id": PARENT}
+        return self._new_driver(name, DAG_DRIVER, {"component": component, **given, **(more or {})})
+
+    def _new_driver(self, name: str, template: str, given: Mapping[str, str]) -> dict[str, Any]:
+        self._templates[template] = DRIVERS[template]
+        return {"arguments": parameters(given), "name": f"{name}-driver", "template": template}
 
     def _stored(self, task: Task) -> dict[str, str]:
         """The workflow's arguments that a container's driver is given; tasks of one container share them."""
@@ -202,29 +253,36 @@ class WorkflowSpec:
         return stored
 
     def _own(self, task: Task) -> dict[str, Any]:
-        driver = f"{task.name}-driver"
         if task.container:
             self._add_executor(task)
+            driver = f"{task.name}-driver"
             given = {
                 "pod-spec-patch": _output(driver, "pod-spec-patch"),
                 "cached-decision": (_output(driver, "cached-decision"), "false"),
                 **task.metadata,
                 **task.retries,
             }
+            own = {"arguments": parameters(given), "depends": f"{driver}.Succeeded", "name": task.name}
+            own["template"] = task.template
         else:
-            given = {
-                "parent-dag-id": _output(driver, "execution-id"),
-                "condition": _output(driver, "condition"),
-            }
-        own = {
+            own = self._graph(task.name, task)
+        if task.spec.get("triggerPolicy", {}).get("condition"):
+            own["when"] = _output(f"{task.name}-driver", "condition") + " != false"
+        return own
+
+    def _graph(self, name: str, task: Task) -> dict[str, Any]:
+        """The task that runs a graph's template, behind its driver."""
+        driver = f"{name}-driver"
+        given = {
+            "parent-dag-id": _output(driver, "execution-id"),
+            "condition": _output(driver, "condition"),
+        }
+        return {
             "arguments": parameters(given),
             "depends": f"{driver}.Succeeded",
-            "name": task.name,
+            "name": name,
             "template": task.template,
         }
-        if task.spec.get("triggerPolicy", {}).get("condition"):
-            own["when"] = _output(driver, "condition") + " != false"
-        return own
 
     def _add_executor(self, task: Task) -> None:
         inner = ["pod-spec-patch", *task.metadata, *task.retries]
@@ -240,6 +298,10 @@ class WorkflowSpec:
         listed = size_of([{"name": name} for name in inner]) + size_of(labels)
         retry = RETRY if task.retries else 0
         self._templates[task.implementation] = IMPLEMENTATION + listed + len(task.implementation) + retry
+
+
+def _after(task: Task) -> str:
+    return " && ".join(f"{each}.Succeeded" for each in task.dependencies)
 
 
 def _output(task: str, parameter: str) -> str:
