@@ -19,6 +19,7 @@ MAX_LABEL = 63
 TASK_LABEL = "kubecast/task"
 ACCELERATORS_ANNOTATION = "kubecast/accelerators"
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  a volume of the pod's own
+SCRATCH = "/tmp"  # noqa: S108  likewise
 
 
 def configure_all(settings: AllSettings, resources: Mapping[str, TaskSettings] | None = None) -> None:
@@ -156,6 +157,9 @@ def _resources(task: Any, resources: TaskSettings) -> None:
         kubernetes.empty_dir_mount(
             task, "shared-memory", SHARED_MEMORY, medium="Memory", size_limit=resources.shared_memory
         )
+    if resources.scratch:
+        # A container's own /tmp counts towards what the namespace allows it of the node's disk by default.
+        kubernetes.empty_dir_mount(task, "scratch", SCRATCH, size_limit=resources.scratch)
 
 
 def _placement(task: Any, resources: TaskSettings) -> None:

@@ -155,7 +155,9 @@ def _check_locations(
     }
     if not parameters.get("registry"):
         locations["training.model_registry.path"] = settings.training.model_registry.path
-    if "destination" not in declared and settings.training.checkpoint_url:
+    if "destination" in declared:
+        locations |= {"cluster.work.url": url} if (url := settings.cluster.work.url) else {}
+    elif settings.training.checkpoint_url:
         locations["training.checkpoint_url"] = settings.training.checkpoint_url
     for key, location in locations.items():
         database = key.removeprefix(where) in DATA and is_postgresql(str(location))

@@ -87,7 +87,11 @@ def test_apply_makes_what_the_file_says(api: KfpApi, tmp_path: Path) -> None:
         "data": "s3://demand/demand.csv",
         "horizon": 12,
     }
-    assert "as_of" not in score.runtime_config.parameters  # it would make every batch another one
+    # No as_of, which would make every batch another one.
+    assert score.runtime_config.parameters == {
+        "data": "s3://demand/new.csv",
+        "destination": "s3://demand/out",
+    }
     assert (nightly.max_concurrency, nightly.no_catchup, nightly.status) == ("1", True, "ENABLED")
     assert nightly.service_account == score.service_account == "trainer"
     assert (score.max_concurrency, score.no_catchup, score.status) == ("3", False, "DISABLED")

@@ -11,7 +11,7 @@ import yaml
 from kubecast.config.schedules import Mode
 from kubecast.errors import ConfigError
 from kubecast.pipelines.compiling import compile_pipeline
-from kubecast.pipelines.pods import SHARED_MEMORY, label_of, trial_pod
+from kubecast.pipelines.pods import SCRATCH, SHARED_MEMORY, label_of, trial_pod
 from kubecast.settings.loading import load_settings
 
 pytestmark = pytest.mark.slow
@@ -182,6 +182,35 @@ def test_trainers_of_networks_get_their_accelerator_and_their_nodes(tmp_path: Pa
             "Memory",
             "2Gi",
         )
+
+
+def test_tasks_in_the_loop_of_shards_are_configured_like_the_others(tmp_path: Path) -> None:
+    spec, pods = compiled(tmp_path, "cluster.tasks.forecast_shard.timeout=700", mode="score")
+    label = "exec-forecast-shard"
+    found, pod = containers(spec)[label], pods[label]
+    assert found["image"] == "registry.example.com:5000/team/kubecast-serving:1.2-abc"
+    assert found["resources"]["resourceMemoryLimit"] == "8Gi"
+    assert pod["activeDeadlineSeconds"] == "700"
+    assert tasks(spec)[label]["retryPolicy"]["backoffMaxDuration"] == f"{3 * 700 + 30 + 60}s"
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["podMetadata"]["labels"]["kubecast/task"] == "forecast-shard"
+    assert pod["podMetadata"]["labels"]["cost-center"] == "12"
+    assert pod["secretAsEnv"][0]["secretName"] == "object-store"
+    assert pod["imagePullSecret"][0]["secretName"] == "pull"
+
+
+def test_scratch_is_a_volume_of_that_size_for_temporary_files(tmp_path: Path) -> None:
+    overrides = [f"cluster.tasks.{name}.scratch=20Gi" for name in ("forecast_shard", "train_lstm")]
+    pod = compiled(tmp_path, *overrides, mode="score")[1]["exec-forecast-shard"]
+    [volume] = pod["emptyDirMounts"]
+    assert (volume["mountPath"], volume["sizeLimit"]) == (SCRATCH, "20Gi")
+    assert not volume.get("medium")  # the node's disk
+    both = compiled(tmp_path, *overrides)[1]["exec-train-lstm"]["emptyDirMounts"]
+    assert [(each["volumeName"], each["mountPath"]) for each in both] == [
+        ("shared-memory", SHARED_MEMORY),
+        ("scratch", SCRATCH),
+    ]
+    assert "emptyDirMounts" not in compiled(tmp_path, mode="score")[1]["exec-forecast-shard"]
 
 
 def selectors(folder: Path, *overrides: str, mode: Mode = "tune") -> dict[str, dict[str, str]]:

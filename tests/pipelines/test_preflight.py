@@ -81,6 +81,14 @@ def test_path_in_a_run_that_only_forecasts_is_refused(api: KfpApi, name: str) ->
     assert found.startswith(f"--param {name}: here is a path, and pods do not see")
 
 
+def test_folder_of_the_runs_work_on_this_machine_is_refused_where_the_run_uses_it(api: KfpApi) -> None:
+    work = ["--set", "cluster.work.url=work"]
+    found = refused(api, "submit", *SET, *work, *SCORE)
+    assert found.startswith("cluster.work.url: work is a path, and pods do not see this machine's files")
+    invoke("submit", *SET, *work, *DATA, "--host", api.host)
+    assert api.runs
+
+
 def test_empty_location_is_refused(api: KfpApi) -> None:
     found = refused(api, "submit", *SET, "--param", "data=")
     assert found == "--param data: is empty; allowed: s3://, gs://, az:// or minio://BUCKET/PATH"

@@ -54,7 +54,7 @@ def parallel_tasks(settings: AllSettings) -> list[list[TaskSettings]]:
     """Tasks that run at one time, at each moment at which the pipeline may request the most.
 
     A model that is tuned is searched, then trained, beside the others; the ensemble is searched once all
-    models are, beside their trainers.
+    models are, beside their trainers. Mode score forecasts several shards at one time.
     """
     tuned, models = settings.pipeline.tuned, settings.pipeline.models
     trainers = [settings.cluster.task(f"train_{kind}") for kind in models]
@@ -63,9 +63,8 @@ def parallel_tasks(settings: AllSettings) -> list[list[TaskSettings]]:
         for kind, trainer in zip(models, trainers, strict=True)
         for task in (_search(settings, f"train_{kind}") if kind in tuned else [trainer])
     ]
-    if "ensemble" in tuned:
-        return [searching, [*trainers, *_search(settings, "tune_ensemble")]]
-    return [searching]
+    stacking = [[*trainers, *_search(settings, "tune_ensemble")]] if "ensemble" in tuned else []
+    return [searching, *stacking, _shards(settings)]
 
 
 def all_tasks(settings: AllSettings) -> dict[str, TaskSettings]:
@@ -76,6 +75,13 @@ def all_tasks(settings: AllSettings) -> dict[str, TaskSettings]:
     absent |= {"tune_ensemble"} if "ensemble" not in pipeline.tuned else set()
     absent |= {"notify_success", "notify_failure"} if not cluster.notifications else set()
     return {name: cluster.task(name) for name in type(cluster.tasks).model_fields if name not in absent}
+
+
+def _shards(settings: AllSettings) -> list[TaskSettings]:
+    """The shards that are forecast at one time; their number may follow from the data."""
+    cluster, shards = settings.cluster, settings.pipeline.shards
+    at_once = cluster.parallelism if shards == "auto" else min(cluster.parallelism, shards)
+    return [cluster.task("forecast_shard")] * at_once
 
 
 def _search(settings: AllSettings, trainer: str) -> list[TaskSettings]:

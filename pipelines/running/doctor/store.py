@@ -1,4 +1,4 @@
-"""Check of the object store: one object is put at the registry's URL, read and deleted."""
+"""Check of the object store: one object is put at each URL of the settings, read and deleted."""
 
 import os
 import re
@@ -34,13 +34,22 @@ _SERVICE = re.compile(r"(?P<name>[a-z0-9-]+)(\.(?P<namespace>[a-z0-9-]+)(\.svc(\
 
 
 def check_store(context: Context) -> Finding:
-    """Check that the registry's bucket takes, returns and deletes an object."""
-    url = context.settings.training.model_registry.path
+    """Check that the bucket of the registry, and that of runs' work, takes, returns and deletes an object."""
+    settings = context.settings
+    urls = {"training.model_registry.path": settings.training.model_registry.path}
+    if settings.cluster.work.url:
+        urls["cluster.work.url"] = settings.cluster.work.url
+    found = [_check_url(context, key, url) for key, url in urls.items()]
+    worse = next((each for each in found if each.state != "ok"), None)
+    return worse or ok("; ".join(each.detail for each in found))
+
+
+def _check_url(context: Context, key: str, url: str) -> Finding:
     scheme = scheme_of(url)
     if scheme not in PROVIDERS:
         return missing(
-            f"training.model_registry.path {masked(url)} is a folder of the pod, which is gone with it",
-            "set training.model_registry.path: s3://BUCKET/registry",
+            f"{key} {masked(url)} is a folder of the pod, which is gone with it",
+            f"set {key}: s3://BUCKET/{'registry' if key.startswith('training.') else 'work'}",
         )
     # Somebody waits in front of a terminal: no second try.
     with _environment(context.settings.cluster.environment), spending(Budget(0.0)):

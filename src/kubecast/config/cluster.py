@@ -86,6 +86,7 @@ class TaskSettings(Settings):
     timeout: PositiveInt = Field(default=3600, description="seconds; the deadline of one attempt")
     accelerator: Accelerator | None = Field(default=None, description="null: trains on processors")
     shared_memory: Memory | None = Field(default=None, description="size of /dev/shm, kept in memory")
+    scratch: Memory | None = Field(default=None, description="size of /tmp, on the node's disk")
     node_selector: dict[LabelKey, LabelValue] = Field(
         default={},
         description="in place of gpu_nodes: nodes with every one of these labels",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kubecast.pipelines.running.doctor.quota import parallel_tasks
+from kubecast.pipelines.running.doctor.quota import all_tasks, parallel_tasks
 from kubecast.settings.loading import load_settings
 from tests.pipelines.doctor.clusters import CORE, KATIB, Examine
 from tests.support.servers.kubernetes_api import KubernetesApi
@@ -30,8 +30,8 @@ def test_every_task_that_a_pipeline_may_have_is_held_against_the_quota(
     assert waits in examined()["quota"].detail
     assert waits in examined(*searches)["quota"].detail
     assert examined("pipeline.models=[arima]")["quota"].state == "ok"
-    large = examined("pipeline.models=[arima]", "cluster.tasks.batch_forecast.memory_limit=900Gi")["quota"]
-    assert "batch_forecast asks for 900.5Gi of limits.memory" in large.detail
+    large = examined("pipeline.models=[arima]", "cluster.tasks.forecast_shard.memory_limit=900Gi")["quota"]
+    assert "forecast_shard asks for 900.5Gi of limits.memory" in large.detail
     ensemble = "cluster.tasks.tune_ensemble.memory_limit=900Gi"
     assert examined("pipeline.models=[arima]", ensemble)["quota"].state == "ok"
     tuned = ["pipeline.tuning.tuner=optuna", "pipeline.tuning.models=[ensemble]"]
@@ -94,16 +94,41 @@ def test_searches_run_beside_the_trainers_of_other_models(overrides: list[str], 
     }
     sizes = [f"cluster.tasks.{names[kind]}.cpu_request='{request}'" for kind, request in requests.items()]
     limits = [f"cluster.tasks.{names[kind]}.cpu_limit='{request}'" for kind, request in requests.items()]
-    found = [
-        sum(int(task.cpu_request) for task in tasks)
-        for tasks in parallel_tasks(load_settings(None, [*sizes, *limits, *overrides]))
-    ]
+    *training, _ = parallel_tasks(load_settings(None, [*sizes, *limits, *overrides]))
+    found = [sum(int(task.cpu_request) for task in tasks) for tasks in training]
 
     def size(term: str) -> int:
         count, _, kind = term.rpartition("*")
         return int(count or 1) * requests[kind]
 
     assert found == [sum(map(size, moment.split())) for moment in moments]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "count"),
+    [
+        ([], 8),
+        (["cluster.parallelism=3"], 3),
+        (["pipeline.shards=2"], 2),
+        (["pipeline.shards=64", "cluster.parallelism=20"], 20),
+    ],
+    ids=["default", "parallelism", "few shards", "many shards"],
+)
+def test_shards_run_side_by_side(overrides: list[str], count: int) -> None:
+    settings = load_settings(None, ["cluster.tasks.forecast_shard.cpu_request='2'", *overrides])
+    assert parallel_tasks(settings)[-1] == [settings.cluster.tasks.forecast_shard] * count
+    assert {"prepare_history", "forecast_shard", "publish_batch"} <= all_tasks(settings).keys()
+
+
+def test_quota_that_the_shards_exceed_together_makes_them_take_turns(
+    examined: Examine, cluster: KubernetesApi
+) -> None:
+    shards = ["cluster.parallelism=60", "cluster.tasks.forecast_shard.cpu_request='4'"]
+    line = examined(*shards)["quota"]
+    assert line.state == "ok"
+    assert line.detail.startswith("tasks that run side by side ask for")
+    assert "of requests.cpu" in line.detail
+    assert "they take turns" in line.detail
 
 
 def test_quota_counts_every_worker_of_a_search(examined: Examine) -> None:

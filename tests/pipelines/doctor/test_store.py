@@ -14,6 +14,17 @@ def test_registry_on_the_pods_own_disk(examined: Examine) -> None:
     assert (line.state, line.mend) == ("missing", "set training.model_registry.path: s3://BUCKET/registry")
 
 
+def test_folder_of_the_runs_work_is_checked_where_it_is_set(examined: Examine) -> None:
+    line = examined("cluster.work.url=/app/work")["store"]
+    assert line.detail == "cluster.work.url /app/work is a folder of the pod, which is gone with it"
+    assert (line.state, line.mend) == ("missing", "set cluster.work.url: s3://BUCKET/work")
+    assert examined("cluster.work.url=s3://no-such-bucket/work")["store"].mend.endswith("s3://no-such-bucket")
+    url = examined()["store"].detail.partition(" ")[0]
+    both = examined(f"cluster.work.url={url}/work")["store"]
+    does = "takes, returns and deletes an object"
+    assert (both.state, both.detail) == ("ok", f"{url} {does}; {url}/work {does}")
+
+
 def test_password_in_the_url_of_a_file_is_not_shown(examined: Examine) -> None:
     line = examined("training.model_registry.path=file://me:secret@host/models")["store"]
     assert "path file://***@host/models is a folder of the pod" in line.detail

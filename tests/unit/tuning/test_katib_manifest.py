@@ -193,6 +193,17 @@ def test_shared_memory_is_written_as_kubernetes_writes_it(given: str, written: s
     assert volumes[2]["emptyDir"] == {"medium": "Memory", "sizeLimit": written}
 
 
+@pytest.mark.parametrize(("given", "written"), [(None, {}), ("20480Mi", {"sizeLimit": "20Gi"})])
+def test_temporary_files_of_a_trial_may_be_as_large_as_those_of_the_training(
+    given: str | None, written: dict[str, str]
+) -> None:
+    base = plan()
+    task = AcceleratedTask(scratch=given)
+    made = experiment(replace(base, pod=base.pod.model_copy(update={"task": task})), NOW)
+    volumes = made["spec"]["trialTemplate"]["trialSpec"]["spec"]["template"]["spec"]["volumes"]
+    assert (volumes[0]["name"], volumes[0]["emptyDir"]) == ("tmp", written)
+
+
 def test_pod_of_katibs_algorithm_is_not_taken_for_one_of_kubecast() -> None:
     """Katib copies the Experiment's labels to it; policies for kubecast's own pods would cut it off."""
     made = experiment(plan(), NOW)

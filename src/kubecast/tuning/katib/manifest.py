@@ -196,8 +196,10 @@ def _volumes(plan: Plan) -> dict[str, Any]:
     """By path; the heartbeat's key may be missing, as where the ConfigMap is not there."""
     key = client.V1KeyToPath(key=plan.name, path=FILE)
     heartbeats = client.V1ConfigMapVolumeSource(name=CONFIG_MAP, optional=True, items=[key])
+    size = _canonical(plan.pod.task.scratch) if plan.pod.task.scratch else None
+    scratch = client.V1EmptyDirVolumeSource(size_limit=size)
     volumes = {
-        "/tmp": client.V1Volume(name="tmp", empty_dir=client.V1EmptyDirVolumeSource()),  # noqa: S108  its own
+        "/tmp": client.V1Volume(name="tmp", empty_dir=scratch),  # noqa: S108  its own
         FOLDER: client.V1Volume(name="heartbeat", config_map=heartbeats),
     }
     if plan.pod.task.shared_memory:
