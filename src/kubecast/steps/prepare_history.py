@@ -19,6 +19,7 @@ from kubecast.data.series_ranges import in_ranges, ranges_of, row_counts
 from kubecast.data.timestamps import parse_time
 from kubecast.ensemble.bundle import with_measure
 from kubecast.ensemble.recipe import StackRecipe
+from kubecast.errors import RegistryError
 from kubecast.logs import step
 from kubecast.registry import Registry
 from kubecast.steps.shards import (
@@ -31,7 +32,7 @@ from kubecast.steps.shards import (
     rows_part,
     shard_count,
 )
-from kubecast.storage.store import open_store
+from kubecast.storage.store import Store, open_store
 from kubecast.storage.work import Work, clear_work
 
 _LOG = logging.getLogger(__name__)
@@ -93,8 +94,7 @@ def prepare_history(
         kept = Work(store, _key(request, shards))
         now = datetime.now(UTC)
         kept.begin(now)
-        if cleared := clear_work(store, now - timedelta(days=keep_days)):
-            _LOG.info("removed the work of %d runs that is older than %d days", len(cleared), keep_days)
+        _clear_older(store, now, keep_days)
         if (known := _kept(kept, folder)) is not None:
             _LOG.info("the history is there already: %s", kept.url)
             return _urls(kept, known)
@@ -105,6 +105,15 @@ def prepare_history(
         _keep_rows(kept, panel, history, folder)
         _keep_outline(kept, panel, history, folder / "outline")
     return _urls(kept, history)
+
+
+def _clear_older(store: Store, now: datetime, days: int) -> None:
+    """Remove what other runs left; where that fails, this one goes on."""
+    try:
+        if cleared := clear_work(store, now - timedelta(days=days)):
+            _LOG.info("removed the work of %d runs that is older than %d days", len(cleared), days)
+    except RegistryError as error:
+        _LOG.warning("work that is older than %d days is not removed: %s", days, error)
 
 
 def _urls(work: Work, history: History) -> list[str]:

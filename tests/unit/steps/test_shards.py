@@ -3,12 +3,13 @@
 import logging
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from kubecast.errors import ConfigError, IntegrityError, ShardError
+from kubecast.errors import ConfigError, IntegrityError, ShardError, StoreForbidden
 from kubecast.steps import forecast_shard as forecasting
 from kubecast.steps.batch_store import Batch, read_table
 from kubecast.steps.forecast_shard import ShardRequest, forecast_rows, forecast_shard
@@ -22,7 +23,9 @@ from kubecast.steps.shards import (
     forecasts_part,
     shard_count,
 )
+from kubecast.storage.folder import LocalStore
 from kubecast.storage.store import open_store
+from kubecast.storage.work import Work
 from tests.support.batches import batch_forecast, read_batch
 from tests.support.pages import read_payload
 from tests.support.panels import hourly
@@ -240,3 +243,23 @@ def test_shards_have_as_many_rows_as_they_say(prepare: Callable[..., list[str]],
     history, panel = fetch_history(shards[0].work, tmp_path / "fetched")
     counts = {shard.name: sum(map(len, fetch_rows(shard.work, shard.name, panel).rows())) for shard in shards}
     assert counts == {name: each.rows for name, each in history.shards.items()}
+
+
+def test_old_work_that_cannot_be_removed_does_not_stop_a_run(
+    prepare: Callable[..., list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    old = Work(open_store(str(tmp_path / "work")), "0" * 32)
+    old.begin(datetime.now(UTC) - timedelta(days=8))
+
+    def refuse(_: LocalStore, path: str) -> None:
+        raise StoreForbidden(f"{path}: not allowed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStore, "remove", refuse)
+        assert len(prepare(2)) == 2
+    assert f"is not removed: {old.key}: not allowed" in caplog.text
+    assert len(prepare(2)) == 2
+    assert not (tmp_path / "work" / old.key).exists()
