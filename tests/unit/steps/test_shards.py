@@ -34,6 +34,7 @@ from tests.support.runs import run
 pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
 
 MODEL = "forecaster"
+LONG = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def publish(
     return publish_batch(given, registry, destination, least, folder / "copy.parquet", page)
 
 
-@pytest.mark.parametrize("count", [4, 12, 64])
+@pytest.mark.parametrize("count", [4, *(pytest.param(count, marks=LONG) for count in (12, 64))])
 def test_any_number_of_shards_gives_the_same_forecasts_and_page(
     prepare: Callable[..., list[str]], published: Path, tmp_path: Path, count: int
 ) -> None:
@@ -153,6 +154,7 @@ def test_shard_of_which_nothing_is_known_has_failed(
         publish(forecast(shards, published)[1:], published, tmp_path)
 
 
+@LONG
 def test_process_of_a_shard_that_dies_is_begun_again(
     prepare: Callable[..., list[str]], published: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -173,6 +175,7 @@ def test_process_of_a_shard_that_dies_is_begun_again(
     assert Shard.open(shard).work.has(forecasts_part("000"))
 
 
+@LONG
 def test_error_of_a_shard_is_its_reason(
     prepare: Callable[..., list[str]], published: Path, tmp_path: Path
 ) -> None:
