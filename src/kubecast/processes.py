@@ -16,6 +16,9 @@ from kubecast.errors import KubecastError
 CGROUP = Path("/sys/fs/cgroup")
 SHARE = 0.9  # of the container's memory: the rest is this process's
 
+OUT_OF_MEMORY = 99
+"""The exit status of a process that needed more."""
+
 _AS_NEEDED = {"MIMALLOC_ARENA_EAGER_COMMIT": "0"}
 """Arrow and CatBoost would take gibibytes in advance, which count as used where memory is limited."""
 
@@ -62,6 +65,9 @@ def child_main(work: Callable[[str], None]) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (given.memory, given.memory))
     try:
         work(given.request)
+    except MemoryError:
+        _LOG.exception("%s bytes of memory are not enough", given.memory or "all")
+        sys.exit(OUT_OF_MEMORY)
     except KubecastError as error:
         stated = " ".join(str(error).split()) or type(error).__name__
         given.fault.write_text(stated, "utf-8", errors="replace")
@@ -85,6 +91,8 @@ def _memory_arguments() -> list[str]:
 
 
 def _ended(status: int) -> str:
+    if status == OUT_OF_MEMORY:
+        return "needed more memory than it may use"
     if status >= 0:
         return f"ended with status {status}"
     names = {each.value: each.name for each in signal.Signals}
