@@ -1,6 +1,7 @@
 """Work in a process of its own, which is begun again where it dies, and whose memory is limited."""
 
 import argparse
+import ctypes
 import logging
 import os
 import resource
@@ -11,11 +12,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from kubecast.errors import KubecastError
+from kubecast.errors import KubecastError, one_line
 
 CGROUP = Path("/sys/fs/cgroup")
-SHARE = 0.9  # of the container's memory: the rest is this process's
+OWN_SHARE, OWN_BYTES = 0.1, 1 << 29  # of the container's memory, for the process that waits: the larger
+REASON = 500  # characters of a reason
 
+_PR_SET_PDEATHSIG = 1
 OUT_OF_MEMORY = 99
 """The exit status of a process that needed more."""
 
@@ -61,6 +64,7 @@ def child_main(work: Callable[[str], None]) -> None:
     parser.add_argument("fault", type=Path, help="file for the reason of a failure")
     parser.add_argument("memory", nargs="?", type=int, help="bytes; default: no limit")
     given = parser.parse_args()
+    _end_with_parent()
     if given.memory:
         resource.setrlimit(resource.RLIMIT_DATA, (given.memory, given.memory))
     try:
@@ -69,9 +73,15 @@ def child_main(work: Callable[[str], None]) -> None:
         _LOG.exception("%s bytes of memory are not enough", given.memory or "all")
         sys.exit(OUT_OF_MEMORY)
     except KubecastError as error:
-        stated = " ".join(str(error).split()) or type(error).__name__
+        stated = one_line(error, REASON) or type(error).__name__
         given.fault.write_text(stated, "utf-8", errors="replace")
         sys.exit(error.exit_status)
+
+
+def _end_with_parent() -> None:
+    """Let the kernel end this process when the one that waits for it is gone (Linux alone)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def container_memory(cgroup: Path = CGROUP) -> int | None:
@@ -87,7 +97,10 @@ def container_memory(cgroup: Path = CGROUP) -> int | None:
 
 def _memory_arguments() -> list[str]:
     memory = container_memory()
-    return [] if memory is None else [str(int(memory * SHARE))]
+    if memory is None:
+        return []
+    own = max(memory * OWN_SHARE, min(OWN_BYTES, memory / 2))
+    return [str(int(memory - own))]
 
 
 def _ended(status: int) -> str:

@@ -121,7 +121,7 @@ def test_child_that_needs_more_memory_than_the_container_has_dies_alone(attempts
     (cgroup / "memory.max").write_text(f"{GIB}\n")
     reason = run_in_child(MODULE, request(attempts, "fill"), 1)
     assert reason == "its process needed more memory than it may use"
-    assert attempts.read_text() == f"{int(GIB * processes.SHARE)}\n" * 2
+    assert attempts.read_text() == f"{GIB // 2}\n" * 2
     assert run_in_child(MODULE, request(attempts, "end"), 0) == ""
 
 

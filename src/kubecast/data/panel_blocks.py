@@ -1,7 +1,8 @@
 """A panel whose rows are read a block of series at a time."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -29,24 +30,24 @@ class PanelBlocks:
     rows: Callable[[], Iterator[pd.DataFrame]]
 
     @classmethod
-    def open(cls, directory: Path, rows: Path | None = None) -> "PanelBlocks":
+    def open(cls, directory: Path, rows: Sequence[Path] = ()) -> "PanelBlocks":
         """Read the outline of what ``Panel.save`` wrote.
 
         Args:
             directory: Of the panel.
-            rows: A file with some of its rows; default: the panel's own, with all.
+            rows: Files with some of its series each, ascending; default: the panel's own, with all.
 
         Raises:
             DataError: A file is missing or not what it writes.
         """
-        outline, path = Panel.load(directory, with_rows=False), rows or directory / ROWS
+        outline, paths = Panel.load(directory, with_rows=False), rows or [directory / ROWS]
 
         def read() -> Iterator[pd.DataFrame]:
             try:
-                for block in series_blocks(path):
+                for block in chain.from_iterable(map(series_blocks, paths)):
                     yield block.astype(outline.frame.dtypes)
             except (OSError, ValueError) as error:
-                raise DataError(f"{path.parent}: not a panel ({one_line(error)})") from error
+                raise DataError(f"{directory}: not a panel ({one_line(error)})") from error
 
         return cls(outline, read)
 

@@ -181,11 +181,11 @@ class Bundle:
         """Forecast beyond the end of each series of a panel, a block at a time; see ``forecast``."""
         steps = self.contract.steps(horizon)
         blocks = ((_padded(block, steps), block.ends) for block in panel.larger(FORECAST_ROWS))
+        ensemble = replace(self.ensemble, recipe=with_measure(self.ensemble.recipe, panel))
+        ensemble.warn_of_unseen(panel.series["unique_id"])
         tables = [
             table[lead_times(table) <= steps].drop(columns="cutoff")
-            for table in replace(
-                self.ensemble, recipe=with_measure(self.ensemble.recipe, panel)
-            ).predict_blocks(blocks)
+            for table in ensemble.predict_blocks(blocks)
         ]
         table = treat_stale(
             concat_rows(tables).reset_index(drop=True), panel.outline, self.contract.training.data.stale

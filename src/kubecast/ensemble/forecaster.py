@@ -119,16 +119,14 @@ class Ensemble:
             ``unique_id``, ``cutoff``, ``ds``, ``yhat``, ``q0.1`` …, in the order of ``origins``.
         """
         [table] = self.predict_blocks([(panel, origins)])
+        self.warn_of_unseen(origins.frame["unique_id"])
         return table
 
     def predict_blocks(self, blocks: Iterable[tuple[Panel, Cutoffs]]) -> Iterator[pd.DataFrame]:
         """``predict`` from the origins in each of several panels, of different series."""
-        names = []
         for panel, changes in changes_by_block(blocks):
-            names.append(changes.origins.frame["unique_id"])
             # The quantiles too are laid at the former level, so that they widen with the series.
             yield forecast_at_present_level(panel, changes, self._predict, self.recipe.levels)
-        self._warn_of_unseen(pd.concat(names))
 
     def _predict(self, panel: Panel, origins: Cutoffs) -> pd.DataFrame:
         table, scales = self._member_forecasts(panel, origins), own_scales(self.recipe, panel, origins)
@@ -146,7 +144,8 @@ class Ensemble:
     def _is_unseen(self, names: "pd.Series[Any]") -> "pd.Series[bool]":
         return ~names.isin(list(self.recipe.scales))
 
-    def _warn_of_unseen(self, names: "pd.Series[Any]") -> None:
+    def warn_of_unseen(self, names: "pd.Series[Any]") -> None:
+        """Name in the log the series, of all that are forecast, that no member was fitted with."""
         unseen, local = self._is_unseen(names), self._local
         new = names[unseen].unique()[:5]
         if not len(new):

@@ -34,7 +34,7 @@ class Kept:
     """Where a batch is kept.
 
     Attributes:
-        url: Of its file.
+        url: Of its file, or of the manifest that names several.
         new: Whether this run wrote it; else the same request did so before.
         latest: Whether ``latest.json`` points at it.
         columns: Of the file.

@@ -147,12 +147,17 @@ def point_latest(store: Store, model: str, batch: Batch) -> bool:
         tag: str | None = None
         with suppress(NotFound):
             current, tag = _read_manifest(store, _latest_path(model))
-            if (current.first, current.created) >= (batch.first, batch.created):
+            if _newness(current) >= _newness(batch):
                 return current.batch == batch.batch
         with suppress(Conflict):
             store.compare_and_swap(_latest_path(model), batch.model_dump_json().encode(), tag)
             return True
     raise Conflict(f"{store.url}/{_latest_path(model)}: too many writers at once; try again")
+
+
+def _newness(batch: Batch) -> tuple[datetime, bool, datetime]:
+    """A batch that lacks series is never newer than a whole one of the same time."""
+    return batch.first, not batch.missing, batch.created
 
 
 def _latest_path(model: str) -> str:

@@ -149,6 +149,7 @@ def forecast_unseen(bundle: Bundle, panel: PanelBlocks) -> Iterator[pd.DataFrame
         for block in panel.larger(FORECAST_ROWS)
         if len(some := unseen[unseen["unique_id"].isin(block.ids)].reset_index(drop=True))
     )
+    bundle.ensemble.warn_of_unseen(unseen["unique_id"].map(names))
     known_as = {name: own for own, name in names.items()}
     return (_checked(table, bundle, known_as) for table in bundle.ensemble.predict_blocks(blocks))
 

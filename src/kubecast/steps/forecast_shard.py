@@ -2,13 +2,16 @@
 
 import logging
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from kubecast.data.parquet import write_series
 from kubecast.documents import Document
 from kubecast.ensemble.bundle import Bundle
+from kubecast.errors import StoreError, one_line
 from kubecast.logs import step
-from kubecast.processes import child_main, run_in_child
+from kubecast.processes import REASON, child_main, run_in_child
 from kubecast.registry import Registry
 from kubecast.steps.shards import (
     FORECASTS,
@@ -45,11 +48,15 @@ def forecast_shard(shard: str, registry: str, attempts: int) -> ShardStatus:
         How it ended; a shard that fails ends no run.
     """
     work, name = Shard.open(shard)
-    if work.has(forecasts_part(name)):
-        _LOG.info("shard %s was forecast before", name)
-        return ShardStatus(shard=shard)
-    request = ShardRequest(shard=shard, registry=registry)
-    reason = run_in_child(__name__, request.model_dump_json(), attempts)
+    try:
+        work.begin(datetime.now(UTC))
+        if work.has(forecasts_part(name)):
+            _LOG.info("shard %s was forecast before", name)
+            return ShardStatus(shard=shard)
+        request = ShardRequest(shard=shard, registry=registry)
+        reason = run_in_child(__name__, request.model_dump_json(), attempts)
+    except StoreError as error:
+        reason = one_line(error, REASON)
     if reason:
         _LOG.warning("shard %s failed: %s", name, reason)
     return ShardStatus(shard=shard, reason=reason)
@@ -62,14 +69,14 @@ def forecast_rows(request: ShardRequest) -> None:
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
         history, panel = fetch_history(work, folder)
-        rows = fetch_rows(work, name, panel)
+        rows = fetch_rows(work, [name], panel)
         version = published.resolve(history.model)
         bundle = Bundle.load(published.fetch(version, "production", folder / "bundle"))
         recipe = history.measured(bundle.ensemble.recipe)
         bundle = replace(bundle, ensemble=replace(bundle.ensemble, recipe=recipe))
         (folder / "forecasts").mkdir()
-        table = bundle.predict(rows, history.horizon)
-        table.to_parquet(folder / "forecasts" / FORECASTS, index=False)
+        # An empty table has the types of the others, as all of them are read as one.
+        write_series([bundle.predict(rows, history.horizon)], folder / "forecasts" / FORECASTS)
         work.keep(forecasts_part(name), folder / "forecasts")
 
 

@@ -73,7 +73,9 @@ def prepare_history(
         InputError: The data or a parameter does not fit the model.
         RegistryError: There is no such model, or a store failed.
     """
-    published, store = Registry.open(registry), open_store(work or f"{destination.rstrip('/')}/.work")
+    published, location = Registry.open(registry), work or f"{destination.rstrip('/')}/.work"
+    open_store(destination)  # one that cannot be is refused before anything is forecast
+    store = open_store(location)
     # A version that the gate refused forecasts only where the request names it.
     version = published.resolve(model if "@" in model else f"{model}@champion")
     contract, moment = contract_of(published, version), parse_time(as_of, "as_of") if as_of else None
@@ -91,7 +93,7 @@ def prepare_history(
             "as_of": moment.isoformat() if moment is not None else "",
             "horizon": steps,
         }
-        kept = Work(store, _key(request, shards))
+        kept = Work(store, _key(request, shards), location)
         now = datetime.now(UTC)
         kept.begin(now)
         _clear_older(store, now, keep_days)

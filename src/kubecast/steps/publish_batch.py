@@ -8,9 +8,8 @@ import json
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,7 +18,7 @@ import pandas as pd
 from kubecast.config.training import Columns
 from kubecast.data.clock import as_kubecast
 from kubecast.data.panel_blocks import PanelBlocks
-from kubecast.data.parquet import read_parquet
+from kubecast.data.parquet import read_parquet, write_series
 from kubecast.data.row_blocks import concat_rows
 from kubecast.ensemble.bundle import all_scales
 from kubecast.errors import NotFound, ShardError, StoreError
@@ -90,6 +89,7 @@ def publish_batch(
     work = Shard.open(known[0].shard).work
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
+        work.begin(datetime.now(UTC))
         history, panel = fetch_history(work, folder)
         failed = failed_shards(history, known, min_shards)
         shards = _Shards(work, folder, history, panel, failed)
@@ -97,8 +97,10 @@ def publish_batch(
         columns = contract_of(published, version).columns
         paths = shards.fetch_forecasts()
         table = concat_rows([read_parquet(path) for path in paths.values()]).reset_index(drop=True)
+        if table.empty:
+            raise ShardError("no series is forecast; allowed: at least one that training.data.stale keeps")
         forecasts.parent.mkdir(parents=True, exist_ok=True)
-        table.to_parquet(forecasts, index=False)
+        write_series([table], forecasts)
         described = _describe(history, failed, as_kubecast(table, columns), paths)
         batch = keep_batch(store, version.name, described, [*paths.values()])
         for missing in batch.missing:
@@ -148,15 +150,20 @@ class _Shards:
 
     def fetch_panel(self) -> PanelBlocks:
         """Copy the rows of all, and open the panel of their series."""
-        panels = [fetch_rows(self.work, shard, self.panel) for shard in self.names]
-        outline = panels[0].outline
-        if self.failed:
-            ranges = [self.history.shards[shard] for shard in self.failed]
-            names = outline.series["unique_id"]
-            lost = pd.concat([names.between(each.first, each.last) for each in ranges], axis=1).any(axis=1)
-            known = set(names[~lost])
-            outline = outline.with_each(lambda table: table[table["unique_id"].isin(known)])
-        return PanelBlocks(outline, lambda: chain.from_iterable(panel.rows() for panel in panels))
+        panel = fetch_rows(self.work, self.names, self.panel)
+        if not self.failed:
+            return panel
+        known = {name for name in panel.series["unique_id"] if not self.lacks(name)}
+
+        def choose(table: pd.DataFrame) -> pd.DataFrame:
+            return table[table["unique_id"].isin(known)].reset_index(drop=True)
+
+        return replace(panel, outline=panel.outline.with_each(choose))
+
+    def lacks(self, name: str) -> bool:
+        """Whether a series is, or would be, in a shard that failed."""
+        ranges = [self.history.shards[shard] for shard in self.failed]
+        return any(each.first <= name <= each.last for each in ranges)
 
 
 @dataclass(frozen=True)
@@ -185,14 +192,13 @@ class _Page:
         if evaluation is not None:
             evaluation = with_series(evaluation, self.registry, self.version)
         trained_on = contract_of(self.registry, self.version).fitted_through
-        missing = [self.shards.history.shards[shard] for shard in self.shards.failed]
-        lost = {name for name in trained_on if any(each.first <= name <= each.last for each in missing)}
-        return review_batch(panel, table, trained_on.keys() - lost, evaluation)
+        seen = [name for name in trained_on if not self.shards.lacks(name)]
+        return review_batch(panel, table, seen, evaluation)
 
 
 def _url(store: Store, model: str, batch: Batch) -> str:
-    """Where the forecasts are: the URL of one file, or of the folder of several."""
-    path = batch.files[0].path if len(batch.files) == 1 else batch.batch
+    """Where the forecasts are: the URL of one file, or of the manifest that names several."""
+    path = batch.files[0].path if len(batch.files) == 1 else f"{batch.batch}/manifest.json"
     return f"{store.url}/{model}/{path}"
 
 
@@ -206,7 +212,7 @@ def _facts(batch: Batch) -> dict[str, str]:
     }
     if len(batch.files) == 1:
         return facts | {"file, SHA-256": batch.files[0].sha256}
-    return facts | {"files": f"{len(batch.files)}, which manifest.json lists"}
+    return facts | {"files": f"{len(batch.files)}, which the manifest names"}
 
 
 def score_batches(

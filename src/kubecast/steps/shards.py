@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar, NamedTuple
 
 from pydantic import Field
 
-from kubecast.data.panel_blocks import PanelBlocks
+from kubecast.data.panel_blocks import ROWS, PanelBlocks
 from kubecast.data.series_ranges import SeriesRange
 from kubecast.documents import Document
 from kubecast.ensemble.bundle import Contract
@@ -124,10 +124,10 @@ def fetch_history(work: Work, folder: Path) -> tuple[History, Path]:
     return History.read(panel / "history.json"), panel
 
 
-def fetch_rows(work: Work, shard: str, panel: Path) -> PanelBlocks:
-    """Copy the rows of a shard beside a panel, and open that with these rows."""
-    folder = work.fetch(rows_part(shard), panel.parent / rows_part(shard))
-    return PanelBlocks.open(panel, folder / "panel.parquet")
+def fetch_rows(work: Work, shards: Sequence[str], panel: Path) -> PanelBlocks:
+    """Copy the rows of shards beside a panel, and open that with these rows."""
+    parts = [rows_part(shard) for shard in shards]
+    return PanelBlocks.open(panel, [work.fetch(part, panel.parent / part) / ROWS for part in parts])
 
 
 def contract_of(registry: Registry, version: Version) -> Contract:

@@ -1,6 +1,6 @@
 """Folders of files that the tasks of a run hand on to each other through a store.
 
-<key>/used.json                the time at which a run last began to work with them
+<key>/used.json                the time at which a task last began to work with them
 <key>/<part>-<nonce>/…         the files of a part, uploaded first
 <key>/<part>.json              the record of a part, created last: the part is there from then on
 
@@ -23,6 +23,7 @@ from kubecast.documents import Document
 from kubecast.errors import ConfigError, Conflict, IntegrityError, NotFound, StoreError
 from kubecast.storage.checksums import FileEntry, Reread, measure, read_chunks, verified
 from kubecast.storage.downloads import save, staged
+from kubecast.storage.locations import scheme_of
 from kubecast.storage.store import Store, open_store
 
 _ATTEMPTS = 20
@@ -56,10 +57,13 @@ class Work:
     Attributes:
         store: Holds it, and that of other runs.
         key: A digest of all that it follows from.
+        location: The URL of the store as it was given, which a bucket's own would not be read as again where
+            its prefix has a percent sign; of a path the store's own is absolute.
     """
 
     store: Store
     key: str
+    location: str = ""
 
     @classmethod
     def open(cls, url: str) -> "Work":
@@ -71,15 +75,15 @@ class Work:
         folder, _, key = url.rpartition("/")
         if not KEY.fullmatch(key):
             raise ConfigError(f"work {url!r}: allowed: URL/KEY, as the task before returns it")
-        return cls(open_store(folder), key)
+        return cls(open_store(folder), key, folder)
 
     @property
     def url(self) -> str:
-        """Its folder, for messages and for ``open``."""
-        return self._url_of(self.key)
+        """Its folder, for ``open``."""
+        return f"{self.location.rstrip('/') if scheme_of(self.location) else self.store.url}/{self.key}"
 
     def begin(self, now: datetime) -> None:
-        """Note that a run begins to work with it, so that it is not cleared away."""
+        """Note that a task begins to work with it, so that it is not cleared away."""
         self._write(_USED, _Used(time=now), lambda _: False)
 
     def keep(self, part: str, folder: Path) -> None:
@@ -115,8 +119,16 @@ class Work:
 
         Raises:
             NotFound: There is no such part.
-            IntegrityError: A file is missing or altered.
+            IntegrityError: A file is missing or altered; the part is gone then, and can be made again.
         """
+        try:
+            return self._fetch(part, target)
+        except IntegrityError:
+            with suppress(StoreError):
+                self.store.remove(f"{self.key}/{part}.json")
+            raise
+
+    def _fetch(self, part: str, target: Path) -> Path:
         record = self._record(part)
         with staged(target) as folder:
             for name, entry in record.files.items():
@@ -190,15 +202,15 @@ def clear_work(store: Store, before: datetime, dry_run: bool = False) -> list[st
 def _clear(store: Store, key: str, before: datetime) -> None:
     """Remove records, then files, then the note of use: what is left by a crash, the next clearing removes.
 
-    A run that begins meanwhile finds no part that is about to go, and keeps its note.
+    A run that begins meanwhile keeps what is not gone yet. What goes as it begins it may have found; it fails
+    then, and makes it when it is submitted again.
     """
-    records = [path for path in store.list_files(key) if path.count("/") == 1]
+    records = [path for path in store.list_files(key) if path.count("/") == 1 and path != f"{key}/{_USED}"]
     folders = [f"{key}/{folder}" for folder in store.list_folders(key)]
-    for path in [*records, *folders]:
-        if path != f"{key}/{_USED}":
-            store.remove(path)
-    if _was_used_before(store, key, before):
-        store.remove(key)
+    for path in [*records, *folders, key]:
+        if not _was_used_before(store, key, before):
+            return
+        store.remove(path)
 
 
 def _was_used_before(store: Store, key: str, before: datetime) -> bool:

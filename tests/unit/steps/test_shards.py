@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kubecast.errors import ConfigError, IntegrityError, ShardError, StoreForbidden
+from kubecast.errors import ConfigError, IntegrityError, ShardError, StoreForbidden, StoreTimeout
 from kubecast.steps import forecast_shard as forecasting
 from kubecast.steps.batch_store import Batch, read_table
 from kubecast.steps.forecast_shard import ShardRequest, forecast_rows, forecast_shard
@@ -49,7 +49,7 @@ def prepare(published: Path, tmp_path: Path) -> Callable[..., list[str]]:
     pd.concat([hourly(), rows]).to_parquet(tmp_path / "new.parquet")
 
     def in_shards(count: int) -> list[str]:
-        request = str(tmp_path / "new.parquet"), str(published / "registry"), MODEL, ""
+        request = str(tmp_path / "new.parquet"), str(published / "registry"), MODEL, str(tmp_path)
         return prepare_history(*request, 0, "", "", str(count), str(tmp_path / "work"), 7)
 
     return in_shards
@@ -69,7 +69,7 @@ def publish(
     return publish_batch(given, registry, destination, least, folder / "copy.parquet", page)
 
 
-@pytest.mark.parametrize("count", [4, *(pytest.param(count, marks=LONG) for count in (12, 64))])
+@pytest.mark.parametrize("count", [4, pytest.param(64, marks=LONG)])
 def test_any_number_of_shards_gives_the_same_forecasts_and_page(
     prepare: Callable[..., list[str]], published: Path, tmp_path: Path, count: int
 ) -> None:
@@ -144,6 +144,9 @@ def test_shard_that_fails_for_good_is_named_and_the_rest_is_published(
     assert whole.batch != batch.batch
     assert not whole.missing
     assert read_batch(str(tmp_path / "batches"), MODEL) == whole
+    fewer = statuses[1:3] + [ShardStatus(shard=each, reason="no memory") for each in (shards[0], shards[3])]
+    assert len(publish(fewer, published, tmp_path, least=0.5).missing) == 2
+    assert read_batch(str(tmp_path / "batches"), MODEL) == whole
 
 
 def test_shard_of_which_nothing_is_known_has_failed(
@@ -182,7 +185,10 @@ def test_error_of_a_shard_is_its_reason(
     shard = prepare(4)[1]
     for file in (tmp_path / "work").rglob("rows-001-*/panel.parquet"):
         file.write_bytes(b"x" * file.stat().st_size)
-    assert "but its manifest says" in forecast_shard(shard, str(published / "registry"), 2).reason
+    registry = str(published / "registry")
+    assert "but its manifest says" in forecast_shard(shard, registry, 2).reason
+    assert prepare(4)[1] == shard  # which makes again what is damaged
+    assert forecast_shard(shard, registry, 2).reason == ""
 
 
 @pytest.mark.parametrize(
@@ -244,7 +250,9 @@ def test_batch_of_no_shard_is_refused(published: Path, tmp_path: Path) -> None:
 def test_shards_have_as_many_rows_as_they_say(prepare: Callable[..., list[str]], tmp_path: Path) -> None:
     shards = [Shard.open(url) for url in prepare(4)]
     history, panel = fetch_history(shards[0].work, tmp_path / "fetched")
-    counts = {shard.name: sum(map(len, fetch_rows(shard.work, shard.name, panel).rows())) for shard in shards}
+    counts = {
+        shard.name: sum(map(len, fetch_rows(shard.work, [shard.name], panel).rows())) for shard in shards
+    }
     assert counts == {name: each.rows for name, each in history.shards.items()}
 
 
@@ -266,3 +274,20 @@ def test_old_work_that_cannot_be_removed_does_not_stop_a_run(
     assert f"is not removed: {old.key}: not allowed" in caplog.text
     assert len(prepare(2)) == 2
     assert not (tmp_path / "work" / old.key).exists()
+
+
+def test_destination_that_cannot_be_is_refused_first(published: Path, tmp_path: Path) -> None:
+    for destination in ("ftp://nowhere/x", ""):
+        with pytest.raises(ConfigError):
+            prepare_history("no data", str(published / "registry"), MODEL, destination, 0, "", "", "1", "", 7)
+
+
+def test_store_that_fails_before_a_shard_is_forecast_is_its_reason(
+    prepare: Callable[..., list[str]], published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise StoreTimeout("no answer")
+
+    [shard] = prepare(1)
+    monkeypatch.setattr(Work, "has", fail)
+    assert forecast_shard(shard, str(published / "registry"), 0).reason == "no answer"
