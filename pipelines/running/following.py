@@ -2,7 +2,7 @@
 
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -114,7 +114,7 @@ class Follower:
         whole = Run(run.state or "PENDING", kfp_tasks.moment(run.finished_at))
         evidence = self._reader.look(run_id, graph, whole.ended) if self._reader else Evidence()
         details = (run.run_details.task_details if run.run_details else None) or []
-        seen = _merged(graph, tasks.observe(graph, kfp_tasks.nodes(graph, details)), evidence)
+        seen = _merged(graph, details, evidence)
         error = kfp_tasks.message_of(run) or masked(evidence.message or _reason(seen.get(())))
         seen = tasks.complete(graph, seen, whole, evidence.source == "workflow")
         last = (whole.end if whole.ended else None) or datetime.now(UTC)
@@ -234,10 +234,11 @@ def follower(client: Client, connection: ConnectionSettings, interval: float | N
     return Follower(client, Reader(cluster, namespaces), "", namespaces[-1], context, interval)
 
 
-def _merged(graph: Graph, kfp: dict[Path, Observation], evidence: Evidence) -> dict[Path, Observation]:
+def _merged(graph: Graph, details: Sequence[Any], evidence: Evidence) -> dict[Path, Observation]:
     """The observation of each task from the best source, else from the next one."""
     if evidence.source == "workflow":
         return tasks.observe(graph, evidence.nodes)
+    kfp = tasks.observe(graph, kfp_tasks.nodes(graph, details))
     if evidence.source == "pods":
         return tasks.derive_graphs(graph, kfp | tasks.observe(graph, evidence.nodes))
     return kfp

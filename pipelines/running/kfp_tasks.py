@@ -56,10 +56,14 @@ def moment(value: datetime | None) -> datetime | None:
 
 def node_id(workflow: str, node: str) -> str:
     """The id that Argo gives a node: the workflow's name and the FNV-1a hash of the node's full name."""
-    digest = 0x811C9DC5
-    for byte in node.encode():
+    return f"{workflow}-{_fnv(node)}"
+
+
+def _fnv(text: str, digest: int = 0x811C9DC5) -> int:
+    """The FNV-1a hash of a text, behind one whose hash is ``digest``."""
+    for byte in text.encode():
         digest = ((digest ^ byte) * 0x01000193) & 0xFFFFFFFF
-    return f"{workflow}-{digest}"
+    return digest
 
 
 def _node(graph: Graph, known: dict[str, _Known], detail: Any) -> Node | None:
@@ -113,6 +117,7 @@ def _ids(graph: Graph, workflow: str, iterations: int) -> dict[str, _Known]:
     """The task of each node that it may have, and the iteration, by the node's id."""
     known: dict[str, _Known] = {}
     for again in ("(0)", ""):  # whether the server has every node tried again
+        ends = list(_ends(again))
         for task in graph.tasks:
             above = _above(graph, workflow, task.path, again, iterations)
             places = [(f"{name}.{task.path[-1]}", iteration) for name, iteration in above]
@@ -120,8 +125,8 @@ def _ids(graph: Graph, workflow: str, iterations: int) -> dict[str, _Known]:
                 own = _above(graph, workflow, (*task.path, ITEM), again, iterations)
                 places += [(name.removesuffix(again), iteration) for name, iteration in own]
             for name, iteration in places:
-                for node in _names(name, again):
-                    known[node_id(workflow, node)] = task.path, iteration
+                digest = _fnv(name)
+                known |= {f"{workflow}-{_fnv(end, digest)}": (task.path, iteration) for end in ends}
     return known
 
 
@@ -141,8 +146,8 @@ def _above(
     yield from names
 
 
-def _names(task: str, again: str) -> Iterator[str]:
-    """The names of a task's nodes, of its drivers' and of its container's."""
-    for node in (task, task + DRIVER, f"{task}{again}.executor"):
-        yield node
-        yield from (f"{node}({attempt})" for attempt in range(MOST_ATTEMPTS + 1))
+def _ends(again: str) -> Iterator[str]:
+    """What follows a task's name in those of its nodes, of its drivers' and of its container's."""
+    for end in ("", DRIVER, f"{again}.executor"):
+        yield end
+        yield from (f"{end}({attempt})" for attempt in range(MOST_ATTEMPTS + 1))

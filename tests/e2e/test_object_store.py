@@ -1,5 +1,6 @@
 """A run, a forecast, a batch and a checkpoint on a real S3 server, named by the environment alone."""
 
+import io
 import json
 import subprocess
 import uuid
@@ -93,9 +94,11 @@ def test_a_run_publishes_to_a_bucket_and_forecasts_come_from_it(
     }
     outputs = run_compiled(compiled, given, tmp_path / "batch", resume=False, on_progress=lambda _: None)
     batch = read_batch(f"{bucket}/batches", "forecaster")
-    assert (batch.batch, batch.model) == (outputs["batch-forecast"]["Output"], f"forecaster@{row['version']}")
-    [content] = open_store(f"{bucket}/batches").stream(f"forecaster/{batch.path}")
-    assert content == Path(outputs["batch-forecast"]["forecasts"]).read_bytes()
+    assert (batch.batch, batch.model) == (outputs["publish-batch"]["Output"], f"forecaster@{row['version']}")
+    [file] = batch.files
+    [content] = open_store(f"{bucket}/batches").stream(f"forecaster/{file.path}")
+    stored = pd.read_parquet(io.BytesIO(content))
+    pd.testing.assert_frame_equal(stored, pd.read_parquet(outputs["publish-batch"]["forecasts"]))
 
 
 def test_a_checkpoint_in_a_bucket_is_found_by_the_next_attempt(s3_url: str) -> None:
