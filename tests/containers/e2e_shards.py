@@ -95,7 +95,7 @@ def score(version: str, run: Run, site: Path) -> Callable[..., Finished]:
     def score(folder: str, *settings: str, **given: Any) -> Finished:
         destination = f"s3://kubecast/{folder}"
         request = {"data": DATA, "registry": REGISTRY, "model": MODEL, "destination": destination}
-        variables = {"PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1"}
+        variables = {"PYTHONPATH": f"{site}:/opt/kubecast", "PYTHONDONTWRITEBYTECODE": "1"}
         return run("score", (*SETTINGS, *settings), variables=variables, **request, **given)
 
     return score
@@ -128,10 +128,14 @@ def test_container_that_is_killed_fails_the_run_and_the_next_one_makes_what_is_m
     score: Callable[..., Finished], whole: pd.DataFrame, site: Path, podman: Podman
 ) -> None:
     rule(site, "executor_main", "/003", once=True, kill=False)
-    killed = threading.Event()
-    watch = threading.Thread(target=kill_container, args=("/003", podman, killed), daemon=True)
+    killed, over = threading.Event(), threading.Event()
+    watch = threading.Thread(target=kill_container, args=("/003", podman, killed, over))
     watch.start()
-    failed = score("container", "cluster.parallelism=1", fails=True)
+    try:
+        failed = score("container", "cluster.parallelism=1", fails=True)
+    finally:
+        over.set()
+        watch.join()
     assert killed.is_set()
     assert "finished publish-batch" not in failed.log
     again = score("container")
@@ -140,9 +144,9 @@ def test_container_that_is_killed_fails_the_run_and_the_next_one_makes_what_is_m
     pd.testing.assert_frame_equal(forecasts(again), whole)
 
 
-def kill_container(word: str, podman: Podman, killed: threading.Event) -> None:
+def kill_container(word: str, podman: Podman, killed: threading.Event, over: threading.Event) -> None:
     """Kill the container whose command has a word, as soon as it is there."""
-    while not killed.wait(0.5):
+    while not (killed.is_set() or over.wait(0.5)):
         running = call("podman", "ps", "--quiet", **podman.environment).split()
         for container in running:
             shown = ("podman", "inspect", "--format", "{{json .Config.Cmd}}", container)
