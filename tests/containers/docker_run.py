@@ -5,10 +5,14 @@ Tasks get the executor input that the launcher of a cluster writes, in place of 
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+from docker.models.containers import ContainerCollection
 from google.protobuf import json_format
 from kfp import dsl, local
 from kfp.components import load_component_from_file
@@ -22,9 +26,27 @@ def main(compiled: str, arguments: dict[str, Any], root: str, runner: dict[str, 
     local.init(runner=local.DockerRunner(**runner), pipeline_root=root)
     construct = executor_input_utils.construct_executor_input
     executor_input_utils.construct_executor_input = lambda **given: _rewritten(construct(**given))
-    with task_outputs() as made:
+    with task_outputs() as made, kept_containers():
         load_component_from_file(compiled)(**arguments)
     Path(outputs).write_text(json.dumps(made))
+
+
+@contextmanager
+def kept_containers() -> Iterator[None]:
+    """Remove containers when all have ended: of one that is gone the runner says that it succeeded."""
+    run, started = ContainerCollection.run, []
+
+    def start(*given: Any, **options: Any) -> Any:
+        started.append(run(*given, **{**options, "auto_remove": False}))
+        return started[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ContainerCollection, "run", start)
+        try:
+            yield
+        finally:
+            for container in started:
+                container.remove(force=True)
 
 
 def _rewritten(message: Any) -> Any:
