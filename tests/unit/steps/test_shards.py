@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet
 import pytest
 
 from kubecast.errors import ConfigError, IntegrityError, ShardError, StoreForbidden, StoreTimeout
@@ -28,7 +29,7 @@ from kubecast.storage.store import open_store
 from kubecast.storage.work import Work
 from tests.support.batches import batch_forecast, read_batch
 from tests.support.pages import read_payload
-from tests.support.panels import hourly
+from tests.support.panels import WITH_COVARIATES, hourly
 from tests.support.runs import run
 
 pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
@@ -291,3 +292,37 @@ def test_store_that_fails_before_a_shard_is_forecast_is_its_reason(
     [shard] = prepare(1)
     monkeypatch.setattr(Work, "has", fail)
     assert forecast_shard(shard, str(published / "registry"), 0).reason == "no answer"
+
+
+@LONG
+def test_shards_of_everyday_data_are_forecast_as_the_whole_is(tmp_path: Path) -> None:
+    """Covariates of each kind and their file, a clock, numbers as names, series that ended, a moment."""
+    names = {f"s{number}": float(number) for number in range(6)}
+    rows = hourly(series=6, rows=330, covariates=True).assign(
+        unique_id=lambda table: table["unique_id"].map(names)
+    )
+    rows["ds"] = rows["ds"].dt.tz_localize("UTC").dt.tz_convert("Europe/Berlin")
+    data = {**WITH_COVARIATES, "stale": "leave_out"}
+    version = run(rows, tmp_path / "run", data=data)
+    newest = rows["ds"].max()
+    rows = rows[(rows["unique_id"] < 5) | (rows["ds"] < newest - pd.Timedelta(hours=40))]
+    rows.to_parquet(tmp_path / "new.parquet")
+    ends = rows.groupby("unique_id")["ds"].max()
+    pd.concat(
+        pd.DataFrame({"unique_id": name, "ds": pd.date_range(end, periods=7, freq="h")[1:], "promotion": 1.0})
+        for name, end in ends.items()
+    ).to_parquet(tmp_path / "future.parquet")
+    given = str(tmp_path / "new.parquet"), str(version / "registry"), f"{MODEL}@latest"
+    tables = {}
+    for count in (1, 6):
+        copy = tmp_path / f"{count}.parquet"
+        request = 4, str(tmp_path / "future.parquet"), str(newest - pd.Timedelta(hours=9))
+        batch = batch_forecast(*given, str(tmp_path / f"{count}"), *request, copy, shards=str(count))
+        folder = tmp_path / f"{count}" / MODEL
+        files = [pyarrow.parquet.read_table(folder / file.path) for file in batch.files]
+        assert len({file.schema.remove_metadata() for file in files}) == 1
+        tables[count] = batch.batch, pd.read_parquet(copy)
+    assert len(batch.files) == 5
+    assert batch.series == 5  # one shard is without a forecast
+    assert tables[1][0] == tables[6][0]
+    pd.testing.assert_frame_equal(tables[1][1], tables[6][1], check_exact=True)
