@@ -184,6 +184,6 @@ def test_damaged_file_is_named_before_anything_is_forecast(score: Callable[..., 
     finally:
         files.remove(path)
         files.write(path, [sound])
-    assert re.search(r"DataError: .*part-05\.parquet", failed.log)
+    assert re.search(r"DataError\s*: .*part-05\.parquet", failed.log)
     assert "Got executor_input" in failed.log
     assert "forecast_shard" not in failed.log
