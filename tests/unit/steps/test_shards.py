@@ -111,6 +111,7 @@ def test_what_an_earlier_run_made_is_not_made_again(
     assert [ShardRequest.model_validate_json(text).shard for text in begun] == [shards[0], shards[3]]
 
 
+@LONG
 def test_history_that_has_lost_a_file_is_made_again(
     prepare: Callable[..., list[str]], published: Path, tmp_path: Path
 ) -> None:
@@ -150,6 +151,7 @@ def test_shard_that_fails_for_good_is_named_and_the_rest_is_published(
     assert read_batch(str(tmp_path / "batches"), MODEL) == whole
 
 
+@LONG
 def test_shard_of_which_nothing_is_known_has_failed(
     prepare: Callable[..., list[str]], published: Path, tmp_path: Path
 ) -> None:
@@ -208,6 +210,7 @@ def test_shards_follow_from_rows(setting: str, rows: int, count: int) -> None:
     assert shard_count(setting, rows) == count
 
 
+@LONG
 def test_batch_of_one_file_of_the_first_schema_is_read(published: Path, tmp_path: Path) -> None:
     hourly().to_csv(tmp_path / "new.csv", index=False)
     request = str(tmp_path / "new.csv"), str(published / "registry"), MODEL, str(tmp_path / "batches")
@@ -257,6 +260,7 @@ def test_shards_have_as_many_rows_as_they_say(prepare: Callable[..., list[str]],
     assert counts == {name: each.rows for name, each in history.shards.items()}
 
 
+@LONG
 def test_old_work_that_cannot_be_removed_does_not_stop_a_run(
     prepare: Callable[..., list[str]],
     tmp_path: Path,
