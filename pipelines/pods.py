@@ -158,7 +158,6 @@ def _resources(task: Any, resources: TaskSettings) -> None:
             task, "shared-memory", SHARED_MEMORY, medium="Memory", size_limit=resources.shared_memory
         )
     if resources.scratch:
-        # A container's own /tmp counts towards what the namespace allows it of the node's disk by default.
         kubernetes.empty_dir_mount(task, "scratch", SCRATCH, size_limit=resources.scratch)
 
 

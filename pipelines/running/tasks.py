@@ -133,9 +133,11 @@ def _of_loop(own: Observation | None, folded: Observation) -> Observation:
 def _folded(iterations: Mapping[Iteration, Observation], count: int | None) -> Observation:
     every = list(iterations.values())
     state = _state_of({each.state for each in every})
-    alike = [each for each in every if each.state == state]
     waiting = [each for each in every if each.state == "PENDING" and each.reason and state != "FAILED"]
-    telling = [*waiting, *alike, *every][0]
+    if waiting and not any(each.state == "RUNNING" for each in every):
+        state = "PENDING"
+    alike = [each for each in every if each.state == state]
+    telling = [*waiting, *alike, Observation(state)][0]
     start = min((each.start for each in every if each.start), default=None)
     end = None if state in UNFINISHED else max((each.end for each in every if each.end), default=None)
     return Observation(state, telling.culprit, telling.reason, start, end, count, iterations)
@@ -196,7 +198,7 @@ def complete(
             reason = UNFINISHED_AT_END if whole else LOST
             each = replace(each, state=run.state, reason=each.reason or reason)
         elif each.iterations and each.state == "SUCCEEDED" and _begins_more(graph, task, each, completed):
-            each = replace(each, state="RUNNING", end=None)
+            each = replace(each, state="RUNNING", culprit=None, reason="", end=None)
         completed[task.path] = each
     return completed
 

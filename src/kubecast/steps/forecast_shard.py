@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from kubecast.data.parquet import write_series
 from kubecast.documents import Document
 from kubecast.ensemble.bundle import Bundle
-from kubecast.errors import StoreError, one_line
+from kubecast.errors import RegistryError, one_line
 from kubecast.logs import step
 from kubecast.processes import REASON, child_main, run_in_child
 from kubecast.registry import Registry
@@ -55,7 +55,7 @@ def forecast_shard(shard: str, registry: str, attempts: int) -> ShardStatus:
             return ShardStatus(shard=shard)
         request = ShardRequest(shard=shard, registry=registry)
         reason = run_in_child(__name__, request.model_dump_json(), attempts)
-    except StoreError as error:
+    except RegistryError as error:
         reason = one_line(error, REASON)
     if reason:
         _LOG.warning("shard %s failed: %s", name, reason)

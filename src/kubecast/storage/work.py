@@ -84,7 +84,8 @@ class Work:
 
     def begin(self, now: datetime) -> None:
         """Note that a task begins to work with it, so that it is not cleared away."""
-        self._write(_USED, _Used(time=now), lambda _: False)
+        with suppress(Conflict):  # many tasks note it at once: one of them has
+            self._write(_USED, _Used(time=now), lambda _: False)
 
     def keep(self, part: str, folder: Path) -> None:
         """Upload the files of a folder as a part; of two writers the first one's part is the one kept.

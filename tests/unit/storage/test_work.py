@@ -210,15 +210,18 @@ def test_note_of_use_whose_reply_was_lost_is_written(root: Path) -> None:
     assert clear_work(work.store, NOW + DAY, dry_run=True) == [KEY]
 
 
-def test_writer_that_others_always_overtake_gives_up(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writer_that_others_always_overtake_gives_up(
+    root: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     work = Work(LocalStore(root), KEY)
 
     def overtaken(*_: object) -> None:
         raise Conflict("another writer was faster")
 
     monkeypatch.setattr(work.store, "compare_and_swap", overtaken)
-    with pytest.raises(Conflict, match=r"used\.json: too many writers at once"):
-        work.begin(NOW)
+    with pytest.raises(Conflict, match=r"rows-000\.json: too many writers at once"):
+        work.keep("rows-000", make(FILES))
+    work.begin(NOW)  # whose use one of the others has noted
 
 
 def test_url_opens_the_same_work(work: Work, make: Make, tmp_path: Path) -> None:
