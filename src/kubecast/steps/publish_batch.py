@@ -20,7 +20,7 @@ from kubecast.data.clock import as_kubecast
 from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.data.parquet import read_parquet, write_series
 from kubecast.data.row_blocks import concat_rows
-from kubecast.ensemble.bundle import all_scales
+from kubecast.ensemble.bundle import Contract, all_scales
 from kubecast.errors import NotFound, ShardError, StoreError
 from kubecast.evaluation.batch_review import BatchReview, EarlierBatch, review_batch, score_earlier
 from kubecast.evaluation.published import published_evaluation, with_series
@@ -94,14 +94,14 @@ def publish_batch(
         failed = failed_shards(history, known, min_shards)
         shards = _Shards(work, folder, history, panel, failed)
         version = published.resolve(history.model)
-        columns = contract_of(published, version).columns
+        contract = contract_of(published, version)
         paths = shards.fetch_forecasts()
         table = concat_rows([read_parquet(path) for path in paths.values()]).reset_index(drop=True)
         if table.empty:
             raise ShardError("no series is forecast; allowed: at least one that training.data.stale keeps")
         forecasts.parent.mkdir(parents=True, exist_ok=True)
         write_series([table], forecasts)
-        described = _describe(history, failed, as_kubecast(table, columns), paths)
+        described = _describe(history, failed, as_kubecast(table, contract.columns), paths)
         batch = keep_batch(store, version.name, described, [*paths.values()])
         for missing in batch.missing:
             _LOG.warning("no forecasts of %s: %s", missing.shard, missing.reason)
@@ -114,7 +114,7 @@ def publish_batch(
                 columns=[str(name) for name in table.columns],
                 missing=[(missing.shard, missing.reason) for missing in batch.missing],
             )
-            page = _Page(shards, table, columns, batch, kept, published, version, store)
+            page = _Page(shards, table, contract, batch, kept, published, version, store)
             stands = f"The forecasts are kept: {kept.url}"
             report.write_text(page_or_reason(f"Batch of {version.name}", page.render, stands), "utf-8")
     return batch
@@ -172,7 +172,7 @@ class _Page:
 
     shards: _Shards
     table: pd.DataFrame
-    columns: Columns
+    contract: Contract
     batch: Batch
     kept: Kept
     registry: Registry
@@ -181,18 +181,17 @@ class _Page:
 
     def render(self) -> str:
         """One self-contained page."""
-        panel, plain = self.shards.fetch_panel(), as_kubecast(self.table, self.columns)
+        columns, panel = self.contract.columns, self.shards.fetch_panel()
         scales = all_scales(recipe_of(self.registry, self.version), panel)
-        review = self._review(panel, plain)
-        earlier = score_batches(self.store, self.version.name, self.batch, self.columns, panel, scales)
+        review = self._review(panel, as_kubecast(self.table, columns))
+        earlier = score_batches(self.store, self.version.name, self.batch, columns, panel, scales)
         return render_score(_facts(self.batch), review, earlier, self.kept, self.table, panel.spec)
 
     def _review(self, panel: PanelBlocks, table: pd.DataFrame) -> BatchReview:
         evaluation = published_evaluation(self.registry, self.version)
         if evaluation is not None:
             evaluation = with_series(evaluation, self.registry, self.version)
-        trained_on = contract_of(self.registry, self.version).fitted_through
-        seen = [name for name in trained_on if not self.shards.lacks(name)]
+        seen = [name for name in self.contract.fitted_through if not self.shards.lacks(name)]
         return review_batch(panel, table, seen, evaluation)
 
 
