@@ -51,9 +51,9 @@ configs: setup ## Write configs/*.yaml and configs/search/*.yaml again, from the
 test: setup ## Run the tests, all but the long ones
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "$(TESTS)" $(COVERAGE) $(ARGS)
 
-coverage: TESTS = not long and not no_cover
+coverage: TESTS = not slow and not long and not no_cover
 coverage: COVERAGE = --cov --cov-report=term
-coverage: test ## Run those whose coverage is measured, and hold its floor
+coverage: test ## Run those that take no seconds once more, and hold the floor of what they cover
 
 test-long: setup ## Run searches, fits that are killed, several runs in a row, servers that fail: minutes
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m long $(ARGS)

@@ -107,9 +107,10 @@ def run_compiled(
             env=_environment(),
         ) as process,
     ):
-        failure = _follow(process, file, on_progress)
+        failure, task = _follow(process, file, on_progress)
     if process.returncode:
-        raise failure or KubecastError(f"the run failed with status {process.returncode}; its log is {log}")
+        where = f"in task {task}" if task else f"with status {process.returncode}"
+        raise failure or KubecastError(f"the run failed {where}; its log is {log}")
     made: Outputs = json.loads(outputs.read_text())
     return made
 
@@ -125,9 +126,13 @@ def _environment() -> dict[str, str]:
 
 def _follow(
     process: "subprocess.Popen[str]", log: TextIO, on_progress: Callable[[TaskEvent], None]
-) -> KubecastError | None:
-    """Write the child's lines to the log until it ends; return the last error of kubecast among them."""
-    failure = None
+) -> tuple[KubecastError | None, str]:
+    """Write the child's lines to the log until it ends.
+
+    Returns:
+        The last error of kubecast among them, and the last task that failed; None and empty: there is none.
+    """
+    failure, failed = None, ""
     reader = EventReader()
     assert process.stdout is not None  # noqa: S101  a pipe
     try:
@@ -137,13 +142,13 @@ def _follow(
                 log.write(masked(_COLOURS.sub("", line)))  # the lines of others, who mask nothing
                 continue
             log.write(record.text)
-            failure = record.error or failure
+            failure, failed = record.error or failure, record.failed_task or failed
             for event in reader.events(record):
                 on_progress(event)
         process.wait()
     finally:
         _kill(process)
-    return failure
+    return failure, failed
 
 
 def _kill(process: "subprocess.Popen[str]") -> None:

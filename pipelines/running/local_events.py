@@ -89,6 +89,12 @@ class Record:
         return kind(message) if isinstance(kind, type) and issubclass(kind, KubecastError) else None
 
     @property
+    def failed_task(self) -> str:
+        """The task of which the runner says that it failed; empty in all other records."""
+        state, _, task = self.message.partition(" ")
+        return task if self.fields["logger"] == RUNNER and state == FAILED else ""
+
+    @property
     def text(self) -> str:
         """The record as a person reads it in the log, with the trace where Python prints none itself."""
         level = "" if self.fields["level"] == "INFO" else f"{str(self.fields['level']).lower()}: "

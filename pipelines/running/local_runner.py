@@ -45,11 +45,16 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def task_names(graph: Any, components: Mapping[str, Any]) -> Iterator[str]:
-    """The tasks of a graph of KFP's specification, those of an inner graph in its place."""
+    """The tasks of a graph of KFP's specification, those of an inner graph in its place.
+
+    Those of a loop are named for each of its items, or once where a task's output will be its items.
+    """
     for task in graph.tasks.values():
         component = components[task.component_ref.name]
         if component.HasField("dag"):
-            yield from task_names(component.dag, components)
+            items = task.parameter_iterator.items.raw
+            for _ in json.loads(items) if items else [None]:
+                yield from task_names(component.dag, components)
         else:
             yield task.task_info.name
 

@@ -21,7 +21,8 @@ MODEL = "shards"
 FILES, SERIES, ROWS = 12, 300, 120
 DATA, REGISTRY = "s3://kubecast/panel/", "s3://kubecast/shards/registry"
 SETTINGS = (
-    "pipeline.models=[catboost]",
+    "pipeline.models=[arima, catboost]",
+    "arima.engine=css",
     "catboost.iterations=20",
     "training.data.min_samples=50",
     "pipeline.shards=4",
@@ -60,28 +61,49 @@ def file_of(number: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def version(store: dict[str, str], run: Run) -> str:
-    """A version that was trained on twelve files."""
-    files = ObjectStore("s3://kubecast")
-    for number in range(FILES):
-        files.write(f"panel/part-{number:02}.parquet", [file_of(number)])
-    trained = run(
-        "train", SETTINGS, data=DATA, registry=REGISTRY, horizon=6, frequency="h", season_lengths="24"
-    )
-    return str(trained.outputs["register-model"]["Output"])
-
-
-@pytest.fixture
-def site(root: Path) -> Iterator[Path]:
+def site(root: Path) -> Path:
     """A folder whose rules end processes of containers."""
     folder = root / "site"
     folder.mkdir(mode=0o2775)
     folder.chmod(0o2777)
     (folder / "sitecustomize.py").write_text(SITE)
-    yield folder
-    for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _no_rule_is_left(site: Path) -> Iterator[None]:
+    yield
+    (site / "rule.json").unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="module")
+def fit(store: dict[str, str], run: Run, site: Path) -> Callable[..., Finished]:
+    """Train on the twelve files."""
+    files = ObjectStore("s3://kubecast")
+    for number in range(FILES):
+        files.write(f"panel/part-{number:02}.parquet", [file_of(number)])
+
+    def fit(mode: str, *settings: str) -> Finished:
+        request = {"data": DATA, "registry": REGISTRY, "horizon": 6, "frequency": "h", "season_lengths": "24"}
+        return run(mode, (*SETTINGS, *settings), variables=variables(site), **request)
+
+    return fit
+
+
+def variables(site: Path) -> dict[str, str]:
+    return {"PYTHONPATH": f"{site}:/opt/kubecast", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+@pytest.fixture(scope="module")
+def trained(fit: Callable[..., Finished], site: Path) -> Finished:
+    """A training in whose course a process died."""
+    rule(site, "-m kubecast.steps.fit_shard", '"shard":"2/4"', once=True)
+    return fit("train")
+
+
+@pytest.fixture(scope="module")
+def version(trained: Finished) -> str:
+    return str(trained.outputs["register-model"]["Output"])
 
 
 def rule(site: Path, *words: str, once: bool, kill: bool = True) -> None:
@@ -95,8 +117,7 @@ def score(version: str, run: Run, site: Path) -> Callable[..., Finished]:
     def score(folder: str, *settings: str, **given: Any) -> Finished:
         destination = f"s3://kubecast/{folder}"
         request = {"data": DATA, "registry": REGISTRY, "model": MODEL, "destination": destination}
-        variables = {"PYTHONPATH": f"{site}:/opt/kubecast", "PYTHONDONTWRITEBYTECODE": "1"}
-        return run("score", (*SETTINGS, *settings), variables=variables, **request, **given)
+        return run("score", (*SETTINGS, *settings), variables=variables(site), **request, **given)
 
     return score
 
@@ -111,6 +132,17 @@ def whole(version: str, run: Run) -> pd.DataFrame:
 
 def forecasts(finished: Finished) -> pd.DataFrame:
     return pd.read_parquet(finished.outputs["publish-batch"]["forecasts"])
+
+
+def test_fit_in_shards_makes_the_version_that_one_at_once_makes(
+    trained: Finished, fit: Callable[..., Finished]
+) -> None:
+    assert "its process was ended by SIGKILL" in trained.log
+    assert trained.log.count("shard 2/4: series shop") == 2  # train, final
+    at_once = fit("retrain", "pipeline.shards=1")
+    tables = [pd.read_parquet(each.outputs["register-model"]["forecast"]) for each in (trained, at_once)]
+    assert len(tables[0]) == SERIES * 6
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
 
 
 def test_process_that_is_killed_is_begun_again(

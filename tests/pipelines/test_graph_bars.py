@@ -31,6 +31,7 @@ NOTICES = [
     "cluster.notifications={secret: hook}",
     "cluster.connection.dashboard=https://kf.example.com/pipeline",
 ]
+SHARDED = [f"pipeline.shards={MOST_SHARDS}"]
 RUN = {
     "data": "minio://mlpipeline/kubecast/demand.csv",
     "horizon": 48,
@@ -48,9 +49,13 @@ VARIANTS: dict[str, tuple[Mode, list[str]]] = {
     "tune-katib": ("tune", ["pipeline.tuning.tuner=katib"]),
     "score": ("score", []),
     "score-notices": ("score", NOTICES),
+    "train-shards": ("train", SHARDED),
+    "retrain-shards": ("retrain", SHARDED),
+    "tune-shards": ("tune", SHARDED),
+    "tune-shards-notices": ("tune", [*SHARDED, *NOTICES]),
 }
 TRAININGS = [name for name, (mode, _) in VARIANTS.items() if mode != "score"]
-ONE_MIB = [name for name, (mode, _) in VARIANTS.items() if mode in ("train", "retrain")]
+ONE_MIB = [name for name in TRAININGS if "tune" not in name and "shards" not in name]
 WORK = "s3://forecasting-production/teams/demand-planning/kubecast/batches/.work"
 SHARDS = [f"{WORK}/{'0123456789abcdef' * 2}/{number:03}" for number in range(MOST_SHARDS)]
 MOST_OF_AN_ARGUMENT = 128 * 1024  # bytes of one word that Linux starts a program with
@@ -136,6 +141,23 @@ def test_a_finished_workflow_of_64_shards_is_small_once_its_nodes_are_compressed
     size = measure_file(compiled(name), values)
     assert size.packed <= 800_000
     assert sum(map(len, values["prepare-history.Output"])) < size.argument <= MOST_OF_AN_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        ("train-shards", 800_000),
+        ("retrain-shards", 800_000),
+        ("tune-shards", 820_000),
+        ("tune-shards-notices", 850_000),
+    ],
+)
+def test_a_finished_training_in_64_shards_is_small_once_its_nodes_are_compressed(
+    name: str, most: int, compiled: Callable[[str], Path]
+) -> None:
+    size = measure_file(compiled(name), RUN)
+    assert size.packed <= most
+    assert MOST_SHARDS * 500 < size.argument <= MOST_OF_AN_ARGUMENT  # where their models are joined
 
 
 @pytest.mark.parametrize("name", VARIANTS)

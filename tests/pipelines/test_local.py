@@ -224,8 +224,8 @@ def test_error_of_a_task_is_raised_as_it_was(compiled: Path, tmp_path: Path) -> 
         run_compiled(compiled, {"word": "wrong"}, tmp_path, resume=False, on_progress=lambda event: None)
 
 
-def test_any_other_failure_names_the_log(compiled: Path, tmp_path: Path) -> None:
-    with pytest.raises(KubecastError, match=r"the run failed with status 1; its log is .*run\.log") as caught:
+def test_any_other_failure_names_the_task_and_the_log(compiled: Path, tmp_path: Path) -> None:
+    with pytest.raises(KubecastError, match=r"the run failed in task work; its log is .*run\.log") as caught:
         run_compiled(compiled, {"word": "broken"}, tmp_path, resume=False, on_progress=lambda event: None)
     assert type(caught.value) is KubecastError
     assert "out of luck" in (tmp_path / "run.log").read_text()

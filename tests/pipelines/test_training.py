@@ -199,3 +199,30 @@ def test_compiling_and_help_import_no_framework(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
     assert path.exists()
+
+
+def test_series_are_fitted_in_shards_and_joined(tmp_path: Path) -> None:
+    found = compiled(tmp_path, models=["arima", "catboost"], shards=3)
+    tasks = named(found)
+    assert {name for name in tasks if "shard" in name} == {
+        *("arima-shards", "train-arima-shard", "final-arima-shard")
+    }
+    loops = [
+        task for graph in graphs(found) for task in graph["tasks"].values() if "parameterIterator" in task
+    ]
+    assert len(loops) == 2
+    for loop in loops:
+        assert json.loads(loop["parameterIterator"]["items"]["raw"]) == ["1/3", "2/3", "3/3"]
+        assert loop["iteratorPolicy"] == {"parallelismLimit": 8}
+    for task in ("train", "final"):
+        assert upstream(found, f"{task}-arima") == {"arima-shards"}
+        component = found["components"][tasks[f"{task}-arima"]["componentRef"]["name"]]
+        assert component["inputDefinitions"]["artifacts"]["shards"]["isArtifactList"]
+    assert tasks["stack-ensemble"]["inputs"]["artifacts"].keys() == {"panel", "arima", "catboost"}
+
+
+@pytest.mark.parametrize("pipeline", [{}, {"shards": 1}, {"shards": 8, "models": ["catboost"]}])
+def test_nothing_is_divided_unless_shards_are_many_and_a_model_can_be(
+    tmp_path: Path, pipeline: dict[str, Any]
+) -> None:
+    assert not [name for name in named(compiled(tmp_path, **pipeline)) if "shard" in name]

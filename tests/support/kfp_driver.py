@@ -5,7 +5,7 @@ kubeflow/pipelines.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,14 +57,18 @@ class Artifact:
     uri: str
 
 
+Artifacts = Sequence[Artifact]
+"""One, or those that the iterations of a loop made, in their order."""
+
+
 @dataclass(frozen=True)
 class Scope:
     """What the tasks of a graph can read: its own inputs, and the outputs of its tasks by task and key."""
 
     parameters: Mapping[str, Any]
-    artifacts: Mapping[str, Artifact]
+    artifacts: Mapping[str, Artifacts]
     task_parameters: dict[tuple[str, str], Any] = field(default_factory=dict)
-    task_artifacts: dict[tuple[str, str], Artifact] = field(default_factory=dict)
+    task_artifacts: dict[tuple[str, str], Artifacts] = field(default_factory=dict)
 
     def inputs_of(self, task: Mapping[str, Any], component: Mapping[str, Any]) -> "Scope":
         """The inputs of a task; optional ones that nothing is wired to are absent."""
@@ -91,7 +95,7 @@ class Scope:
             return {"state": "SUCCEEDED", "pipelineJobResourceName": UUID, "pipelineTaskName": DIGEST}
         return source["runtimeValue"]["constant"]
 
-    def _artifact(self, source: Mapping[str, Any]) -> Artifact | None:
+    def _artifact(self, source: Mapping[str, Any]) -> Artifacts | None:
         if "taskOutputArtifact" in source:
             output = source["taskOutputArtifact"]
             return self.task_artifacts.get((output["producerTask"], output["outputArtifactKey"]))
@@ -132,7 +136,7 @@ def add_outputs(
     """
     outputs = component.get("outputDefinitions", {})
     for key in outputs.get("artifacts", {}):
-        scope.task_artifacts[name, key] = Artifact(key, uri(key))
+        scope.task_artifacts[name, key] = [Artifact(key, uri(key))]
     for key in outputs.get("parameters", {}):
         value = inputs.parameters.get(key, DIGEST)
         value = stated.get(f"{name}.{key}", value)
@@ -176,10 +180,13 @@ def executor_input(component: Mapping[str, Any], inputs: Scope, uri: Callable[[s
     return ({"inputs": given} if given else {}) | {"outputs": outputs}
 
 
-def _input(artifact: Artifact) -> dict[str, Any]:
+def _input(artifacts: Artifacts) -> dict[str, Any]:
+    return {"artifacts": [_described(artifact) for artifact in artifacts]}
+
+
+def _described(artifact: Artifact) -> dict[str, Any]:
     metadata = {"display_name": artifact.name, "store_session_info": go_json(STORE_SESSION)}
-    described = {"name": EXECUTION, "type": {"instanceSchema": ""}, "uri": artifact.uri, "metadata": metadata}
-    return {"artifacts": [described]}
+    return {"name": EXECUTION, "type": {"instanceSchema": ""}, "uri": artifact.uri, "metadata": metadata}
 
 
 def pod_spec_patch(

@@ -203,7 +203,7 @@ class _Workflow:
         self._add_dag_driver(f"{path}(0).iteration", task.component, task, count=len(each))
         every = f"{path}(0).iteration-iterations"
         self._add_node(every, task.iteration, "TaskGroup", {}, len(each))
-        made = []
+        made: list[Scope] = []
         for number, inside in enumerate(each):
             rest = {"inputs": parameters({"parent-dag-id": "1", "iteration-index": str(number)})}
             self._add_nodes(f"{every}({number}:{number})", task.iteration, "DAG", rest, children=1)
@@ -211,11 +211,11 @@ class _Workflow:
             self._add_dag_driver(at, task.component, task, index=str(number))
             self._add_graph(at, task.template, task.component["dag"], inside, followers)
             add_graph_outputs(outer := Scope({}, {}), task.name, task.component["dag"], inside)
-            if outer.task_artifacts:
-                raise ValueError(f"task {task.name}: collected artifacts have no size model")
-            made.append(outer.task_parameters)
-        for key in made[0] if made else ():
-            scope.task_parameters[key] = [values[key] for values in made]
+            made.append(outer)
+        for key in made[0].task_parameters:
+            scope.task_parameters[key] = [outer.task_parameters[key] for outer in made]
+        for key in made[0].task_artifacts:
+            scope.task_artifacts[key] = [each for outer in made for each in outer.task_artifacts[key]]
 
     def _add_subgraph(self, task: Task, scope: Scope, path: str, followers: int) -> None:
         self._add_dag_driver(path, task.component, task)

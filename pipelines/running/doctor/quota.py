@@ -54,17 +54,19 @@ def parallel_tasks(settings: AllSettings) -> list[list[TaskSettings]]:
     """Tasks that run at one time, at each moment at which the pipeline may request the most.
 
     A model that is tuned is searched, then trained, beside the others; the ensemble is searched once all
-    models are, beside their trainers. Mode score forecasts several shards at one time.
+    models are, beside their trainers. Several shards are fitted, or in mode score forecast, at one time.
     """
     tuned, models = settings.pipeline.tuned, settings.pipeline.models
-    trainers = [settings.cluster.task(f"train_{kind}") for kind in models]
+    trainers = {kind: _trainers(settings, kind) for kind in models}
+    training = [task for tasks in trainers.values() for task in tasks]
     searching = [
         task
-        for kind, trainer in zip(models, trainers, strict=True)
-        for task in (_search(settings, f"train_{kind}") if kind in tuned else [trainer])
+        for kind, tasks in trainers.items()
+        for task in (_search(settings, f"train_{kind}") if kind in tuned else tasks)
     ]
-    stacking = [[*trainers, *_search(settings, "tune_ensemble")]] if "ensemble" in tuned else []
-    return [searching, *stacking, _shards(settings)]
+    stacking = [[*training, *_search(settings, "tune_ensemble")]] if "ensemble" in tuned else []
+    fitting = [training] if tuned and len(training) > len(models) else []
+    return [searching, *fitting, *stacking, _shards(settings)]
 
 
 def all_tasks(settings: AllSettings) -> dict[str, TaskSettings]:
@@ -75,6 +77,12 @@ def all_tasks(settings: AllSettings) -> dict[str, TaskSettings]:
     absent |= {"tune_ensemble"} if "ensemble" not in pipeline.tuned else set()
     absent |= {"notify_success", "notify_failure"} if not cluster.notifications else set()
     return {name: cluster.task(name) for name in type(cluster.tasks).model_fields if name not in absent}
+
+
+def _trainers(settings: AllSettings, kind: str) -> list[TaskSettings]:
+    """Those of a model that run at one time."""
+    at_once = min(settings.cluster.parallelism, settings.pipeline.fitted_shards(kind))
+    return [settings.cluster.task(f"train_{kind}")] * at_once
 
 
 def _shards(settings: AllSettings) -> list[TaskSettings]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from kubecast.data.panel import Panel, PanelSpec
 from kubecast.data.parquet import series_blocks
@@ -85,6 +86,22 @@ class PanelBlocks:
 
         return replace(self, rows=rows)
 
+    def between(self, first: str, last: str) -> "PanelBlocks":
+        """The series whose names are from the first to the last, of which there is at least one."""
+
+        def choose(table: pd.DataFrame) -> pd.DataFrame:
+            bounds = _between(table["unique_id"].to_numpy(dtype=object), first, last)
+            return table.iloc[bounds].reset_index(drop=True)
+
+        def rows() -> Iterator[pd.DataFrame]:
+            for block in self.rows():
+                if block["unique_id"].iloc[0] > last:
+                    return
+                if len(chosen := choose(block)):
+                    yield chosen
+
+        return PanelBlocks(self.outline.with_each(choose), rows)
+
     def whole(self) -> Panel:
         """The panel."""
         return replace(self.outline, frame=pd.concat(self.rows(), ignore_index=True))
@@ -105,8 +122,12 @@ class PanelBlocks:
         def own(table: pd.DataFrame) -> pd.DataFrame:
             if table is self.outline.frame:
                 return rows
-            known = table["unique_id"].to_numpy(dtype=object)
-            first, after = np.searchsorted(known, names[0]), np.searchsorted(known, names[-1], side="right")
-            return table.iloc[first:after].reset_index(drop=True)
+            bounds = _between(table["unique_id"].to_numpy(dtype=object), names[0], names[-1])
+            return table.iloc[bounds].reset_index(drop=True)
 
         return self.outline.with_each(own)
+
+
+def _between(names: NDArray[np.object_], first: str, last: str) -> slice:
+    """Where the names from the first to the last stand, among ascending ones."""
+    return slice(int(np.searchsorted(names, first)), int(np.searchsorted(names, last, side="right")))

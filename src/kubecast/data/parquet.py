@@ -140,7 +140,7 @@ class SeriesReader:
             columns: ``unique_id`` and others; texts are read as categories.
             rows: Those to read, by their columns; default: all.
         """
-        return cls(_row_groups(path, columns, rows))
+        return cls(row_groups(path, columns, rows))
 
     def until(self, last: str) -> pd.DataFrame:
         """The next rows of series whose names are up to this one.
@@ -169,8 +169,10 @@ class SeriesReader:
             yield block
 
 
-def _row_groups(path: Path, columns: Sequence[str], rows: pc.Expression | None) -> Iterator[pd.DataFrame]:
-    """The chosen rows of each row group that has some, after an empty table."""
+def row_groups(
+    path: Path, columns: Sequence[str], rows: pc.Expression | None = None
+) -> Iterator[pd.DataFrame]:
+    """The chosen rows of each row group that has some, after an empty table: see ``SeriesReader.of_file``."""
     with _opened(path) as file:
         yield _as_frame(file.schema_arrow.empty_table().select(columns))
         read = columns if rows is None else file.schema_arrow.names

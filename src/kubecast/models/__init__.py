@@ -9,7 +9,7 @@ the kind's name:
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -21,7 +21,7 @@ from kubecast.config.training import RESERVED
 from kubecast.errors import ConfigError
 
 if TYPE_CHECKING:
-    from kubecast.models.base import Forecaster, Trainer
+    from kubecast.models.base import DivisibleForecaster, Forecaster, Trainer
 
 ENTRY_POINTS = "kubecast.models"
 
@@ -37,6 +37,7 @@ class Kind:
         image: Folder in ``images/`` with its framework.
         per_series: Whether it fits each series by itself: for one that it was not fitted to it has only its
             fallback.
+        divisible: Whether its series can be fitted in parts; its forecaster is a ``DivisibleForecaster``.
         accelerated: Whether it trains on a GPU where there is one.
         covariates: Whether its forecasts use covariates, which the suite that every kind passes tries.
         search: File, ``package:path``, with the space that tuning searches by default.
@@ -47,6 +48,7 @@ class Kind:
     forecaster: str
     image: str
     per_series: bool = False
+    divisible: bool = False
     accelerated: bool = False
     covariates: bool = True
     search: str = ""
@@ -64,6 +66,7 @@ KINDS: dict[str, Kind] = {
         search="kubecast.models.arima:search.yaml",
         image="arima",
         per_series=True,
+        divisible=True,
     ),
     "lstm": Kind(
         settings="kubecast.models.neural.settings:LstmSettings",
@@ -140,6 +143,12 @@ def load_forecaster(kind: str, directory: Path) -> "Forecaster":
     """Load a forecaster of a kind from the files that its ``save`` wrote."""
     forecaster = _NAIVE.get(kind) or KINDS[kind].forecaster
     return cast("Forecaster", resolve_name(forecaster).load(directory))
+
+
+def join_forecasters(kind: str, parts: Sequence[Path], directory: Path) -> None:
+    """Write the files of a forecaster of all series from those of its parts: see ``DivisibleForecaster``."""
+    forecaster = cast("type[DivisibleForecaster]", resolve_name(KINDS[kind].forecaster))
+    forecaster.join(parts, directory)
 
 
 def known_kinds() -> list[str]:

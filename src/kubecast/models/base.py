@@ -2,10 +2,10 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import pandas as pd
 from pydantic import Field, JsonValue
@@ -55,9 +55,32 @@ class FitLog(Document):
     fallbacks: dict[str, str] = Field(default={})
     sample: Sample | None = None
 
+    @classmethod
+    def joined(cls, logs: Sequence["FitLog"]) -> Self:
+        """The log of a model whose series were fitted in parts; ``seconds`` are those of all of them."""
+        fixed_fit: dict[str, JsonValue] = {}
+        for log in logs:
+            for key, value in log.fixed_fit.items():
+                known = fixed_fit.get(key)
+                both = isinstance(known, dict) and isinstance(value, dict)
+                fixed_fit[key] = {**known, **value} if both else value  # type: ignore[dict-item]
+        return cls(
+            stopped=next((log.stopped for log in logs if log.stopped == "time_limit"), logs[0].stopped),
+            fixed_fit=fixed_fit,
+            seconds=sum(log.seconds for log in logs),
+            fallbacks={name: reason for log in logs for name, reason in log.fallbacks.items()},
+        )
+
 
 def ignore(*_: Any) -> None:
     """Report nothing."""
+
+
+class Evidence(NamedTuple):
+    """Some whole series of a panel, and the rows of each that a fit may see."""
+
+    panel: Panel
+    until: Cutoffs
 
 
 @dataclass(frozen=True)
@@ -72,6 +95,8 @@ class FitPlan:
         checkpoint: A file that the fit writes as it goes, whole or not at all, and goes on from if it is
             there.
         on_step: Called with step and loss; may raise to end the fit.
+        evidence: What holds for all series alike is decided on it, so that it does not depend on the part of
+            the series that this fit has, none of which may be fit to be fitted. None: the fit has them all.
         on_improvement: Called, before ``on_step``, with a network's forecaster before its first epoch and
             after each that is the best so far; it is to be used at once, since the next epoch changes it.
     """
@@ -80,6 +105,7 @@ class FitPlan:
     deadline: float | None = None
     fixed_fit: dict[str, JsonValue] | None = None
     checkpoint: Path | None = None
+    evidence: Evidence | None = None
     on_step: Callable[[int, float], None] = field(default=ignore)
     on_improvement: Callable[["Forecaster"], None] = field(default=ignore)
 
@@ -110,6 +136,20 @@ class Forecaster(Protocol):
 
     def save(self, directory: Path) -> None:
         """Write the model's own files, none of them a pickle."""
+        ...
+
+
+class DivisibleForecaster(Forecaster, Protocol):
+    """One that has something of its own for each series, so that these can be fitted in parts."""
+
+    @classmethod
+    def join(cls, parts: Sequence[Path], directory: Path) -> None:
+        """Write the files of a model of all series, as ``save`` would.
+
+        Args:
+            parts: Directories that ``save`` wrote, the series of each after those of the one before.
+            directory: Gets the files.
+        """
         ...
 
 

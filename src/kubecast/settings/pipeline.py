@@ -56,8 +56,8 @@ class PipelineSettings(Settings):
     )
     shards: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = Field(
         default="auto",
-        description="parts of the series that mode score forecasts in tasks of their own; auto: one for every"
-        " 5 million rows, at most 64",
+        description="parts of the series with a task each, to forecast them in mode score and, where it is a"
+        " number, to fit ARIMA; auto: one for every 5 million rows, at most 64",
     )
     min_shards: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = Field(
         default=1.0, description="share of them that must succeed; what fails is named and left out"
@@ -77,6 +77,14 @@ class PipelineSettings(Settings):
                 f" {', '.join(self.models)}, ensemble"
             )
         return self
+
+    def fitted_shards(self, kind: str) -> int:
+        """The tasks that fit the series of a model; their rows are not known yet, so that auto is one.
+
+        Args:
+            kind: Key of ``kubecast.models.KINDS``.
+        """
+        return 1 if self.shards == "auto" or not KINDS[kind].divisible else self.shards
 
     @property
     def tuned(self) -> list[str]:

@@ -75,10 +75,28 @@ def test_quota_that_is_too_small_for_one_task_is_told_before_another_that_makes_
             [*TUNED, "pipeline.tuning.tuner=katib", "pipeline.models=[arima, lstm]"],
             ["3*arima 3*lstm 2*katib"],
         ),
+        (["pipeline.shards=4"], ["4*arima catboost lstm transformer"]),
+        (["pipeline.shards=64", "cluster.parallelism=5"], ["5*arima catboost lstm transformer"]),
+        (
+            [*TUNED, "pipeline.tuning.models=[arima]", "pipeline.shards=8"],
+            ["3*arima catboost lstm transformer", "8*arima catboost lstm transformer"],
+        ),
     ],
-    ids=["trainers", "one model's", "every model's", "and the ensemble's", "the ensemble's alone", "Katib's"],
+    ids=[
+        "trainers",
+        "one model's",
+        "every model's",
+        "and the ensemble's",
+        "the ensemble's alone",
+        "Katib's",
+        "shards",
+        "many shards",
+        "a search, then shards",
+    ],
 )
-def test_searches_run_beside_the_trainers_of_other_models(overrides: list[str], moments: list[str]) -> None:
+def test_searches_and_shards_run_beside_the_trainers_of_other_models(
+    overrides: list[str], moments: list[str]
+) -> None:
     """Each task is told from the others by its request of processors."""
     requests = {
         "arima": 1,

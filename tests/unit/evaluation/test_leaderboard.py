@@ -416,7 +416,7 @@ def test_series_aligned_at_their_ends_share_origins_by_place(table: pd.DataFrame
 
 @pytest.mark.slow
 @pytest.mark.parametrize("align", ["calendar", "series_end"])
-@pytest.mark.parametrize("size", [1, 400])
+@pytest.mark.parametrize("size", [50, 400])
 def test_figures_do_not_depend_on_the_blocks_that_are_read_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, align: str, size: int
 ) -> None:
@@ -430,7 +430,7 @@ def test_figures_do_not_depend_on_the_blocks_that_are_read_at_once(
     monkeypatch.setattr(parquet, "BLOCK_ROWS", size)
     parquet.write_series([stacked], tmp_path / "forecasts.parquet")
     blocks = Forecasts.of_file(tmp_path / "forecasts.parquet")
-    assert len(list(blocks.blocks())) == (5 if size == 1 else 3)
+    assert len(list(blocks.blocks())) == (5 if size == 50 else 3)
     boards = []
     for name, each in {"one": in_one_block(stacked), "several": blocks}.items():
         path = tmp_path / name / "leaderboard.json"

@@ -2,9 +2,11 @@
 
 import json
 import logging
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,10 +18,11 @@ from kubecast.errors import DataError
 from kubecast.models.arima.filter import Floats, Ints
 from kubecast.models.arima.recipe import SeriesModel, forecast_series, read_series_model
 from kubecast.models.arima.regressors import fourier
-from kubecast.models.base import Forecaster
+from kubecast.models.arima.stored import StoredModels, join_models, write_models
+from kubecast.models.base import DivisibleForecaster
 from kubecast.models.seasonal_naive import forecast_frame, seasonal_naive
 
-FILE = "arima.json"
+FILE, MODELS = "arima.json", "arima.parquet"
 PLAUSIBLE = 3.0  # ranges of the history that a forecast may leave it by
 
 _LOG = logging.getLogger(__name__)
@@ -119,18 +122,28 @@ class ArimaForecaster:
         return forecasts, np.asarray(plausible.all(axis=1))
 
     def save(self, directory: Path) -> None:
-        """Write ``arima.json``; numbers are written so that they read back exactly."""
+        """Write ``arima.json``, and ``arima.parquet`` with the models of each series."""
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / FILE).write_text(json.dumps(asdict(self), allow_nan=False))
+        shared = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "models"}
+        (directory / FILE).write_text(json.dumps(shared, allow_nan=False))
+        write_models(self.models, directory / MODELS)
 
     @classmethod
     def load(cls, directory: Path) -> "ArimaForecaster":
-        """Read what ``save`` wrote."""
-        fields = json.loads((directory / FILE).read_text())
-        models = {
-            key: [read_series_model(model) for model in each] for key, each in fields.pop("models").items()
-        }
-        return cls(models=models, **fields)
+        """Read what ``save`` wrote, or what it did at first, when all was in ``arima.json``."""
+        shared = json.loads((directory / FILE).read_text())
+        former: dict[str, list[dict[str, Any]]] | None = shared.pop("models", None)
+        if former is None:
+            return cls(models=StoredModels.open(directory / MODELS), **shared)
+        models = {key: [read_series_model(model) for model in each] for key, each in former.items()}
+        return cls(models=models, **shared)
+
+    @classmethod
+    def join(cls, parts: Sequence[Path], directory: Path) -> None:
+        """See ``DivisibleForecaster``."""
+        directory.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(parts[0] / FILE, directory / FILE)
+        join_models([part / MODELS for part in parts], directory / MODELS)
 
 
 def _steps_between(earlier: pd.Timestamp, later: pd.Timestamp, frequency: str) -> int:
@@ -139,4 +152,4 @@ def _steps_between(earlier: pd.Timestamp, later: pd.Timestamp, frequency: str) -
     return len(pd.date_range(earlier, later, freq=offset_of(frequency))) - 1
 
 
-_forecaster: type[Forecaster] = ArimaForecaster
+_forecaster: type[DivisibleForecaster] = ArimaForecaster

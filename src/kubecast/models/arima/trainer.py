@@ -27,7 +27,7 @@ from kubecast.models.arima.recipe import Recipe, SeriesModel, read_recipe
 from kubecast.models.arima.regressors import fourier
 from kubecast.models.arima.settings import ArimaSettings
 from kubecast.models.arima.task import FEWEST_ROWS, Engine, Search, Task
-from kubecast.models.base import FitLog, FitPlan, Trainer
+from kubecast.models.base import Evidence, FitLog, FitPlan, Trainer
 
 LONGEST_SEASON = 60  # a longer seasonal ARIMA takes the libraries minutes to hours for each series
 SHORT = 150  # rows up to which a likelihood is worth its time
@@ -59,14 +59,18 @@ class ArimaTrainer:
         deadline = None if plan.deadline is None else plan.deadline - SAVING
         seasons = [m for m in panel.spec.season_lengths if m > 1]
         _check(self.settings, seasons)
-        tasks, reasons = self._tasks(panel, until, _read_recipes(plan.fixed_fit))
-        search = self._search(panel, tasks, plan.fixed_fit)
+        recipes = _read_recipes(plan.fixed_fit)
+        evidence = plan.evidence or Evidence(panel, until)
+        fewest = fewest_rows(*evidence) if recipes is None else 0
+        tasks, reasons = self._tasks(panel, until, recipes, fewest)
+        shown = tasks if plan.evidence is None else self._tasks(*evidence, recipes, fewest)[0]
+        search = self._search(panel, shown, plan.fixed_fit)
         outcomes = fit_all(tasks, search, deadline, plan.on_step)
         models = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, list)}
         reasons |= {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, str)}
         late = [task.unique_id for task in tasks if task.unique_id not in outcomes]
         reasons |= dict.fromkeys(late, "time limit")
-        if not models and not late:
+        if not models and not late and plan.evidence is None:
             key, reason = next(iter(reasons.items()), ("", "the panel is empty"))
             raise ModelError(f"no series could be fitted; the first, {key}: {reason}")
         _warn_of_dropped(models, panel.spec.future, self.name)
@@ -76,7 +80,7 @@ class ArimaTrainer:
             covariates=panel.spec.future,
             season_lengths=seasons,
             fourier_terms=self._fourier_terms,
-            fallback_season=best_naive(panel, until),
+            fallback_season=best_naive(*evidence),
         )
         log = FitLog(
             stopped="time_limit" if late else "converged" if plan.fixed_fit is None else "replayed",
@@ -106,14 +110,13 @@ class ArimaTrainer:
         return Search(settings, cast(Engine, engine), period, profiles, panel.spec.horizon)
 
     def _tasks(
-        self, panel: Panel, until: Cutoffs, recipes: Mapping[str, list[Recipe]] | None
+        self, panel: Panel, until: Cutoffs, recipes: Mapping[str, list[Recipe]] | None, fewest: int
     ) -> tuple[list[Task], dict[str, str]]:
         """Cut every series to the rows that the fit may see; a reason for each that is not fitted."""
         ends = dict(zip(until.frame["unique_id"], panel.row_index(until), strict=True))
         short = set(panel.series.loc[panel.series["route"] == "fallback", "unique_id"])
         observed = panel.frame["observed"].to_numpy(dtype=bool)
         seasons = [m for m in panel.spec.season_lengths if m > 1]
-        fewest = fewest_rows(panel, until) if recipes is None else 0
         tasks, reasons = [], {}
         for key, first in zip(panel.ids, panel.indptr[:-1], strict=True):
             stop = int(ends.get(key, first - 1)) + 1

@@ -1,0 +1,197 @@
+"""The fit of a model to the series of a panel, or to a range of them, and its forecasts."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from kubecast.config.model import ModelSettings
+from kubecast.config.validation import parse_settings, validate
+from kubecast.data.levels import LevelChanges
+from kubecast.data.panel import Cutoffs, Panel
+from kubecast.data.panel_blocks import PanelBlocks
+from kubecast.data.parquet import read_parquet, write_series
+from kubecast.errors import ModelError
+from kubecast.models import KINDS, make_trainer
+from kubecast.models.artifact import FORECASTS, ModelCard, Status, package_versions, read_card, read_status
+from kubecast.models.base import Evidence, FitLog, FitPlan, Forecaster, Sample, deadline_after, ignore
+from kubecast.models.blocks import (
+    Origins,
+    fitted_panel,
+    fitted_series,
+    forecast_blocks,
+    log_unforecast,
+    usable_series,
+)
+from kubecast.settings.loading import SECTIONS
+from kubecast.steps.run_settings import RunSettings
+
+EVIDENCE_ROWS = 2_000_000
+"""Training rows that what holds for all series alike is decided on."""
+
+
+class FitResult(NamedTuple):
+    """How a fit ended; without forecaster and log where it failed."""
+
+    status: Status
+    forecaster: Forecaster | None = None
+    log: FitLog | None = None
+
+
+def fit_settings(kind: str, run: RunSettings, searched: str, fitted: Path | None) -> ModelSettings:
+    """The settings to fit with.
+
+    Args:
+        kind: Key of ``kubecast.models.KINDS``.
+        run: Has those of the kind.
+        searched: JSON of what a search chose in their place; empty where there was none.
+        fitted: The model as evaluated, which is fitted again as it was; None: this is the first fit.
+    """
+    if fitted is not None:
+        status = read_status(fitted)
+        document = status.settings if status.state == "failed" else read_card(fitted).settings
+        settings = validate(SECTIONS[kind], document, f"{kind} settings of {fitted}")
+    elif searched:
+        settings = parse_settings(SECTIONS[kind], searched, f"{kind}_settings")
+    else:
+        settings = run.of_kind(kind)
+    assert isinstance(settings, ModelSettings)  # noqa: S101  SECTIONS says so
+    return settings
+
+
+def require_fitted(log: FitLog, series: int) -> None:
+    """Refuse the fit of a model of its own for each series where none of so many series has one.
+
+    Raises:
+        ModelError: None has, although there was time.
+    """
+    if len(log.fallbacks) >= series and log.stopped != "time_limit":
+        name, reason = next(iter(log.fallbacks.items()))
+        raise ModelError(f"no series could be fitted; the first, {name}: {reason}")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fit of one model.
+
+    Attributes:
+        kind: Key of ``kubecast.models.KINDS``.
+        whole: All series.
+        panel: Those that are fitted to and forecast.
+        settings: Of the model.
+        seed: Of every random choice.
+        model_dir: Gets the forecasts.
+        checkpoint: As for ``FitPlan``.
+        report: Called with step and loss.
+    """
+
+    kind: str
+    whole: PanelBlocks
+    panel: PanelBlocks
+    settings: ModelSettings
+    seed: int
+    model_dir: Path
+    checkpoint: Path | None = None
+    report: Callable[[int, float], None] = ignore
+    _changes: list[LevelChanges] = field(default_factory=list)
+
+    @cached_property
+    def series(self) -> "pd.Series[int]":
+        """The training rows of the series that are fitted to, by their names."""
+        return fitted_series(self.panel.series, self.settings.sample_rows)
+
+    @cached_property
+    def sample(self) -> Panel:
+        """The panel of these series, and of those too short for a fit where these are all."""
+        return fitted_panel(self.panel, self.series)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The settings as JSON."""
+        return self.settings.model_dump(mode="json")
+
+    def fit(self, evaluated: FitLog | None) -> tuple[Forecaster, ModelCard]:
+        """Fit on the training split, or repeat a fit on all rows.
+
+        Raises:
+            ModelError: The model cannot be fitted.
+        """
+        plan = FitPlan(
+            seed=self.seed,
+            deadline=deadline_after(self.settings.time_limit),
+            fixed_fit=None if evaluated is None else evaluated.fixed_fit,
+            checkpoint=self.checkpoint,
+            evidence=self._evidence(evaluated is not None),
+            on_step=self.report,
+        )
+        trainer = make_trainer(self.kind, self.settings)
+        forecaster, log = trainer.fit(*_seen(self.sample, self.series, evaluated is not None), plan)
+        log = log.model_copy(update={"sample": self._sample_size()})
+        if KINDS[self.kind].divisible and self.panel is self.whole:
+            require_fitted(log, len(self.panel.series))
+        return forecaster, ModelCard(
+            kind=self.kind,
+            name=forecaster.name,
+            settings=self.document,
+            seed=self.seed,
+            panel_digest=self.panel.spec.digest,
+            versions=package_versions(),
+            log=log,
+        )
+
+    def write_forecasts(self, forecaster: Forecaster, *origins: Origins) -> None:
+        """Write the forecasts from some origins of each series, and then from others."""
+        log_unforecast(self.panel)
+        self._changes.clear()
+        blocks = (forecast_blocks(forecaster, self.panel, each, self._keep) for each in origins)
+        self.write_tables(chain.from_iterable(blocks))
+
+    def write_tables(self, tables: Iterable[pd.DataFrame] = ()) -> None:
+        """Write forecasts, as ``forecast_blocks`` yields them; without any a table without rows."""
+        none = self.panel.outline.grid(Cutoffs(self.panel.outline.ends.frame))
+        given = iter(tables)
+        first = next(given, none.assign(split="", fold=0, **{self.kind: 0.0}))
+        self.model_dir.mkdir(parents=True, exist_ok=True)
+        write_series(chain([first], given), self.model_dir / FORECASTS)
+
+    def shown(self) -> tuple[pd.DataFrame, LevelChanges]:
+        """The forecasts of the series that are fitted to, and the changes of level that they follow."""
+        some = None if self._is_whole else [("unique_id", "in", self.series.index.tolist())]
+        return read_parquet(self.model_dir / FORECASTS, filters=some), LevelChanges.joined(self._changes)
+
+    @property
+    def _is_whole(self) -> bool:
+        return len(self.series) == usable_series(self.panel.series)
+
+    def _sample_size(self) -> Sample | None:
+        if self._is_whole:
+            return None
+        usable = usable_series(self.panel.series)
+        return Sample(series=len(self.series), of_series=usable, rows=int(self.series.sum()))
+
+    def _evidence(self, final: bool) -> Evidence | None:
+        """What holds for all series is decided on: nothing apart where these are all, and few enough."""
+        if not KINDS[self.kind].divisible:
+            return None
+        chosen = fitted_series(self.whole.series, EVIDENCE_ROWS)
+        if self.panel is self.whole and len(chosen) == len(self.series):
+            return None
+        return _seen(fitted_panel(self.whole, chosen), chosen, final)
+
+    def _keep(self, changes: LevelChanges) -> None:
+        """Keep what the page needs."""
+        if not self._is_whole:
+            origins = changes.origins.frame
+            own = origins["unique_id"].isin(self.series.index)
+            changes = changes.only(Cutoffs(origins[own].reset_index(drop=True)))
+        self._changes.append(changes)
+
+
+def _seen(panel: Panel, series: "pd.Series[int]", final: bool) -> Evidence:
+    """A panel, and the rows of the chosen series that the first fit may see, or the final one."""
+    frame = (panel.ends if final else panel.train_end).frame
+    return Evidence(panel, Cutoffs(frame[frame["unique_id"].isin(series.index)].reset_index(drop=True)))

@@ -1,0 +1,152 @@
+"""train_<model> and final_<model> of a model whose series were fitted in shards."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+import pyarrow.compute as pc
+
+from kubecast.data.levels import LevelChanges
+from kubecast.data.panel import Cutoffs
+from kubecast.data.panel_blocks import PanelBlocks
+from kubecast.data.parquet import column_names, row_groups
+from kubecast.data.series_ranges import SeriesRange
+from kubecast.errors import ModelError
+from kubecast.logs import bind, step
+from kubecast.models import join_forecasters, load_forecaster
+from kubecast.models.artifact import FORECASTS, PRODUCTION, ModelCard, Status, read_card
+from kubecast.models.base import FitLog, Forecaster
+from kubecast.models.blocks import Origins, fitted_series, forecast_blocks, production_origins
+from kubecast.steps.fit import EVIDENCE_ROWS, Fit, fit_settings, require_fitted
+from kubecast.steps.fit_shard import PART, FittedShard, ranges_of_shards
+from kubecast.steps.run_settings import RunSettings
+from kubecast.steps.train import write_fit
+
+
+@step
+def join_shards(
+    kind: str,
+    panel_dir: Path,
+    shards: Sequence[Path],
+    model_dir: Path,
+    least: float,
+    settings: str = "",
+    fitted: Path | None = None,
+    report: Path | None = None,
+) -> Status:
+    """Make one model of those of the shards.
+
+    The series of a shard that failed get the fallback of the model, the reason in its log. A final fit of
+    which one failed is refused as a whole, as otherwise models of different ages would forecast.
+
+    Args:
+        kind: As for ``train_model``, and the others.
+        panel_dir: See there.
+        shards: What ``fit_shard`` wrote, in any order.
+        model_dir: See there.
+        least: Share of the shards that must not have failed.
+        settings: See there.
+        fitted: See there.
+        report: See there.
+
+    Raises:
+        ModelError: Too many shards failed, or no series could be fitted, and the run's ``on_failure`` is
+            ``stop``.
+    """
+    bind(model=kind)
+    panel, run = PanelBlocks.open(panel_dir), RunSettings.read(panel_dir)
+    chosen = fit_settings(kind, run, settings, fitted)
+    fit = _JoinedFit(kind, panel, panel, chosen, run.seed, model_dir, shards=shards, least=least)
+    return write_fit(fit, run.on_failure, fitted, report)
+
+
+@dataclass(frozen=True)
+class _JoinedFit(Fit):
+    """A fit whose parts are there already.
+
+    Attributes:
+        shards: Their directories.
+        least: Share of them that must not have failed.
+    """
+
+    shards: Sequence[Path] = ()
+    least: float = 1.0
+    _joined: dict[str, Path] = field(default_factory=dict)
+
+    @cached_property
+    def series(self) -> "pd.Series[int]":
+        """The training rows of the series that the page is about."""
+        return fitted_series(self.panel.series, EVIDENCE_ROWS)
+
+    def fit(self, evaluated: FitLog | None) -> tuple[Forecaster, ModelCard]:
+        """Join the models of the shards.
+
+        Raises:
+            ModelError: Too many shards failed, or no series could be fitted.
+        """
+        failed = self._failures(1.0 if evaluated is not None else self.least)
+        joined = {shard: self._parts[shard] for shard in self._ranges if shard not in failed}
+        cards = [read_card(part) for part in joined.values()]
+        with TemporaryDirectory() as folder:
+            join_forecasters(self.kind, [part / "forecaster" for part in joined.values()], Path(folder))
+            forecaster = load_forecaster(self.kind, Path(folder))
+        log = FitLog.joined([card.log for card in cards])
+        lost = {name: reason for shard, reason in failed.items() for name in self._names(shard)}
+        log = log.model_copy(update={"fallbacks": dict(sorted({**log.fallbacks, **lost}.items()))})
+        require_fitted(log, len(self.panel.series))
+        self._joined.update(joined)
+        return forecaster, cards[0].model_copy(update={"log": log})
+
+    def write_forecasts(self, forecaster: Forecaster, *origins: Origins) -> None:
+        """Write the forecasts of the shards, and make those of the ones that are not joined."""
+        self._changes.clear()
+        self._changes.extend(
+            LevelChanges.detect(self.sample, Cutoffs.from_frame(each(self.sample))) for each in origins
+        )
+        self.write_tables(chain(*(self._tables(forecaster, each) for each in origins)))
+
+    def _tables(self, forecaster: Forecaster, origins: Origins) -> Iterator[pd.DataFrame]:
+        is_production = pc.field("split") == PRODUCTION
+        rows = is_production if origins is production_origins else ~is_production
+        for shard, own in self._ranges.items():
+            if shard in self._joined:
+                path = self._joined[shard] / FORECASTS
+                yield from filter(len, row_groups(path, column_names(path), rows))
+            else:
+                yield from forecast_blocks(forecaster, self.panel.between(own.first, own.last), origins)
+
+    def _failures(self, least: float) -> dict[str, str]:
+        """Why shards failed, where not too many did."""
+        failed = {
+            shard: f"shard {shard} failed: {reason}"
+            for shard in self._ranges
+            if (reason := FittedShard.read(self._parts[shard] / PART).reason)
+        }
+        allowed = int((1 - least) * len(self._ranges) + 1e-9)
+        if len(failed) > allowed:
+            shard, reason = next(iter(failed.items()))
+            raise ModelError(
+                f"{len(failed)} of {len(self._ranges)} shards of its series failed; allowed: {allowed}; the"
+                f" first, {self._ranges[shard]}: {reason}"
+            )
+        return failed
+
+    def _names(self, shard: str) -> list[str]:
+        own = self._ranges[shard]
+        names = self.panel.series["unique_id"]
+        return [str(name) for name in names[(names >= own.first) & (names <= own.last)]]
+
+    @cached_property
+    def _parts(self) -> dict[str, Path]:
+        return {FittedShard.read(part / PART).shard: part for part in self.shards}
+
+    @cached_property
+    def _ranges(self) -> dict[str, SeriesRange]:
+        """The series of each shard that has some, by its name, in their order."""
+        count = len(self.shards)
+        ranges = ranges_of_shards(self.panel, f"1/{count}")
+        return {f"{number}/{count}": each for number, each in enumerate(ranges, 1)}
