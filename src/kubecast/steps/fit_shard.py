@@ -4,14 +4,10 @@ The parts are joined by ``kubecast.steps.join_shards``.
 """
 
 import logging
-import re
 from pathlib import Path
-from typing import ClassVar, NamedTuple
 
 from kubecast.data.panel_blocks import PanelBlocks
-from kubecast.data.series_ranges import SeriesRange, ranges_of
 from kubecast.documents import Document
-from kubecast.errors import ConfigError
 from kubecast.logs import bind, step
 from kubecast.models.artifact import read_card, read_status, write_model
 from kubecast.models.blocks import evaluated_origins, production_origins, usable_series
@@ -19,24 +15,9 @@ from kubecast.processes import child_main, run_in_child
 from kubecast.steps.fit import Fit, fit_settings
 from kubecast.steps.outputs import progress_reporter
 from kubecast.steps.run_settings import RunSettings
-
-PART = "shard.json"
+from kubecast.steps.series_shards import PART, FittedShard, Place, ranges_of_shards
 
 _LOG = logging.getLogger(__name__)
-
-
-class FittedShard(Document):
-    """How the fit of a shard ended.
-
-    Attributes:
-        shard: As for ``fit_shard``.
-        reason: Why it failed, in one line; empty where it did not.
-    """
-
-    document_name: ClassVar[str] = "a fitted shard"
-
-    shard: str
-    reason: str = ""
 
 
 class ShardFit(Document):
@@ -48,19 +29,6 @@ class ShardFit(Document):
     model_dir: Path
     settings: str
     fitted: Path | None
-
-
-class _Place(NamedTuple):
-    number: int
-    of: int
-
-    @classmethod
-    def parse(cls, text: str) -> "_Place":
-        if found := re.fullmatch(r"([1-9][0-9]?)/([1-9][0-9]?)", text):
-            place = cls(int(found[1]), int(found[2]))
-            if place.number <= place.of:
-                return place
-        raise ConfigError(f"shard {text!r}: allowed: NUMBER/COUNT, from 1/1 to 64/64")
 
 
 @step
@@ -91,7 +59,7 @@ def fit_shard(
         How it ended; a shard that fails ends no run.
     """
     bind(model=kind)
-    wanted, ranges = _Place.parse(shard), ranges_of_shards(PanelBlocks.open(panel_dir), shard)
+    wanted, ranges = Place.parse(shard), ranges_of_shards(PanelBlocks.open(panel_dir), shard)
     model_dir.mkdir(parents=True, exist_ok=True)
     reason = ""
     if fitted is not None and read_status(fitted).state == "failed":
@@ -116,7 +84,7 @@ def fit_series(request: ShardFit) -> None:
     """Fit the series of a shard in this process."""
     bind(model=request.kind)
     whole, run = PanelBlocks.open(request.panel_dir), RunSettings.read(request.panel_dir)
-    own = ranges_of_shards(whole, request.shard)[_Place.parse(request.shard).number - 1]
+    own = ranges_of_shards(whole, request.shard)[Place.parse(request.shard).number - 1]
     settings = fit_settings(request.kind, run, request.settings, request.fitted)
     task = f"{'train' if request.fitted is None else 'final'}_{request.kind}_shard"
     panel = whole.between(own.first, own.last)
@@ -129,12 +97,6 @@ def fit_series(request: ShardFit) -> None:
         forecaster, card = fit.fit(read_card(request.fitted).log)
         fit.write_forecasts(forecaster, production_origins)
     write_model(request.model_dir, forecaster, card)
-
-
-def ranges_of_shards(panel: PanelBlocks, shard: str) -> list[SeriesRange]:
-    """The series of each shard of as many as a shard's name says, or of fewer where series are few."""
-    sizes = panel.series[["unique_id", "size"]].rename(columns={"size": "rows"})
-    return ranges_of(sizes, _Place.parse(shard).of)
 
 
 if __name__ == "__main__":

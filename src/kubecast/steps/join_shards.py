@@ -22,9 +22,9 @@ from kubecast.models.artifact import FORECASTS, PRODUCTION, ModelCard, Status, r
 from kubecast.models.base import FitLog, Forecaster
 from kubecast.models.blocks import Origins, fitted_series, forecast_blocks, production_origins
 from kubecast.steps.fit import EVIDENCE_ROWS, Fit, fit_settings, require_fitted
-from kubecast.steps.fit_shard import PART, FittedShard, ranges_of_shards
 from kubecast.steps.run_settings import RunSettings
-from kubecast.steps.train import write_fit
+from kubecast.steps.series_shards import PART, FittedShard, ranges_of_shards
+from kubecast.steps.write_fit import write_fit
 
 
 @step

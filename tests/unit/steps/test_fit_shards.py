@@ -13,8 +13,9 @@ from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.errors import ConfigError, ModelError
 from kubecast.models.artifact import FORECASTS, load_model, read_card, read_status
 from kubecast.steps import fit as fitting
-from kubecast.steps.fit_shard import PART, FittedShard, ShardFit, fit_series, fit_shard, ranges_of_shards
+from kubecast.steps.fit_shard import ShardFit, fit_series, fit_shard
 from kubecast.steps.join_shards import join_shards
+from kubecast.steps.series_shards import PART, FittedShard, ranges_of_shards
 from kubecast.steps.train import train_model
 from tests.support.panels import hourly
 from tests.support.runs import panel_with, prepare
