@@ -17,7 +17,7 @@ from kubecast.models.catboost.settings import CatBoostSettings
 from kubecast.registry import Registry
 from kubecast.settings.loading import AllSettings
 from kubecast.settings.pipeline import PipelineSettings
-from kubecast.steps import fit as fitting_step
+from kubecast.steps import fit
 from kubecast.steps.evaluate import evaluate_models
 from kubecast.steps.prepare import prepare_data
 from kubecast.steps.register import register_model
@@ -137,4 +137,4 @@ class BrokenTrainer:
 
 def broken(monkeypatch: pytest.MonkeyPatch, error: Exception | None) -> None:
     """Let every trainer be broken."""
-    monkeypatch.setattr(fitting_step, "make_trainer", lambda kind, settings: BrokenTrainer(error))
+    monkeypatch.setattr(fit, "make_trainer", lambda kind, settings: BrokenTrainer(error))

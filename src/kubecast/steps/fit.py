@@ -1,6 +1,6 @@
 """The fit of a model to the series of a panel, or to a range of them, and its forecasts."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -15,8 +15,7 @@ from kubecast.data.levels import LevelChanges
 from kubecast.data.panel import Cutoffs, Panel
 from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.data.parquet import read_parquet, write_series
-from kubecast.errors import ModelError
-from kubecast.models import KINDS, make_trainer
+from kubecast.models import make_trainer
 from kubecast.models.artifact import FORECASTS, ModelCard, Status, package_versions, read_card, read_status
 from kubecast.models.base import Evidence, FitLog, FitPlan, Forecaster, Sample, deadline_after, ignore
 from kubecast.models.blocks import (
@@ -29,9 +28,6 @@ from kubecast.models.blocks import (
 )
 from kubecast.settings.loading import SECTIONS
 from kubecast.steps.run_settings import RunSettings
-
-EVIDENCE_ROWS = 2_000_000
-"""Training rows that what holds for all series alike is decided on."""
 
 
 class FitResult(NamedTuple):
@@ -63,25 +59,13 @@ def fit_settings(kind: str, run: RunSettings, searched: str, fitted: Path | None
     return settings
 
 
-def require_fitted(log: FitLog, series: int) -> None:
-    """Refuse the fit of a model of its own for each series where none of so many series has one.
-
-    Raises:
-        ModelError: None has, although there was time.
-    """
-    if len(log.fallbacks) >= series and log.stopped != "time_limit":
-        name, reason = next(iter(log.fallbacks.items()))
-        raise ModelError(f"no series could be fitted; the first, {name}: {reason}")
-
-
 @dataclass(frozen=True)
 class Fit:
     """A fit of one model.
 
     Attributes:
         kind: Key of ``kubecast.models.KINDS``.
-        whole: All series.
-        panel: Those that are fitted to and forecast.
+        panel: The series that are fitted to, and forecast.
         settings: Of the model.
         seed: Of every random choice.
         model_dir: Gets the forecasts.
@@ -90,7 +74,6 @@ class Fit:
     """
 
     kind: str
-    whole: PanelBlocks
     panel: PanelBlocks
     settings: ModelSettings
     seed: int
@@ -120,28 +103,9 @@ class Fit:
         Raises:
             ModelError: The model cannot be fitted.
         """
-        plan = FitPlan(
-            seed=self.seed,
-            deadline=deadline_after(self.settings.time_limit),
-            fixed_fit=None if evaluated is None else evaluated.fixed_fit,
-            checkpoint=self.checkpoint,
-            evidence=self._evidence(evaluated is not None),
-            on_step=self.report,
-        )
-        trainer = make_trainer(self.kind, self.settings)
-        forecaster, log = trainer.fit(*_seen(self.sample, self.series, evaluated is not None), plan)
-        log = log.model_copy(update={"sample": self._sample_size()})
-        if KINDS[self.kind].divisible and self.panel is self.whole:
-            require_fitted(log, len(self.panel.series))
-        return forecaster, ModelCard(
-            kind=self.kind,
-            name=forecaster.name,
-            settings=self.document,
-            seed=self.seed,
-            panel_digest=self.panel.spec.digest,
-            versions=package_versions(),
-            log=log,
-        )
+        seen = rows_seen(self.sample, self.series.index, evaluated is not None)
+        forecaster, log = make_trainer(self.kind, self.settings).fit(*seen, self._plan(evaluated))
+        return forecaster, self._card(forecaster, log.model_copy(update={"sample": self._sample_size()}))
 
     def write_forecasts(self, forecaster: Forecaster, *origins: Origins) -> None:
         """Write the forecasts from some origins of each series, and then from others."""
@@ -173,14 +137,25 @@ class Fit:
         usable = usable_series(self.panel.series)
         return Sample(series=len(self.series), of_series=usable, rows=int(self.series.sum()))
 
-    def _evidence(self, final: bool) -> Evidence | None:
-        """What holds for all series is decided on: nothing apart where these are all, and few enough."""
-        if not KINDS[self.kind].divisible:
-            return None
-        chosen = fitted_series(self.whole.series, EVIDENCE_ROWS)
-        if self.panel is self.whole and len(chosen) == len(self.series):
-            return None
-        return _seen(fitted_panel(self.whole, chosen), chosen, final)
+    def _plan(self, evaluated: FitLog | None) -> FitPlan:
+        return FitPlan(
+            seed=self.seed,
+            deadline=deadline_after(self.settings.time_limit),
+            fixed_fit=None if evaluated is None else evaluated.fixed_fit,
+            checkpoint=self.checkpoint,
+            on_step=self.report,
+        )
+
+    def _card(self, forecaster: Forecaster, log: FitLog) -> ModelCard:
+        return ModelCard(
+            kind=self.kind,
+            name=forecaster.name,
+            settings=self.document,
+            seed=self.seed,
+            panel_digest=self.panel.spec.digest,
+            versions=package_versions(),
+            log=log,
+        )
 
     def _keep(self, changes: LevelChanges) -> None:
         """Keep what the page needs."""
@@ -191,7 +166,7 @@ class Fit:
         self._changes.append(changes)
 
 
-def _seen(panel: Panel, series: "pd.Series[int]", final: bool) -> Evidence:
+def rows_seen(panel: Panel, series: "Collection[str] | pd.Series[Any]", final: bool) -> Evidence:
     """A panel, and the rows of the chosen series that the first fit may see, or the final one."""
     frame = (panel.ends if final else panel.train_end).frame
-    return Evidence(panel, Cutoffs(frame[frame["unique_id"].isin(series.index)].reset_index(drop=True)))
+    return Evidence(panel, Cutoffs(frame[frame["unique_id"].isin(series)].reset_index(drop=True)))

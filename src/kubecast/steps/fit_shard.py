@@ -12,9 +12,10 @@ from kubecast.logs import bind, step
 from kubecast.models.artifact import read_card, read_status, write_model
 from kubecast.models.blocks import evaluated_origins, production_origins, usable_series
 from kubecast.processes import child_main, run_in_child
-from kubecast.steps.fit import Fit, fit_settings
+from kubecast.steps.fit import fit_settings
 from kubecast.steps.outputs import progress_reporter
 from kubecast.steps.run_settings import RunSettings
+from kubecast.steps.series_fit import SeriesFit
 from kubecast.steps.series_shards import PART, FittedShard, Place, ranges_of_shards
 
 _LOG = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ def fit_series(request: ShardFit) -> None:
     task = f"{'train' if request.fitted is None else 'final'}_{request.kind}_shard"
     panel = whole.between(own.first, own.last)
     progress = progress_reporter(task, usable_series(panel.series))
-    fit = Fit(request.kind, whole, panel, settings, run.seed, request.model_dir, report=progress)
+    fit = SeriesFit(request.kind, panel, settings, run.seed, request.model_dir, report=progress, whole=whole)
     if request.fitted is None:
         forecaster, card = fit.fit(None)
         fit.write_forecasts(forecaster, evaluated_origins, production_origins)

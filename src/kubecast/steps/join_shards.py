@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pyarrow.compute as pc
@@ -17,12 +16,12 @@ from kubecast.data.parquet import column_names, row_groups
 from kubecast.data.series_ranges import SeriesRange
 from kubecast.errors import ModelError
 from kubecast.logs import bind, step
-from kubecast.models import join_forecasters, load_forecaster
 from kubecast.models.artifact import FORECASTS, PRODUCTION, ModelCard, Status, read_card
 from kubecast.models.base import FitLog, Forecaster
-from kubecast.models.blocks import Origins, fitted_series, forecast_blocks, production_origins
-from kubecast.steps.fit import EVIDENCE_ROWS, Fit, fit_settings, require_fitted
+from kubecast.models.blocks import Origins, forecast_blocks, production_origins
+from kubecast.steps.fit import fit_settings
 from kubecast.steps.run_settings import RunSettings
+from kubecast.steps.series_fit import SeriesFit
 from kubecast.steps.series_shards import PART, FittedShard, ranges_of_shards
 from kubecast.steps.write_fit import write_fit
 
@@ -60,12 +59,12 @@ def join_shards(
     bind(model=kind)
     panel, run = PanelBlocks.open(panel_dir), RunSettings.read(panel_dir)
     chosen = fit_settings(kind, run, settings, fitted)
-    fit = _JoinedFit(kind, panel, panel, chosen, run.seed, model_dir, shards=shards, least=least)
+    fit = _JoinedFit(kind, panel, chosen, run.seed, model_dir, whole=panel, shards=shards, least=least)
     return write_fit(fit, run.on_failure, fitted, report)
 
 
-@dataclass(frozen=True)
-class _JoinedFit(Fit):
+@dataclass(frozen=True, kw_only=True)
+class _JoinedFit(SeriesFit):
     """A fit whose parts are there already.
 
     Attributes:
@@ -73,14 +72,9 @@ class _JoinedFit(Fit):
         least: Share of them that must not have failed.
     """
 
-    shards: Sequence[Path] = ()
-    least: float = 1.0
+    shards: Sequence[Path]
+    least: float
     _joined: dict[str, Path] = field(default_factory=dict)
-
-    @cached_property
-    def series(self) -> "pd.Series[int]":
-        """The training rows of the series that the page is about."""
-        return fitted_series(self.panel.series, EVIDENCE_ROWS)
 
     def fit(self, evaluated: FitLog | None) -> tuple[Forecaster, ModelCard]:
         """Join the models of the shards.
@@ -91,13 +85,11 @@ class _JoinedFit(Fit):
         failed = self._failures(1.0 if evaluated is not None else self.least)
         joined = {shard: self._parts[shard] for shard in self._ranges if shard not in failed}
         cards = [read_card(part) for part in joined.values()]
-        with TemporaryDirectory() as folder:
-            join_forecasters(self.kind, [part / "forecaster" for part in joined.values()], Path(folder))
-            forecaster = load_forecaster(self.kind, Path(folder))
+        forecaster = self._join([part / "forecaster" for part in joined.values()])
         log = FitLog.joined([card.log for card in cards])
         lost = {name: reason for shard, reason in failed.items() for name in self._names(shard)}
         log = log.model_copy(update={"fallbacks": dict(sorted({**log.fallbacks, **lost}.items()))})
-        require_fitted(log, len(self.panel.series))
+        self._require_fitted(log)
         self._joined.update(joined)
         return forecaster, cards[0].model_copy(update={"log": log})
 

@@ -2,18 +2,21 @@
 
 import hashlib
 import json
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 from kubecast.config.model import ModelSettings
 from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.logs import bind, step
+from kubecast.models import KINDS
 from kubecast.models.artifact import Status, read_card, read_status
 from kubecast.models.blocks import fitted_series
 from kubecast.steps.checkpoint import checkpoints
 from kubecast.steps.fit import Fit, fit_settings
 from kubecast.steps.outputs import progress_reporter
 from kubecast.steps.run_settings import RunSettings
+from kubecast.steps.series_fit import SeriesFit
 from kubecast.steps.write_fit import write_fit
 
 
@@ -50,7 +53,8 @@ def train_model(
     progress = progress_reporter(task, model_settings.rounds or len(series))
     key = _fit_key(panel_dir, task, model_settings, run, fitted)
     with checkpoints(run.training.checkpoint_url, key, progress) as (checkpoint, keep):
-        fit = Fit(kind, panel, panel, model_settings, run.seed, model_dir, checkpoint, keep)
+        make = partial(SeriesFit, whole=panel) if KINDS[kind].divisible else Fit
+        fit = make(kind, panel, model_settings, run.seed, model_dir, checkpoint, keep)
         # The page is written before the checkpoint goes.
         return write_fit(fit, run.on_failure, fitted, report)
 

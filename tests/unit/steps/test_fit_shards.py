@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kubecast.data import parquet
 from kubecast.data.panel import Panel
 from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.errors import ConfigError, ModelError
 from kubecast.models.artifact import FORECASTS, load_model, read_card, read_status
-from kubecast.steps import fit as fitting
+from kubecast.steps import series_fit as fitting
 from kubecast.steps.fit_shard import ShardFit, fit_series, fit_shard
 from kubecast.steps.join_shards import join_shards
 from kubecast.steps.series_shards import PART, FittedShard, ranges_of_shards
@@ -105,6 +106,20 @@ def test_what_holds_for_all_series_is_decided_on_the_same_ones(
         join_shards("arima", panel, parts, tmp_path / name, 1.0, fitted=fitted)
         assert_same_model(tmp_path / name, tmp_path / "whole" / name)
         fitted = tmp_path / "evaluated"
+
+
+def test_a_fit_is_the_same_in_any_blocks(
+    whole: Path, panel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "BLOCK_ROWS", 300)
+    monkeypatch.setattr(fitting, "FORECAST_ROWS", 500)
+    Panel.load(panel).save(tmp_path / "panel")
+    (tmp_path / "panel" / "run.json").write_bytes((panel / "run.json").read_bytes())
+    assert len(list(PanelBlocks.open(tmp_path / "panel").larger(500))) > 2
+    train_model("arima", tmp_path / "panel", tmp_path / "evaluated", report=tmp_path / "page.html")
+    train_model("arima", tmp_path / "panel", tmp_path / "final", fitted=tmp_path / "evaluated")
+    for name in ("evaluated", "final"):
+        assert_same_model(tmp_path / name, whole / name)
 
 
 def test_later_targets_change_no_shard(whole: Path, panel: Path, rows: pd.DataFrame, tmp_path: Path) -> None:

@@ -432,7 +432,7 @@ def test_page_that_cannot_be_made_costs_the_page_alone(
     def fail(*_: Any) -> None:
         raise RuntimeError("no <font>")
 
-    monkeypatch.setattr(f"kubecast.steps.train.{failing}", fail)
+    monkeypatch.setattr(f"kubecast.steps.write_fit.{failing}", fail)
     page = tmp_path / "page.html"
     assert train_model("catboost", done / "panel", tmp_path / "model", report=page).state == "ok"
     assert "RuntimeError: no &lt;font&gt;" in page.read_text()
