@@ -59,15 +59,12 @@ class _Fits:
         names = [f"{number}/{count}" for number in range(1, count + 1)]
         at_once = (
             cluster.parallelism if self._on_cluster else 1
-        )  # of KFP's local runner two would run at one time
+        )  # KFP's local runner would run two at one time
+        inputs = {**inputs, "kind": kind, "min_shards": self._settings.pipeline.min_shards}
         with dsl.ParallelFor(names, name=f"{kind}-shards", parallelism=at_once) as shard:
-            part = SHARD_FITS[self._task][kind](
-                shard=shard, kind=kind, attempts=cluster.retries.attempts, **inputs
-            )
+            part = SHARD_FITS[self._task][kind](shard=shard, attempts=cluster.retries.attempts, **inputs)
         self._configure(kind, part)
-        parts = dsl.Collected(part.outputs["model"])
-        least = self._settings.pipeline.min_shards
-        return JOINED_FITS[self._task][kind](shards=parts, kind=kind, min_shards=least, **inputs)
+        return JOINED_FITS[self._task][kind](shards=dsl.Collected(part.outputs["model"]), **inputs)
 
     def _configure(self, kind: str, task: Any) -> None:
         self.resources[task.name] = self._settings.cluster.task(f"train_{kind}")

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from kubecast.errors import KubecastError, one_line
 
@@ -28,7 +29,19 @@ _AS_NEEDED = {"MIMALLOC_ARENA_EAGER_COMMIT": "0"}
 _LOG = logging.getLogger(__name__)
 
 
-def run_in_child(module: str, request: str, attempts: int) -> str:
+class Outcome(NamedTuple):
+    """How a process ended.
+
+    Attributes:
+        reason: Why it failed, in one line; empty where it did not.
+        died: Whether it ended without saying why, so that it may not the next time.
+    """
+
+    reason: str = ""
+    died: bool = False
+
+
+def run_in_child(module: str, request: str, attempts: int) -> Outcome:
     """Run a module in a process of its own, and again where it dies, by a signal or an error not ours.
 
     Its memory is limited to less than the container's, so that it dies alone where it needs more.
@@ -39,7 +52,7 @@ def run_in_child(module: str, request: str, attempts: int) -> str:
         attempts: How many more times to begin.
 
     Returns:
-        Why it failed, in one line; empty where it did not.
+        How the last of them ended.
     """
     reason = ""
     for number in range(attempts + 1):
@@ -49,12 +62,12 @@ def run_in_child(module: str, request: str, attempts: int) -> str:
             environment = {**os.environ, **_AS_NEEDED}
             status = subprocess.run(command, env=environment, check=False).returncode  # noqa: S603  our own
             if not status:
-                return ""
+                return Outcome()
             if fault.exists() and (stated := fault.read_text("utf-8")):  # empty: the disk was full
-                return stated
+                return Outcome(stated)
         reason = f"its process {_ended(status)}"
         _LOG.warning("attempt %d of %d: %s", number + 1, attempts + 1, reason)
-    return reason
+    return Outcome(reason, died=True)
 
 
 def child_main(work: Callable[[str], None]) -> None:

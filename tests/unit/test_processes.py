@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kubecast import processes
-from kubecast.processes import container_memory, run_in_child
+from kubecast.processes import Outcome, container_memory, run_in_child
 from tests.support import child
 
 MODULE = child.__name__
@@ -43,14 +43,14 @@ def count(attempts: Path) -> int:
 
 @pytest.mark.slow
 def test_work_that_ends_well_is_done_once(attempts: Path) -> None:
-    assert run_in_child(MODULE, request(attempts, "end"), 2) == ""
+    assert run_in_child(MODULE, request(attempts, "end"), 2) == Outcome()
     assert attempts.read_text() == f"{resource.getrlimit(resource.RLIMIT_DATA)[0]}\n"
 
 
 @pytest.mark.slow
 def test_child_that_is_killed_is_begun_again(attempts: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
-    assert run_in_child(MODULE, request(attempts, "signal 9", "end"), 2) == ""
+    assert run_in_child(MODULE, request(attempts, "signal 9", "end"), 2) == Outcome()
     assert count(attempts) == 2
     assert caplog.messages == ["attempt 1 of 3: its process was ended by SIGKILL"]
 
@@ -67,19 +67,19 @@ def test_child_that_is_killed_is_begun_again(attempts: Path, caplog: pytest.LogC
     ],
 )
 def test_child_that_always_dies_is_given_up(attempts: Path, ends: list[str], reason: str) -> None:
-    assert run_in_child(MODULE, request(attempts, *ends), 2) == f"its process {reason}"
+    assert run_in_child(MODULE, request(attempts, *ends), 2) == Outcome(f"its process {reason}", died=True)
     assert count(attempts) == 3
 
 
 @pytest.mark.slow
 def test_no_further_attempts_are_made_than_allowed(attempts: Path) -> None:
-    assert run_in_child(MODULE, request(attempts, "signal 9"), 0)
+    assert run_in_child(MODULE, request(attempts, "signal 9"), 0).died
     assert count(attempts) == 1
 
 
 @pytest.mark.slow
 def test_module_that_is_missing_fails(attempts: Path) -> None:
-    assert run_in_child("tests.support.no_such_module", request(attempts), 0) == (
+    assert run_in_child("tests.support.no_such_module", request(attempts), 0).reason == (
         "its process ended with status 1"
     )
 
@@ -97,7 +97,7 @@ def test_module_that_is_missing_fails(attempts: Path) -> None:
     ids=["lines", "password", "signature", "no text", "empty"],
 )
 def test_error_of_ours_is_not_repeated(attempts: Path, end: str, reason: str) -> None:
-    assert run_in_child(MODULE, request(attempts, "signal 9", end), 5) == reason
+    assert run_in_child(MODULE, request(attempts, "signal 9", end), 5) == Outcome(reason)
     assert count(attempts) == 2
 
 
@@ -112,17 +112,17 @@ def test_child_exits_with_the_status_of_its_error(attempts: Path, end: str, stat
 
 @pytest.mark.slow
 def test_reason_that_could_not_be_written_is_no_success(attempts: Path) -> None:
-    assert run_in_child(MODULE, request(attempts, "full"), 1) == "its process ended with status 1"
+    assert run_in_child(MODULE, request(attempts, "full"), 1).reason == "its process ended with status 1"
     assert count(attempts) == 2
 
 
 @pytest.mark.slow
 def test_child_that_needs_more_memory_than_the_container_has_dies_alone(attempts: Path, cgroup: Path) -> None:
     (cgroup / "memory.max").write_text(f"{GIB}\n")
-    reason = run_in_child(MODULE, request(attempts, "fill"), 1)
+    reason = run_in_child(MODULE, request(attempts, "fill"), 1).reason
     assert reason == "its process needed more memory than it may use"
     assert attempts.read_text() == f"{GIB // 2}\n" * 2
-    assert run_in_child(MODULE, request(attempts, "end"), 0) == ""
+    assert run_in_child(MODULE, request(attempts, "end"), 0) == Outcome()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.documents import Document
+from kubecast.errors import ShardError
 from kubecast.logs import bind, step
 from kubecast.models.artifact import read_card, read_status, write_model
 from kubecast.models.blocks import evaluated_origins, production_origins, usable_series
@@ -39,6 +40,7 @@ def fit_shard(
     shard: str,
     model_dir: Path,
     attempts: int,
+    least: float,
     settings: str = "",
     fitted: Path | None = None,
 ) -> FittedShard:
@@ -53,11 +55,15 @@ def fit_shard(
         shard: Which of how many, as ``3/16``.
         model_dir: Gets what ``train_model`` writes, of these series, and ``shard.json``, how it ended.
         attempts: How many more times the process is begun.
+        least: Share of the shards that must not fail.
         settings: As for ``train_model``.
         fitted: See there.
 
     Returns:
         How it ended; a shard that fails ends no run.
+
+    Raises:
+        ShardError: The process died, and no shard may fail: a task that fails is not taken from a cache.
     """
     bind(model=kind)
     wanted, ranges = Place.parse(shard), ranges_of_shards(PanelBlocks.open(panel_dir), shard)
@@ -72,7 +78,9 @@ def fit_shard(
         request = ShardFit(
             kind=kind, panel_dir=panel_dir, shard=shard, model_dir=model_dir, settings=settings, fitted=fitted
         )
-        reason = run_in_child(__name__, request.model_dump_json(), attempts)
+        reason, died = run_in_child(__name__, request.model_dump_json(), attempts)
+        if died and least == 1:
+            raise ShardError(f"shard {shard}, {ranges[wanted.number - 1]}: {reason}")
     if reason:
         _LOG.warning("shard %s failed: %s", shard, reason)
     ended = FittedShard(shard=shard, reason=reason)

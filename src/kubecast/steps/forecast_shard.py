@@ -54,7 +54,7 @@ def forecast_shard(shard: str, registry: str, attempts: int) -> ShardStatus:
             _LOG.info("shard %s was forecast before", name)
             return ShardStatus(shard=shard)
         request = ShardRequest(shard=shard, registry=registry)
-        reason = run_in_child(__name__, request.model_dump_json(), attempts)
+        reason = run_in_child(__name__, request.model_dump_json(), attempts).reason
     except RegistryError as error:
         reason = one_line(error, REASON)
     if reason:

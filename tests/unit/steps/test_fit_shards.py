@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from kubecast.data import parquet
 from kubecast.data.panel import Panel
 from kubecast.data.panel_blocks import PanelBlocks
-from kubecast.errors import ConfigError, ModelError
+from kubecast.errors import ConfigError, ModelError, ShardError
 from kubecast.models.artifact import FORECASTS, load_model, read_card, read_status
 from kubecast.steps import series_fit as fitting
 from kubecast.steps.fit_shard import ShardFit, fit_series, fit_shard
@@ -191,7 +192,7 @@ def test_a_shard_is_fitted_in_a_process_of_its_own(
     whole: Path, panel: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    assert fit_shard("arima", panel, "2/4", tmp_path / "part", 0) == FittedShard(shard="2/4")
+    assert fit_shard("arima", panel, "2/4", tmp_path / "part", 0, 1.0) == FittedShard(shard="2/4")
     own = ranges_of_shards(PanelBlocks.open(panel), "2/4")[1]
     table = pd.read_parquet(tmp_path / "part" / FORECASTS)
     assert (table["unique_id"].min(), table["unique_id"].max()) == (own.first, own.last)
@@ -199,17 +200,34 @@ def test_a_shard_is_fitted_in_a_process_of_its_own(
 
 
 def test_a_shard_that_cannot_be_fitted_says_why(panel: Path, tmp_path: Path) -> None:
-    ended = fit_shard("arima", panel, "1/4", tmp_path / "part", 0, settings='{"engine": "fast"}')
+    ended = fit_shard("arima", panel, "1/4", tmp_path / "part", 0, 1.0, settings='{"engine": "fast"}')
     assert "arima_settings: engine: " in ended.reason
     assert FittedShard.read(tmp_path / "part" / PART) == ended
 
 
+@pytest.mark.parametrize("least", [0.5, 1.0])
+def test_a_process_that_dies_ends_the_run_where_no_shard_may_fail(
+    panel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, least: float
+) -> None:
+    dies = "import os, sys\nif 'kubecast.steps.fit_shard' in sys.orig_argv: os.kill(os.getpid(), 9)\n"
+    (tmp_path / "sitecustomize.py").write_text(dies)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    part = tmp_path / "part"
+    if least == 1:
+        with pytest.raises(ShardError, match=r"shard 2/4, series .*: its process was ended by SIGKILL"):
+            fit_shard("arima", panel, "2/4", part, 1, least)
+        assert not (part / PART).exists()
+    else:
+        fit_shard("arima", panel, "2/4", part, 1, least)
+        assert FittedShard.read(part / PART).reason == "its process was ended by SIGKILL"
+
+
 def test_a_shard_beyond_the_series_is_empty(panel: Path, tmp_path: Path) -> None:
-    assert fit_shard("arima", panel, "16/16", tmp_path / "part", 0).reason == ""
+    assert fit_shard("arima", panel, "16/16", tmp_path / "part", 0, 1.0).reason == ""
     assert [path.name for path in (tmp_path / "part").iterdir()] == [PART]
 
 
 @pytest.mark.parametrize("shard", ["", "0/4", "5/4", "1", "1/4/2", "a/b"])
 def test_another_name_of_a_shard_is_refused(panel: Path, tmp_path: Path, shard: str) -> None:
     with pytest.raises(ConfigError, match="allowed: NUMBER/COUNT"):
-        fit_shard("arima", panel, shard, tmp_path / "part", 0)
+        fit_shard("arima", panel, shard, tmp_path / "part", 0, 1.0)

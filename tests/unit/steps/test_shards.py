@@ -11,6 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from kubecast.errors import ConfigError, IntegrityError, ShardError, StoreForbidden, StoreTimeout
+from kubecast.processes import Outcome
 from kubecast.steps import forecast_shard as forecasting
 from kubecast.steps.batch_store import Batch, read_table
 from kubecast.steps.forecast_shard import ShardRequest, forecast_rows, forecast_shard
@@ -100,7 +101,7 @@ def test_what_an_earlier_run_made_is_not_made_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     begun = []
-    monkeypatch.setattr(forecasting, "run_in_child", lambda _, text, __: begun.append(text) or "")
+    monkeypatch.setattr(forecasting, "run_in_child", lambda _, text, __: begun.append(text) or Outcome())
     shards = prepare(4)
     forecast(shards[1:3], published)
     with caplog.at_level(logging.INFO, "kubecast"):
