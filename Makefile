@@ -51,7 +51,7 @@ configs: setup ## Write configs/*.yaml and configs/search/*.yaml again, from the
 test: setup ## Run the tests, all but the long ones
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "$(TESTS)" $(COVERAGE) $(ARGS)
 
-coverage: TESTS = not slow and not long and not no_cover
+coverage: TESTS = not slow and not long
 coverage: COVERAGE = --cov --cov-report=term
 coverage: test ## Run those that take no seconds once more, and hold the floor of what they cover
 

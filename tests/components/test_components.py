@@ -32,7 +32,7 @@ from tests.support.launcher import Launcher
 from tests.support.models import SETTINGS
 from tests.support.panels import hourly, small_settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.slow
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 TRAINERS = {

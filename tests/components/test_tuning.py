@@ -29,7 +29,7 @@ from tests.support.panels import hourly
 from tests.support.runs import prepare
 from tests.support.searches import BASE, SPACE
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.slow
 
 EXPERIMENTS, TRIALS = (resource("kubeflow.org", "v1beta1", plural) for plural in ("experiments", "trials"))
 WORKFLOWS = resource("argoproj.io", "v1alpha1", "workflows")

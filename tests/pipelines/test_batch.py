@@ -17,7 +17,7 @@ from tests.support.panels import hourly
 from tests.support.runs import run
 from tests.support.servers.webhook import Webhook
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from kubecast.evaluation.leaderboard import LEADERBOARD, Evaluation
 from kubecast.registry import Registry
 from tests.support.bundles import MakeBundle
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.slow
 
 HORIZON = 6
 

@@ -276,7 +276,6 @@ def test_verbose_adds_the_trace_wherever_it_stands(
 
 
 @pytest.mark.slow
-@pytest.mark.no_cover
 def test_report_is_rendered_again_from_a_folder_and_from_a_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from kubecast.scoring.metrics import ENSEMBLE
 from tests.support.forecasts import NOISE, forecasts
 from tests.support.pages import render
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.slow
 
 
 def evaluated(table: pd.DataFrame, **changes: object) -> Evaluation:

@@ -7,7 +7,7 @@ from kubecast.evaluation.verdict import verdict
 from tests.support.forecasts import NOISE, forecasts
 from tests.support.pages import render
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.slow
 
 
 def equal_to_another_naive(table: pd.DataFrame) -> pd.DataFrame:

@@ -16,8 +16,6 @@ from kubecast.models.seasonal_naive import SeasonalNaive
 from tests.support.models import SETTINGS
 from tests.support.panels import WITH_COVARIATES, hourly, small_settings
 
-pytestmark = pytest.mark.no_cover
-
 KINDS = list(SETTINGS)
 MARKS = {"lstm": pytest.mark.slow, "transformer": pytest.mark.long}  # loop and windows of both are the same
 CUT = pd.Timestamp("2024-01-14T23:00")

@@ -16,7 +16,7 @@ from kubecast.scoring.metrics import ENSEMBLE
 from tests.support.forecasts import NOISE, forecasts
 from tests.support.pages import LOGS, read_payload, render
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.slow
 
 MINUS = "\N{MINUS SIGN}"
 Rows = list[list[str]]

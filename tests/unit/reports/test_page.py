@@ -21,7 +21,7 @@ from tests.support.forecasts import START, champion_of, forecasts
 from tests.support.pages import HOSTILE, PageChecker, read_payload, render
 from tests.unit.evaluation.test_leaderboard import NOISE
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from kubecast.resources import Usage
 from tests.support.pages import HOSTILE, LOG, MODEL, USED, PageChecker, fitted, read_payload
 from tests.support.panels import hourly
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from tests.support.pages import read_payload
 from tests.support.panels import hourly
 from tests.support.runs import run
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.slow
 
 Make = Callable[..., Batch]
 

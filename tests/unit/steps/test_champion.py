@@ -60,7 +60,7 @@ from tests.support.runs import (
     train,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.slow
 
 KEYS = ["unique_id", "cutoff", "ds"]
 LSTM = LstmSettings(hidden_units=[7]).model_dump_json()

@@ -22,7 +22,7 @@ from kubecast.steps.train import train_model
 from tests.support.panels import hourly
 from tests.support.runs import panel_with, prepare
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.slow
 
 SETTINGS = json.dumps({"engine": "css", "max_order": [1, 1, 1]})
 

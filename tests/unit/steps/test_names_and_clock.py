@@ -12,7 +12,7 @@ from tests.support.batches import batch_forecast
 from tests.support.panels import SMALL, hourly
 from tests.support.runs import run
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.slow
 
 BERLIN = "Europe/Berlin"
 NAMES = {"unique_id": "shop", "ds": "time", "y": "sales"}

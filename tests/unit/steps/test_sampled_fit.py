@@ -19,7 +19,7 @@ from kubecast.steps.train import train_model
 from tests.support.panels import hourly
 from tests.support.runs import CATBOOST, prepare, register, run, train
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.slow
 
 SERIES, ROWS = 8, 700  # of which the sample's training rows are about a third
 SAMPLED = json.dumps(json.loads(CATBOOST) | {"max_rows": ROWS})

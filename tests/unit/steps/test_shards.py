@@ -33,7 +33,7 @@ from tests.support.pages import read_payload
 from tests.support.panels import WITH_COVARIATES, hourly
 from tests.support.runs import run
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.slow
 
 MODEL = "forecaster"
 LONG = pytest.mark.long

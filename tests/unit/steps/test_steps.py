@@ -48,7 +48,7 @@ from tests.support.runs import (
     train,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

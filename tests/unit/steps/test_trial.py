@@ -23,7 +23,7 @@ from kubecast.tuning.objective import ModelObjective
 from kubecast.tuning.trial import ObjectStore
 from tests.support.commands import kubecast_here
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.slow
 
 KUBECAST = [sys.executable, "-c", "from kubecast.cli.app import main; main()"]
 # Katib 0.19, pkg/metricscollector: what its StdOut collector reads where no filter is given.

@@ -21,7 +21,7 @@ from kubecast.tuning.objective import ModelObjective, training_folds
 from tests.support.detections import recorded_detections
 from tests.support.panels import hourly
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.slow
 
 TREES = CatBoostSettings(iterations=20, depth=3)
 NETWORK = LstmSettings(sequence_length=48, patch_length=4, hidden_units=[8], epochs=3, batch_size=64)

@@ -212,7 +212,6 @@ def test_median_is_of_the_same_step(values: list[float], ends: bool) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.no_cover
 def test_median_pruner_saves_epochs_of_a_real_network(make_panel: Callable[..., Panel]) -> None:
     panel = make_panel(hourly(series=1))
     base = LstmSettings(sequence_length=24, patch_length=4, hidden_units=[4], epochs=6, batch_size=64)

@@ -18,7 +18,7 @@ from kubecast.models.neural.transformer import TransformerForecaster, Transforme
 from tests.support.panels import hourly
 from tests.unit.models.neural.support import TINY, fit, values
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.slow
 
 
 def test_values_near_the_largest_allowed_are_forecast(make_panel: Callable[..., Panel]) -> None:

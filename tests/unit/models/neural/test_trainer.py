@@ -19,7 +19,7 @@ from kubecast.models.seasonal_naive import SeasonalNaive
 from tests.support.panels import hourly, small_settings
 from tests.unit.models.neural.support import PRECISIONS, SETTINGS, TINY, fit, spec_of, values
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.long

@@ -16,7 +16,7 @@ from kubecast.models.neural.settings import EarlyStopping
 from kubecast.models.neural.transformer import TransformerTrainer
 from tests.unit.models.neural.support import TINY, KilledError, fit, kill_after, values
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.long
