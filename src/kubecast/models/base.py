@@ -95,8 +95,8 @@ class FitPlan:
         checkpoint: A file that the fit writes as it goes, whole or not at all, and goes on from if it is
             there.
         on_step: Called with step and loss; may raise to end the fit.
-        evidence: What holds for all series alike is decided on it, so that it does not depend on the part of
-            the series that this fit has, none of which may be fit to be fitted. None: the fit has them all.
+        evidence: What holds for all series alike is decided on these, so that it does not depend on which of
+            them are fitted, where that may be none. None: all are.
         on_improvement: Called, before ``on_step``, with a network's forecaster before its first epoch and
             after each that is the best so far; it is to be used at once, since the next epoch changes it.
     """

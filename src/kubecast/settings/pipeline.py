@@ -14,6 +14,9 @@ else:  # so that a message names what is allowed
     ModelKind = Literal[tuple(KINDS)]
     TunedKind = Literal[(*KINDS, "ensemble")]
 
+MOST_SHARDS = 64
+"""With more, the workflow of a run would grow too large for Argo."""
+
 
 class TuningSettings(Settings):
     """The tuner and the models that it tunes; how long it may take is in ``training.optimization``."""
@@ -54,7 +57,7 @@ class PipelineSettings(Settings):
     on_trainer_failure: Literal["continue", "stop"] = Field(
         default="continue", description="or stop: end the run where a model cannot be fitted"
     )
-    shards: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = Field(
+    shards: Literal["auto"] | Annotated[int, Field(ge=1, le=MOST_SHARDS)] = Field(
         default="auto",
         description="parts of the series with a task each, to forecast them in mode score and, where it is a"
         " number, to fit ARIMA; auto: one for every 5 million rows, at most 64",

@@ -7,6 +7,7 @@ from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.data.series_ranges import SeriesRange, ranges_of
 from kubecast.documents import Document
 from kubecast.errors import ConfigError
+from kubecast.settings.pipeline import MOST_SHARDS
 
 PART = "shard.json"
 """The file of a ``FittedShard``."""
@@ -41,12 +42,15 @@ class Place(NamedTuple):
         """
         if found := re.fullmatch(r"([1-9][0-9]?)/([1-9][0-9]?)", text):
             place = cls(int(found[1]), int(found[2]))
-            if place.number <= place.of:
+            if place.number <= place.of <= MOST_SHARDS:
                 return place
-        raise ConfigError(f"shard {text!r}: allowed: NUMBER/COUNT, from 1/1 to 64/64")
+        raise ConfigError(f"shard {text!r}: allowed: NUMBER/COUNT, the count at most {MOST_SHARDS}")
 
 
 def ranges_of_shards(panel: PanelBlocks, shard: str) -> list[SeriesRange]:
-    """The series of each shard of as many as a shard's name says, or of fewer where series are few."""
-    sizes = panel.series[["unique_id", "size"]].rename(columns={"size": "rows"})
-    return ranges_of(sizes, Place.parse(shard).of)
+    """The series of each shard of as many as a shard's name says, or of fewer where series are few.
+
+    Training rows are divided evenly, as a fit takes as long as these; a series without any counts as one.
+    """
+    series = panel.series.assign(rows=panel.series["train_rows"].clip(lower=1))
+    return ranges_of(series, Place.parse(shard).of)

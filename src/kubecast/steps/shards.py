@@ -21,11 +21,11 @@ from kubecast.ensemble.bundle import Contract
 from kubecast.ensemble.recipe import StackRecipe
 from kubecast.errors import ConfigError, ShardError
 from kubecast.registry import Registry, Version
+from kubecast.settings.pipeline import MOST_SHARDS
 from kubecast.storage.work import Work
 
 HISTORY = "history"
 FORECASTS = "forecasts.parquet"
-MOST_SHARDS = 64
 ROWS_OF_A_SHARD = 5_000_000
 
 _NAME = r"[0-9]{3}"

@@ -161,7 +161,7 @@ def test_a_model_of_which_too_many_shards_failed_fails(panel: Path, tmp_path: Pa
     lose(parts[1])
     lose(parts[2])
     said = (
-        "2 of 4 shards of its series failed; allowed: 1; the first, series as2 to bs1 (3): shard 2/4 failed:"
+        "2 of 4 shards of its series failed; allowed: 1; the first, series bs0 to bs1 (2): shard 2/4 failed:"
         " its process was ended by SIGKILL"
     )
     if on_failure == "stop":
@@ -227,7 +227,20 @@ def test_a_shard_beyond_the_series_is_empty(panel: Path, tmp_path: Path) -> None
     assert [path.name for path in (tmp_path / "part").iterdir()] == [PART]
 
 
-@pytest.mark.parametrize("shard", ["", "0/4", "5/4", "1", "1/4/2", "a/b"])
+def test_shards_have_as_many_training_rows_each(rows: pd.DataFrame, tmp_path: Path) -> None:
+    lengths = {"as0": 40, "as2": 60}  # hours less than the others
+    late = rows["ds"] >= rows["ds"].min() + pd.to_timedelta(
+        rows["unique_id"].map(lengths).fillna(0), unit="h"
+    )
+    scales = rows["unique_id"].map({"as0": 1e6, "cs2": 1e-6}).fillna(1.0)
+    panel = PanelBlocks.open(prepare(rows[late].assign(y=rows["y"] * scales), tmp_path / "run"))
+    ranges = ranges_of_shards(panel, "1/4")
+    assert sum(each.series for each in ranges) == 9
+    assert max(each.rows for each in ranges) < 1.5 * min(each.rows for each in ranges)
+    assert len(ranges_of_shards(panel, "1/16")) == 9
+
+
+@pytest.mark.parametrize("shard", ["", "0/4", "5/4", "1", "1/4/2", "a/b", "1/65"])
 def test_another_name_of_a_shard_is_refused(panel: Path, tmp_path: Path, shard: str) -> None:
     with pytest.raises(ConfigError, match="allowed: NUMBER/COUNT"):
         fit_shard("arima", panel, shard, tmp_path / "part", 0, 1.0)
