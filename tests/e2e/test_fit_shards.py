@@ -91,3 +91,17 @@ def test_task_that_is_killed_fails_the_run_and_the_next_one_fits_what_is_missing
     assert done.returncode == 0, done.stderr
     assert shards_of(folder, "task") == ["2/3", "1/3", "2/3", "3/3"]  # train, final
     assert_same(made(folder, "task"), whole)
+
+
+def test_damaged_file_is_named_before_anything_is_fitted(folder: Path) -> None:
+    data = folder / "files"
+    data.mkdir()
+    rows = pd.read_csv(folder / "data.csv")
+    for number in range(3):
+        rows[number::3].to_parquet(data / f"{number}.parquet")
+    sound = (data / "1.parquet").read_bytes()
+    (data / "1.parquet").write_bytes(sound[: len(sound) // 2])
+    done = run(folder, "damaged", 3, "--data", str(data))
+    assert done.returncode == 2
+    assert "1.parquet" in done.stderr
+    assert not shards_of(folder, "damaged")
