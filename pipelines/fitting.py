@@ -57,9 +57,8 @@ class _Fits:
     def _in_shards(self, kind: str, count: int, inputs: dict[str, Any]) -> Any:
         cluster = self._settings.cluster
         names = [f"{number}/{count}" for number in range(1, count + 1)]
-        at_once = (
-            cluster.parallelism if self._on_cluster else 1
-        )  # KFP's local runner would run two at one time
+        # Of KFP's local runner two would run at one time.
+        at_once = cluster.parallelism if self._on_cluster else 1
         inputs = {**inputs, "kind": kind, "min_shards": self._settings.pipeline.min_shards}
         with dsl.ParallelFor(names, name=f"{kind}-shards", parallelism=at_once) as shard:
             part = SHARD_FITS[self._task][kind](shard=shard, attempts=cluster.retries.attempts, **inputs)

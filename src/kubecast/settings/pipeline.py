@@ -63,7 +63,9 @@ class PipelineSettings(Settings):
         " number, to fit ARIMA; auto: one for every 5 million rows, at most 64",
     )
     min_shards: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = Field(
-        default=1.0, description="share of them that must succeed; what fails is named and left out"
+        default=1.0,
+        description="share of them that must succeed; the rest is named, and has no forecasts or, in a fit,"
+        " the fallback",
     )
     tuning: TuningSettings = Field(
         default=TuningSettings(),
