@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup python run configs test coverage test-fast e2e images push sbom bench bench-accuracy bench-arima bench-neural \
-	bench-panel bench-large bench-sampling bench-overhead bench-registry bench-tuning bench-level-shifts test-long test-database test-browser \
+	bench-panel bench-large bench-shards bench-sampling bench-overhead bench-registry bench-tuning bench-level-shifts test-long test-database test-browser \
 	page-times screenshots report-assets fuzz lint format docs manifests-check compile submit schedule lock clean
 
 help: ## List the targets
@@ -104,6 +104,9 @@ bench-panel: setup ## Measure every stage on 100, 1,000 and 10,000 series: secon
 
 bench-large: setup ## Measure every stage on 100,000 series, with CatBoost alone and few origins
 	$(BIN)/python -m benchmarks.panel --large --series 20000 50000 100000 $(ARGS)
+
+bench-shards: setup ## Compare ARIMA fitted in shards with one fit: equality, memory, what a shard adds
+	$(BIN)/python -m benchmarks.shards $(ARGS)
 
 bench-sampling: setup ## Compare models fitted to a sample of series with those fitted to all, on public boards
 	$(BIN)/python -m benchmarks.sampling $(if $(BENCH_DATA),--folder $(BENCH_DATA)/boards) $(ARGS)

@@ -196,6 +196,13 @@ def _write_series(path: Path, begin: int, series: int, seed: int) -> None:
     frame.astype({"unique_id": str}).to_parquet(path, index=False)
 
 
+def prepare_panel(folder: Path, series: int, seed: int) -> None:
+    """Write the data of a panel below a folder, and prepare it there."""
+    task = Task(folder, series, seed, large=False)
+    _data(task)
+    _prepare(task)
+
+
 def _settings(task: Task) -> Any:
     from kubecast.settings.loading import load_settings
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from benchmarks.measure import ROOT, figure
 
 FOLDER = ROOT / "output" / "benchmarks"
-ORDER = ("accuracy", "arima", "neural", "panel", "large", "sampling", "overhead", "registry")
+ORDER = ("accuracy", "arima", "neural", "panel", "large", "shards", "sampling", "overhead", "registry")
 
 
 class Bar(BaseModel):
