@@ -109,6 +109,21 @@ def test_what_holds_for_all_series_is_decided_on_the_same_ones(
         fitted = tmp_path / "evaluated"
 
 
+def test_series_of_other_shards_show_what_holds_for_all(tmp_path: Path) -> None:
+    long = hourly(series=2).assign(unique_id=lambda t: "a" + t["unique_id"])
+    short = hourly(series=2).groupby("unique_id").tail(75).assign(unique_id=lambda t: "b" + t["unique_id"])
+    # The engine is that of the longest, and the short ones are left to the season that the long ones show.
+    settings = json.dumps({"max_order": [1, 1, 1]})
+    panel = prepare(pd.concat([long, short]), tmp_path / "run", parameters={"arima_settings": settings})
+    train_model("arima", panel, tmp_path / "whole")
+    parts = fit(panel, tmp_path / "parts", 4)
+    assert {read_card(part).log.fixed_fit["engine"] for part in parts if (part / "model.json").exists()} == {
+        "css"
+    }
+    join_shards("arima", panel, parts, tmp_path / "joined", 1.0)
+    assert_same_model(tmp_path / "joined", tmp_path / "whole")
+
+
 def test_a_fit_is_the_same_in_any_blocks(
     whole: Path, panel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,9 +4,9 @@ import json
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import Self
 
 import numpy as np
@@ -27,7 +27,11 @@ class StoredModels(Mapping[str, list[SeriesModel]]):
     def __init__(self, content: bytes) -> None:
         """Take what ``write_models`` wrote: a file may be gone before its models are used."""
         self._file = pyarrow.parquet.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+        self._names: list[str] = self._file.read(columns=["unique_id"])["unique_id"].to_pylist()
+        groups = range(self._file.num_row_groups)
+        self._ends = np.cumsum([self._file.metadata.row_group(group).num_rows for group in groups])
         self._read = (-1, list[str]())
+        self._lock = Lock()  # a file of Arrow's is not for several threads at a time
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -44,11 +48,16 @@ class StoredModels(Mapping[str, list[SeriesModel]]):
         if position == len(self._names) or self._names[position] != series:
             raise KeyError(series)
         group = int(np.searchsorted(self._ends, position, side="right"))
-        if group != self._read[0]:
-            table = self._file.read_row_group(group, columns=["models"])
-            self._read = (group, table["models"].to_pylist())
-        text = self._read[1][position - (int(self._ends[group - 1]) if group else 0)]
+        first = int(self._ends[group - 1]) if group else 0
+        text = self._texts(group)[position - first]
         return [read_series_model(fields) for fields in json.loads(text)]
+
+    def _texts(self, group: int) -> list[str]:
+        with self._lock:
+            if group != self._read[0]:
+                table = self._file.read_row_group(group, columns=["models"])
+                self._read = (group, table["models"].to_pylist())
+            return self._read[1]
 
     def __iter__(self) -> Iterator[str]:
         """The names of the series, ascending."""
@@ -57,16 +66,6 @@ class StoredModels(Mapping[str, list[SeriesModel]]):
     def __len__(self) -> int:
         """The number of series."""
         return len(self._names)
-
-    @cached_property
-    def _names(self) -> list[str]:
-        names: list[str] = self._file.read(columns=["unique_id"])["unique_id"].to_pylist()
-        return names
-
-    @cached_property
-    def _ends(self) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-        groups = range(self._file.num_row_groups)
-        return np.cumsum([self._file.metadata.row_group(group).num_rows for group in groups])
 
 
 def write_models(models: Mapping[str, list[SeriesModel]], path: Path) -> None:

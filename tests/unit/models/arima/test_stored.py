@@ -1,5 +1,6 @@
 """The file of the ARIMAs of many series."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow.parquet
@@ -55,6 +56,15 @@ def test_files_are_joined_whatever_their_groups(models: dict[str, list[SeriesMod
         write_models({name: models[name] for name in own}, tmp_path / f"{number}")
     join_models([tmp_path / f"{number}" for number in range(4)], tmp_path / "joined")
     assert dict(StoredModels.open(tmp_path / "joined")) == models
+
+
+def test_several_threads_read_what_one_reads(models: dict[str, list[SeriesModel]], tmp_path: Path) -> None:
+    write_models(models, tmp_path / "models")
+    read = StoredModels.open(tmp_path / "models")
+    names = [f"s{number * step % 8}" for step in (1, 3, 5, 7) for number in range(2_000)]
+    with ThreadPoolExecutor(4) as threads:
+        for name, read_models in zip(names, threads.map(read.__getitem__, names), strict=True):
+            assert read_models == models[name]
 
 
 def test_some_series_are_in_memory_at_a_time(models: dict[str, list[SeriesModel]], tmp_path: Path) -> None:
