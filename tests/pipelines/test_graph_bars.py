@@ -13,7 +13,7 @@ from kubecast.models import DEFAULT_KINDS
 from kubecast.pipelines.compiling import compile_pipeline
 from kubecast.settings.loading import load_settings
 from kubecast.settings.pipeline import MOST_SHARDS
-from kubecast.steps.shards import ShardStatus
+from kubecast.steps.shard_status import ShardStatus
 from tests.support.workflow_size import finished_bytes, measure_file
 from tests.support.workflow_spec import EXIT
 

@@ -6,7 +6,7 @@ from kubecast.steps.batch_store import Batch
 from kubecast.steps.forecast_shard import ShardRequest, forecast_rows
 from kubecast.steps.prepare_history import prepare_history
 from kubecast.steps.publish_batch import publish_batch
-from kubecast.steps.shards import ShardStatus
+from kubecast.steps.shard_status import ShardStatus
 from kubecast.storage.store import open_store
 
 

@@ -212,9 +212,9 @@ class _Workflow:
             self._add_graph(at, task.template, task.component["dag"], inside, followers)
             add_graph_outputs(outer := Scope({}, {}), task.name, task.component["dag"], inside)
             made.append(outer)
-        for key in made[0].task_parameters:
+        for key in made[0].task_parameters if made else ():
             scope.task_parameters[key] = [outer.task_parameters[key] for outer in made]
-        for key in made[0].task_artifacts:
+        for key in made[0].task_artifacts if made else ():
             scope.task_artifacts[key] = [each for outer in made for each in outer.task_artifacts[key]]
 
     def _add_subgraph(self, task: Task, scope: Scope, path: str, followers: int) -> None:

@@ -20,10 +20,12 @@ from kubecast.models.artifact import FORECASTS, ModelCard, Status, package_versi
 from kubecast.models.base import Evidence, FitLog, FitPlan, Forecaster, Sample, deadline_after, ignore
 from kubecast.models.blocks import (
     Origins,
+    evaluated_origins,
     fitted_panel,
     fitted_series,
     forecast_blocks,
     log_unforecast,
+    production_origins,
     usable_series,
 )
 from kubecast.settings.loading import SECTIONS
@@ -106,6 +108,21 @@ class Fit:
         seen = rows_seen(self.sample, self.series.index, evaluated is not None)
         forecaster, log = make_trainer(self.kind, self.settings).fit(*seen, self._plan(evaluated))
         return forecaster, self._card(forecaster, log.model_copy(update={"sample": self._sample_size()}))
+
+    def fit_and_forecast(self, evaluated: FitLog | None) -> tuple[Forecaster, ModelCard]:
+        """Fit, and write the forecasts from where this fit has not seen.
+
+        Args:
+            evaluated: As for ``fit``: with it, they are those of production alone.
+
+        Raises:
+            ModelError: The model cannot be fitted, or a forecast is not finite.
+        """
+        forecaster, card = self.fit(evaluated)
+        # Production on its own, as the published model forecasts it.
+        origins = [evaluated_origins, production_origins] if evaluated is None else [production_origins]
+        self.write_forecasts(forecaster, *origins)
+        return forecaster, card
 
     def write_forecasts(self, forecaster: Forecaster, *origins: Origins) -> None:
         """Write the forecasts from some origins of each series, and then from others."""

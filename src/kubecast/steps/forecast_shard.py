@@ -13,10 +13,10 @@ from kubecast.errors import RegistryError, one_line
 from kubecast.logs import step
 from kubecast.processes import REASON, child_main, run_in_child
 from kubecast.registry import Registry
+from kubecast.steps.shard_status import ShardStatus
 from kubecast.steps.shards import (
     FORECASTS,
     Shard,
-    ShardStatus,
     fetch_history,
     fetch_rows,
     forecasts_part,

@@ -22,7 +22,8 @@ from kubecast.models.blocks import Origins, forecast_blocks, production_origins
 from kubecast.steps.fit import fit_settings
 from kubecast.steps.run_settings import RunSettings
 from kubecast.steps.series_fit import SeriesFit
-from kubecast.steps.series_shards import PART, FittedShard, ranges_of_shards
+from kubecast.steps.series_shards import PART, ranges_of_shards
+from kubecast.steps.shard_status import ShardStatus, failures_allowed
 from kubecast.steps.write_fit import write_fit
 
 
@@ -83,11 +84,14 @@ class _JoinedFit(SeriesFit):
             ModelError: Too many shards failed, or no series could be fitted.
         """
         failed = self._failures(1.0 if evaluated is not None else self.least)
-        joined = {shard: self._parts[shard] for shard in self._ranges if shard not in failed}
+        folders = {status.shard: folder for folder, status in self._statuses.items()}
+        joined = {shard: folders[shard] for shard in self._ranges if shard not in failed}
         cards = [read_card(part) for part in joined.values()]
         forecaster = self._join([part / "forecaster" for part in joined.values()])
         log = FitLog.joined([card.log for card in cards])
-        lost = {name: reason for shard, reason in failed.items() for name in self._names(shard)}
+        lost = {
+            name: reason for shard, reason in failed.items() for name in self._part(shard).series["unique_id"]
+        }
         log = log.model_copy(update={"fallbacks": dict(sorted({**log.fallbacks, **lost}.items()))})
         self._require_fitted(log)
         self._joined.update(joined)
@@ -104,21 +108,20 @@ class _JoinedFit(SeriesFit):
     def _tables(self, forecaster: Forecaster, origins: Origins) -> Iterator[pd.DataFrame]:
         is_production = pc.field("split") == PRODUCTION
         rows = is_production if origins is production_origins else ~is_production
-        for shard, own in self._ranges.items():
+        for shard in self._ranges:
             if shard in self._joined:
                 path = self._joined[shard] / FORECASTS
                 yield from filter(len, row_groups(path, column_names(path), rows))
             else:
-                yield from forecast_blocks(forecaster, self.panel.between(own.first, own.last), origins)
+                yield from forecast_blocks(forecaster, self._part(shard), origins)
 
     def _failures(self, least: float) -> dict[str, str]:
         """Why shards failed, where not too many did."""
+        reasons = {status.shard: status.reason for status in self._statuses.values()}
         failed = {
-            shard: f"shard {shard} failed: {reason}"
-            for shard in self._ranges
-            if (reason := FittedShard.read(self._parts[shard] / PART).reason)
+            shard: f"shard {shard} failed: {reasons[shard]}" for shard in self._ranges if reasons[shard]
         }
-        allowed = int((1 - least) * len(self._ranges) + 1e-9)
+        allowed = failures_allowed(len(self._ranges), least)
         if len(failed) > allowed:
             shard, reason = next(iter(failed.items()))
             raise ModelError(
@@ -127,18 +130,17 @@ class _JoinedFit(SeriesFit):
             )
         return failed
 
-    def _names(self, shard: str) -> list[str]:
+    def _part(self, shard: str) -> PanelBlocks:
         own = self._ranges[shard]
-        names = self.panel.series["unique_id"]
-        return [str(name) for name in names[(names >= own.first) & (names <= own.last)]]
+        return self.panel.between(own.first, own.last)
 
     @cached_property
-    def _parts(self) -> dict[str, Path]:
-        return {FittedShard.read(part / PART).shard: part for part in self.shards}
+    def _statuses(self) -> dict[Path, ShardStatus]:
+        return {folder: ShardStatus.read(folder / PART) for folder in self.shards}
 
     @cached_property
     def _ranges(self) -> dict[str, SeriesRange]:
         """The series of each shard that has some, by its name, in their order."""
         count = len(self.shards)
-        ranges = ranges_of_shards(self.panel, f"1/{count}")
+        ranges = ranges_of_shards(self.panel, count)
         return {f"{number}/{count}": each for number, each in enumerate(ranges, 1)}

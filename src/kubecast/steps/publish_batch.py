@@ -37,11 +37,11 @@ from kubecast.steps.batch_store import (
     point_latest,
     read_table,
 )
+from kubecast.steps.shard_status import ShardStatus
 from kubecast.steps.shards import (
     FORECASTS,
     History,
     Shard,
-    ShardStatus,
     contract_of,
     failed_shards,
     fetch_history,

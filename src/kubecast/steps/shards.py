@@ -22,6 +22,7 @@ from kubecast.ensemble.recipe import StackRecipe
 from kubecast.errors import ConfigError, ShardError
 from kubecast.registry import Registry, Version
 from kubecast.settings.pipeline import MOST_SHARDS
+from kubecast.steps.shard_status import ShardStatus, failures_allowed
 from kubecast.storage.work import Work
 
 HISTORY = "history"
@@ -89,20 +90,6 @@ class Shard(NamedTuple):
         return f"{self.work.url}/{self.name}"
 
 
-class ShardStatus(Document):
-    """How the work on a shard ended.
-
-    Attributes:
-        shard: Its URL.
-        reason: Why it failed, in one line; empty where it did not.
-    """
-
-    document_name: ClassVar[str] = "a shard's status"
-
-    shard: str
-    reason: str = ""
-
-
 def shard_count(setting: str, rows: int) -> int:
     """The number of shards: ``auto`` is one for every five million rows, at most 64."""
     return min(-(-rows // ROWS_OF_A_SHARD), MOST_SHARDS) if setting == "auto" else int(setting)
@@ -159,7 +146,7 @@ def failed_shards(history: History, statuses: Sequence[ShardStatus], least: floa
     reasons = {Shard.open(status.shard).name: status.reason for status in statuses}
     reasons = {shard: reasons.get(shard, "nothing is known of its task") for shard in history.shards}
     failed = {shard: reason for shard, reason in reasons.items() if reason}
-    allowed = int((1 - least) * len(reasons) + 1e-9)
+    allowed = failures_allowed(len(reasons), least)
     if len(failed) > allowed:
         shard, reason = next(iter(failed.items()))
         raise ShardError(

@@ -13,7 +13,7 @@ from kubecast.models.artifact import (
     write_model,
     write_status,
 )
-from kubecast.models.blocks import evaluated_origins, production_origins
+from kubecast.models.blocks import production_origins
 from kubecast.reports.training import Fitted, render_training
 from kubecast.reports.unexplained import page_or_reason
 from kubecast.resources import Usage, watched
@@ -50,9 +50,7 @@ def write_fit(fit: Fit, on_failure: str, fitted: Path | None, report: Path | Non
 def _first(fit: Fit, on_failure: str) -> FitResult:
     """Fit on the training split; forecast validation, test and production origins."""
     try:
-        forecaster, card = fit.fit(None)
-        # Production on its own, as the published model forecasts it.
-        fit.write_forecasts(forecaster, evaluated_origins, production_origins)
+        forecaster, card = fit.fit_and_forecast(None)
     except ModelError as error:
         if on_failure == "stop":
             raise
@@ -68,8 +66,7 @@ def _final(fit: Fit, fitted: Path) -> FitResult:
         return _failed(fit, status)
     evaluated = read_card(fitted)
     try:
-        forecaster, card = fit.fit(evaluated.log)
-        fit.write_forecasts(forecaster, production_origins)
+        forecaster, card = fit.fit_and_forecast(evaluated.log)
     except ModelError as error:
         status = Status(state="evaluated", reason=f"final fit refused: {error}")
         forecaster, card = load_model(fitted), evaluated

@@ -17,7 +17,8 @@ from kubecast.models.artifact import FORECASTS, load_model, read_card, read_stat
 from kubecast.steps import series_fit as fitting
 from kubecast.steps.fit_shard import ShardFit, fit_series, fit_shard
 from kubecast.steps.join_shards import join_shards
-from kubecast.steps.series_shards import PART, FittedShard, ranges_of_shards
+from kubecast.steps.series_shards import PART, ranges_of_shards
+from kubecast.steps.shard_status import ShardStatus
 from kubecast.steps.train import train_model
 from tests.support.panels import hourly
 from tests.support.runs import panel_with, prepare
@@ -55,17 +56,17 @@ def fit(panel: Path, into: Path, count: int, fitted: Path | None = None) -> list
     parts = []
     for number in range(1, count + 1):
         shard, part = f"{number}/{count}", into / f"{number}"
-        if number <= len(ranges_of_shards(PanelBlocks.open(panel), shard)):
+        if number <= len(ranges_of_shards(PanelBlocks.open(panel), count)):
             request = {"kind": "arima", "panel_dir": panel, "shard": shard, "model_dir": part}
             fit_series(ShardFit.model_validate(request | {"settings": "", "fitted": fitted}))
         part.mkdir(parents=True, exist_ok=True)
-        FittedShard(shard=shard).write(part / PART)
+        ShardStatus(shard=shard).write(part / PART)
         parts.append(part)
     return parts
 
 
 def lose(part: Path, reason: str = "its process was ended by SIGKILL") -> None:
-    FittedShard(shard=FittedShard.read(part / PART).shard, reason=reason).write(part / PART)
+    ShardStatus(shard=ShardStatus.read(part / PART).shard, reason=reason).write(part / PART)
 
 
 def assert_same_model(made: Path, expected: Path) -> None:
@@ -154,7 +155,7 @@ def test_series_of_a_shard_that_failed_get_the_fallback(whole: Path, panel: Path
     parts = fit(panel, tmp_path / "parts", 4)
     lose(parts[1])
     assert join_shards("arima", panel, parts, tmp_path / "model", 0.75).state == "ok"
-    own = ranges_of_shards(PanelBlocks.open(panel), "2/4")[1]
+    own = ranges_of_shards(PanelBlocks.open(panel), 4)[1]
     table, expected = (
         pd.read_parquet(each / FORECASTS) for each in (tmp_path / "model", whole / "evaluated")
     )
@@ -207,8 +208,8 @@ def test_a_shard_is_fitted_in_a_process_of_its_own(
     whole: Path, panel: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    assert fit_shard("arima", panel, "2/4", tmp_path / "part", 0, 1.0) == FittedShard(shard="2/4")
-    own = ranges_of_shards(PanelBlocks.open(panel), "2/4")[1]
+    assert fit_shard("arima", panel, "2/4", tmp_path / "part", 0, 1.0) == ShardStatus(shard="2/4")
+    own = ranges_of_shards(PanelBlocks.open(panel), 4)[1]
     table = pd.read_parquet(tmp_path / "part" / FORECASTS)
     assert (table["unique_id"].min(), table["unique_id"].max()) == (own.first, own.last)
     assert f"shard 2/4: {own}" in caplog.messages
@@ -217,7 +218,7 @@ def test_a_shard_is_fitted_in_a_process_of_its_own(
 def test_a_shard_that_cannot_be_fitted_says_why(panel: Path, tmp_path: Path) -> None:
     ended = fit_shard("arima", panel, "1/4", tmp_path / "part", 0, 1.0, settings='{"engine": "fast"}')
     assert "arima_settings: engine: " in ended.reason
-    assert FittedShard.read(tmp_path / "part" / PART) == ended
+    assert ShardStatus.read(tmp_path / "part" / PART) == ended
 
 
 @pytest.mark.parametrize("least", [0.5, 1.0])
@@ -234,7 +235,7 @@ def test_a_process_that_dies_ends_the_run_where_no_shard_may_fail(
         assert not (part / PART).exists()
     else:
         fit_shard("arima", panel, "2/4", part, 1, least)
-        assert FittedShard.read(part / PART).reason == "its process was ended by SIGKILL"
+        assert ShardStatus.read(part / PART).reason == "its process was ended by SIGKILL"
 
 
 def test_a_shard_beyond_the_series_is_empty(panel: Path, tmp_path: Path) -> None:
@@ -249,10 +250,10 @@ def test_shards_have_as_many_training_rows_each(rows: pd.DataFrame, tmp_path: Pa
     )
     scales = rows["unique_id"].map({"as0": 1e6, "cs2": 1e-6}).fillna(1.0)
     panel = PanelBlocks.open(prepare(rows[late].assign(y=rows["y"] * scales), tmp_path / "run"))
-    ranges = ranges_of_shards(panel, "1/4")
+    ranges = ranges_of_shards(panel, 4)
     assert sum(each.series for each in ranges) == 9
     assert max(each.rows for each in ranges) < 1.5 * min(each.rows for each in ranges)
-    assert len(ranges_of_shards(panel, "1/16")) == 9
+    assert len(ranges_of_shards(panel, 16)) == 9
 
 
 @pytest.mark.parametrize("shard", ["", "0/4", "5/4", "1", "1/4/2", "a/b", "1/65"])

@@ -17,9 +17,9 @@ from kubecast.steps.batch_store import Batch, read_table
 from kubecast.steps.forecast_shard import ShardRequest, forecast_rows, forecast_shard
 from kubecast.steps.prepare_history import prepare_history
 from kubecast.steps.publish_batch import publish_batch
+from kubecast.steps.shard_status import ShardStatus
 from kubecast.steps.shards import (
     Shard,
-    ShardStatus,
     fetch_history,
     fetch_rows,
     forecasts_part,

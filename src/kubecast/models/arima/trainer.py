@@ -52,7 +52,7 @@ class ArimaTrainer:
         """See ``Trainer.fit``; a series that cannot be fitted gets the seasonal naive, its reason in the log.
 
         Raises:
-            ModelError: No series could be fitted.
+            ModelError: No series could be fitted, and there is no evidence of others.
             ConfigError: The settings do not fit the panel's season lengths.
         """
         began = time.monotonic()
@@ -63,8 +63,8 @@ class ArimaTrainer:
         evidence = plan.evidence or Evidence(panel, until)
         fewest = fewest_rows(*evidence) if recipes is None else 0
         tasks, reasons = self._tasks(panel, until, recipes, fewest)
-        shown = tasks if plan.evidence is None else self._tasks(*evidence, recipes, fewest)[0]
-        search = self._search(panel, shown, plan.fixed_fit)
+        compared = tasks if plan.evidence is None else self._tasks(*evidence, recipes, fewest)[0]
+        search = self._search(panel, compared, plan.fixed_fit)
         outcomes = fit_all(tasks, search, deadline, plan.on_step)
         models = {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, list)}
         reasons |= {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, str)}
