@@ -3,7 +3,6 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUTPUT ?= output
 SEEDS ?= 1
-TESTS := not long
 FOLDER = $(if $(BENCH_DATA),--folder $(BENCH_DATA))
 
 # Each has an extra in pyproject.toml, but for base, and its requirements in images/<name>/.
@@ -49,11 +48,10 @@ configs: setup ## Write configs/*.yaml and configs/search/*.yaml again, from the
 	$(BIN)/kubecast init configs --overwrite
 
 test: setup ## Run the tests, all but the long ones
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "$(TESTS)" $(COVERAGE) $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not long" $(COVERAGE) $(ARGS)
 
-coverage: TESTS = not slow and not long
 coverage: COVERAGE = --cov --cov-report=term
-coverage: test ## Run those that take no seconds once more, and hold the floor of what they cover
+coverage: test ## Run them under measurement, and hold the floor of what they cover; no stage of CI, which runs them already
 
 test-long: setup ## Run searches, fits that are killed, several runs in a row, servers that fail: minutes
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m long $(ARGS)

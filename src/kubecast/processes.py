@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,7 +45,8 @@ class Outcome(NamedTuple):
 def run_in_child(module: str, request: str, attempts: int) -> Outcome:
     """Run a module in a process of its own, and again where it dies, by a signal or an error not ours.
 
-    Its memory is limited to less than the container's, so that it dies alone where it needs more.
+    Its memory is limited to less than the container's, so that it dies alone where it needs more. What it
+    began ends with it where it dies; each of these processes may use as much.
 
     Args:
         module: Calls ``child_main``.
@@ -59,8 +61,7 @@ def run_in_child(module: str, request: str, attempts: int) -> Outcome:
         with tempfile.TemporaryDirectory() as folder:
             fault = Path(folder, "fault")
             command = [sys.executable, "-m", module, request, str(fault), *_memory_arguments()]
-            environment = {**os.environ, **_AS_NEEDED}
-            status = subprocess.run(command, env=environment, check=False).returncode  # noqa: S603  our own
+            status = _run(command, {**os.environ, **_AS_NEEDED})
             if not status:
                 return Outcome()
             if fault.exists() and (stated := fault.read_text("utf-8")):  # empty: the disk was full
@@ -68,6 +69,25 @@ def run_in_child(module: str, request: str, attempts: int) -> Outcome:
         reason = f"its process {_ended(status)}"
         _LOG.warning("attempt %d of %d: %s", number + 1, attempts + 1, reason)
     return Outcome(reason, died=True)
+
+
+def _run(command: list[str], environment: dict[str, str]) -> int:
+    """Run a command in a session of its own; where it does not end well, end what it began, too."""
+    with subprocess.Popen(command, env=environment, start_new_session=True) as process:  # noqa: S603  our own
+        try:
+            status = process.wait()
+        except BaseException:
+            _end_group(process.pid)
+            raise
+    if status:
+        _end_group(process.pid)
+    return status
+
+
+def _end_group(group: int) -> None:
+    """Ask its processes to end: one that clears up after the others does not heed it, and ends after them."""
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGTERM)
 
 
 def child_main(work: Callable[[str], None]) -> None:

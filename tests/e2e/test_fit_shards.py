@@ -1,4 +1,4 @@
-"""ARIMA fitted in shards by the local runner: the same version, whatever dies on the way."""
+"""Models fitted in shards by the local runner: the same version, whatever dies on the way."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.support.commands import KUBECAST, arguments
+from tests.support.commands import KUBECAST, arguments, with_package
 
 pytestmark = pytest.mark.long
 
@@ -45,7 +45,8 @@ def run(folder: Path, output: str, count: int, *more: str) -> "subprocess.Comple
 def made(folder: Path, output: str) -> tuple[pd.DataFrame, Any]:
     """The forecasts of a run, and its figures but for what it took."""
     figures = json.loads((folder / output / "leaderboard.json").read_text())
-    figures["fits"]["arima"].pop("seconds")
+    for fit in figures["fits"].values():
+        fit.pop("seconds")
     return pd.read_parquet(folder / output / "forecasts.parquet"), figures
 
 
@@ -91,6 +92,16 @@ def test_task_that_is_killed_fails_the_run_and_the_next_one_fits_what_is_missing
     assert done.returncode == 0, done.stderr
     assert shards_of(folder, "task") == ["2/3", "1/3", "2/3", "3/3"]  # train, final
     assert_same(made(folder, "task"), whole)
+
+
+def test_kind_of_another_package_is_fitted_in_shards(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in with_package().items():
+        monkeypatch.setenv(name, value)
+    for count in (1, 2):
+        done = run(folder, f"mean-{count}", count, "--set", "pipeline.models=[mean]")
+        assert done.returncode == 0, done.stderr
+    assert shards_of(folder, "mean-2") == ["1/2", "2/2"] * 2
+    assert_same(made(folder, "mean-2"), made(folder, "mean-1"))
 
 
 def test_damaged_file_is_named_before_anything_is_fitted(folder: Path) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import resource
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -57,6 +58,13 @@ def _full(_: str) -> None:
     raise InputError("cannot be written")
 
 
+def _leave(file: str) -> None:
+    """Die, and leave a process that would go on for long."""
+    left = subprocess.Popen(["sleep", "600"])
+    Path(file).write_text(str(left.pid))
+    _kill("9")
+
+
 _ENDS: dict[str, Callable[[str], object]] = {
     "signal": _kill,
     "exit": _exit,
@@ -64,6 +72,7 @@ _ENDS: dict[str, Callable[[str], object]] = {
     "fail": _fail,
     "fill": _fill,
     "full": _full,
+    "leave": _leave,
     "end": str,
 }
 

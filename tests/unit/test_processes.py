@@ -6,8 +6,11 @@ import resource
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from kubecast import processes
@@ -69,6 +72,19 @@ def test_child_that_is_killed_is_begun_again(attempts: Path, caplog: pytest.LogC
 def test_child_that_always_dies_is_given_up(attempts: Path, ends: list[str], reason: str) -> None:
     assert run_in_child(MODULE, request(attempts, *ends), 2) == Outcome(f"its process {reason}", died=True)
     assert count(attempts) == 3
+
+
+@pytest.mark.slow
+def test_what_a_killed_child_began_ends_with_it(attempts: Path) -> None:
+    file = attempts.with_name("left")
+    assert run_in_child(MODULE, request(attempts, f"leave {file}"), 0).died
+    left = int(file.read_text())
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(left)
+        give_up = time.monotonic() + 60
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import chain, product
 from typing import Any
 
 from kubernetes.utils.quantity import parse_quantity
@@ -56,17 +57,13 @@ def parallel_tasks(settings: AllSettings) -> list[list[TaskSettings]]:
     A model that is tuned is searched, then trained, beside the others; the ensemble is searched once all
     models are, beside their trainers. Several shards are fitted, or in mode score forecast, at one time.
     """
-    tuned, models = settings.pipeline.tuned, settings.pipeline.models
-    trainers = {kind: _trainers(settings, kind) for kind in models}
-    training = [task for tasks in trainers.values() for task in tasks]
-    searching = [
-        task
-        for kind, tasks in trainers.items()
-        for task in (_search(settings, f"train_{kind}") if kind in tuned else tasks)
-    ]
-    stacking = [[*training, *_search(settings, "tune_ensemble")]] if "ensemble" in tuned else []
-    fitting = [training] if tuned and len(training) > len(models) else []
-    return [searching, *fitting, *stacking, _shards(settings)]
+    models = settings.pipeline.models
+    fitting = [[*chain(*each)] for each in product(*(_of_model(settings, kind) for kind in models))]
+    training = chain(*(_trainers(settings, kind) for kind in models))
+    stacking = (
+        [[*training, *_search(settings, "tune_ensemble")]] if "ensemble" in settings.pipeline.tuned else []
+    )
+    return [*fitting, *stacking, _shards(settings)]
 
 
 def all_tasks(settings: AllSettings) -> dict[str, TaskSettings]:
@@ -77,6 +74,14 @@ def all_tasks(settings: AllSettings) -> dict[str, TaskSettings]:
     absent |= {"tune_ensemble"} if "ensemble" not in pipeline.tuned else set()
     absent |= {"notify_success", "notify_failure"} if not cluster.notifications else set()
     return {name: cluster.task(name) for name in type(cluster.tasks).model_fields if name not in absent}
+
+
+def _of_model(settings: AllSettings, kind: str) -> list[list[TaskSettings]]:
+    """Those that a model has at one time: those of its search, and those of its fit."""
+    search, trainers = _search(settings, f"train_{kind}"), _trainers(settings, kind)
+    if kind not in settings.pipeline.tuned:
+        return [trainers]
+    return [search, trainers] if len(trainers) > 1 else [search]
 
 
 def _trainers(settings: AllSettings, kind: str) -> list[TaskSettings]:

@@ -37,7 +37,8 @@ class Kind:
         image: Folder in ``images/`` with its framework.
         per_series: Whether it fits each series by itself: for one that it was not fitted to it has only its
             fallback.
-        divisible: Whether its series can be fitted in parts; its forecaster is a ``DivisibleForecaster``.
+        divisible: Whether its series can be fitted in parts, all of them, whatever ``sample_rows`` says; its
+            forecaster is a ``DivisibleForecaster``.
         accelerated: Whether it trains on a GPU where there is one.
         covariates: Whether its forecasts use covariates, which the suite that every kind passes tries.
         search: File, ``package:path``, with the space that tuning searches by default.

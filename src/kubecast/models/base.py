@@ -57,7 +57,11 @@ class FitLog(Document):
 
     @classmethod
     def joined(cls, logs: Sequence["FitLog"]) -> Self:
-        """The log of a model whose series were fitted in parts; ``seconds`` are those of all of them."""
+        """The log of a model whose series were fitted in parts: it has no curves, as each part has its own.
+
+        Args:
+            logs: At least one; ``seconds`` are summed, tables in ``fixed_fit`` united.
+        """
         fixed_fit: dict[str, JsonValue] = {}
         for log in logs:
             for key, value in log.fixed_fit.items():
@@ -96,7 +100,7 @@ class FitPlan:
             there.
         on_step: Called with step and loss; may raise to end the fit.
         evidence: What holds for all series alike is decided on these, so that it does not depend on which of
-            them are fitted, where that may be none. None: all are.
+            them are fitted; that may be none, which is no error then. None: all are fitted.
         on_improvement: Called, before ``on_step``, with a network's forecaster before its first epoch and
             after each that is the best so far; it is to be used at once, since the next epoch changes it.
     """
@@ -140,7 +144,10 @@ class Forecaster(Protocol):
 
 
 class DivisibleForecaster(Forecaster, Protocol):
-    """One that has something of its own for each series, so that these can be fitted in parts."""
+    """One that has something of its own for each series, so that these can be fitted in parts.
+
+    Each part is fitted with ``FitPlan.evidence``, and without a checkpoint.
+    """
 
     @classmethod
     def join(cls, parts: Sequence[Path], directory: Path) -> None:
@@ -160,6 +167,7 @@ class Trainer(Protocol):
         """Fit on every row up to ``until``; a series without a cut-off there is not fitted to.
 
         Raises:
-            ModelError: The model cannot be fitted.
+            ModelError: The model cannot be fitted. Where the plan has evidence, those of its series
+                that cannot be are named in the log alone, be it all of them.
         """
         ...

@@ -16,7 +16,7 @@ from kubecast.evaluation.paths import series_paths
 from kubecast.evaluation.series_facts import SeriesFacts, sizes_of, worst_and_largest
 from kubecast.evaluation.words import plain
 from kubecast.models.artifact import Status
-from kubecast.models.base import FitLog, Forecaster
+from kubecast.models.base import FitLog, Forecaster, Sample
 from kubecast.reports import charts
 from kubecast.reports.explorer import Explorer, Forecasts, explorer
 from kubecast.reports.html import figure, render, share
@@ -50,6 +50,8 @@ class Fitted:
             ``REPEATED`` or ``REFUSED``.
         forecasts: ``unique_id``, ``cutoff``, ``ds``, ``split`` and ``<name>``.
         changes: Of level, that the forecasts follow.
+        part: The series that the page is about, of those that it was fitted to; None: all of them.
+        shards: Tasks that fitted it, whose use of the machine is not on the page; 0: the page's own did.
     """
 
     name: str
@@ -58,6 +60,8 @@ class Fitted:
     about_importance: str
     forecasts: pd.DataFrame
     changes: LevelChanges
+    part: Sample | None = None
+    shards: int = 0
 
     @classmethod
     def evaluated(
@@ -136,6 +140,8 @@ def _tiles(fitted: Fitted | None, score: FitScore | None, usage: Usage) -> list[
 def _about_fit(fitted: Fitted) -> dict[str, Any]:
     return {
         "log": fitted.log,
+        "part": fitted.part,
+        "shards": fitted.shards,
         "ended": convergence(fitted.log),
         "importance": fitted.importance,
         "about_importance": fitted.about_importance,

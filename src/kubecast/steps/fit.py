@@ -1,6 +1,6 @@
 """The fit of a model to the series of a panel, or to a range of them, and its forecasts."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -73,6 +73,7 @@ class Fit:
         model_dir: Gets the forecasts.
         checkpoint: As for ``FitPlan``.
         report: Called with step and loss.
+        shards: Directories of its parts, where other tasks fitted it.
     """
 
     kind: str
@@ -82,6 +83,7 @@ class Fit:
     model_dir: Path
     checkpoint: Path | None = None
     report: Callable[[int, float], None] = ignore
+    shards: Sequence[Path] = ()
     _changes: list[LevelChanges] = field(default_factory=list)
 
     @cached_property
@@ -93,6 +95,14 @@ class Fit:
     def sample(self) -> Panel:
         """The panel of these series, and of those too short for a fit where these are all."""
         return fitted_panel(self.panel, self.series)
+
+    @property
+    def part(self) -> Sample | None:
+        """The size of these series; None where they are all that are long enough."""
+        if self._is_whole:
+            return None
+        usable = usable_series(self.panel.series)
+        return Sample(series=len(self.series), of_series=usable, rows=int(self.series.sum()))
 
     @property
     def document(self) -> dict[str, Any]:
@@ -107,7 +117,7 @@ class Fit:
         """
         seen = rows_seen(self.sample, self.series.index, evaluated is not None)
         forecaster, log = make_trainer(self.kind, self.settings).fit(*seen, self._plan(evaluated))
-        return forecaster, self._card(forecaster, log.model_copy(update={"sample": self._sample_size()}))
+        return forecaster, self._card(forecaster, log.model_copy(update={"sample": self.part}))
 
     def fit_and_forecast(self, evaluated: FitLog | None) -> tuple[Forecaster, ModelCard]:
         """Fit, and write the forecasts from where this fit has not seen.
@@ -147,12 +157,6 @@ class Fit:
     @property
     def _is_whole(self) -> bool:
         return len(self.series) == usable_series(self.panel.series)
-
-    def _sample_size(self) -> Sample | None:
-        if self._is_whole:
-            return None
-        usable = usable_series(self.panel.series)
-        return Sample(series=len(self.series), of_series=usable, rows=int(self.series.sum()))
 
     def _plan(self, evaluated: FitLog | None) -> FitPlan:
         return FitPlan(

@@ -69,11 +69,9 @@ class _JoinedFit(SeriesFit):
     """A fit whose parts are there already.
 
     Attributes:
-        shards: Their directories.
         least: Share of them that must not have failed.
     """
 
-    shards: Sequence[Path]
     least: float
     _joined: dict[str, Path] = field(default_factory=dict)
 

@@ -49,7 +49,9 @@ class SeriesFit(Fit):
         """
         final, done = evaluated is not None, 0
         evidence = rows_seen(self.sample, self.series.index, final)
-        plan = replace(self._plan(evaluated), evidence=evidence)
+        plan = replace(
+            self._plan(evaluated), evidence=evidence, checkpoint=None
+        )  # which is of one block alone
         trainer = make_trainer(self.kind, self.settings)
         logs: list[FitLog] = []
         parts: list[Path] = []

@@ -20,5 +20,5 @@ class ShardStatus(Document):
 
 
 def failures_allowed(shards: int, least: float) -> int:
-    """The number of shards that may fail where a share of them must not."""
-    return int((1 - least) * shards + 1e-9)
+    """The number of shards that may fail where a share of them must not; never all of them."""
+    return min(int((1 - least) * shards + 1e-9), shards - 1)

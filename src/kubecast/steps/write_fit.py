@@ -1,6 +1,7 @@
 """A fit as an artifact: the model, its forecasts, its page, and how it ended."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from kubecast.errors import ModelError
@@ -98,5 +99,7 @@ def _shown(fit: Fit, result: FitResult, final: bool) -> Fitted | None:
     table, changes = fit.shown()
     if final:
         refused = result.status.state == "evaluated"
-        return Fitted.production(result.forecaster, result.log, table, changes, refused)
-    return Fitted.evaluated(result.forecaster, result.log, fit.sample, fit.seed, table, changes)
+        fitted = Fitted.production(result.forecaster, result.log, table, changes, refused)
+    else:
+        fitted = Fitted.evaluated(result.forecaster, result.log, fit.sample, fit.seed, table, changes)
+    return replace(fitted, part=fit.part, shards=len(fit.shards))

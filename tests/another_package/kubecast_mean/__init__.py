@@ -8,4 +8,5 @@ KIND = Kind(
     forecaster="kubecast_mean.model:MeanForecaster",
     search="kubecast_mean:search.yaml",
     image="base",
+    divisible=True,
 )

@@ -1,6 +1,7 @@
 """The mean of each series' newest values, up to an origin."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,11 @@ class MeanForecaster:
     def save(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "mean.json").write_text(json.dumps({"name": self.name, "steps": self.steps}))
+
+    @classmethod
+    def join(cls, parts: Sequence[Path], directory: Path) -> None:
+        """All parts are alike."""
+        cls.load(parts[0]).save(directory)
 
     @classmethod
     def load(cls, directory: Path) -> "MeanForecaster":

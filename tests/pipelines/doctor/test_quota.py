@@ -81,6 +81,10 @@ def test_quota_that_is_too_small_for_one_task_is_told_before_another_that_makes_
             [*TUNED, "pipeline.tuning.models=[arima]", "pipeline.shards=8"],
             ["3*arima catboost lstm transformer", "8*arima catboost lstm transformer"],
         ),
+        (
+            [*TUNED, "pipeline.tuning.models=[arima, catboost]", "pipeline.shards=8"],
+            ["3*arima 3*catboost lstm transformer", "8*arima 3*catboost lstm transformer"],
+        ),
     ],
     ids=[
         "trainers",
@@ -92,6 +96,7 @@ def test_quota_that_is_too_small_for_one_task_is_told_before_another_that_makes_
         "shards",
         "many shards",
         "a search, then shards",
+        "shards beside a search",
     ],
 )
 def test_searches_and_shards_run_beside_the_trainers_of_other_models(

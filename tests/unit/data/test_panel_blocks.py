@@ -1,5 +1,7 @@
 """A saved panel in blocks of whole series."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +14,12 @@ from kubecast.data.preparation import build_panel
 from kubecast.errors import DataError
 from tests.support.panels import WITH_COVARIATES, hourly, small_settings
 
+RANGES = [
+    ("s0", "s0", ["s0"]),
+    ("s1", "s2", ["s1", "s2"]),
+    ("a", "z", ["s0", "s1", "s2"]),
+    ("s01", "s1z", ["s1"]),
+]
 TABLES = ("frame", "static", "series", "origins", "future_covariates")
 
 
@@ -62,3 +70,28 @@ def test_larger_blocks_hold_the_same_series(saved: Path, least: int, count: int)
         pd.concat([block.frame for block in larger], ignore_index=True), panel.whole().frame
     )
     assert [name for block in larger for name in block.origins["unique_id"].unique()] == [*panel.whole().ids]
+
+
+@pytest.mark.parametrize(("first", "last", "names"), RANGES)
+def test_series_between_two_names_are_those_of_the_panel(
+    saved: Path, first: str, last: str, names: list[str]
+) -> None:
+    panel = PanelBlocks.open(saved)
+    part, expected = panel.between(first, last), panel.only(names)
+    assert [block.ids.tolist() for block in part] == [[name] for name in names]
+    for name in TABLES:
+        pd.testing.assert_frame_equal(getattr(part.whole(), name), getattr(expected, name))
+
+
+def test_no_row_after_the_last_name_is_read(saved: Path) -> None:
+    panel = PanelBlocks.open(saved)
+    read: list[str] = []
+
+    def rows() -> Iterator[pd.DataFrame]:
+        for block in panel.rows():
+            read.extend(block["unique_id"].unique())
+            yield block
+
+    part = replace(panel, rows=rows).between("s0", "s0")
+    assert len([*part]) == 1
+    assert read == ["s0", "s1"]

@@ -4,19 +4,24 @@ import json
 import logging
 import os
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from kubecast.data import parquet
-from kubecast.data.panel import Panel
+from kubecast.data.panel import Cutoffs, Panel
 from kubecast.data.panel_blocks import PanelBlocks
 from kubecast.errors import ConfigError, ModelError, ShardError
+from kubecast.models.arima.settings import ArimaSettings
+from kubecast.models.arima.trainer import ArimaTrainer
 from kubecast.models.artifact import FORECASTS, load_model, read_card, read_status
+from kubecast.models.base import FitPlan
 from kubecast.steps import series_fit as fitting
 from kubecast.steps.fit_shard import ShardFit, fit_series, fit_shard
 from kubecast.steps.join_shards import join_shards
+from kubecast.steps.series_fit import SeriesFit
 from kubecast.steps.series_shards import PART, ranges_of_shards
 from kubecast.steps.shard_status import ShardStatus
 from kubecast.steps.train import train_model
@@ -123,6 +128,54 @@ def test_series_of_other_shards_show_what_holds_for_all(tmp_path: Path) -> None:
     }
     join_shards("arima", panel, parts, tmp_path / "joined", 1.0)
     assert_same_model(tmp_path / "joined", tmp_path / "whole")
+
+
+def test_no_block_is_given_the_checkpoint_of_another(
+    panel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans: list[FitPlan] = []
+    trained = ArimaTrainer.fit
+
+    def record(trainer: ArimaTrainer, series: Panel, until: Cutoffs, plan: FitPlan) -> Any:
+        plans.append(plan)
+        return trained(trainer, series, until, plan)
+
+    monkeypatch.setattr(ArimaTrainer, "fit", record)
+    blocks, settings = PanelBlocks.open(panel), ArimaSettings.model_validate_json(SETTINGS)
+    fit = SeriesFit("arima", blocks, settings, 0, tmp_path, checkpoint=tmp_path / "checkpoint", whole=blocks)
+    fit.fit(None)
+    assert [plan.checkpoint for plan in plans] == [None]
+
+
+def test_a_shard_of_a_final_fit_holds_the_orders_of_its_own_series(
+    whole: Path, panel: Path, tmp_path: Path
+) -> None:
+    parts = fit(panel, tmp_path / "parts", 4, whole / "evaluated")
+    orders = [cast(dict[str, Any], read_card(part).log.fixed_fit["orders"]) for part in parts]
+    ranges = ranges_of_shards(PanelBlocks.open(panel), 4)
+    assert all(
+        own.first <= name <= own.last for own, each in zip(ranges, orders, strict=True) for name in each
+    )
+    assert sum(map(len, orders)) == len(read_card(whole / "final").log.fixed_fit["orders"])  # type: ignore[arg-type]
+
+
+def test_the_page_says_that_it_is_about_some_of_the_series(
+    panel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "EVIDENCE_ROWS", 500)
+    page = tmp_path / "page.html"
+    join_shards("arima", panel, fit(panel, tmp_path / "parts", 3), tmp_path / "model", 1.0, report=page)
+    text = page.read_text()
+    assert "Fitted to each of 8 series. This page is about a sample of " in text
+    assert "This task joined the 3 shards, which tasks of their own fitted" in text
+
+
+def test_a_model_has_a_shard_that_did_not_fail(panel: Path, tmp_path: Path) -> None:
+    parts = fit(panel, tmp_path / "parts", 2)
+    for part in parts:
+        lose(part)
+    with pytest.raises(ModelError, match="2 of 2 shards of its series failed; allowed: 1; "):
+        join_shards("arima", panel, parts, tmp_path / "model", 1e-12)
 
 
 def test_a_fit_is_the_same_in_any_blocks(

@@ -10,7 +10,7 @@ and static ones are constant within a series.
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
@@ -84,9 +84,9 @@ class ArimaTrainer:
         )
         log = FitLog(
             stopped="time_limit" if late else "converged" if plan.fixed_fit is None else "replayed",
-            fixed_fit=plan.fixed_fit
-            if plan.fixed_fit is not None and not late
-            else _fixed_fit(models, search.engine),
+            fixed_fit=_fixed_fit(models, search.engine)
+            if plan.fixed_fit is None or late
+            else _of_series(plan.fixed_fit, panel.ids),
             seconds=time.monotonic() - began,
             fallbacks=dict(sorted(reasons.items())),
         )
@@ -180,6 +180,12 @@ def _read_recipes(fixed_fit: Mapping[str, JsonValue] | None) -> dict[str, list[R
 def _fixed_fit(models: Mapping[str, list[SeriesModel]], engine: str) -> dict[str, JsonValue]:
     orders = {key: [asdict(model.recipe) for model in each] for key, each in sorted(models.items())}
     return cast(dict[str, JsonValue], json.loads(json.dumps({"engine": engine, "orders": orders})))
+
+
+def _of_series(fixed_fit: Mapping[str, JsonValue], names: Iterable[str]) -> dict[str, JsonValue]:
+    """The part that is of some series: each part of a fit would else hold the orders of all."""
+    orders = cast(dict[str, JsonValue], fixed_fit.get("orders", {}))
+    return {**fixed_fit, "orders": {name: orders[name] for name in names if name in orders}}
 
 
 def _warn_of_dropped(models: Mapping[str, list[SeriesModel]], covariates: list[str], name: str) -> None:
